@@ -1,0 +1,135 @@
+"""The compact form of a signed JWT (RFC 7515 §7.1): taking it apart, putting it together, asking a key about it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+from authsec import strict_json
+from authsec.jose.errors import JoseError
+from authsec.jose.keys import PrivateKey, PublicKey
+
+EMBEDDED_KEY_HEADERS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class VerifiedJws:
+    """Octets that the holder of the key signed. Says nothing yet about expiry, audience or any other claim."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signing_input: bytes
+
+    def __repr__(self) -> str:
+        return "VerifiedJws(…)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class UnverifiedJws:
+    """What a token says of itself: good for choosing the key that shall verify it, and for nothing else."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return "UnverifiedJws(…)"
+
+    def verified_by(self, key: PublicKey, *, algorithms: Collection[str]) -> VerifiedJws:
+        """The same content, once `key` is shown to have signed it with one of `algorithms`; else `JoseError`."""
+        alg = self.header["alg"]
+        if alg not in algorithms:  # RFC 8725 §3.1: the verifier chooses, the header only says; none allowed means no
+            raise JoseError("alg_not_allowed", "the token's signature algorithm is not allowed here")
+        key.verify(self.signing_input, self.signature, alg)
+        return VerifiedJws(header=self.header, claims=self.claims, signing_input=self.signing_input)
+
+
+def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJws:
+    """Take a compact JWS with a JSON object as payload apart (RFC 7515 §5.2, steps 1 to 7), or raise `JoseError`."""
+    if len(token) > max_bytes:
+        raise JoseError("too_large", f"the token is longer than {max_bytes} bytes")
+    try:
+        octets = token.encode("ascii") if isinstance(token, str) else token
+    except UnicodeEncodeError:
+        _malformed("has a character outside of base64url")
+    parts = octets.split(b".")
+    if len(parts) != 3 or not all(parts):
+        _malformed("is not three non-empty parts joined by dots")
+    header = _json_object(parts[0], "header")
+    _check_header(header)
+    return UnverifiedJws(
+        header=MappingProxyType(header),
+        claims=MappingProxyType(_json_object(parts[1], "payload")),
+        signing_input=octets[: octets.rindex(b".")],
+        signature=_decode(parts[2]),
+    )
+
+
+def verify_compact(
+    token: str | bytes, key: PublicKey, *, algorithms: Collection[str], max_bytes: int = 16_384
+) -> VerifiedJws:
+    """Parse and verify in one step, for callers who know the key beforehand."""
+    return parse_compact(token, max_bytes=max_bytes).verified_by(key, algorithms=algorithms)
+
+
+def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes:
+    """The octets to be signed (RFC 7515 §5.1, step 5). Raises `StrictJsonError` for what JSON cannot say."""
+    return b".".join(_encode(strict_json.dumps(dict(part))) for part in (header, claims))
+
+
+def sign_compact(header: Mapping[str, Any], claims: Mapping[str, Any], key: PrivateKey) -> str:
+    """A signed JWT; the header's `alg` is the key's."""
+    octets = signing_input({**header, "alg": key.algorithm}, claims)
+    return assemble(octets, key.sign(octets))
+
+
+def assemble(signing_input: bytes, signature: bytes) -> str:
+    """The compact serialisation of what was signed and its signature."""
+    return (signing_input + b"." + _encode(signature)).decode("ascii")
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    if not isinstance(header.get("alg"), str):
+        _malformed("has no alg in its header")
+    for name in ("kid", "typ", "cty"):
+        if not isinstance(header.get(name, ""), str):
+            _malformed(f"has a header {name} that is not a string")
+    if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: we understand no extension, so we refuse each
+        raise JoseError("crit", "the token's header demands an extension that is not understood here")
+    if EMBEDDED_KEY_HEADERS & header.keys():  # RFC 8725 §3.10: a token must not choose the key that judges it
+        raise JoseError("embedded_key", "the token's header brings or names its own key")
+
+
+def _json_object(part: bytes, name: str) -> dict[str, Any]:
+    octets = _decode(part)
+    try:
+        value = strict_json.loads(octets, max_bytes=len(octets))
+    except strict_json.StrictJsonError as error:
+        _malformed(f"has a {name} that is not strict JSON: {error}")
+    if not isinstance(value, dict):
+        _malformed(f"has a {name} that is not a JSON object")
+    return value
+
+
+def _decode(part: bytes) -> bytes:
+    try:
+        octets = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    except binascii.Error:
+        _malformed("has a part that is not base64url")
+    # Python skips foreign characters and ignores trailing bits; then one token has many spellings (RFC 4648 §3.5, §12).
+    if _encode(octets) != part:
+        _malformed("has a part that is not base64url without padding")
+    return octets
+
+
+def _encode(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+
+def _malformed(what: str) -> NoReturn:
+    raise JoseError("malformed", f"the token {what}") from None

@@ -1,0 +1,233 @@
+"""Keys that verify and keys that sign. The one module of AuthSec that imports joserfc."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from joserfc.errors import JoseError as _LibraryError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from authsec.jose.errors import JoseError
+
+MINIMUM_RSA_BITS: Final = 2048  # NIST SP 800-131A
+MAXIMUM_RSA_BITS: Final = 8192  # a verification costs the square of this: no one may make us pay more
+
+_RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_EC_ALGORITHMS: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_EC_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1(),
+    "P-384": ec.SECP384R1(),
+    "P-521": ec.SECP521R1(),
+}
+_ED25519_ALGORITHMS: Final = frozenset({"EdDSA", "Ed25519"})  # RFC 8037, and the same by RFC 9864's name
+_ALGORITHMS: Final = {
+    name: JWSRegistry.algorithms[name] for name in _RSA_ALGORITHMS | {*_EC_ALGORITHMS.values()} | _ED25519_ALGORITHMS
+}
+
+_PRIVATE_JWK_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+_NativePublic = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+_NativePrivate = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+_LibraryKey = RSAKey | ECKey | OKPKey
+_JWK_READERS: Final[Mapping[object, type[_LibraryKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+
+
+class PublicKey:
+    """A key that can verify and not sign: RSA of 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519. Immutable.
+
+    `kind` is the JWK key type, `algorithms` are those that the key may be used with.
+    """
+
+    __slots__ = ("_key", "_thumbprint", "algorithms", "kind")
+
+    kind: str
+    algorithms: frozenset[str]
+
+    def __init__(self, key: _NativePublic, *, only: str | None = None) -> None:
+        """Wrap a key of `cryptography`; `only` narrows it to one algorithm. Prefer `from_pem` and `from_jwk`."""
+        self.algorithms = _fitting_algorithms(key)
+        if only is not None:
+            self.algorithms &= _ED25519_ALGORITHMS if only in _ED25519_ALGORITHMS else {only}
+        if not self.algorithms:
+            raise JoseError("key_mismatch", "the key's alg is not one that a key of its kind can be used with")
+        self._key = _library_key(key)
+        self.kind = self._key.key_type
+        self._thumbprint = self._key.thumbprint()
+
+    @classmethod
+    def from_pem(cls, pem: bytes | str) -> Self:
+        """Read one `BEGIN PUBLIC KEY` block (RFC 7468 §13)."""
+        octets = _one_pem_block(pem)
+        if b"PRIVATE KEY" in octets:
+            raise JoseError(
+                "private_key",
+                "this is the PRIVATE half of a key pair. Consider it exposed: make a new pair, and give only its "
+                "public half (the block that says BEGIN PUBLIC KEY)",
+            )
+        try:
+            key = serialization.load_pem_public_key(octets)
+        except (ValueError, UnsupportedAlgorithm):
+            raise JoseError("malformed_key", "not a readable PEM block that says BEGIN PUBLIC KEY") from None
+        if not isinstance(key, _NativePublic):
+            _unsupported()
+        return cls(key)
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
+        """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed, unknown members ignored."""
+        if _PRIVATE_JWK_MEMBERS & jwk.keys():
+            raise JoseError("private_key", "the JWK holds a private or symmetric key; consider that key exposed")
+        use, operations, alg, kty = (jwk.get(name) for name in ("use", "key_ops", "alg", "kty"))
+        may_verify = operations is None or (isinstance(operations, list) and "verify" in operations)
+        if use not in (None, "sig") or not may_verify:
+            raise JoseError("key_use", "the JWK is not meant for verifying signatures")
+        if not isinstance(kty, str) or kty not in _JWK_MEMBERS:
+            _unsupported()
+        if not isinstance(alg, str | None):
+            raise JoseError("malformed_key", "the JWK's alg is not a string")
+        return cls(_native_from_jwk(kty, {name: jwk.get(name) for name in _JWK_MEMBERS[kty]}), only=alg)
+
+    def to_jwk(self) -> dict[str, str]:
+        """The public members only; `kid`, `use` and `alg` are the publisher's to add."""
+        return {name: str(value) for name, value in self._key.as_dict(private=False).items()}
+
+    def to_pem(self) -> bytes:
+        """SubjectPublicKeyInfo: the block that says BEGIN PUBLIC KEY."""
+        return self._key.as_pem(private=False)
+
+    def thumbprint(self) -> str:
+        """The SHA-256 thumbprint in base64url (RFC 7638)."""
+        return self._thumbprint
+
+    def verify(self, signing_input: bytes, signature: bytes, alg: str) -> None:
+        """Return if this key made `signature` over `signing_input` with `alg`; else raise `JoseError`."""
+        if alg not in self.algorithms:  # stops algorithm confusion: what a key is used for is a matter of the key
+            raise JoseError("key_mismatch", "the token's signature algorithm does not fit the key")
+        if not _ALGORITHMS[alg].verify(signing_input, signature, self._key):
+            raise JoseError("bad_signature", "the signature does not verify")
+
+    def __repr__(self) -> str:
+        return f"PublicKey({self.kind}, thumbprint={self._thumbprint!r})"
+
+
+class PrivateKey:
+    """A key pair's signing half. Immutable; shows nothing, cannot be pickled, and copies are the key itself."""
+
+    __slots__ = ("_key", "algorithm", "public")
+
+    algorithm: str
+    public: PublicKey
+
+    def __init__(self, key: _NativePrivate) -> None:
+        """Wrap a key of `cryptography`. Prefer the class methods."""
+        self.public = PublicKey(key.public_key())
+        self._key = _library_key(key)
+        if isinstance(key, rsa.RSAPrivateKey):
+            self.algorithm = "RS256"
+        elif isinstance(key, ed25519.Ed25519PrivateKey):
+            self.algorithm = "EdDSA"
+        else:
+            (self.algorithm,) = self.public.algorithms
+
+    @classmethod
+    def generate_rsa(cls, bits: int = 2048) -> Self:
+        return cls(rsa.generate_private_key(public_exponent=65537, key_size=bits))
+
+    @classmethod
+    def generate_ec(cls, curve: str = "P-256") -> Self:
+        return cls(ec.generate_private_key(_EC_CURVES[curve]))
+
+    @classmethod
+    def generate_ed25519(cls) -> Self:
+        return cls(ed25519.Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes | str) -> Self:
+        """Read one unencrypted `BEGIN PRIVATE KEY` block. Costs some 40 ms for RSA: once, never per call."""
+        octets = _one_pem_block(pem)
+        if b"PRIVATE KEY" not in octets:
+            raise JoseError("not_private_key", "this is not a private key: expected a block that says PRIVATE KEY")
+        try:
+            key = serialization.load_pem_private_key(octets, password=None)
+        except TypeError:
+            raise JoseError("encrypted_key", "the private key is encrypted with a passphrase; decrypt it") from None
+        except (ValueError, UnsupportedAlgorithm):
+            raise JoseError("malformed_key", "not a readable PEM block that says BEGIN PRIVATE KEY") from None
+        if not isinstance(key, _NativePrivate):
+            _unsupported()
+        return cls(key)
+
+    def to_pem(self) -> bytes:
+        """PKCS #8, **not encrypted**: for a file of mode 0600, or to be encrypted by the caller."""
+        return self._key.as_pem(private=True)
+
+    def sign(self, signing_input: bytes) -> bytes:
+        """The signature over `signing_input`, made with `algorithm`."""
+        return _ALGORITHMS[self.algorithm].sign(signing_input, self._key)
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.algorithm}, …)"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:  # agent frameworks deep-copy what holds a credential
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key is not pickled: write to_pem() where it belongs")
+
+
+def _unsupported() -> NoReturn:
+    raise JoseError("unsupported_key", "the key is not RSA, P-256, P-384, P-521 or Ed25519")
+
+
+def _one_pem_block(pem: bytes | str) -> bytes:
+    octets = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
+    if octets.count(b"-----BEGIN ") != 1:
+        raise JoseError("malformed_key", "expected exactly one PEM block, from -----BEGIN to -----END")
+    return octets
+
+
+def _fitting_algorithms(key: _NativePublic) -> frozenset[str]:
+    """The algorithms for this kind and size of key; `JoseError` if it is too weak or of another curve."""
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return _ED25519_ALGORITHMS
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if key.curve.name not in _EC_ALGORITHMS:
+            _unsupported()
+        return frozenset({_EC_ALGORITHMS[key.curve.name]})
+    if not MINIMUM_RSA_BITS <= key.key_size <= MAXIMUM_RSA_BITS:
+        raise JoseError("weak_key", f"an RSA key must have {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS} bits")
+    if key.public_numbers().e < 65537:  # FIPS 186-5 §A.1.1; small exponents are what forged signatures lived on
+        raise JoseError("weak_key", "an RSA key must have a public exponent of at least 65537")
+    return _RSA_ALGORITHMS
+
+
+def _native_from_jwk(kty: str, members: Mapping[str, Any]) -> _NativePublic:
+    reader = _JWK_READERS[kty]
+    try:
+        key = reader.import_key({"kty": kty, **members}).public_key
+    except (ValueError, TypeError, KeyError, UnsupportedAlgorithm, _LibraryError):
+        raise JoseError("malformed_key", "the JWK's members do not form a key of its kty and crv") from None
+    if not isinstance(key, _NativePublic):
+        _unsupported()
+    # RFC 7518 §6.2.1.2 and §6.3.1.1 know one spelling of a number; a second one would be a second thumbprint.
+    canonical = _library_key(key).as_dict()
+    if any(canonical[name] != value for name, value in members.items()):
+        raise JoseError("malformed_key", "the JWK's numbers are not in their canonical base64url form")
+    return key
+
+
+def _library_key(key: _NativePublic | _NativePrivate) -> _LibraryKey:
+    if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
+        return RSAKey.import_key(key)
+    if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
+        return ECKey.import_key(key)
+    return OKPKey.import_key(key)

@@ -1,0 +1,105 @@
+"""Strict JSON (RFC 8259, with the interoperability rules of I-JSON, RFC 7493) for text that strangers send.
+
+Two parsers that read one text differently are two opinions on who may do what. So everything that parsers are known
+to disagree on is refused here: repeated names, NaN and infinities, integers that a double cannot hold, lone
+surrogates, NUL, a byte order mark. Size and depth are limited before they can cost anything.
+
+Not a validator: what the members must be is decided by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final, NoReturn
+
+MAX_INTEGER: Final = 2**53 - 1  # RFC 7493 §2.2: beyond it JavaScript's numbers lose digits
+
+
+class StrictJsonError(ValueError):
+    """The text is not strict JSON. The message names the rule and never quotes the text."""
+
+
+def loads(data: bytes, *, max_bytes: int = 16_384, max_depth: int = 8) -> Any:
+    """Parse `data`, or raise `StrictJsonError`. A lone number or string has depth 0, `[]` and `{}` have depth 1."""
+    if len(data) > max_bytes:
+        raise StrictJsonError(f"longer than {max_bytes} bytes")
+    try:
+        text = data.decode("utf-8")  # strict: refuses surrogates and overlong forms
+        value = _DECODER.decode(text)
+    except UnicodeDecodeError:
+        raise StrictJsonError("not UTF-8") from None
+    except RecursionError:
+        raise StrictJsonError(f"nested deeper than {max_depth}") from None
+    except json.JSONDecodeError:  # its text is harmless, but it carries the whole document along
+        raise StrictJsonError("not JSON") from None
+    # Counting is cheap and can only overestimate; and only an escape can smuggle a surrogate or NUL past the decoder.
+    if text.count("[") + text.count("{") > max_depth or "\\u" in text:
+        _check(value, max_depth)
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """The one compact text of `value`: names sorted, no spaces, UTF-8. Refuses what `loads` would refuse."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        raise StrictJsonError("not a JSON value") from None
+    _check(value, max_depth=64)
+    return text.encode("utf-8")
+
+
+def _check(value: Any, max_depth: int) -> None:
+    """Refuse what is too deep, and strings and numbers that no strict reader accepts."""
+    if isinstance(value, str):
+        _check_string(value)
+    elif isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise StrictJsonError("an integer beyond ±(2^53 - 1)")
+    elif isinstance(value, dict | list | tuple):
+        if max_depth == 0:
+            raise StrictJsonError("nested too deep")
+        if isinstance(value, dict):
+            for name in value:
+                if not isinstance(name, str):  # json.dumps would write 1 and "1" as the same name
+                    raise StrictJsonError("a name that is not a string")
+                _check_string(name)
+            value = value.values()
+        for item in value:
+            _check(item, max_depth - 1)
+
+
+def _check_string(text: str) -> None:
+    if "\0" in text:
+        raise StrictJsonError("a string with NUL")  # cut short by C libraries, refused by PostgreSQL
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise StrictJsonError("a string with a lone surrogate")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):  # RFC 8725 §2.4: first or last, parsers disagree
+        raise StrictJsonError("a name occurs twice in one object")
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 17 or abs(number := int(digits)) > MAX_INTEGER:
+        raise StrictJsonError("an integer beyond ±(2^53 - 1)")
+    return number
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise StrictJsonError("a number too large for a double")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise StrictJsonError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
