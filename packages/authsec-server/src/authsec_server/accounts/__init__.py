@@ -1,0 +1,1 @@
+"""Who may administer: admin keys now; administrators and sessions come with the console."""

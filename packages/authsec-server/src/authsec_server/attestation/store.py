@@ -1,0 +1,31 @@
+"""The table of assertions that were used: each proves once (RFC 7523 section 3, `jti`)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Column, Connection, String, Table, delete
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from authsec_server.db.schema import Instant, metadata
+
+used_assertions = Table(
+    "used_assertions",
+    metadata,
+    Column("client_id", String(36), primary_key=True),
+    Column("jti_sha256", String(64), primary_key=True),
+    Column("until", Instant, nullable=False, index=True),
+)
+
+
+def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime) -> bool:
+    """Mark it as used; False when it was already. One statement: of two at once, one wins."""
+    upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = upsert(used_assertions).values(client_id=client_id, jti_sha256=jti_sha256, until=until)
+    return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+
+
+def forget(connection: Connection, now: datetime) -> None:
+    """Drop those that have expired and would be refused for that anyway."""
+    connection.execute(delete(used_assertions).where(used_assertions.c.until < now))

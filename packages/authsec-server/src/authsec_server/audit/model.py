@@ -1,0 +1,101 @@
+"""What an event is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from authsec_server.principal import Principal
+
+
+class EventKind(StrEnum):
+    """What happened; `noun.verb`."""
+
+    TOKEN_ISSUED = "token.issued"  # noqa: S105 - an event's name
+    TOKEN_REFUSED = "token.refused"  # noqa: S105 - an event's name
+    CLIENT_CREATED = "client.created"
+    CLIENT_DISABLED = "client.disabled"
+    CLIENT_ENABLED = "client.enabled"
+    ROLE_CREATED = "role.created"
+    API_CREATED = "api.created"
+    DELEGATION_CREATED = "delegation.created"
+    DELEGATION_DISABLED = "delegation.disabled"
+    DELEGATION_ENABLED = "delegation.enabled"
+    DELEGATION_REVOKED = "delegation.revoked"
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    KEY_GONE = "key.gone"
+    ADMIN_KEY_CREATED = "admin_key.created"
+    ADMIN_SIGN_IN = "admin.sign_in"
+    ADMIN_SIGN_IN_REFUSED = "admin.sign_in_refused"
+
+
+class Decision(StrEnum):
+    """How a token request ended."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A thing by its id and by the name that it had then: names change, the record does not."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One row of the journal, before it has a number.
+
+    `detail` holds what only this kind has, in JSON types; never a token, a key or a proof. A token is known by its
+    `jti`, `kid` and the SHA-256 (hex) of its signing input.
+    """
+
+    at: datetime
+    kind: EventKind
+    request_id: str
+    principal: Principal | None = None  # who acted; None where an agent asked for itself
+    client: Named | None = None
+    delegations: tuple[Named, ...] = ()
+    roles: tuple[Named, ...] = ()
+    subject: Named | None = None  # what was acted on, where that is neither client nor delegation nor role
+    decision: Decision | None = None
+    reason: str = ""
+    address: str = ""
+    authority_version: int | None = None
+    jti: str = ""
+    kid: str = ""
+    token_sha256: str = ""
+    expires_at: datetime | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A refusal of a caller that proved nothing: counted by address, client, reason and minute, not listed singly."""
+
+    address: str
+    client: Named | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often a refusal was given, and the first request that met it."""
+
+    count: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An event as the journal holds it. `count` is above 1 only for counted refusals."""
+
+    id: int
+    event: Event
+    count: int

@@ -1,0 +1,101 @@
+"""Units of work, on SQLite and PostgreSQL alike.
+
+Four verbs, and which one a caller picks says what it may rely on:
+
+`read`    one consistent snapshot, nothing written;
+`append`  a write that changes nobody's authority (a count, a last use);
+`record`  the journal's write: holds the authority lock *shared*, so the authority version it reads stays true until
+          the commit;
+`change`  a change of authority: holds the lock *exclusively* before its first read and raises the version.
+
+So no token is journalled after a change that covers it, and no change is missed by a token in flight.
+`work` gets an open `Tx` and may run only once more or not at all: it must have no effect beyond the transaction.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from sqlalchemy import Connection, select, update
+
+from authsec_server.db.schema import authority
+
+T = TypeVar("T")
+
+
+class Access(Enum):
+    """The four kinds of transaction, as the module's docstring defines them."""
+
+    READ = "read"
+    APPEND = "append"
+    RECORD = "record"
+    CHANGE = "change"
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """An open transaction: the connection for the stores' statements, and the authority version it stands on.
+
+    `version` is what was read at the start; in a `change` it is the new version, which the change brings about.
+    """
+
+    connection: Connection
+    access: Access
+    version: int
+
+
+Work = Callable[[Tx], T]
+
+
+class Database(ABC):
+    """An open database. Every method blocks its thread; every one raises `Unavailable` when nothing was committed."""
+
+    dialect: str
+
+    def read(self, work: Work[T]) -> T:
+        """Run `work` on one consistent snapshot."""
+        return self._run(Access.READ, work)
+
+    def append(self, work: Work[T]) -> T:
+        """Run `work` and commit, under no lock."""
+        return self._run(Access.APPEND, work)
+
+    def record(self, work: Work[T]) -> T:
+        """Run `work` and commit, under the shared authority lock."""
+        return self._run(Access.RECORD, work)
+
+    def change(self, work: Work[T]) -> T:
+        """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
+        return self._run(Access.CHANGE, work)
+
+    @abstractmethod
+    def migrate(self) -> None:
+        """Bring the schema to this version's. Raises `StartupRefused` when it is newer than this program."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish what was begun and let go of every connection."""
+
+    @abstractmethod
+    def _run(self, access: Access, work: Work[T]) -> T: ...
+
+
+def open_tx(connection: Connection, access: Access) -> Tx:
+    """The transaction, its lock already held: reads the version in a statement of its own, after the lock."""
+    if access is Access.CHANGE:
+        raised = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
+        return Tx(connection, access, connection.execute(raised).scalar_one())
+    return Tx(connection, access, connection.execute(select(authority.c.version)).scalar_one())
+
+
+def open_database(url: str) -> Database:
+    """The database at `url` (SQLAlchemy form); nothing is read or created until it is used."""
+    # Here, not at the top: each engine imports this module for its base.
+    from authsec_server.db.postgresql import PostgreSQL
+    from authsec_server.db.sqlite import SQLite
+
+    return SQLite(url) if url.startswith("sqlite") else PostgreSQL(url)

@@ -1,0 +1,27 @@
+"""The schema's versions, by alembic, run inside the caller's transaction."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from authsec_server.failures import StartupRefused
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the schema up to date. A schema from a newer program is refused: writing to it could lose what it means."""
+    config = Config()
+    config.set_main_option("script_location", "authsec_server:db/migrations")
+    scripts = ScriptDirectory.from_config(config)
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise StartupRefused(
+            f"The database has schema {current}, made by a newer AuthSec; this one knows up to"
+            f" {scripts.get_current_head()}.",
+            "Start the newer version, or restore a backup made before the upgrade.",
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,69 @@
+"""PostgreSQL: a pool of connections, one transaction a call, the authority lock as an advisory lock."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from authsec_server.db.database import Access, Database, T, Work, open_tx
+from authsec_server.db.migrate import upgrade
+from authsec_server.failures import Unavailable
+
+AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
+MIGRATION_LOCK = AUTHORITY_LOCK + 1
+# READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
+_ISOLATION = {Access.READ: "REPEATABLE READ"}
+_LOCK = {Access.RECORD: "pg_advisory_xact_lock_shared", Access.CHANGE: "pg_advisory_xact_lock"}
+# Nothing waits for ever; a commit is durable before it is answered, whatever the server's own default says.
+_OPTIONS = (
+    "-c lock_timeout=5000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=30000"
+    " -c synchronous_commit=on -c timezone=UTC"
+)
+
+
+class PostgreSQL(Database):
+    """A PostgreSQL database, shared by any number of server processes."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self._engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=True,
+            hide_parameters=True,  # values never reach an exception text
+            connect_args={"options": _OPTIONS, "connect_timeout": 5},
+        )
+
+    def _run(self, access: Access, work: Work[T]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                connection = connection.execution_options(
+                    isolation_level=_ISOLATION.get(access, "READ COMMITTED"), postgresql_readonly=access is Access.READ
+                )
+                with connection.begin():
+                    if lock := _LOCK.get(access):
+                        connection.execute(text(f"SELECT {lock}(:key)"), {"key": AUTHORITY_LOCK})
+                    return work(open_tx(connection, access))
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Unavailable("The database is away or too slow.") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable("The connection to the database was lost.") from error
+            raise
+
+    def migrate(self) -> None:
+        try:
+            with self._engine.begin() as connection:
+                # Two servers that start together: the second waits, then finds nothing to do.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                upgrade(connection)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
+
+    def close(self) -> None:
+        self._engine.dispose()

@@ -1,0 +1,62 @@
+"""Checks that must not be ignored, as exceptions that know nothing of HTTP.
+
+Services raise them; `web/errors.py` turns them into answers. A *decision* about a token is no failure: it is a value
+with a reason (`tokens/model.py`).
+"""
+
+from __future__ import annotations
+
+
+class Failure(Exception):
+    """A request that cannot be carried out. `message` says what failed, `remedy` what would satisfy it."""
+
+    reason = "failure"
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class Invalid(Failure):
+    """A value that was handed in breaks a rule; `field` names it as the caller knows it."""
+
+    reason = "invalid_request"
+
+    def __init__(self, field: str, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.field = field
+
+
+class NotFound(Failure):
+    """There is no such thing."""
+
+    reason = "not_found"
+
+
+class Conflict(Failure):
+    """It contradicts what already exists."""
+
+    reason = "conflict"
+
+
+class NotPermitted(Failure):
+    """The principal's role does not reach that far."""
+
+    reason = "not_permitted"
+
+
+class Unavailable(Failure):
+    """The authority cannot keep its promises at the moment (above all: a durable record), so it does nothing."""
+
+    reason = "unavailable"
+
+    def __init__(self, message: str, remedy: str = "Retry shortly.", *, retry_after: int = 1) -> None:
+        super().__init__(message, remedy)
+        self.retry_after = retry_after
+
+
+class StartupRefused(Failure):
+    """The server must not start like this; message and remedy are for the operator at the terminal."""
+
+    reason = "startup_refused"

@@ -1,0 +1,60 @@
+"""What people may call things: display names, the slugs made of them, canonical ids. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from authsec_server.failures import Invalid
+
+MAX_NAME = 120
+MAX_TEXT = 2000
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def name(field: str, value: str) -> str:
+    """A display name: one line of 1 to 120 visible characters, in Unicode's composed form (NFC)."""
+    cleaned = unicodedata.normalize("NFC", value).strip()
+    if not cleaned or len(cleaned) > MAX_NAME:
+        raise Invalid(field, f"{field} must have 1 to {MAX_NAME} characters.")
+    _refuse_unseen(field, cleaned)
+    return cleaned
+
+
+def text(field: str, value: str) -> str:
+    """A description: at most 2000 characters; line breaks are fine, other control characters are not."""
+    cleaned = unicodedata.normalize("NFC", value).strip()
+    if len(cleaned) > MAX_TEXT:
+        raise Invalid(field, f"{field} must have at most {MAX_TEXT} characters.")
+    _refuse_unseen(field, cleaned.replace("\n", "").replace("\r", ""))
+    return cleaned
+
+
+def slug(field: str, value: str) -> str:
+    """A slug as given: lower-case letters, digits and hyphens, not shaped like an id."""
+    if not _SLUG.fullmatch(value) or is_uuid(value):
+        raise Invalid(field, f"{field} must be 1 to 63 lower-case letters, digits or hyphens.", "e.g. customer-support")
+    return value
+
+
+def slug_of(field: str, display_name: str) -> str:
+    """The slug that a name suggests: `Customer Support` becomes `customer-support`."""
+    plain = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode().lower()
+    made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
+    if not made or is_uuid(made):
+        raise Invalid(
+            field, f"No slug can be made of {display_name!r}.", "Give one: lower-case letters, digits, hyphens."
+        )
+    return made
+
+
+def is_uuid(value: str) -> bool:
+    """Whether this is a UUID in its canonical form (RFC 9562 section 4: lower-case hex, hyphens)."""
+    return _UUID.fullmatch(value) is not None
+
+
+def _refuse_unseen(field: str, value: str) -> None:
+    # Cc: terminal escapes and log forging. Cf: bidi overrides that show one name and mean another. Cs, Co, Cn: no text.
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for char in value):
+        raise Invalid(field, f"{field} has control or invisible characters.", "Remove them.")

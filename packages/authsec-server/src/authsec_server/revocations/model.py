@@ -1,0 +1,29 @@
+"""What can end, and how an ending is written down. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class SubjectKind(StrEnum):
+    """What a revocation is about."""
+
+    CLIENT = "client"
+    DELEGATION = "delegation"
+    ROLE = "role"
+    PROOF = "proof"
+    KEY = "key"
+    TOKEN = "token"  # noqa: S105 - a kind's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """Ends every token of the subject whose `authority_version` is below `version`. Re-enabling revives none."""
+
+    sequence: int
+    subject_kind: SubjectKind
+    subject_id: str
+    version: int
+    at: datetime

@@ -1,0 +1,30 @@
+"""The verbs of ending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from authsec_server.db import Tx
+from authsec_server.db.database import Access
+from authsec_server.revocations import store
+from authsec_server.revocations.model import Revocation, SubjectKind
+
+
+def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation:
+    """End all tokens of the subject that were decided before this change. Only inside a `change`."""
+    if tx.access is not Access.CHANGE:
+        raise RuntimeError("a revocation outside the exclusive authority lock would have no order")
+    revocation = Revocation(
+        sequence=store.last_sequence(tx.connection) + 1,
+        subject_kind=kind,
+        subject_id=subject_id,
+        version=tx.version,
+        at=now,
+    )
+    store.add(tx.connection, revocation)
+    return revocation
+
+
+def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
+    """The feed after `sequence`, in order."""
+    return store.since(tx.connection, sequence, limit)

@@ -1,0 +1,55 @@
+"""The table of revocations. A sequence number is given under the exclusive authority lock, so they commit in order."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, func, insert, select
+
+from authsec_server.db.schema import Instant, metadata
+from authsec_server.revocations.model import Revocation, SubjectKind
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject_kind", String(20), nullable=False),
+    Column("subject_id", String(64), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_revocations_subject_kind_subject_id", "subject_kind", "subject_id"),
+)
+
+
+def last_sequence(connection: Connection) -> int:
+    """The highest number given so far; 0 before the first."""
+    number: int = connection.execute(select(func.coalesce(func.max(revocations.c.sequence), 0))).scalar_one()
+    return number
+
+
+def add(connection: Connection, revocation: Revocation) -> None:
+    """Insert the revocation."""
+    connection.execute(
+        insert(revocations).values(
+            sequence=revocation.sequence,
+            subject_kind=revocation.subject_kind,
+            subject_id=revocation.subject_id,
+            version=revocation.version,
+            at=revocation.at,
+        )
+    )
+
+
+def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]:
+    """Those after `sequence`, in order."""
+    statement = (
+        select(revocations).where(revocations.c.sequence > sequence).order_by(revocations.c.sequence).limit(limit)
+    )
+    return [
+        Revocation(
+            sequence=row.sequence,
+            subject_kind=SubjectKind(row.subject_kind),
+            subject_id=row.subject_id,
+            version=row.version,
+            at=row.at,
+        )
+        for row in connection.execute(statement)
+    ]

@@ -1,0 +1,136 @@
+"""Every setting of the server, with its meaning and its safe default. Environment: `AUTHSEC_SERVER_<NAME>`.
+
+Nothing here holds a secret: the master key is named by file. The effective values can therefore be shown to anybody
+who may see the console.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from authsec_server.failures import StartupRefused
+
+ENV_PREFIX = "AUTHSEC_SERVER_"
+DEFAULT_PORT = 7468
+Minutes = 60
+Hours = 3600
+Days = 86400
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """How this authority runs. Durations are in seconds, rates in requests a minute."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+
+    data: Path = Field(Path("authsec-data"), description="Folder of the embedded database and of the master key file.")
+    database: str = Field("", description="postgresql://… ; empty means SQLite in the data folder.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str = Field("", description="The URL callers use; it is the issuer of every token.")
+    trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
+    environment: str = Field("", max_length=40, description="A label such as PRODUCTION, shown wherever people decide.")
+    default_audience: str = Field("authsec-api", min_length=1, description="Audience of delegations that name none.")
+    max_token_lifetime: int = Field(24 * Hours, ge=1 * Minutes, le=7 * Days, description="No token lives longer.")
+    master_key_file: Path | None = Field(None, description="32 random bytes, base64; seals the signing keys at rest.")
+    signing_key_max_age: int = Field(30 * Days, ge=1 * Hours, description="An older signing key is rotated out.")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
+    tls_key: Path | None = Field(None, description="PEM key of that certificate.")
+    allowed_hosts: CommaSeparated = Field((), description="Further Host headers to answer, beside public_url's.")
+    trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For counts.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of /metrics; 0 turns it off.")
+    drain_seconds: float = Field(5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port.")
+    address_limit: int = Field(600, ge=1, description="Token requests a minute from one address.")
+    unproved_limit: int = Field(60, ge=1, description="… that prove nothing, from one address for one client.")
+    client_limit: int = Field(600, ge=1, description="Proved token requests a minute for one client.")
+    log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
+
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)
+        return value
+
+    @field_validator("trust_domain")
+    @classmethod
+    def _spiffe_trust_domain(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9._-]{1,255}", value):  # SPIFFE-ID section 2.1
+            raise ValueError("a trust domain has lower-case letters, digits, '.', '-' and '_' only")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)  # RFC 8414 section 2: no query, no fragment
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise ValueError("public_url must look like https://authsec.example.com")
+        if parts.path not in {"", "/"}:
+            raise ValueError("public_url must be the server's root, without a path")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _tls_pair(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """The database as SQLAlchemy names it."""
+        if not self.database:
+            return f"sqlite:///{(self.data / 'authsec.sqlite3').absolute()}"
+        return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer (`iss`, RFC 8414): public_url, or on loopback the address listened on. Never the Host header."""
+        if self.public_url:
+            return self.public_url
+        if not is_loopback(self.host):
+            raise StartupRefused(
+                f"Listening on {self.host} needs the URL that callers use: it is the issuer of every token.",
+                f"Set {ENV_PREFIX}PUBLIC_URL=https://authsec.example.com (or --public-url).",
+            )
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment; what is `given` (command-line options) comes first. Raises `StartupRefused`."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{ENV_PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        raise StartupRefused("These settings cannot work: " + "; ".join(lines), "Mend them and start again.") from None

@@ -1,0 +1,59 @@
+"""What callers send, read strictly: one JSON object of known members, each query parameter at most once."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from authsec import strict_json
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from authsec_server.failures import Invalid
+
+MAX_BODY = 64 * 1024
+
+
+class Body(BaseModel):
+    """The root of request bodies: unknown members are refused, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+async def read_body(request: Request, shape: type[B]) -> B:
+    """The request's JSON body as `shape`. Raises `Invalid`, naming the member."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise HTTPException(413)
+    try:
+        value = strict_json.loads(bytes(data) or b"{}", max_bytes=MAX_BODY)
+    except strict_json.StrictJsonError as error:
+        raise Invalid("body", f"The body is not acceptable JSON: {error}.") from None
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Invalid(".".join(map(str, first["loc"])) or "body", first["msg"]) from None
+
+
+def query_value(request: Request, name: str) -> str | None:
+    """The query parameter, or None. Raises `Invalid` when it comes twice: readers would disagree on which counts."""
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise Invalid(name, f"{name} is given {len(values)} times.", "Give it once.")
+    return values[0] if values else None
+
+
+def query_int(request: Request, name: str, *, default: int | None = None) -> int | None:
+    """The query parameter as a whole number not below 0."""
+    value = query_value(request, name)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdigit() and len(value) <= 18):
+        raise Invalid(name, f"{name} must be a whole number.")
+    return int(value)

@@ -1,0 +1,114 @@
+"""Failures into answers: one body everywhere under `/authsec/` (DESIGN: the delegation-token endpoint)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
+
+from authsec_server.failures import Conflict, Failure, Invalid, NotFound, NotPermitted, Unavailable
+from authsec_server.web.context import context_of
+
+log = structlog.get_logger(__name__)
+
+_STATUS: dict[type[Failure], int] = {Invalid: 400, NotPermitted: 403, NotFound: 404, Conflict: 409, Unavailable: 503}
+
+
+class Unauthenticated(Exception):
+    """Nobody stands behind an administrative request; `message` is for the caller."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def error_response(
+    request: Request,
+    status: int,
+    *,
+    reason: str,
+    error: str,
+    details: str = "",
+    retryable: bool = False,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> JSONResponse:
+    """The error body: a sentence, a stable code, what would satisfy it, whether a retry can help, the request's id."""
+    body = {
+        "error": error,
+        "reason": reason,
+        "details": details,
+        "retryable": retryable,
+        "request_id": context_of(request.scope).request_id,
+        **(extra or {}),
+    }
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header `Retry-After` (RFC 9110 section 10.2.3), whole seconds, never 0."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def _failure(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, Failure)
+    status = next((_STATUS[kind] for kind in type(failure).__mro__ if kind in _STATUS), 500)
+    if isinstance(failure, Unavailable):
+        log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
+    return error_response(
+        request,
+        status,
+        reason=failure.reason,
+        error=failure.message,
+        details=failure.remedy,
+        retryable=isinstance(failure, Unavailable),
+        headers=retry_after(failure.retry_after) if isinstance(failure, Unavailable) else None,
+        extra={"field": failure.field} if isinstance(failure, Invalid) else None,
+    )
+
+
+def _unauthenticated(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, Unauthenticated)
+    return error_response(
+        request,
+        401,
+        reason="not_authenticated",
+        error=failure.message,
+        details="Send an admin key: Authorization: Bearer authsec_… (made with `authsec admin create-key NAME`).",
+        headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
+    )
+
+
+def _http(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, HTTPException)
+    reason, error = {
+        404: ("not_found", "There is nothing at this address."),
+        405: ("method_not_allowed", f"{request.method} is not possible here."),
+        413: ("body_too_large", "The body is larger than this server reads."),
+    }.get(failure.status_code, ("invalid_request", str(failure.detail)))
+    allowed = (failure.headers or {}).get("Allow")
+    details = f"Allowed: {allowed}" if allowed else ""
+    return error_response(
+        request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
+    )
+
+
+def _unexpected(request: Request, failure: Exception) -> Response:
+    # The exception's text may quote what a caller sent; its type and the request id are enough to find it.
+    log.error("unexpected error", error=type(failure).__name__, path=request.url.path, exc_info=failure)
+    return error_response(
+        request, 500, reason="internal_error", error="The server failed at this request.", details="See its log."
+    )
+
+
+HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
+    Failure: _failure,
+    Unauthenticated: _unauthenticated,
+    HTTPException: _http,
+    Exception: _unexpected,
+}

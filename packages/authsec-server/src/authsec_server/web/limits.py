@@ -1,0 +1,33 @@
+"""Rate limits: the generic cell rate algorithm, one theoretical arrival time per key. No clock of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+
+class Limiter:
+    """At most `per_minute` events a minute and key, as a burst or spread out.
+
+    Keys are kept for as long as they matter, and at most `max_keys`: past that the one seen longest ago is forgotten,
+    so that a flood of made-up keys costs no memory.
+    """
+
+    def __init__(self, per_minute: int, *, max_keys: int = 100_000) -> None:
+        self._interval = 60 / per_minute  # seconds that one event uses up
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
+        self._max_keys = max_keys
+        self._lock = threading.Lock()
+
+    def charge(self, key: str, now: float) -> float:
+        """Count one event at `now` (seconds, monotonic). 0.0: within the limit; else the seconds until it would be."""
+        with self._lock:
+            arrival = max(self._arrivals.get(key, now), now)
+            wait = arrival + self._interval - now - 60
+            if wait > 1e-9:
+                return wait  # refused events cost nothing more: who keeps knocking is let in when the time has come
+            self._arrivals[key] = arrival + self._interval
+            self._arrivals.move_to_end(key)
+            if len(self._arrivals) > self._max_keys:
+                self._arrivals.popitem(last=False)
+            return 0.0

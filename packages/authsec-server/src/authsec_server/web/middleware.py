@@ -1,0 +1,92 @@
+"""What happens to every request before a room sees it, and to every response after. Pure ASGI: nothing is buffered."""
+
+from __future__ import annotations
+
+import time
+from base64 import b32encode
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from authsec_server.web.context import RequestContext, address_of, put_context
+from authsec_server.web.errors import error_response
+
+log = structlog.get_logger(__name__)
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Contextualise:
+    """Gives every request its id and address, and every answer that id and the headers that harden it."""
+
+    def __init__(self, app: ASGIApp, *, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]) -> None:
+        self._app = app
+        self._token_bytes = token_bytes
+        self._trusted_proxies = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = "req_" + b32encode(self._token_bytes(15)).decode().lower()
+        put_context(scope, RequestContext(request_id=request_id, address=address_of(scope, self._trusted_proxies)))
+        status = 0
+
+        async def send_hardened(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        begin = time.perf_counter()
+        await self._app(scope, receive, send_hardened)
+        log.info(
+            "request",
+            request_id=request_id,
+            method=scope["method"],
+            path=scope["path"],  # never the query: old clients put things there that are not ours to keep
+            status=status,
+            ms=round((time.perf_counter() - begin) * 1000, 1),
+        )
+
+
+class ExpectedHosts:
+    """Refuses a Host header that is not ours: DNS rebinding reaches loopback servers under foreign names."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = Headers(scope=scope).getlist("host")
+            if len(given) != 1 or _without_port(given[0]) not in self._hosts:
+                answer = error_response(
+                    Request(scope),
+                    HTTPStatus.MISDIRECTED_REQUEST,
+                    reason="host_not_allowed",
+                    error="This server does not answer under that host name.",
+                    details="Use its public URL, or add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
+                )
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host

@@ -1,0 +1,140 @@
+"""Units of work and the authority lock, the same promises on both databases."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import threading
+
+import authsec_server
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from authsec_server.db import Database, Tx, metadata, open_database
+from authsec_server.failures import StartupRefused, Unavailable
+from sqlalchemy import text
+
+
+def version(tx: Tx) -> int:
+    return tx.version
+
+
+def test_a_change_raises_the_version_and_nothing_else_does(database: Database) -> None:
+    assert database.read(version) == 0
+    assert database.change(version) == 1
+    assert database.record(version) == 1
+    assert database.append(version) == 1
+    assert database.change(version) == 2
+
+
+def test_a_failed_change_leaves_the_version_alone(database: Database) -> None:
+    def fail(tx: Tx) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        database.change(fail)
+    assert database.read(version) == 0
+
+
+def test_what_fails_takes_no_one_along(database: Database) -> None:
+    """Writers that wait together share a commit on SQLite; one that fails must not undo the others."""
+    started = threading.Event()
+
+    def slow(tx: Tx) -> int:
+        started.wait(5)
+        return tx.version
+
+    def fail(tx: Tx) -> int:
+        raise ValueError("mine alone")
+
+    outcomes: dict[int, object] = {}
+
+    def run(number: int) -> None:
+        try:
+            outcomes[number] = database.change([slow, fail, version][number % 3])
+        except ValueError as error:
+            outcomes[number] = str(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    started.set()
+    for thread in threads:
+        thread.join()
+    assert [outcomes[number] for number in range(1, 12, 3)] == ["mine alone"] * 4
+    assert sorted(value for value in outcomes.values() if isinstance(value, int)) == list(range(1, 9))
+
+
+def test_a_recorder_never_sees_the_version_move(database: Database) -> None:
+    recording, changed = threading.Event(), threading.Event()
+
+    def record(tx: Tx) -> bool:
+        recording.set()
+        return changed.wait(0.3)
+
+    def change() -> None:
+        recording.wait(5)
+        database.change(version)
+        changed.set()
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    assert database.record(record) is False, "a change was committed inside a recorder's transaction"
+    changer.join()
+    assert database.read(version) == 1
+
+
+def test_a_read_sees_one_moment(database: Database) -> None:
+    def look_twice(tx: Tx) -> tuple[int, int]:
+        database.change(version)
+        again: int = tx.connection.execute(text("SELECT version FROM authority")).scalar_one()
+        return tx.version, again
+
+    assert database.read(look_twice) == (0, 0)
+
+
+def test_a_read_cannot_write(database: Database) -> None:
+    with pytest.raises(Exception, match=r"read-only|readonly|cannot be read"):
+        database.read(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 9")))
+    assert database.read(version) == 0
+
+
+def test_the_migrations_make_what_the_stores_declare(database: Database) -> None:
+    for module in pkgutil.walk_packages(authsec_server.__path__, "authsec_server."):
+        if module.name.endswith(".store"):
+            importlib.import_module(module.name)
+
+    def differences(tx: Tx) -> list[object]:
+        def ours(_object: object, name: str | None, kind: str, _reflected: bool, _compare: object) -> bool:
+            return not (kind == "table" and name is not None and name.startswith("events_"))  # partitions
+
+        context = MigrationContext.configure(tx.connection, opts={"compare_type": True, "include_object": ours})
+        return list(compare_metadata(context, metadata))
+
+    assert database.read(differences) == []
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    database.change(version)
+    database.migrate()
+    assert database.read(version) == 1
+
+
+def test_a_newer_schema_is_refused(database: Database) -> None:
+    database.append(lambda tx: tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(StartupRefused, match="made by a newer AuthSec"):
+        database.migrate()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nonexistent-folder/authsec.sqlite3", "postgresql+psycopg://nobody@127.0.0.1:1/none"]
+)
+def test_a_database_that_is_away_says_so(url: str) -> None:
+    database = open_database(url)
+    with pytest.raises(Unavailable):
+        database.migrate()
+    with pytest.raises(Unavailable):
+        database.read(version)
+    with pytest.raises(Unavailable):
+        database.record(version)
+    database.close()
