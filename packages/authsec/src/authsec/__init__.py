@@ -1,1 +1,67 @@
-"""AuthSec."""
+"""AuthSec for agents and for the APIs that they call.
+
+Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (extra `authsec[verify]`) checks them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from authsec.client import AuthSecClient
+from authsec.config import AuthSecConfig
+from authsec.credentials import KeyFile
+from authsec.errors import (
+    AuthenticationError,
+    AuthSecError,
+    ConfigError,
+    DelegationDenied,
+    InsufficientScope,
+    InvalidResponse,
+    InvalidToken,
+    KeysUnavailable,
+    RateLimited,
+    ServerError,
+    TokenRequestError,
+    TransportError,
+    VerificationError,
+)
+from authsec.tokens import DelegationToken
+
+if TYPE_CHECKING:
+    from authsec.verifier import TokenVerifier, VerifiedToken
+
+__all__ = [
+    "AuthSecClient",
+    "AuthSecConfig",
+    "AuthSecError",
+    "AuthenticationError",
+    "ConfigError",
+    "DelegationDenied",
+    "DelegationToken",
+    "InsufficientScope",
+    "InvalidResponse",
+    "InvalidToken",
+    "KeyFile",
+    "KeysUnavailable",
+    "RateLimited",
+    "ServerError",
+    "TokenRequestError",
+    "TokenVerifier",
+    "TransportError",
+    "VerificationError",
+    "VerifiedToken",
+]
+
+logging.getLogger("authsec").addHandler(logging.NullHandler())
+
+_OF_THE_VERIFIER = {"TokenVerifier", "VerifiedToken"}
+
+
+def __getattr__(name: str) -> Any:
+    """PEP 562: what stands on the extra `verify` is imported when asked for, so that agents need not install it."""
+    if name in _OF_THE_VERIFIER:
+        import authsec.verifier
+
+        return getattr(authsec.verifier, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,8 @@ safe for a model to read (no token, no key, no URL with a query), and callers ra
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AuthSecError(Exception):
     """The root of all errors of this package.
@@ -30,6 +32,19 @@ class AuthSecError(Exception):
         self.request_id = request_id
         self.retryable = retryable
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by attributes; the inherited way loses keyword-only arguments, which kills worker pools.
+
+        A copy has no traceback and no context, so one error can be raised in every thread that waited for it.
+        """
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[AuthSecError], args: tuple[Any, ...], attributes: dict[str, Any]) -> AuthSecError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigError(AuthSecError):
@@ -65,21 +80,62 @@ class ServerError(TokenRequestError):
 
 
 class VerificationError(AuthSecError):
-    """The root of what `TokenVerifier` raises."""
+    """The root of what `TokenVerifier` raises. `details` says what would satisfy the check that failed.
+
+    Text and `details` are safe for the caller of the API: they name our own expectations and never the token's content.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        status: int,
+        details: str,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, status=status, retryable=retryable, retry_after=retry_after)
+        self.details = details
 
 
 class InvalidToken(VerificationError):
     """The token is not one this API may accept (RFC 6750 `invalid_token`, 401)."""
 
+    def __init__(self, message: str, *, reason: str, details: str, retryable: bool = False) -> None:
+        super().__init__(message, reason=reason, status=401, details=details, retryable=retryable)
+
 
 class InsufficientScope(VerificationError):
-    """The token is good and does not carry the action (RFC 6750 `insufficient_scope`, 403)."""
+    """The token is good and does not carry the action (RFC 6750 `insufficient_scope`, 403).
 
-    def __init__(self, message: str, *, required: tuple[str, ...], granted: tuple[str, ...]) -> None:
-        super().__init__(message, reason="action_not_allowed", status=403)
+    `required` are the actions that the call needs: all of them, or with `any_of` one of them. `granted` are those
+    that the token carries, so that a model can see what is left to it. `missing` are the required ones it lacks.
+    """
+
+    def __init__(self, *, required: tuple[str, ...], granted: tuple[str, ...], any_of: bool = False) -> None:
         self.required = required
         self.granted = granted
+        self.any_of = any_of
+        self.missing = tuple(action for action in required if action not in granted)
+        wanted = (" or " if any_of else " and ").join(self.missing)
+        super().__init__(
+            f"This agent's token does not allow {wanted}. It allows {', '.join(granted) or 'nothing'}.",
+            reason="action_not_allowed",
+            status=403,
+            details=f"A trust delegation of this agent that allows {wanted}; retrying does not help.",
+        )
 
 
 class KeysUnavailable(VerificationError):
     """The authority's published keys cannot be had, so nothing can be verified (503, retryable)."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(
+            message,
+            reason="keys_unavailable",
+            status=503,
+            details="The authority's key set, as its metadata names it, must be reachable from this API.",
+            retryable=True,
+            retry_after=retry_after,
+        )

@@ -1,0 +1,135 @@
+"""The authority as one agent sees it: who it is (`issuer`), and asking it for a delegation token.
+
+Nothing is remembered here but the issuer; tokens are kept by `cache`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from authsec.clock import Clock
+from authsec.config import AuthSecConfig
+from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
+from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
+from authsec.refusals import json_object, refusal
+from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
+from authsec.transport import Answer, Transport
+
+_PAUSES = (0.1, 0.4)  # seconds before a second and a third try
+_LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
+
+
+class Authority:
+    """Asks one authority in the name of one agent. Used from any thread."""
+
+    def __init__(
+        self,
+        config: AuthSecConfig,
+        sources: Sequence[CredentialSource],
+        *,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.transport = Transport(config, clock)
+        self._config = config
+        self._sources = sources
+        self._clock = clock
+        self._token_bytes = token_bytes
+        self._issuer = config.issuer
+
+    def issuer(self, deadline: float | None = None) -> str:
+        """The authority's `iss`: pinned by the configuration, or as its metadata says (RFC 8414), asked for once."""
+        if self._issuer is None:
+            answer = self.transport.get(".well-known/oauth-authorization-server", deadline=self._by(deadline))
+            if answer.status != 200:
+                raise refusal(answer, self._now())
+            self._issuer = _issuer_of(answer)
+        return self._issuer
+
+    def find_proof(self, deadline: float | None = None) -> Proof | None:
+        """A fresh proof that this is the agent, or None when no source has one."""
+        by = self._by(deadline)
+        return find_proof(
+            self._sources,
+            ProofRequest(
+                client_id=self._config.client_id,
+                issuer=lambda: self.issuer(by),
+                now=int(self._clock.wall()),
+                token_bytes=self._token_bytes,
+            ),
+        )
+
+    def fetch(self, request: TokenRequest) -> DelegationToken:
+        """Ask for a token, within the configured timeout, with two more tries where the failure may be a short one."""
+        deadline = self._by(None)
+        for pause in _PAUSES:
+            try:
+                return self._ask(request, deadline)
+            except (TransportError, ServerError) as error:
+                wait = _wait_before_retry(error, pause)
+                if wait is None or self._clock.monotonic() + wait >= deadline:
+                    raise
+            self._clock.sleep(wait)
+        return self._ask(request, deadline)
+
+    def _ask(self, request: TokenRequest, deadline: float) -> DelegationToken:
+        """One request with a proof of its own: an assertion is accepted once, so a retry needs a new one."""
+        proof = self.find_proof(deadline)
+        answer = self.transport.get(
+            "uflow/sdk/delegation-token",
+            query=[("client_id", self._config.client_id), *request.query],
+            authorization=proof.authorization if proof else None,
+            deadline=deadline,
+        )
+        if answer.status != 200:
+            raise self._refused(refusal(answer, self._now()), proof)
+        return token_from_answer(
+            json_object(answer), client_id=self._config.client_id, date=answer.date, now=self._now()
+        )
+
+    def _refused(self, error: AuthSecError, proof: Proof | None) -> AuthSecError:
+        if not isinstance(error, AuthenticationError):
+            return error
+        self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
+        if proof is None:
+            looked_at = "; ".join(source.looked_at(self._config.client_id) for source in self._sources)
+            hint = f"No proof was found. Looked for: {looked_at}. Retrying will not help until there is one."
+        else:
+            hint = f"The proof came from: {proof.source}."
+        explained = AuthenticationError(f"{error} {hint}", reason=error.reason)
+        explained.__dict__.update(error.__dict__)
+        return explained
+
+    def _by(self, deadline: float | None) -> float:
+        return deadline if deadline is not None else self._clock.monotonic() + self._config.timeout
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _wait_before_retry(error: TransportError | ServerError, pause: float) -> float | None:
+    """Seconds to wait, or None where another try at once would only be a burden."""
+    if isinstance(error, TransportError):
+        return pause if error.reason in {"unreachable", "connection_lost"} else None
+    if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
+        return max(error.retry_after, pause)
+    return None
+
+
+def _issuer_of(answer: Answer) -> str:
+    """An issuer is an address without query or fragment (RFC 8414 §2).
+
+    It need not begin with `base_url`, from where the authority may be reached under another name. So whoever answers
+    at `base_url` chooses for whom the agent's proofs are made; a pinned `issuer` takes that choice away.
+    """
+    issuer = json_object(answer).get("issuer")
+    try:
+        parts = urlsplit(issuer) if isinstance(issuer, str) else None
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise InvalidResponse("The authority's metadata names no valid issuer.", reason="invalid_response", status=200)
+    return str(issuer)

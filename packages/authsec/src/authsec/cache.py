@@ -1,0 +1,231 @@
+"""The tokens of one client, for all its threads and event loops.
+
+At most one request is on its way for each (scope, resource). A token is handed out without asking until it comes
+close to its end, then renewed by a call that finds it so, in the background. A silent or failing authority is ridden
+out on the token at hand until that really ends. A refusal is not: it means revocation, so the token is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+
+from authsec.clock import Clock
+from authsec.errors import (
+    AuthenticationError,
+    AuthSecError,
+    DelegationDenied,
+    RateLimited,
+    ServerError,
+    TransportError,
+)
+from authsec.flight import Flight, Outcome
+from authsec.tokens import DelegationToken, TokenRequest
+
+_log = logging.getLogger("authsec")
+
+_MOST_ENTRIES = 128
+_MOST_STRANDED = 4  # flights that outlived everybody's patience and still run
+_FRESH_REFUSAL = 30.0  # seconds for which the refusal of a background renewal is news; later, the authority is asked
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
+_LONGEST_PAUSE = 60.0  # no Retry-After silences an agent for longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A token and its end, on two clocks: the monotonic one cannot be set, the wall one sees a suspended machine.
+
+    Both count from before the request was sent, so the token is dead here no later than there.
+    """
+
+    token: DelegationToken
+    ends_monotonic: float
+    ends_wall: float
+
+    def left(self, clock: Clock) -> float:
+        return min(self.ends_monotonic - clock.monotonic(), self.ends_wall - clock.wall())
+
+
+class _Entry:
+    """What is known about one request. All times are monotonic."""
+
+    __slots__ = ("failures", "flight", "held", "overdue_at", "pause", "refusal", "renew_not_before", "request")
+
+    def __init__(self, request: TokenRequest) -> None:
+        self.request = request
+        self.held: _Held | None = None
+        self.flight: Flight | None = None
+        self.overdue_at = 0.0
+        self.failures = 0
+        self.renew_not_before = 0.0
+        self.refusal: tuple[AuthSecError, float] | None = None  # of a renewal that nobody waited for, and until when
+        self.pause: tuple[AuthSecError, float] | None = None  # as the authority asked for (Retry-After), and until when
+
+
+class TokenCache:
+    """Thread-safe and fork-safe. `timeout` is what `fetch` may take; nobody waits notably longer, even if it does."""
+
+    def __init__(
+        self, fetch: Callable[[TokenRequest], DelegationToken], *, clock: Clock, margin: float, timeout: float
+    ) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._margin = margin
+        self._patience = timeout + 0.5
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[TokenRequest, _Entry] = OrderedDict()
+        self._stranded: set[Flight] = set()
+        _caches.add(self)
+
+    def get(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
+        """A living token; asks the authority when there is none, or when forced. Raises `AuthSecError`."""
+        found = self._look_up(request, force_refresh)
+        return found.wait() if isinstance(found, Flight) else found
+
+    async def aget(self, request: TokenRequest, *, force_refresh: bool = False) -> DelegationToken:
+        """The same without blocking the event loop."""
+        found = self._look_up(request, force_refresh)
+        return await found.wait_async() if isinstance(found, Flight) else found
+
+    def invalidate(self, value: str) -> None:
+        """Drop the token with this value, and no other: a newer one, fetched meanwhile, stays."""
+        with self._lock:
+            for entry in self._entries.values():
+                if entry.held is not None and entry.held.token.value == value:
+                    entry.held = None
+
+    def _look_up(self, request: TokenRequest, force_refresh: bool) -> DelegationToken | Flight:
+        found: DelegationToken | Flight
+        departing: Flight | None
+        with self._lock:
+            entry = self._entry(request)
+            self._raise_news(entry)
+            held = entry.held
+            if held is not None and held.left(self._clock) > 0 and not force_refresh:
+                found, departing = held.token, self._renewal(entry, held)
+            else:
+                found = departing = self._joined(entry)
+        if departing is not None:
+            departing.start()
+        return found
+
+    def _entry(self, request: TokenRequest) -> _Entry:
+        """The entry for `request`, from now on the youngest; the oldest without a flight makes room for a new one."""
+        entry = self._entries.get(request)
+        if entry is None:
+            if len(self._entries) >= _MOST_ENTRIES:
+                idle = [old.request for old in self._entries.values() if old.flight is None]
+                for oldest in idle[:1]:
+                    del self._entries[oldest]
+            entry = self._entries[request] = _Entry(request)
+        self._entries.move_to_end(request)
+        return entry
+
+    def _raise_news(self, entry: _Entry) -> None:
+        """The refusal of a background renewal, which nobody has heard of yet."""
+        news, entry.refusal = entry.refusal, None
+        if news is not None and self._clock.monotonic() < news[1]:
+            raise copy(news[0]) from None
+
+    def _renewal(self, entry: _Entry, held: _Held) -> Flight | None:
+        """A flight to be started since the token comes close to its end; None if it does not, or all is in hand."""
+        now = self._clock.monotonic()
+        margin = min(self._margin, held.token.expires_in / 2)
+        if held.left(self._clock) > margin or now < entry.renew_not_before or self._on_its_way(entry, now):
+            return None
+        return self._new_flight(entry, now) if len(self._stranded) < _MOST_STRANDED else None
+
+    def _joined(self, entry: _Entry) -> Flight:
+        """The flight to wait for: the one that is on its way, or a new one."""
+        now = self._clock.monotonic()
+        flight = self._on_its_way(entry, now)
+        if flight is None:
+            if entry.pause is not None and now < entry.pause[1]:
+                refusal = copy(entry.pause[0])
+                refusal.retry_after = entry.pause[1] - now
+                raise refusal from None
+            if len(self._stranded) >= _MOST_STRANDED:
+                raise TransportError("The authority has stopped answering.", reason="timeout", retryable=True)
+            flight = self._new_flight(entry, now)
+        flight.joined = True
+        return flight
+
+    def _on_its_way(self, entry: _Entry, now: float) -> Flight | None:
+        """The entry's flight. One that is overdue (an answer may drip in for hours) is left to itself."""
+        if entry.flight is not None and now >= entry.overdue_at:
+            self._stranded.add(entry.flight)
+            entry.flight = None
+        return entry.flight
+
+    def _new_flight(self, entry: _Entry, now: float) -> Flight:
+        wall = self._clock.wall()
+        flight = Flight(
+            lambda: self._fetch(entry.request),
+            landed=lambda outcome: self._land(entry, flight, now, wall, outcome),
+            patience=self._patience,
+        )
+        entry.flight, entry.overdue_at = flight, now + self._patience
+        return flight
+
+    def _land(self, entry: _Entry, flight: Flight, started: float, started_wall: float, outcome: Outcome) -> None:
+        with self._lock:
+            self._stranded.discard(flight)
+            if entry.flight is not flight:  # it had been given up; what it brings may be older than what there is
+                return
+            entry.flight = None
+            if isinstance(outcome, DelegationToken):
+                ends, ends_wall = started + outcome.expires_in, started_wall + outcome.expires_in
+                entry.held = _Held(token=outcome, ends_monotonic=ends, ends_wall=ends_wall)
+                entry.failures, entry.renew_not_before, entry.pause = 0, 0.0, None
+            elif isinstance(outcome, AuthenticationError | DelegationDenied):
+                entry.held = None
+                if not flight.joined:
+                    entry.refusal = outcome, self._clock.monotonic() + _FRESH_REFUSAL
+            else:
+                self._back_off(entry, outcome)
+        _report(outcome, in_background=not flight.joined)
+
+    def _back_off(self, entry: _Entry, failure: AuthSecError) -> None:
+        """Space out renewals. A pause that the authority asked for also holds for calls that need a token."""
+        now = self._clock.monotonic()
+        backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(entry.failures, 10))
+        entry.failures += 1
+        if isinstance(failure, RateLimited | ServerError) and failure.retry_after is not None:
+            pause = min(failure.retry_after, _LONGEST_PAUSE)
+            entry.pause = failure, now + pause
+            backoff = max(backoff, pause)
+        entry.renew_not_before = now + backoff
+
+    def forget_flights(self) -> None:
+        """In a child process: the parent's threads are not here, and one of them may have held the lock."""
+        self._lock = threading.Lock()
+        self._stranded = set()
+        for entry in self._entries.values():
+            entry.flight = None
+
+
+def _report(outcome: Outcome, *, in_background: bool) -> None:
+    """To the log; a failure that no caller gets to see is a warning."""
+    if isinstance(outcome, DelegationToken):
+        _log.debug("got a delegation token, good for %d s", outcome.expires_in)
+    else:
+        level = logging.WARNING if in_background else logging.DEBUG
+        _log.log(level, "renewing the delegation token failed (%s): %s", outcome.reason, outcome)
+
+
+_caches: weakref.WeakSet[TokenCache] = weakref.WeakSet()
+
+
+def _forget_flights() -> None:
+    for cache in _caches:
+        cache.forget_flights()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_flights)

@@ -1,0 +1,103 @@
+"""The agent's side: `AuthSecClient` gives delegation tokens, from its cache whenever it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from authsec.authority import Authority
+from authsec.cache import TokenCache
+from authsec.clock import Clock
+from authsec.config import AuthSecConfig
+from authsec.credentials import CredentialSource, default_sources
+from authsec.delegated import Delegated
+from authsec.errors import ConfigError
+from authsec.tokens import DelegationToken, TokenRequest
+
+Names = str | Sequence[str] | None
+
+
+class AuthSecClient:
+    """Delegation tokens for one agent. Make one and share it: any thread, any event loop, forked workers.
+
+    `AuthSecClient(AuthSecConfig(…))`, `AuthSecClient(base_url=…, client_id=…)`, or `AuthSecClient()` with both from
+    the environment. `credential` says how the agent proves itself, instead of the places that are looked at by
+    themselves (see `authsec.credentials`).
+
+    All methods that ask for a token raise `AuthSecError`: `ConfigError` (nothing was sent), `TransportError`,
+    `InvalidResponse`, or `TokenRequestError` with the authority's `reason`. The texts are safe to show to a model.
+
+    A copied or unpickled client starts with an empty cache, so a token never travels with one.
+    """
+
+    def __init__(
+        self,
+        config: AuthSecConfig | None = None,
+        *,
+        base_url: str | None = None,
+        client_id: str | None = None,
+        credential: CredentialSource | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = _config(config, base_url, client_id)
+        clock = clock or Clock()
+        self._credential = credential
+        self.authority = Authority(self.config, (credential,) if credential else default_sources(), clock=clock)
+        self._cache = TokenCache(
+            self.authority.fetch, clock=clock, margin=self.config.refresh_margin, timeout=self.config.timeout
+        )
+
+    def get_delegation_token(self) -> str:
+        """The token for all that is delegated, as a string. Uses the network only at first and near its end."""
+        return self.get_token().value
+
+    async def aget_delegation_token(self) -> str:
+        """The same for coroutines, from the same cache."""
+        return (await self.aget_token()).value
+
+    def get_token(self, scope: Names = None, resource: Names = None, force_refresh: bool = False) -> DelegationToken:
+        """A token for some actions (`scope`) or APIs (`resource`), with what the authority says about it.
+
+        Asking for more than is delegated raises `DelegationDenied`; a token is never silently smaller than asked.
+        `force_refresh` asks the authority even if there is a living token. After a 401 use `invalidate` instead:
+        it makes many callers with the same rejected token ask once.
+        """
+        return self._cache.get(TokenRequest.of(scope, resource), force_refresh=force_refresh)
+
+    async def aget_token(
+        self, scope: Names = None, resource: Names = None, force_refresh: bool = False
+    ) -> DelegationToken:
+        """`get_token` for coroutines, from the same cache."""
+        return await self._cache.aget(TokenRequest.of(scope, resource), force_refresh=force_refresh)
+
+    def invalidate(self, token: str | DelegationToken) -> None:
+        """Forget exactly this token, for example after an API answered 401 to it; the next call asks for a new one."""
+        self._cache.invalidate(token.value if isinstance(token, DelegationToken) else token)
+
+    def delegated(
+        self, function: Callable[..., Any] | None = None, /, *, scope: Names = None, resource: Names = None
+    ) -> Any:
+        """Decorator that fills a function's parameter `delegation_token`, hidden from everyone who calls it.
+
+        See `authsec.delegated`. `@authsec.delegated` and `@authsec.delegated(scope=…)` both work.
+        """
+        wanted = Delegated(client=self, request=TokenRequest.of(scope, resource))
+        return wanted if function is None else wanted(function)
+
+    def __repr__(self) -> str:
+        return f"AuthSecClient(base_url={self.config.base_url!r}, client_id={self.config.client_id!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.config, self._credential)
+
+
+def _config(config: AuthSecConfig | None, base_url: str | None, client_id: str | None) -> AuthSecConfig:
+    if config is None:
+        return AuthSecConfig.from_env(base_url=base_url, client_id=client_id)
+    if base_url is not None or client_id is not None:
+        raise ConfigError("Give AuthSecClient a config, or base_url and client_id, not both.", reason="config_invalid")
+    return config
+
+
+def _restored(config: AuthSecConfig, credential: CredentialSource | None) -> AuthSecClient:
+    return AuthSecClient(config, credential=credential)

@@ -1,0 +1,151 @@
+"""Where the authority is, and which agent this is.
+
+What is not given is read from the environment, so that the person who runs a program (not only the one who wrote it)
+can name a certificate file, pin the issuer or allow plain http. Nothing here is a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import uuid
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import SplitResult, urlsplit
+
+from authsec.errors import ConfigError
+
+_EXAMPLES = {
+    "AUTHSEC_BASE_URL": "https://authsec.example.com",
+    "AUTHSEC_AGENT_CLIENT_ID": "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88",
+}
+
+
+def _environment(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _hosts_from_environment() -> tuple[str, ...]:
+    return tuple(_environment("AUTHSEC_ALLOW_HTTP_HOSTS").replace(",", " ").split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSecConfig:
+    """The settings of one agent. Raises `ConfigError`, which shows the line to add.
+
+    `base_url` is the root of the authority's server, as in `https://authsec.example.com` (a path prefix is fine); the
+    SDK appends `/authsec/…`. `client_id` is the agent's id from its page in the console; it is a name, not a secret.
+
+    `issuer` pins the authority's `iss`; without it the authority is asked for its own. Pin it where the person who
+    sets `base_url` is not trusted to choose for whom this agent's proofs are made.
+
+    `timeout` limits one token request in seconds, everything included. `refresh_margin` is how many seconds before
+    the end of its life a token is renewed, at most half that life. `ca_file` replaces the system's trust store.
+    `allow_http_hosts` may be spoken to without TLS; loopback always may.
+    """
+
+    base_url: str
+    client_id: str
+    issuer: str | None = field(default_factory=lambda: _environment("AUTHSEC_ISSUER") or None)
+    timeout: float = 10.0
+    refresh_margin: float = 300.0
+    ca_file: str | None = field(default_factory=lambda: _environment("AUTHSEC_CA_FILE") or None)
+    allow_http_hosts: tuple[str, ...] = field(default_factory=_hosts_from_environment)
+
+    def __post_init__(self) -> None:
+        _check_base_url(self.base_url, self.allow_http_hosts)
+        _check_client_id(self.client_id)
+        if not 0 < self.timeout <= 300:
+            raise _invalid("timeout", "timeout must be between 0 and 300 seconds.")
+        if self.refresh_margin < 0:
+            raise _invalid("refresh_margin", "refresh_margin must not be negative.")
+
+    @classmethod
+    def from_env(cls, *, base_url: str | None = None, client_id: str | None = None) -> Self:
+        """From `AUTHSEC_BASE_URL`, `AUTHSEC_AGENT_CLIENT_ID` and the others, but for what is given here."""
+        return cls(
+            base_url=_environment("AUTHSEC_BASE_URL") if base_url is None else base_url,
+            client_id=_environment("AUTHSEC_AGENT_CLIENT_ID") if client_id is None else client_id,
+        )
+
+    def url(self, path: str) -> str:
+        """The address of something below the authority's `/authsec/`."""
+        return f"{self.base_url.rstrip('/')}/authsec/{path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def export_line(name: str, value: str) -> str:
+    """The line that sets an environment variable in the shell that people have here."""
+    return f'$env:{name} = "{value}"' if os.name == "nt" else f'export {name}="{value}"'
+
+
+def _check_base_url(base_url: str, allow_http_hosts: tuple[str, ...]) -> None:
+    if not base_url:
+        raise _missing("base_url", "AUTHSEC_BASE_URL", "where your AuthSec authority is")
+    parts = _split(base_url)
+    if parts.username is not None or parts.password is not None:
+        raise _invalid("base_url", "base_url must not carry a user name or password: URLs end up in logs.")
+    if parts.query or parts.fragment or base_url.endswith(("?", "#")):
+        raise _invalid("base_url", "base_url must be the server's root, without '?' or '#'.")
+    host = str(parts.hostname)
+    if parts.scheme == "http" and not is_loopback(host) and host not in {name.lower() for name in allow_http_hosts}:
+        raise _invalid(
+            "base_url",
+            f"base_url is plain http, over which anybody on the way could read this agent's tokens. Use "
+            f"https://{parts.netloc}, or, if the network to this host is trusted, add:\n"
+            f"    {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
+        )
+
+
+def _split(base_url: str) -> SplitResult:
+    """The parts of a URL that every parser reads in the same way; the URL itself is never put into an error."""
+    wanted = f"base_url must be the server's root, for example:\n    {_example('AUTHSEC_BASE_URL')}"
+    if not base_url.isascii() or not base_url.isprintable() or any(char in base_url for char in ' \\"<>^`{|}'):
+        raise _invalid("base_url", wanted)
+    try:
+        parts = urlsplit(base_url)
+        port_is_valid = parts.port != 0
+    except ValueError:
+        raise _invalid("base_url", wanted) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
+        raise _invalid("base_url", wanted)
+    return parts
+
+
+def _check_client_id(client_id: str) -> None:
+    """Only the canonical form: the id also names a file (`keys/<client_id>.pem`) and must not lead elsewhere."""
+    if not client_id:
+        raise _missing("client_id", "AUTHSEC_AGENT_CLIENT_ID", "which agent this is")
+    try:
+        canonical = str(uuid.UUID(client_id))
+    except ValueError:
+        canonical = ""
+    if client_id != canonical:
+        raise _invalid(
+            "client_id",
+            "client_id must be the agent's id as its page in the console shows it:\n"
+            f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', canonical or _EXAMPLES['AUTHSEC_AGENT_CLIENT_ID'])}",
+        )
+
+
+def _example(name: str) -> str:
+    return export_line(name, _EXAMPLES[name])
+
+
+def _missing(setting: str, variable: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"AuthSec does not know {what}: {setting} is not set. Pass it to AuthSecConfig, or add:\n"
+        f"    {_example(variable)}",
+        reason=f"{setting}_missing",
+    )
+
+
+def _invalid(setting: str, message: str) -> ConfigError:
+    return ConfigError(message, reason=f"{setting}_invalid")

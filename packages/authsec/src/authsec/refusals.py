@@ -1,0 +1,161 @@
+"""What the authority's answers other than 200 mean, as exceptions.
+
+A framework hands the text of an exception to the model, so it is built here from our own sentences, one a `reason`;
+from the authority it carries only the cleaned and shortened `details` (what would satisfy it) and the request id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from authsec.errors import (
+    AuthenticationError,
+    AuthSecError,
+    DelegationDenied,
+    InvalidResponse,
+    RateLimited,
+    ServerError,
+    TokenRequestError,
+)
+from authsec.strict_json import StrictJsonError, loads
+from authsec.transport import MOST_BYTES, Answer
+from authsec.wording import plain
+
+_SENTENCES = {
+    "client_id_missing": "The authority was not told which agent is asking.",
+    "client_id_invalid": "The authority does not accept this agent's client_id.",
+    "invalid_scope": "The requested actions are not written as the authority expects.",
+    "invalid_target": "The requested API is not one that this delegation covers, or it must be named.",
+    "rate_limited": "The authority is being asked too often.",
+    "client_not_found": "The authority does not know this agent.",
+    "attestation_required": "The authority wants this agent to prove itself.",
+    "attestation_invalid": "The authority did not accept this agent's proof of itself.",
+    "selectors_mismatch": "This workload is not the one that was registered as this agent.",
+    "client_disabled": "This agent has been disabled by an administrator.",
+    "no_delegation": "Nothing has been delegated to this agent.",
+    "delegation_ended": "What was delegated to this agent has ended or was revoked.",
+    "action_not_allowed": "More was asked for than has been delegated to this agent.",
+    "proof_not_accepted": "The delegation does not accept this kind of proof.",
+    "unavailable": "The authority cannot issue tokens at the moment.",
+}
+_BY_STATUS: Mapping[int, tuple[type[TokenRequestError], str]] = {
+    400: (DelegationDenied, "The authority refused the request."),
+    401: (AuthenticationError, "The authority did not accept this agent's proof of itself."),
+    403: (DelegationDenied, "The authority refused the request."),
+    404: (DelegationDenied, "The authority does not know this agent, or nothing is delegated to it."),
+    410: (DelegationDenied, "What was delegated to this agent has ended."),
+}
+_REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}(?=/|$)")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def json_object(answer: Answer) -> dict[str, Any]:
+    """The answer's body as a JSON object; raises `InvalidResponse` if it is anything else."""
+    try:
+        body = loads(answer.body, max_bytes=MOST_BYTES)
+    except StrictJsonError:
+        body = None
+    if not isinstance(body, dict):
+        raise not_an_authority(answer)
+    return body
+
+
+def refusal(answer: Answer, now: datetime) -> AuthSecError:
+    """The exception for an answer that is not 200. `now` is the time of day, for a Retry-After that is a date."""
+    if answer.status == 429 or answer.status >= 500:
+        return _come_back_later(answer, _error_body(answer), now)
+    body = _error_body(answer)
+    if body is None or answer.status not in _BY_STATUS:
+        return not_an_authority(answer)
+    kind, sentence = _BY_STATUS[answer.status]
+    reason = _reason(body, f"http_{answer.status}")
+    return kind(
+        _text(_SENTENCES.get(reason, sentence), body),
+        reason=reason,
+        status=answer.status,
+        request_id=_request_id(body),
+        retryable=body.get("retryable") is True,
+    )
+
+
+def not_an_authority(answer: Answer) -> InvalidResponse:
+    """Something answered, but it does not speak like an AuthSec authority."""
+    where = _redirected_to(answer)
+    if where is not None:
+        reason = "redirected"
+        text = f"The address redirects to {where}. That is not followed, since this agent's proof would go along."
+    else:
+        reason = "invalid_response"
+        kind = "a web page" if "html" in answer.content_type.lower() else "something else"
+        text = f"Something answered (status {answer.status}, {kind}), but it is not an AuthSec authority."
+    return InvalidResponse(
+        f"{text} Is AUTHSEC_BASE_URL right? It is the root of the server, without /authsec.",
+        reason=reason,
+        status=answer.status,
+    )
+
+
+def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime) -> TokenRequestError:
+    """429 and 5xx mean the same whoever says them: often it is a load balancer, with a page of its own."""
+    kind, reason = (RateLimited, "rate_limited") if answer.status == 429 else (ServerError, "unavailable")
+    stated = _reason(body or {}, reason)
+    return kind(
+        _text(_SENTENCES.get(stated, _SENTENCES[reason]), body or {}),
+        reason=stated,
+        status=answer.status,
+        request_id=_request_id(body or {}),
+        retryable=True,
+        retry_after=_retry_after(answer.retry_after, now),
+    )
+
+
+def _error_body(answer: Answer) -> dict[str, Any] | None:
+    """The authority's error body, or None: other servers have other ones, such as `{"detail": "Not Found"}`."""
+    try:
+        body = json_object(answer)
+    except InvalidResponse:
+        return None
+    return body if isinstance(body.get("error"), str) else None
+
+
+def _text(sentence: str, body: dict[str, Any]) -> str:
+    details = body.get("details")
+    request_id = _request_id(body)
+    parts = [sentence, plain(details, 300) if isinstance(details, str) else ""]
+    parts += [f"(request {request_id})" if request_id else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _reason(body: dict[str, Any], otherwise: str) -> str:
+    reason = body.get("reason")
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else otherwise
+
+
+def _request_id(body: dict[str, Any]) -> str | None:
+    request_id = body.get("request_id")
+    return request_id if isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id) else None
+
+
+def _retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds (RFC 9110 §10.2.3: a number, or a date)."""
+    if header is None:
+        return None
+    if header.isascii() and header.isdigit() and len(header) < 10:
+        return float(header)
+    try:
+        return max(0.0, (parsedate_to_datetime(header).astimezone(UTC) - now).total_seconds())
+    except ValueError:
+        return None
+
+
+def _redirected_to(answer: Answer) -> str | None:
+    """Scheme and host of a redirect's target, since a whole URL may carry anything."""
+    if not 300 <= answer.status < 400:
+        return None
+    target = _ORIGIN.match(answer.location or "")
+    return target.group() if target else "another address"

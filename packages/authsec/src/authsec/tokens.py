@@ -1,0 +1,169 @@
+"""What an agent asks for and what it gets: `TokenRequest` and `DelegationToken`.
+
+The agent does not verify its own token; the API does (`authsec.TokenVerifier`). Here only the answer's shape is
+checked, so that nothing which is not a token is ever sent as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn, Self
+
+from authsec.errors import ConfigError, InvalidResponse
+
+_ACTION = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
+_COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_LONGEST_LIFE = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """Which actions (`scope`) at which APIs (`resource`, RFC 8707). None means all that is delegated."""
+
+    scope: str | None = None
+    resource: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, scope: str | Sequence[str] | None, resource: str | Sequence[str] | None) -> TokenRequest:
+        """Raises `ConfigError` for what can never be granted. Order and repetition do not matter."""
+        return cls(scope=_scope(scope), resource=_resource(resource))
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        scope = [] if self.scope is None else [("scope", self.scope)]
+        return scope + [("resource", name) for name in self.resource or ()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationToken:
+    """A delegation token and what the authority said about it.
+
+    `value` is the secret: it is in no repr, and pickling raises. `expires_at` is by the authority's clock;
+    `expires_in` is the life in seconds at the moment of issue. Fields that an older authority leaves out are empty.
+    """
+
+    value: str = field(repr=False)
+    expires_at: datetime
+    expires_in: int
+    permissions: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    spiffe_id: str | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a DelegationToken is not pickled, so that it does not end up on a disk or in a queue")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself, as it never changes: frameworks that deep-copy their state do not fail on one."""
+        return self
+
+
+def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | None, now: datetime) -> DelegationToken:
+    """Read the 200 answer of the delegation-token endpoint; raise `InvalidResponse` for anything that is not one.
+
+    `date` is the answer's Date header: an authority that names no `expires_in` measures life by its own clock, never
+    by ours, which may be wrong by hours.
+    """
+    value = answer.get("token")
+    if not isinstance(value, str) or not _COMPACT_JWS.fullmatch(value):
+        raise _not_a_token("it carries no signed token")
+    if answer.get("client_id", client_id) != client_id:
+        raise _not_a_token("it is for another agent than the one that asked")
+    life, expires_at = _life(answer, date, now)
+    spiffe_id = answer.get("spiffe_id")
+    return DelegationToken(
+        value=value,
+        expires_at=expires_at,
+        expires_in=life,
+        permissions=_names(answer, "permissions"),
+        audience=_names(answer, "audience"),
+        spiffe_id=spiffe_id if isinstance(spiffe_id, str) else None,
+    )
+
+
+def _life(answer: dict[str, Any], date: str | None, now: datetime) -> tuple[int, datetime]:
+    expires_at = _instant(answer["expires_at"]) if "expires_at" in answer else None
+    if "expires_in" in answer:
+        life = answer["expires_in"]
+        if type(life) is not int:
+            raise _not_a_token("its expires_in is not a whole number of seconds")
+    elif expires_at is not None and (sent := _http_date(date)) is not None:
+        life = int((expires_at - sent).total_seconds())
+    else:
+        raise _not_a_token("it does not say how long the token lives")
+    if not 0 < life <= _LONGEST_LIFE:
+        raise _not_a_token("its token is already dead, or lives for years")
+    return life, expires_at or now + timedelta(seconds=life)
+
+
+def _instant(value: object) -> datetime:
+    try:
+        instant = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise _not_a_token("its expires_at is not an RFC 3339 time") from None
+    if instant.tzinfo is None:
+        raise _not_a_token("its expires_at names no time zone")
+    return instant.astimezone(UTC)
+
+
+def _http_date(date: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(date).astimezone(UTC) if date else None
+    except ValueError:
+        return None
+
+
+def _names(answer: dict[str, Any], member: str) -> tuple[str, ...]:
+    names = answer.get(member, ())
+    if isinstance(names, str):
+        return (names,)
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise _not_a_token(f"its {member} is not a list of names")
+    return tuple(names)
+
+
+def _not_a_token(what: str) -> InvalidResponse:
+    return InvalidResponse(f"The authority's answer is not a delegation token: {what}.", reason="invalid_response")
+
+
+def _scope(scope: str | Sequence[str] | None) -> str | None:
+    if scope is None:
+        return None
+    actions = sorted({action for text in _listed(scope) for action in text.split(" ") if action})
+    if not actions:
+        raise ConfigError(
+            "scope is empty, which asks for nothing. Name actions, as in scope='customers:read', or leave it out to "
+            "get all that is delegated.",
+            reason="invalid_scope",
+        )
+    for action in actions:
+        if not _ACTION.fullmatch(action):
+            raise ConfigError(
+                f"{action[:130]!r} is not an action. An action is resource:action in small letters, as in "
+                f"'customers:read'; there are no wildcards.",
+                reason="invalid_scope",
+            )
+    return " ".join(actions)
+
+
+def _resource(resource: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if resource is None:
+        return None
+    names = tuple(sorted(set(_listed(resource))))
+    if not names or any(not name or not name.isprintable() or " " in name for name in names):
+        raise ConfigError(
+            "resource must name APIs by URL or registered name, as in resource='https://crm.example.com'; leave it "
+            "out if the delegation has one audience.",
+            reason="invalid_target",
+        )
+    return names
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
