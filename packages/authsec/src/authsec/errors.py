@@ -85,6 +85,8 @@ class VerificationError(AuthSecError):
     Text and `details` are safe for the caller of the API: they name our own expectations and never the token's content.
     """
 
+    status: int
+
     def __init__(
         self,
         message: str,

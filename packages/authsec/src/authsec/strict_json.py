@@ -55,7 +55,7 @@ def _check(value: Any, max_depth: int) -> None:
         _check_string(value)
     elif isinstance(value, int):
         if abs(value) > MAX_INTEGER:
-            raise StrictJsonError("an integer beyond ±(2^53 - 1)")
+            raise StrictJsonError("an integer beyond 2^53 - 1")
     elif isinstance(value, dict | list | tuple):
         if max_depth == 0:
             raise StrictJsonError("nested too deep")
@@ -85,7 +85,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _integer(digits: str) -> int:
     if len(digits) > 17 or abs(number := int(digits)) > MAX_INTEGER:
-        raise StrictJsonError("an integer beyond ±(2^53 - 1)")
+        raise StrictJsonError("an integer beyond 2^53 - 1")
     return number
 
 

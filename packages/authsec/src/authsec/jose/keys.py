@@ -39,7 +39,7 @@ _JWK_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv"
 
 
 class PublicKey:
-    """A key that can verify and not sign: RSA of 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519. Immutable.
+    """A key that can verify and not sign: RSA of 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519.
 
     `kind` is the JWK key type, `algorithms` are those that the key may be used with.
     """
@@ -63,13 +63,14 @@ class PublicKey:
     @classmethod
     def from_pem(cls, pem: bytes | str) -> Self:
         """Read one `BEGIN PUBLIC KEY` block (RFC 7468 §13)."""
-        octets = _one_pem_block(pem)
+        octets = _octets(pem)
         if b"PRIVATE KEY" in octets:
             raise JoseError(
                 "private_key",
                 "this is the PRIVATE half of a key pair. Consider it exposed: make a new pair, and give only its "
                 "public half (the block that says BEGIN PUBLIC KEY)",
             )
+        _check_one_block(octets)
         try:
             key = serialization.load_pem_public_key(octets)
         except (ValueError, UnsupportedAlgorithm):
@@ -117,7 +118,7 @@ class PublicKey:
 
 
 class PrivateKey:
-    """A key pair's signing half. Immutable; shows nothing, cannot be pickled, and copies are the key itself."""
+    """A key pair's signing half. It shows nothing, cannot be pickled, and is never copied."""
 
     __slots__ = ("_key", "algorithm", "public")
 
@@ -137,20 +138,24 @@ class PrivateKey:
 
     @classmethod
     def generate_rsa(cls, bits: int = 2048) -> Self:
+        """A new pair for RS256. Takes tenths of a second."""
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=bits))
 
     @classmethod
     def generate_ec(cls, curve: str = "P-256") -> Self:
+        """A new pair for ES256 on P-256, ES384 on P-384 or ES512 on P-521."""
         return cls(ec.generate_private_key(_EC_CURVES[curve]))
 
     @classmethod
     def generate_ed25519(cls) -> Self:
+        """A new pair for EdDSA."""
         return cls(ed25519.Ed25519PrivateKey.generate())
 
     @classmethod
     def from_pem(cls, pem: bytes | str) -> Self:
         """Read one unencrypted `BEGIN PRIVATE KEY` block. Costs some 40 ms for RSA: once, never per call."""
-        octets = _one_pem_block(pem)
+        octets = _octets(pem)
+        _check_one_block(octets)
         if b"PRIVATE KEY" not in octets:
             raise JoseError("not_private_key", "this is not a private key: expected a block that says PRIVATE KEY")
         try:
@@ -188,11 +193,13 @@ def _unsupported() -> NoReturn:
     raise JoseError("unsupported_key", "the key is not RSA, P-256, P-384, P-521 or Ed25519")
 
 
-def _one_pem_block(pem: bytes | str) -> bytes:
-    octets = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
-    if octets.count(b"-----BEGIN ") != 1:
+def _octets(pem: bytes | str) -> bytes:
+    return pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
+
+
+def _check_one_block(octets: bytes) -> None:
+    if octets.count(b"-----BEGIN ") != 1:  # readers take the first of several: the person may have meant another
         raise JoseError("malformed_key", "expected exactly one PEM block, from -----BEGIN to -----END")
-    return octets
 
 
 def _fitting_algorithms(key: _NativePublic) -> frozenset[str]:

@@ -1,0 +1,12 @@
+"""Verification of delegation tokens, for the API that receives them.
+
+`checks` is the list of what a token must pass, `keys` knows whose signature counts, `token` is what comes out.
+Signatures themselves are the business of `authsec.jose`; HTTP answers that of `authsec.asgi`.
+"""
+
+from __future__ import annotations
+
+from authsec.verifier.token import Attestation, VerifiedToken
+from authsec.verifier.verifier import TokenVerifier
+
+__all__ = ["Attestation", "TokenVerifier", "VerifiedToken"]

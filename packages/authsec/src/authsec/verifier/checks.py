@@ -1,0 +1,214 @@
+"""Every check that a delegation token must pass, in the order in which they are made.
+
+A check that fails ends the verification with its `reason`. Before the signature only the header is looked at; a claim
+means nothing until the authority's key has vouched for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeGuard
+
+from authsec.errors import ConfigError, InvalidToken
+from authsec.verifier.token import ACTION
+
+HIGHEST_LEEWAY: Final = 300
+YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What this API expects of a token. Raises `ConfigError` for expectations that anybody could meet.
+
+    `leeway` are the seconds by which the clocks of authority and API may differ, in either direction.
+    """
+
+    issuer: str
+    audience: str
+    leeway: int
+    algorithms: frozenset[str]
+
+    def __post_init__(self) -> None:
+        for name, value in (("issuer", self.issuer), ("audience", self.audience)):
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigError(
+                    f"TokenVerifier needs {name}=…, one non-empty string: there is no default, since a token of "
+                    f"another {name} would be accepted here",
+                    reason=f"{name}_missing",
+                )
+        if not 0 <= self.leeway <= HIGHEST_LEEWAY:
+            raise ConfigError(f"leeway must be 0 to {HIGHEST_LEEWAY} seconds", reason="leeway_invalid")
+        if not self.algorithms:
+            raise ConfigError("algorithms must not be empty: RS256 is what authorities sign with", reason="alg_missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One token before its judge. `now` is in seconds since the epoch."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    expected: Expected
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`holds` or the token is refused for `reason`. `source` is what asks for the check.
+
+    `remedy` may name `{issuer}` and `{audience}` of this API. No text quotes the token.
+    """
+
+    reason: str
+    source: str
+    holds: Callable[[Case], bool]
+    failure: str
+    remedy: str
+    retryable: bool = False
+
+    def apply(self, case: Case) -> None:
+        if not self.holds(case):
+            expected = case.expected
+            raise InvalidToken(
+                self.failure,
+                reason=self.reason,
+                details=self.remedy.format(issuer=expected.issuer, audience=expected.audience),
+                retryable=self.retryable,
+            )
+
+
+_ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues it."
+_A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
+
+HEADER_CHECKS: Final = (
+    Check(
+        "alg_not_allowed",
+        "RFC 8725 §3.1",
+        lambda case: case.header["alg"] in case.expected.algorithms,
+        "The token's signature algorithm is not allowed here.",
+        _ONE_OF_OURS,
+    ),
+    Check(
+        "typ_not_allowed",
+        "RFC 9068 §4, RFC 8725 §3.11",  # stops an ID token or a proof of the same authority from passing for access
+        lambda case: case.header.get("typ", "").lower() in {"at+jwt", "application/at+jwt"},
+        "The token is not an access token (its typ is not at+jwt).",
+        _ONE_OF_OURS,
+    ),
+    Check(
+        "kid_missing",
+        "RFC 7515 §4.1.4",  # no kid, no trying of every key we have
+        lambda case: bool(case.header.get("kid")),
+        "The token does not say which key signed it (no kid).",
+        _ONE_OF_OURS,
+    ),
+)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0  # not bool, which is an int; not float; not a string of digits
+
+
+def _is_seconds(value: object) -> bool:
+    return _is_count(value) and value < YEAR_10000
+
+
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_audience(value: object) -> bool:
+    return _is_text(value) or (_is_list_of_text(value) and value != [])
+
+
+def _is_list_of_actions(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and ACTION.fullmatch(item) for item in value)
+
+
+def _is_attestation(value: object) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("method")) and _is_list_of_text(value.get("selectors", []))
+
+
+def _claim(name: str, source: str, fits: Callable[[object], bool], kind: str) -> Check:
+    return Check(
+        "claim_invalid",
+        source,
+        lambda case: fits(case.claims.get(name)),
+        f"The token's claim {name} is missing or is not {kind}.",
+        _ONE_OF_OURS,
+    )
+
+
+CLAIM_CHECKS: Final = (
+    _claim("iss", "RFC 9068 §2.2", _is_text, "a string"),
+    _claim("aud", "RFC 9068 §2.2", _is_audience, "a string or a list of strings"),
+    _claim("exp", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
+    _claim("nbf", "RFC 7519 §4.1.5", _is_seconds, "a whole number of seconds"),
+    _claim("iat", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
+    _claim("sub", "RFC 9068 §2.2", lambda value: _is_text(value) and str(value).startswith("spiffe://"), "a SPIFFE ID"),
+    _claim("client_id", "RFC 9068 §2.2", _is_text, "a string"),
+    _claim("jti", "RFC 9068 §2.2", _is_text, "a string"),
+    _claim("scope", "RFC 9068 §2.2.3", lambda value: isinstance(value, str), "a string"),
+    _claim("permissions", "AuthSec", _is_list_of_actions, "a list of actions"),
+    _claim("roles", "AuthSec", _is_list_of_text, "a list of strings"),
+    # A token that rests on no delegation could not be revoked by ending one.
+    _claim("delegation_ids", "AuthSec", lambda value: _is_list_of_text(value) and value != [], "a list of ids"),
+    _claim("authority_version", "AuthSec", _is_count, "a whole number"),
+    _claim("attestation", "AuthSec", _is_attestation, "an object with a method"),
+    Check(
+        "issuer_mismatch",
+        "RFC 9068 §4",  # compared as it is, without normalising: RFC 3986 §6.2.1
+        lambda case: case.claims["iss"] == case.expected.issuer,
+        "The token was issued by another authority.",
+        _ONE_OF_OURS,
+    ),
+    Check(
+        "audience_mismatch",
+        "RFC 9068 §4, RFC 8725 §3.9",  # stops one API from using at another what it was sent
+        lambda case: case.expected.audience in _listed(case.claims["aud"]),
+        "The token is meant for another API.",
+        "Request a token for this API: resource={audience}.",
+    ),
+    Check(
+        "token_expired",
+        "RFC 7519 §4.1.4",
+        lambda case: case.now < case.claims["exp"] + case.expected.leeway,
+        "The token has expired.",
+        _A_NEW_ONE,
+    ),
+    Check(
+        "token_not_yet_valid",
+        "RFC 7519 §4.1.5, §4.1.6",
+        lambda case: max(case.claims["nbf"], case.claims["iat"]) <= case.now + case.expected.leeway,
+        "The token is not valid yet.",
+        "Wait, or set the clocks of authority and API right.",
+        retryable=True,
+    ),
+    Check(
+        "binding_not_supported",
+        "RFC 7800 §3.1",  # a token that only its key's holder may use must not pass for one that anybody may
+        lambda case: "cnf" not in case.claims,
+        "The token is bound to a key, and this API cannot check who holds that key.",
+        "Send a bearer token without cnf.",
+    ),
+    Check(
+        "scope_mismatch",
+        "AuthSec",  # two readers of one token, one of scope and one of permissions, must not differ
+        lambda case: _actions_of(case.claims["scope"]) == sorted(case.claims["permissions"]),
+        "The token's scope and its permissions do not name the same actions.",
+        _ONE_OF_OURS,
+    ),
+)
+
+
+def _listed(audience: str | list[str]) -> list[str]:
+    return [audience] if isinstance(audience, str) else audience
+
+
+def _actions_of(scope: str) -> list[str]:
+    return sorted(scope.split(" ")) if scope else []

@@ -1,0 +1,81 @@
+"""Fetching one JSON document from the authority, with a limit on everything.
+
+The connection is closed afterwards: it happens every few minutes, and what is not kept cannot be inherited by a fork.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+import urllib3
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout
+
+from authsec import strict_json
+from authsec.clock import Clock
+
+MOST_BYTES: Final = 256 * 1024
+MOST_SECONDS: Final = 5.0
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-python"}
+
+
+class DocumentRefused(Exception):
+    """The document cannot be had, or is not what it should be. The text is safe to show."""
+
+
+class Documents:
+    """GETs JSON objects. `trust` is the TLS context for https; without one the system's trust store counts."""
+
+    def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None = None) -> None:
+        self._clock = clock
+        self._trust = trust
+
+    def fetch(self, url: str) -> Mapping[str, Any]:
+        """The object at `url`; raises `DocumentRefused`."""
+        body = self._get(url)
+        try:
+            document = strict_json.loads(body, max_bytes=MOST_BYTES)
+        except strict_json.StrictJsonError as error:
+            raise DocumentRefused(f"{url} is not strict JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise DocumentRefused(f"{url} is not a JSON object")
+        return document
+
+    def _get(self, url: str) -> bytes:
+        deadline = self._clock.monotonic() + MOST_SECONDS
+        try:
+            with urllib3.PoolManager(num_pools=1, ssl_context=self._trust) as pool:
+                response = pool.request(
+                    "GET", url, headers=_HEADERS, timeout=Timeout(total=MOST_SECONDS),
+                    retries=False, redirect=False, preload_content=False, decode_content=False,
+                )  # fmt: skip
+                try:
+                    _check_answer(url, response)
+                    return self._read(url, response, deadline)
+                finally:
+                    response.close()
+        except HTTPError as error:  # its text may hold addresses of objects; its kind says enough
+            raise DocumentRefused(f"{url} cannot be fetched ({type(error).__name__})") from None
+
+    def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        """In small steps: the socket's own time limit starts anew with every byte that drips in."""
+        body = bytearray()
+        while piece := response.read1(16_384):
+            body += piece
+            if len(body) > MOST_BYTES:
+                raise DocumentRefused(f"{url} is larger than {MOST_BYTES} bytes")
+            if self._clock.monotonic() >= deadline:
+                raise DocumentRefused(f"{url} takes longer than {MOST_SECONDS:g} seconds")
+        return bytes(body)
+
+
+def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
+    if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
+        raise DocumentRefused(f"{url} redirects, and redirects are not followed")
+    if response.status != 200:
+        raise DocumentRefused(f"{url} answers {response.status}")
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+        raise DocumentRefused(f"{url} is not served as JSON")

@@ -1,0 +1,31 @@
+"""What may be called an issuer, when its keys are fetched from where its name says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from authsec.config import is_loopback
+from authsec.errors import ConfigError
+
+
+def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
+    """An address without user, query and fragment (RFC 8414 §2), over TLS; else `ConfigError`."""
+    try:
+        parts = urlsplit(issuer)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    unwritable = not issuer.isascii() or not issuer.isprintable() or any(char in issuer for char in "@?# \\")
+    if host is None or unwritable or parts.scheme not in {"http", "https"}:
+        raise _invalid("issuer must be the authority's address as its tokens name it, like https://authsec.example.com")
+    trusted_network = is_loopback(host) or host in {name.lower() for name in allow_http_hosts}
+    if parts.scheme == "http" and not trusted_network:  # keys that travel in the clear can be exchanged on the way
+        raise _invalid(
+            "issuer is plain http, over which anybody on the way could exchange the authority's keys. Use https, or, "
+            f"if the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={host}"
+        )
+
+
+def _invalid(message: str) -> ConfigError:
+    return ConfigError(message, reason="issuer_invalid")

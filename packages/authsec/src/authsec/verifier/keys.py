@@ -1,0 +1,231 @@
+"""The authority's public keys: which key has this `kid`?
+
+`GivenKeys` were handed over and never change. `PublishedKeys` are found through the authority's metadata (RFC 8414)
+and kept fresh. Losing the authority does not lose its keys at once, and does not keep them for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from authsec.clock import Clock
+from authsec.errors import ConfigError, KeysUnavailable
+from authsec.jose import JoseError, PublicKey
+from authsec.verifier.documents import DocumentRefused
+
+_log = logging.getLogger("authsec.verifier")
+
+RETRY_PAUSE: Final = 10.0  # seconds between two tries while the authority does not answer
+
+
+class KeySource(Protocol):
+    """Where a verifier gets its keys from."""
+
+    def at_hand(self, kid: str) -> PublicKey | None:
+        """The key, if it is there and fresh; never waits."""
+
+    def find(self, kid: str) -> PublicKey | None:
+        """The key, or None if the authority has none by this name. May fetch; raises `KeysUnavailable`."""
+
+
+def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
+    """The keys of a JWK Set (RFC 7517 §5) by `kid`: those that can verify, and of two namesakes the first."""
+    entries = document.get("keys")
+    keys: dict[str, PublicKey] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        kid = entry.get("kid") if isinstance(entry, dict) else None
+        if not isinstance(kid, str) or not kid:
+            continue
+        try:
+            keys.setdefault(kid, PublicKey.from_jwk(entry))
+        except JoseError as error:
+            _log.warning("a published key is left out: %s", error)
+    return keys
+
+
+def _is_plain(url: str) -> bool:
+    return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url
+
+
+class GivenKeys:
+    """The keys of one JWK Set, for APIs that get it by other means than HTTP."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._keys = usable_keys(document)
+        if not self._keys:
+            raise ConfigError("keys= holds no key with a kid that can verify signatures", reason="keys_invalid")
+
+    def at_hand(self, kid: str) -> PublicKey | None:
+        return self._keys.get(kid)
+
+    find = at_hand
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """Monotonic time stops while a machine sleeps, wall time can be set back: the longer of the two has passed."""
+
+    monotonic: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    keys: Mapping[str, PublicKey]
+    fetched: _Moment
+
+
+class PublishedKeys:
+    """The key set that `issuer` publishes. Used from any thread; one fetch at a time.
+
+    Up to `fresh_for` seconds a set is used as it is. Up to twice that it is used while a new one is fetched in the
+    background; then a caller waits for the new one. Only while the authority cannot be reached is an older set used,
+    until it is `keep_for` seconds old. A `kid` that is not in the set is looked for at most once every
+    `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        fetch: Callable[[str], Mapping[str, Any]],
+        *,
+        clock: Clock,
+        fresh_for: float,
+        keep_for: float,
+        unknown_key_pause: float,
+    ) -> None:
+        self._issuer = issuer
+        self._fetch = fetch
+        self._clock = clock
+        self._fresh_for = fresh_for
+        self._keep_for = keep_for
+        self._unknown_key_pause = unknown_key_pause
+        self._snapshot: _Snapshot | None = None
+        self._failure: str | None = None  # why the last try failed; None if it did not
+        self._tries = 0
+        self._tried: _Moment | None = None
+        self._looked: _Moment | None = None
+        self._make_locks()
+
+    def at_hand(self, kid: str) -> PublicKey | None:
+        snapshot = self._snapshot
+        if snapshot is None or self._since(snapshot.fetched) >= self._fresh_for:
+            return None
+        return snapshot.keys.get(kid)
+
+    def find(self, kid: str) -> PublicKey | None:
+        if self._process != os.getpid():  # a fork may have copied a lock whose holder does not exist here
+            self._make_locks()
+        tries = self._tries
+        key = self._current().keys.get(kid)
+        if key is None and self._tries == tries:
+            key = self._look_again(kid)
+        return key
+
+    def _current(self) -> _Snapshot:
+        """The set to be used now."""
+        age = self._age()
+        pausing = self._failure is not None and self._since(self._tried) < RETRY_PAUSE
+        if age >= self._fresh_for and not pausing:
+            if age < 2 * self._fresh_for or (self._failure is not None and age < self._keep_for):
+                self._refetch_in_background()
+            else:
+                self._refetch()
+        snapshot = self._snapshot
+        if snapshot is None or self._age() >= self._keep_for:
+            raise self._unavailable()
+        return snapshot
+
+    def _look_again(self, kid: str) -> PublicKey | None:
+        """For a key that may have been published since. Callers with the same wish wait for the one who looks."""
+        with self._look:
+            if self._since(self._looked) >= self._unknown_key_pause:
+                self._looked = self._now()
+                self._refetch()
+        key = self._snapshot.keys.get(kid) if self._snapshot is not None else None
+        if key is None and self._failure is not None:
+            raise self._unavailable()  # not "no such key": we could not look
+        return key
+
+    def _refetch(self) -> None:
+        """Fetch, or wait for the fetch that is under way."""
+        tries = self._tries
+        with self._flight:
+            if self._tries == tries:
+                self._try()
+
+    def _refetch_in_background(self) -> None:
+        if not self._flight.acquire(blocking=False):
+            return
+
+        def run() -> None:
+            try:
+                self._try()
+            finally:
+                self._flight.release()
+
+        try:
+            threading.Thread(target=run, name="authsec-keys", daemon=True).start()
+        except RuntimeError:  # no thread to be had: the set is still good, and the next caller tries again
+            self._flight.release()
+
+    def _try(self) -> None:
+        """One fetch, under the lock. A failure leaves the old set as it is, and as old as it is."""
+        try:
+            keys = self._download()
+        except DocumentRefused as error:
+            self._failure = str(error)
+            _log.warning("the keys of %s cannot be renewed: %s", self._issuer, error)
+        else:
+            self._snapshot = _Snapshot(keys, self._now())
+            self._failure = None
+        finally:
+            self._tried = self._now()
+            self._tries += 1
+
+    def _download(self) -> Mapping[str, PublicKey]:
+        metadata = self._fetch(self._issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
+        if metadata.get("issuer") != self._issuer:  # RFC 8414 §3.3: stops one authority from posing as another
+            raise DocumentRefused(f"its metadata names another issuer than {self._issuer}")
+        parts = urlsplit(self._issuer)
+        origin = f"{parts.scheme}://{parts.netloc}/"
+        jwks_uri = metadata.get("jwks_uri")
+        # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
+        if not isinstance(jwks_uri, str) or not jwks_uri.startswith(origin) or not _is_plain(jwks_uri):
+            raise DocumentRefused(f"its jwks_uri does not begin with {origin}")
+        keys = usable_keys(self._fetch(jwks_uri))
+        if not keys:  # an empty set is a fault, not a message: it never replaces a good one
+            raise DocumentRefused(f"{jwks_uri} holds no usable key")
+        return keys
+
+    def _unavailable(self) -> KeysUnavailable:
+        pause = max(1.0, RETRY_PAUSE - self._since(self._tried))
+        return KeysUnavailable(
+            f"The keys of {self._issuer} cannot be had, so no token can be verified: {self._failure}.",
+            retry_after=math.ceil(pause),
+        )
+
+    def _age(self) -> float:
+        snapshot = self._snapshot
+        return math.inf if snapshot is None else self._since(snapshot.fetched)
+
+    def _since(self, moment: _Moment | None) -> float:
+        if moment is None:
+            return math.inf
+        now = self._now()
+        return max(now.monotonic - moment.monotonic, now.wall - moment.wall)
+
+    def _now(self) -> _Moment:
+        return _Moment(self._clock.monotonic(), self._clock.wall())
+
+    def _make_locks(self) -> None:
+        self._flight = threading.Lock()
+        self._look = threading.Lock()
+        self._process = os.getpid()

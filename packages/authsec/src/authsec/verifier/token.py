@@ -1,0 +1,83 @@
+"""What a verified token says: who calls, and which actions it may take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from authsec.errors import InsufficientScope
+
+ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """How the agent proved that it is the agent. `method` is `none` for one that only knew its name."""
+
+    method: str
+    selectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedToken:
+    """An agent that may be let in. Comes from `TokenVerifier.verify` only; it does not hold the token itself.
+
+    `agent` is the SPIFFE ID; `delegations` are the ids of the trust delegations the token was minted under;
+    `claims` is the whole payload, for what this class does not name.
+    """
+
+    agent: str
+    client_id: str
+    permissions: frozenset[str]
+    delegations: tuple[str, ...]
+    roles: tuple[str, ...]
+    attestation: Attestation
+    audience: tuple[str, ...]
+    jti: str
+    expires_at: datetime
+    authority_version: int
+    claims: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_claims(cls, claims: Mapping[str, Any]) -> Self:
+        """Read claims that have passed every check of `authsec.verifier.checks`."""
+        audience, attestation = claims["aud"], claims["attestation"]
+        return cls(
+            agent=claims["sub"],
+            client_id=claims["client_id"],
+            permissions=frozenset(claims["permissions"]),
+            delegations=tuple(claims["delegation_ids"]),
+            roles=tuple(claims["roles"]),
+            attestation=Attestation(method=attestation["method"], selectors=tuple(attestation.get("selectors", ()))),
+            audience=(audience,) if isinstance(audience, str) else tuple(audience),
+            jti=claims["jti"],
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+            authority_version=claims["authority_version"],
+            claims=claims,
+        )
+
+    def require(self, *actions: str) -> None:
+        """Return if the token carries all of `actions`; else raise `InsufficientScope`.
+
+        Raises `ValueError` for no action at all, or for text that is no action and so could never be granted.
+        """
+        _check_actions(actions)
+        if not self.permissions.issuperset(actions):
+            raise InsufficientScope(required=actions, granted=tuple(sorted(self.permissions)))
+
+    def require_any(self, *actions: str) -> None:
+        """Return if the token carries at least one of `actions`; else raise `InsufficientScope`."""
+        _check_actions(actions)
+        if self.permissions.isdisjoint(actions):
+            raise InsufficientScope(required=actions, granted=tuple(sorted(self.permissions)), any_of=True)
+
+
+def _check_actions(actions: tuple[str, ...]) -> None:
+    if not actions:  # "all of nothing" is true: an empty list built by mistake would let everybody in
+        raise ValueError("name at least one action")
+    for action in actions:
+        if not ACTION.fullmatch(action):
+            raise ValueError(f"{action!r} is not an action; an action is resource:action, like customers:read")

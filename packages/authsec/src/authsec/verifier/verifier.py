@@ -1,0 +1,163 @@
+"""`TokenVerifier`: may the bearer of this token come in?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from authsec import strict_json
+from authsec.clock import Clock
+from authsec.errors import ConfigError, InvalidToken
+from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
+from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, Case, Check, Expected
+from authsec.verifier.documents import MOST_BYTES, Documents
+from authsec.verifier.issuer import check_issuer
+from authsec.verifier.keys import GivenKeys, KeySource, PublishedKeys
+from authsec.verifier.token import VerifiedToken
+
+KeySet = Mapping[str, Any] | str | os.PathLike[str]
+
+# What `authsec.jose` finds wrong, in the words of this door.
+_REASONS: Final = {
+    "too_large": "token_too_large",
+    "malformed": "token_malformed",
+    "crit": "header_not_allowed",
+    "embedded_key": "header_not_allowed",
+    "alg_not_allowed": "alg_not_allowed",
+    "key_mismatch": "alg_not_allowed",
+    "bad_signature": "signature_invalid",
+}
+
+
+class TokenVerifier:
+    """Verifies delegation tokens for one API. Make one and share it between threads, event loops and forked workers.
+
+    `issuer` is the authority's `iss`, exactly as in its tokens; `audience` is this API's identifier. Neither has a
+    default: a token for another API must not open this one.
+
+    `keys` is a JWK Set, as a mapping or as the path of a file that is read now. Without it the keys are fetched from
+    the authority's metadata at `<issuer>/.well-known/oauth-authorization-server` when the first token arrives, and
+    kept fresh (see `authsec.verifier.keys` for `fresh_for`, `keep_for` and `unknown_key_pause`, all in seconds).
+
+    `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
+    `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. Raises `ConfigError` for settings that cannot protect anything.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        *,
+        keys: KeySet | None = None,
+        leeway: int = 30,
+        algorithms: Collection[str] = ("RS256",),
+        max_bytes: int = 16_384,
+        fresh_for: float = 300.0,
+        keep_for: float = 86_400.0,
+        unknown_key_pause: float = 60.0,
+        ca_file: str | None = None,
+        allow_http_hosts: Collection[str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.expected = Expected(issuer=issuer, audience=audience, leeway=leeway, algorithms=frozenset(algorithms))
+        self._max_bytes = max_bytes
+        self._clock = clock or Clock()
+        if keys is not None:
+            self._keys: KeySource = GivenKeys(_key_set(keys))
+            return
+        check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
+        documents = Documents(clock=self._clock, trust=_trust(ca_file or os.environ.get("AUTHSEC_CA_FILE")))
+        self._keys = PublishedKeys(
+            issuer,
+            documents.fetch,
+            clock=self._clock,
+            fresh_for=fresh_for,
+            keep_for=keep_for,
+            unknown_key_pause=unknown_key_pause,
+        )
+
+    def verify(self, bearer: str) -> VerifiedToken:
+        """Verify the token of an `Authorization: Bearer` header (without the word Bearer).
+
+        Raises `InvalidToken` with the `reason` of the check that failed, or `KeysUnavailable`. May wait for a fetch of
+        keys, some five seconds at most.
+        """
+        jws = self._parse(bearer)
+        kid = jws.header["kid"]
+        return self._conclude(jws, self._keys.at_hand(kid) or self._keys.find(kid))
+
+    async def averify(self, bearer: str) -> VerifiedToken:
+        """`verify` for coroutines on asyncio: a fetch, where one is needed, happens in a thread."""
+        jws = self._parse(bearer)
+        kid = jws.header["kid"]
+        return self._conclude(jws, self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid))
+
+    def _parse(self, bearer: str) -> UnverifiedJws:
+        """What can be refused before a key is needed."""
+        try:
+            jws = parse_compact(bearer, max_bytes=self._max_bytes)
+        except JoseError as error:
+            raise self._refused(error) from None
+        self._apply(HEADER_CHECKS, jws)
+        return jws
+
+    def _conclude(self, jws: UnverifiedJws, key: PublicKey | None) -> VerifiedToken:
+        """The signature, then the claims."""
+        if key is None:
+            raise InvalidToken(
+                "The token is signed with a key that the authority does not publish.",
+                reason="kid_unknown",
+                details=f"Get a new delegation token from the authority {self.expected.issuer}.",
+            )
+        try:
+            jws.verified_by(key, algorithms=self.expected.algorithms)
+        except JoseError as error:
+            raise self._refused(error) from None
+        self._apply(CLAIM_CHECKS, jws)
+        return VerifiedToken.from_claims(jws.claims)
+
+    def _apply(self, checks: tuple[Check, ...], jws: UnverifiedJws) -> None:
+        case = Case(jws.header, jws.claims, self.expected, self._clock.wall())
+        for check in checks:
+            check.apply(case)
+
+    def _refused(self, error: JoseError) -> InvalidToken:
+        text = str(error)
+        return InvalidToken(
+            f"{text[0].upper()}{text[1:]}.",
+            reason=_REASONS[error.reason],
+            details=f"Send a delegation token as the authority {self.expected.issuer} issues it.",
+        )
+
+    def __repr__(self) -> str:
+        return f"TokenVerifier(issuer={self.expected.issuer!r}, audience={self.expected.audience!r})"
+
+
+def _key_set(keys: KeySet) -> Mapping[str, Any]:
+    if isinstance(keys, Mapping):
+        return keys
+    try:
+        document = strict_json.loads(Path(keys).read_bytes(), max_bytes=MOST_BYTES)
+    except (OSError, strict_json.StrictJsonError) as error:
+        raise ConfigError(f"keys={str(keys)!r} cannot be read as a JWK Set: {error}", reason="keys_invalid") from None
+    return document if isinstance(document, dict) else {}
+
+
+def _http_hosts() -> list[str]:
+    return os.environ.get("AUTHSEC_ALLOW_HTTP_HOSTS", "").replace(",", " ").split()
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext | None:
+    if not ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"{ca_file!r} (ca_file, AUTHSEC_CA_FILE) is not a readable file of PEM certificates",
+            reason="ca_file_invalid",
+        ) from None
