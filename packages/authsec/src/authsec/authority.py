@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from authsec.clock import Clock
@@ -16,7 +17,7 @@ from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proo
 from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
 from authsec.refusals import json_object, refusal
 from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
-from authsec.transport import Answer, Transport
+from authsec.transport import Transport
 
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
@@ -43,11 +44,15 @@ class Authority:
     def issuer(self, deadline: float | None = None) -> str:
         """The authority's `iss`: pinned by the configuration, or as its metadata says (RFC 8414), asked for once."""
         if self._issuer is None:
-            answer = self.transport.get(".well-known/oauth-authorization-server", deadline=self._by(deadline))
-            if answer.status != 200:
-                raise refusal(answer, self._now())
-            self._issuer = _issuer_of(answer)
+            self._issuer = _issuer_of(self._document("oauth-authorization-server", self._by(deadline)))
         return self._issuer
+
+    def keys(self) -> dict[str, Any]:
+        """The authority's published JWK Set, as it is (RFC 7517)."""
+        keys = self._document("jwks.json", self._by(None))
+        if not isinstance(keys.get("keys"), list):
+            raise InvalidResponse("The authority's key set is not one (RFC 7517).", reason="invalid_response")
+        return keys
 
     def find_proof(self, deadline: float | None = None) -> Proof | None:
         """A fresh proof that this is the agent, or None when no source has one."""
@@ -103,6 +108,12 @@ class Authority:
         explained.__dict__.update(error.__dict__)
         return explained
 
+    def _document(self, name: str, deadline: float) -> dict[str, Any]:
+        answer = self.transport.get(f".well-known/{name}", deadline=deadline)
+        if answer.status != 200:
+            raise refusal(answer, self._now())
+        return json_object(answer)
+
     def _by(self, deadline: float | None) -> float:
         return deadline if deadline is not None else self._clock.monotonic() + self._config.timeout
 
@@ -119,13 +130,13 @@ def _wait_before_retry(error: TransportError | ServerError, pause: float) -> flo
     return None
 
 
-def _issuer_of(answer: Answer) -> str:
+def _issuer_of(metadata: dict[str, Any]) -> str:
     """An issuer is an address without query or fragment (RFC 8414 §2).
 
     It need not begin with `base_url`, from where the authority may be reached under another name. So whoever answers
     at `base_url` chooses for whom the agent's proofs are made; a pinned `issuer` takes that choice away.
     """
-    issuer = json_object(answer).get("issuer")
+    issuer = metadata.get("issuer")
     try:
         parts = urlsplit(issuer) if isinstance(issuer, str) else None
     except ValueError:

@@ -1,0 +1,12 @@
+"""Does this machine's agent get its tokens? The same as `authsec smoke`.
+
+export AUTHSEC_BASE_URL="https://your-authsec-server"
+export AUTHSEC_AGENT_CLIENT_ID="your-client-id"
+python examples/smoke_local.py
+"""
+
+import sys
+
+from authsec.smoke import main
+
+sys.exit(main())

@@ -1,0 +1,100 @@
+"""The command `authsec`. What this package adds is `smoke` and `keygen`; other packages add theirs by entry point.
+
+An entry point of the group `authsec.commands` is a callable `register(group: click.Group) -> None`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from authsec import smoke
+from authsec.config import export_line
+from authsec.errors import AuthSecError
+from authsec.keygen import write_key_pair
+from authsec.terminal import described
+
+
+class Commands(click.Group):
+    """A group that looks for commands of other packages only when asked for one that is not its own.
+
+    So `authsec smoke` is quick, and works even when another package is broken.
+    """
+
+    _extended = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._extend()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            self._extend()
+            command = super().get_command(ctx, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Errors of this package are for people: a block of text and status 1, no traceback."""
+        try:
+            return super().invoke(ctx)
+        except AuthSecError as error:
+            click.echo(described(error), err=True)
+            ctx.exit(1)
+
+    def _extend(self) -> None:
+        if self._extended:
+            return
+        self._extended = True
+        own = dict(self.commands)
+        for entry_point in sorted(entry_points(group="authsec.commands"), key=lambda found: found.name):
+            try:
+                entry_point.load()(self)
+            except Exception as error:  # noqa: BLE001 - a broken package must not take the other commands along
+                click.echo(f"authsec: no commands of {entry_point.name!r} ({type(error).__name__}: {error})", err=True)
+        self.commands.update(own)  # nobody replaces ours
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("authsec"), prog_name="authsec", message="%(prog)s %(version)s")
+def commands() -> None:
+    """AuthSec, the authority for AI agents."""
+
+
+@commands.command("smoke")
+def smoke_command() -> None:
+    """Check that this machine's agent gets its tokens.
+
+    Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if a step fails, and says what would help.
+    """
+    sys.exit(smoke.main())
+
+
+@commands.command("keygen")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--kind", type=click.Choice(["ed25519", "rsa"]), default="ed25519", show_default=True, help="Kind of key."
+)
+def keygen_command(file: Path, kind: str) -> None:
+    """Make the key pair of an agent: FILE and FILE.pub.
+
+    The agent proves itself with FILE, which only you can read. The authority is given FILE.pub.
+    """
+    public = write_key_pair(file, kind)
+    click.echo(
+        f"private key  {file}      stays on this machine; only you can read it\n"
+        f"public key   {public}  is for the authority\n\n"
+        f"An administrator registers it:\n"
+        f"    authsec agents create NAME --platform key --public-key {public}\n\n"
+        f"And the agent is told where its key is:\n"
+        f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}"
+    )
+
+
+def main() -> None:
+    """The entry point of the script."""
+    commands()

@@ -1,0 +1,142 @@
+"""The smoke test: does everything between this machine and a usable delegation token work, and if not, what would help?
+
+It asks the real authority, as an agent would, and says step by step what it saw. It never shows a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from authsec.client import AuthSecClient
+from authsec.clock import Clock
+from authsec.errors import AuthSecError, ConfigError
+from authsec.terminal import described, duration, mark
+from authsec.tokens import DelegationToken
+from authsec.wording import plain
+
+if TYPE_CHECKING:
+    from authsec.verifier import VerifiedToken
+
+_T = TypeVar("_T")
+_TITLE_WIDTH = 20
+_FACT_WIDTH = 13
+
+
+def main() -> int:
+    """Run the smoke test for the agent that the environment names; 0 if all is well, else 1."""
+    try:
+        client = AuthSecClient()
+    except ConfigError as error:
+        click.echo(f"\n  {mark(False)} {'configuration':{_TITLE_WIDTH}}{error.reason}\n\n{described(error)}\n")
+        return 1
+    return Smoke(client).run()
+
+
+class Smoke:
+    """One run for one client."""
+
+    def __init__(self, client: AuthSecClient, clock: Clock | None = None) -> None:
+        self._client = client
+        self._clock = clock or Clock()
+        self._facts: list[str] = []
+
+    def run(self) -> int:
+        """All steps in their order; the first one that fails ends it. Returns the exit status."""
+        config = self._client.config
+        click.echo(f"\n    {'authority':{_TITLE_WIDTH}}{config.base_url}")
+        click.echo(f"    {'agent':{_TITLE_WIDTH}}{config.client_id}\n")
+        try:
+            self._steps()
+        except AuthSecError as error:
+            click.echo(f"\n{described(error)}\n")
+            return 1
+        click.echo(f"\n  {click.style('All is well:', fg='green', bold=True)} this agent gets its tokens.\n")
+        return 0
+
+    def _steps(self) -> None:
+        authority = self._client.authority
+        with self._step("server reached"):
+            issuer, took = self._timed(authority.issuer)
+            self._facts.append(f"issuer {plain(issuer, 100)}, answered in {took}")
+        with self._step("proof"):
+            proof = authority.find_proof()
+            self._facts.append(proof.source if proof else "none found; only an unattested agent needs none")
+        with self._step("token received"):
+            token, took = self._timed(self._client.get_token)
+            self._facts.append(f"in {took}")
+        with self._step("signature verified"):
+            identity = self._verified(token, issuer)
+        with self._step("claims"):
+            self._facts += _claims(identity)
+        with self._step("expires"):
+            left = identity.expires_at.timestamp() - self._clock.wall()
+            self._facts.append(f"{identity.expires_at:%Y-%m-%d %H:%M:%S} UTC, in {duration(left)}")
+        with self._step("second call"):
+            self._facts.append(self._cached(token))
+
+    def _verified(self, token: DelegationToken, issuer: str) -> VerifiedToken:
+        """As an API does it, but with the keys from `base_url`: the issuer's own name may not resolve here."""
+        try:
+            from authsec.verifier import TokenVerifier
+        except ImportError:
+            raise ConfigError(
+                "The signature cannot be verified here, since the extra `verify` of the package authsec is missing.",
+                reason="extra_missing",
+            ) from None
+        keys = self._client.authority.keys()
+        audience = token.audience[0] if token.audience else ""
+        identity = TokenVerifier(issuer=issuer, audience=audience, keys=keys).verify(token.value)
+        count = len(keys["keys"])
+        self._facts.append(f"with the authority's published {'key' if count == 1 else f'keys ({count})'}")
+        return identity
+
+    def _cached(self, token: DelegationToken) -> str:
+        transport = self._client.authority.transport
+        sent_before = transport.requests_sent
+        again, took = self._timed(self._client.get_token)
+        if transport.requests_sent != sent_before or again.value != token.value:
+            raise AuthSecError(
+                "The second call went to the network again. Does the token live for a few seconds only?",
+                reason="not_cached",
+            )
+        return f"from the cache in {took}, no request sent"
+
+    def _timed(self, call: Callable[[], _T]) -> tuple[_T, str]:
+        began = self._clock.monotonic()
+        result = call()
+        return result, duration(self._clock.monotonic() - began)
+
+    @contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        """Print the step with the facts that it found, or with a cross if it raises."""
+        self._facts = []
+        try:
+            yield
+        except AuthSecError as error:
+            click.echo(f"  {mark(False)} {title:{_TITLE_WIDTH}}{error.reason}")
+            raise
+        for number, fact in enumerate(self._facts):
+            click.echo(
+                f"  {mark(True)} {title:{_TITLE_WIDTH}}{fact}" if number == 0 else f"    {'':{_TITLE_WIDTH}}{fact}"
+            )
+
+
+def _claims(identity: VerifiedToken) -> list[str]:
+    proved = identity.attestation
+    rows = [
+        ("agent", identity.agent),
+        ("audience", ", ".join(identity.audience)),
+        ("actions", ", ".join(sorted(identity.permissions))),
+        ("roles", ", ".join(identity.roles)),
+        ("delegations", ", ".join(identity.delegations)),
+        ("attestation", ", ".join((proved.method, *proved.selectors))),
+    ]
+    facts = [f"{name:{_FACT_WIDTH}}{plain(value, 300)}" for name, value in rows]
+    if proved.method == "none":
+        warning = "UNATTESTED: whoever knows the client_id gets this token"
+        facts.append(f"{'':{_FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
+    return facts

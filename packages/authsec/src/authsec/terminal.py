@@ -1,0 +1,55 @@
+"""How results and errors look in a terminal: plain, aligned, readable without colour."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import click
+
+from authsec.errors import AuthSecError
+
+
+def mark(good: bool) -> str:
+    """✓ or ✗, in colour where the terminal has any; words where it cannot show these characters."""
+    try:
+        "✓✗".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "ok" if good else "NO"
+    return click.style("✓", fg="green") if good else click.style("✗", fg="red", bold=True)
+
+
+def described(error: AuthSecError) -> str:
+    """An error as a block: what failed and what would help; then what code and support want to know."""
+    paragraphs = str(error).replace(f" (request {error.request_id})", "").splitlines()
+    text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
+    status = f" (HTTP {error.status})" if error.status else ""
+    rows = [("reason", f"{error.reason}{status}"), ("request id", error.request_id or ""), ("retrying", _advice(error))]
+    return "\n".join([*text, "", *(f"  {name:12}{value}" for name, value in rows if value)])
+
+
+def duration(seconds: float) -> str:
+    """As people say it: `0.02 ms`, `12 ms`, `1.2 s`, `59 min 30 s`, `23 h 59 min`."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.2g} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line to be copied (it is indented) stays whole."""
+    if line.startswith(" "):
+        return [f"  {line}"]
+    return textwrap.wrap(line, 96, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+
+
+def _advice(error: AuthSecError) -> str:
+    if not error.retryable:
+        return "will not help until something changes"
+    return f"may help in {duration(error.retry_after)}" if error.retry_after else "may help"
