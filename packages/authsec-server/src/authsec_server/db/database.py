@@ -90,12 +90,3 @@ def open_tx(connection: Connection, access: Access) -> Tx:
         raised = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
         return Tx(connection, access, connection.execute(raised).scalar_one())
     return Tx(connection, access, connection.execute(select(authority.c.version)).scalar_one())
-
-
-def open_database(url: str) -> Database:
-    """The database at `url` (SQLAlchemy form); nothing is read or created until it is used."""
-    # Here, not at the top: each engine imports this module for its base.
-    from authsec_server.db.postgresql import PostgreSQL
-    from authsec_server.db.sqlite import SQLite
-
-    return SQLite(url) if url.startswith("sqlite") else PostgreSQL(url)

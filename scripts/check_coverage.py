@@ -1,0 +1,45 @@
+"""What must be tested to the last branch: the SDK as a whole, and each room's rules (`model.py`) by themselves.
+
+    uv run pytest --cov --cov-report=json:coverage.json
+    uv run --no-sync python scripts/check_coverage.py coverage.json
+
+Coverage counts lines and branches together, as coverage.py does. Below the floor the files are named, and the exit
+status is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+FLOOR = 95.0
+SDK = "packages/authsec/src/authsec/"
+
+
+def main(report: str) -> int:
+    """Check one report of `coverage json`."""
+    files: dict[str, dict[str, Any]] = {
+        name: file["summary"] for name, file in json.loads(Path(report).read_text("utf-8"))["files"].items()
+    }
+    sdk = {name: summary for name, summary in files.items() if name.startswith(SDK)}
+    models = {name: summary for name, summary in files.items() if name.endswith("/model.py")}
+    if not sdk or not models:
+        print(f"{report} says nothing of {SDK if not sdk else 'any model.py'}: was it measured in this folder?")
+        return 1
+    shares = {"authsec as a whole": share(sdk)} | {name: share({name: summary}) for name, summary in models.items()}
+    for name, percent in shares.items():
+        print(f"{percent:6.1f} %  {name}{'' if percent >= FLOOR else f'   below {FLOOR:g} %'}")
+    return int(min(shares.values()) < FLOOR)
+
+
+def share(files: dict[str, dict[str, Any]]) -> float:
+    """Covered lines and branches, in per cent of those there are."""
+    covered = sum(summary["covered_lines"] + summary["covered_branches"] for summary in files.values())
+    there = sum(summary["num_statements"] + summary["num_branches"] for summary in files.values())
+    return 100.0 * covered / there if there else 100.0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
