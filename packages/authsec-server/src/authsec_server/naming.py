@@ -54,6 +54,11 @@ def is_uuid(value: str) -> bool:
     return _UUID.fullmatch(value) is not None
 
 
+def quoted(value: str) -> str:
+    """What a caller sent, fit for a message: in quotes, one line, nothing invisible, at most 80 characters of it."""
+    return repr(value if len(value) <= 80 else f"{value[:79]}…")
+
+
 def _refuse_unseen(field: str, value: str) -> None:
     # Cc: terminal escapes and log forging. Cf: bidi overrides that show one name and mean another. Cs, Co, Cn: no text.
     if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for char in value):

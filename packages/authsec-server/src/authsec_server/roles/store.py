@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, String, Table, Text
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Column, Connection, ForeignKey, Row, Select, String, Table, Text, insert, select
 
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.naming import is_uuid
+from authsec_server.roles.model import RoleDefinition
 
 roles = Table(
     "roles",
@@ -22,3 +27,50 @@ role_actions = Table(
     Column("role_id", String(36), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
     Column("action", String(127), primary_key=True),
 )
+
+
+def add(connection: Connection, role: RoleDefinition) -> None:
+    """Insert the role and its actions."""
+    connection.execute(
+        insert(roles).values(
+            id=role.id, slug=role.slug, name=role.name, description=role.description, created_at=role.created_at
+        )
+    )
+    connection.execute(insert(role_actions), [{"role_id": role.id, "action": action} for action in role.actions])
+
+
+def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefinition]:
+    """The roles with these ids, by id; unknown ids are left out. One statement, however many."""
+    return {role.id: role for role in _loaded(connection, select(roles).where(roles.c.id.in_(ids)))}
+
+
+def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
+    """The role, by either of its names."""
+    column = roles.c.id if is_uuid(id_or_slug) else roles.c.slug
+    return next(iter(_loaded(connection, select(roles).where(column == id_or_slug))), None)
+
+
+def page(connection: Connection, *, after: str, limit: int) -> list[RoleDefinition]:
+    """Roles by slug, from the first one behind `after`."""
+    return _loaded(connection, select(roles).where(roles.c.slug > after).order_by(roles.c.slug).limit(limit))
+
+
+def _loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:
+    """One statement for roles and actions together: the token path waits for it."""
+    wanted = statement.subquery()
+    joined = select(wanted, role_actions.c.action).outerjoin(role_actions, role_actions.c.role_id == wanted.c.id)
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(joined.order_by(wanted.c.slug)):
+        found.setdefault(row.id, []).append(row)
+    return [_role(rows) for rows in found.values()]
+
+
+def _role(rows: list[Row[Any]]) -> RoleDefinition:
+    return RoleDefinition(
+        id=rows[0].id,
+        slug=rows[0].slug,
+        name=rows[0].name,
+        description=rows[0].description,
+        actions=tuple(sorted(row.action for row in rows if row.action is not None)),
+        created_at=rows[0].created_at,
+    )

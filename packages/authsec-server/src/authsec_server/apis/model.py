@@ -1,0 +1,114 @@
+"""Protected APIs and their vocabulary: actions, and identifiers that become a token's audience. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+
+MAX_IDENTIFIER = 255
+_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_REGISTERED_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
+_URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2, without '#'
+_ACTION_FORM = "An action is resource:action, lower-case letters, digits, '.', '_' and '-', e.g. customers:read"
+
+
+class ApiKind(StrEnum):
+    """What a protected resource is."""
+
+    API = "api"
+    MCP_SERVER = "mcp_server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """An action with what it lets a caller do, in the words of the API that describes it."""
+
+    action: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """A protected resource. `identifier` is its audience (RFC 8707 section 2): a URL or a registered name."""
+
+    id: str
+    slug: str
+    name: str
+    kind: ApiKind
+    identifier: str
+    description: str
+    actions: tuple[Action, ...]  # sorted
+    created_at: datetime
+
+
+def parse_action(text: str) -> str:
+    """The action that `text` is. Raises `Invalid`, saying what is wrong with it."""
+    resource, colon, verb = text.partition(":")
+    if _PART.fullmatch(resource) and colon and _PART.fullmatch(verb):
+        return text
+    raise Invalid("action", f"{quoted(text)} is not an action: {_fault(text)}.", _ACTION_FORM)
+
+
+def _fault(text: str) -> str:
+    if "*" in text:
+        return "there are no wildcards; name each action that is meant"
+    if text.count(":") != 1:
+        return "it has no colon" if ":" not in text else "it has more than one colon"
+    for part, which in zip(text.split(":"), ("resource", "action"), strict=True):
+        if not part:
+            return f"its {which} part is empty"
+        if not _PART.fullmatch(part):
+            return _fault_of_part(part, which)
+    raise AssertionError("unreachable: every part is sound")
+
+
+def _fault_of_part(part: str, which: str) -> str:
+    if part != part.lower():
+        return f"its {which} part has upper-case letters"
+    if len(part) > 63:
+        return f"its {which} part is longer than 63 characters"
+    if not re.match(r"[a-z0-9]", part):
+        return f"its {which} part does not begin with a letter or digit"
+    return f"its {which} part has characters that are not allowed"
+
+
+def parse_identifier(text: str, *, field: str = "identifier") -> str:
+    """The audience that `text` is: an absolute https or http URL without fragment, or a registered name.
+
+    Audiences are compared character by character, so a URL is accepted in one spelling only: scheme and host in lower
+    case. Raises `Invalid` for `field`.
+    """
+    if len(text) > MAX_IDENTIFIER:
+        raise Invalid(field, f"{field} must have at most {MAX_IDENTIFIER} characters.")
+    if _REGISTERED_NAME.fullmatch(text):
+        return text
+    if fault := _url_fault(text):
+        raise Invalid(
+            field, f"{quoted(text)} is no audience: {fault}.", "e.g. https://api.example.com/customers or customers-api"
+        )
+    return text
+
+
+def _url_fault(text: str) -> str:
+    if "://" not in text:
+        return "it is neither a URL nor a name of lower-case letters, digits, '.', '_' and '-'"
+    if "#" in text:
+        return "a URL that is an audience has no fragment (RFC 8707 section 2)"
+    if not _URI_CHARACTERS.fullmatch(text):
+        return "it has characters that a URL cannot have"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # reading it is what checks it
+    except ValueError:
+        return "its host or port is malformed"
+    if not text.startswith(("https://", "http://")):
+        return "only https and http URLs are audiences"
+    if not parts.hostname or parts.netloc != parts.netloc.lower():
+        return "it has no host" if not parts.hostname else "its host must be in lower case"
+    return "it has a user name in it" if "@" in parts.netloc else ""

@@ -1,0 +1,116 @@
+"""Clients, and the proofs by which each shows that it is itself. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from authsec_server import naming
+from authsec_server.failures import Invalid
+
+MAX_LABELS = 32
+_LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
+
+
+class ClientKind(StrEnum):
+    """What is registered."""
+
+    AI_AGENT = "ai_agent"
+    MCP_SERVER = "mcp_server"
+
+
+class Platform(StrEnum):
+    """Where the client runs; where the platform does not tell who runs there, how it shows that instead."""
+
+    KUBERNETES = "kubernetes"
+    DOCKER = "docker"
+    UNIX = "unix"
+    KEY = "key"
+    UNATTESTED = "unattested"
+
+
+class ProofKind(StrEnum):
+    """The ways to prove oneself. `UNATTESTED` is the way of those that prove nothing: their name is enough."""
+
+    SELECTORS = "selectors"
+    KEY_PAIR = "key_pair"
+    SECRET = "secret"  # noqa: S105 - a kind's name
+    UNATTESTED = "unattested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """One fact about a workload, in SPIRE's vocabulary: `k8s:ns` = `production`."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One way in which a client may prove itself; any one suffices. The hash of a secret never leaves the store.
+
+    `selectors` hold all at once. `public_key` is a JWK (RFC 7517), `thumbprint` its RFC 7638 thumbprint.
+    """
+
+    id: str
+    client_id: str
+    kind: ProofKind
+    source_id: str | None = None
+    selectors: tuple[Selector, ...] = ()
+    public_key: Mapping[str, Any] | None = field(default=None, hash=False)
+    thumbprint: str | None = None
+    expires_at: datetime | None = None
+    created_at: datetime
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A registered party. `id` is its `client_id`: a name that anybody may know, not a secret."""
+
+    id: str
+    slug: str
+    name: str
+    kind: ClientKind
+    platform: Platform
+    owner: str
+    description: str
+    labels: Mapping[str, str] = field(hash=False)
+    enabled: bool
+    created_at: datetime
+    proofs: tuple[Proof, ...]
+
+    def unattested(self, now: datetime) -> bool:
+        """Whether its name alone gets it in."""
+        return any(proof.kind is ProofKind.UNATTESTED and proof.stands(now) for proof in self.proofs)
+
+    def can_prove_itself(self, now: datetime) -> bool:
+        """Whether it holds a proof that this authority can check. An unattested client proves nothing."""
+        return any(proof.kind is ProofKind.KEY_PAIR and proof.stands(now) for proof in self.proofs)
+
+
+def spiffe_id(trust_domain: str, client_id: str) -> str:
+    """The client's SPIFFE ID. Nothing that a person typed goes into it: it cannot be made to look like another."""
+    return f"spiffe://{trust_domain}/agent/{client_id}"
+
+
+def parse_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels, sorted by name. Raises `Invalid`, naming the label."""
+    if len(labels) > MAX_LABELS:
+        raise Invalid("labels", f"There are more than {MAX_LABELS} labels.")
+    for key in labels:
+        if not _LABEL.fullmatch(key):
+            raise Invalid(
+                "labels",
+                f"{naming.quoted(key)} is no name for a label.",
+                "1 to 63 lower-case letters, digits, '.', '_', '/', '-'; e.g. team",
+            )
+    return {key: naming.name(f"labels.{key}", labels[key]) for key in sorted(labels)}

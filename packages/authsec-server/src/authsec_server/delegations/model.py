@@ -1,0 +1,70 @@
+"""Trust delegations: which client acts in which role, for which actions and how long. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from authsec_server.clients.model import ProofKind
+
+SHORTEST = 60  # seconds
+LONGEST_OFFERED = 3600  # seconds; what is proposed where nobody says otherwise
+
+
+class TargetType(StrEnum):
+    """What kind of program the authority is meant for, as the administrator said it."""
+
+    AUTOGEN = "AutoGen AI agent"
+    LANGCHAIN = "LangChain AI agent"
+    CREWAI = "CrewAI AI agent"
+    LLAMAINDEX = "LlamaIndex AI agent"
+    OTHER = "Other AI agent"
+    MCP_SERVER = "MCP server"
+
+
+class DelegationState(StrEnum):
+    """Only a `LIVE` delegation gives anything. `ENDED` and `REVOKED` are for good."""
+
+    LIVE = "live"
+    DISABLED = "disabled"
+    ENDED = "ended"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """A trust delegation as it is stored.
+
+    `actions` are sorted and never empty. `max_duration` is in seconds. No `audiences` means exactly the setting
+    `default_audience`. Proofs of the kinds `excluded_proofs` do not suffice for it.
+    """
+
+    id: str
+    role_id: str
+    client_id: str
+    target_type: TargetType
+    actions: tuple[str, ...]
+    max_duration: int
+    audiences: tuple[str, ...] = ()
+    excluded_proofs: tuple[ProofKind, ...] = ()
+    ends_at: datetime | None = None
+    enabled: bool = True
+    revoked_at: datetime | None = None
+    owner: str
+    description: str
+    created_at: datetime
+
+
+def state(delegation: Delegation, now: datetime) -> DelegationState:
+    """What the delegation is at `now`. What is for good outweighs what can be turned back on."""
+    if delegation.revoked_at is not None:
+        return DelegationState.REVOKED
+    if delegation.ends_at is not None and delegation.ends_at <= now:
+        return DelegationState.ENDED
+    return DelegationState.LIVE if delegation.enabled else DelegationState.DISABLED
+
+
+def title(role_name: str, client_name: str) -> str:
+    """What a delegation is called where a name is wanted, such as in the audit trail: it has none of its own."""
+    return f"{role_name} → {client_name}"

@@ -1,0 +1,42 @@
+"""Roles that agents act in. Pure.
+
+Not to be confused with `principal.Role`, which says how far an administrator reaches: hence the longer name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsec_server.apis.model import parse_action
+from authsec_server.failures import Invalid
+
+MAX_ACTIONS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleDefinition:
+    """A named set of actions. `actions` are sorted and never empty."""
+
+    id: str
+    slug: str
+    name: str
+    description: str
+    actions: tuple[str, ...]
+    created_at: datetime
+
+
+def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:
+    """The actions, sorted, each once. Raises `Invalid` for `actions` when one is malformed or there are none."""
+    actions = []
+    for index, text in enumerate(texts):
+        try:
+            actions.append(parse_action(text))
+        except Invalid as error:
+            raise Invalid(f"actions.{index}", error.message, error.remedy) from None
+    if not actions:
+        raise Invalid("actions", "There are no actions.", "Name at least one: an empty set grants nothing.")
+    if len(set(actions)) > MAX_ACTIONS:
+        raise Invalid("actions", f"There are more than {MAX_ACTIONS} actions.", "Split them over several roles.")
+    return tuple(sorted(set(actions)))
