@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     address_limit: int = Field(600, ge=1, description="Token requests a minute from one address.")
     unproved_limit: int = Field(60, ge=1, description="… that prove nothing, from one address for one client.")
     client_limit: int = Field(600, ge=1, description="Proved token requests a minute for one client.")
+    max_in_flight: int = Field(512, ge=1, description="Requests under way at once; those beyond are answered 503.")
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
     @field_validator("allowed_hosts", "trusted_proxies", mode="before")

@@ -90,3 +90,34 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
+
+
+class Bounded:
+    """Answers 503 at once when more requests are under way than the server can serve in reasonable time."""
+
+    def __init__(self, app: ASGIApp, *, at_most: int) -> None:
+        self._app = app
+        self._at_most = at_most
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._under_way >= self._at_most:
+            answer = error_response(
+                Request(scope),
+                503,
+                reason="unavailable",
+                error="The server has too much to do.",
+                details="Retry shortly.",
+                retryable=True,
+                headers={"Retry-After": "1"},
+            )
+            await answer(scope, receive, send)
+            return
+        self._under_way += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1

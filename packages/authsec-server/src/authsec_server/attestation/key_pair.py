@@ -1,0 +1,102 @@
+"""A key pair: the client signs an assertion about itself (`private_key_jwt`, RFC 7523 section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+from authsec import strict_json
+from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
+
+from authsec_server.attestation.model import Evidence, Proved, Refused, SingleUse, invalid
+from authsec_server.clients.model import Client, Proof, ProofKind
+
+MAX_BYTES = 8192
+MAX_LIFETIME = 300  # seconds; a used `jti` is remembered that long, so it must be short
+LEEWAY = 30  # seconds of clock difference either way
+MAX_JTI = 256
+_TYPES = {None, "jwt", "client-authentication+jwt"}
+
+
+def verify(evidence: Evidence, client: Client, *, issuer: str, now: datetime) -> Proved | Refused:
+    """Whether the bearer is an assertion signed now, by a key of this client, for this authority alone.
+
+    The signature comes first: until it holds, nothing inside is worth an answer.
+    """
+    try:
+        assertion = parse_compact(evidence.credential, max_bytes=MAX_BYTES)
+    except JoseError:
+        return invalid("Send a JWT signed with the agent's private key as `Authorization: Bearer`.")
+    proof = _signer_of(assertion, client, now)
+    if proof is None:
+        return invalid("The assertion is not signed with a key that is registered for this client and still accepted.")
+    complaint = _complaint(assertion, client.id, issuer, now.timestamp())
+    if complaint:
+        return invalid(complaint)
+    claims = assertion.claims
+    return Proved(
+        proof_id=proof.id,
+        kind=ProofKind.KEY_PAIR,
+        single_use=SingleUse(
+            jti_sha256=sha256(claims["jti"].encode()).hexdigest(),
+            until=datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=2 * LEEWAY),
+        ),
+    )
+
+
+def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof | None:
+    """The proof whose key made the signature. `kid` only narrows the choice: it is the caller's word."""
+    named = assertion.header.get("kid")
+    for proof in client.proofs:
+        if proof.kind is not ProofKind.KEY_PAIR or proof.public_key is None:
+            continue
+        if not proof.stands(now) or named not in {None, proof.thumbprint}:
+            continue
+        key = _key(strict_json.dumps(dict(proof.public_key)))
+        try:
+            assertion.verified_by(key, algorithms=key.algorithms)
+        except JoseError:
+            continue
+        return proof
+    return None
+
+
+@lru_cache(maxsize=10_000)
+def _key(jwk: bytes) -> PublicKey:
+    return PublicKey.from_jwk(strict_json.loads(jwk))  # parsing costs more than verifying: once a key
+
+
+def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float) -> str:
+    """What is wrong with the claims, or nothing (RFC 7523 section 3; RFC 8725 section 3 for `aud` and `typ`)."""
+    claims, typ = assertion.claims, assertion.header.get("typ")
+    if (typ.lower() if isinstance(typ, str) else typ) not in _TYPES:
+        return "The header `typ` must be client-authentication+jwt or JWT."
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+        return "`iss` and `sub` must both be the client_id."
+    if _audience(claims) != [issuer]:
+        return f"`aud` must be exactly {issuer}"
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 1 <= len(jti) <= MAX_JTI:
+        return "`jti` must be a unique text."
+    return _untimely(claims, now)
+
+
+def _audience(claims: Mapping[str, Any]) -> Sequence[Any]:
+    audience = claims.get("aud")
+    return audience if isinstance(audience, list) else [audience]
+
+
+def _untimely(claims: Mapping[str, Any], now: float) -> str:
+    times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
+    if "exp" not in times or not all(type(value) is int for value in times.values()):
+        return "`exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
+    if times["exp"] <= now - LEEWAY:
+        return "The assertion has expired; make a new one for each request. Is the machine's clock right?"
+    if times["exp"] > now + MAX_LIFETIME + LEEWAY:
+        return f"`exp` must lie within {MAX_LIFETIME} seconds. Is the machine's clock right?"
+    if max(times.get("iat", 0), times.get("nbf", 0)) > now + LEEWAY:
+        return "The assertion is from the future. Is the machine's clock right?"
+    return ""

@@ -1,0 +1,203 @@
+"""`authsec serve`: the authority, listening."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import prometheus_client
+import structlog
+import uvicorn
+
+from authsec_server.app import Authority, open_authority
+from authsec_server.failures import Failure, StartupRefused
+from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
+from authsec_server.web.health import Readiness
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
+
+
+@click.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of the embedded database. [default: authsec-data]"
+)
+@click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
+@click.option("--port", type=int, help=f"Port to listen on; 0 takes a free one. [default: {DEFAULT_PORT}]")
+@click.option("--database", help="postgresql://… instead of the embedded SQLite.")
+@click.option("--public-url", help="The URL callers use, the issuer of every token. Required off loopback.")
+@click.option("--environment", help="A label such as PRODUCTION, shown wherever people decide.")
+@click.option("--metrics-port", type=int, help="Loopback port of /metrics. [default: off]")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM certificate chain; serves HTTPS.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key of that certificate.")
+def serve(**options: Any) -> None:
+    """Run the authority. Every option is also a setting: AUTHSEC_SERVER_<NAME>."""
+    try:
+        run(load_settings(**options))
+    except Failure as failure:
+        click.echo(f"authsec: {failure.message}", err=True)
+        if failure.remedy:
+            click.echo(f"  {failure.remedy}", err=True)
+        sys.exit(1)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when it cannot start."""
+    configure_logging(settings.log_format)
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        tls = _tls(settings)
+        if not settings.database:
+            _make_folder(settings.data)
+        authority = stack.enter_context(open_authority(settings))
+        stack.enter_context(_metrics(settings.metrics_port))
+        _say_hello(settings)
+        config = uvicorn.Config(
+            authority.app,
+            http="httptools",
+            lifespan="on",
+            proxy_headers=False,  # forwarded addresses are read in one place: web/context.py
+            server_header=False,
+            access_log=False,  # ours logs no query strings
+            log_config=None,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        server = DrainingServer(config, authority, settings.drain_seconds)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise StartupRefused("The server could not start." + (" See above." if tls else ""))
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that on SIGTERM first says unready, goes on answering for a while, then finishes and exits.
+
+    Load balancers need to see `/readyz` fail before the port closes. Ctrl-C, or a second signal, does not wait.
+    """
+
+    def __init__(self, config: uvicorn.Config, authority: Authority, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._readiness: Readiness = authority.readiness
+        self._drain_seconds = drain_seconds
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if sys.platform == "win32":
+            with super().capture_signals():
+                yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._drain, loop)
+        loop.add_signal_handler(signal.SIGINT, self._stop)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._readiness.draining or not self._drain_seconds:
+            self._stop()
+            return
+        self._readiness.draining = True
+        loop.call_later(self._drain_seconds, self._stop)
+
+    def _stop(self) -> None:
+        self._readiness.draining = True
+        self.should_exit = True
+
+
+def configure_logging(log_format: str) -> None:
+    """Structured log lines on stderr: text for a terminal, JSON for a collector."""
+    text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise StartupRefused(
+            f"{host} port {port} cannot be listened on: {error.strerror or error}.",
+            "Stop the program that has it, or choose another: --port.",
+        ) from None
+    return listener
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as error:
+        raise StartupRefused(
+            f"The data folder {folder} cannot be written: {error.strerror}.", "Choose another: --data DIR."
+        ) from None
+
+
+def _tls(settings: Settings) -> bool:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return False
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartupRefused(
+            f"The TLS certificate or key cannot be used: {error}.", "Both must be PEM and belong together."
+        ) from None
+    return True
+
+
+@contextmanager
+def _metrics(port: int) -> Iterator[None]:
+    if not port:
+        yield
+        return
+    try:
+        server, thread = prometheus_client.start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        raise StartupRefused(f"The metrics port {port} cannot be listened on: {error.strerror}.") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _say_hello(settings: Settings) -> None:
+    where = settings.database.rpartition("@")[2] if settings.database else str(settings.data.absolute())
+    label = f" [{settings.environment}]" if settings.environment else ""
+    lines = [
+        f"AuthSec{label} listens on {settings.host}:{settings.port}",
+        f"  issuer    {settings.issuer}",
+        f"  data      {where}",
+    ]
+    if settings.metrics_port:
+        lines.append(f"  metrics   http://127.0.0.1:{settings.metrics_port}/metrics")
+    click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)

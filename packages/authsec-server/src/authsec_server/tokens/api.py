@@ -1,0 +1,117 @@
+"""`GET /authsec/uflow/sdk/delegation-token`: HTTP in, HTTP out. What it answers and why is decided further in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server.failures import Unavailable
+from authsec_server.tokens.metrics import ENDED
+from authsec_server.tokens.model import Denied, Reason
+from authsec_server.tokens.request import parse
+from authsec_server.tokens.service import DelegationTokens, Issued
+from authsec_server.web.context import context_of
+from authsec_server.web.errors import error_response, retry_after
+
+PATH = "/authsec/uflow/sdk/delegation-token"
+
+_ANSWERS: Mapping[Reason, tuple[int, str]] = {
+    Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
+    Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
+    Reason.INVALID_SCOPE: (400, "scope is malformed."),
+    Reason.INVALID_TARGET: (400, "The resource is ambiguous, unknown or not allowed."),
+    Reason.RATE_LIMITED: (429, "Too many token requests."),
+    Reason.CLIENT_NOT_FOUND: (404, "There is no client with this Client ID."),
+    Reason.ATTESTATION_REQUIRED: (401, "This client must prove that it is the client."),
+    Reason.ATTESTATION_INVALID: (401, "The proof is not valid."),
+    Reason.SELECTORS_MISMATCH: (403, "The workload that was proved is not this client."),
+    Reason.CLIENT_DISABLED: (403, "This client is disabled."),
+    Reason.NO_DELEGATION: (404, "Nothing is delegated to this client."),
+    Reason.DELEGATION_ENDED: (410, "What was delegated to this client has ended."),
+    Reason.ACTION_NOT_ALLOWED: (403, "This client may not do all that it asks for."),
+    Reason.PROOF_NOT_ACCEPTED: (403, "This way of proving does not suffice for what is delegated."),
+}
+
+
+def routes(tokens: DelegationTokens) -> list[Route]:
+    """The endpoint. Its methods are checked here: a HEAD that mints would be a token nobody reads."""
+
+    async def delegation_token(request: Request) -> Response:
+        if request.method != "GET":
+            raise HTTPException(405, headers={"Allow": "GET"})
+        context = context_of(request.scope)
+        asked = parse(
+            request.query_params.multi_items(),
+            request.headers.getlist("x-client-id"),
+            request.headers.getlist("authorization"),
+            address=context.address,
+            request_id=context.request_id,
+        )
+        outcome: Issued | Denied
+        try:
+            if isinstance(asked, Denied):
+                outcome = await run_in_threadpool(tokens.refuse, asked, context.address, context.request_id)
+            else:
+                outcome = await run_in_threadpool(tokens.issue, asked)
+        except Unavailable:
+            ENDED.labels(Reason.UNAVAILABLE).inc()
+            raise
+        ENDED.labels(outcome.reason if isinstance(outcome, Denied) else "granted").inc()
+        return _refusal(request, outcome) if isinstance(outcome, Denied) else _token(outcome)
+
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+    return [Route(PATH, delegation_token, methods=methods)]
+
+
+def _token(issued: Issued) -> JSONResponse:
+    claims = issued.claims
+    body = {
+        "token": issued.token,
+        "expires_at": _instant(claims["exp"]),
+        "expires_in": claims["exp"] - claims["iat"],
+        "token_type": "Bearer",
+        "client_id": claims["client_id"],
+        "spiffe_id": claims["sub"],
+        "permissions": claims["permissions"],
+        "scope": claims["scope"],
+        "audience": claims["aud"],
+        "issued_at": _instant(claims["iat"]),
+        "status": "active",
+    }
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def _refusal(request: Request, denied: Denied) -> JSONResponse:
+    status, error = _ANSWERS[denied.reason]
+    extra: dict[str, Any] = {"allowed_scope": " ".join(denied.smaller)} if denied.smaller else {}
+    return error_response(
+        request,
+        status,
+        reason=denied.reason,
+        error=error,
+        details=denied.details,
+        retryable=denied.reason is Reason.RATE_LIMITED,
+        headers=_headers(denied),
+        extra=extra,
+    )
+
+
+def _headers(denied: Denied) -> Mapping[str, str]:
+    if denied.reason is Reason.RATE_LIMITED:
+        return retry_after(denied.retry_after)
+    if denied.reason is Reason.ATTESTATION_REQUIRED:
+        return {"WWW-Authenticate": 'Bearer realm="authsec"'}  # RFC 6750 section 3: no code where no proof came
+    if denied.reason is Reason.ATTESTATION_INVALID:
+        return {"WWW-Authenticate": 'Bearer realm="authsec", error="invalid_token"'}
+    return {}
+
+
+def _instant(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

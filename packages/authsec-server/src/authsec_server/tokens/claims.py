@@ -1,0 +1,46 @@
+"""What stands in a delegation token (RFC 7519, RFC 9068). Pure: the preview and the real token come from here alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from authsec_server.clients.model import spiffe_id
+from authsec_server.tokens.model import Granted
+
+ALGORITHM = "RS256"
+TYPE = "at+jwt"
+
+
+def header(kid: str) -> Mapping[str, Any]:
+    """The JOSE header (RFC 9068 section 2.1)."""
+    return {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
+
+
+def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: datetime) -> dict[str, Any]:
+    """The claims. Nothing personal of any administrator; of the proof its kind and what it proved, not the values."""
+    issued = int(now.timestamp())
+    return {
+        "iss": issuer,
+        "sub": spiffe_id(trust_domain, granted.client.id),
+        "aud": list(granted.audience),
+        "exp": issued + granted.lifetime,
+        "iat": issued,
+        "nbf": issued,
+        "jti": jti,
+        "client_id": granted.client.id,
+        "scope": " ".join(granted.actions),
+        "permissions": list(granted.actions),
+        "roles": sorted({source.role.slug for source in granted.sources}),
+        "delegation_ids": [source.delegation.id for source in granted.sources],
+        "authority_version": granted.version,
+        "agent_type": granted.sources[0].delegation.target_type.value,
+        "attestation": _attestation(granted),
+    }
+
+
+def _attestation(granted: Granted) -> dict[str, Any]:
+    if not granted.proved.attested:
+        return {"method": "none"}
+    return {"method": granted.proved.method, "selectors": list(granted.proved.selectors)}

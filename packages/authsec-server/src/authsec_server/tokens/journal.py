@@ -1,0 +1,99 @@
+"""What the journal keeps of a token request: who, under which authority, how it ended. Never the token or the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from authsec_server.attestation.model import Proved
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.db import Tx
+from authsec_server.delegations.model import title
+from authsec_server.tokens.model import Denied, Facts, Granted, Reason
+from authsec_server.tokens.request import TokenRequest
+
+# A client in a tight loop, and whoever replays its assertions, are journalled by the minute, like a stranger.
+_COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
+
+
+def issued(
+    tx: Tx,
+    request: TokenRequest,
+    granted: Granted,
+    now: datetime,
+    *,
+    jti: str,
+    kid: str,
+    token_sha256: str,
+    expires_at: datetime,
+) -> None:
+    """A token is about to be signed. From here on it counts as issued, whether or not its answer arrives."""
+    audit.record(
+        tx,
+        Event(
+            at=now,
+            kind=EventKind.TOKEN_ISSUED,
+            request_id=request.request_id,
+            client=Named(id=granted.client.id, name=granted.client.name),
+            delegations=tuple(
+                Named(id=source.delegation.id, name=title(source.role.name, granted.client.name))
+                for source in granted.sources
+            ),
+            roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
+            decision=Decision.GRANTED,
+            address=request.address,
+            authority_version=granted.version,
+            jti=jti,
+            kid=kid,
+            token_sha256=token_sha256,
+            expires_at=expires_at,
+            detail={
+                "actions": list(granted.actions),
+                "audience": list(granted.audience),
+                "attestation": granted.proved.method,
+                "proof_id": granted.proved.proof_id,
+            },
+        ),
+    )
+
+
+def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
+    """A request is refused after its proof: a row of its own, where it is the client's for certain."""
+    name = facts.client.name if facts.client else ""
+    if not proved.attested or outcome.reason in _COUNTED:
+        count(tx, tally(outcome, request.address, request.request_id, client_id=request.client_id, name=name), now)
+        return
+    audit.record(
+        tx,
+        Event(
+            at=now,
+            kind=EventKind.TOKEN_REFUSED,
+            request_id=request.request_id,
+            client=Named(id=request.client_id, name=name),
+            decision=Decision.DENIED,
+            reason=outcome.reason,
+            address=request.address,
+            authority_version=facts.version,
+            detail=_asked(request) | {"attestation": proved.method, "details": outcome.details},
+        ),
+    )
+
+
+def tally(denied: Denied, address: str, request_id: str, *, client_id: str, name: str) -> Mapping[Refusal, Tally]:
+    """One refusal of a caller that proved nothing, as it is counted."""
+    client = Named(id=client_id, name=name) if client_id else None
+    return {Refusal(address=address, client=client, reason=denied.reason): Tally(count=1, request_id=request_id)}
+
+
+def count(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
+    """Add it to its minute's counted row."""
+    audit.count_refusals(tx, tallies, now)
+
+
+def _asked(request: TokenRequest) -> dict[str, Any]:
+    return {
+        "actions": None if request.actions is None else list(request.actions),
+        "resources": list(request.resources),
+    }

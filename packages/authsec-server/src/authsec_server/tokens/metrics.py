@@ -1,0 +1,5 @@
+"""What Prometheus counts of token requests. Labels come from a closed set, never from a request."""
+
+from prometheus_client import Counter
+
+ENDED = Counter("authsec_token_requests_total", "Token requests by how they ended.", ["outcome"])

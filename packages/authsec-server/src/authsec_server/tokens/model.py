@@ -1,0 +1,236 @@
+"""The decision: what a proved client gets, from its delegations as they stand at one moment. Pure.
+
+Effective actions = requested (or all) ∩ the delegation's allowed ∩ its role's. Never more, never silently less: who
+asks for more is refused and told the smaller request that would pass. Nothing to check means no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from authsec_server.attestation.model import Proved
+from authsec_server.clients.model import Client
+from authsec_server.delegations.model import Delegation, DelegationState, state
+from authsec_server.roles.model import RoleDefinition
+
+
+class Reason(StrEnum):
+    """Why no token is given: the stable codes of the endpoint, in the order of its checks."""
+
+    CLIENT_ID_MISSING = "client_id_missing"
+    CLIENT_ID_INVALID = "client_id_invalid"
+    INVALID_SCOPE = "invalid_scope"
+    INVALID_TARGET = "invalid_target"
+    RATE_LIMITED = "rate_limited"
+    CLIENT_NOT_FOUND = "client_not_found"
+    ATTESTATION_REQUIRED = "attestation_required"
+    ATTESTATION_INVALID = "attestation_invalid"
+    SELECTORS_MISMATCH = "selectors_mismatch"
+    CLIENT_DISABLED = "client_disabled"
+    NO_DELEGATION = "no_delegation"
+    DELEGATION_ENDED = "delegation_ended"
+    ACTION_NOT_ALLOWED = "action_not_allowed"
+    PROOF_NOT_ACCEPTED = "proof_not_accepted"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """No token. `details` is for the caller; `smaller` is the request that would pass, where one would."""
+
+    reason: Reason
+    details: str = ""
+    smaller: tuple[str, ...] = ()
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """One trust delegation with its role, as they stand."""
+
+    delegation: Delegation
+    role: RoleDefinition
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What it gives now: allowed ∩ the role's."""
+        return frozenset(self.delegation.actions) & frozenset(self.role.actions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that a decision rests on, read at one authority version."""
+
+    version: int
+    client: Client | None
+    authorities: tuple[Authority, ...]
+    audiences: Mapping[str, str]  # a resource as requested → the audience it names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The settings that bound every decision. Seconds."""
+
+    default_audience: str
+    max_token_lifetime: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What the token will carry. `lifetime` is in whole seconds."""
+
+    client: Client
+    proved: Proved
+    actions: tuple[str, ...]
+    audience: tuple[str, ...]
+    lifetime: int
+    sources: tuple[Authority, ...]  # the delegations it draws from, by id
+    version: int
+
+
+def decide(
+    facts: Facts,
+    proved: Proved,
+    actions: Sequence[str] | None,
+    resources: Sequence[str],
+    limits: Limits,
+    now: datetime,
+) -> Granted | Denied:
+    """The endpoint's checks from `client_disabled` on, in its order. `proved` must be of `facts.client`."""
+    client = facts.client
+    if client is None:
+        return Denied(reason=Reason.CLIENT_NOT_FOUND)
+    if not _still_proves(client, proved, now):
+        return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof has just been removed or has expired.")
+    if not client.enabled:
+        return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator has disabled this client.")
+    usable = _usable(facts.authorities, proved, now)
+    if isinstance(usable, Denied):
+        return usable
+    offered = frozenset[str]().union(*(authority.actions for authority in usable))
+    wanted = offered if actions is None else frozenset(actions)
+    if not wanted or not wanted <= offered:
+        return _too_much(wanted, offered)
+    audience = _audience(usable, facts.audiences, resources, limits.default_audience)
+    if isinstance(audience, Denied):
+        return audience
+    serving = [authority for authority in usable if audience <= _audiences_of(authority, limits.default_audience)]
+    return _grant(facts, client, proved, serving, None if actions is None else wanted, audience, limits, now)
+
+
+def _still_proves(client: Client, proved: Proved, now: datetime) -> bool:
+    # The evidence was checked on earlier facts: the proof it matched must still be there.
+    return any(
+        proof.id == proved.proof_id and (proof.expires_at is None or _seconds_until(proof.expires_at, now) >= 1)
+        for proof in client.proofs
+    )
+
+
+def _usable(authorities: Sequence[Authority], proved: Proved, now: datetime) -> list[Authority] | Denied:
+    states = [state(authority.delegation, now) for authority in authorities]
+    live = [
+        authority
+        for authority, its in zip(authorities, states, strict=True)
+        if its is DelegationState.LIVE and _life(authority, now) >= 1
+    ]
+    if not live:
+        if authorities and DelegationState.DISABLED not in states:
+            return Denied(reason=Reason.DELEGATION_ENDED, details="Ask an administrator for a new trust delegation.")
+        return Denied(reason=Reason.NO_DELEGATION, details="Ask an administrator for a trust delegation.")
+    accepted = [authority for authority in live if proved.kind not in authority.delegation.excluded_proofs]
+    if not accepted:
+        return Denied(
+            reason=Reason.PROOF_NOT_ACCEPTED,
+            details=f"The trust delegation does not accept the proof kind {proved.kind}; prove it another way.",
+        )
+    return accepted
+
+
+def _too_much(wanted: frozenset[str], offered: frozenset[str]) -> Denied:
+    if not offered:
+        return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
+    smaller = tuple(sorted(wanted & offered))
+    missing = " ".join(sorted(wanted - offered))
+    passes = f"scope={' '.join(smaller)} would pass." if smaller else "None of what was asked for is delegated."
+    return Denied(reason=Reason.ACTION_NOT_ALLOWED, details=f"Not delegated: {missing}. {passes}", smaller=smaller)
+
+
+def _audiences_of(authority: Authority, default: str) -> frozenset[str]:
+    return frozenset(authority.delegation.audiences or (default,))
+
+
+def _audience(
+    usable: Sequence[Authority], named: Mapping[str, str], resources: Sequence[str], default: str
+) -> frozenset[str] | Denied:
+    """The token's `aud`: what was asked for (RFC 8707), or the one set that all usable delegations have."""
+    choices = {_audiences_of(authority, default) for authority in usable}
+    if resources:
+        asked = frozenset(named.get(resource, resource) for resource in resources)
+        return asked if any(asked <= choice for choice in choices) else _not_there(choices)
+    if len(choices) > 1:
+        return _not_there(choices)
+    return choices.pop()
+
+
+def _not_there(choices: set[frozenset[str]]) -> Denied:
+    listed = ", or ".join(sorted(" and ".join(sorted(choice)) for choice in choices))
+    return Denied(reason=Reason.INVALID_TARGET, details=f"Ask for a resource among: {listed}.")
+
+
+def _grant(
+    facts: Facts,
+    client: Client,
+    proved: Proved,
+    serving: Sequence[Authority],
+    wanted: frozenset[str] | None,
+    audience: frozenset[str],
+    limits: Limits,
+    now: datetime,
+) -> Granted | Denied:
+    """Draw each action from the delegation that allows the longest life, then the lowest id."""
+    by_life = sorted(serving, key=lambda authority: (-_life(authority, now), authority.delegation.id))
+    drawn: dict[str, Authority] = {}
+    for authority in by_life:
+        for action in authority.actions if wanted is None else authority.actions & wanted:
+            drawn.setdefault(action, authority)
+    if not drawn or (wanted is not None and drawn.keys() != wanted):
+        elsewhere = " ".join(sorted((wanted or frozenset()) - drawn.keys()))
+        return Denied(
+            reason=Reason.INVALID_TARGET,
+            details=f"Not delegated for {' '.join(sorted(audience))}: {elsewhere or 'any action'}.",
+        )
+    sources = {authority.delegation.id: authority for authority in drawn.values()}
+    lives = [_life(authority, now) for authority in sources.values()]
+    return Granted(
+        client=client,
+        proved=proved,
+        actions=tuple(sorted(drawn)),
+        audience=tuple(sorted(audience)),
+        lifetime=min(*lives, *_proof_life(client, proved, now), limits.max_token_lifetime),
+        sources=tuple(sources[id_] for id_ in sorted(sources)),
+        version=facts.version,
+    )
+
+
+def _life(authority: Authority, now: datetime) -> int:
+    """How long a token from this delegation may live, in whole seconds."""
+    delegation = authority.delegation
+    if delegation.ends_at is None:
+        return delegation.max_duration
+    return min(delegation.max_duration, _seconds_until(delegation.ends_at, now))
+
+
+def _proof_life(client: Client, proved: Proved, now: datetime) -> list[int]:
+    """A token does not outlive the proof that it rests on."""
+    return [
+        _seconds_until(proof.expires_at, now)
+        for proof in client.proofs
+        if proof.id == proved.proof_id and proof.expires_at is not None
+    ]
+
+
+def _seconds_until(end: datetime, now: datetime) -> int:
+    return int((end - now).total_seconds())

@@ -1,0 +1,109 @@
+"""What a caller asks for, parsed once. Pure: strings in, a frozen request out, or the first thing that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authsec_server.apis.model import parse_action, parse_identifier
+from authsec_server.attestation.model import Evidence, Scheme
+from authsec_server.failures import Invalid
+from authsec_server.naming import is_uuid
+from authsec_server.tokens.model import Denied, Reason
+
+MAX_ACTIONS = 200
+MAX_RESOURCES = 10
+MAX_RESOURCE = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """A request for a delegation token. `actions` None: all that is delegated; `resources` empty: not asked for one."""
+
+    client_id: str
+    actions: tuple[str, ...] | None
+    resources: tuple[str, ...]
+    evidence: Evidence | None
+    address: str
+    request_id: str
+
+
+def parse(
+    query: Sequence[tuple[str, str]],
+    client_id_headers: Sequence[str],
+    authorization_headers: Sequence[str],
+    *,
+    address: str,
+    request_id: str,
+) -> TokenRequest | Denied:
+    """The request, or why it cannot be one. Unknown parameters are ignored, as OAuth does (RFC 6749 section 3.2)."""
+    client_id = _client_id([value for name, value in query if name == "client_id"], client_id_headers)
+    if isinstance(client_id, Denied):
+        return client_id
+    actions = _actions([value for name, value in query if name == "scope"])
+    if isinstance(actions, Denied):
+        return actions
+    resources = _resources([value for name, value in query if name == "resource"])
+    if isinstance(resources, Denied):
+        return resources
+    return TokenRequest(
+        client_id=client_id,
+        actions=actions or None,
+        resources=resources,
+        evidence=_evidence(authorization_headers),
+        address=address,
+        request_id=request_id,
+    )
+
+
+def _client_id(in_query: Sequence[str], in_headers: Sequence[str]) -> str | Denied:
+    given = in_query or in_headers  # the query wins
+    if not given or given == [""]:
+        return Denied(reason=Reason.CLIENT_ID_MISSING, details="Add ?client_id=<the agent's Client ID>.")
+    if len(given) > 1:
+        return Denied(reason=Reason.CLIENT_ID_INVALID, details="client_id is given more than once.")
+    if not is_uuid(given[0]):
+        return Denied(
+            reason=Reason.CLIENT_ID_INVALID,
+            details="A Client ID looks like 123e4567-e89b-42d3-a456-426614174000, in lower case.",
+        )
+    return given[0]
+
+
+def _actions(given: Sequence[str]) -> tuple[str, ...] | Denied:
+    if len(given) > 1:
+        return _invalid_scope("scope is given more than once; separate actions with spaces.")
+    words = given[0].split(" ") if given and given[0] else []
+    if len(words) > MAX_ACTIONS:
+        return _invalid_scope(f"scope names more than {MAX_ACTIONS} actions.")
+    try:
+        return tuple(sorted({parse_action(word) for word in words}))
+    except Invalid as problem:
+        return _invalid_scope(f"{problem.message} {problem.remedy}".strip())
+
+
+def _invalid_scope(details: str) -> Denied:
+    return Denied(reason=Reason.INVALID_SCOPE, details=details)
+
+
+def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
+    if len(given) > MAX_RESOURCES or any(len(resource) > MAX_RESOURCE for resource in given):
+        return Denied(reason=Reason.INVALID_TARGET, details=f"At most {MAX_RESOURCES} resources of a usual length.")
+    try:
+        return tuple(sorted({parse_identifier(resource) for resource in given}))
+    except Invalid as problem:
+        return Denied(reason=Reason.INVALID_TARGET, details=f"{problem.message} {problem.remedy}".strip())
+
+
+def _evidence(headers: Sequence[str]) -> Evidence | None:
+    """The proof in the Authorization header (RFC 9110 section 11.6.2). Two headers prove nothing: which one counts?"""
+    if not headers:
+        return None
+    scheme, _, credential = headers[0].strip().partition(" ")
+    if len(headers) > 1:
+        return Evidence(scheme=Scheme.OTHER, credential="")
+    if scheme.lower() == "bearer":
+        return Evidence(scheme=Scheme.BEARER, credential=credential.strip())
+    if scheme.lower() == "basic":
+        return Evidence(scheme=Scheme.BASIC, credential=credential.strip())
+    return Evidence(scheme=Scheme.OTHER, credential="")

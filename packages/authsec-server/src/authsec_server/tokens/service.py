@@ -1,0 +1,155 @@
+"""One token, from request to signature: decide, record, sign. No shortcut for a special case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from authsec.jose import assemble, signing_input
+
+from authsec_server.apis import service as apis
+from authsec_server.attestation import service as attestation
+from authsec_server.attestation.model import Proved, Refused
+from authsec_server.clients import service as clients
+from authsec_server.db import Database, Tx
+from authsec_server.delegations import service as delegations
+from authsec_server.failures import Unavailable
+from authsec_server.keys import service as keys
+from authsec_server.keys.signer import Signer
+from authsec_server.tokens import journal
+from authsec_server.tokens.claims import claims, header
+from authsec_server.tokens.limits import TokenLimits
+from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limits, Reason, decide
+from authsec_server.tokens.request import TokenRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A signed delegation token and its claims."""
+
+    token: str
+    claims: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded:
+    """A token that is in the journal and not signed yet."""
+
+    kid: str
+    signing_input: bytes
+    claims: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationTokens:
+    """Issues delegation tokens. Blocks its thread; raises `Unavailable` when nothing was issued."""
+
+    database: Database
+    signer: Signer
+    limits: Limits
+    rates: TokenLimits
+    issuer: str
+    trust_domain: str
+    now: Callable[[], datetime]
+    token_bytes: Callable[[int], bytes]
+
+    def issue(self, request: TokenRequest) -> Issued | Denied:
+        """The token that the request deserves, or why it deserves none; in the journal before this returns."""
+        now = self.now()
+        if wait := self.rates.charge_address(request.address):
+            return self.refuse(
+                Denied(reason=Reason.RATE_LIMITED, retry_after=wait), request.address, request.request_id
+            )
+        facts = self.database.read(lambda tx: load_facts(tx, request))
+        proved = self._prove(facts, request, now)
+        if isinstance(proved, Denied):
+            name = facts.client.name if facts.client else ""
+            return self.refuse(proved, request.address, request.request_id, client_id=request.client_id, name=name)
+        outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved, now))
+        return outcome if isinstance(outcome, Denied) else self._sign(outcome)
+
+    def refuse(self, denied: Denied, address: str, request_id: str, *, client_id: str = "", name: str = "") -> Denied:
+        """Count the refusal of a caller that proved nothing, then hand it back."""
+        tallies = journal.tally(denied, address, request_id, client_id=client_id, name=name)
+        self.database.append(lambda tx: journal.count(tx, tallies, self.now()))
+        return denied
+
+    def _prove(self, facts: Facts, request: TokenRequest, now: datetime) -> Proved | Denied:
+        if facts.client is None:
+            return Denied(reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the console.")
+        proved = attestation.attest(facts.client, request.evidence, issuer=self.issuer, now=now)
+        if isinstance(proved, Refused):
+            return Denied(reason=Reason(proved.reason), details=proved.details)
+        return proved
+
+    def _decide_and_record(
+        self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, now: datetime
+    ) -> _Recorded | Denied:
+        """Runs under the shared authority lock: what it decides on cannot change until its record is durable."""
+        if tx.version != facts.version:
+            facts = load_facts(tx, request)
+        outcome = self._admit(tx, request, proved) or decide(
+            facts, proved, request.actions, request.resources, self.limits, now
+        )
+        if isinstance(outcome, Denied):
+            journal.denied(tx, request, facts, proved, outcome, now)
+            return outcome
+        return self._record(tx, request, outcome, now)
+
+    def _admit(self, tx: Tx, request: TokenRequest, proved: Proved) -> Denied | None:
+        """Evidence that proves once is used up before the client's limit is charged: a replay must not use up that."""
+        if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
+            return Denied(
+                reason=Reason.ATTESTATION_INVALID,
+                details="This assertion was used before; make a new one, with a new `jti`, for each request.",
+            )
+        wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
+        return Denied(reason=Reason.RATE_LIMITED, retry_after=wait) if wait else None
+
+    def _record(self, tx: Tx, request: TokenRequest, granted: Granted, now: datetime) -> _Recorded:
+        kid = keys.active_kid(tx)
+        its = claims(
+            granted,
+            issuer=self.issuer,
+            trust_domain=self.trust_domain,
+            jti=self.token_bytes(16).hex(),
+            now=now,
+        )
+        unsigned = signing_input(header(kid), its)
+        journal.issued(
+            tx,
+            request,
+            granted,
+            now,
+            jti=its["jti"],
+            kid=kid,
+            token_sha256=sha256(unsigned).hexdigest(),
+            expires_at=now.replace(microsecond=0) + timedelta(seconds=granted.lifetime),
+        )
+        return _Recorded(kid=kid, signing_input=unsigned, claims=its)
+
+    def _sign(self, recorded: _Recorded) -> Issued:
+        try:
+            signature = self.signer.sign(recorded.kid, recorded.signing_input)
+        except Exception as error:
+            raise Unavailable("The token could not be signed.") from error
+        return Issued(token=assemble(recorded.signing_input, signature), claims=recorded.claims)
+
+
+def load_facts(tx: Tx, request: TokenRequest) -> Facts:
+    """All that a decision on this request rests on, as this transaction sees it."""
+    client = clients.load(tx, request.client_id)
+    resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
+    return Facts(
+        version=tx.version,
+        client=client,
+        authorities=tuple(
+            Authority(delegation=delegation, role=role) for delegation, role in delegations.of_client(tx, client.id)
+        )
+        if client
+        else (),
+        audiences={resource: identifier for resource, identifier in resolved.items() if identifier},
+    )

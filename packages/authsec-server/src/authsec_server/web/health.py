@@ -1,0 +1,35 @@
+"""Liveness and readiness, for whatever starts and balances this server."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server.failures import Unavailable
+from authsec_server.web.site import Site
+
+
+class Readiness:
+    """Whether new requests should come here; a server that drains says no and still answers those that do."""
+
+    def __init__(self) -> None:
+        self.draining = False
+
+
+def routes(site: Site, readiness: Readiness) -> list[Route]:
+    """`/healthz`: the process runs. `/readyz`: it can do its work, database included."""
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        if readiness.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        try:
+            await site.read(lambda tx: tx.version)
+        except Unavailable:
+            return JSONResponse({"status": "database unavailable"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]

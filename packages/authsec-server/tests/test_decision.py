@@ -1,0 +1,303 @@
+"""The decision: what it never does, whatever the authority looks like; and each of its answers once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from authsec_server.attestation.model import Proved
+from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
+from authsec_server.delegations.model import Delegation, TargetType
+from authsec_server.roles.model import RoleDefinition
+from authsec_server.tokens.claims import claims
+from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limits, Reason, decide
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+ACTIONS = ["customers:read", "customers:delete", "orders:read", "orders:refund"]
+AUDIENCES = ["https://a.example", "https://b.example", "payments"]
+LIMITS = Limits(default_audience="authsec-api", max_token_lifetime=86_400)
+PROVED = Proved(proof_id="p1", kind=ProofKind.KEY_PAIR)
+
+
+def proof(**changes: object) -> Proof:
+    return replace(Proof(id="p1", client_id="c1", kind=ProofKind.KEY_PAIR, created_at=NOW), **changes)
+
+
+def client(**changes: object) -> Client:
+    it = Client(
+        id="c1",
+        slug="agent",
+        name="Agent",
+        kind=ClientKind.AI_AGENT,
+        platform=Platform.KEY,
+        owner="",
+        description="",
+        labels={},
+        enabled=True,
+        created_at=NOW,
+        proofs=(proof(),),
+    )
+    return replace(it, **changes)
+
+
+def authority(id_: str = "d1", *, role: tuple[str, ...] = ("customers:read",), **changes: object) -> Authority:
+    delegation = Delegation(
+        id=id_,
+        role_id=f"r-{id_}",
+        client_id="c1",
+        target_type=TargetType.AUTOGEN,
+        actions=("customers:read",),
+        max_duration=3600,
+        owner="",
+        description="",
+        created_at=NOW,
+    )
+    definition = RoleDefinition(
+        id=f"r-{id_}", slug=f"role-{id_}", name="Role", description="", actions=role, created_at=NOW
+    )
+    return Authority(delegation=replace(delegation, **changes), role=definition)
+
+
+def facts(*authorities: Authority, client: Client | None = None) -> Facts:
+    return Facts(version=7, client=client or globals()["client"](), authorities=authorities, audiences={})
+
+
+def outcome(
+    *authorities: Authority,
+    client: Client | None = None,
+    actions: tuple[str, ...] | None = None,
+    resources: tuple[str, ...] = (),
+    proved: Proved = PROVED,
+) -> Granted | Denied:
+    return decide(facts(*authorities, client=client), proved, actions, resources, LIMITS, NOW)
+
+
+def reason(*authorities: Authority, **asked: object) -> Reason:
+    denied = outcome(*authorities, **asked)
+    assert isinstance(denied, Denied)
+    return denied.reason
+
+
+some_actions = st.lists(st.sampled_from(ACTIONS), unique=True).map(lambda them: tuple(sorted(them)))
+some_audiences = st.lists(st.sampled_from(AUDIENCES), unique=True, max_size=2).map(tuple)
+some_authorities = st.lists(
+    st.builds(
+        lambda number, role, allowed, audiences, duration, ends, enabled, revoked, excluded: authority(
+            f"d{number}",
+            role=role,
+            actions=allowed,
+            audiences=audiences,
+            max_duration=duration,
+            ends_at=None if ends is None else NOW + timedelta(seconds=ends),
+            enabled=enabled,
+            revoked_at=NOW if revoked else None,
+            excluded_proofs=(ProofKind.KEY_PAIR,) if excluded else (),
+        ),
+        st.integers(0, 9),
+        some_actions,
+        some_actions,
+        some_audiences,
+        st.integers(60, 200_000),
+        st.none() | st.floats(-10, 5000),
+        st.sampled_from([True, True, True, False]),
+        st.sampled_from([False, False, False, True]),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=4,
+    unique_by=lambda it: it.delegation.id,
+)
+asked_actions = st.none() | some_actions
+asked_resources = st.lists(st.sampled_from([*AUDIENCES, "authsec-api", "unknown"]), unique=True, max_size=2).map(tuple)
+
+
+@settings(max_examples=1500)
+@given(some_authorities, asked_actions, asked_resources, st.none() | st.floats(0, 5000), st.booleans())
+def test_a_token_never_carries_more_than_was_delegated(
+    authorities: list[Authority],
+    actions: tuple[str, ...] | None,
+    resources: tuple[str, ...],
+    proof_ends: float | None,
+    enabled: bool,
+) -> None:
+    expires = None if proof_ends is None else NOW + timedelta(seconds=proof_ends)
+    it = client(proofs=(proof(expires_at=expires),), enabled=enabled)
+    granted = outcome(*authorities, client=it, actions=actions, resources=resources)
+    if isinstance(granted, Denied):
+        return
+    assert enabled
+    assert granted.actions, "an empty token"
+    assert actions is None or set(granted.actions) == set(actions), "trimmed or widened"
+    assert not resources or set(granted.audience) == set(resources)
+    assert granted.lifetime >= 1
+    end = NOW + timedelta(seconds=granted.lifetime)
+    assert granted.lifetime <= LIMITS.max_token_lifetime
+    assert expires is None or end <= expires
+    for source in granted.sources:
+        delegation = source.delegation
+        assert delegation.enabled
+        assert delegation.revoked_at is None
+        assert ProofKind.KEY_PAIR not in delegation.excluded_proofs
+        assert granted.lifetime <= delegation.max_duration
+        assert delegation.ends_at is None or end <= delegation.ends_at
+        assert set(granted.audience) <= set(delegation.audiences or ("authsec-api",))
+    for action in granted.actions:
+        assert any(action in s.delegation.actions and action in s.role.actions for s in granted.sources)
+
+
+@settings(max_examples=500)
+@given(some_authorities, some_actions)
+def test_the_smaller_request_that_is_named_passes(authorities: list[Authority], actions: tuple[str, ...]) -> None:
+    denied = outcome(*authorities, actions=actions)
+    if isinstance(denied, Denied) and denied.smaller:
+        again = outcome(*authorities, actions=denied.smaller)
+        assert isinstance(again, Granted) or again.reason is Reason.INVALID_TARGET
+
+
+@settings(max_examples=500)
+@given(some_authorities, asked_actions, asked_resources)
+def test_taking_authority_away_never_gives_more(
+    authorities: list[Authority], actions: tuple[str, ...] | None, resources: tuple[str, ...]
+) -> None:
+    """Without any one delegation, an explicit request gets at most what it got with it."""
+    if actions is None or not resources:
+        return  # an open question has no fixed answer: fewer delegations can make an ambiguous request clear
+    whole = outcome(*authorities, actions=actions, resources=resources)
+    for left_out in authorities:
+        part = outcome(*(it for it in authorities if it is not left_out), actions=actions, resources=resources)
+        assert isinstance(part, Denied) or isinstance(whole, Granted)
+
+
+def test_nothing_delegated() -> None:
+    assert reason() is Reason.NO_DELEGATION
+    assert reason(authority(enabled=False)) is Reason.NO_DELEGATION
+    assert reason(authority(enabled=False), authority("d2", revoked_at=NOW)) is Reason.NO_DELEGATION
+
+
+def test_all_ended() -> None:
+    assert reason(authority(revoked_at=NOW)) is Reason.DELEGATION_ENDED
+    assert reason(authority(ends_at=NOW)) is Reason.DELEGATION_ENDED
+    assert reason(authority(ends_at=NOW + timedelta(seconds=0.9))) is Reason.DELEGATION_ENDED
+
+
+def test_a_live_one_suffices_beside_those_that_ended() -> None:
+    granted = outcome(authority(revoked_at=NOW), authority("d2"), authority("d3", enabled=False))
+    assert isinstance(granted, Granted)
+    assert [source.delegation.id for source in granted.sources] == ["d2"]
+
+
+def test_a_disabled_client_gets_nothing() -> None:
+    assert reason(authority(), client=client(enabled=False)) is Reason.CLIENT_DISABLED
+
+
+def test_a_proof_that_has_gone_meanwhile_proves_nothing() -> None:
+    assert reason(authority(), client=client(proofs=())) is Reason.ATTESTATION_INVALID
+    assert reason(authority(), client=client(proofs=(proof(id="other"),))) is Reason.ATTESTATION_INVALID
+    assert reason(authority(), client=client(proofs=(proof(expires_at=NOW),))) is Reason.ATTESTATION_INVALID
+
+
+def test_a_client_that_has_gone_meanwhile() -> None:
+    denied = decide(Facts(version=1, client=None, authorities=(), audiences={}), PROVED, None, (), LIMITS, NOW)
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.CLIENT_NOT_FOUND
+
+
+def test_a_kind_of_proof_that_is_excluded() -> None:
+    excluding = authority(excluded_proofs=(ProofKind.KEY_PAIR,))
+    assert reason(excluding) is Reason.PROOF_NOT_ACCEPTED
+    assert isinstance(outcome(excluding, authority("d2")), Granted)
+
+
+def test_asking_for_more_names_what_would_pass() -> None:
+    denied = outcome(authority(), actions=("customers:delete", "customers:read"))
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.smaller) == (Reason.ACTION_NOT_ALLOWED, ("customers:read",))
+    assert "customers:delete" in denied.details
+
+
+@pytest.mark.parametrize("empty", [{"role": ()}, {"actions": ()}, {"role": ("orders:read",)}])
+def test_an_empty_set_grants_nothing(empty: dict[str, object]) -> None:
+    assert reason(authority(**empty)) is Reason.ACTION_NOT_ALLOWED
+    assert reason(authority(), actions=()) is Reason.ACTION_NOT_ALLOWED
+
+
+def test_two_audiences_need_a_choice() -> None:
+    a, b = authority("d1", audiences=("https://a.example",)), authority("d2", audiences=("https://b.example",))
+    denied = outcome(a, b)
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.INVALID_TARGET
+    assert "https://a.example, or https://b.example" in denied.details
+    granted = outcome(a, b, resources=("https://b.example",))
+    assert isinstance(granted, Granted)
+    assert granted.audience == ("https://b.example",)
+    assert [source.delegation.id for source in granted.sources] == ["d2"]
+
+
+def test_an_action_is_not_carried_to_an_audience_it_was_not_delegated_for() -> None:
+    a = authority("d1", audiences=("https://a.example",))
+    b = authority("d2", role=("orders:read",), actions=("orders:read",), audiences=("https://b.example",))
+    asked = {"actions": ("orders:read",), "resources": ("https://a.example",)}
+    denied = outcome(a, b, **asked)
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.INVALID_TARGET
+    assert "orders:read" in denied.details
+
+
+def test_a_token_for_two_audiences_draws_only_on_delegations_for_both() -> None:
+    both = authority("d1", audiences=("https://a.example", "https://b.example"), max_duration=60)
+    one = authority("d2", audiences=("https://a.example",))
+    granted = outcome(both, one, resources=("https://a.example", "https://b.example"))
+    assert isinstance(granted, Granted)
+    assert (granted.lifetime, [source.delegation.id for source in granted.sources]) == (60, ["d1"])
+
+
+def test_a_registered_name_stands_for_its_audience() -> None:
+    its = replace(facts(authority(audiences=("https://a.example",))), audiences={"customers": "https://a.example"})
+    granted = decide(its, PROVED, None, ("customers",), LIMITS, NOW)
+    assert isinstance(granted, Granted)
+    assert granted.audience == ("https://a.example",)
+
+
+def test_the_longest_life_counts_then_the_lowest_id() -> None:
+    granted = outcome(authority("d3", max_duration=600), authority("d2"), authority("d1"))
+    assert isinstance(granted, Granted)
+    assert (granted.lifetime, [source.delegation.id for source in granted.sources]) == (3600, ["d1"])
+
+
+def test_the_shortest_of_those_drawn_from_bounds_the_life() -> None:
+    short = authority("d2", role=("orders:read",), actions=("orders:read",), max_duration=60)
+    granted = outcome(authority("d1"), short)
+    assert isinstance(granted, Granted)
+    assert granted.lifetime == 60
+
+
+def test_the_claims() -> None:
+    granted = outcome(authority(audiences=("https://a.example",)))
+    assert isinstance(granted, Granted)
+    assert claims(granted, issuer="https://issuer", trust_domain="example.org", jti="j", now=NOW) == {
+        "iss": "https://issuer",
+        "sub": "spiffe://example.org/agent/c1",
+        "aud": ["https://a.example"],
+        "exp": int(NOW.timestamp()) + 3600,
+        "iat": int(NOW.timestamp()),
+        "nbf": int(NOW.timestamp()),
+        "jti": "j",
+        "client_id": "c1",
+        "scope": "customers:read",
+        "permissions": ["customers:read"],
+        "roles": ["role-d1"],
+        "delegation_ids": ["d1"],
+        "authority_version": 7,
+        "agent_type": "AutoGen AI agent",
+        "attestation": {"method": "key_pair", "selectors": []},
+    }
+
+
+def test_an_unattested_token_says_so() -> None:
+    nobody = client(proofs=(proof(kind=ProofKind.UNATTESTED),))
+    granted = outcome(authority(), client=nobody, proved=Proved(proof_id="p1", kind=ProofKind.UNATTESTED))
+    assert isinstance(granted, Granted)
+    its = claims(granted, issuer="https://issuer", trust_domain="example.org", jti="j", now=NOW)
+    assert its["attestation"] == {"method": "none"}
