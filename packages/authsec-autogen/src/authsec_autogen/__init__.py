@@ -1,1 +1,14 @@
-"""AuthSec."""
+"""AuthSec for AutoGen: tools that call APIs with delegation tokens, which the model never sees.
+
+`register_function` is for the classic API (`import autogen`). For other agents, `AuthSecClient.delegated` makes a
+function that can be given to them as a tool.
+"""
+
+from __future__ import annotations
+
+from authsec import AuthSecClient, AuthSecConfig
+
+from authsec_autogen.registration import register_function
+from authsec_autogen.tool import ToolError
+
+__all__ = ["AuthSecClient", "AuthSecConfig", "ToolError", "register_function"]

@@ -30,7 +30,7 @@ def described(error: AuthSecError) -> str:
 
 def duration(seconds: float) -> str:
     """As people say it: `0.02 ms`, `12 ms`, `1.2 s`, `59 min 30 s`, `23 h 59 min`."""
-    if seconds < 0.1:
+    if seconds < 0.01:
         return f"{seconds * 1000:.2g} ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,63 @@
+"""One call that makes a function a tool of two AutoGen agents: of the one that asks for it and the one that runs it.
+
+AutoGen itself is never imported: what counts is what the given agents can do, and several distributions share its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from authsec import AuthSecClient, ConfigError
+
+from authsec_autogen.tool import as_tool
+
+
+def register_function(
+    fn: Callable[..., Any],
+    *,
+    caller: Any,
+    executor: Any,
+    authsec: AuthSecClient,
+    scope: str | Sequence[str] | None = None,
+    resource: str | Sequence[str] | None = None,
+    name: str | None = None,
+    description: str | None = None,
+) -> Callable[..., Any]:
+    """Register `fn` with both agents, as `autogen.register_function` does, and give it a token at each call.
+
+    `fn` (sync or async, a function or a bound method) takes the token as `delegation_token`. The model sees the
+    other parameters, `name` (by default the function's) and `description` (by default its docstring). `scope` and
+    `resource` are those of `AuthSecClient.get_token`.
+
+    Returns the tool as registered: its results are JSON text, its exceptions are safe for the model. Raises
+    `ConfigError` if `fn` takes no token, nothing describes it, or the agents are not of the classic AutoGen API.
+    """
+    _check_agent(caller, "caller", "register_for_llm")
+    _check_agent(executor, "executor", "register_for_execution")
+    tool = authsec.delegated(scope=scope, resource=resource)(as_tool(fn, authsec))
+    name = name or fn.__name__
+    description = description or inspect.getdoc(fn)
+    if not description:
+        raise ConfigError(
+            f"The model must be told what {name} is for: give it a docstring, or pass description='…'.",
+            reason="description_missing",
+        )
+    caller.register_for_llm(name=name, description=description)(tool)
+    executor.register_for_execution(name=name)(tool)
+    return tool  # type: ignore[no-any-return]
+
+
+def _check_agent(agent: Any, role: str, capability: str) -> None:
+    if callable(getattr(agent, capability, None)):
+        return
+    package = type(agent).__module__.partition(".")[0]
+    raise ConfigError(
+        f"The {role} is a {type(agent).__name__} of {package}, which has no {capability}: register_function is for "
+        "agents of the classic AutoGen API (import autogen; install autogen[openai]>=0.14,<1). Other agents take the "
+        "decorated function among their tools:\n"
+        "    @authsec.delegated(scope='customers:read')\n"
+        "    def fetch(customer_id: str, *, delegation_token: str) -> str: ...",
+        reason="not_classic_autogen",
+    )

@@ -1,0 +1,42 @@
+"""`examples/autogen_conversation.py`, run as its reader would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_authority import CLIENT_ID
+from scripted_model import call, say
+
+pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
+EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen_conversation.py"
+
+
+def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) -> None:
+    scripted = model(call("fetch_secure_data", customer_id="42"), say("Here it is. TERMINATE"))
+    settings = {
+        "AUTHSEC_BASE_URL": authority.base_url,
+        "AUTHSEC_AGENT_CLIENT_ID": CLIENT_ID,
+        "DOWNSTREAM_URL": api,
+        "OPENAI_API_KEY": "unused",
+        "OPENAI_BASE_URL": scripted.base_url,
+    }
+    run = subprocess.run(
+        [sys.executable, EXAMPLE],
+        env={**os.environ, **settings},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    (result,) = scripted.tool_results
+    assert '"path": "/customers/42"' in result
+    (token,) = authority.tokens
+    everything = run.stdout + run.stderr + "".join(scripted.requests)
+    assert token not in everything
+    assert "Bearer [delegation token removed]" in everything  # this API echoes what it was sent
