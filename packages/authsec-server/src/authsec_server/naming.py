@@ -33,7 +33,7 @@ def text(field: str, value: str) -> str:
 
 def slug(field: str, value: str) -> str:
     """A slug as given: lower-case letters, digits and hyphens, not shaped like an id."""
-    if not _SLUG.fullmatch(value) or is_uuid(value):
+    if not is_slug(value):
         raise Invalid(field, f"{field} must be 1 to 63 lower-case letters, digits or hyphens.", "e.g. customer-support")
     return value
 
@@ -47,6 +47,16 @@ def slug_of(field: str, display_name: str) -> str:
             field, f"No slug can be made of {display_name!r}.", "Give one: lower-case letters, digits, hyphens."
         )
     return made
+
+
+def chosen_slug(given: str | None, display_name: str) -> str:
+    """The slug that was given, or else the one that the name suggests."""
+    return slug_of("slug", display_name) if given is None else slug("slug", given)
+
+
+def is_slug(value: str) -> bool:
+    """Whether this could be a slug. What could not is never looked up: PostgreSQL does not even take a NUL."""
+    return _SLUG.fullmatch(value) is not None and not is_uuid(value)
 
 
 def is_uuid(value: str) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from authsec_server.failures import Invalid
-from authsec_server.naming import quoted
+from authsec_server.naming import name, quoted
 
 MAX_IDENTIFIER = 255
+MAX_ACTIONS = 200
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _REGISTERED_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2, without '#'
@@ -59,16 +61,14 @@ def _fault(text: str) -> str:
     if "*" in text:
         return "there are no wildcards; name each action that is meant"
     if text.count(":") != 1:
-        return "it has no colon" if ":" not in text else "it has more than one colon"
-    for part, which in zip(text.split(":"), ("resource", "action"), strict=True):
-        if not part:
-            return f"its {which} part is empty"
-        if not _PART.fullmatch(part):
-            return _fault_of_part(part, which)
-    raise AssertionError("unreachable: every part is sound")
+        return "it has more than one colon" if ":" in text else "it has no colon"
+    resource, _, verb = text.partition(":")
+    return _fault_of_part(verb, "action") if _PART.fullmatch(resource) else _fault_of_part(resource, "resource")
 
 
 def _fault_of_part(part: str, which: str) -> str:
+    if not part:
+        return f"its {which} part is empty"
     if part != part.lower():
         return f"its {which} part has upper-case letters"
     if len(part) > 63:
@@ -76,6 +76,23 @@ def _fault_of_part(part: str, which: str) -> str:
     if not re.match(r"[a-z0-9]", part):
         return f"its {which} part does not begin with a letter or digit"
     return f"its {which} part has characters that are not allowed"
+
+
+def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """The actions that an API describes, sorted. Raises `Invalid`, naming by its position the one that is wrong."""
+    parsed: dict[str, Action] = {}
+    for index, each in enumerate(actions):
+        field = f"actions.{index}"
+        try:
+            action = parse_action(each.action)
+        except Invalid as error:
+            raise Invalid(f"{field}.action", error.message, error.remedy) from None
+        if action in parsed:
+            raise Invalid(f"{field}.action", f"{action} is described twice.", "Describe each action once.")
+        parsed[action] = Action(action=action, description=name(f"{field}.description", each.description))
+    if len(parsed) > MAX_ACTIONS:
+        raise Invalid("actions", f"There are more than {MAX_ACTIONS} actions.")
+    return tuple(parsed[action] for action in sorted(parsed))
 
 
 def parse_identifier(text: str, *, field: str = "identifier") -> str:

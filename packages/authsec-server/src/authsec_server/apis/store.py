@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, String, Table, Text
+from typing import Any
 
+from sqlalchemy import Column, Connection, ForeignKey, Select, String, Table, Text, insert, or_, select
+
+from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.naming import is_uuid
 
 apis = Table(
     "apis",
@@ -25,3 +29,69 @@ api_actions = Table(
     Column("action", String(127), primary_key=True),
     Column("description", Text, nullable=False),
 )
+
+
+def add(connection: Connection, api: Api) -> None:
+    """Insert the API and the actions that it describes."""
+    connection.execute(
+        insert(apis).values(
+            id=api.id,
+            slug=api.slug,
+            name=api.name,
+            kind=api.kind,
+            identifier=api.identifier,
+            description=api.description,
+            created_at=api.created_at,
+        )
+    )
+    rows = [{"api_id": api.id, "action": each.action, "description": each.description} for each in api.actions]
+    if rows:
+        connection.execute(insert(api_actions), rows)
+
+
+def find(connection: Connection, id_or_slug: str) -> Api | None:
+    """The API, by its id or slug."""
+    column = apis.c.id if is_uuid(id_or_slug) else apis.c.slug
+    return next(iter(_loaded(connection, select(apis).where(column == id_or_slug))), None)
+
+
+def known_as(connection: Connection, *names: str) -> list[Api]:
+    """The APIs that have one of these as slug or identifier."""
+    return _loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
+
+
+def page(connection: Connection, *, after: str, limit: int) -> list[Api]:
+    """APIs by slug, from the first one behind `after`."""
+    return _loaded(connection, select(apis).where(apis.c.slug > after).order_by(apis.c.slug).limit(limit))
+
+
+def described(connection: Connection) -> dict[str, str]:
+    """Every action that some API describes; of several descriptions, that of the first API by slug."""
+    joined = select(api_actions).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug.desc())
+    return {row.action: row.description for row in connection.execute(joined)}
+
+
+def identifiers(connection: Connection) -> frozenset[str]:
+    """The audiences of all APIs."""
+    return frozenset(connection.execute(select(apis.c.identifier)).scalars())
+
+
+def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
+    rows = connection.execute(statement).all()
+    held: dict[str, list[Action]] = {row.id: [] for row in rows}
+    if held:
+        for row in connection.execute(select(api_actions).where(api_actions.c.api_id.in_(held))):
+            held[row.api_id].append(Action(action=row.action, description=row.description))
+    return [
+        Api(
+            id=row.id,
+            slug=row.slug,
+            name=row.name,
+            kind=ApiKind(row.kind),
+            identifier=row.identifier,
+            description=row.description,
+            actions=tuple(sorted(held[row.id], key=lambda each: each.action)),
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]

@@ -97,6 +97,33 @@ class Client:
         return any(proof.kind is ProofKind.KEY_PAIR and proof.stands(now) for proof in self.proofs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onboarding:
+    """What is asked for when a client is onboarded; nothing of it has been checked yet.
+
+    `selectors` are pairs of key and value, `public_key` is PEM. Without `slug` the name makes one; without `owner` it
+    is who onboards.
+    """
+
+    name: str
+    platform: str
+    kind: ClientKind = ClientKind.AI_AGENT
+    selectors: tuple[tuple[str, str], ...] = ()
+    public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
+    slug: str | None = None
+    owner: str | None = None
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def parse_platform(text: str) -> Platform:
+    """The platform. Raises `Invalid`, naming those there are."""
+    try:
+        return Platform(text)
+    except ValueError:
+        raise Invalid("platform", f"{naming.quoted(text)} is no platform.", f"One of: {', '.join(Platform)}") from None
+
+
 def spiffe_id(trust_domain: str, client_id: str) -> str:
     """The client's SPIFFE ID. Nothing that a person typed goes into it: it cannot be made to look like another."""
     return f"spiffe://{trust_domain}/agent/{client_id}"

@@ -1,12 +1,70 @@
-"""The verbs of clients: onboarding, turning off and on."""
+"""The verbs of clients: onboarding, turning off and on, looking up."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from authsec_server import naming
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import store
-from authsec_server.clients.model import Client
+from authsec_server.clients.model import Client, Onboarding, Proof, parse_labels, parse_platform
+from authsec_server.clients.proofs import make_proof
 from authsec_server.db import Tx
+from authsec_server.failures import Conflict, NotFound
+from authsec_server.principal import Act, Role
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+
+
+def create(tx: Tx, act: Act, wanted: Onboarding) -> Client:
+    """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left."""
+    act.principal.require(Role.OPERATOR)
+    client = _checked(act, wanted)
+    _refuse_taken(tx, client)
+    store.add(tx.connection, client)
+    audit.record_act(tx, act, EventKind.CLIENT_CREATED, client=_named(client), detail=_as_onboarded(client))
+    return client
+
+
+def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
+    """The client, by its `client_id` or slug. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    client = find(tx, id_or_slug)
+    if client is None:
+        raise NotFound(f"There is no client {naming.quoted(id_or_slug)}.", "See the list: authsec agents list")
+    return client
+
+
+def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Client], str | None]:
+    """Clients in the order of their slugs, from the first behind the slug `after`; and where the next page begins."""
+    act.principal.require(Role.VIEWER)
+    found = store.page(tx.connection, after=after, limit=limit + 1)
+    return found[:limit], found[limit - 1].slug if len(found) > limit else None
+
+
+def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
+    """Turn the client off and end all its tokens. What is off already stays as it is."""
+    act.principal.require(Role.OPERATOR)
+    client = get(tx, act, id_or_slug)
+    if not client.enabled:
+        return client
+    store.set_enabled(tx.connection, client.id, False)
+    revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
+    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=_named(client))
+    return replace(client, enabled=False)
+
+
+def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
+    """Turn the client on again. Tokens that ended stay ended; it gets new ones."""
+    act.principal.require(Role.OPERATOR)
+    client = get(tx, act, id_or_slug)
+    if client.enabled:
+        return client
+    store.set_enabled(tx.connection, client.id, True)
+    audit.record_act(tx, act, EventKind.CLIENT_ENABLED, client=_named(client))
+    return replace(client, enabled=True)
 
 
 def load(tx: Tx, client_id: str) -> Client | None:
@@ -17,3 +75,74 @@ def load(tx: Tx, client_id: str) -> Client | None:
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
     """The clients with these ids, by id. Asks for no principal: for the rooms above."""
     return store.by_ids(tx.connection, ids)
+
+
+def find(tx: Tx, id_or_slug: str) -> Client | None:
+    """The client, by its `client_id` or slug. Asks for no principal: for the rooms above."""
+    if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
+        return None
+    return store.find(tx.connection, id_or_slug)
+
+
+def _checked(act: Act, wanted: Onboarding) -> Client:
+    name = naming.name("name", wanted.name)
+    platform = parse_platform(wanted.platform)
+    client_id = act.new_id()
+    proof = make_proof(
+        id=act.new_id(),
+        client_id=client_id,
+        platform=platform,
+        selectors=wanted.selectors,
+        public_key=wanted.public_key,
+        now=act.now,
+    )
+    return Client(
+        id=client_id,
+        slug=naming.chosen_slug(wanted.slug, name),
+        name=name,
+        kind=wanted.kind,
+        platform=platform,
+        owner=act.principal.name if wanted.owner is None else naming.name("owner", wanted.owner),
+        description=naming.text("description", wanted.description),
+        labels=parse_labels(wanted.labels),
+        enabled=True,
+        created_at=act.now,
+        proofs=(proof,),
+    )
+
+
+def _refuse_taken(tx: Tx, client: Client) -> None:
+    if taken := store.find(tx.connection, client.slug):
+        raise Conflict(
+            f"The slug {client.slug} belongs to the client {taken.name!r} ({taken.id}).",
+            "Give this one another slug or name.",
+        )
+    for proof in client.proofs:
+        # One key, one agent: whoever holds it could otherwise be either, and the audit trail could not tell which.
+        if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
+            raise Conflict(
+                f"This public key already belongs to the client {holder.name!r} ({holder.slug}).",
+                "Make a key pair of its own for each agent: authsec keygen FILE",
+            )
+
+
+def _named(client: Client) -> Named:
+    return Named(id=client.id, name=client.name)
+
+
+def _as_onboarded(client: Client) -> dict[str, object]:
+    return {
+        "slug": client.slug,
+        "kind": client.kind,
+        "platform": client.platform,
+        "proofs": [_evidence(proof) for proof in client.proofs],
+    }
+
+
+def _evidence(proof: Proof) -> dict[str, object]:
+    """What the client will have to show: afterwards nobody can say that it was something else."""
+    return {
+        "kind": proof.kind,
+        "selectors": [[selector.key, selector.value] for selector in proof.selectors],
+        "thumbprint": proof.thumbprint,
+    }

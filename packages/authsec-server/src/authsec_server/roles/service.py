@@ -2,11 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from authsec_server import naming
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
+from authsec_server.failures import Conflict, NotFound
+from authsec_server.principal import Act, Role
 from authsec_server.roles import store
-from authsec_server.roles.model import RoleDefinition
+from authsec_server.roles.model import RoleDefinition, parse_actions
+
+
+def create(
+    tx: Tx, act: Act, *, name: str, actions: Sequence[str], slug: str | None = None, description: str = ""
+) -> RoleDefinition:
+    """Create a role. Raises `Invalid`, or `Conflict` when the slug is taken."""
+    act.principal.require(Role.OPERATOR)
+    name = naming.name("name", name)
+    role = RoleDefinition(
+        id=act.new_id(),
+        slug=naming.chosen_slug(slug, name),
+        name=name,
+        description=naming.text("description", description),
+        actions=parse_actions(actions),
+        created_at=act.now,
+    )
+    if taken := store.find(tx.connection, role.slug):
+        raise Conflict(
+            f"The slug {role.slug} belongs to the role {taken.name!r} ({taken.id}).",
+            "Give this one another slug or name.",
+        )
+    store.add(tx.connection, role)
+    audit.record_act(
+        tx,
+        act,
+        EventKind.ROLE_CREATED,
+        roles=(Named(id=role.id, name=role.name),),
+        detail={"slug": role.slug, "actions": list(role.actions)},
+    )
+    return role
+
+
+def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
+    """The role, by its id or slug. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    role = find(tx, id_or_slug)
+    if role is None:
+        raise NotFound(f"There is no role {naming.quoted(id_or_slug)}.", "See the list: authsec roles list")
+    return role
+
+
+def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[RoleDefinition], str | None]:
+    """Roles in the order of their slugs, from the first behind the slug `after`; and where the next page begins."""
+    act.principal.require(Role.VIEWER)
+    found = store.page(tx.connection, after=after, limit=limit + 1)
+    return found[:limit], found[limit - 1].slug if len(found) > limit else None
+
+
+def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
+    """The role, by its id or slug. Asks for no principal: for the rooms above."""
+    if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
+        return None
+    return store.find(tx.connection, id_or_slug)
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:

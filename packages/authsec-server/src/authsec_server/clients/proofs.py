@@ -1,0 +1,61 @@
+"""The proof that a new client gets: its platform's selectors, its key, or none at all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from authsec.jose import JoseError, PublicKey
+
+from authsec_server.clients.model import Platform, Proof, ProofKind
+from authsec_server.clients.selectors import parse_selectors
+from authsec_server.failures import Invalid
+
+_HOW = "Make a pair with `authsec keygen FILE` and give the content of FILE.pub: the block that says BEGIN PUBLIC KEY."
+
+
+def make_proof(
+    *,
+    id: str,  # noqa: A002 - the field's name
+    client_id: str,
+    platform: Platform,
+    selectors: Sequence[tuple[str, str]],
+    public_key: str | None,
+    now: datetime,
+) -> Proof:
+    """The one proof that the platform calls for. Raises `Invalid` when what it needs is missing, wrong or too much.
+
+    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one.
+    """
+    held = parse_selectors(platform, selectors)
+    if public_key is not None and platform is not Platform.KEY:
+        raise Invalid(
+            "public_key", f"The platform {platform} takes no public key.", "Leave it out, or name the platform key."
+        )
+    if platform is Platform.KEY:
+        key = _parse_key(public_key)
+        return Proof(
+            id=id,
+            client_id=client_id,
+            kind=ProofKind.KEY_PAIR,
+            public_key=key.to_jwk(),
+            thumbprint=key.thumbprint(),
+            created_at=now,
+        )
+    kind = ProofKind.UNATTESTED if platform is Platform.UNATTESTED else ProofKind.SELECTORS
+    return Proof(id=id, client_id=client_id, kind=kind, selectors=held, created_at=now)
+
+
+def _parse_key(pem: str | None) -> PublicKey:
+    if pem is None:
+        raise Invalid("public_key", "The platform key needs the agent's public key.", _HOW)
+    try:
+        return PublicKey.from_pem(pem)
+    except JoseError as error:
+        if error.reason == "private_key":
+            raise Invalid(
+                "public_key",
+                "This is a PRIVATE key. It was not stored, but it has left the agent's machine: consider it exposed.",
+                f"Never use that key again. {_HOW}",
+            ) from None
+        raise Invalid("public_key", f"This public key cannot be used: {error}.", _HOW) from None

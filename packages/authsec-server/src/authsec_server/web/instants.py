@@ -1,0 +1,34 @@
+"""Points in time as JSON carries them: RFC 3339, in UTC, to the second."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import overload
+
+from authsec_server.failures import Invalid
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+@overload
+def rfc3339(instant: datetime) -> str: ...
+@overload
+def rfc3339(instant: None) -> None: ...
+def rfc3339(instant: datetime | None) -> str | None:
+    """`2026-05-21T07:25:36Z`; None stays None."""
+    return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_instant(field: str, text: str) -> datetime:
+    """The point in time, in UTC, without the fraction of its second. Raises `Invalid` for `field`."""
+    try:
+        if not _RFC_3339.fullmatch(text):
+            raise ValueError
+        return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):  # the 30th of February; a year that the zone pushes out of range
+        raise Invalid(
+            field, f"{field} must be a point in time with its zone (RFC 3339).", "e.g. 2026-12-31T18:00:00Z"
+        ) from None
