@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -14,6 +15,7 @@ from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.paging import page_answer, read_page
+from authsec_server.web.routing import resource
 from authsec_server.web.site import Site
 
 PATH = "/authsec/api/v1/apis"
@@ -34,7 +36,7 @@ class NewApi(Body):
     kind: Literal["api", "mcp_server"] = "api"
     slug: str | None = None
     description: str = ""
-    actions: list[DescribedAction] = []
+    actions: list[DescribedAction] = Field(default_factory=list)
 
 
 def routes(site: Site) -> list[Route]:
@@ -69,9 +71,8 @@ def routes(site: Site) -> list[Route]:
         return JSONResponse(as_json(api))
 
     return [
-        Route(PATH, create, methods=["POST"]),
-        Route(PATH, page, methods=["GET"]),
-        Route(PATH + "/{api}", show, methods=["GET"]),
+        resource(PATH, get=page, post=create),
+        resource(PATH + "/{api}", get=show),
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from authsec_server.principal import Act
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.paging import page_answer, read_page
+from authsec_server.web.routing import Handler, resource
 from authsec_server.web.site import Site
 
 PATH = "/authsec/api/v1/clients"
@@ -37,12 +39,12 @@ class NewClient(Body):
     name: str
     platform: str
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
-    selectors: list[NewSelector] = []
+    selectors: list[NewSelector] = Field(default_factory=list)
     public_key: str | None = None
     slug: str | None = None
     owner: str | None = None
     description: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
     def onboarding(self) -> Onboarding:
         """What is asked for, in the room's own terms."""
@@ -79,7 +81,7 @@ def routes(site: Site, *, trust_domain: str) -> list[Route]:
         client = await site.read(lambda tx: service.get(tx, act, request.path_params["client"]))
         return JSONResponse(as_json(client, trust_domain, act.now))
 
-    def turned(verb: Verb) -> Callable[[Request], Any]:
+    def turned(verb: Verb) -> Handler:
         async def turn(request: Request) -> JSONResponse:
             act = await site.act(request)
             client = await site.change(lambda tx: verb(tx, act, request.path_params["client"]))
@@ -88,11 +90,10 @@ def routes(site: Site, *, trust_domain: str) -> list[Route]:
         return turn
 
     return [
-        Route(PATH, create, methods=["POST"]),
-        Route(PATH, page, methods=["GET"]),
-        Route(PATH + "/{client}", show, methods=["GET"]),
-        Route(PATH + "/{client}/disable", turned(service.disable), methods=["POST"]),
-        Route(PATH + "/{client}/enable", turned(service.enable), methods=["POST"]),
+        resource(PATH, get=page, post=create),
+        resource(PATH + "/{client}", get=show),
+        resource(PATH + "/{client}/disable", post=turned(service.disable)),
+        resource(PATH + "/{client}/enable", post=turned(service.enable)),
     ]
 
 

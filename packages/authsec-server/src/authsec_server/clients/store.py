@@ -48,7 +48,7 @@ proofs = Table(
     Column("kind", String(20), nullable=False),  # selectors | key_pair | secret | unattested
     Column("source_id", String(36), ForeignKey("trust_sources.id")),
     Column("selectors", JSON, nullable=False),  # [[key, value], …], in the order given
-    Column("public_key", JSON),  # a JWK (RFC 7517)
+    Column("public_key", JSON(none_as_null=True)),  # a JWK (RFC 7517)
     Column("thumbprint", String(43)),  # its RFC 7638 thumbprint
     Column("secret_sha256", String(64)),
     Column("expires_at", Instant),

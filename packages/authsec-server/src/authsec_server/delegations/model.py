@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from authsec_server.clients.model import ProofKind
-
-SHORTEST = 60  # seconds
-LONGEST_OFFERED = 3600  # seconds; what is proposed where nobody says otherwise
+from authsec_server.clients.model import Client, ProofKind
+from authsec_server.roles.model import RoleDefinition
 
 
 class TargetType(StrEnum):
@@ -54,6 +52,55 @@ class Delegation:
     owner: str
     description: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the settings say about every delegation. `max_token_lifetime` is in seconds."""
+
+    max_token_lifetime: int
+    default_audience: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What is asked for when authority is delegated; nothing of it has been checked yet.
+
+    `role` and `client` are ids or slugs. Either `actions` or `all_actions`, which stands for the actions that the role
+    has at this moment. `max_duration` is in seconds. An audience is an API's slug or its identifier. Without `owner` it
+    is who delegates.
+    """
+
+    role: str
+    client: str
+    target_type: str
+    max_duration: int
+    actions: tuple[str, ...] = ()
+    all_actions: bool = False
+    audiences: tuple[str, ...] = ()
+    excluded_proofs: tuple[str, ...] = ()
+    ends_at: datetime | None = None
+    owner: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caution:
+    """What whoever delegates should know, though it is allowed: a stable code, and a sentence for the person."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A delegation with the role and the client that it ties together, as they are at one moment."""
+
+    delegation: Delegation
+    role: RoleDefinition
+    client: Client
+    state: DelegationState
+    cautions: tuple[Caution, ...]
 
 
 def state(delegation: Delegation, now: datetime) -> DelegationState:

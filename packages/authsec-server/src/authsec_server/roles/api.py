@@ -14,6 +14,7 @@ from authsec_server.roles.model import RoleDefinition
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.paging import page_answer, read_page
+from authsec_server.web.routing import resource
 from authsec_server.web.site import Site
 
 PATH = "/authsec/api/v1/roles"
@@ -53,9 +54,8 @@ def routes(site: Site) -> list[Route]:
         return JSONResponse(as_json(role))
 
     return [
-        Route(PATH, create, methods=["POST"]),
-        Route(PATH, page, methods=["GET"]),
-        Route(PATH + "/{role}", show, methods=["GET"]),
+        resource(PATH, get=page, post=create),
+        resource(PATH + "/{role}", get=show),
     ]
 
 

@@ -1,0 +1,66 @@
+"""What whoever delegates should know: allowed, but perhaps not meant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from authsec_server.clients.model import Client
+from authsec_server.delegations.model import Caution, Delegation
+
+
+def cautions(
+    delegation: Delegation,
+    client: Client,
+    *,
+    described: Collection[str],
+    registered: Collection[str],
+    default_audience: str,
+    now: datetime,
+) -> tuple[Caution, ...]:
+    """The cautions, the gravest first. `described` actions and `registered` audiences are those of the APIs."""
+    return (
+        *_about_the_client(delegation, client, now),
+        *_about_audiences(delegation, registered, default_audience),
+        *_about_actions(delegation, described),
+    )
+
+
+def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
+    kinds = {proof.kind for proof in client.proofs if proof.stands(now)}
+    if client.unattested(now):
+        yield Caution(
+            code="client_unattested",
+            message=f"{client.name} is unattested: anybody who knows its client_id gets this authority.",
+        )
+    elif not client.can_prove_itself(now):
+        yield Caution(
+            code="client_cannot_prove_itself",
+            message=f"{client.name} cannot prove itself to this authority yet, so it gets no token.",
+        )
+    if kinds and kinds <= set(delegation.excluded_proofs):
+        yield Caution(
+            code="proofs_excluded", message=f"Every proof that {client.name} holds is excluded, so it gets no token."
+        )
+    if not client.enabled:
+        yield Caution(code="client_disabled", message=f"{client.name} is disabled, so it gets no token.")
+
+
+def _about_audiences(delegation: Delegation, registered: Collection[str], default_audience: str) -> Iterator[Caution]:
+    if default_audience in (delegation.audiences or (default_audience,)):
+        yield Caution(
+            code="audience_shared",
+            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept it can use each "
+            "other's tokens. Name the API instead.",
+        )
+    unknown = [each for each in delegation.audiences if each not in registered and each != default_audience]
+    if unknown:
+        yield Caution(
+            code="audience_not_registered", message=f"No API is registered for the audience: {', '.join(unknown)}"
+        )
+
+
+def _about_actions(delegation: Delegation, described: Collection[str]) -> Iterator[Caution]:
+    unknown = [action for action in delegation.actions if action not in described]
+    if unknown:
+        yield Caution(code="action_not_described", message=f"No API describes the action: {', '.join(unknown)}")

@@ -1,0 +1,103 @@
+"""The rules for what may be delegated. Pure: role, client and audiences have been looked up before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+
+from authsec_server.clients.model import ProofKind
+from authsec_server.delegations.model import Proposal, TargetType
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+from authsec_server.roles.model import RoleDefinition
+
+SHORTEST = 60  # seconds
+MAX_AUDIENCES = 16
+_SHOWN = 12  # actions named in a message
+
+
+def allowed_actions(proposal: Proposal, role: RoleDefinition) -> tuple[str, ...]:
+    """The actions to be allowed, sorted. Never more than the role holds, and never none.
+
+    "All" is written out as the actions of this moment: a role that grows later widens no delegation silently.
+    """
+    if proposal.all_actions:
+        if proposal.actions:
+            raise Invalid("actions", "Both actions and all_actions are given.", "Give one of them.")
+        return role.actions
+    if not proposal.actions:
+        raise Invalid("actions", "No actions are given: they would grant nothing.", "Name some, or set all_actions.")
+    for index, action in enumerate(proposal.actions):
+        if action not in role.actions:
+            raise _not_in_role(f"actions.{index}", action, role)
+    return tuple(sorted(set(proposal.actions)))
+
+
+def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
+    (nearest,) = get_close_matches(action[:130], role.actions, n=1, cutoff=0)
+    held = ", ".join(role.actions[:_SHOWN])
+    more = len(role.actions) - _SHOWN
+    return Invalid(
+        field,
+        f"{quoted(action)} is not an action of the role {role.name!r}; the nearest is {nearest}.",
+        f"The role has: {held}{f' and {more} more' if more > 0 else ''}",
+    )
+
+
+def target_type(text: str) -> TargetType:
+    """The target type. Raises `Invalid`, naming those there are."""
+    try:
+        return TargetType(text)
+    except ValueError:
+        (nearest,) = get_close_matches(text[:100], list(TargetType), n=1, cutoff=0)
+        raise Invalid(
+            "target_type",
+            f"{quoted(text)} is no target type; the nearest is {nearest!s}.",
+            f"One of: {', '.join(TargetType)}",
+        ) from None
+
+
+def max_duration(seconds: int, cap: int) -> int:
+    """How long a token may live at most, in seconds: a minute to `cap`."""
+    if not SHORTEST <= seconds <= cap:
+        raise Invalid(
+            "max_duration",
+            f"max_duration must be {SHORTEST} to {cap} seconds.",
+            f"{cap} is the setting max_token_lifetime; 3600 is an hour.",
+        )
+    return seconds
+
+
+def end(ends_at: datetime | None, now: datetime) -> datetime | None:
+    """When the delegation ends by itself; that must lie ahead."""
+    if ends_at is not None and ends_at <= now:
+        raise Invalid(
+            "ends_at", "ends_at is in the past.", "Give a later one, or none: then it does not end by itself."
+        )
+    return ends_at
+
+
+def excluded_proofs(kinds: Sequence[str]) -> tuple[ProofKind, ...]:
+    """The kinds of proof that do not suffice, sorted. Some kind must."""
+    excluded = {_proof_kind(f"excluded_proofs.{index}", kind) for index, kind in enumerate(kinds)}
+    if excluded == set(ProofKind):
+        raise Invalid("excluded_proofs", "Every kind of proof is excluded: nobody could use this.", "Leave one out.")
+    return tuple(sorted(excluded))
+
+
+def _proof_kind(field: str, kind: str) -> ProofKind:
+    try:
+        return ProofKind(kind)
+    except ValueError:
+        raise Invalid(field, f"{quoted(kind)} is no kind of proof.", f"One of: {', '.join(ProofKind)}") from None
+
+
+def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
+    """The audiences, sorted, each once."""
+    found = tuple(sorted(set(resolved)))
+    if len(found) > MAX_AUDIENCES:
+        raise Invalid(
+            "audiences", f"There are more than {MAX_AUDIENCES} audiences.", "Delegate for each group of APIs."
+        )
+    return found
