@@ -8,6 +8,15 @@ Left out on purpose: MACs and `none`, encryption, JSON serialisation, and every 
 
 from __future__ import annotations
 
+try:
+    from authsec.jose.keys import PrivateKey, PublicKey
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"{missing.name} is not installed. Verifying and signing tokens needs an extra of this package: "
+        "authsec[verify] for an API, authsec[key] for an agent that proves itself with a key pair.",
+        name=missing.name,
+    ) from None
+
 from authsec.jose.compact import (
     UnverifiedJws,
     VerifiedJws,
@@ -18,7 +27,6 @@ from authsec.jose.compact import (
     verify_compact,
 )
 from authsec.jose.errors import JoseError
-from authsec.jose.keys import PrivateKey, PublicKey
 
 __all__ = [
     "JoseError",

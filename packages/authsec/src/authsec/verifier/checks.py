@@ -40,7 +40,9 @@ class Expected:
         if not 0 <= self.leeway <= HIGHEST_LEEWAY:
             raise ConfigError(f"leeway must be 0 to {HIGHEST_LEEWAY} seconds", reason="leeway_invalid")
         if not self.algorithms:
-            raise ConfigError("algorithms must not be empty: RS256 is what authorities sign with", reason="alg_missing")
+            raise ConfigError(
+                "algorithms must not be empty: RS256 is what authorities sign with", reason="algorithms_missing"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3 import exceptions
 from urllib3.util import Timeout
 
 from authsec import strict_json
@@ -19,6 +19,12 @@ from authsec.clock import Clock
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-python"}
+_WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
+    exceptions.SSLError: "its certificate is not trusted (AUTHSEC_CA_FILE names the file of a company's own authority)",
+    exceptions.NameResolutionError: "the host name is not known here",
+    exceptions.NewConnectionError: "nothing accepts connections there",
+    exceptions.TimeoutError: f"no answer within {MOST_SECONDS:g} seconds",
+}
 
 
 class DocumentRefused(Exception):
@@ -56,8 +62,8 @@ class Documents:
                     return self._read(url, response, deadline)
                 finally:
                     response.close()
-        except HTTPError as error:  # its text may hold addresses of objects; its kind says enough
-            raise DocumentRefused(f"{url} cannot be fetched ({type(error).__name__})") from None
+        except exceptions.HTTPError as error:
+            raise DocumentRefused(f"{url} cannot be fetched: {_why(error)}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         """In small steps: the socket's own time limit starts anew with every byte that drips in."""
@@ -69,6 +75,10 @@ class Documents:
             if self._clock.monotonic() >= deadline:
                 raise DocumentRefused(f"{url} takes longer than {MOST_SECONDS:g} seconds")
         return bytes(body)
+
+
+def _why(error: exceptions.HTTPError) -> str:
+    return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:

@@ -1,0 +1,334 @@
+"""The middleware: once on a real server as its user would run it, and the corners by speaking ASGI to it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+import uvicorn
+from authsec import InsufficientScope, InvalidToken, KeysUnavailable, TokenVerifier, VerificationError
+from authsec.asgi import BearerAuth, answer_refusal, identity_of
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from .fake_keys import AUDIENCE, NOW, FakeAuthority, FakeClock, serving, token, verifier_of
+from .speaking_asgi import call, connect, speak
+
+REALM = f'Bearer realm="{AUDIENCE}"'
+
+
+async def show(request: Request) -> JSONResponse:
+    identity = identity_of(request)
+    identity.require("customers:read")
+    return JSONResponse({"agent": identity.agent, "same": identity_of(request.scope) is identity})
+
+
+async def delete(request: Request) -> JSONResponse:
+    identity_of(request).require("customers:delete", "customers:read")
+    return JSONResponse({})
+
+
+async def close(request: Request) -> JSONResponse:
+    identity_of(request).require_any("tickets:close", "tickets:delete")
+    return JSONResponse({})
+
+
+def sync_delete(request: Request) -> JSONResponse:
+    identity_of(request).require("customers:delete")
+    return JSONResponse({})
+
+
+async def health(request: Request) -> JSONResponse:
+    return JSONResponse({"healthy": True})
+
+
+async def careless(request: Request) -> JSONResponse:
+    return JSONResponse({"agent": identity_of(request).agent})
+
+
+async def too_late(request: Request) -> StreamingResponse:
+    async def pieces() -> Any:
+        yield b"{"
+        identity_of(request).require("customers:delete")
+
+    return StreamingResponse(pieces())
+
+
+async def talk(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(identity_of(websocket).agent)
+    identity_of(websocket).require("customers:delete")
+
+
+async def talk_only_if(websocket: WebSocket) -> None:
+    identity_of(websocket).require("customers:delete")
+
+
+async def hang_up(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+    identity_of(websocket).require("customers:delete")
+
+
+ROUTES = [
+    Route("/customers/{id}", show),
+    Route("/customers/{id}", delete, methods=["DELETE"]),
+    Route("/tickets/{id}", close, methods=["DELETE"]),
+    Route("/sync/{id}", sync_delete, methods=["DELETE"]),
+    Route("/late", too_late),
+    Route("/healthz", health),
+    Route("/careless", careless),
+    WebSocketRoute("/talk", talk),
+    WebSocketRoute("/talk-only-if", talk_only_if),
+    WebSocketRoute("/hang-up", hang_up),
+]
+PUBLIC = ("/healthz", "/careless")
+
+
+def application(verifier: TokenVerifier | None = None, **settings: Any) -> Starlette:
+    settings = {"verifier": verifier or verifier_of(), "public_paths": PUBLIC, **settings}
+    return Starlette(routes=ROUTES, middleware=[Middleware(BearerAuth, **settings)])
+
+
+def bearer(**changes: Any) -> str:
+    return f"Bearer {token(**changes)}"
+
+
+def test_a_verified_agent_is_let_in() -> None:
+    answer = call(application(), "/customers/42", bearer())
+    assert answer.status == 200
+    assert answer.body == {"agent": "spiffe://example.com/agent/3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88", "same": True}
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer "])
+def test_the_scheme_is_compared_without_case(scheme: str) -> None:
+    assert call(application(), "/customers/42", f"{scheme} {token()}").status == 200
+
+
+@pytest.mark.parametrize("authorization", [(), ("Basic dXNlcjpwYXNz",), ("",), ("DPoP abc",), ("Bearerish abc",)])
+def test_without_a_bearer_token_the_challenge_names_no_error(authorization: tuple[str, ...]) -> None:
+    answer = call(application(), "/customers/42", *authorization)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == REALM
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.body == {
+        "error": "This API needs a delegation token.",
+        "reason": "token_missing",
+        "details": "Send the header Authorization: Bearer <delegation token>.",
+        "retryable": False,
+    }
+
+
+def test_an_invalid_token() -> None:
+    answer = call(application(), "/customers/42", bearer(exp=NOW - 60))
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == (
+        f'{REALM}, error="invalid_token", error_description="The token has expired."'
+    )
+    assert answer.body == {
+        "error": "The token has expired.",
+        "reason": "token_expired",
+        "details": "Get a new delegation token from the authority https://authsec.example.com.",
+        "retryable": False,
+    }
+
+
+@pytest.mark.parametrize("path", ["/customers/42", "/sync/42"])
+def test_a_good_token_without_the_action(path: str) -> None:
+    answer = call(application(), path, bearer(), method="DELETE")
+    assert answer.status == 403
+    scope = "customers:delete customers:read" if path == "/customers/42" else "customers:delete"
+    text = "This agent's token does not allow customers:delete. It allows customers:read, tickets:write."
+    assert answer.headers["www-authenticate"] == (
+        f'{REALM}, error="insufficient_scope", error_description="{text}", scope="{scope}"'
+    )
+    assert answer.body == {
+        "error": text,
+        "reason": "action_not_allowed",
+        "details": "A trust delegation of this agent that allows customers:delete; retrying does not help.",
+        "retryable": False,
+        "missing_actions": ["customers:delete"],
+        "granted_actions": ["customers:read", "tickets:write"],
+    }
+
+
+def test_where_one_of_several_actions_would_do_the_challenge_names_one_that_suffices() -> None:
+    answer = call(application(), "/tickets/7", bearer(), method="DELETE")
+    assert answer.status == 403
+    assert answer.headers["www-authenticate"].endswith(', scope="tickets:close"')
+    assert answer.body["missing_actions"] == ["tickets:close", "tickets:delete"]
+
+
+def test_keys_unavailable() -> None:
+    with serving() as authority:
+        authority.pages.clear()
+        answer = call(application(authority.verifier(FakeClock())), "/customers/42", bearer())
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "10"
+        assert "www-authenticate" not in answer.headers
+        assert answer.body["reason"] == "keys_unavailable"
+        assert answer.body["retryable"] is True
+        assert authority.url not in json.dumps(answer.body)
+
+
+@pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Bearer a b", "Bearer a, Bearer b", "Bearer a,b"])
+def test_a_header_with_more_than_one_reading(value: str) -> None:
+    answer = call(application(), "/customers/42", value)
+    assert answer.status == 400
+    assert 'error="invalid_request"' in answer.headers["www-authenticate"]
+    assert answer.body["reason"] == "invalid_request"
+
+
+def test_octets_that_are_no_text() -> None:
+    assert call(application(), "/customers/42", "Bearer \xff\xfe").body["reason"] == "token_malformed"
+
+
+def test_public_paths_are_whole_paths() -> None:
+    app = application()
+    assert call(app, "/healthz").status == 200
+    assert call(app, "/healthz", "Bearer nonsense").status == 200
+    for path in ("/healthz/", "/healthz/x", "/HEALTHZ", "//healthz", "/customers/../healthz"):
+        assert call(app, path).status == 401
+    assert call(application(public_paths=()), "/healthz").status == 401
+
+
+@pytest.mark.parametrize("authorization", [(), (bearer(),)])
+def test_on_a_public_path_there_is_no_identity(authorization: tuple[str, ...]) -> None:
+    with pytest.raises(LookupError, match="public"):
+        call(application(), "/careless", *authorization)
+
+
+def test_the_realm_cannot_leave_its_quotes() -> None:
+    answer = call(application(realm='x", error="none\r\nSet-Cookie: a=b é\\'), "/customers/42")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="x?, error=?none??Set-Cookie: a=b ??"'
+
+
+def test_a_framework_middleware_in_between() -> None:
+    class Pass(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Callable[[Request], Any]) -> Any:
+            return await call_next(request)
+
+    auth = Middleware(BearerAuth, verifier=verifier_of())
+    for middleware in ([auth, Middleware(Pass)], [Middleware(Pass), auth]):
+        app = Starlette(routes=ROUTES, middleware=middleware)
+        assert call(app, "/customers/42", bearer(), method="DELETE").status == 403
+
+
+def test_around_a_whole_application_the_handler_answers() -> None:
+    handlers: Any = {InsufficientScope: answer_refusal}
+    app = BearerAuth(Starlette(routes=ROUTES, exception_handlers=handlers), verifier=verifier_of())
+    answer = call(app, "/customers/42", bearer(), method="DELETE")
+    assert answer.status == 403
+    assert answer.headers["www-authenticate"].startswith('Bearer error="insufficient_scope"')
+
+
+def test_the_handler_serves_endpoints_that_verify_by_themselves() -> None:
+    async def endpoint(request: Request) -> JSONResponse:
+        verifier_of().verify(request.headers["x-token"])
+        return JSONResponse({})
+
+    handlers: Any = {VerificationError: answer_refusal}
+    app = Starlette(routes=[Route("/", endpoint)], exception_handlers=handlers)
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"x-token", b"nonsense")]}
+    sent = speak(app, scope, [])
+    assert sent[0]["status"] == 401
+
+
+def test_an_error_about_another_token_is_not_about_this_request() -> None:
+    """An endpoint that verifies a second token must not send the caller to fetch a new first one."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        verifier_of().verify("nonsense")
+
+    with pytest.raises(InvalidToken):
+        call(BearerAuth(app, verifier=verifier_of()), "/", bearer())
+
+
+def test_an_answer_that_has_begun_is_broken_off() -> None:
+    with pytest.raises(InsufficientScope):
+        call(application(), "/late", bearer())
+
+
+def test_lifespan_passes_and_what_is_unknown_does_not() -> None:
+    reached = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["type"])
+
+    guarded = BearerAuth(app, verifier=verifier_of(), public_paths=["/open"])
+    speak(guarded, {"type": "lifespan"}, [])
+    with pytest.raises(RuntimeError, match="webtransport"):
+        speak(guarded, {"type": "webtransport", "path": "/open", "headers": []}, [])
+    assert reached == ["lifespan"]
+
+
+def test_a_websocket_needs_a_token_before_it_is_accepted() -> None:
+    assert connect(application(), "/talk") == [{"type": "websocket.close", "code": 1008, "reason": "token_missing"}]
+    refused = connect(application(), "/talk", bearer(exp=NOW - 60))
+    assert refused == [{"type": "websocket.close", "code": 1008, "reason": "token_expired"}]
+
+
+def test_a_server_that_can_answer_a_handshake_answers_in_full() -> None:
+    sent = connect(application(), "/talk", extensions={"websocket.http.response": {}})
+    assert [message["type"] for message in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert sent[0]["status"] == 401
+    assert (b"www-authenticate", REALM.encode()) in sent[0]["headers"]
+
+
+def test_a_websocket_whose_agent_may_not() -> None:
+    assert connect(application(), "/talk-only-if", bearer()) == [
+        {"type": "websocket.close", "code": 1008, "reason": "action_not_allowed"}
+    ]
+    talked = connect(application(), "/talk", bearer())
+    assert [message["type"] for message in talked] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert talked[-1] == {"type": "websocket.close", "code": 1008, "reason": "action_not_allowed"}
+    with pytest.raises(InsufficientScope):
+        connect(application(), "/hang-up", bearer())
+
+
+@pytest.fixture
+def authority() -> Iterator[FakeAuthority]:
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture
+def api(authority: FakeAuthority) -> Iterator[str]:
+    """The application on a real server, with keys from a real authority."""
+    app = application(TokenVerifier(authority.url, AUDIENCE))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_over_real_sockets(authority: FakeAuthority, api: str) -> None:
+    now = int(time.time())
+    good = {"Authorization": f"Bearer {authority.token(exp=now + 60, nbf=now, iat=now)}"}
+    with urllib3.PoolManager() as http:
+        assert http.request("GET", f"{api}/customers/42", headers=good).status == 200
+        refused = http.request("DELETE", f"{api}/customers/42", headers=good)
+        assert (refused.status, refused.json()["missing_actions"]) == (403, ["customers:delete"])
+        assert http.request("GET", f"{api}/customers/42").headers["WWW-Authenticate"] == REALM
+        head = http.request("HEAD", f"{api}/customers/42")
+        assert (head.status, head.data) == (401, b"")
+        assert http.request("GET", f"{api}/healthz").json() == {"healthy": True}
+    assert authority.key_sets_fetched == 1
+
+
+def test_errors_carry_their_status() -> None:
+    assert KeysUnavailable("away", retry_after=1).status == 503
