@@ -1,10 +1,14 @@
-"""The table of signing keys."""
+"""The table of signing keys. Only here does a sealed private part go in and out."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Index, LargeBinary, String, Table
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import JSON, Column, Connection, Index, LargeBinary, Row, String, Table, insert, select, update
 
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.keys.model import KeyState, SigningKey
 
 signing_keys = Table(
     "signing_keys",
@@ -19,3 +23,68 @@ signing_keys = Table(
     Column("publish_until", Instant),  # when the last token it signed is dead for certain
     Index("ix_signing_keys_state", "state"),
 )
+
+
+def add(connection: Connection, key: SigningKey, sealed: bytes) -> None:
+    """Insert the key with its sealed private part."""
+    connection.execute(
+        insert(signing_keys).values(
+            kid=key.kid,
+            public_jwk=dict(key.public_jwk),
+            sealed_private=sealed,
+            created_at=key.created_at,
+            **_standing(key),
+        )
+    )
+
+
+def move(connection: Connection, key: SigningKey) -> None:
+    """Write where in its life the key is now; the private part of one that is gone is deleted."""
+    values = _standing(key) | ({"sealed_private": None} if key.state is KeyState.GONE else {})
+    connection.execute(update(signing_keys).where(signing_keys.c.kid == key.kid).values(values))
+
+
+def in_states(connection: Connection, states: Collection[KeyState]) -> list[SigningKey]:
+    """The keys in these states, newest first."""
+    statement = select(signing_keys).where(signing_keys.c.state.in_(states))
+    ordered = statement.order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
+    return [_signing_key(row) for row in connection.execute(ordered)]
+
+
+def active_kid(connection: Connection) -> str | None:
+    """The name of the key that signs."""
+    statement = select(signing_keys.c.kid).where(signing_keys.c.state == KeyState.ACTIVE)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def sealed(connection: Connection, kid: str) -> bytes | None:
+    """The sealed private part; None when the key is gone or was never there."""
+    return connection.execute(select(signing_keys.c.sealed_private).where(signing_keys.c.kid == kid)).scalar()
+
+
+def all_sealed(connection: Connection) -> dict[str, bytes]:
+    """Every sealed private part, by kid."""
+    statement = select(signing_keys.c.kid, signing_keys.c.sealed_private)
+    rows = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
+    return {row.kid: row.sealed_private for row in rows}
+
+
+def _standing(key: SigningKey) -> dict[str, Any]:
+    return {
+        "state": key.state,
+        "activated_at": key.activated_at,
+        "retired_at": key.retired_at,
+        "publish_until": key.publish_until,
+    }
+
+
+def _signing_key(row: Row[Any]) -> SigningKey:
+    return SigningKey(
+        kid=row.kid,
+        state=KeyState(row.state),
+        public_jwk=row.public_jwk,
+        created_at=row.created_at,
+        activated_at=row.activated_at,
+        retired_at=row.retired_at,
+        publish_until=row.publish_until,
+    )

@@ -1,0 +1,71 @@
+"""Who keeps the signing keys in order: makes new ones outside of transactions, and calls the verbs inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from authsec.jose import PrivateKey
+
+from authsec_server.db import Database, Tx
+from authsec_server.keys import service
+from authsec_server.keys.master import NONCE_BYTES, MasterKey
+from authsec_server.keys.model import NewKey, SigningKey, keys_to_make, may_be_forgotten
+from authsec_server.keys.signer import Signer
+from authsec_server.principal import Act, Role
+from authsec_server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custodian:
+    """Keeps the keys of one database in order, together with the custodians of its other servers. Blocks its thread."""
+
+    database: Database
+    signer: Signer
+    master_key: MasterKey
+    settings: Settings
+    token_bytes: Callable[[int], bytes]
+
+    def keep(self, act: Act) -> None:
+        """Make what is missing, rotate by age, let go of what is over. Cheap when there is nothing to do.
+
+        Run at the start and every minute. Raises `Unavailable`.
+        """
+        standing = self.database.read(service.published)
+        fresh = [self._make() for _ in range(keys_to_make(standing, act.now, self._max_age))]
+        if fresh or any(may_be_forgotten(key, act.now) for key in standing):
+            standing = self.database.change(lambda tx: self._put_in_order(tx, act, fresh))
+        for key in standing:
+            self.signer.open(key.kid)
+        self.signer.hold_only({key.kid for key in standing})
+
+    def rotate(self, act: Act, *, force: bool) -> SigningKey:
+        """Rotate by command; the new active key. Raises `Conflict`, `NotPermitted` or `Unavailable`."""
+        act.principal.require(Role.ADMIN)  # before a stranger can have us make keys
+        fresh = self._make()
+        return self.database.change(
+            lambda tx: service.rotate(tx, act, iter([fresh]), max_token_lifetime=self._max_token_lifetime, force=force)
+        )
+
+    def _put_in_order(self, tx: Tx, act: Act, made: list[NewKey]) -> list[SigningKey]:
+        """Decides again, under the lock: another server may have been first."""
+        fresh = iter(made)
+        service.ensure(tx, act, fresh)
+        service.rotate_if_due(tx, act, fresh, max_age=self._max_age, max_token_lifetime=self._max_token_lifetime)
+        service.expire(tx, act)
+        return service.published(tx)
+
+    def _make(self) -> NewKey:
+        private = PrivateKey.generate_rsa(2048)
+        kid = private.public.thumbprint()
+        sealed = self.master_key.seal(private.to_pem(), kid=kid, nonce=self.token_bytes(NONCE_BYTES))
+        return NewKey(kid=kid, public_jwk=private.public.to_jwk(), sealed=sealed)
+
+    @property
+    def _max_age(self) -> timedelta:
+        return timedelta(seconds=self.settings.signing_key_max_age)
+
+    @property
+    def _max_token_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.settings.max_token_lifetime)

@@ -1,0 +1,190 @@
+"""The master key: seals the private parts of the signing keys at rest (AES-256-GCM, NIST SP 800-38D).
+
+Whoever has the database without it can sign nothing; whoever can write the database without it can plant no key that
+this server would use or publish. It comes from a file that the settings name; the embedded database may have one made,
+once, beside its data. It is never made anew for signing keys that are there already: those would be lost.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from authsec_server.db import Database
+from authsec_server.failures import StartupRefused
+from authsec_server.keys import store
+from authsec_server.settings import ENV_PREFIX, Settings
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+FILE_NAME: Final = "master.key"
+_VERSION: Final = b"\x01"
+_HOW_TO_MAKE: Final = "openssl rand -base64 32"
+
+
+class NotUnsealed(Exception):
+    """The blob was not sealed by this master key for this key, or was changed since. It cannot be told which."""
+
+
+class MasterKey:
+    """Seals and unseals. It shows nothing and cannot be pickled."""
+
+    __slots__ = ("_aead",)
+
+    def __init__(self, octets: bytes) -> None:
+        if len(octets) != KEY_BYTES:
+            raise ValueError(f"a master key has {KEY_BYTES} bytes")
+        self._aead = AESGCM(octets)
+
+    def seal(self, plain: bytes, *, kid: str, nonce: bytes) -> bytes:
+        """`plain`, sealed for the key `kid`: version, nonce, ciphertext, tag. `nonce`: 12 random bytes, used once."""
+        return _VERSION + nonce + self._aead.encrypt(nonce, plain, _purpose(kid))
+
+    def unseal(self, blob: bytes, *, kid: str) -> bytes:
+        """What was sealed for the key `kid`. Raises `NotUnsealed`."""
+        nonce, sealed = blob[1 : 1 + NONCE_BYTES], blob[1 + NONCE_BYTES :]
+        if blob[:1] != _VERSION or len(nonce) != NONCE_BYTES:
+            raise NotUnsealed
+        try:
+            return self._aead.decrypt(nonce, sealed, _purpose(kid))
+        except InvalidTag:
+            raise NotUnsealed from None
+
+    def __repr__(self) -> str:
+        return "MasterKey(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a master key is not pickled: it stays in its file")
+
+
+def load_master_key(settings: Settings, database: Database, token_bytes: Callable[[int], bytes]) -> MasterKey:
+    """The master key of this database. Raises `StartupRefused` unless it opens every signing key that is there."""
+    sealed = database.read(lambda tx: store.all_sealed(tx.connection))  # before the file: a first start makes it first
+    path = _where(settings, database)
+    if settings.master_key_file is None and not sealed:
+        _make(path, token_bytes)
+    key = MasterKey(_read(path, already_needed=bool(sealed)))
+    _refuse_unless_it_opens(key, sealed, path)
+    return key
+
+
+def _where(settings: Settings, database: Database) -> Path:
+    if settings.master_key_file is not None:
+        return settings.master_key_file
+    if database.dialect != "sqlite":  # its servers share no folder: each would make a key of its own
+        raise StartupRefused(
+            "PostgreSQL needs a master key, which seals the signing keys in it.",
+            f"Make one, `umask 077; {_HOW_TO_MAKE} > master.key`, and name it to every server of this database: "
+            f"{ENV_PREFIX}MASTER_KEY_FILE=/path/to/master.key",
+        )
+    return settings.data / FILE_NAME
+
+
+def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
+    """Make the file unless there is one. It appears whole or not at all, even when several servers start at once."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{token_bytes(8).hex()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(base64.b64encode(token_bytes(KEY_BYTES)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)  # unlike a rename, it never replaces
+        except FileExistsError:
+            return  # another server was first
+        finally:
+            draft.unlink()
+        _sync_folder(path.parent)  # signing keys are sealed with it next: they must not outlast its name
+    except OSError as error:
+        raise StartupRefused(
+            f"The master key file {path} cannot be made: {error.strerror}.",
+            f"Make the folder writable, or name a file of your own: {ENV_PREFIX}MASTER_KEY_FILE.",
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path, *, already_needed: bool) -> bytes:
+    try:
+        with path.open("rb") as file:
+            _refuse_if_others_read(path, os.fstat(file.fileno()))
+            text = file.read(1024)
+    except FileNotFoundError:
+        remedy = f"Make one: umask 077; {_HOW_TO_MAKE} > {path}"
+        if already_needed:
+            remedy = "Restore the file that sealed this database's signing keys; no other one opens them."
+        raise StartupRefused(f"The master key file {path} is missing.", remedy) from None
+    except OSError as error:
+        raise StartupRefused(
+            f"The master key file {path} cannot be read: {error.strerror}.", "Let the server's own user read it."
+        ) from None
+    try:
+        octets = base64.b64decode(text.strip(), validate=True)
+    except binascii.Error:
+        octets = b""
+    if len(octets) != KEY_BYTES:
+        raise StartupRefused(
+            f"The master key file {path} does not hold {KEY_BYTES} bytes in base64.",
+            "Restore it from its backup." if already_needed else f"Make one: umask 077; {_HOW_TO_MAKE} > {path}",
+        )
+    return octets
+
+
+def _refuse_if_others_read(path: Path, found: os.stat_result) -> None:
+    if os.name == "nt":
+        return
+    # A file that root gives to the server's group is how Kubernetes mounts a secret (fsGroup, defaultMode 0440).
+    tolerated = stat.S_IRGRP if found.st_uid == 0 else 0
+    if stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated:
+        raise StartupRefused(
+            f"The master key file {path} can be read or written by others (mode {stat.S_IMODE(found.st_mode):04o}).",
+            f"chmod 600 {path}",
+        )
+
+
+def _refuse_unless_it_opens(key: MasterKey, sealed: dict[str, bytes], path: Path) -> None:
+    closed = [kid for kid, blob in sealed.items() if not _opens(key, blob, kid)]
+    if not closed:
+        return
+    if len(closed) == len(sealed):
+        raise StartupRefused(
+            f"The master key in {path} is not the one that sealed this database's signing keys.",
+            "Name the right file. Without it these keys are lost, and nothing here makes new ones in their place.",
+        )
+    raise StartupRefused(
+        f"The signing key {closed[0]} cannot be opened, though others can: its row in the database was damaged or"
+        " changed.",
+        "Restore the database from a backup, and find out who wrote to it.",
+    )
+
+
+def _opens(key: MasterKey, blob: bytes, kid: str) -> bool:
+    try:
+        key.unseal(blob, kid=kid)
+    except NotUnsealed:
+        return False
+    return True
+
+
+def _purpose(kid: str) -> bytes:
+    """The associated data: a blob of one key does not open as another's, nor in another place."""
+    return b"authsec signing key 1 " + kid.encode()

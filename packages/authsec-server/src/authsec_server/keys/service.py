@@ -1,0 +1,131 @@
+"""The verbs of signing keys. Each decides under the authority lock; what takes time (making RSA keys) is done before.
+
+A `fresh` iterator hands out keys made beforehand. `Custodian` (custodian.py) makes them and calls these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Unavailable
+from authsec_server.keys import store
+from authsec_server.keys.model import (
+    PUBLISHED,
+    KeyState,
+    NewKey,
+    SigningKey,
+    activation_wait,
+    may_activate,
+    may_be_forgotten,
+    rotation_due,
+    the,
+)
+from authsec_server.principal import Act, Role
+
+
+def active_kid(tx: Tx) -> str:
+    """The key that signs now. Asks for no principal: for the token path. Raises `Unavailable`."""
+    kid = store.active_kid(tx.connection)
+    if kid is None:
+        raise Unavailable("There is no active signing key.")
+    return kid
+
+
+def published(tx: Tx) -> list[SigningKey]:
+    """The keys that verifiers must know, newest first. Asks for no principal: they are public."""
+    return store.in_states(tx.connection, PUBLISHED)
+
+
+def every(tx: Tx, act: Act) -> list[SigningKey]:
+    """All keys, newest first, those that are gone as well."""
+    act.principal.require(Role.VIEWER)
+    return store.in_states(tx.connection, tuple(KeyState))
+
+
+def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
+    """See that one key is active and one prepared; at first start both are made. Only inside a `change`."""
+    act.principal.require(Role.ADMIN)
+    standing = published(tx)
+    active, prepared = the(standing, KeyState.ACTIVE), the(standing, KeyState.PREPARED)
+    if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
+        active = prepared or _prepare(tx, act, next(fresh))
+        store.move(tx.connection, active.activated(act.now))
+        prepared = None
+    if prepared is None:
+        _prepare(tx, act, next(fresh))
+
+
+def rotate(
+    tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_token_lifetime: timedelta, force: bool = False
+) -> SigningKey:
+    """Retire the active key and let the prepared one sign; the new active key. Only inside a `change`.
+
+    Raises `Conflict` while verifiers may not have seen the prepared key, unless `force`.
+    """
+    act.principal.require(Role.ADMIN)
+    active, prepared = _standing(tx)
+    if not may_activate(prepared, act.now, force=force):
+        raise _too_young(prepared, act.now)
+    return _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
+
+
+def rotate_if_due(
+    tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_age: timedelta, max_token_lifetime: timedelta
+) -> None:
+    """Rotate when the active key is too old and the prepared one has been seen. Only inside a `change`."""
+    act.principal.require(Role.ADMIN)
+    active, prepared = _standing(tx)
+    if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
+        _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
+
+
+def expire(tx: Tx, act: Act) -> None:
+    """Delete the private parts of retired keys whose last token is dead. Only inside a `change`."""
+    act.principal.require(Role.ADMIN)
+    for key in published(tx):
+        if may_be_forgotten(key, act.now):
+            store.move(tx.connection, key.gone())
+            audit.record_act(tx, act, EventKind.KEY_GONE, subject=_named(key), kid=key.kid)
+
+
+def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:
+    standing = published(tx)
+    active, prepared = the(standing, KeyState.ACTIVE), the(standing, KeyState.PREPARED)
+    if active is None or prepared is None:
+        raise Unavailable("There is no key prepared to sign.")
+    return active, prepared
+
+
+def _prepare(tx: Tx, act: Act, new: NewKey) -> SigningKey:
+    key = new.prepared(act.now)
+    store.add(tx.connection, key, new.sealed)
+    audit.record_act(tx, act, EventKind.KEY_CREATED, subject=_named(key), kid=key.kid)
+    return key
+
+
+def _rotate(
+    tx: Tx, act: Act, active: SigningKey, prepared: SigningKey, new: NewKey, max_token_lifetime: timedelta
+) -> SigningKey:
+    now_active = prepared.activated(act.now)
+    store.move(tx.connection, active.retired(act.now, max_token_lifetime))
+    store.move(tx.connection, now_active)
+    detail = {"retired": active.kid}
+    audit.record_act(tx, act, EventKind.KEY_ROTATED, subject=_named(now_active), kid=now_active.kid, detail=detail)
+    _prepare(tx, act, new)
+    return now_active
+
+
+def _too_young(prepared: SigningKey, now: datetime) -> Conflict:
+    seconds = -(-activation_wait(prepared, now) // timedelta(seconds=1))
+    return Conflict(
+        "The prepared key was published so recently that verifiers may not know it yet.",
+        f"Rotate in {seconds} seconds, or force it: until then some verifiers may refuse its tokens.",
+    )
+
+
+def _named(key: SigningKey) -> Named:
+    return Named(id=key.kid, name=key.kid)
