@@ -5,6 +5,8 @@
 Everything that the workspace needs, in all its groups and for every Python it supports, is resolved anew without the
 old pins, in a folder of its own. The list that is written names versions only: no registry, no hash, no file. That is
 why it is tracked and `uv.lock`, which records where each file came from, is not.
+
+The packages of other people that tests/foreign installs beside ours are pinned in the same way, in a file there.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ def main() -> None:
         raise SystemExit(f"{pyproject} has no list `constraint-dependencies`, written over several lines, to renew.")
     after = PINS.sub(lambda _: as_toml(resolve()), before)
     pyproject.write_text(after, "utf-8")
+    renew_foreign_packages()
     old, new = pins_of(before), pins_of(after)
     for pin in sorted(old ^ new):
         print("+" if pin in new else "-", pin)
@@ -45,6 +48,14 @@ def resolve() -> list[str]:
             copy.write_text(PINS.sub("", file.read_text("utf-8")), "utf-8")
         subprocess.run(["uv", "lock", "--quiet", "--directory", folder], check=True)
         return pins(tomllib.loads((folder / "uv.lock").read_text("utf-8")))
+
+
+def renew_foreign_packages() -> None:
+    """From tests/foreign/packages.in to tests/foreign/packages.txt."""
+    wanted = ROOT / "tests" / "foreign" / "packages.in"
+    for_all_pythons = ["--universal", "--python-version", "3.11", "--upgrade"]
+    versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", str(wanted.with_suffix(".txt"))]
+    subprocess.run(["uv", "pip", "compile", str(wanted), *for_all_pythons, *versions_only], check=True)
 
 
 def pins(lock: dict[str, Any]) -> list[str]:

@@ -1,0 +1,101 @@
+"""Renew the generated part of docs/settings.md and docs/cli.md from the code they describe.
+
+    uv run --no-sync python scripts/renew_reference.py            # rewrites the pages
+    uv run --no-sync python scripts/renew_reference.py --check    # status 1 if a page is stale (tests do this)
+
+What stands between the two marks of a page is generated; what stands around them is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from authsec.cli import commands
+from authsec_server.settings import ENV_PREFIX, Settings
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: end -->)", re.DOTALL)
+
+
+def main(*arguments: str) -> int:
+    """Write the pages, or with `--check` say which of them are stale."""
+    stale = 0
+    for page, text in ((DOCS / "settings.md", settings_table()), (DOCS / "cli.md", command_list())):
+        before = page.read_text("utf-8")
+        after = replaced(before, text)
+        if after == before:
+            continue
+        stale += 1
+        if "--check" in arguments:
+            print(f"{page.name} is stale: run uv run --no-sync python scripts/renew_reference.py")
+        else:
+            page.write_text(after, "utf-8")
+            print(f"{page.name} renewed")
+    return int("--check" in arguments and stale > 0)
+
+
+def replaced(page: str, text: str) -> str:
+    """The page with `text` between its marks."""
+    return GENERATED.sub(lambda _: f"\n{text}\n", page)
+
+
+def settings_table() -> str:
+    """One row a setting: environment variable, default, meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default if field.default not in ("", None, ()) else "empty"
+        rows.append(f"| `{ENV_PREFIX}{name.upper()}` | `{default}` | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def command_list() -> str:
+    """Each command with its arguments, options and one sentence."""
+    root = click.Context(commands, info_name="authsec")
+    return "\n".join(_described(context) for context in sorted(_leaves(root), key=lambda each: each.command_path))
+
+
+def _leaves(context: click.Context) -> Iterator[click.Context]:
+    command = context.command
+    if not isinstance(command, click.Group):
+        yield context
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        if below is not None and not below.hidden:
+            yield from _leaves(click.Context(below, info_name=name, parent=context))
+
+
+def _described(context: click.Context) -> str:
+    command = context.command
+    parameters = [part for parameter in command.params if (part := _shape(parameter))]
+    usage = " ".join([context.command_path, *parameters])
+    return f"### `{context.command_path}`\n\n{command.get_short_help_str(limit=200)}\n\n    {usage}\n"
+
+
+def _shape(parameter: click.Parameter) -> str:
+    """`NAME`, `--action TEXT …`, `[--json]`: as a usage line writes it."""
+    metavar = parameter.human_readable_name.upper()
+    if isinstance(parameter, click.Argument):
+        return metavar if parameter.required else f"[{metavar}]"
+    if not isinstance(parameter, click.Option) or parameter.hidden:
+        return ""
+    name = "/".join([*parameter.opts[:1], *parameter.secondary_opts[:1]])
+    shape = name if parameter.is_flag else f"{name} {_value(parameter)}"
+    shape += " …" if parameter.multiple else ""
+    return shape if parameter.required else f"[{shape}]"
+
+
+def _value(option: click.Option) -> str:
+    if option.metavar:
+        return option.metavar
+    return (
+        "|".join(map(str, option.type.choices)) if isinstance(option.type, click.Choice) else option.type.name.upper()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
