@@ -117,6 +117,10 @@ def test_not_written(value: Any) -> None:
         dumps(value)
 
 
+def test_the_largest_integers_are_written() -> None:
+    assert dumps([MAX_INTEGER, -MAX_INTEGER]) == b"[9007199254740991,-9007199254740991]"
+
+
 def test_a_circle_is_not_written() -> None:
     circle: list[Any] = []
     circle.append(circle)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, KeysUnavailable, TokenVerifier
-from authsec.verifier import keys as verifier_keys
+from authsec.verifier.published_keys import RETRY_PAUSE
 
 from .fake_keys import (
     AUDIENCE,
@@ -130,7 +130,7 @@ def test_a_dead_authority_is_ridden_out(authority: FakeAuthority, clock: FakeClo
     for _ in range(5):  # no second try so soon
         assert verifier.verify(long_lived)
     assert len(authority.asked) == asked + 1
-    clock.pass_by(verifier_keys.RETRY_PAUSE)
+    clock.pass_by(RETRY_PAUSE)
     assert verifier.verify(long_lived)  # tries again, and does not wait for it
     eventually(lambda: len(authority.asked) == asked + 2)
 
@@ -158,7 +158,7 @@ def test_keys_come_back_with_the_authority(authority: FakeAuthority, clock: Fake
     with pytest.raises(KeysUnavailable):
         verifier.verify(authority.token())
     authority.pages = pages
-    clock.pass_by(verifier_keys.RETRY_PAUSE)
+    clock.pass_by(RETRY_PAUSE)
     assert verifier.verify(authority.token())
 
 
@@ -338,6 +338,23 @@ def test_issuers_that_keys_are_not_fetched_from(issuer: str) -> None:
         TokenVerifier(issuer, AUDIENCE)
     assert caught.value.reason == "issuer_invalid"
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "times", [{"fresh_for": 0}, {"fresh_for": -1}, {"fresh_for": 61, "keep_for": 60}, {"unknown_key_pause": 0.5}]
+)
+def test_times_that_cannot_be_kept(times: dict[str, float]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TokenVerifier("https://authsec.example.com", AUDIENCE, **times)
+    assert caught.value.reason == "key_times_invalid"
+
+
+def test_a_set_that_is_kept_no_longer_than_it_is_fresh(authority: FakeAuthority, clock: FakeClock) -> None:
+    verifier = authority.verifier(clock, fresh_for=60, keep_for=60)
+    verifier.verify(authority.token())
+    clock.pass_by(60)
+    assert verifier.verify(authority.token())
+    assert authority.key_sets_fetched == 2
 
 
 def test_plain_http_where_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Verification of delegation tokens, for the API that receives them.
 
-`checks` is the list of what a token must pass, `keys` knows whose signature counts, `token` is what comes out.
-Signatures themselves are the business of `authsec.jose`; HTTP answers that of `authsec.asgi`.
+`checks` is the list of what a token must pass, `key_set` and `published_keys` know whose signature counts, `token` is
+what comes out. Signatures themselves are the business of `authsec.jose`, HTTP answers that of `authsec.asgi`.
 """
 
 from __future__ import annotations

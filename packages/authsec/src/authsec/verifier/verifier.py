@@ -16,7 +16,8 @@ from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, Case, Check, Expected
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.issuer import check_issuer
-from authsec.verifier.keys import GivenKeys, KeySource, PublishedKeys
+from authsec.verifier.key_set import GivenKeys, KeySource
+from authsec.verifier.published_keys import PublishedKeys
 from authsec.verifier.token import VerifiedToken
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
@@ -41,7 +42,8 @@ class TokenVerifier:
 
     `keys` is a JWK Set, as a mapping or as the path of a file that is read now. Without it the keys are fetched from
     the authority's metadata at `<issuer>/.well-known/oauth-authorization-server` when the first token arrives, and
-    kept fresh (see `authsec.verifier.keys` for `fresh_for`, `keep_for` and `unknown_key_pause`, all in seconds).
+    kept fresh. `fresh_for`, `keep_for` and `unknown_key_pause` (seconds) are explained at
+    `authsec.verifier.published_keys.PublishedKeys`.
 
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
     `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. Raises `ConfigError` for settings that cannot protect anything.

@@ -1,7 +1,6 @@
-"""The authority's public keys: which key has this `kid`?
+"""The key set that an authority publishes, found through its metadata (RFC 8414) and kept fresh.
 
-`GivenKeys` were handed over and never change. `PublishedKeys` are found through the authority's metadata (RFC 8414)
-and kept fresh. Losing the authority does not lose its keys at once, and does not keep them for ever.
+Losing the authority does not lose its keys at once, and does not keep them for ever.
 """
 
 from __future__ import annotations
@@ -12,60 +11,19 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from authsec.clock import Clock
 from authsec.errors import ConfigError, KeysUnavailable
-from authsec.jose import JoseError, PublicKey
+from authsec.jose import PublicKey
 from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.key_set import usable_keys
 
 _log = logging.getLogger("authsec.verifier")
 
 RETRY_PAUSE: Final = 10.0  # seconds between two tries while the authority does not answer
-
-
-class KeySource(Protocol):
-    """Where a verifier gets its keys from."""
-
-    def at_hand(self, kid: str) -> PublicKey | None:
-        """The key, if it is there and fresh; never waits."""
-
-    def find(self, kid: str) -> PublicKey | None:
-        """The key, or None if the authority has none by this name. May fetch; raises `KeysUnavailable`."""
-
-
-def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
-    """The keys of a JWK Set (RFC 7517 §5) by `kid`: those that can verify, and of two namesakes the first."""
-    entries = document.get("keys")
-    keys: dict[str, PublicKey] = {}
-    for entry in entries if isinstance(entries, list) else []:
-        kid = entry.get("kid") if isinstance(entry, dict) else None
-        if not isinstance(kid, str) or not kid:
-            continue
-        try:
-            keys.setdefault(kid, PublicKey.from_jwk(entry))
-        except JoseError as error:
-            _log.warning("a published key is left out: %s", error)
-    return keys
-
-
-def _is_plain(url: str) -> bool:
-    return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url
-
-
-class GivenKeys:
-    """The keys of one JWK Set, for APIs that get it by other means than HTTP."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._keys = usable_keys(document)
-        if not self._keys:
-            raise ConfigError("keys= holds no key with a kid that can verify signatures", reason="keys_invalid")
-
-    def at_hand(self, kid: str) -> PublicKey | None:
-        return self._keys.get(kid)
-
-    find = at_hand
+SHORTEST_PAUSE: Final = 1.0  # of unknown_key_pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +59,11 @@ class PublishedKeys:
         keep_for: float,
         unknown_key_pause: float,
     ) -> None:
+        if not 0 < fresh_for <= keep_for or unknown_key_pause < SHORTEST_PAUSE:
+            raise ConfigError(
+                f"fresh_for must be above 0 and at most keep_for, and unknown_key_pause at least {SHORTEST_PAUSE:g} s",
+                reason="key_times_invalid",
+            )
         self._issuer = issuer
         self._fetch = fetch
         self._clock = clock
@@ -134,7 +97,7 @@ class PublishedKeys:
         age = self._age()
         pausing = self._failure is not None and self._since(self._tried) < RETRY_PAUSE
         if age >= self._fresh_for and not pausing:
-            if age < 2 * self._fresh_for or (self._failure is not None and age < self._keep_for):
+            if age < self._keep_for and (age < 2 * self._fresh_for or self._failure is not None):
                 self._refetch_in_background()
             else:
                 self._refetch()
@@ -149,7 +112,8 @@ class PublishedKeys:
             if self._since(self._looked) >= self._unknown_key_pause:
                 self._looked = self._now()
                 self._refetch()
-        key = self._snapshot.keys.get(kid) if self._snapshot is not None else None
+        snapshot = self._snapshot
+        key = None if snapshot is None else snapshot.keys.get(kid)
         if key is None and self._failure is not None:
             raise self._unavailable()  # not "no such key": we could not look
         return key
@@ -167,7 +131,8 @@ class PublishedKeys:
 
         def run() -> None:
             try:
-                self._try()
+                if self._age() >= self._fresh_for:  # else somebody was faster
+                    self._try()
             finally:
                 self._flight.release()
 
@@ -229,3 +194,7 @@ class PublishedKeys:
         self._flight = threading.Lock()
         self._look = threading.Lock()
         self._process = os.getpid()
+
+
+def _is_plain(url: str) -> bool:
+    return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url
