@@ -29,12 +29,13 @@ class EventKind(StrEnum):
     KEY_ROTATED = "key.rotated"
     KEY_GONE = "key.gone"
     ADMIN_KEY_CREATED = "admin_key.created"
+    ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"
     ADMIN_SIGN_IN_REFUSED = "admin.sign_in_refused"
 
 
 class Decision(StrEnum):
-    """How a token request ended."""
+    """How a request for a token, or to come in as an administrator, ended."""
 
     GRANTED = "granted"
     DENIED = "denied"
@@ -77,10 +78,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A refusal of a caller that proved nothing: counted by address, client, reason and minute, not listed singly."""
+    """A refusal of a caller that proved nothing: counted by address, client, reason and minute, not listed singly.
 
+    `subject` is what the caller showed in vain, where that is known: an admin key that was revoked.
+    """
+
+    kind: EventKind = EventKind.TOKEN_REFUSED
     address: str
-    client: Named | None
+    client: Named | None = None
+    subject: Named | None = None
     reason: str
 
 

@@ -67,9 +67,10 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
     for refusal, tally in sorted(tallies.items(), key=lambda item: _count_key(item[0])):
         event = Event(
             at=minute,
-            kind=EventKind.TOKEN_REFUSED,
+            kind=refusal.kind,
             request_id=tally.request_id,
             client=refusal.client,
+            subject=refusal.subject,
             decision=Decision.DENIED,
             reason=refusal.reason,
             address=refusal.address,
@@ -110,7 +111,8 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
 
 
 def _count_key(refusal: Refusal) -> str:
-    return f"{refusal.reason}|{refusal.client.id if refusal.client else ''}|{refusal.address}"
+    ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
+    return "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
 
 
 def _row(event: Event) -> dict[str, Any]:

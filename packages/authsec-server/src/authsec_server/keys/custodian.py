@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from authsec.jose import PrivateKey
+import structlog
+from authsec.jose import PrivateKey, PublicKey
 
 from authsec_server.db import Database, Tx
 from authsec_server.keys import service
 from authsec_server.keys.master import NONCE_BYTES, MasterKey
 from authsec_server.keys.model import NewKey, SigningKey, keys_to_make, may_be_forgotten
-from authsec_server.keys.signer import Signer
+from authsec_server.keys.signer import KeyUnusable, Signer
 from authsec_server.principal import Act, Role
 from authsec_server.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,19 @@ class Custodian:
         return self.database.change(
             lambda tx: service.rotate(tx, act, iter([fresh]), max_token_lifetime=self._max_token_lifetime, force=force)
         )
+
+    def verification_keys(self) -> list[PublicKey]:
+        """What verifies this authority's tokens, newest first: what the table lists *and* the master key opens.
+
+        A row that somebody planted in the database is therefore never published. Raises `Unavailable`.
+        """
+        keys = []
+        for listed in self.database.read(service.published):
+            try:
+                keys.append(self.signer.open(listed.kid).public)
+            except KeyUnusable as failure:
+                log.error("a signing key is not published", kid=listed.kid, message=failure.message)
+        return keys
 
     def _put_in_order(self, tx: Tx, act: Act, made: list[NewKey]) -> list[SigningKey]:
         """Decides again, under the lock: another server may have been first."""

@@ -16,6 +16,10 @@ from authsec_server.keys import store
 from authsec_server.keys.master import MasterKey, NotUnsealed
 
 
+class KeyUnusable(Unavailable):
+    """This one key cannot be used: gone, damaged, or not made by this authority."""
+
+
 class Signer:
     """Used from any thread. Opening a key costs some 40 ms of parsing: once a key, never a token."""
 
@@ -26,11 +30,14 @@ class Signer:
         self._opening = threading.Lock()
 
     def sign(self, kid: str, signing_input: bytes) -> bytes:
-        """The RS256 signature of the key `kid`. Raises `Unavailable` when that key cannot be opened."""
+        """The RS256 signature of the key `kid`. Raises `KeyUnusable` or `Unavailable`."""
         return self.open(kid).sign(signing_input)
 
     def open(self, kid: str) -> PrivateKey:
-        """The key, from memory or, when another server has made it, from the database. Raises `Unavailable`."""
+        """The key, from memory or, when another server has made it, from the database.
+
+        Raises `KeyUnusable`, or `Unavailable` when the database is.
+        """
         opened = self._opened.get(kid)
         if opened is not None:
             return opened
@@ -47,12 +54,12 @@ class Signer:
     def _load(self, kid: str) -> PrivateKey:
         sealed = self._database.read(lambda tx: store.sealed(tx.connection, kid))
         if sealed is None:
-            raise Unavailable(f"The signing key {kid} is gone.")
+            raise KeyUnusable(f"The signing key {kid} is gone.")
         try:
             key = PrivateKey.from_pem(self._master_key.unseal(sealed, kid=kid))
         except (NotUnsealed, JoseError):
-            raise Unavailable(f"The signing key {kid} cannot be opened: its row was damaged or changed.") from None
+            raise KeyUnusable(f"The signing key {kid} cannot be opened: its row was damaged or changed.") from None
         # Tokens name the key by its thumbprint: signed by another, each would be refused everywhere.
         if key.algorithm != "RS256" or key.public.thumbprint() != kid:
-            raise Unavailable(f"What is sealed as the signing key {kid} is another key.")
+            raise KeyUnusable(f"What is sealed as the signing key {kid} is another key.")
         return key

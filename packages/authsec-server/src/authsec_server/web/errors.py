@@ -27,6 +27,15 @@ class Unauthenticated(Exception):
         self.message = message
 
 
+class TooOften(Exception):
+    """An administrative request from where too many have failed; `retry_after` in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
 def error_response(
     request: Request,
     status: int,
@@ -84,6 +93,19 @@ def _unauthenticated(request: Request, failure: Exception) -> Response:
     )
 
 
+def _too_often(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, TooOften)
+    return error_response(
+        request,
+        429,
+        reason="rate_limited",
+        error=failure.message,
+        details=f"Retry in {math.ceil(failure.retry_after)} seconds.",
+        retryable=True,
+        headers=retry_after(failure.retry_after),
+    )
+
+
 def _http(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     reason, error = {
@@ -109,6 +131,7 @@ def _unexpected(request: Request, failure: Exception) -> Response:
 HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
     Failure: _failure,
     Unauthenticated: _unauthenticated,
+    TooOften: _too_often,
     HTTPException: _http,
     Exception: _unexpected,
 }

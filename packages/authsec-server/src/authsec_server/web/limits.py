@@ -22,12 +22,23 @@ class Limiter:
     def charge(self, key: str, now: float) -> float:
         """Count one event at `now` (seconds, monotonic). 0.0: within the limit; else the seconds until it would be."""
         with self._lock:
-            arrival = max(self._arrivals.get(key, now), now)
-            wait = arrival + self._interval - now - 60
-            if wait > 1e-9:
+            arrival = self._arrival(key, now)
+            if wait := self._wait(arrival, now):
                 return wait  # refused events cost nothing more: who keeps knocking is let in when the time has come
             self._arrivals[key] = arrival + self._interval
             self._arrivals.move_to_end(key)
             if len(self._arrivals) > self._max_keys:
                 self._arrivals.popitem(last=False)
             return 0.0
+
+    def wait(self, key: str, now: float) -> float:
+        """What `charge` would answer, with nothing counted: for limits on failures, charged once they have happened."""
+        with self._lock:
+            return self._wait(self._arrival(key, now), now)
+
+    def _arrival(self, key: str, now: float) -> float:
+        return max(self._arrivals.get(key, now), now)
+
+    def _wait(self, arrival: float, now: float) -> float:
+        wait = arrival + self._interval - now - 60
+        return wait if wait > 1e-9 else 0.0

@@ -1,0 +1,95 @@
+"""The signing keys over HTTP: published for every verifier, listed and rotated for administrators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsec.jose import PublicKey
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from authsec_server.keys import service
+from authsec_server.keys.custodian import Custodian
+from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
+from authsec_server.settings import Settings
+from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.paging import page_answer
+from authsec_server.web.site import Site
+
+PATH = "/authsec/api/v1/keys"
+JWKS_PATH = "/.well-known/jwks.json"
+# RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4: where verifiers look, given only the issuer.
+METADATA_PATHS = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
+PREFIXES = ("", "/authsec")  # an SDK that is given only the base URL looks under /authsec/
+_CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
+
+
+class Rotation(Body):
+    """What a rotation may be told. By force it does not wait until verifiers have seen the next key."""
+
+    force: bool = False
+
+
+def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
+    """The routes of this room."""
+    document = metadata(settings.issuer)
+
+    async def jwks(_request: Request) -> JSONResponse:
+        keys = await run_in_threadpool(custodian.verification_keys)
+        return JSONResponse({"keys": [as_jwk(key) for key in keys]}, headers=_CACHED)
+
+    async def discover(_request: Request) -> JSONResponse:
+        return JSONResponse(document, headers=_CACHED)
+
+    async def every(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        return page_answer(map(as_json, await site.read(lambda tx: service.every(tx, act))), None)
+
+    async def rotate(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        body = await read_body(request, Rotation)
+        return JSONResponse(as_json(await run_in_threadpool(custodian.rotate, act, force=body.force)))
+
+    return [
+        *(Route(prefix + JWKS_PATH, jwks, methods=["GET"]) for prefix in PREFIXES),
+        *(Route(prefix + path, discover, methods=["GET"]) for prefix in PREFIXES for path in METADATA_PATHS),
+        Route(PATH, every, methods=["GET"]),
+        Route(PATH + "/rotate", rotate, methods=["POST"]),
+    ]
+
+
+def metadata(issuer: str) -> dict[str, Any]:
+    """What a verifier can learn from the issuer's name alone. `issuer` is the setting, never the Host header.
+
+    There is no `token_endpoint`: delegation tokens are asked for at an endpoint with a contract of its own. The last
+    two members only satisfy OpenID Connect Discovery, by which some libraries find keys; no ID token is issued.
+    """
+    return {
+        "issuer": issuer,
+        "jwks_uri": issuer + JWKS_PATH,
+        "delegation_token_endpoint": issuer + "/authsec/uflow/sdk/delegation-token",
+        "grant_types_supported": [],
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+
+
+def as_jwk(key: PublicKey) -> dict[str, str]:
+    """The key as published (RFC 7517): for signatures by RS256 and for nothing else."""
+    return {**key.to_jwk(), "kid": key.thumbprint(), "use": "sig", "alg": "RS256"}
+
+
+def as_json(key: SigningKey) -> dict[str, Any]:
+    """The key as the admin API shows it."""
+    return {
+        "kid": key.kid,
+        "state": key.state,
+        "created_at": rfc3339(key.created_at),
+        "activated_at": rfc3339(key.activated_at),
+        "retired_at": rfc3339(key.retired_at),
+        "publish_until": rfc3339(key.publish_until),
+    }
