@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, String, Table, Text
+from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Column, Connection, Row, String, Table, Text, insert, or_, select, update
+
+from authsec_server.accounts.model import AdminKey
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.principal import Role
 
 admin_keys = Table(
     "admin_keys",
@@ -18,3 +23,67 @@ admin_keys = Table(
     Column("last_used_at", Instant),
     Column("revoked_at", Instant),
 )
+
+
+def add(connection: Connection, key: AdminKey, key_sha256: str) -> None:
+    """Insert the key."""
+    connection.execute(
+        insert(admin_keys).values(
+            id=key.id,
+            name=key.name,
+            role=key.role.name.lower(),
+            key_sha256=key_sha256,
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+        )
+    )
+
+
+def set_revoked(connection: Connection, key_id: str, now: datetime) -> None:
+    """Write that the key is revoked."""
+    connection.execute(update(admin_keys).where(admin_keys.c.id == key_id).values(revoked_at=now))
+
+
+def set_used(connection: Connection, key_id: str, now: datetime, *, at_most_every: timedelta) -> None:
+    """Write that the key was used, unless that was written shortly before."""
+    last = admin_keys.c.last_used_at
+    due = or_(last.is_(None), last <= now - at_most_every)
+    connection.execute(update(admin_keys).where(admin_keys.c.id == key_id, due).values(last_used_at=now))
+
+
+def by_hash(connection: Connection, key_sha256: str) -> AdminKey | None:
+    """The key with this hash."""
+    return _first(connection, admin_keys.c.key_sha256, key_sha256)
+
+
+def by_id(connection: Connection, key_id: str) -> AdminKey | None:
+    """The key with this id."""
+    return _first(connection, admin_keys.c.id, key_id)
+
+
+def by_name(connection: Connection, name: str) -> AdminKey | None:
+    """The key with this name."""
+    return _first(connection, admin_keys.c.name, name)
+
+
+def page(connection: Connection, *, after: str, limit: int) -> list[AdminKey]:
+    """Keys by name, from the first one behind `after`."""
+    statement = select(admin_keys).where(admin_keys.c.name > after).order_by(admin_keys.c.name).limit(limit)
+    return [_admin_key(row) for row in connection.execute(statement)]
+
+
+def _first(connection: Connection, column: Column[Any], value: str) -> AdminKey | None:
+    row = connection.execute(select(admin_keys).where(column == value)).first()
+    return None if row is None else _admin_key(row)
+
+
+def _admin_key(row: Row[Any]) -> AdminKey:
+    return AdminKey(
+        id=row.id,
+        name=row.name,
+        role=Role[row.role.upper()],
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+    )

@@ -1,0 +1,102 @@
+"""Who stands behind an administrative request: the holder of an admin key, or the operator at this machine.
+
+An agent never does: what is not an admin key by its form is not even looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from authsec_server import naming
+from authsec_server.accounts import service
+from authsec_server.accounts.model import AdminKey, SignInRefusal, is_admin_key
+from authsec_server.db import Database
+from authsec_server.principal import LOCAL_OPERATOR, Principal
+from authsec_server.web.context import RequestContext, context_of, limit_key
+from authsec_server.web.errors import TooOften, Unauthenticated
+from authsec_server.web.limits import Limiter
+
+FAILURES_A_MINUTE = 20
+
+_MESSAGES = {
+    SignInRefusal.MISSING: "This needs an admin key, and none was sent.",
+    SignInRefusal.MALFORMED: "What was sent is not an admin key. An agent's token administers nothing.",
+    SignInRefusal.UNKNOWN: "This admin key is not known here.",
+    SignInRefusal.EXPIRED: "The admin key {name} has expired.",
+    SignInRefusal.REVOKED: "The admin key {name} was revoked.",
+}
+
+
+async def local_operator(_request: Request) -> Principal:
+    """For requests made in process, by somebody who may read the data folder anyway. Never behind a port."""
+    return LOCAL_OPERATOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    why: SignInRefusal
+    key: AdminKey | None = None
+
+
+class AdminKeys:
+    """Lets in whoever sends `Authorization: Bearer` and an admin key that stands, at each request anew.
+
+    Coming in and being turned away are in the journal before the answer; if that cannot be, nobody comes in. An
+    address that fails too often is turned away whatever it sends, so that nobody gets to try keys at leisure.
+    """
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+        self._database = database
+        self._now = now
+        self._monotonic = monotonic
+        self._failures = Limiter(FAILURES_A_MINUTE)
+        self._sign_ins = Limiter(1)  # one journal row a minute, key and address
+
+    async def __call__(self, request: Request) -> Principal:
+        """The key's principal. Raises `Unauthenticated`, `TooOften` or `Unavailable`."""
+        sent = request.headers.getlist("authorization")
+        return await run_in_threadpool(self._enter, sent, context_of(request.scope))
+
+    def _enter(self, sent: Sequence[str], context: RequestContext) -> Principal:
+        if wait := self._failures.wait(limit_key(context.address), self._monotonic()):
+            self._count(_Refused(why=SignInRefusal.RATE_LIMITED), context)
+            raise TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)
+        found = self._look_up(sent)
+        if isinstance(found, _Refused):
+            self._failures.charge(limit_key(context.address), self._monotonic())
+            self._count(found, context)
+            name = naming.quoted(found.key.name) if found.key else ""
+            raise Unauthenticated(_MESSAGES[found.why].format(name=name))
+        self._record(found, context)
+        return found.principal()
+
+    def _look_up(self, sent: Sequence[str]) -> AdminKey | _Refused:
+        if not sent:
+            return _Refused(why=SignInRefusal.MISSING)
+        scheme, _, text = sent[0].partition(" ")
+        if len(sent) > 1 or scheme.lower() != "bearer" or not is_admin_key(text):
+            return _Refused(why=SignInRefusal.MALFORMED)
+        key = self._database.read(lambda tx: service.find(tx, text))
+        if key is None:
+            return _Refused(why=SignInRefusal.UNKNOWN)
+        refusal = key.refusal(self._now())
+        return _Refused(why=refusal, key=key) if refusal else key
+
+    def _record(self, key: AdminKey, context: RequestContext) -> None:
+        once_a_minute = f"{key.id} {context.address}"
+        if self._sign_ins.wait(once_a_minute, self._monotonic()):
+            return
+        self._database.append(lambda tx: service.signed_in(tx, key, self._now(), context.request_id, context.address))
+        self._sign_ins.charge(once_a_minute, self._monotonic())  # only now: a record that failed is owed again
+
+    def _count(self, refused: _Refused, context: RequestContext) -> None:
+        self._database.append(
+            lambda tx: service.refused(
+                tx, refused.why, self._now(), context.request_id, context.address, key=refused.key
+            )
+        )

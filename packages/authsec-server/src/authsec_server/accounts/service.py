@@ -1,0 +1,101 @@
+"""The verbs of admin keys."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from authsec_server import naming
+from authsec_server.accounts import store
+from authsec_server.accounts.model import SECRET_BYTES, AdminKey, SignInRefusal, expiry, hashed, text_of
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, NotFound
+from authsec_server.principal import Act, Role
+
+LAST_USE_EVERY = timedelta(minutes=1)
+
+
+def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = None) -> tuple[AdminKey, str]:
+    """A new admin key, and its text, which is shown this once. Only inside a `change`. Raises `Invalid`, `Conflict`."""
+    act.principal.require(Role.ADMIN)
+    act.principal.require(role)  # nobody gives more than they hold
+    key = AdminKey(
+        id=act.new_id(),
+        name=naming.name("name", name),
+        role=role,
+        created_at=act.now,
+        expires_at=expiry(life, act.now),
+    )
+    if store.by_name(tx.connection, key.name):
+        raise Conflict(
+            f"There is an admin key {naming.quoted(key.name)} already, perhaps a revoked one.",
+            "Choose another name: the audit trail must not call two keys the same.",
+        )
+    text = text_of(act.token_bytes(SECRET_BYTES))
+    store.add(tx.connection, key, hashed(text))
+    audit.record_act(
+        tx,
+        act,
+        EventKind.ADMIN_KEY_CREATED,
+        subject=_named(key),
+        expires_at=key.expires_at,
+        detail={"role": role.name.lower()},
+    )
+    return key, text
+
+
+def revoke(tx: Tx, act: Act, key_id: str) -> AdminKey:
+    """Let nobody in with this key any more. Only inside a `change`. What is revoked already stays as it is."""
+    act.principal.require(Role.ADMIN)
+    key = store.by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
+    if key is None:
+        raise NotFound(f"There is no admin key {naming.quoted(key_id)}.", "See the list: authsec admin list-keys")
+    if key.revoked_at is not None:
+        return key
+    store.set_revoked(tx.connection, key.id, act.now)
+    audit.record_act(tx, act, EventKind.ADMIN_KEY_REVOKED, subject=_named(key))
+    return key.revoked(act.now)
+
+
+def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[AdminKey], str | None]:
+    """Admin keys in the order of their names, from the first behind the name `after`; where the next page begins."""
+    act.principal.require(Role.VIEWER)
+    found = store.page(tx.connection, after=after, limit=limit + 1)
+    return found[:limit], found[limit - 1].name if len(found) > limit else None
+
+
+def find(tx: Tx, text: str) -> AdminKey | None:
+    """The admin key with this text, whatever has become of it. For the authenticator."""
+    return store.by_hash(tx.connection, hashed(text))
+
+
+def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: str) -> None:
+    """Record that somebody came in with this key."""
+    store.set_used(tx.connection, key.id, now, at_most_every=LAST_USE_EVERY)
+    audit.record(
+        tx,
+        Event(
+            at=now,
+            kind=EventKind.ADMIN_SIGN_IN,
+            request_id=request_id,
+            principal=key.principal(),
+            decision=Decision.GRANTED,
+            address=address,
+            authority_version=tx.version,
+        ),
+    )
+
+
+def refused(
+    tx: Tx, why: SignInRefusal, now: datetime, request_id: str, address: str, *, key: AdminKey | None = None
+) -> None:
+    """Count that somebody was not let in; with which key, where it is one."""
+    refusal = Refusal(
+        kind=EventKind.ADMIN_SIGN_IN_REFUSED, address=address, subject=_named(key) if key else None, reason=why
+    )
+    audit.count_refusals(tx, {refusal: Tally(count=1, request_id=request_id)}, now)
+
+
+def _named(key: AdminKey) -> Named:
+    return Named(id=key.id, name=key.name)
