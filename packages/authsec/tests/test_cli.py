@@ -1,0 +1,193 @@
+"""The command `authsec`, as a person types it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from authsec import ConfigError, cli
+from authsec.jose import PrivateKey, PublicKey
+from click.testing import CliRunner, Result
+from fake_authority import CLIENT_ID, FakeAuthority
+
+
+def run(*arguments: str | Path) -> Result:
+    group = cli.Commands("authsec", commands=dict(cli.commands.commands))
+    return CliRunner().invoke(group, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Entry points of other packages, by name: `module:attribute`."""
+    found: dict[str, str] = {}
+    monkeypatch.setattr(
+        cli, "entry_points", lambda group: [EntryPoint(name, value, group) for name, value in found.items()]
+    )
+    return found
+
+
+# --- commands of other packages ----------------------------------------------------------------------------------
+
+
+def register_agents(group: click.Group) -> None:
+    @group.command()
+    def agents() -> None:
+        """List agents."""
+        click.echo("agent 1")
+
+    @group.command()
+    def fails() -> None:
+        raise ConfigError("Two words.\n    add this", reason="no_good")
+
+    @group.command()
+    def smoke() -> None:
+        click.echo("not the real one")
+
+
+def register_nothing(group: click.Group) -> None:
+    raise OSError("no database")
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name by which an entry point finds this module."""
+    monkeypatch.setitem(sys.modules, "commands_of_this_test", sys.modules[__name__])
+    return "commands_of_this_test"
+
+
+def test_other_packages_add_commands(plugins: dict[str, str], here: str) -> None:
+    plugins["server"] = f"{here}:register_agents"
+    assert run("agents").output == "agent 1\n"
+    listed = run("--help").output
+    assert "List agents." in listed
+    assert "Check that this machine's agent gets its tokens." in listed
+
+
+def test_broken_packages_are_named_in_one_line_and_the_others_work(plugins: dict[str, str], here: str) -> None:
+    plugins |= {"a": "no_such_module:x", "b": f"{here}:no_such_thing", "c": f"{here}:register_nothing"}
+    plugins["d"] = f"{here}:register_agents"
+    result = run("agents")
+    assert (result.exit_code, result.stdout) == (0, "agent 1\n")
+    assert [line[:29] for line in result.stderr.splitlines()] == [f"authsec: no commands of '{x}' (" for x in "abc"]
+
+
+def test_a_broken_package_does_not_stand_in_the_way_of_smoke(plugins: dict[str, str], here: str) -> None:
+    plugins["a"] = "no_such_module:x"
+    result = run("smoke")
+    assert result.exit_code == 1
+    assert "base_url_missing" in result.stdout
+    assert result.stderr == ""
+
+
+def test_no_package_replaces_a_command_of_ours(plugins: dict[str, str], here: str) -> None:
+    plugins["server"] = f"{here}:register_agents"
+    assert "not the real one" not in run("smoke").output
+    assert "Check that this machine's agent" in run("--help").output
+
+
+def test_an_error_is_a_block_on_stderr_and_status_1(plugins: dict[str, str], here: str) -> None:
+    plugins["server"] = f"{here}:register_agents"
+    result = run("fails")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "  Two words.\n      add this\n\n"
+        "  reason      no_good\n  retrying    will not help until something changes\n"
+    )  # fmt: skip
+
+
+def test_wrong_usage_is_status_2(plugins: dict[str, str]) -> None:
+    assert run("no-such-command").exit_code == 2
+    assert run("keygen").exit_code == 2
+    assert run("keygen", "x", "--kind", "dsa").exit_code == 2
+
+
+def test_the_installed_script() -> None:
+    script = Path(sys.executable).with_name("authsec")
+    assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout == "authsec 0.1.0\n"
+    assert subprocess.run([script, "smoke"], capture_output=True, text=True, check=False).returncode == 1
+
+
+# --- keygen ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), [("ed25519", "EdDSA"), ("rsa", "RS256")])
+def test_keygen_writes_a_pair(kind: str, algorithm: str, tmp_path: Path) -> None:
+    path = tmp_path / "agent.pem"
+    result = run("keygen", path, "--kind", kind)
+    assert result.exit_code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    private = PrivateKey.from_pem(path.read_bytes())
+    assert private.algorithm == algorithm
+    public = PublicKey.from_pem(Path(f"{path}.pub").read_bytes())
+    assert public.thumbprint() == private.public.thumbprint()
+    assert f"authsec agents create NAME --platform key --public-key {path}.pub" in result.output
+    assert f'export AUTHSEC_AGENT_KEY_FILE="{path}"' in result.output
+    assert "PRIVATE KEY" not in result.output
+
+
+def test_the_export_line_names_the_file_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f'AUTHSEC_AGENT_KEY_FILE="{tmp_path}/agent.pem"' in run("keygen", "agent.pem").output
+
+
+def test_keygen_ignores_a_careless_umask(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        run("keygen", tmp_path / "agent.pem")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "agent.pem").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("existing", ["agent.pem", "agent.pem.pub"])
+def test_keygen_overwrites_nothing(existing: str, tmp_path: Path) -> None:
+    (tmp_path / existing).write_text("in use")
+    result = run("keygen", tmp_path / "agent.pem")
+    assert result.exit_code == 1
+    assert "exists already" in result.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(existing, "in use")]
+
+
+def test_keygen_does_not_write_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "agent.pem").symlink_to(tmp_path / "elsewhere")
+    assert run("keygen", tmp_path / "agent.pem").exit_code == 1
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_keygen_where_nothing_can_be_written(tmp_path: Path) -> None:
+    result = run("keygen", tmp_path / "no" / "agent.pem")
+    assert result.exit_code == 1
+    assert "cannot be written: No such file or directory." in " ".join(result.stderr.split())
+
+
+def test_keygen_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "authsec.jose", None)
+    result = run("keygen", tmp_path / "agent.pem")
+    assert result.exit_code == 1
+    assert "extra `key`" in result.stderr
+
+
+# --- smoke, through the door (what it says is tested in test_smoke) ----------------------------------------------
+
+
+def test_smoke_succeeds_with_the_two_variables_only(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
+    assert run("smoke").exit_code == 0
+
+
+def test_the_example_is_the_same(authority: FakeAuthority) -> None:
+    example = Path(__file__).parents[3] / "examples" / "smoke_local.py"
+    settings: dict[str, Any] = {"AUTHSEC_BASE_URL": authority.base_url, "AUTHSEC_AGENT_CLIENT_ID": CLIENT_ID}
+    environment = {**os.environ, **settings}
+    done = subprocess.run([sys.executable, example], env=environment, capture_output=True, text=True, check=True)
+    assert "All is well" in done.stdout
+    assert done.stdout.count("✓") == 7

@@ -1,0 +1,189 @@
+"""`@authsec.delegated`: the function gets its token, and nobody who looks at it can tell."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import typing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from authsec import AuthSecClient, ConfigError, DelegationDenied
+
+if TYPE_CHECKING:
+    from somewhere import OnlyForTypeCheckers  # type: ignore[import-not-found]
+
+
+def test_the_token_is_filled_in(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated(scope="customers:read", resource="crm")
+    def fetch(customer_id: str, limit: int = 10, *, delegation_token: str) -> tuple[str, int, str]:
+        return customer_id, limit, delegation_token
+
+    (token,) = {fetch("42")[2], fetch(customer_id="42")[2]}
+    assert fetch("42", 5) == ("42", 5, token)
+    assert authority.tokens == [token]
+    assert authority.seen[0].query["scope"] == ["customers:read"]
+    assert authority.seen[0].query["resource"] == ["crm"]
+
+
+def test_without_arguments_it_asks_for_all_that_is_delegated(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated
+    def fetch(delegation_token: str) -> str:
+        return delegation_token
+
+    assert fetch() in authority.tokens
+    assert set(authority.seen[0].query) == {"client_id"}
+
+
+def test_a_coroutine_function_stays_one(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated()
+    async def fetch(customer_id: str, *, delegation_token: str) -> str:
+        return delegation_token
+
+    assert inspect.iscoroutinefunction(fetch)
+    assert asyncio.run(fetch("42")) in authority.tokens
+    assert list(inspect.signature(fetch).parameters) == ["customer_id"]
+
+
+def test_methods_of_all_kinds(client: AuthSecClient, authority: Any) -> None:
+    class Crm:
+        name = "crm"
+
+        @client.delegated
+        def fetch(self, customer_id: str, *, delegation_token: str) -> tuple[str, str, str]:
+            return self.name, customer_id, delegation_token
+
+        @classmethod
+        @client.delegated
+        def of_class(cls, customer_id: str, *, delegation_token: str) -> tuple[str, str, str]:
+            return cls.name, customer_id, delegation_token
+
+        @staticmethod
+        @client.delegated
+        def static(customer_id: str, *, delegation_token: str) -> tuple[str, str, str]:
+            return "crm", customer_id, delegation_token
+
+    crm = Crm()
+    for call in (crm.fetch, crm.of_class, crm.static, Crm.static):
+        assert call("42") == ("crm", "42", authority.tokens[0])
+    assert list(inspect.signature(crm.fetch).parameters) == ["customer_id"]
+
+
+def test_the_parameter_may_stand_anywhere(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated
+    def first(delegation_token: str, a: int, b: int = 2, *rest: int, **more: int) -> tuple[Any, ...]:
+        return delegation_token in authority.tokens, a, b, rest, more
+
+    @client.delegated
+    def middle(a: int, /, delegation_token: str, b: int, *, c: int = 3) -> tuple[Any, ...]:
+        return delegation_token in authority.tokens, a, b, c
+
+    @client.delegated
+    def defaulted(a: int = 1, delegation_token: str = "", b: int = 2) -> tuple[Any, ...]:
+        return delegation_token in authority.tokens, a, b
+
+    assert first(1) == (True, 1, 2, (), {})
+    assert first(1, 5, 6, 7, x=8) == (True, 1, 5, (6, 7), {"x": 8})
+    assert middle(1, 2) == middle(1, b=2) == (True, 1, 2, 3)
+    assert middle(1, 2, c=4) == (True, 1, 2, 4)
+    assert defaulted() == defaulted(1, 2) == (True, 1, 2)
+    assert defaulted(b=5) == (True, 1, 5)
+
+
+@pytest.mark.parametrize("arguments", [{"delegation_token": "made up"}, {"customer": "42"}, {}])
+def test_wrong_arguments_are_refused_before_a_token_is_fetched(
+    arguments: dict[str, str], client: AuthSecClient, authority: Any
+) -> None:
+    @client.delegated
+    def fetch(customer_id: str, *, delegation_token: str) -> str:
+        return delegation_token
+
+    with pytest.raises(TypeError):
+        fetch(**({"customer_id": "42"} if "delegation_token" in arguments else {}), **arguments)
+    assert authority.seen == []
+
+
+def test_the_disguise(client: AuthSecClient) -> None:
+    @client.delegated
+    def fetch(customer_id: Annotated[str, "The id"], *, delegation_token: str) -> dict[str, Any]:
+        """Fetch a customer."""
+        return {}
+
+    assert fetch.__name__ == "fetch"
+    assert fetch.__doc__ == "Fetch a customer."
+    assert fetch.__annotations__ == {"customer_id": Annotated[str, "The id"], "return": dict[str, Any]}
+    parameter = inspect.Parameter(
+        "customer_id", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, "The id"]
+    )
+    assert inspect.signature(fetch) == inspect.Signature([parameter], return_annotation=dict[str, Any])
+    assert inspect.signature(fetch, follow_wrapped=False) == inspect.signature(fetch)
+    assert typing.get_type_hints(fetch, include_extras=True) == fetch.__annotations__
+    assert not hasattr(fetch, "__wrapped__")
+    assert inspect.unwrap(fetch) is fetch
+
+
+def test_names_for_type_checkers_only_stay_as_they_are(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated
+    def fetch(customer: OnlyForTypeCheckers, *, delegation_token: str) -> str:
+        return delegation_token
+
+    assert fetch.__annotations__ == {"customer": "OnlyForTypeCheckers", "return": "str"}
+    assert fetch(None) in authority.tokens
+
+
+def test_a_function_without_annotations(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated
+    def fetch(customer_id, delegation_token):  # type: ignore[no-untyped-def]  # that is the point
+        return delegation_token
+
+    assert fetch.__annotations__ == {}
+    assert fetch("42") in authority.tokens
+
+
+def test_a_function_without_the_parameter_is_refused_at_once_with_the_fix(client: AuthSecClient) -> None:
+    with pytest.raises(ConfigError) as caught:
+
+        @client.delegated
+        def fetch(customer_id: str, limit: int = 10) -> str:
+            return customer_id
+
+    assert caught.value.reason == "parameter_missing"
+    assert str(caught.value).endswith("\n    def fetch(customer_id, limit=10, *, delegation_token: str)")
+
+
+def test_a_parameter_that_cannot_be_filled_is_refused(client: AuthSecClient) -> None:
+    def positional_only(delegation_token: str, /) -> None: ...
+
+    def collected(**delegation_token: str) -> None: ...
+
+    for function in (positional_only, collected):
+        with pytest.raises(ConfigError):
+            client.delegated(function)
+
+
+def test_what_is_no_plain_function_is_refused(client: AuthSecClient) -> None:
+    async def stream(*, delegation_token: str) -> Any:
+        yield delegation_token
+
+    def nothing(delegation_token: str) -> None: ...
+
+    for thing in (print, int, staticmethod(nothing), stream):
+        with pytest.raises(ConfigError, match="not a plain function"):
+            client.delegated(thing)
+
+
+def test_a_scope_that_cannot_be_granted_is_refused_at_decoration(client: AuthSecClient) -> None:
+    with pytest.raises(ConfigError, match="not an action"):
+        client.delegated(scope="customers.read")
+
+
+def test_a_refusal_reaches_the_caller(client: AuthSecClient, authority: Any) -> None:
+    from fake_authority import refused
+
+    @client.delegated
+    def fetch(*, delegation_token: str) -> None:
+        raise AssertionError("called without a token")
+
+    authority.next_answers = [refused(403, "client_disabled")]
+    with pytest.raises(DelegationDenied):
+        fetch()
