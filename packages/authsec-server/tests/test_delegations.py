@@ -1,0 +1,280 @@
+"""Trust delegations, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from authsec_server.apis import service as apis
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client, Onboarding, ProofKind
+from authsec_server.db import Database, Tx
+from authsec_server.delegations import service
+from authsec_server.delegations.model import DelegationState, Proposal, Standing, TargetType, Terms
+from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
+from authsec_server.principal import Act, Role
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+TERMS = Terms(max_token_lifetime=86400, default_audience="authsec-api")
+
+
+@pytest.fixture
+def role(database: Database, act: Act) -> RoleDefinition:
+    """What may be delegated."""
+    actions = ["customers:read", "customers:delete"]
+    return database.change(lambda tx: roles.create(tx, act, name="Support", actions=actions))
+
+
+@pytest.fixture
+def client(database: Database, act: Act) -> Client:
+    """To whom."""
+    return database.change(
+        lambda tx: clients.create(tx, act, Onboarding(name="Customer Support", platform="unattested"))
+    )
+
+
+def create(database: Database, act: Act, **what: Any) -> Standing:
+    values = {
+        "role": "support",
+        "client": "customer-support",
+        "target_type": "AutoGen AI agent",
+        "actions": ("customers:read",),
+        "max_duration": 3600,
+        **what,
+    }
+    return database.change(lambda tx: service.create(tx, act, Proposal(**values), TERMS))
+
+
+def events(database: Database, act: Act) -> list[Event]:
+    """What the journal holds of delegations, oldest first."""
+    found = reversed(database.read(lambda tx: audit.newest(tx, act.principal)))
+    return [each.event for each in found if each.event.kind.startswith("delegation.")]
+
+
+def endings(database: Database) -> list[tuple[SubjectKind, str]]:
+    return [(each.subject_kind, each.subject_id) for each in database.read(lambda tx: revocations.since(tx, 0))]
+
+
+def test_authority_is_delegated(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(database, act)
+    delegation = standing.delegation
+    assert (delegation.role_id, delegation.client_id) == (role.id, client.id)
+    assert (standing.role, standing.client, standing.state) == (role, client, DelegationState.LIVE)
+    assert delegation.target_type is TargetType.AUTOGEN
+    assert delegation.actions == ("customers:read",)
+    assert delegation.max_duration == 3600
+    assert (delegation.audiences, delegation.excluded_proofs, delegation.ends_at) == ((), (), None)
+    assert delegation.owner == "local operator"
+    assert database.read(lambda tx: service.get(tx, act, delegation.id, TERMS)) == standing
+    assert database.read(lambda tx: service.of_client(tx, client.id)) == [(delegation, role)]
+
+
+def test_everything_that_was_said_is_kept(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(
+        database,
+        act,
+        role=role.id,
+        client=client.id,
+        target_type="MCP server",
+        max_duration=60,
+        audiences=("https://b.example.com", "a-api"),
+        excluded_proofs=("unattested",),
+        ends_at=NOW + timedelta(days=30),
+        owner="Team Support",
+        description="For the pilot.\nAsk Ada.",
+    )
+    found = database.read(lambda tx: service.of_client(tx, client.id))[0][0]
+    assert found == standing.delegation
+    assert found.audiences == ("a-api", "https://b.example.com")
+    assert found.excluded_proofs == (ProofKind.UNATTESTED,)
+    assert found.ends_at == NOW + timedelta(days=30)
+    assert (found.owner, found.description) == ("Team Support", "For the pilot.\nAsk Ada.")
+
+
+def test_all_actions_are_those_of_this_moment(
+    database: Database, act: Act, role: RoleDefinition, client: Client
+) -> None:
+    assert create(database, act, actions=(), all_actions=True).delegation.actions == role.actions
+
+
+def test_an_audience_may_be_named_by_the_apis_slug(
+    database: Database, act: Act, role: RoleDefinition, client: Client
+) -> None:
+    url = "https://api.example.com/customers"
+    database.change(lambda tx: apis.create(tx, act, name="Customers", identifier=url))
+    standing = create(database, act, audiences=("customers", url, "other-api"))
+    assert standing.delegation.audiences == (url, "other-api")
+    assert "audience_not_registered" in {caution.code for caution in standing.cautions}
+
+
+def test_the_journal_holds_ids_and_names(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    delegation = create(database, act, ends_at=NOW + timedelta(days=1)).delegation
+    (event,) = events(database, act)
+    assert event.kind is EventKind.DELEGATION_CREATED
+    assert event.client == Named(id=client.id, name="Customer Support")
+    assert event.roles == (Named(id=role.id, name="Support"),)
+    assert event.delegations == (Named(id=delegation.id, name="Support → Customer Support"),)
+    assert event.detail == {
+        "target_type": "AutoGen AI agent",
+        "actions": ["customers:read"],
+        "max_duration": 3600,
+        "audiences": [],
+        "excluded_proofs": [],
+        "ends_at": "2026-11-26T12:00:00+00:00",
+    }
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"role": "nobody"}, "role"),
+    ({"role": "\0"}, "role"),
+    ({"role": "x" * 10_000}, "role"),
+    ({"role": "6f1d2a34-0000-4000-8000-000000000001"}, "role"),
+    ({"client": "nobody"}, "client"),
+    ({"client": "\0"}, "client"),
+    ({"target_type": "AutoGen"}, "target_type"),
+    ({"actions": ()}, "actions"),
+    ({"actions": ("customers:read", "customers:list")}, "actions.1"),
+    ({"all_actions": True}, "actions"),
+    ({"max_duration": 59}, "max_duration"),
+    ({"max_duration": 86401}, "max_duration"),
+    ({"max_duration": -(10**30)}, "max_duration"),
+    ({"audiences": ("customers-api", "https://x/#y")}, "audiences.1"),
+    ({"audiences": ("\0",)}, "audiences.0"),
+    ({"audiences": ("",)}, "audiences.0"),
+    ({"excluded_proofs": ("token",)}, "excluded_proofs.0"),
+    ({"ends_at": NOW}, "ends_at"),
+    ({"owner": "\x1b"}, "owner"),
+    ({"description": "\0"}, "description"),
+]
+
+
+def test_every_error_names_its_field_and_leaves_nothing(
+    database: Database, act: Act, role: RoleDefinition, client: Client
+) -> None:
+    for what, field in REFUSED:
+        with pytest.raises(Invalid) as caught:
+            create(database, act, **what)
+        assert caught.value.field == field, what
+        assert caught.value.remedy or "characters" in caught.value.message
+    assert database.read(lambda tx: service.page(tx, act, TERMS)) == ([], None)
+    assert events(database, act) == []
+
+
+def turn(database: Database, act: Act, verb: Any, standing: Standing) -> Standing:
+    result: Standing = database.change(lambda tx: verb(tx, act, standing.delegation.id, TERMS))
+    return result
+
+
+def test_disabling_ends_tokens_once(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(database, act)
+    for _ in range(2):
+        disabled = turn(database, act, service.disable, standing)
+        assert disabled.state is DelegationState.DISABLED
+    assert endings(database) == [(SubjectKind.DELEGATION, standing.delegation.id)]
+    assert [event.kind for event in events(database, act)][1:] == [EventKind.DELEGATION_DISABLED]
+    assert database.read(lambda tx: service.of_client(tx, client.id)) == [(disabled.delegation, role)]
+
+
+def test_enabling_revives_no_token(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(database, act)
+    turn(database, act, service.disable, standing)
+    for _ in range(2):
+        assert turn(database, act, service.enable, standing) == standing
+    assert len(endings(database)) == 1, "the ending stands"
+    assert [event.kind for event in events(database, act)][2:] == [EventKind.DELEGATION_ENABLED]
+
+
+def test_revoking_is_for_good(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(database, act)
+    for _ in range(2):
+        revoked = turn(database, act, service.revoke, standing)
+        assert revoked.state is DelegationState.REVOKED
+        assert revoked.delegation.revoked_at == act.now
+    assert endings(database) == [(SubjectKind.DELEGATION, standing.delegation.id)]
+    with pytest.raises(Conflict, match="revoked, and that is for good") as caught:
+        turn(database, act, service.enable, standing)
+    assert caught.value.remedy == "Create a new delegation instead."
+    assert turn(database, act, service.disable, standing) == revoked, "there is nothing left to turn off"
+    assert [event.kind for event in events(database, act)][1:] == [EventKind.DELEGATION_REVOKED]
+    assert len(endings(database)) == 1
+
+
+def test_what_is_off_can_still_be_revoked(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(database, act)
+    turn(database, act, service.disable, standing)
+    assert turn(database, act, service.revoke, standing).state is DelegationState.REVOKED
+    assert len(endings(database)) == 2
+
+
+def test_what_has_ended_cannot_be_enabled(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    standing = create(database, act, ends_at=NOW + timedelta(hours=1))
+    later = replace(act, now=NOW + timedelta(hours=1))
+    assert (
+        database.read(lambda tx: service.get(tx, later, standing.delegation.id, TERMS)).state is DelegationState.ENDED
+    )
+    with pytest.raises(Conflict, match="ended, and that is for good"):
+        turn(database, later, service.enable, standing)
+
+
+def test_a_viewer_only_reads(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    viewer = replace(act, principal=replace(act.principal, role=Role.VIEWER))
+    standing = create(database, act)
+    assert database.read(lambda tx: service.page(tx, viewer, TERMS)) == ([standing], None)
+    assert database.read(lambda tx: service.get(tx, viewer, standing.delegation.id, TERMS)) == standing
+    with pytest.raises(NotPermitted):
+        create(database, viewer)
+    for verb in (service.disable, service.enable, service.revoke):
+        with pytest.raises(NotPermitted):
+            turn(database, viewer, verb, standing)
+
+
+def test_an_unknown_delegation_is_not_found(database: Database, act: Act) -> None:
+    for handle in ("nobody", "", "\0", "x" * 10_000, "6f1d2a34-0000-4000-8000-000000000001"):
+        for verb in (service.get, service.disable, service.enable, service.revoke):
+            with pytest.raises(NotFound, match="There is no delegation"):
+                database.change(lambda tx, verb=verb, handle=handle: verb(tx, act, handle, TERMS))
+
+
+def test_pages_hold_everything_once_the_newest_first(
+    database: Database, act: Act, role: RoleDefinition, client: Client
+) -> None:
+    moments = [NOW + timedelta(minutes=minutes) for minutes in (0, 2, 1, 1, 1)]  # equal ones too
+    made = [create(database, replace(act, now=now)).delegation for now in moments]
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        found, after = database.read(lambda tx, after=after: service.page(tx, act, TERMS, after=after, limit=2))
+        seen += [standing.delegation.id for standing in found]
+    made.sort(key=lambda delegation: (delegation.created_at, delegation.id), reverse=True)
+    assert seen == [delegation.id for delegation in made]
+    with pytest.raises(Invalid, match="cursor"):
+        database.read(lambda tx: service.page(tx, act, TERMS, after="6f1d2a34-0000-4000-8000-000000000001"))
+
+
+def test_a_client_has_only_its_own(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    other = database.change(lambda tx: clients.create(tx, act, Onboarding(name="Other", platform="unattested")))
+    create(database, act)
+    assert database.read(lambda tx: service.of_client(tx, other.id)) == []
+
+
+def test_a_failed_revocation_changes_nothing(
+    database: Database, act: Act, role: RoleDefinition, client: Client
+) -> None:
+    standing = create(database, act)
+
+    def revoke_then_fail(tx: Tx) -> None:
+        service.revoke(tx, act, standing.delegation.id, TERMS)
+        raise ValueError("the disk is full")
+
+    with pytest.raises(ValueError, match="disk"):
+        database.change(revoke_then_fail)
+    assert endings(database) == []
+    assert database.read(lambda tx: service.get(tx, act, standing.delegation.id, TERMS)) == standing
