@@ -11,7 +11,7 @@ from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tall
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Principal, Role
 
-MAX_PAGE = 200
+MAX_PAGE = 201  # a page of the admin API, and one more to know whether another follows
 
 
 def record(tx: Tx, event: Event) -> int:
