@@ -1,0 +1,37 @@
+"""What `import authsec` gives, and what it does without the extras."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import authsec
+import pytest
+
+
+def test_every_public_name_is_there() -> None:
+    for name in authsec.__all__:
+        assert getattr(authsec, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = authsec.Nothing
+
+
+def test_agents_need_no_cryptography() -> None:
+    """A base install has neither cryptography nor joserfc; an unattested agent works without them."""
+    program = """
+import sys
+sys.modules["cryptography"] = sys.modules["joserfc"] = None
+import authsec, authsec.cli
+client = authsec.AuthSecClient(base_url="http://127.0.0.1:9", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+try: client.get_delegation_token()
+except authsec.TransportError: print("asked")
+try: authsec.TokenVerifier
+except ImportError: print("no verifier")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["asked", "no verifier", ""]
+
+
+def test_it_is_silent_unless_logging_is_set_up() -> None:
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("authsec").handlers)
