@@ -59,7 +59,7 @@ def block(facts: Mapping[str, object]) -> Table:
 def cell(value: object) -> str:
     """A value as a cell: lists with commas, nothing as a dash, and no character that a terminal would obey."""
     if value is None or value in ("", [], ()):
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
