@@ -15,6 +15,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
+from starlette.types import Lifespan
 
 from authsec_server.accounts import api as accounts_api
 from authsec_server.accounts import authenticate
@@ -27,7 +28,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.delegations import api as delegations_api
 from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
-from authsec_server.keys import service as keys
+from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.master import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import THE_SERVER, Act
@@ -49,80 +50,96 @@ MAINTENANCE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Time and randomness. Nothing below this file reads a clock or rolls a die by itself."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """An open authority: its ASGI app, and what keeps it in order while it is served."""
+    """An open authority: the ASGI app to serve, and the parts that others need to reach in process."""
 
     app: Starlette
     database: Database
+    tokens: DelegationTokens
     readiness: Readiness
-    maintain: Callable[[], None]
 
 
 @contextmanager
 def open_authority(
-    settings: Settings,
-    *,
-    local_operator: bool = False,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    monotonic: Callable[[], float] = time.monotonic,
-    token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    settings: Settings, *, local_operator: bool = False, surroundings: Surroundings | None = None
 ) -> Iterator[Authority]:
-    """Open the database, bring schema and keys up to date, and assemble the rooms; close it all at the end.
+    """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
 
     `local_operator`: every request is the operator's at this machine, as the command line calls it in process. Raises
     `StartupRefused` or `Unavailable` when it must not, or cannot, start.
     """
-    issuer = settings.issuer
+    issuer = settings.issuer  # refuses before anything is touched
     database = open_database(settings.database_url)
     try:
         database.migrate()
-        master_key = load_master_key(settings, database, token_bytes)
-        signer = Signer(database, master_key)
-        site = Site(
-            database=database,
-            now=now,
-            token_bytes=token_bytes,
-            authenticate=authenticate.local_operator
-            if local_operator
-            else authenticate.admin_keys(database, now=now, monotonic=monotonic),
-        )
-        custodian = keys.Custodian(
-            database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=token_bytes
-        )
-
-        def server_act() -> Act:
-            return Act(principal=THE_SERVER, now=now(), request_id="", address="", token_bytes=token_bytes)
-
-        def maintain() -> None:
-            database.append(lambda tx: audit.prepare_months(tx, now()))
-            database.append(lambda tx: attestation.forget_used(tx, now()))
-            custodian.keep(server_act())
-
-        maintain()
-        tokens = DelegationTokens(
-            database=database,
-            signer=signer,
-            limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
-            rates=TokenLimits(
-                address=settings.address_limit,
-                unproved=settings.unproved_limit,
-                client=settings.client_limit,
-                clock=monotonic,
-            ),
-            issuer=issuer,
-            trust_domain=settings.trust_domain,
-            now=now,
-            token_bytes=token_bytes,
-        )
-        readiness = Readiness()
-        app = _assemble(_routes(site, readiness, tokens, custodian, settings), settings, maintain, token_bytes)
-        yield Authority(app=app, database=database, readiness=readiness, maintain=maintain)
+        yield _compose(settings, issuer, database, local_operator, surroundings or Surroundings())
     finally:
         database.close()
 
 
+def _compose(
+    settings: Settings, issuer: str, database: Database, local_operator: bool, around: Surroundings
+) -> Authority:
+    master_key = load_master_key(settings, database, around.token_bytes)
+    signer = Signer(database, master_key)
+    custodian = Custodian(
+        database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=around.token_bytes
+    )
+    maintain = _maintenance(database, custodian, around)
+    maintain()
+    admin_keys = authenticate.AdminKeys(database, now=around.now, monotonic=around.monotonic)
+    site = Site(
+        database=database,
+        now=around.now,
+        token_bytes=around.token_bytes,
+        authenticate=authenticate.local_operator if local_operator else admin_keys,
+    )
+    tokens = _tokens(settings, issuer, database, signer, around)
+    readiness = Readiness()
+    app = Starlette(
+        routes=_routes(site, settings, custodian, tokens, readiness),
+        exception_handlers=HANDLERS,
+        lifespan=_lifespan(maintain),
+        middleware=[
+            Middleware(Contextualise, token_bytes=around.token_bytes, trusted_proxies=settings.trusted_proxies),
+            Middleware(Bounded, at_most=settings.max_in_flight),
+            Middleware(ExpectedHosts, hosts=_hosts(settings)),
+        ],
+    )
+    return Authority(app=app, database=database, tokens=tokens, readiness=readiness)
+
+
+def _tokens(
+    settings: Settings, issuer: str, database: Database, signer: Signer, around: Surroundings
+) -> DelegationTokens:
+    return DelegationTokens(
+        database=database,
+        signer=signer,
+        limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
+        rates=TokenLimits(
+            address=settings.address_limit,
+            unproved=settings.unproved_limit,
+            client=settings.client_limit,
+            clock=around.monotonic,
+        ),
+        issuer=issuer,
+        trust_domain=settings.trust_domain,
+        now=around.now,
+        token_bytes=around.token_bytes,
+    )
+
+
 def _routes(
-    site: Site, readiness: Readiness, tokens: DelegationTokens, settings: Settings, custodian: keys.Custodian
+    site: Site, settings: Settings, custodian: Custodian, tokens: DelegationTokens, readiness: Readiness
 ) -> list[BaseRoute]:
     return [
         *health.routes(site, readiness),
@@ -132,31 +149,11 @@ def _routes(
         *clients_api.routes(site, trust_domain=settings.trust_domain),
         *roles_api.routes(site),
         *apis_api.routes(site),
-        *delegations_api.routes(site),
+        *delegations_api.routes(
+            site, max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience
+        ),
         *audit_api.routes(site),
     ]
-
-
-def _assemble(
-    routes: list[BaseRoute], settings: Settings, maintain: Callable[[], None], token_bytes: Callable[[int], bytes]
-) -> Starlette:
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_keep_in_order, maintain)
-            yield
-            tasks.cancel_scope.cancel()
-
-    return Starlette(
-        routes=routes,
-        exception_handlers=HANDLERS,
-        lifespan=lifespan,
-        middleware=[
-            Middleware(Contextualise, token_bytes=token_bytes, trusted_proxies=settings.trusted_proxies),
-            Middleware(Bounded, at_most=settings.max_in_flight),
-            Middleware(ExpectedHosts, hosts=_hosts(settings)),
-        ],
-    )
 
 
 def _hosts(settings: Settings) -> set[str]:
@@ -165,10 +162,32 @@ def _hosts(settings: Settings) -> set[str]:
     return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())
 
 
+def _maintenance(database: Database, custodian: Custodian, around: Surroundings) -> Callable[[], None]:
+    def maintain() -> None:
+        now = around.now()
+        act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=around.token_bytes)
+        database.append(lambda tx: audit.prepare_months(tx, now))
+        database.append(lambda tx: attestation.forget_used(tx, now))
+        custodian.keep(act)
+
+    return maintain
+
+
+def _lifespan(maintain: Callable[[], None]) -> Lifespan[Starlette]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_keep_in_order, maintain)
+            yield
+            tasks.cancel_scope.cancel()
+
+    return lifespan
+
+
 async def _keep_in_order(maintain: Callable[[], None]) -> None:
     while True:
         await anyio.sleep(MAINTENANCE_SECONDS)
         try:
             await anyio.to_thread.run_sync(maintain)
         except Unavailable as failure:
-            log.error("maintenance failed, will be tried again", message=failure.message)
+            log.error("maintenance failed and will be tried again", message=failure.message)

@@ -1,0 +1,96 @@
+"""Processes that take authority away against processes that issue; afterwards the journal proves the order."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from authsec_server.audit.model import EventKind, Recorded
+from authsec_server.audit.store import newest
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Onboarding
+from authsec_server.db import Database, Tx
+from authsec_server.delegations import service as delegations
+from authsec_server.delegations.model import Proposal, Terms
+from authsec_server.principal import Act
+from authsec_server.roles import service as roles
+
+CONTENDER = Path(__file__).with_name("contender.py")
+SECONDS = 3
+TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
+
+
+def compete(roles: list[str], database_url: str, data: Path, client_id: str, delegation_id: str) -> list[int]:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, CONTENDER, role, database_url, data, str(SECONDS), client_id, delegation_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for role in roles
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    counts = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        counts.append(int(out))
+    return counts
+
+
+@pytest.fixture
+def delegated(database: Database, act: Act) -> tuple[str, str]:
+    """An unattested agent with one delegation: their ids."""
+
+    def set_up(tx: Tx) -> tuple[str, str]:
+        role = roles.create(tx, act, name="Reader", actions=["customers:read"])
+        agent = clients.create(tx, act, Onboarding(name="Agent", platform="unattested"))
+        proposal = Proposal(
+            role=role.id, client=agent.id, target_type="AutoGen AI agent", max_duration=3600, all_actions=True
+        )
+        standing = delegations.create(tx, act, proposal, TERMS)
+        return agent.id, standing.delegation.id
+
+    return database.change(set_up)
+
+
+def test_no_token_is_journalled_after_what_ends_it(
+    database: Database, database_url: str, tmp_path: Path, delegated: tuple[str, str]
+) -> None:
+    (tmp_path / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)))
+    (tmp_path / "master.key").chmod(0o600)
+    issued, _, toggled, _ = compete(["issue", "issue", "toggle", "issue"], database_url, tmp_path, *delegated)
+    assert issued > 10, "nothing was contended"
+    assert toggled > 10, "nothing was contended"
+    events = database.read(lambda tx: newest(tx.connection, before=None, limit=1_000_000, request_id=None))[::-1]
+    assert violations(events) == []
+
+
+def violations(events: list[Recorded]) -> list[str]:
+    """Where the order is broken: a token between `disabled` and `enabled`, or one that a revocation does not cover."""
+    found: list[str] = []
+    version_of_last_change, enabled = 0, True
+    for recorded in events:
+        event = recorded.event
+        assert event.authority_version is not None or event.kind is EventKind.TOKEN_REFUSED
+        if event.kind in {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_ENABLED}:
+            enabled = event.kind is EventKind.DELEGATION_ENABLED
+            assert event.authority_version is not None
+            version_of_last_change = event.authority_version
+        elif event.kind is EventKind.TOKEN_ISSUED:
+            if not enabled:
+                found.append(f"event {recorded.id}: issued under a disabled delegation")
+            if event.authority_version is None or event.authority_version < version_of_last_change:
+                found.append(f"event {recorded.id}: decided before a change that precedes it")
+    return found

@@ -1,0 +1,72 @@
+"""The rate limiter: never more than the rate and one burst, and who waits as long as told gets in."""
+
+from __future__ import annotations
+
+from authsec_server.web.context import address_of, limit_key
+from authsec_server.web.limits import Limiter
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.integers(1, 600), st.lists(st.floats(0, 5, allow_nan=False), min_size=1, max_size=300))
+def test_no_minute_holds_more_than_a_burst_and_the_rate(per_minute: int, gaps: list[float]) -> None:
+    limiter, now, admitted = Limiter(per_minute), 0.0, []
+    for gap in gaps:
+        now += gap
+        if limiter.charge("key", now) == 0.0:
+            admitted.append(now)
+    for index, begin in enumerate(admitted):
+        within = [at for at in admitted[index:] if at <= begin + 60]
+        assert len(within) <= 2 * per_minute, "a burst and what the minute refills"
+
+
+@given(st.integers(1, 600), st.integers(1, 700))
+def test_who_waits_as_long_as_told_gets_in(per_minute: int, burst: int) -> None:
+    limiter = Limiter(per_minute)
+    waits = [limiter.charge("key", 0.0) for _ in range(burst)]
+    assert [wait == 0.0 for wait in waits] == [index < per_minute for index in range(burst)]
+    if waits[-1]:
+        assert limiter.charge("key", waits[-1] * 1.0001) == 0.0
+
+
+def test_keys_do_not_share_a_limit() -> None:
+    limiter = Limiter(1)
+    assert limiter.charge("a", 0.0) == 0.0
+    assert limiter.charge("b", 0.0) == 0.0
+    assert limiter.charge("a", 0.0) > 0
+
+
+def test_made_up_keys_cost_no_memory() -> None:
+    limiter = Limiter(1, max_keys=10)
+    for number in range(1000):
+        limiter.charge(str(number), 0.0)
+    assert len(limiter._arrivals) == 10
+
+
+def scope(peer: str, *forwarded: str) -> dict[str, object]:
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+    return {"type": "http", "client": (peer, 1), "headers": headers}
+
+
+def test_a_forwarded_address_counts_only_from_a_trusted_proxy() -> None:
+    assert address_of(scope("198.51.100.1", "203.0.113.9"), ()) == "198.51.100.1"
+    assert address_of(scope("10.0.0.1", "203.0.113.9"), ("10.0.0.0/8",)) == "203.0.113.9"
+
+
+def test_what_a_caller_wrote_itself_does_not_count() -> None:
+    trusted = ("10.0.0.0/8",)
+    assert address_of(scope("10.0.0.1", "1.2.3.4, 203.0.113.9"), trusted) == "203.0.113.9"
+    assert address_of(scope("10.0.0.1", "1.2.3.4", "203.0.113.9, 10.0.0.2"), trusted) == "203.0.113.9"
+    assert address_of(scope("10.0.0.1", "nonsense"), trusted) == "10.0.0.1"
+    assert address_of(scope("10.0.0.1", "1.2.3.4, nonsense"), trusted) == "10.0.0.1"
+
+
+def test_an_ipv4_address_is_one_address_however_it_is_written() -> None:
+    assert address_of(scope("::ffff:203.0.113.9"), ()) == "203.0.113.9"
+
+
+def test_a_subscriber_counts_once() -> None:
+    assert limit_key("2001:db8::1") == limit_key("2001:db8::ffff:1")
+    assert limit_key("2001:db8:0:1::1") != limit_key("2001:db8::1")
+    assert limit_key("203.0.113.9") == "203.0.113.9"
+    assert limit_key("") == ""

@@ -1,0 +1,166 @@
+"""A real authority in a process of its own, on either database, and an administrator at it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from authsec.jose import PrivateKey, assemble, signing_input
+
+AUTHSEC = Path(sys.executable).with_name("authsec")
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+@dataclass
+class Agent:
+    """A registered agent; `key` is its private key, where it has one."""
+
+    client_id: str
+    key: PrivateKey | None = None
+
+
+class Running:
+    """A running `authsec serve`."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, where: list[str], log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.where = where  # the options by which the CLI finds the same data
+        self.log = log
+        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30)
+        self.admin = httpx2.Client(base_url=f"{url}/authsec/api/v1/", trust_env=False, timeout=30)
+        self.admin.headers["Authorization"] = (
+            f"Bearer {self.cli('admin', 'create-key', f'tests {secrets.token_hex(4)}')}"
+        )
+
+    def cli(self, *words: str) -> str:
+        """Run an `authsec` command on the server's machine; what it prints."""
+        done = subprocess.run([AUTHSEC, *words, *self.where], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def post(self, path: str, **body: Any) -> dict[str, Any]:
+        """One call of the admin API."""
+        answer = self.admin.post(path, json=body)
+        assert answer.is_success, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def agent(self, name: str, *, keyed: bool = False, platform: str = "unattested", **more: Any) -> Agent:
+        """Onboard an agent."""
+        key = PrivateKey.generate_ed25519() if keyed else None
+        if key:
+            platform, more = "key", more | {"public_key": key.public.to_pem().decode()}
+        return Agent(self.post("clients", name=name, platform=platform, **more)["client_id"], key)
+
+    def role(self, name: str, *actions: str) -> str:
+        """Create a role; its slug."""
+        slug: str = self.post("roles", name=name, actions=list(actions))["slug"]
+        return slug
+
+    def delegate(self, role: str, agent: Agent, *actions: str, **more: Any) -> str:
+        """Create a trust delegation; its id."""
+        body = {"target_type": "AutoGen AI agent", "max_duration": 3600} | more
+        id_: str = self.post("delegations", role=role, client=agent.client_id, actions=list(actions), **body)["id"]
+        return id_
+
+    def assertion(self, agent: Agent, **changes: Any) -> str:
+        """A `private_key_jwt` assertion of the agent; `changes` spoil its claims (None leaves one out)."""
+        assert agent.key is not None
+        now = int(time.time())
+        claims = {
+            "iss": agent.client_id,
+            "sub": agent.client_id,
+            "aud": self.url,
+            "iat": now,
+            "exp": now + 60,
+            "jti": secrets.token_hex(16),
+        } | changes
+        unsigned = signing_input(
+            {"alg": agent.key.algorithm, "typ": "client-authentication+jwt"},
+            {name: value for name, value in claims.items() if value is not None},
+        )
+        return assemble(unsigned, agent.key.sign(unsigned))
+
+    def ask(self, agent: Agent | None = None, *, proof: str = "", **parameters: Any) -> httpx2.Response:
+        """Ask for a delegation token; an agent with a key proves itself unless `proof` says otherwise."""
+        if agent is not None:
+            parameters = {"client_id": agent.client_id} | parameters
+            proof = proof or (self.assertion(agent) if agent.key else "")
+        headers = {"Authorization": f"Bearer {proof}"} if proof else {}
+        return self.http.get(ENDPOINT, params=parameters, headers=headers)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it; its exit status."""
+        self.http.close()
+        self.admin.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+Serve = Callable[..., Running]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_option(request: pytest.FixtureRequest) -> str:
+    """The `--database` of a test, once per kind; empty means SQLite in the data folder."""
+    return "" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def serve(database_option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts authorities over the test's database: `serve(AUTHSEC_SERVER_…=…)`."""
+    running: list[Running] = []
+
+    def start(program: Sequence[str] = (str(AUTHSEC),), **settings: str) -> Running:
+        data = tmp_path / "data"
+        data.mkdir(exist_ok=True)
+        key_file = tmp_path / "master.key"
+        if not key_file.exists():
+            key_file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
+            key_file.chmod(0o600)
+        where = ["--database", database_option] if database_option else ["--data", str(data)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
+        environment |= {"AUTHSEC_SERVER_MASTER_KEY_FILE": str(key_file), "AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
+        log = tmp_path / f"serve-{len(running)}.log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [*program, "serve", "--port", "0", *where], env=environment, stderr=stderr, text=True, cwd=tmp_path
+            )
+        monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", str(key_file))
+        running.append(Running(process, _issuer(process, log), where, log))
+        return running[-1]
+
+    yield start
+    for it in running:
+        it.stop()
+
+
+def _issuer(process: subprocess.Popen[str], log: Path) -> str:
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        if (found := re.search(r"issuer +(\S+)", log.read_text())) and _answers(found[1]):
+            return found[1]
+        time.sleep(0.02)
+    raise AssertionError(f"authsec serve did not start:\n{log.read_text()}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200
+    except httpx2.TransportError:
+        return False
