@@ -123,7 +123,15 @@ def test_payload_must_be_one_strict_object(payload: bytes) -> None:
     assert reason(raw_token(b'{"alg":"RS256"}', payload)) == "malformed"
 
 
+def test_the_number_of_parts() -> None:
+    token = sign_compact({}, CLAIMS, rsa_key())
+    assert reason(token + ".YQ") == "malformed"
+    assert reason(token.rpartition(".")[0]) == "malformed"
+
+
 def test_size_is_looked_at_first() -> None:
+    token = sign_compact({}, CLAIMS, rsa_key())
+    assert verify_compact(token, rsa_key().public, algorithms=["RS256"], max_bytes=len(token))
     assert reason("." * 16_385) == "too_large"
     token = sign_compact({}, {"a": "x" * 30_000}, rsa_key())
     assert reason(token) == "too_large"

@@ -14,7 +14,20 @@ from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .fake_keys import AUDIENCE, ISSUER, NOW, FakeClock, claims, jwk_of, key_set, reason_of, rsa_key, token, verifier_of
+from .fake_keys import (
+    AUDIENCE,
+    ISSUER,
+    NOW,
+    FakeClock,
+    claims,
+    jwk_of,
+    key_set,
+    raw_token,
+    reason_of,
+    rsa_key,
+    token,
+    verifier_of,
+)
 
 
 def test_a_good_token_says_who_and_what() -> None:
@@ -80,6 +93,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"scope": "tickets:write customers:read"},
     {"scope": "", "permissions": []},
     {"roles": []},
+    {"authority_version": 0},
     {"attestation": {"method": "none"}},
     {"something_new": {"of": "a later version"}},
 ]
@@ -148,6 +162,11 @@ def test_typ_is_compared_without_case(typ: str) -> None:
 )
 def test_headers_that_are_refused(reason: str, header: dict[str, Any]) -> None:
     assert reason_of(verifier_of(), token(header=header)) == reason
+
+
+def test_a_header_is_refused_before_a_key_is_looked_for() -> None:
+    for header in (b'{"alg":"RS384","typ":"at+jwt","kid":"another"}', b'{"alg":"RS256","typ":"JWT","kid":"another"}'):
+        assert reason_of(verifier_of(), raw_token(header, b"{}")) in {"alg_not_allowed", "typ_not_allowed"}
 
 
 def test_what_is_no_token_at_all() -> None:

@@ -28,6 +28,7 @@ from .fake_keys import (
     reason_of,
     rsa_key,
     serving,
+    token,
 )
 
 
@@ -382,6 +383,17 @@ def test_only_the_trusted_certificate_counts(tmp_path: Path, clock: FakeClock) -
         for ca_file in (None, str(theirs)):
             with pytest.raises(KeysUnavailable, match="certificate is not trusted"):
                 authority.verifier(clock, ca_file=ca_file).verify(authority.token())
+
+
+def test_the_companys_proxy_is_obeyed(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    verifier = TokenVerifier("https://authsec.example.com", AUDIENCE, clock=clock.clock())
+    with pytest.raises(KeysUnavailable, match="the proxy of HTTPS_PROXY did not connect"):
+        verifier.verify(token())
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://127.0.0.1:9")
+    clock.pass_by(RETRY_PAUSE)
+    with pytest.raises(KeysUnavailable, match="HTTPS_PROXY must be"):
+        verifier.verify(token())
 
 
 def test_an_answer_that_breaks_off(authority: FakeAuthority, clock: FakeClock) -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import SplitResult, urlencode, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from urllib3 import exceptions
-from urllib3.util import Timeout, make_headers
+from urllib3.util import Timeout
 
 from authsec.clock import Clock
-from authsec.config import AuthSecConfig, is_loopback
-from authsec.errors import ConfigError, InvalidResponse, TransportError
+from authsec.config import AuthSecConfig
+from authsec.errors import InvalidResponse, TransportError
+from authsec.pools import open_pool, trust_store
 from authsec.wording import plain
 
 _USER_AGENT = "authsec-python/0.1.0"
@@ -108,49 +107,9 @@ class Transport:
         return bytes(body)
 
     def _pool(self) -> urllib3.PoolManager:
-        parts = urlsplit(self._config.base_url)
-        # Checked certificates, host names and protocol versions are the defaults of ssl.create_default_context.
-        secured: dict[str, Any] = {"ssl_context": self._trusted()} if parts.scheme == "https" else {}
-        proxy = _proxy_for(parts)
-        if proxy is None:
-            return urllib3.PoolManager(num_pools=1, **secured)
-        userinfo, _, address = proxy.netloc.rpartition("@")
-        return urllib3.ProxyManager(
-            proxy._replace(netloc=address).geturl(),
-            num_pools=1,
-            proxy_headers=make_headers(proxy_basic_auth=userinfo) if userinfo else None,
-            proxy_ssl_context=self._trusted(),
-            **secured,
-        )
-
-    def _trusted(self) -> ssl.SSLContext:
-        if self._trust is None:
-            try:
-                self._trust = ssl.create_default_context(cafile=self._config.ca_file)
-            except (OSError, ValueError):
-                raise ConfigError(
-                    f"AUTHSEC_CA_FILE (ca_file) names {self._config.ca_file}, which cannot be read as a file of PEM "
-                    "certificates.",
-                    reason="ca_file_invalid",
-                ) from None
-        return self._trust
-
-
-def _proxy_for(target: SplitResult) -> SplitResult | None:
-    """`HTTPS_PROXY` unless `NO_PROXY` names the host. Plain http is never proxied: a proxy would read the token."""
-    host = str(target.hostname)
-    if target.scheme != "https" or is_loopback(host) or proxy_bypass(target.netloc):
-        return None
-    proxy = getproxies_environment().get("https")
-    if not proxy:
-        return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(
-            "HTTPS_PROXY must be the address of an HTTP proxy, as in http://proxy.example.com:3128.",
-            reason="proxy_invalid",
-        )
-    return parts
+        if self._trust is None and urlsplit(self._config.base_url).scheme == "https":
+            self._trust = trust_store(self._config.ca_file)
+        return open_pool(self._config.base_url, self._trust)
 
 
 def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> TransportError:

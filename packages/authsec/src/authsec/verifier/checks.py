@@ -120,6 +120,10 @@ def _is_seconds(value: object) -> bool:
     return _is_count(value) and value < YEAR_10000
 
 
+def _is_spiffe_id(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("spiffe://")
+
+
 def _is_list_of_text(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
@@ -152,7 +156,7 @@ CLAIM_CHECKS: Final = (
     _claim("exp", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
     _claim("nbf", "RFC 7519 §4.1.5", _is_seconds, "a whole number of seconds"),
     _claim("iat", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
-    _claim("sub", "RFC 9068 §2.2", lambda value: _is_text(value) and str(value).startswith("spiffe://"), "a SPIFFE ID"),
+    _claim("sub", "RFC 9068 §2.2", _is_spiffe_id, "a SPIFFE ID"),
     _claim("client_id", "RFC 9068 §2.2", _is_text, "a string"),
     _claim("jti", "RFC 9068 §2.2", _is_text, "a string"),
     _claim("scope", "RFC 9068 §2.2.3", lambda value: isinstance(value, str), "a string"),

@@ -15,11 +15,14 @@ from urllib3.util import Timeout
 
 from authsec import strict_json
 from authsec.clock import Clock
+from authsec.errors import ConfigError
+from authsec.pools import open_pool
 
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-python"}
 _WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
+    exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (NO_PROXY names hosts that are reached directly)",
     exceptions.SSLError: "its certificate is not trusted (AUTHSEC_CA_FILE names the file of a company's own authority)",
     exceptions.NameResolutionError: "the host name is not known here",
     exceptions.NewConnectionError: "nothing accepts connections there",
@@ -32,9 +35,9 @@ class DocumentRefused(Exception):
 
 
 class Documents:
-    """GETs JSON objects. `trust` is the TLS context for https; without one the system's trust store counts."""
+    """GETs JSON objects. `trust` is needed for https only."""
 
-    def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None) -> None:
         self._clock = clock
         self._trust = trust
 
@@ -52,7 +55,7 @@ class Documents:
     def _get(self, url: str) -> bytes:
         deadline = self._clock.monotonic() + MOST_SECONDS
         try:
-            with urllib3.PoolManager(num_pools=1, ssl_context=self._trust) as pool:
+            with open_pool(url, self._trust) as pool:
                 response = pool.request(
                     "GET", url, headers=_HEADERS, timeout=Timeout(total=MOST_SECONDS),
                     retries=False, redirect=False, preload_content=False, decode_content=False,
@@ -64,6 +67,8 @@ class Documents:
                     response.close()
         except exceptions.HTTPError as error:
             raise DocumentRefused(f"{url} cannot be fetched: {_why(error)}") from None
+        except ConfigError as error:  # the proxy's, which is only looked at now
+            raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         """In small steps: the socket's own time limit starts anew with every byte that drips in."""

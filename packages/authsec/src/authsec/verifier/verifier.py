@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from authsec import strict_json
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
+from authsec.pools import trust_store
 from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, Case, Check, Expected
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.issuer import check_issuer
@@ -46,7 +47,8 @@ class TokenVerifier:
     `authsec.verifier.published_keys.PublishedKeys`.
 
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
-    `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. Raises `ConfigError` for settings that cannot protect anything.
+    `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
+    settings that cannot protect anything.
     """
 
     def __init__(
@@ -72,10 +74,11 @@ class TokenVerifier:
             self._keys: KeySource = GivenKeys(_key_set(keys))
             return
         check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
-        documents = Documents(clock=self._clock, trust=_trust(ca_file or os.environ.get("AUTHSEC_CA_FILE")))
+        over_tls = urlsplit(issuer).scheme == "https"
+        trust = trust_store(ca_file or os.environ.get("AUTHSEC_CA_FILE") or None) if over_tls else None
         self._keys = PublishedKeys(
             issuer,
-            documents.fetch,
+            Documents(clock=self._clock, trust=trust).fetch,
             clock=self._clock,
             fresh_for=fresh_for,
             keep_for=keep_for,
@@ -151,15 +154,3 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
 
 def _http_hosts() -> list[str]:
     return os.environ.get("AUTHSEC_ALLOW_HTTP_HOSTS", "").replace(",", " ").split()
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext | None:
-    if not ca_file:
-        return None
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ValueError):
-        raise ConfigError(
-            f"{ca_file!r} (ca_file, AUTHSEC_CA_FILE) is not a readable file of PEM certificates",
-            reason="ca_file_invalid",
-        ) from None
