@@ -1,0 +1,76 @@
+"""What an administrator does, over HTTP with an admin key: the admin API, one call a method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx2
+
+from authsec_demo.stage import StepFailed
+
+_API: Final = "/authsec/api/v1"
+
+
+class Administrator:
+    """The holder of an admin key. Every method raises `StepFailed` when the authority does not do it."""
+
+    def __init__(self, http: httpx2.Client) -> None:
+        self._http = http
+
+    def onboard_agent(self, name: str, public_key: str) -> Mapping[str, Any]:
+        """An AI agent that proves itself with a key pair; the authority is given the public half (PEM)."""
+        return self._post("/clients", {"name": name, "platform": "key", "public_key": public_key})
+
+    def register_api(self, name: str, identifier: str, actions: Mapping[str, str]) -> Mapping[str, Any]:
+        """An API, by the audience that its tokens carry, with its actions described."""
+        described = [{"action": action, "description": text} for action, text in actions.items()]
+        return self._post("/apis", {"name": name, "identifier": identifier, "actions": described})
+
+    def create_role(self, name: str, actions: list[str]) -> Mapping[str, Any]:
+        """A named set of actions."""
+        return self._post("/roles", {"name": name, "actions": actions})
+
+    def delegate(
+        self, *, role: str, client: str, actions: list[str], audience: str, max_duration: int
+    ) -> Mapping[str, Any]:
+        """A trust delegation to an AutoGen agent. `max_duration` is in seconds."""
+        return self._post(
+            "/delegations",
+            {
+                "role": role,
+                "client": client,
+                "target_type": "AutoGen AI agent",
+                "actions": actions,
+                "audiences": [audience],
+                "max_duration": max_duration,
+            },
+        )
+
+    def revoke(self, delegation: str) -> Mapping[str, Any]:
+        """End a trust delegation for good."""
+        return self._post(f"/delegations/{delegation}/revoke", {})
+
+    def events(self) -> list[Mapping[str, Any]]:
+        """The audit trail, oldest first."""
+        return list(reversed(_json(self._http.get(f"{_API}/events", params={"limit": 100}))["items"]))
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _json(self._http.post(f"{_API}{path}", json=body))
+
+
+@contextmanager
+def administrator(url: str, admin_key: str) -> Iterator[Administrator]:
+    """An administrator of the authority at `url`."""
+    headers = {"Authorization": f"Bearer {admin_key}"}
+    with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=10) as http:
+        yield Administrator(http)
+
+
+def _json(answer: httpx2.Response) -> dict[str, Any]:
+    if not answer.is_success:
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        raise StepFailed(expected=f"{asked} to succeed", came=f"{answer.status_code} {answer.text}")
+    body: dict[str, Any] = answer.json()
+    return body

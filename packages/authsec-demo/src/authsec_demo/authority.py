@@ -1,0 +1,116 @@
+"""The real authority, `authsec serve`, as a process of its own on throwaway data; and its first administrator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from authsec_demo.loopback import HOST, free_port
+from authsec_demo.stage import StepFailed, check
+
+ENVIRONMENT: Final = "DEMO"
+TRUST_DOMAIN: Final = "demo"
+
+_AUTHSEC: Final = (sys.executable, "-P", "-c", "from authsec.cli import main; main()")
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 10.0
+_COMMAND_SECONDS: Final = 60.0
+
+
+class Authority:
+    """An authority that has been started; it may not be ready yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://{HOST}:{free_port()}"
+        self._data = folder / "authority"
+        self._log = folder / "authority.log"
+        port = self.url.rpartition(":")[2]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+                [*_AUTHSEC, "serve", "--data", str(self._data), "--host", HOST, "--port", port],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the story, which then stops the authority in its turn
+            )
+
+    def await_ready(self) -> None:
+        """Return once it answers requests. Raises `StepFailed` with the end of its log if it does not."""
+        deadline = time.monotonic() + _START_SECONDS
+        with httpx2.Client(base_url=self.url, trust_env=False, timeout=2) as http:
+            while not _is_ready(http):
+                running = self._process.poll() is None
+                check(
+                    running and time.monotonic() < deadline,
+                    expected="an authority that is ready",
+                    came=f"one that {'is not' if running else 'ended'}; its log ends: {self._end_of_log()}",
+                )
+                time.sleep(0.02)
+
+    def create_admin_key(self, name: str) -> str:
+        """As the operator does it on the server's own machine: `authsec admin create-key NAME --data DIR`."""
+        answer = self._command("admin", "create-key", name, "--data", str(self._data), "--json")
+        return str(answer["key"])
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _command(self, *arguments: str) -> Any:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and program
+            [*_AUTHSEC, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_SECONDS,
+            env=_environment(),
+            check=False,
+        )
+        if done.returncode:
+            raise StepFailed(expected=f"authsec {' '.join(arguments[:2])} to succeed", came=done.stderr.strip())
+        return json.loads(done.stdout)
+
+    def _end_of_log(self) -> str:
+        return " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-400:]
+
+
+@contextmanager
+def running_authority(folder: Path) -> Iterator[Authority]:
+    """Start an authority that keeps all its data in `folder`; stop it at the end."""
+    authority = Authority(folder)
+    try:
+        yield authority
+    finally:
+        authority.stop()
+
+
+def _is_ready(http: httpx2.Client) -> bool:
+    try:
+        return http.get("/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _environment() -> dict[str, str]:
+    """Ours without its AUTHSEC_ settings: they may name a real database, which a demonstration must not touch."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC_")}
+    return kept | {
+        "AUTHSEC_SERVER_ENVIRONMENT": ENVIRONMENT,
+        "AUTHSEC_SERVER_TRUST_DOMAIN": TRUST_DOMAIN,
+        "AUTHSEC_SERVER_DRAIN_SECONDS": "0",
+    }

@@ -1,0 +1,102 @@
+"""The command `authsec demo`. It imports what the story needs only when it is asked to tell it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from authsec_demo.servers import LiveModel
+
+_OPENAI = "https://api.openai.com/v1"
+
+
+def register(group: click.Group) -> None:
+    """Add the command to `authsec` (entry point of the group `authsec.commands`)."""
+    group.add_command(demo)
+
+
+@click.command()
+@click.option("--exit", "leave", is_flag=True, help="End after the story, with status 1 if a step failed.")
+@click.option("--live-model", is_flag=True, help="Use a real model: OPENAI_API_KEY, OPENAI_BASE_URL. It costs money.")
+@click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="… with this name.")
+def demo(leave: bool, live_model: bool, model: str) -> None:
+    """See what AuthSec does: an agent, an API, a model, and what is refused.
+
+    Everything runs on this machine, on free ports, with throwaway data. Afterwards it stays up until Ctrl-C, for
+    you to try.
+    """
+    wanted = _live_model(model) if live_model else None
+    _require_autogen()
+    _end_orderly()
+    sys.exit(_tell(wanted, leave=leave))
+
+
+def _tell(live_model: LiveModel | None, *, leave: bool) -> int:
+    from authsec_demo.loopback import bypass_proxies
+    from authsec_demo.stage import Stage, StoryEnded
+    from authsec_demo.story import told
+
+    bypass_proxies()
+    stage = Stage()
+    stage.line("AuthSec demo", style="bold")
+    stage.note("The whole way, once. All of it is gone when the demo ends.")
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="authsec-demo-", ignore_cleanup_errors=True) as folder,
+            told(stage, Path(folder), live_model),
+        ):
+            stage.line()
+            if leave:
+                stage.line("All steps did what they should. With --exit, everything stops now.")
+            else:
+                stage.line("All of this stays up until you press Ctrl-C.")
+                threading.Event().wait()
+    except StoryEnded:
+        stage.line()
+        stage.line("The story ends here: a step did not do what it should.", style="bold red")
+        return 1
+    except KeyboardInterrupt:
+        stage.line()
+        stage.line("Stopped. Servers and data are gone.")
+    return 0
+
+
+def _live_model(name: str) -> LiveModel:
+    from authsec_demo.servers import LiveModel
+
+    api_key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not api_key:
+        raise click.UsageError("--live-model needs an API key in OPENAI_API_KEY.")
+    return LiveModel(base_url=os.environ.get("OPENAI_BASE_URL", "").strip() or _OPENAI, api_key=api_key, name=name)
+
+
+def _require_autogen() -> None:
+    """The classic AutoGen API ends at Python 3.13: say so, rather than fail in the middle of an import."""
+    if importlib.util.find_spec("autogen") is None:
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise click.ClickException(
+            "The demo needs AutoGen (autogen[openai]>=0.14,<1), which is not installed here.\n"
+            f"AutoGen supports Python 3.11 to 3.13; this is Python {version}. Run it with one that it supports:\n"
+            "    uv run --python 3.13 authsec demo"
+        )
+
+
+def _end_orderly() -> None:
+    """A terminal that closes, or a supervisor that stops us, must not leave servers and folders behind."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)

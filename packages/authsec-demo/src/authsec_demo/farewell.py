@@ -1,0 +1,52 @@
+"""The end of the story: authority that works, and what to paste into a shell in order to try it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from authsec_demo.onboarding import READ, Agent, delegation_to_read
+from authsec_demo.servers import Servers
+from authsec_demo.stage import Stage, check
+
+SMOKE: Final = "uv run authsec smoke"
+
+
+def hand_over(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, Any]) -> None:
+    """A new delegation instead of the revoked one, and the exports that lead to it."""
+    why = "A new trust delegation takes the place of the revoked one."
+    with stage.step("Try it yourself", why):
+        delegation_to_read(servers.admin, agent, revoked["role"]["slug"])
+        permissions = agent.client(servers.authority_url).get_token().permissions
+        check(permissions == (READ,), expected=f"a token for {READ}", came=f"one for {', '.join(permissions)}")
+        stage.fact("delegated", f"{READ}, as before; a token was issued at once")
+        _show_exports(stage, exports(servers, agent))
+
+
+def exports(servers: Servers, agent: Agent) -> dict[str, str]:
+    """What SDK, examples and smoke test read from the environment."""
+    return {
+        "AUTHSEC_BASE_URL": servers.authority_url,
+        "AUTHSEC_AGENT_CLIENT_ID": agent.client_id,
+        "AUTHSEC_AGENT_KEY_FILE": str(agent.key_file),
+        "DOWNSTREAM_URL": servers.api_url,
+    }
+
+
+def _show_exports(stage: Stage, variables: Mapping[str, str]) -> None:
+    stage.line()
+    stage.note("bash, zsh:")
+    for name, value in variables.items():
+        stage.copyable(f"export {name}={shlex.quote(value)}")
+    stage.copyable(SMOKE)
+    stage.line()
+    stage.note("PowerShell:")
+    for name, value in variables.items():
+        stage.copyable(f"$env:{name} = '{_doubled_quotes(value)}'")
+    stage.copyable(SMOKE)
+
+
+def _doubled_quotes(value: str) -> str:
+    """The only escape in a PowerShell string in single quotes."""
+    return value.replace("'", "''")

@@ -1,0 +1,57 @@
+"""Real servers on free loopback ports, in threads of this process, for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+HOST = "127.0.0.1"
+_START_SECONDS = 10.0
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Serve an ASGI application; gives its URL. On leaving, requests under way are answered first."""
+    listener = socket.create_server((HOST, 0))
+    server = uvicorn.Server(
+        # Five seconds: nobody holds the door of a demonstration open for longer.
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="authsec-demo", daemon=True)
+    thread.start()
+    try:
+        _await_start(server, thread)
+        yield f"http://{HOST}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for a server that is told its port."""
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Keep loopback out of HTTP_PROXY's hands: requests and httpx would send even 127.0.0.1, tokens and all, there."""
+    listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    value = ",".join(filter(None, [listed, HOST, "localhost"]))
+    environment["no_proxy"] = environment["NO_PROXY"] = value  # libraries differ in which one they read
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("a server of the demonstration did not start")
+        time.sleep(0.005)

@@ -1,0 +1,64 @@
+"""Where AutoGen sends what it has for the model: a chat completions API on loopback that keeps a copy of everything.
+
+Behind it stands the script, or with `--live-model` a real model, to which requests are passed on unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_demo import scripted_model
+from authsec_demo.evidence import Transcript
+
+Model = Callable[[Request, bytes], Awaitable[Response]]
+
+_LIVE_SECONDS: Final = 120.0
+
+
+def model_app(model: Model, transcript: Transcript) -> Starlette:
+    """`POST /v1/chat/completions`, answered by `model` and written into `transcript`."""
+
+    async def chat_completions(request: Request) -> Response:
+        body = await request.body()
+        transcript.add(body)
+        return await model(request, body)
+
+    return Starlette(routes=[Route("/v1/chat/completions", chat_completions, methods=["POST"])])
+
+
+async def scripted(request: Request, body: bytes) -> Response:  # noqa: ARG001 - the script does not look at headers
+    """The model that is played from a script."""
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        return _error(400, "The body is not a JSON object.")
+    return JSONResponse(scripted_model.complete(asked))
+
+
+def live(base_url: str) -> Model:
+    """A real model at `base_url`, such as https://api.openai.com/v1. The caller's API key goes along."""
+
+    async def relay(request: Request, body: bytes) -> Response:
+        headers = {"Content-Type": "application/json", "Authorization": request.headers.get("Authorization", "")}
+        try:
+            async with httpx2.AsyncClient(timeout=_LIVE_SECONDS) as http:
+                answer = await http.post(f"{base_url.rstrip('/')}/chat/completions", content=body, headers=headers)
+        except httpx2.HTTPError as error:
+            return _error(502, f"The live model cannot be reached ({type(error).__name__}).")
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+
+    return relay
+
+
+def _error(status: int, message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "type": "invalid_request_error"}}, status)

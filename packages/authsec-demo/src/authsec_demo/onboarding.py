@@ -1,0 +1,78 @@
+"""The administrator's part: the agent becomes known, and is given authority."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from authsec import AuthSecClient, AuthSecConfig, KeyFile
+from authsec.keygen import write_key_pair
+
+from authsec_demo.administrator import Administrator
+from authsec_demo.servers import API_IDENTIFIER
+from authsec_demo.stage import Stage, check
+
+READ: Final = "customers:read"
+DELETE: Final = "customers:delete"
+_HOUR: Final = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """The agent as it was onboarded, with its own half of the key pair."""
+
+    client_id: str
+    key_file: Path
+
+    def client(self, authority_url: str) -> AuthSecClient:
+        """The SDK's client as this agent. Everything is named, so that nothing comes from the environment."""
+        config = AuthSecConfig(
+            base_url=authority_url, client_id=self.client_id, issuer=authority_url, ca_file=None, allow_http_hosts=()
+        )
+        return AuthSecClient(config, credential=KeyFile(self.key_file))
+
+
+def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
+    """The agent "Customer Support", with a fresh key pair."""
+    why = "It proves itself with a key pair. Its client_id is a name, not a secret."
+    with stage.step('Onboard the agent "Customer Support"', why):
+        key_file = folder / "customer-support.pem"
+        public_key = write_key_pair(key_file, "ed25519").read_text(encoding="ascii")
+        client = admin.onboard_agent("Customer Support", public_key)
+        check(
+            client["can_prove_itself"] and not client["unattested"],
+            expected="an agent that must prove itself",
+            came=json.dumps(client),
+        )
+        stage.fact("client_id", client["client_id"])
+        stage.fact("SPIFFE ID", client["spiffe_id"])
+        stage.fact("key pair", "the private key stays with the agent; the authority has the public one")
+    return Agent(client_id=client["client_id"], key_file=key_file)
+
+
+def delegate(stage: Stage, admin: Administrator, agent: Agent) -> Mapping[str, Any]:
+    """API, role and trust delegation; gives the delegation."""
+    why = "The role may read and delete; this agent, in that role, may only read."
+    with stage.step("Delegate: who may do what, where and for how long", why):
+        described = {READ: "Read a customer's data", DELETE: "Delete a customer"}
+        api = admin.register_api("Customers API", API_IDENTIFIER, described)
+        stage.fact("API", f"{api['name']}, audience {api['identifier']}")
+        role = admin.create_role("Support", list(described))
+        stage.fact("role", f"{role['name']}: {', '.join(role['actions'])}")
+        delegation = delegation_to_read(admin, agent, role["slug"])
+        stage.fact("delegation", f"{delegation['target_type']}, {READ} only, for 1 hour, at {API_IDENTIFIER}")
+    return delegation
+
+
+def delegation_to_read(admin: Administrator, agent: Agent, role: str) -> Mapping[str, Any]:
+    """A new trust delegation in that role: customers:read at the sample API, an hour a token."""
+    delegation = admin.delegate(
+        role=role, client=agent.client_id, actions=[READ], audience=API_IDENTIFIER, max_duration=_HOUR
+    )
+    given = {name: delegation[name] for name in ("actions", "audiences", "max_duration", "state")}
+    wanted = {"actions": [READ], "audiences": [API_IDENTIFIER], "max_duration": _HOUR, "state": "live"}
+    check(given == wanted, expected=json.dumps(wanted), came=json.dumps(given))
+    return delegation

@@ -1,0 +1,40 @@
+"""What is left of it all: the audit trail, and the proof that no token went to the model."""
+
+from __future__ import annotations
+
+from authsec_demo.administrator import Administrator
+from authsec_demo.audit_table import audit_table
+from authsec_demo.evidence import Tap, Transcript
+from authsec_demo.stage import Stage, check
+
+_MUST_BE_THERE = (
+    ("client.created", ""),
+    ("delegation.created", ""),
+    ("token.issued", ""),
+    ("token.refused", "attestation_required"),
+    ("delegation.revoked", ""),
+    ("token.refused", "delegation_ended"),
+)
+
+
+def audit(stage: Stage, admin: Administrator) -> None:
+    """The events of this story, as the authority recorded them."""
+    why = "No token leaves, and nothing changes, without a durable record."
+    with stage.step("The audit trail", why):
+        events = admin.events()
+        there = {(str(event["kind"]), str(event["reason"])) for event in events}
+        missing = [" ".join(wanted).strip() for wanted in _MUST_BE_THERE if wanted not in there]
+        stage.show(audit_table(events))
+        check(not missing, expected=f"also {', '.join(missing)}", came=f"{len(events)} other events")
+        stage.fact("recorded", f"{len(events)} events, each written before the answer was given")
+
+
+def count_tokens(stage: Stage, transcript: Transcript, tap: Tap) -> None:
+    """Look for every token that the API was sent in every request that the model was sent."""
+    why = "Each request was searched whole: the history, the tools' results and descriptions."
+    with stage.step("What the model saw", why):
+        tokens, messages = tap.tokens, len(transcript)
+        check(bool(tokens and messages), expected="tokens and messages", came=f"{len(tokens)} and {messages}")
+        found = transcript.revealing(tokens)
+        check(found == 0, expected="a token in none of them", came=f"one in {found} of {messages}")
+        stage.fact("model", f"token found in 0 of {messages} messages to the model")

@@ -1,0 +1,78 @@
+"""A downstream API as its owner writes it: the middleware verifies every request, each endpoint names its action.
+
+    GET    /customers/{id}   needs customers:read
+    DELETE /customers/{id}   needs customers:delete
+
+Nothing here asks the authority about a request: the token's signature and claims say it all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from authsec import TokenVerifier
+from authsec.asgi import BearerAuth, identity_of
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+
+class Customers:
+    """The customers, in a SQLite file of the API's own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._open() as database:
+            database.execute("CREATE TABLE IF NOT EXISTS customers (id TEXT PRIMARY KEY, name TEXT, email TEXT)")
+
+    def add(self, customer_id: str, name: str, email: str) -> None:
+        """A new customer. Raises `sqlite3.IntegrityError` if the id is taken."""
+        with self._open() as database:
+            database.execute("INSERT INTO customers VALUES (?, ?, ?)", (customer_id, name, email))
+
+    def find(self, customer_id: str) -> dict[str, str] | None:
+        """The customer, or None."""
+        with self._open() as database:
+            row = database.execute("SELECT * FROM customers WHERE id = ?", (customer_id,)).fetchone()
+            return dict(row) if row else None
+
+    def delete(self, customer_id: str) -> bool:
+        """Whether there was one to delete."""
+        with self._open() as database:
+            return database.execute("DELETE FROM customers WHERE id = ?", (customer_id,)).rowcount > 0
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path)) as database, database:
+            database.row_factory = sqlite3.Row
+            yield database
+
+
+def create_app(customers: Customers, verifier: TokenVerifier) -> Starlette:
+    """The API over `customers`, for agents whose tokens satisfy `verifier`."""
+
+    def show(request: Request) -> Response:
+        identity_of(request).require("customers:read")
+        customer = customers.find(request.path_params["id"])
+        return JSONResponse(customer) if customer else _not_found()
+
+    def delete(request: Request) -> Response:
+        identity_of(request).require("customers:delete")
+        return Response(status_code=204) if customers.delete(request.path_params["id"]) else _not_found()
+
+    return Starlette(
+        routes=[
+            Route("/customers/{id}", show, methods=["GET"]),
+            Route("/customers/{id}", delete, methods=["DELETE"]),
+        ],
+        middleware=[Middleware(BearerAuth, verifier=verifier)],
+    )
+
+
+def _not_found() -> Response:
+    return JSONResponse({"error": "There is no customer with this id.", "reason": "customer_not_found"}, 404)

@@ -1,0 +1,98 @@
+"""What the product is for: the agent gets what was delegated to it, and nobody gets anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2
+from authsec import AuthSecClient, AuthSecError
+
+from authsec_demo.administrator import Administrator
+from authsec_demo.agent import CustomerSupport
+from authsec_demo.onboarding import DELETE, READ, Agent
+from authsec_demo.servers import Servers
+from authsec_demo.stage import Stage, StepFailed, check
+
+
+def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
+    """AutoGen fetches customer 42."""
+    why = "A real AutoGen conversation. The tool is given a delegation token; the model is not."
+    with stage.step("AutoGen fetches customer 42", why):
+        results = support.ask("Get data for customer 42.", stage.said)
+        customer = servers.customers.find("42")
+        check(
+            any(_parsed(result) == customer for result in results),
+            expected=f"the tool to return {json.dumps(customer)}",
+            came="; ".join(results) or "no call of a tool",
+        )
+        stage.fact("allowed", f"the API verified the token and found {READ}")
+
+
+def ask_to_delete(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
+    """The same conversation goes on, to where the agent's authority ends."""
+    why = "The API refuses, with a reason that the agent can act on."
+    with stage.step("AutoGen is asked to delete customer 42", why):
+        before = len(servers.tap.calls)
+        results = support.ask("Now delete customer 42.", stage.said)
+        calls = [call for call in servers.tap.calls[before:] if call.method == "DELETE"]
+        check(
+            [call.status for call in calls] == [403],
+            expected="the API to answer one DELETE with 403",
+            came=", ".join(f"{call.method} {call.path}: {call.status}" for call in calls) or "no such request",
+        )
+        check(
+            any(DELETE in result for result in results),
+            expected=f"a reason that names {DELETE}",
+            came="; ".join(results),
+        )
+        check(servers.customers.find("42") is not None, expected="customer 42 to be there still", came="nobody")
+        stage.fact("refused", "403 insufficient_scope; customer 42 is still there")
+
+
+def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
+    """Somebody who has read the client_id somewhere asks for a token."""
+    why = "Who knows the client_id and has no key is nobody."
+    with stage.step("A stranger asks for a token", why):
+        url = f"{servers.authority_url}/authsec/uflow/sdk/delegation-token"
+        with httpx2.Client(trust_env=False, timeout=10) as http:
+            answer = http.get(url, params={"client_id": agent.client_id})
+        body = _parsed(answer.text)
+        reason = body.get("reason") if isinstance(body, dict) else None
+        check(
+            (answer.status_code, reason) == (401, "attestation_required"),
+            expected="401 attestation_required",
+            came=f"{answer.status_code} {reason or 'with no reason'}",
+        )
+        stage.fact("refused", f"401 {reason}: {body['error']}")
+
+
+def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str) -> None:
+    """The administrator ends the delegation; the agent asks again."""
+    why = "Tokens are minted from the authority as it stands at that moment."
+    with stage.step("The delegation is revoked", why):
+        revoked = admin.revoke(delegation)
+        check(revoked["state"] == "revoked", expected="a revoked delegation", came=f"one that is {revoked['state']}")
+        stage.fact("revoked", "by the administrator, through the admin API")
+        refusal = _refusal_of_next_token(authsec)
+        check(
+            (refusal.status, refusal.reason) == (410, "delegation_ended"),
+            expected="410 delegation_ended",
+            came=f"{refusal.status} {refusal.reason}",
+        )
+        stage.fact("refused", f"410 {refusal.reason}: the very next token request")
+
+
+def _refusal_of_next_token(authsec: AuthSecClient) -> AuthSecError:
+    try:
+        authsec.get_token(scope=READ, force_refresh=True)
+    except AuthSecError as error:
+        return error
+    raise StepFailed(expected="the next token request to be refused", came="a token")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

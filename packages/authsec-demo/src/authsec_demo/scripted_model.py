@@ -1,0 +1,94 @@
+"""The part of the model in the conversation, played from a script: a chat completion for a chat request.
+
+It stands where a language model would stand, decides by fixed rules, and sees exactly what a model would see. Pure:
+dictionaries in, dictionaries out (`model_server` is its HTTP).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+NAME: Final = "scripted"
+
+# What a person may ask for, and the tool that does it. The first that fits counts.
+_WISHES: Final = (
+    (re.compile(r"\b(delete|remove|erase)\b", re.IGNORECASE), "delete_customer"),
+    (re.compile(r"\b(get|fetch|show|look up)\b", re.IGNORECASE), "fetch_secure_data"),
+)
+_CUSTOMER: Final = re.compile(r"\bcustomer (\d+)\b", re.IGNORECASE)
+
+
+def complete(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a request of the chat completions API, in the shape that its clients expect. Not streaming."""
+    message = _reply(request)
+    finish_reason = "tool_calls" if message.get("tool_calls") else "stop"
+    return {
+        "id": f"chatcmpl-{len(_messages(request))}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": NAME,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason, "logprobs": None}],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    }
+
+
+def _reply(request: Mapping[str, Any]) -> dict[str, Any]:
+    messages = _messages(request)
+    last = messages[-1] if messages else {}
+    said = _text(last)
+    if last.get("role") == "tool":
+        return _say(_report(said))
+    if not said:  # AutoGen's user proxy has nothing to add, so the conversation is over
+        return _say("TERMINATE")
+    tool, customer = _wish(said, _tools(request))
+    if tool is None or customer is None:
+        return _say("I can look customers up and delete them, by their number.")
+    return _call(tool, customer, number=len(messages))
+
+
+def _wish(said: str, tools: Sequence[str]) -> tuple[str | None, str | None]:
+    customer = _CUSTOMER.search(said)
+    tool = next((tool for words, tool in _WISHES if words.search(said)), None)
+    return (tool if tool in tools else None), (customer.group(1) if customer else None)
+
+
+def _report(result: str) -> str:
+    """What the person hears about a tool's result: the data, or why there is none."""
+    try:
+        data = json.loads(result)
+    except ValueError:
+        return f"I could not do that. {result.removeprefix('Error: ')} Please ask an administrator if it is needed."
+    if isinstance(data, dict) and "deleted" in data:
+        return f"Customer {data['deleted']} has been deleted."
+    if isinstance(data, dict) and {"id", "name", "email"} <= data.keys():
+        return f"Customer {data['id']} is {data['name']}, {data['email']}."
+    return f"The tool answered: {result}"
+
+
+def _say(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, "refusal": None}
+
+
+def _call(tool: str, customer: str, *, number: int) -> dict[str, Any]:
+    function = {"name": tool, "arguments": json.dumps({"customer_id": customer})}
+    call = {"id": f"call_{number}", "type": "function", "function": function}
+    return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
+
+
+def _messages(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    messages = request.get("messages")
+    return [m for m in messages if isinstance(m, dict)] if isinstance(messages, list) else []
+
+
+def _tools(request: Mapping[str, Any]) -> list[str]:
+    tools = request.get("tools")
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    return [str(function.get("name")) for function in functions if isinstance(function, dict)]
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else ""

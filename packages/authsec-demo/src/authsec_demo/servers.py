@@ -1,0 +1,90 @@
+"""The first step: everything that has to run, on this machine and for this story only."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from authsec import TokenVerifier
+
+from authsec_demo.administrator import Administrator, administrator
+from authsec_demo.agent import ModelEndpoint
+from authsec_demo.authority import ENVIRONMENT, running_authority
+from authsec_demo.evidence import Tap, Transcript
+from authsec_demo.loopback import serving
+from authsec_demo.model_server import live, model_app, scripted
+from authsec_demo.sample_api import Customers, create_app
+from authsec_demo.stage import Stage
+
+API_IDENTIFIER: Final = "customers-api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveModel:
+    """A real model, which somebody has asked for on the command line."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """What runs, and what is watched of it."""
+
+    authority_url: str
+    api_url: str
+    model: ModelEndpoint
+    admin: Administrator
+    customers: Customers
+    tap: Tap
+    transcript: Transcript
+
+
+def start(stage: Stage, running: ExitStack, folder: Path, live_model: LiveModel | None) -> Servers:
+    """Start the authority, the sample API and the model; `running` ends them."""
+    with stage.step("Start the servers", "On this machine, on free loopback ports, with throwaway data."):
+        authority = running.enter_context(running_authority(folder))
+        authority.await_ready()
+        stage.fact("authority", f"{authority.url}, {ENVIRONMENT}, embedded SQLite")
+        customers, tap, api_url = _sample_api(running, folder, issuer=authority.url)
+        stage.fact("sample API", f"{api_url}, every request verified by TokenVerifier")
+        transcript = Transcript()
+        model = _model(running, transcript, live_model)
+        stage.fact("model", _described(live_model))
+        admin_key = authority.create_admin_key("Demo administrator")
+        admin = running.enter_context(administrator(authority.url, admin_key))
+        stage.fact("administrator", "has an admin key: authsec admin create-key")
+    return Servers(
+        authority_url=authority.url,
+        api_url=api_url,
+        model=model,
+        admin=admin,
+        customers=customers,
+        tap=tap,
+        transcript=transcript,
+    )
+
+
+def _sample_api(running: ExitStack, folder: Path, *, issuer: str) -> tuple[Customers, Tap, str]:
+    customers = Customers(folder / "customers.sqlite3")
+    customers.add("41", "Grace Hopper", "grace@example.com")
+    customers.add("42", "Ada Lovelace", "ada@example.com")
+    tap = Tap(create_app(customers, TokenVerifier(issuer=issuer, audience=API_IDENTIFIER)))
+    return customers, tap, running.enter_context(serving(tap))
+
+
+def _model(running: ExitStack, transcript: Transcript, live_model: LiveModel | None) -> ModelEndpoint:
+    answering = live(live_model.base_url) if live_model else scripted
+    url = running.enter_context(serving(model_app(answering, transcript)))
+    if live_model:
+        return ModelEndpoint(base_url=f"{url}/v1", api_key=live_model.api_key, name=live_model.name)
+    return ModelEndpoint(base_url=f"{url}/v1", api_key="none", name="scripted")
+
+
+def _described(live_model: LiveModel | None) -> str:
+    if live_model:
+        return f"LIVE: {live_model.name} at {live_model.base_url}"
+    return "SCRIPTED: plays its part by fixed rules; --live-model uses a real one"

@@ -1,0 +1,104 @@
+"""How the story is told: numbered steps, aligned facts, who said what. Readable at 80 columns and in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from authsec.wording import plain
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_WIDEST: Final = 100
+_INDENT: Final = 3
+_LABEL: Final = 13
+_LONGEST_TEXT: Final = 600
+
+
+class StepFailed(Exception):
+    """A step did not do what it should: what was expected, and what came instead."""
+
+    def __init__(self, *, expected: str, came: str) -> None:
+        super().__init__(f"expected {expected}; came {came}")
+        self.expected = expected
+        self.came = came
+
+
+class StoryEnded(Exception):
+    """A step has failed and the stage has said so; there is nothing more to tell."""
+
+
+def check(holds: bool, *, expected: str, came: str) -> None:
+    """Raise `StepFailed` unless it holds."""
+    if not holds:
+        raise StepFailed(expected=expected, came=came)
+
+
+class Stage:
+    """The console, and the number of the step that is on."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, emoji=False, markup=False)
+        self._console.width = min(self._console.width, _WIDEST)
+        self._number = 0
+        unicode = self._console.encoding.lower().startswith("utf")
+        self._good, self._bad = ("✓", "✗") if unicode else ("ok", "NO")
+
+    @contextmanager
+    def step(self, title: str, why: str) -> Iterator[None]:
+        """One step of the story. Whatever it raises is shown as its failure, and becomes `StoryEnded`."""
+        self._number += 1
+        self._console.print()
+        self._console.print(Text(f"{self._number:2} {title}", style="bold"))
+        self.note(why)
+        try:
+            yield
+        except StepFailed as failure:
+            self._failed(failure.expected, failure.came)
+            raise StoryEnded from None
+        except Exception as error:
+            self._failed(f"to do this: {title}", f"{type(error).__name__}: {error}")
+            raise StoryEnded from error
+
+    def note(self, text: str) -> None:
+        """A sentence about what is going on."""
+        self._show(Text(text, style="dim"))
+
+    def fact(self, label: str, text: str) -> None:
+        """Something that was done and found to be as it should."""
+        self._row(Text(self._good, style="green"), Text(label), Text(text))
+
+    def said(self, who: str, text: str) -> None:
+        """A line of the conversation. A model may have written it, so it is made plain first."""
+        self._row(Text(""), Text(who, style="cyan"), Text(plain(text, _LONGEST_TEXT)))
+
+    def show(self, table: Table) -> None:
+        """A table, indented like everything else."""
+        self._show(table)
+
+    def line(self, text: str = "", *, style: str = "") -> None:
+        """A line of its own."""
+        self._console.print(Text(text, style=style))
+
+    def copyable(self, line: str) -> None:
+        """A line to be pasted: never wrapped, whatever the width."""
+        self._console.print(Text(" " * _INDENT + line), soft_wrap=True)
+
+    def _failed(self, expected: str, came: str) -> None:
+        bad = Text(self._bad, style="bold red")
+        self._row(bad, Text("expected", style="red"), Text(plain(expected, _LONGEST_TEXT)))
+        self._row(Text(""), Text("came", style="red"), Text(plain(came, _LONGEST_TEXT)))
+
+    def _row(self, mark: Text, label: Text, text: Text) -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=2)
+        grid.add_column(width=_LABEL, no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(mark, label, text)
+        self._show(grid)
+
+    def _show(self, renderable: RenderableType) -> None:
+        self._console.print(Padding(renderable, (0, 0, 0, _INDENT)))

@@ -1,0 +1,37 @@
+"""The story: what AuthSec is for, on real servers, step by step; each step checks its own outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from authsec_demo.agent import CustomerSupport
+from authsec_demo.farewell import hand_over
+from authsec_demo.onboarding import delegate, onboard
+from authsec_demo.records import audit, count_tokens
+from authsec_demo.scenes import ask_to_delete, fetch, revoke, stranger
+from authsec_demo.servers import LiveModel, start
+from authsec_demo.stage import Stage
+
+
+@contextmanager
+def told(stage: Stage, folder: Path, live_model: LiveModel | None) -> Iterator[None]:
+    """Tell the story. What it started runs until the end of the `with` block.
+
+    Everything that is written lies in `folder`. Raises `StoryEnded` when a step did not do what it should.
+    """
+    with ExitStack() as running:
+        servers = start(stage, running, folder, live_model)
+        agent = onboard(stage, servers.admin, folder)
+        delegation = delegate(stage, servers.admin, agent)
+        authsec = agent.client(servers.authority_url)
+        support = CustomerSupport(authsec, api_url=servers.api_url, model=servers.model)
+        fetch(stage, servers, support)
+        ask_to_delete(stage, servers, support)
+        stranger(stage, servers, agent)
+        revoke(stage, servers.admin, authsec, delegation["id"])
+        audit(stage, servers.admin)
+        count_tokens(stage, servers.transcript, servers.tap)
+        hand_over(stage, servers, agent, delegation)
+        yield
