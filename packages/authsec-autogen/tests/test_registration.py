@@ -121,6 +121,16 @@ def test_results_become_json_text(result: Any, text: str, authsec: AuthSecClient
     assert tool() == text
 
 
+def test_an_error_of_authsec_in_a_tool_stays_what_it_is(authsec: AuthSecClient) -> None:
+    def ask_another(*, delegation_token: str) -> str:
+        """Ask another agent."""
+        raise ConfigError("Not set up.", reason="not_set_up")
+
+    tool = register_function(ask_another, caller=Agent(), executor=Agent(), authsec=authsec)
+    with pytest.raises(ConfigError, match="Not set up"):
+        tool()
+
+
 def test_a_result_that_is_not_json_says_so(authsec: AuthSecClient) -> None:
     def give(*, delegation_token: str) -> Any:
         """Give."""

@@ -184,6 +184,10 @@ def broken(make_client: Make, path: Path) -> str:
     return str(caught.value)
 
 
+def test_a_key_file_says_where_it_looks() -> None:
+    assert KeyFile("/etc/agent.pem").looked_at(CLIENT_ID) == "the key file /etc/agent.pem"
+
+
 def test_a_key_file_that_is_not_there(make_client: Make, tmp_path: Path, authority: Any) -> None:
     path = tmp_path / "none.pem"
     assert f"authsec keygen {path}" in broken(make_client, path)

@@ -116,6 +116,13 @@ def test_each_step_can_fail(
     assert said in text
 
 
+def test_a_broken_proof_says_how_to_mend_it(make_client: Make, tmp_path: Path, capsys: Any) -> None:
+    status, text = report(make_client(credential=KeyFile(tmp_path / "none.pem")), capsys)
+    assert status == 1
+    assert "✗ proof               credential_broken" in text
+    assert f"\n      authsec keygen {tmp_path}/none.pem\n" in text
+
+
 def test_a_forged_token_is_noticed(client: AuthSecClient, authority: Any, capsys: Any) -> None:
     other = PrivateKey.generate_ec()
     authority.documents[JWKS] = Reply(body={"keys": [{**other.public.to_jwk(), "kid": "k1"}]})
