@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from authsec_server.app import open_authority
 from authsec_server.db import Database, open_database
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.settings import Settings
+from starlette.testclient import TestClient
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -38,6 +41,13 @@ def act() -> Act:
     return Act(
         principal=LOCAL_OPERATOR, now=NOW, request_id="req_test", address="127.0.0.1", token_bytes=secrets.token_bytes
     )
+
+
+@pytest.fixture
+def admin(tmp_path: Path) -> Iterator[TestClient]:
+    """The local operator's HTTP client to a whole authority of its own."""
+    with open_authority(Settings(data=tmp_path), local_operator=True) as authority:
+        yield TestClient(authority.app, base_url="http://127.0.0.1")
 
 
 def later(**amount: float) -> datetime:
