@@ -70,9 +70,9 @@ def test_no_token_is_journalled_after_what_ends_it(
 ) -> None:
     (tmp_path / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)))
     (tmp_path / "master.key").chmod(0o600)
-    issued, _, toggled, _ = compete(["issue", "issue", "toggle", "issue"], database_url, tmp_path, *delegated)
-    assert issued > 10, "nothing was contended"
-    assert toggled > 10, "nothing was contended"
+    toggled, *issued = compete(["toggle", "issue", "issue", "issue"], database_url, tmp_path, *delegated)
+    assert sum(issued) > 10, "nothing was contended"
+    assert toggled > 2, "nothing was contended"
     events = database.read(lambda tx: newest(tx.connection, before=None, limit=1_000_000, request_id=None))[::-1]
     assert violations(events) == []
 

@@ -10,8 +10,11 @@ import authsec_server
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx, metadata, open_database
 from authsec_server.failures import StartupRefused, Unavailable
+from authsec_server.principal import Act
 from sqlalchemy import text
 
 
@@ -138,3 +141,22 @@ def test_a_database_that_is_away_says_so(url: str) -> None:
     with pytest.raises(Unavailable):
         database.record(version)
     database.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_events_of_a_month_without_a_partition_are_kept_and_moved(database: Database, act: Act) -> None:
+    """A month nobody prepared: its rows wait in the default partition and must not be in the way later."""
+    before = database.record(lambda tx: audit.record_act(tx, act, EventKind.KEY_CREATED))
+    for _ in range(2):
+        database.append(lambda tx: audit.prepare_months(tx, act.now))
+    after = database.record(lambda tx: audit.record_act(tx, act, EventKind.KEY_CREATED))
+
+    def numbers(tx: Tx, table: str) -> list[int]:
+        return list(tx.connection.execute(text(f"SELECT id FROM {table} ORDER BY id")).scalars())
+
+    month = f"events_{act.now:%Y_%m}"
+    assert database.read(lambda tx: [numbers(tx, name) for name in ("events", month, "events_default")]) == [
+        [before, after],
+        [before, after],
+        [],
+    ]

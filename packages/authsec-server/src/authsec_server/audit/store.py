@@ -101,13 +101,31 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
     start = datetime(now.year, now.month, 1, tzinfo=UTC)
     for _ in range(ahead + 1):
         end = (start + timedelta(days=32)).replace(day=1)
-        connection.execute(
-            text(
-                f"CREATE TABLE IF NOT EXISTS events_{start:%Y_%m} PARTITION OF events"
-                f" FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
-            )
-        )
+        if not _is_there(connection, f"events_{start:%Y_%m}"):
+            _make_month(connection, f"events_{start:%Y_%m}", start, end)
         start = end
+
+
+def _make_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:
+    """One partition. What the default partition holds of that month, from days without one, moves along."""
+    connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
+    if _is_there(connection, name):  # another server was first
+        return
+    connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS)"))
+    connection.execute(
+        text(
+            "WITH moved AS (DELETE FROM events_default WHERE at >= :start AND at < :end RETURNING *)"
+            f" INSERT INTO {name} SELECT * FROM moved"
+        ),
+        span,
+    )
+    # The bounds are no values for the server to bind, but part of the definition; both are ours.
+    bounds = f"FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
+    connection.execute(text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES {bounds}"))
+
+
+def _is_there(connection: Connection, name: str) -> bool:
+    return connection.execute(text("SELECT to_regclass(:name)"), {"name": name}).scalar_one() is not None
 
 
 def _count_key(refusal: Refusal) -> str:
