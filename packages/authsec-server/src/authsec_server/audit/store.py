@@ -112,12 +112,10 @@ def _make_month(connection: Connection, name: str, start: datetime, end: datetim
     if _is_there(connection, name):  # another server was first
         return
     connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS)"))
+    taken = "DELETE FROM events_default WHERE at >= :start AND at < :end RETURNING *"
     connection.execute(
-        text(
-            "WITH moved AS (DELETE FROM events_default WHERE at >= :start AND at < :end RETURNING *)"
-            f" INSERT INTO {name} SELECT * FROM moved"
-        ),
-        span,
+        text(f"WITH moved AS ({taken}) INSERT INTO {name} SELECT * FROM moved"),  # noqa: S608 - a name made here
+        {"start": start, "end": end},
     )
     # The bounds are no values for the server to bind, but part of the definition; both are ours.
     bounds = f"FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
