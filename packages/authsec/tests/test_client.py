@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,11 @@ from authsec import AuthSecClient, AuthSecError, DelegationDenied, DelegationTok
 from fake_authority import CLIENT_ID, gate, refused
 
 Make = Callable[..., AuthSecClient]
+
+
+def wait_for_a_request(authority: Any) -> None:
+    while not authority.seen:
+        time.sleep(0.001)
 
 
 def test_the_network_is_used_on_the_first_call_only(client: AuthSecClient, authority: Any) -> None:
@@ -156,7 +162,7 @@ def test_everybody_who_waits_gets_an_error_of_their_own(client: AuthSecClient, a
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(ask) for _ in range(8)]
         everybody.wait()
-        threading.Event().wait(0.1)
+        time.sleep(0.1)  # for the eight to be waiting
         opened.set()
         errors = [future.result(10) for future in waiting]
     assert len({id(error) for error in errors}) == 8
@@ -201,6 +207,7 @@ def test_a_client_can_be_copied_while_a_request_is_on_its_way(client: AuthSecCli
     authority.next_answers = [gate(authority, opened)]
     waiting = threading.Thread(target=client.get_delegation_token)
     waiting.start()
+    wait_for_a_request(authority)
     assert copy.deepcopy({"hooks": [client]})["hooks"][0].get_delegation_token() in authority.tokens
     opened.set()
     waiting.join()
@@ -250,8 +257,7 @@ def test_a_fork_while_a_request_is_on_its_way(client: AuthSecClient, authority: 
     authority.next_answers = [gate(authority, opened)]
     waiting = threading.Thread(target=client.get_delegation_token)
     waiting.start()
-    while not authority.seen:
-        threading.Event().wait(0.01)
+    wait_for_a_request(authority)
     assert in_child(client.get_delegation_token) == authority.tokens[0]
     opened.set()
     waiting.join()
