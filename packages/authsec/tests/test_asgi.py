@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 import uvicorn
-from authsec import InsufficientScope, InvalidToken, KeysUnavailable, TokenVerifier, VerificationError
+from authsec import ConfigError, InsufficientScope, InvalidToken, KeysUnavailable, TokenVerifier, VerificationError
 from authsec.asgi import BearerAuth, answer_refusal, identity_of
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -200,6 +200,11 @@ def test_public_paths_are_whole_paths() -> None:
     for path in ("/healthz/", "/healthz/x", "/HEALTHZ", "//healthz", "/customers/../healthz"):
         assert call(app, path).status == 401
     assert call(application(public_paths=()), "/healthz").status == 401
+
+
+def test_one_path_instead_of_a_list_of_paths_opens_nothing() -> None:
+    with pytest.raises(ConfigError, match="list of paths"):
+        BearerAuth(application(), verifier=verifier_of(), public_paths="/healthz")
 
 
 @pytest.mark.parametrize("authorization", [(), (bearer(),)])

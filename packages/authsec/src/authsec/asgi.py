@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from authsec.errors import InsufficientScope, KeysUnavailable, VerificationError
+from authsec.errors import ConfigError, InsufficientScope, KeysUnavailable, VerificationError
 from authsec.verifier import TokenVerifier, VerifiedToken
 
 Scope = MutableMapping[str, Any]
@@ -62,6 +62,8 @@ class BearerAuth:
     def __init__(
         self, app: App, *, verifier: TokenVerifier, public_paths: Collection[str] = (), realm: str | None = None
     ) -> None:
+        if isinstance(public_paths, str):  # a collection of its characters, among them the path "/"
+            raise ConfigError("public_paths must be a list of paths, like ['/healthz']", reason="public_paths_invalid")
         self._app = app
         self._verifier = verifier
         self._public_paths = frozenset(public_paths)

@@ -78,7 +78,7 @@ def _check_string(text: str) -> None:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) != len(pairs):  # RFC 8725 §2.4: first or last, parsers disagree
+    if len(members) != len(pairs):  # RFC 7493 §2.3: first or last, parsers disagree
         raise StrictJsonError("a name occurs twice in one object")
     return members
 
