@@ -94,14 +94,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _tls_pair(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together")
+            raise ValueError(f"{ENV_PREFIX}TLS_CERT and {ENV_PREFIX}TLS_KEY belong together")
         return self
+
+    @property
+    def database_file(self) -> Path:
+        """The embedded database, used where no other is named."""
+        return (self.data / "authsec.sqlite3").absolute()
 
     @property
     def database_url(self) -> str:
         """The database as SQLAlchemy names it."""
         if not self.database:
-            return f"sqlite:///{(self.data / 'authsec.sqlite3').absolute()}"
+            return f"sqlite:///{self.database_file}"
         return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
 
     @property
@@ -133,5 +138,10 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        lines = [f"{ENV_PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        raise StartupRefused("These settings cannot work: " + "; ".join(lines), "Mend them and start again.") from None
+        problems = "; ".join(_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False))
+        raise StartupRefused(f"These settings cannot work. {problems}.", "Mend them and start again.") from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return f"{ENV_PREFIX}{str(location[0]).upper()}: {text}" if location else text

@@ -79,7 +79,9 @@ class DelegationTokens:
 
     def _prove(self, facts: Facts, request: TokenRequest, now: datetime) -> Proved | Denied:
         if facts.client is None:
-            return Denied(reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the console.")
+            return Denied(
+                reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."
+            )
         proved = attestation.attest(facts.client, request.evidence, issuer=self.issuer, now=now)
         if isinstance(proved, Refused):
             return Denied(reason=Reason(proved.reason), details=proved.details)

@@ -1,0 +1,80 @@
+"""Settings: safe when absent, refused with the line to add when they cannot work."""
+
+from __future__ import annotations
+
+import pytest
+from authsec_server.failures import StartupRefused
+from authsec_server.settings import is_loopback, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("AUTHSEC"):
+            monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_loopback_and_sqlite() -> None:
+    settings = load_settings()
+    assert settings.issuer == "http://127.0.0.1:7468"
+    assert settings.database_url.startswith("sqlite:////")
+    assert settings.database_url.endswith("/authsec-data/authsec.sqlite3")
+
+
+def test_the_environment_counts_and_the_command_line_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_PORT", "1234")
+    monkeypatch.setenv("AUTHSEC_SERVER_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.1")
+    assert load_settings().port == 1234
+    assert load_settings(port=99).port == 99
+    assert load_settings(port=None).port == 1234
+    assert load_settings().trusted_proxies == ("10.0.0.0/8", "192.168.0.1")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "authsec.internal"])
+def test_off_loopback_the_public_url_must_be_given(host: str) -> None:
+    with pytest.raises(StartupRefused) as refused:
+        _ = load_settings(host=host).issuer
+    assert "AUTHSEC_SERVER_PUBLIC_URL=https://" in refused.value.remedy
+    assert load_settings(host=host, public_url="https://a.example/").issuer == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("public_url", "authsec.example.com"),
+        ("public_url", "https://a.example/path"),
+        ("public_url", "https://a.example?x=1"),
+        ("public_url", "https://user@a.example"),
+        ("public_url", "ftp://a.example"),
+        ("port", "70000"),
+        ("port", "http"),
+        ("max_token_lifetime", "0"),
+        ("max_token_lifetime", "99999999"),
+        ("trusted_proxies", "everyone"),
+        ("trust_domain", "Example.ORG"),
+        ("tls_cert", "cert.pem"),
+        ("default_audience", ""),
+        ("log_format", "xml"),
+    ],
+)
+def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"AUTHSEC_SERVER_{name.upper()}", value)
+    with pytest.raises(StartupRefused, match="AUTHSEC_SERVER_"):
+        load_settings()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_any_usual_spelling_of_postgresql(scheme: str) -> None:
+    url = load_settings(database=f"{scheme}://u@h/d").database_url
+    assert url == "postgresql+psycopg://u@h/d"
+
+
+def test_an_ipv6_loopback_issuer_has_brackets() -> None:
+    assert load_settings(host="::1").issuer == "http://[::1]:7468"
+
+
+def test_loopback() -> None:
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "example.com", "10.0.0.1")))
