@@ -52,7 +52,7 @@ def register_agents(group: click.Group) -> None:
 
 
 def register_nothing(group: click.Group) -> None:
-    raise OSError("no database")
+    raise OSError("no database\nanywhere")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.keygen import write_key_pair
 from authsec.terminal import described
+from authsec.wording import plain
 
 
 class Commands(click.Group):
@@ -55,7 +56,8 @@ class Commands(click.Group):
             try:
                 entry_point.load()(self)
             except Exception as error:  # noqa: BLE001 - a broken package must not take the other commands along
-                click.echo(f"authsec: no commands of {entry_point.name!r} ({type(error).__name__}: {error})", err=True)
+                told = plain(f"{type(error).__name__}: {error}", 200)
+                click.echo(f"authsec: no commands of {entry_point.name!r} ({told})", err=True)
         self.commands.update(own)  # nobody replaces ours
 
 
