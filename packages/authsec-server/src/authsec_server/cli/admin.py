@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Mapping
+from typing import Any
 
-from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.output import Output
+import click
+from authsec.config import export_line
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.output import Output, styled, table, when
+from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.units import DURATION
 
 
@@ -25,8 +30,39 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
     It is printed once, alone on stdout; the authority keeps only a hash of it.
     """
     key = caller.post("admin-keys", {"name": name, "role": role, "expires_in": expires})
+    if not output.as_json:
+        until = f"until {when(key['expires_at'])} UTC" if key["expires_at"] else "until it is revoked"
+        output.note(f"The admin key {key['name']} ({key['role']}) is good {until}. It is shown this once:")
     output.result(key, key["key"])
     if not output.as_json:
-        until = f"until {key['expires_at']}" if key["expires_at"] else "until it is revoked"
-        output.note(f"This key is shown once. It is good {until}. To use it:")
-        output.note("  export AUTHSEC_BASE_URL=…  AUTHSEC_ADMIN_KEY=<the key>")
+        output.note("To use it from elsewhere:")
+        output.note(f"    {export_line('AUTHSEC_BASE_URL', 'https://authsec.example.com')}")
+        output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', key['key'])}")
+
+
+@admin.command("list-keys")
+@page_options
+@admin_command
+def list_keys(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+    """List the admin keys, by name; revoked ones as well."""
+    answer = caller.get("admin-keys", limit=limit, cursor=cursor)
+    heads = ("NAME", "ROLE", "STATE", "EXPIRES (UTC)", "LAST USED (UTC)", "ID")
+    rows = [
+        (key["name"], key["role"], _state(key), when(key["expires_at"]), when(key["last_used_at"]), key["id"])
+        for key in answer["items"]
+    ]
+    output.result(answer, table(heads, rows, whole=("ID",)))
+    note_more(output, answer)
+
+
+@admin.command("revoke-key")
+@click.argument("id_", metavar="ID")
+@admin_command
+def revoke_key(caller: Caller, output: Output, id_: str) -> None:
+    """Let nobody in with this admin key any more. ID is its id, as `list-keys` shows it."""
+    key = caller.post(path("admin-keys", id_, "revoke"))
+    output.result(key, f"The admin key {key['name']} is revoked.")
+
+
+def _state(key: Mapping[str, Any]) -> object:
+    return styled("revoked", "red") if key["revoked_at"] else "stands"

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.output import Output, table
+from authsec_server.cli.output import Output, cell, styled, table, when
+
+_STYLES = {"granted": "green", "denied": "red"}
+_ROOM_FOR_REQUEST = 120  # columns of a terminal that can show the request id beside the rest
 
 
 @click.group()
@@ -21,29 +25,52 @@ def audit() -> None:
 @click.option("--request-id", help="Only what happened in this request.")
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, request_id: str | None) -> None:
-    """List the newest events, oldest first."""
+    """List the newest events, the last one at the bottom.
+
+    Refusals of callers that proved nothing are counted by the minute: "(12 times)", with the first one's request id.
+    """
     answer = caller.get("events", limit=limit, request_id=request_id)
-    rows = [
-        (event["at"], event["kind"], who(event), about(event), event["request_id"])
-        for event in reversed(answer["items"])
-    ]
-    output.result(answer, table(("AT", "EVENT", "WHO", "WHAT", "REQUEST"), rows))
+    heads = ["TIME (UTC)", "EVENT", "WHO", "WHAT", "DECISION", "REQUEST"]
+    rows = [_row(event) for event in reversed(answer["items"])]
+    if output.console.width < _ROOM_FOR_REQUEST:
+        heads.pop()
+        rows = [_folded(row) for row in rows]
+    output.result(answer, table(heads, rows, whole=("TIME (UTC)", "EVENT", "REQUEST")))
 
 
-def who(event: Mapping[str, Any]) -> str:
-    """Who acted: the agent, an administrator, or a stranger at an address."""
-    for party in (event["principal"], event["client"]):
-        if party:
-            return str(party["name"] or party["id"])
-    return str(event["address"])
+def _row(event: Mapping[str, Any]) -> list[object]:
+    return [when(event["at"]), event["kind"], who(event), what(event), decision(event), event["request_id"]]
 
 
-def about(event: Mapping[str, Any]) -> str:
-    """What it was about, in one line."""
-    if event["kind"] == "token.issued":
-        return " ".join(event["detail"]["actions"])
-    if event["decision"] == "denied":
-        times = f" x{event['count']}" if event["count"] > 1 else ""
-        return f"{event['reason']}{times}"
-    things = [*event["delegations"], *event["roles"]] or [event["client"], event["subject"]]
-    return ", ".join(thing["name"] for thing in things[:1] if thing) or event["reason"]
+def _folded(row: list[object]) -> list[object]:
+    """The same in a narrow terminal: the request id below what it was about."""
+    *others, about, decided, request_id = row
+    return [*others, Text("\n").join([cell(about), styled(request_id, "dim")]), decided]
+
+
+def who(event: Mapping[str, Any]) -> Text:
+    """Who acted: an administrator; the agent, once it had proved itself; of anybody else the address."""
+    client, proof = event["client"], event["detail"].get("attestation")
+    if event["principal"]:
+        return cell(event["principal"]["name"])
+    if not client or not proof:
+        return cell(event["address"])
+    name = cell(client["name"] or client["id"])
+    return name if proof != "none" else Text(" ").join([name, styled("unattested", "bold red")])
+
+
+def what(event: Mapping[str, Any]) -> str:
+    """What it was about: which actions were asked for or given, what was acted on, whom a stranger named."""
+    detail = event["detail"]
+    if detail.get("actions"):
+        at = detail.get("audience") or detail.get("resources")
+        return " ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else "")
+    acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
+    return next((str(named["name"] or named["id"]) for named in acted_on if named), "")
+
+
+def decision(event: Mapping[str, Any]) -> Text:
+    """How it ended, with the reason, and how often within its minute."""
+    times = f"({event['count']} times)" if event["count"] > 1 else ""
+    words = " ".join(filter(None, [event["decision"], event["reason"], times]))
+    return styled(words, _STYLES.get(event["decision"], ""))

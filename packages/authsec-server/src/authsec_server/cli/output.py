@@ -1,17 +1,25 @@
-"""What commands print: tables and blocks for people, JSON for programs. Data on stdout, messages on stderr."""
+"""What commands print: tables and blocks for people, JSON for programs. Data on stdout, messages on stderr.
+
+Names come from whoever was allowed to type them, so nothing here is printed as it came: characters that a terminal
+would obey are replaced, and no markup is read. What stands out is `styled`.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+_PIPED_WIDTH = 10_000  # a pipe has no edge: nothing is folded for `grep` and `awk`
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +29,33 @@ class Output:
     console: Console
     as_json: bool
 
-    def result(self, value: Any, *for_people: Any) -> None:
-        """`value` as JSON for programs, or the renderables for people."""
+    def result(self, value: Any, *for_people: Table | Text | str) -> None:
+        """`value` as JSON for programs, or the parts for people: tables, styled text, plain sentences."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(value, indent=2))  # everything beyond ASCII escaped: safe on a terminal too
             return
         for part in for_people:
-            self.console.print(part, soft_wrap=isinstance(part, str))
+            self.console.print(cell(part) if isinstance(part, str) else part, soft_wrap=not isinstance(part, Table))
 
     def note(self, text: str) -> None:
-        """Something a person should know beside the result, in rich's markup."""
-        Console(stderr=True).print(text, soft_wrap=True, highlight=False)
+        """Something a person should know beside the result."""
+        click.echo(harmless(text), err=True)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table | str:
-    """A table, cells as text that is not trusted. Ids fold rather than being cut: they are there to be copied."""
+def open_output(*, as_json: bool) -> Output:
+    """The output of this process, as wide as its terminal."""
+    return Output(Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH), as_json)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> Table | Text:
+    """A table. What does not fit is folded, never cut; the columns in `whole` stay on one line, to be copied."""
     if not rows:
-        return "[dim]none[/dim]"
+        return Text("none", style="dim")
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
-        made.add_row(*(cell(value) for value in row))
+        made.add_row(*map(cell, row))
     return made
 
 
@@ -52,19 +65,29 @@ def block(facts: Mapping[str, object]) -> Table:
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in facts.items():
-        made.add_row(name, cell(value))
+        made.add_row(Text(name), cell(value))
     return made
 
 
-def cell(value: object) -> str:
-    """A value as a cell: lists with commas, nothing as a dash, and no character that a terminal would obey."""
-    if value is None or value in ("", [], ()):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(cell(item) for item in value)
-    return escape(harmless(str(value)))
+def cell(value: object) -> Text:
+    """A value as a cell: lists with commas, nothing as a dash. Text that is styled already stays so."""
+    return value if isinstance(value, Text) else Text(harmless(_plain(value)))
+
+
+def styled(value: object, style: str) -> Text:
+    """A cell that stands out."""
+    return Text(harmless(_plain(value)), style=style)
+
+
+def when(instant: str | None) -> str:
+    """An instant of the API (RFC 3339 in UTC) as people read it; the column's head says UTC."""
+    return "-" if instant is None else instant.replace("T", " ").removesuffix("Z")
+
+
+def harmless(text: str) -> str:
+    """The text with nothing in it that a terminal would obey, or that would show it otherwise than it is."""
+    spaced = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
+    return "".join("�" if unicodedata.category(char) in _UNSEEN else char for char in spaced)
 
 
 def say_failed(message: str, remedy: str, request_id: str) -> None:
@@ -76,6 +99,11 @@ def say_failed(message: str, remedy: str, request_id: str) -> None:
         click.echo(f"  request {harmless(request_id)}", err=True)
 
 
-def harmless(text: str) -> str:
-    """The text without characters that a terminal would obey."""
-    return "".join(char if unicodedata.category(char)[0] != "C" else "�" for char in text)
+def _plain(value: object) -> str:
+    if value is None or value in ("", [], ()):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
