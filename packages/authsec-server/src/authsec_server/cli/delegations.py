@@ -1,0 +1,143 @@
+"""`authsec delegations`: which agent may act in which role, for which actions and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.output import Output, block, cell, styled, table
+from authsec_server.cli.paths import note_more, page_options, path_of
+from authsec_server.cli.units import DURATION, as_typed
+
+_STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
+
+
+@click.group()
+def delegations() -> None:
+    """Trust delegations: which agent may act in which role, for which actions and how long."""
+
+
+@delegations.command("create")
+@click.option("--role", required=True, help="The role, by slug or id.")
+@click.option("--client", required=True, help="The agent, by slug or client_id.")
+@click.option("--target", "target_type", required=True, help='Target type, e.g. "AutoGen AI agent".')
+@click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
+@click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
+@click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="No token lives longer.")
+@click.option("--audience", "audiences", multiple=True, help="An API, by slug, URL or registered name. Repeat.")
+@click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
+@click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that shall not suffice.")
+@click.option("--owner", help="Who answers for it. [default: you]")
+@click.option("--description", default="", help="Why it exists.")
+@admin_command
+def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], **options: Any) -> None:
+    """Delegate: tokens for the actions, within the role, for the agent."""
+    if bool(actions) == options["all_actions"]:
+        raise click.UsageError("Give --action (repeat it for several) or --all-actions.")
+    many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
+    delegation = caller.post("delegations", {**options, **many, "actions": list(actions)})
+    output.result(delegation, _shown(delegation), *_warned(delegation))
+
+
+@delegations.command("list")
+@page_options
+@admin_command
+def list_delegations(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+    """List the delegations, the newest first."""
+    answer = caller.get("delegations", limit=limit, cursor=cursor)
+    rows = [
+        (each["id"], each["role"]["slug"], _client(each), each["actions"], as_typed(each["max_duration"]), _state(each))
+        for each in answer["items"]
+    ]
+    output.result(
+        answer, table(("DELEGATION", "ROLE", "AGENT", "ACTIONS", "MAX", "STATE"), rows, whole=("DELEGATION",))
+    )
+    note_more(output, answer)
+
+
+@delegations.command("show")
+@click.argument("delegation")
+@admin_command
+def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
+    """Show one delegation. DELEGATION is its id."""
+    found = caller.get(path_of("delegations", delegation))
+    output.result(found, _shown(found), *_warned(found))
+
+
+@delegations.command("disable")
+@click.argument("delegation")
+@admin_command
+def disable_delegation(caller: Caller, output: Output, delegation: str) -> None:
+    """Turn a delegation off: no more tokens, and those it gave end. DELEGATION is its id."""
+    found = caller.post(path_of("delegations", delegation, "disable"))
+    output.result(found, f"{_title(found)} is {found['state']}, and its tokens have ended.")
+
+
+@delegations.command("enable")
+@click.argument("delegation")
+@admin_command
+def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
+    """Turn a delegation on again; tokens that ended stay ended. DELEGATION is its id."""
+    found = caller.post(path_of("delegations", delegation, "enable"))
+    output.result(found, f"{_title(found)} is {found['state']}. Tokens that ended stay ended.")
+
+
+@delegations.command("revoke")
+@click.argument("delegation")
+@admin_command
+def revoke_delegation(caller: Caller, output: Output, delegation: str) -> None:
+    """End a delegation for good, with all its tokens. DELEGATION is its id."""
+    found = caller.post(path_of("delegations", delegation, "revoke"))
+    output.result(found, f"{_title(found)} is revoked for good, and its tokens have ended.")
+
+
+def _shown(delegation: Mapping[str, Any]) -> Table:
+    return block(
+        {
+            "delegation": delegation["id"],
+            "state": _state(delegation),
+            "role": delegation["role"]["slug"],
+            "agent": _client(delegation),
+            "client_id": delegation["client"]["id"],
+            "target type": delegation["target_type"],
+            "actions": delegation["actions"],
+            "max duration": as_typed(delegation["max_duration"]),
+            "audiences": delegation["audiences"] or "the shared default",
+            "excluded proofs": delegation["excluded_proofs"],
+            "ends": delegation["ends_at"] or "when it is revoked",
+            "owner": delegation["owner"],
+            "description": delegation["description"],
+            "created": delegation["created_at"],
+        }
+    )
+
+
+def _warned(delegation: Mapping[str, Any]) -> list[Text | str]:
+    """The API's warnings, each a line; red where anybody could be the agent."""
+    lines: list[Text | str] = [
+        styled("! ", "bold red" if warning["code"] == "client_unattested" else "yellow").append(
+            cell(warning["message"])
+        )
+        for warning in delegation["warnings"]
+    ]
+    return ["", *lines] if lines else []
+
+
+def _client(delegation: Mapping[str, Any]) -> Text:
+    name = cell(delegation["client"]["slug"])
+    if any(warning["code"] == "client_unattested" for warning in delegation["warnings"]):
+        name.append(" UNATTESTED", "bold red")
+    return name
+
+
+def _state(delegation: Mapping[str, Any]) -> Text:
+    return styled(delegation["state"], _STYLES.get(delegation["state"], ""))
+
+
+def _title(delegation: Mapping[str, Any]) -> str:
+    return f"{delegation['role']['slug']} → {delegation['client']['slug']}"
