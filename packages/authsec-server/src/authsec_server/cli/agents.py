@@ -11,9 +11,9 @@ from authsec.config import export_line
 from rich.table import Table
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, cell, styled, table
-from authsec_server.cli.paths import note_more, page_options, path_of
+from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.reach import CallFailed
 
 MAX_KEY_FILE = 16 * 1024
@@ -79,7 +79,7 @@ def list_agents(caller: Caller, output: Output, limit: int, cursor: str | None) 
 @admin_command
 def show_agent(caller: Caller, output: Output, agent: str) -> None:
     """Show one agent with its proofs. AGENT is its slug or client_id."""
-    found = caller.get(path_of("clients", agent))
+    found = caller.get(path("clients", agent))
     output.result(found, _shown(found))
 
 
@@ -88,7 +88,7 @@ def show_agent(caller: Caller, output: Output, agent: str) -> None:
 @admin_command
 def disable_agent(caller: Caller, output: Output, agent: str) -> None:
     """Turn an agent off: it gets no more tokens, and those that it has end. AGENT is its slug or client_id."""
-    found = caller.post(path_of("clients", agent, "disable"))
+    found = caller.post(path("clients", agent, "disable"))
     output.result(found, f"{found['slug']} is disabled, and its tokens have ended.")
 
 
@@ -97,7 +97,7 @@ def disable_agent(caller: Caller, output: Output, agent: str) -> None:
 @admin_command
 def enable_agent(caller: Caller, output: Output, agent: str) -> None:
     """Turn an agent on again; tokens that ended stay ended. AGENT is its slug or client_id."""
-    found = caller.post(path_of("clients", agent, "enable"))
+    found = caller.post(path("clients", agent, "enable"))
     output.result(found, f"{found['slug']} is enabled. Tokens that ended stay ended; it can ask for new ones.")
 
 

@@ -9,9 +9,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, table
-from authsec_server.cli.paths import note_more, page_options, path_of
+from authsec_server.cli.paging import note_more, page_options
 
 
 @click.group()
@@ -63,7 +63,7 @@ def list_apis(caller: Caller, output: Output, limit: int, cursor: str | None) ->
 @admin_command
 def show_api(caller: Caller, output: Output, api: str) -> None:
     """Show one API with the actions that it describes. API is its slug or id."""
-    found = caller.get(path_of("apis", api))
+    found = caller.get(path("apis", api))
     output.result(found, *_shown(found))
 
 

@@ -9,9 +9,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, cell, styled, table
-from authsec_server.cli.paths import note_more, page_options, path_of
+from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.units import DURATION, as_typed
 
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
@@ -65,7 +65,7 @@ def list_delegations(caller: Caller, output: Output, limit: int, cursor: str | N
 @admin_command
 def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
     """Show one delegation. DELEGATION is its id."""
-    found = caller.get(path_of("delegations", delegation))
+    found = caller.get(path("delegations", delegation))
     output.result(found, _shown(found), *_warned(found))
 
 
@@ -74,7 +74,7 @@ def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @admin_command
 def disable_delegation(caller: Caller, output: Output, delegation: str) -> None:
     """Turn a delegation off: no more tokens, and those it gave end. DELEGATION is its id."""
-    found = caller.post(path_of("delegations", delegation, "disable"))
+    found = caller.post(path("delegations", delegation, "disable"))
     output.result(found, f"{_title(found)} is {found['state']}, and its tokens have ended.")
 
 
@@ -83,7 +83,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @admin_command
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
     """Turn a delegation on again; tokens that ended stay ended. DELEGATION is its id."""
-    found = caller.post(path_of("delegations", delegation, "enable"))
+    found = caller.post(path("delegations", delegation, "enable"))
     output.result(found, f"{_title(found)} is {found['state']}. Tokens that ended stay ended.")
 
 
@@ -92,7 +92,7 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @admin_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str) -> None:
     """End a delegation for good, with all its tokens. DELEGATION is its id."""
-    found = caller.post(path_of("delegations", delegation, "revoke"))
+    found = caller.post(path("delegations", delegation, "revoke"))
     output.result(found, f"{_title(found)} is revoked for good, and its tokens have ended.")
 
 

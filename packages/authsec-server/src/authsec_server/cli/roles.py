@@ -8,9 +8,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, table
-from authsec_server.cli.paths import note_more, page_options, path_of
+from authsec_server.cli.paging import note_more, page_options
 
 
 @click.group()
@@ -49,7 +49,7 @@ def list_roles(caller: Caller, output: Output, limit: int, cursor: str | None) -
 @admin_command
 def show_role(caller: Caller, output: Output, role: str) -> None:
     """Show one role. ROLE is its slug or id."""
-    found = caller.get(path_of("roles", role))
+    found = caller.get(path("roles", role))
     output.result(found, _shown(found))
 
 

@@ -1,23 +1,15 @@
-"""What commands on one thing, and commands on lists of things, have in common."""
+"""What commands that list things have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import click
 
 from authsec_server.cli.output import Output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def path_of(noun: str, handle: str, verb: str = "") -> str:
-    """The API's path for one thing. What was typed stays one segment of it: `../keys/rotate` is no agent's name."""
-    if handle in {"", ".", ".."}:
-        raise click.UsageError(f"{handle!r} is neither an id nor a slug.")
-    return "/".join(filter(None, (noun, quote(handle, safe=""), verb)))
 
 
 def page_options(command: Command) -> Command:
