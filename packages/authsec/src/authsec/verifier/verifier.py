@@ -75,7 +75,7 @@ class TokenVerifier:
             return
         check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
         over_tls = urlsplit(issuer).scheme == "https"
-        trust = trust_store(ca_file or os.environ.get("AUTHSEC_CA_FILE") or None) if over_tls else None
+        trust = trust_store(ca_file or os.environ.get("AUTHSEC_CA_FILE")) if over_tls else None
         self._keys = PublishedKeys(
             issuer,
             Documents(clock=self._clock, trust=trust).fetch,
