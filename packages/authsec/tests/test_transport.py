@@ -253,9 +253,9 @@ def test_a_file_without_certificates(content: bytes | None, secure: FakeAuthorit
 def test_the_proxy_is_told_its_password_and_the_authority_is_not(
     proxied: list[str], secure: FakeAuthority, pem: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", os.environ["HTTPS_PROXY"].replace("http://", "bob:s3cret@"))
+    monkeypatch.setenv("HTTPS_PROXY", os.environ["HTTPS_PROXY"].replace("http://", "bob:s3cret%40@"))
     agent(ca_file=str(pem)).get_delegation_token()
-    assert basic("bob:s3cret") in proxied[0]
+    assert basic("bob:s3cret@") in proxied[0]
     assert not any("proxy" in name.lower() for name in secure.seen[0].headers)
 
 

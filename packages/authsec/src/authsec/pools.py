@@ -6,7 +6,7 @@ One answer for all who speak to it, agents and APIs. What they ask, and how long
 from __future__ import annotations
 
 import ssl
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
@@ -39,7 +39,7 @@ def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
     return urllib3.ProxyManager(
         proxy._replace(netloc=address).geturl(),
         num_pools=1,
-        proxy_headers=make_headers(proxy_basic_auth=userinfo) if userinfo else None,
+        proxy_headers=make_headers(proxy_basic_auth=unquote(userinfo)) if userinfo else None,
         proxy_ssl_context=trust,
         ssl_context=trust,
     )
