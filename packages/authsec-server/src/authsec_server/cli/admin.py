@@ -27,7 +27,7 @@ def admin() -> None:
 def create_key(caller: Caller, output: Output, name: str, role: str, expires: int | None) -> None:
     """Make an admin key, for the command line elsewhere and for programs.
 
-    It is printed once, alone on stdout; the authority keeps only a hash of it.
+    It is shown once, alone on stdout; the authority keeps only a hash of it.
     """
     key = caller.post("admin-keys", {"name": name, "role": role, "expires_in": expires})
     if not output.as_json:
@@ -37,7 +37,8 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
     if not output.as_json:
         output.note("To use it from elsewhere:")
         output.note(f"    {export_line('AUTHSEC_BASE_URL', 'https://authsec.example.com')}")
-        output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', key['key'])}")
+        # Not the key once more: where stdout is kept to be read, stderr is kept to be logged.
+        output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', 'authsec_…')}")
 
 
 @admin.command("list-keys")

@@ -9,10 +9,10 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.output import Output, cell, styled, table, when
+from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
 
 _STYLES = {"granted": "green", "denied": "red"}
-_ROOM_FOR_REQUEST = 120  # columns of a terminal that can show the request id beside the rest
+_WIDE = 140  # columns of a terminal in which an event fits on a line
 
 
 @click.group()
@@ -30,22 +30,17 @@ def list_events(caller: Caller, output: Output, limit: int, request_id: str | No
     Refusals of callers that proved nothing are counted by the minute: "(12 times)", with the first one's request id.
     """
     answer = caller.get("events", limit=limit, request_id=request_id)
-    heads = ["TIME (UTC)", "EVENT", "WHO", "WHAT", "DECISION", "REQUEST"]
-    rows = [_row(event) for event in reversed(answer["items"])]
-    if output.console.width < _ROOM_FOR_REQUEST:
-        heads.pop()
-        rows = [_folded(row) for row in rows]
+    wide = output.console.width >= _WIDE
+    heads = ("TIME (UTC)", "EVENT", *(("WHO", "WHAT", "DECISION", "REQUEST") if wide else ("WHO, WHAT, DECISION",)))
+    rows = [_row(event, wide=wide) for event in reversed(answer["items"])]
     output.result(answer, table(heads, rows, whole=("TIME (UTC)", "EVENT", "REQUEST")))
 
 
-def _row(event: Mapping[str, Any]) -> list[object]:
-    return [when(event["at"]), event["kind"], who(event), what(event), decision(event), event["request_id"]]
-
-
-def _folded(row: list[object]) -> list[object]:
-    """The same in a narrow terminal: the request id below what it was about."""
-    *others, about, decided, request_id = row
-    return [*others, Text("\n").join([cell(about), styled(request_id, "dim")]), decided]
+def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
+    about = [who(event), what(event), decision(event), styled(event["request_id"], "dim")]
+    if not wide:  # below each other
+        about = [Text("\n").join(part for part in about if part.plain != NOTHING)]
+    return [when(event["at"]), event["kind"], *about]
 
 
 def who(event: Mapping[str, Any]) -> Text:
@@ -59,14 +54,14 @@ def who(event: Mapping[str, Any]) -> Text:
     return name if proof != "none" else Text(" ").join([name, styled("unattested", "bold red")])
 
 
-def what(event: Mapping[str, Any]) -> str:
+def what(event: Mapping[str, Any]) -> Text:
     """What it was about: which actions were asked for or given, what was acted on, whom a stranger named."""
     detail = event["detail"]
     if detail.get("actions"):
         at = detail.get("audience") or detail.get("resources")
-        return " ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else "")
+        return cell(" ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else ""))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
-    return next((str(named["name"] or named["id"]) for named in acted_on if named), "")
+    return cell(next((named["name"] or named["id"] for named in acted_on if named), None))
 
 
 def decision(event: Mapping[str, Any]) -> Text:

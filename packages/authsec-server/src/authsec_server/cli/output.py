@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+NOTHING = "-"  # how a cell without a value looks
 _PIPED_WIDTH = 10_000  # a pipe has no edge: nothing is folded for `grep` and `awk`
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -35,7 +36,8 @@ class Output:
             click.echo(json.dumps(value, indent=2))  # everything beyond ASCII escaped: safe on a terminal too
             return
         for part in for_people:
-            self.console.print(cell(part) if isinstance(part, str) else part, soft_wrap=not isinstance(part, Table))
+            shown = Text(harmless(part)) if isinstance(part, str) else part
+            self.console.print(shown, soft_wrap=isinstance(shown, Text))
 
     def note(self, text: str) -> None:
         """Something a person should know beside the result."""
@@ -81,7 +83,7 @@ def styled(value: object, style: str) -> Text:
 
 def when(instant: str | None) -> str:
     """An instant of the API (RFC 3339 in UTC) as people read it; the column's head says UTC."""
-    return "-" if instant is None else instant.replace("T", " ").removesuffix("Z")
+    return NOTHING if instant is None else instant.replace("T", " ").removesuffix("Z")
 
 
 def harmless(text: str) -> str:
@@ -101,7 +103,7 @@ def say_failed(message: str, remedy: str, request_id: str) -> None:
 
 def _plain(value: object) -> str:
     if value is None or value in ("", [], ()):
-        return "-"
+        return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

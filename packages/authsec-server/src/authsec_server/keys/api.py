@@ -80,7 +80,7 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
     """The key as published (RFC 7517): for signatures by RS256 and for nothing else."""
-    return {**key.to_jwk(), "kid": key.thumbprint(), "use": "sig", "alg": "RS256"}
+    return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
 
 
 def as_json(key: SigningKey) -> dict[str, Any]:
