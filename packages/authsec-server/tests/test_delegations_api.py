@@ -51,7 +51,12 @@ def test_a_delegation_as_the_admin_api_shows_it(admin: TestClient, parties: dict
     assert delegation == {
         "id": delegation["id"],
         "role": {"id": role["id"], "slug": "support", "name": "Support"},
-        "client": {"id": client["client_id"], "slug": "customer-support", "name": "Customer Support"},
+        "client": {
+            "id": client["client_id"],
+            "slug": "customer-support",
+            "name": "Customer Support",
+            "unattested": True,
+        },
         "target_type": "AutoGen AI agent",
         "actions": ["customers:read"],
         "max_duration": 3600,
@@ -117,6 +122,8 @@ def test_off_on_and_over(admin: TestClient, parties: dict[str, Any]) -> None:
     revoked = admin.post(f"{one}/revoke").json()
     assert revoked["state"] == "revoked"
     assert revoked["revoked_at"].endswith("Z")
+    assert revoked["warnings"] == [], "there is nothing left to warn of"
+    assert revoked["client"]["unattested"] is True, "but what the client is stays to be seen"
     assert admin.post(f"{one}/revoke").json() == revoked
     answer = admin.post(f"{one}/enable")
     assert answer.status_code == 409

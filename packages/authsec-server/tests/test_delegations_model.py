@@ -202,6 +202,20 @@ def test_what_should_be_known(change: dict[str, Any], held: Client, expected: li
     assert codes(replace(DELEGATION, **change), held) == expected
 
 
+@pytest.mark.parametrize("change", [{"revoked_at": NOW}, {"ends_at": NOW}])
+def test_of_what_is_over_there_is_nothing_to_say(change: dict[str, Any]) -> None:
+    assert codes(replace(DELEGATION, audiences=(), **change), client(ProofKind.UNATTESTED)) == []
+
+
+@pytest.mark.parametrize(
+    ("cap", "shown"),
+    [(86400, r"1 min to 24 h \(60 to 86400 seconds"), (5400, "1 min to 90 min"), (61, "1 min to 61 s")],
+)
+def test_a_duration_out_of_range_is_told_the_range_in_words(cap: int, shown: str) -> None:
+    with pytest.raises(Invalid, match=shown):
+        rules.max_duration(cap + 1, cap)
+
+
 def test_an_unattested_client_is_named_for_what_it_is() -> None:
     (caution,) = cautions(
         DELEGATION,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.output import Output, block, cell, styled, table
+from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.reach import CallFailed
 
@@ -139,7 +139,7 @@ def _shown(agent: Mapping[str, Any]) -> Table:
             "owner": agent["owner"],
             "description": agent["description"],
             "labels": [f"{name}={value}" for name, value in agent["labels"].items()],
-            "created": agent["created_at"],
+            "created": f"{when(agent['created_at'])} UTC",
         }
     )
 
@@ -171,17 +171,20 @@ def _state(agent: Mapping[str, Any]) -> Text:
 
 
 def _next_steps(agent: Mapping[str, Any]) -> list[Text | str]:
-    steps: list[Text | str] = [""]
+    """What a person does now, as lines to copy."""
+    lines: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
-        steps += [
+        lines += [
             styled("This authority cannot check selectors yet: until it can, the agent gets no token.", "yellow"),
             "",
         ]
-    return [
-        *steps,
+    lines += [
         styled("Next, delegate authority to it:", "dim"),
         f"  authsec delegations create --role ROLE --client {agent['slug']}"
         ' --target "AutoGen AI agent" --all-actions --max-duration 1h',
         styled("and tell the agent who it is:", "dim"),
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",
     ]
+    if agent["platform"] == "key":
+        lines.append(f"  {export_line('AUTHSEC_AGENT_KEY_FILE', 'the file of its private key')}")
+    return lines

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.output import Output, block, table
+from authsec_server.cli.output import Output, block, table, when
 from authsec_server.cli.paging import note_more, page_options
 
 
@@ -81,7 +81,7 @@ def _shown(api: Mapping[str, Any]) -> list[Table | Text | str]:
         "audience": api["identifier"],
         "description": api["description"],
         "id": api["id"],
-        "created": api["created_at"],
+        "created": f"{when(api['created_at'])} UTC",
     }
     rows = [(each["action"], each["description"]) for each in api["actions"]]
     return [block(facts), "", table(("ACTION", "MEANS"), rows)] if rows else [block(facts)]

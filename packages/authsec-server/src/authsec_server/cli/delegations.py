@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.output import Output, block, cell, styled, table
+from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.units import DURATION, as_typed
 
@@ -109,10 +109,10 @@ def _shown(delegation: Mapping[str, Any]) -> Table:
             "max duration": as_typed(delegation["max_duration"]),
             "audiences": delegation["audiences"] or "the shared default",
             "excluded proofs": delegation["excluded_proofs"],
-            "ends": delegation["ends_at"] or "when it is revoked",
+            "ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked",
             "owner": delegation["owner"],
             "description": delegation["description"],
-            "created": delegation["created_at"],
+            "created": f"{when(delegation['created_at'])} UTC",
         }
     )
 
@@ -130,7 +130,7 @@ def _warned(delegation: Mapping[str, Any]) -> list[Text | str]:
 
 def _client(delegation: Mapping[str, Any]) -> Text:
     name = cell(delegation["client"]["slug"])
-    if any(warning["code"] == "client_unattested" for warning in delegation["warnings"]):
+    if delegation["client"]["unattested"]:
         name.append(" UNATTESTED", "bold red")
     return name
 

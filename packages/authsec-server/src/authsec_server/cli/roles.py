@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.output import Output, block, table
+from authsec_server.cli.output import Output, block, table, when
 from authsec_server.cli.paging import note_more, page_options
 
 
@@ -61,6 +61,6 @@ def _shown(role: Mapping[str, Any]) -> Table:
             "actions": role["actions"],
             "description": role["description"],
             "id": role["id"],
-            "created": role["created_at"],
+            "created": f"{when(role['created_at'])} UTC",
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -65,7 +66,7 @@ def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> lis
         act = await site.act(request)
         proposal = (await read_body(request, NewDelegation)).proposal()
         standing = await site.change(lambda tx: service.create(tx, act, proposal, terms))
-        return JSONResponse(as_json(standing), 201, {"Location": f"{PATH}/{standing.delegation.id}"})
+        return JSONResponse(as_json(standing, act.now), 201, {"Location": f"{PATH}/{standing.delegation.id}"})
 
     async def page(request: Request) -> JSONResponse:
         act = await site.act(request)
@@ -73,18 +74,18 @@ def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> lis
         found, following = await site.read(
             lambda tx: service.page(tx, act, terms, after=asked.after, limit=asked.limit)
         )
-        return page_answer(map(as_json, found), following)
+        return page_answer([as_json(standing, act.now) for standing in found], following)
 
     async def show(request: Request) -> JSONResponse:
         act = await site.act(request)
         standing = await site.read(lambda tx: service.get(tx, act, request.path_params["delegation"], terms))
-        return JSONResponse(as_json(standing))
+        return JSONResponse(as_json(standing, act.now))
 
     def turned(verb: Verb) -> Handler:
         async def turn(request: Request) -> JSONResponse:
             act = await site.act(request)
             standing = await site.change(lambda tx: verb(tx, act, request.path_params["delegation"], terms))
-            return JSONResponse(as_json(standing))
+            return JSONResponse(as_json(standing, act.now))
 
         return turn
 
@@ -97,13 +98,18 @@ def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> lis
     ]
 
 
-def as_json(standing: Standing) -> dict[str, Any]:
+def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
     """The delegation as the admin API shows it."""
     delegation, role, client = standing.delegation, standing.role, standing.client
     return {
         "id": delegation.id,
         "role": {"id": role.id, "slug": role.slug, "name": role.name},
-        "client": {"id": client.id, "slug": client.slug, "name": client.name},
+        "client": {
+            "id": client.id,
+            "slug": client.slug,
+            "name": client.name,
+            "unattested": client.unattested(now),
+        },
         "target_type": delegation.target_type,
         "actions": list(delegation.actions),
         "max_duration": delegation.max_duration,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from authsec_server.clients.model import Client
-from authsec_server.delegations.model import Caution, Delegation
+from authsec_server.delegations.model import OVER, Caution, Delegation, state
 
 
 def cautions(
@@ -18,7 +18,12 @@ def cautions(
     default_audience: str,
     now: datetime,
 ) -> tuple[Caution, ...]:
-    """The cautions, the gravest first. `described` actions and `registered` audiences are those of the APIs."""
+    """The cautions, the gravest first; none about what is over for good.
+
+    `described` actions and `registered` audiences are those of the APIs.
+    """
+    if state(delegation, now) in OVER:
+        return ()
     return (
         *_about_the_client(delegation, client, now),
         *_about_audiences(delegation, registered, default_audience),

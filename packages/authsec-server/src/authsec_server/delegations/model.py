@@ -22,12 +22,16 @@ class TargetType(StrEnum):
 
 
 class DelegationState(StrEnum):
-    """Only a `LIVE` delegation gives anything. `ENDED` and `REVOKED` are for good."""
+    """Only a `LIVE` delegation gives anything."""
 
     LIVE = "live"
     DISABLED = "disabled"
     ENDED = "ended"
     REVOKED = "revoked"
+
+
+OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
+"""The states that are for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,10 +63,16 @@ def max_duration(seconds: int, cap: int) -> int:
     if not SHORTEST <= seconds <= cap:
         raise Invalid(
             "max_duration",
-            f"max_duration must be {SHORTEST} to {cap} seconds.",
-            f"{cap} is the setting max_token_lifetime; 3600 is an hour.",
+            f"max_duration must be 1 min to {_spoken(cap)} ({SHORTEST} to {cap} seconds).",
+            "The upper limit is the server's setting max_token_lifetime.",
         )
     return seconds
+
+
+def _spoken(seconds: int) -> str:
+    if seconds % 3600 == 0:
+        return f"{seconds // 3600} h"
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
 
 
 def end(ends_at: datetime | None, now: datetime) -> datetime | None:

@@ -16,7 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import store
 from authsec_server.delegations.cautions import cautions
-from authsec_server.delegations.model import Delegation, DelegationState, Proposal, Standing, Terms, state, title
+from authsec_server.delegations.model import OVER, Delegation, DelegationState, Proposal, Standing, Terms, state, title
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
@@ -81,7 +81,7 @@ def enable(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
     """Turn the delegation on again; tokens that ended stay ended. Raises `Conflict` where it is over for good."""
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, delegation_id, terms)
-    if standing.state in {DelegationState.REVOKED, DelegationState.ENDED}:
+    if standing.state in OVER:
         raise Conflict(
             f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
         )
