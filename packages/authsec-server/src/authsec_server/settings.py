@@ -66,6 +66,13 @@ class Settings(BaseSettings):
             ipaddress.ip_network(network)
         return value
 
+    @field_validator("database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if value and not re.match(r"(postgres(ql)?(\+psycopg)?|sqlite)://", value):
+            raise ValueError("a database looks like postgresql://user@host/name")
+        return value
+
     @field_validator("trust_domain")
     @classmethod
     def _spiffe_trust_domain(cls, value: str) -> str:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
@@ -49,7 +49,7 @@ class SQLite(Database):
         try:
             with engine.begin() as connection:
                 upgrade(connection)
-        except OperationalError as error:
+        except DatabaseError as error:  # a full disk, a locked file, a file that is something else
             raise Unavailable(f"The database file cannot be used: {error.orig}.", "Check the data folder.") from error
         finally:
             engine.dispose()
