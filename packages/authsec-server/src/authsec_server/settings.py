@@ -69,8 +69,12 @@ class Settings(BaseSettings):
     @field_validator("database")
     @classmethod
     def _database(cls, value: str) -> str:
-        if value and not re.match(r"(postgres(ql)?(\+psycopg)?|sqlite)://", value):
-            raise ValueError("a database looks like postgresql://user@host/name")
+        try:
+            known = re.match(r"(postgres(ql)?(\+psycopg)?|sqlite)://", value) and urlsplit(value).port != 0
+        except ValueError:  # its text would quote the URL, which may hold a password
+            known = False
+        if value and not known:
+            raise ValueError("a database looks like postgresql://user@host:5432/name") from None
         return value
 
     @field_validator("trust_domain")
