@@ -23,7 +23,8 @@ def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime
     """Mark it as used; False when it was already. One statement: of two at once, one wins."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = upsert(used_assertions).values(client_id=client_id, jti_sha256=jti_sha256, until=until)
-    return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+    added = connection.execute(statement.on_conflict_do_nothing().returning(used_assertions.c.jti_sha256))
+    return added.first() is not None
 
 
 def forget(connection: Connection, now: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import ssl
@@ -15,10 +14,10 @@ from typing import Any
 
 import click
 import prometheus_client
-import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority
+from authsec_server.cli.logs import configure_logging
 from authsec_server.failures import Failure, StartupRefused
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
@@ -118,23 +117,6 @@ class DrainingServer(uvicorn.Server):
     def _stop(self) -> None:
         self._readiness.draining = True
         self.should_exit = True
-
-
-def configure_logging(log_format: str) -> None:
-    """Structured log lines on stderr: text for a terminal, JSON for a collector."""
-    text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
