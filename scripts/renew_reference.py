@@ -18,6 +18,7 @@ from authsec.cli import commands
 from authsec_server.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+OF_EVERY_ADMIN_COMMAND = {"--data", "--database", "--json"}  # explained once, above the list
 GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: end -->)", re.DOTALL)
 
 
@@ -47,8 +48,8 @@ def settings_table() -> str:
     """One row a setting: environment variable, default, meaning."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = field.default if field.default not in ("", None, ()) else "empty"
-        rows.append(f"| `{ENV_PREFIX}{name.upper()}` | `{default}` | {field.description} |")
+        default = "empty" if field.default in ("", None, ()) else f"`{field.default}`"
+        rows.append(f"| `{ENV_PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 
@@ -71,16 +72,17 @@ def _leaves(context: click.Context) -> Iterator[click.Context]:
 
 def _described(context: click.Context) -> str:
     command = context.command
-    parameters = [part for parameter in command.params if (part := _shape(parameter))]
-    usage = " ".join([context.command_path, *parameters])
+    parameters = command.params
+    if {option for parameter in parameters for option in parameter.opts} >= OF_EVERY_ADMIN_COMMAND:
+        parameters = [parameter for parameter in parameters if not OF_EVERY_ADMIN_COMMAND & {*parameter.opts}]
+    usage = " ".join([context.command_path, *filter(None, map(_shape, parameters))])
     return f"### `{context.command_path}`\n\n{command.get_short_help_str(limit=200)}\n\n    {usage}\n"
 
 
 def _shape(parameter: click.Parameter) -> str:
     """`NAME`, `--action TEXT …`, `[--json]`: as a usage line writes it."""
-    metavar = parameter.human_readable_name.upper()
     if isinstance(parameter, click.Argument):
-        return metavar if parameter.required else f"[{metavar}]"
+        return parameter.human_readable_name.upper()
     if not isinstance(parameter, click.Option) or parameter.hidden:
         return ""
     name = "/".join([*parameter.opts[:1], *parameter.secondary_opts[:1]])
@@ -92,9 +94,9 @@ def _shape(parameter: click.Parameter) -> str:
 def _value(option: click.Option) -> str:
     if option.metavar:
         return option.metavar
-    return (
-        "|".join(map(str, option.type.choices)) if isinstance(option.type, click.Choice) else option.type.name.upper()
-    )
+    if isinstance(option.type, click.Choice):
+        return "|".join(map(str, option.type.choices))
+    return "N" if option.type.name.startswith("integer") else option.type.name.upper()
 
 
 if __name__ == "__main__":

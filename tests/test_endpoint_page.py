@@ -1,0 +1,48 @@
+"""docs/endpoint.md, followed by a machine: each of its commands is run, and answers what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "endpoint.md").read_text("utf-8")
+# A block of commands, and the status and reason that the page promises after it, if any.
+STEP = re.compile(r"^```bash\n(.*?)^```(?:\n+→ `(\d{3})`(?: `(\w+)`)?)?", re.DOTALL | re.MULTILINE)
+END_OF_STEP = "=== end of step ==="
+
+
+@pytest.fixture
+def database_option() -> str:
+    return ""
+
+
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("bash")), reason="the page's commands need bash and curl"
+)
+def test_every_command_of_the_page_answers_what_it_says(serve: Any, tmp_path: Path) -> None:
+    its = serve()
+    steps = STEP.findall(PAGE)
+    environment = os.environ | {
+        "AUTHSEC": its.url,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "AUTHSEC_SERVER_DATA": its.where[1],
+        "no_proxy": "127.0.0.1",
+    }
+    script = "set -e\n" + f"\necho '{END_OF_STEP}'\n".join(commands for commands, _, _ in steps)
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    outputs = done.stdout.split(END_OF_STEP)
+    for (commands, status, reason), output in zip(steps, outputs, strict=True):
+        if status:
+            answer = output[output.rindex("HTTP/1.1") :]
+            assert answer.startswith(f"HTTP/1.1 {status} "), commands + output
+            assert not reason or f'"reason":"{reason}"' in answer, commands + output

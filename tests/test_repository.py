@@ -1,0 +1,125 @@
+"""What must be true of the repository as a whole: what may stand in it, and that its pages do not lie."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distributions
+from pathlib import Path
+
+import click
+import pytest
+from authsec.cli import commands
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST_MODULE = 400
+LOCK_FILES = {"uv.lock", "poetry.lock", "pylock.toml", "yarn.lock", "pnpm-lock.yaml"}
+# Hosts that packages come from, and the ways in which tools write them down.
+REGISTRY_ADDRESS = re.compile(r"https?://(pypi|files|registry|deb)\.|(registry = |\"resolved\": )\"http|index-url")
+MACHINE_PATH = re.compile(rf"{re.escape(str(ROOT))}|/(root|home/\w+|Users/\w+)/")
+EMPTY_NAMES = {"utils.py", "helpers.py", "manager.py", "base.py", "common.py"}
+
+
+def tracked(pattern: str = "*") -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", pattern], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+PAGES = tracked("*.md")
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def lines_that_match(pattern: re.Pattern[str]) -> list[str]:
+    """Where it occurs in tracked files, this one left out."""
+    return [
+        f"{file.relative_to(ROOT)}:{number}: {line}"
+        for file in tracked()
+        if file != Path(__file__).resolve()
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+
+
+def test_no_address_of_a_registry_and_no_lock_file_that_records_them() -> None:
+    assert lines_that_match(REGISTRY_ADDRESS) == []
+    assert [file for file in tracked() if file.name in LOCK_FILES] == []
+
+
+def test_no_path_of_a_machine() -> None:
+    assert lines_that_match(MACHINE_PATH) == []
+
+
+def test_modules_are_short_and_have_names() -> None:
+    modules = [file for file in tracked("*.py") if "tests" not in file.parts]
+    assert [file for file in modules if len(file.read_text("utf-8").splitlines()) > LONGEST_MODULE] == []
+    assert [file for file in modules if file.name in EMPTY_NAMES] == []
+
+
+def test_everything_installed_is_pinned() -> None:
+    """Else two people who run the tests on one day run different programs; scripts/renew_pins.py mends it."""
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    pins = [Requirement(pin) for pin in root["tool"]["uv"]["constraint-dependencies"]]
+    pinned = {(canonicalize_name(pin.name), str(pin.specifier)) for pin in pins}
+    ours = {"authsec", "authsec-autogen", "authsec-demo", "authsec-server"}
+    installed = {(canonicalize_name(found.name), f"=={found.version}") for found in distributions()}
+    assert {pair for pair in installed if pair[0] not in ours} <= pinned
+
+
+def test_reference_pages_are_what_the_code_says() -> None:
+    command = [sys.executable, "scripts/renew_reference.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+def shell_lines(text: str) -> list[str]:
+    """The commands of a page's shell blocks, those of several lines joined, prompts and comments left out."""
+    blocks = re.findall(r"^```(?:bash|powershell|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    joined = "\n".join(blocks).replace("\\\n", " ").replace("`\n", " ")
+    return [line.strip().removeprefix("$ ").partition("  #")[0] for line in joined.splitlines() if line.strip()]
+
+
+AUTHSEC_LINES = [
+    (page, line.removeprefix("uv run ").split()[1:])
+    for page in PAGES
+    for line in shell_lines(page.read_text("utf-8"))
+    if line.removeprefix("uv run ").startswith("authsec ")
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), AUTHSEC_LINES, ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else value.name
+)
+def test_an_authsec_command_of_a_page_exists_with_its_options(page: Path, words: list[str]) -> None:
+    command: click.Command | None = commands
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word)
+    assert command is not None, f"{page.name}: there is no such command"
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given <= known | {"--help"}, page.name
+
+
+def test_the_readme_opens_with_its_two_commands() -> None:
+    first_block = next(iter(re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)))
+    assert [line.partition("#")[0].strip() for line in first_block.splitlines()] == [
+        "uv run authsec demo",
+        "uv run pytest",
+    ]
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    named = re.findall(r"\./packages/[\w-]+|\b(?:examples|docs|scripts|tests)/[\w./-]+\w", README)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
