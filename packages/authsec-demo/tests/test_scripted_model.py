@@ -57,11 +57,16 @@ def test_the_data_of_a_tool_becomes_a_sentence() -> None:
     assert said.tool_calls is None
 
 
-def test_a_refusal_is_reported_with_its_reason_and_not_tried_again() -> None:
-    said = reply(user("Now delete customer 42."), tool("Error: This agent's token does not allow customers:delete."))
-    assert "does not allow customers:delete." in said.content
-    assert "Error:" not in said.content
+def test_a_refusal_is_reported_with_what_would_help_and_not_tried_again() -> None:
+    refused = "Error: The API answered 403 (insufficient_scope). It needs the action customers:delete."
+    said = reply(user("Now delete customer 42."), tool(refused))
+    assert "needs customers:delete" in said.content
+    assert "administrator" in said.content
     assert said.tool_calls is None
+
+
+def test_another_failure_is_reported_as_it_is() -> None:
+    assert reply(user("Get customer 42"), tool("Error: no route")).content == "That did not work. no route"
 
 
 def test_the_conversation_is_over_when_the_user_proxy_has_nothing_to_say() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,22 +16,16 @@ from authsec_autogen import AuthSecClient, register_function
 from autogen.events.agent_events import TextEvent, ToolCallEvent, ToolResponseEvent
 from autogen.io.base import IOStream
 
+from authsec_demo.model_server import ModelEndpoint
+
 _ROLE: Final = (
     "You work for customer support. Use the tools. If one is refused, say why and what would help, and do not look "
     "for another way. When nothing is left to do, answer with the word TERMINATE alone."
 )
 _MOST_REPLIES: Final = 6
+_NOT_SPEECH: Final = (None, "", "TERMINATE")  # what AutoGen passes on when nobody has anything to say
 
 Said = Callable[[str, str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEndpoint:
-    """The chat completions API that AutoGen speaks to."""
-
-    base_url: str
-    api_key: str = field(repr=False)
-    name: str
 
 
 class CustomerSupport:
@@ -107,7 +100,7 @@ class _Retold(IOStream):
             for response in event.tool_responses:
                 self.results.append(str(response.content))
                 self._said(event.sender, f"returns {response.content}")
-        elif isinstance(message, TextEvent) and event.content:
+        elif isinstance(message, TextEvent) and event.content not in _NOT_SPEECH:
             self._said(event.sender, str(event.content))
 
 

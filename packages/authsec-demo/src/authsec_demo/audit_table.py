@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 
 def audit_table(events: Sequence[Mapping[str, Any]]) -> Table:
     """A row for each event, oldest first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("time (UTC)", no_wrap=True)
-    table.add_column("event", no_wrap=True)
-    table.add_column("by", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in ("UTC", "event", "by"):
+        table.add_column(head, no_wrap=True)
     table.add_column("what")
     for event in events:
         table.add_row(*map(Text, (_time(event), event["kind"], _by(event), _what(event))))
@@ -23,25 +21,30 @@ def audit_table(events: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _time(event: Mapping[str, Any]) -> str:
-    return str(event["at"])[11:19]
+    """The time of day; of refusals that are counted by the minute, the minute."""
+    return str(event["at"])[11 : 16 if _unproved(event) else 19]
 
 
 def _by(event: Mapping[str, Any]) -> str:
     """Who did it: an administrator, an agent that proved itself, or somebody who did not."""
     if event["principal"]:
         return str(event["principal"]["name"])
-    if event["reason"].startswith("attestation_") or not event["client"]:
-        return "somebody unproved"
-    return str(event["client"]["name"])
+    return "unproved caller" if _unproved(event) else str(event["client"]["name"])
 
 
 def _what(event: Mapping[str, Any]) -> str:
     """What was given, or why not, or what was acted on."""
     detail = event["detail"]
-    if event["decision"] == "granted":
-        return f"{' '.join(detail['actions'])} at {' '.join(detail['audience'])}"
+    if event["kind"] == "token.issued":
+        return ", ".join([*detail["actions"], *detail["audience"]])
     if event["decision"] == "denied":
         times = f" ({event['count']} times)" if event["count"] > 1 else ""
         return f"{event['reason']}{times}"
+    if event["kind"].startswith("key."):
+        return "signing key"
     acted_on = [*event["delegations"], *event["roles"], event["client"], event["subject"]]
-    return next((str(named["name"]) for named in acted_on if named), "")
+    return next((str(named["name"]) for named in acted_on if named), event["decision"] or "")
+
+
+def _unproved(event: Mapping[str, Any]) -> bool:
+    return not event["principal"] and (not event["client"] or event["reason"].startswith("attestation_"))

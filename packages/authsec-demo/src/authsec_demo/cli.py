@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from authsec_demo.servers import LiveModel
 
 _OPENAI = "https://api.openai.com/v1"
+_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 def register(group: click.Group) -> None:
@@ -28,11 +30,12 @@ def register(group: click.Group) -> None:
 @click.command()
 @click.option("--exit", "leave", is_flag=True, help="End after the story, with status 1 if a step failed.")
 @click.option("--live-model", is_flag=True, help="Use a real model: OPENAI_API_KEY, OPENAI_BASE_URL. It costs money.")
-@click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="… with this name.")
+@click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="Its name.")
 def demo(leave: bool, live_model: bool, model: str) -> None:
-    """See what AuthSec does: an agent, an API, a model, and what is refused.
+    """See AuthSec at work, on this machine.
 
-    Everything runs on this machine, on free ports, with throwaway data. Afterwards it stays up until Ctrl-C, for
+    An agent is onboarded, given authority, and fetches data from an API in a real AutoGen conversation; then what is
+    refused, and what is recorded. On free ports, with throwaway data. Afterwards everything stays up until Ctrl-C, for
     you to try.
     """
     wanted = _live_model(model) if live_model else None
@@ -47,14 +50,18 @@ def _tell(live_model: LiveModel | None, *, leave: bool) -> int:
     from authsec_demo.story import told
 
     bypass_proxies()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show
     stage = Stage()
     stage.line("AuthSec demo", style="bold")
-    stage.note("The whole way, once. All of it is gone when the demo ends.")
+    stage.note("The whole way, once, on this machine. All of it is gone when the demo ends.")
+    status = _INTERRUPTED
     try:
         with (
             tempfile.TemporaryDirectory(prefix="authsec-demo-", ignore_cleanup_errors=True) as folder,
             told(stage, Path(folder), live_model),
         ):
+            status = 0
             stage.line()
             if leave:
                 stage.line("All steps did what they should. With --exit, everything stops now.")
@@ -64,11 +71,11 @@ def _tell(live_model: LiveModel | None, *, leave: bool) -> int:
     except StoryEnded:
         stage.line()
         stage.line("The story ends here: a step did not do what it should.", style="bold red")
-        return 1
+        status = 1
     except KeyboardInterrupt:
         stage.line()
         stage.line("Stopped. Servers and data are gone.")
-    return 0
+    return status
 
 
 def _live_model(name: str) -> LiveModel:

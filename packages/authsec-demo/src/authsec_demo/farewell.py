@@ -29,8 +29,8 @@ def exports(servers: Servers, agent: Agent) -> dict[str, str]:
     return {
         "AUTHSEC_BASE_URL": servers.authority_url,
         "AUTHSEC_AGENT_CLIENT_ID": agent.client_id,
-        "AUTHSEC_AGENT_KEY_FILE": str(agent.key_file),
         "DOWNSTREAM_URL": servers.api_url,
+        "AUTHSEC_AGENT_KEY_FILE": str(agent.key_file),
     }
 
 

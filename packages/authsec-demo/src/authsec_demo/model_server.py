@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx2
@@ -21,6 +22,15 @@ from authsec_demo.evidence import Transcript
 Model = Callable[[Request, bytes], Awaitable[Response]]
 
 _LIVE_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEndpoint:
+    """The chat completions API that AutoGen speaks to."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    name: str
 
 
 def model_app(model: Model, transcript: Transcript) -> Starlette:

@@ -49,7 +49,7 @@ def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
         )
         stage.fact("client_id", client["client_id"])
         stage.fact("SPIFFE ID", client["spiffe_id"])
-        stage.fact("key pair", "the private key stays with the agent; the authority has the public one")
+        stage.fact("key pair", "the private half never leaves the agent")
     return Agent(client_id=client["client_id"], key_file=key_file)
 
 
@@ -63,7 +63,7 @@ def delegate(stage: Stage, admin: Administrator, agent: Agent) -> Mapping[str, A
         role = admin.create_role("Support", list(described))
         stage.fact("role", f"{role['name']}: {', '.join(role['actions'])}")
         delegation = delegation_to_read(admin, agent, role["slug"])
-        stage.fact("delegation", f"{delegation['target_type']}, {READ} only, for 1 hour, at {API_IDENTIFIER}")
+        stage.fact("delegation", f"{delegation['target_type']}, {READ} only, 1 hour at most")
     return delegation
 
 

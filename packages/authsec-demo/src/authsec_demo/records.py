@@ -31,7 +31,7 @@ def audit(stage: Stage, admin: Administrator) -> None:
 
 def count_tokens(stage: Stage, transcript: Transcript, tap: Tap) -> None:
     """Look for every token that the API was sent in every request that the model was sent."""
-    why = "Each request was searched whole: the history, the tools' results and descriptions."
+    why = "Each request was searched whole: history, results and tools."
     with stage.step("What the model saw", why):
         tokens, messages = tap.tokens, len(transcript)
         check(bool(tokens and messages), expected="tokens and messages", came=f"{len(tokens)} and {messages}")

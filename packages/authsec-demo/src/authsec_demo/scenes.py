@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from authsec import AuthSecClient, AuthSecError
 
 from authsec_demo.administrator import Administrator
-from authsec_demo.agent import CustomerSupport
 from authsec_demo.onboarding import DELETE, READ, Agent
 from authsec_demo.servers import Servers
 from authsec_demo.stage import Stage, StepFailed, check
 
+if TYPE_CHECKING:
+    from authsec_demo.agent import CustomerSupport
+
 
 def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
     """AutoGen fetches customer 42."""
-    why = "A real AutoGen conversation. The tool is given a delegation token; the model is not."
+    why = "A real AutoGen conversation: the tool gets a token, the model never does."
     with stage.step("AutoGen fetches customer 42", why):
         results = support.ask("Get data for customer 42.", stage.said)
         customer = servers.customers.find("42")
@@ -54,6 +56,7 @@ def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
     """Somebody who has read the client_id somewhere asks for a token."""
     why = "Who knows the client_id and has no key is nobody."
     with stage.step("A stranger asks for a token", why):
+        stage.said("stranger", f"client_id={agent.client_id}, no proof")
         url = f"{servers.authority_url}/authsec/uflow/sdk/delegation-token"
         with httpx2.Client(trust_env=False, timeout=10) as http:
             answer = http.get(url, params={"client_id": agent.client_id})
@@ -64,7 +67,8 @@ def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
             expected="401 attestation_required",
             came=f"{answer.status_code} {reason or 'with no reason'}",
         )
-        stage.fact("refused", f"401 {reason}: {body['error']}")
+        stage.said("authority", f"{body['error']} {body['details']}")
+        stage.fact("refused", f"401 {reason}")
 
 
 def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str) -> None:
@@ -80,7 +84,9 @@ def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegatio
             expected="410 delegation_ended",
             came=f"{refusal.status} {refusal.reason}",
         )
+        stage.said("the agent", str(refusal))
         stage.fact("refused", f"410 {refusal.reason}: the very next token request")
+        stage.note("A token that is already out ends by itself, at the latest after its hour.")
 
 
 def _refusal_of_next_token(authsec: AuthSecClient) -> AuthSecError:

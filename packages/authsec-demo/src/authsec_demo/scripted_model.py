@@ -18,6 +18,7 @@ _WISHES: Final = (
     (re.compile(r"\b(delete|remove|erase)\b", re.IGNORECASE), "delete_customer"),
     (re.compile(r"\b(get|fetch|show|look up)\b", re.IGNORECASE), "fetch_secure_data"),
 )
+_LACKING: Final = re.compile(r"^Error: .*It needs the action ([a-z0-9._:-]+)\.")
 _CUSTOMER: Final = re.compile(r"\bcustomer (\d+)\b", re.IGNORECASE)
 
 
@@ -56,11 +57,14 @@ def _wish(said: str, tools: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _report(result: str) -> str:
-    """What the person hears about a tool's result: the data, or why there is none."""
+    """What the person hears about a tool's result: the data, or why there is none and what would help."""
+    lacking = _LACKING.search(result)
+    if lacking:
+        return f"I may not: it needs {lacking.group(1)}, which is not delegated to me. An administrator could do so."
     try:
         data = json.loads(result)
     except ValueError:
-        return f"I could not do that. {result.removeprefix('Error: ')} Please ask an administrator if it is needed."
+        return f"That did not work. {result.removeprefix('Error: ')}"
     if isinstance(data, dict) and "deleted" in data:
         return f"Customer {data['deleted']} has been deleted."
     if isinstance(data, dict) and {"id", "name", "email"} <= data.keys():

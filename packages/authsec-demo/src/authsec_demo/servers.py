@@ -10,11 +10,10 @@ from typing import Final
 from authsec import TokenVerifier
 
 from authsec_demo.administrator import Administrator, administrator
-from authsec_demo.agent import ModelEndpoint
 from authsec_demo.authority import ENVIRONMENT, running_authority
 from authsec_demo.evidence import Tap, Transcript
 from authsec_demo.loopback import serving
-from authsec_demo.model_server import live, model_app, scripted
+from authsec_demo.model_server import ModelEndpoint, live, model_app, scripted
 from authsec_demo.sample_api import Customers, create_app
 from authsec_demo.stage import Stage
 
@@ -45,18 +44,20 @@ class Servers:
 
 def start(stage: Stage, running: ExitStack, folder: Path, live_model: LiveModel | None) -> Servers:
     """Start the authority, the sample API and the model; `running` ends them."""
-    with stage.step("Start the servers", "On this machine, on free loopback ports, with throwaway data."):
+    with stage.step("Start the servers", "Real ones, on free loopback ports, with throwaway data."):
         authority = running.enter_context(running_authority(folder))
+        import autogen  # noqa: F401 - takes a second, which the authority needs to start in any case
+
         authority.await_ready()
         stage.fact("authority", f"{authority.url}, {ENVIRONMENT}, embedded SQLite")
         customers, tap, api_url = _sample_api(running, folder, issuer=authority.url)
-        stage.fact("sample API", f"{api_url}, every request verified by TokenVerifier")
+        stage.fact("sample API", f"{api_url}, guarded by authsec.TokenVerifier")
         transcript = Transcript()
         model = _model(running, transcript, live_model)
         stage.fact("model", _described(live_model))
-        admin_key = authority.create_admin_key("Demo administrator")
+        admin_key = authority.create_admin_key("Administrator")
         admin = running.enter_context(administrator(authority.url, admin_key))
-        stage.fact("administrator", "has an admin key: authsec admin create-key")
+        stage.fact("administrator", "holds an admin key (authsec admin create-key)")
     return Servers(
         authority_url=authority.url,
         api_url=api_url,
@@ -87,4 +88,4 @@ def _model(running: ExitStack, transcript: Transcript, live_model: LiveModel | N
 def _described(live_model: LiveModel | None) -> str:
     if live_model:
         return f"LIVE: {live_model.name} at {live_model.base_url}"
-    return "SCRIPTED: plays its part by fixed rules; --live-model uses a real one"
+    return "SCRIPTED, by fixed rules (--live-model uses a real one)"

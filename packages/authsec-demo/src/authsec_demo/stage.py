@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from authsec.wording import plain
-from rich.console import Console, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 _WIDEST: Final = 100
+_NARROWEST: Final = 20
 _INDENT: Final = 3
-_LABEL: Final = 13
+_MARK: Final = 3
+_LABEL: Final = 14
 _LONGEST_TEXT: Final = 600
 
 
@@ -65,40 +67,49 @@ class Stage:
 
     def note(self, text: str) -> None:
         """A sentence about what is going on."""
-        self._show(Text(text, style="dim"))
+        for line in self._wrapped(text, _INDENT):
+            self._print(Text(" " * _INDENT + line, style="dim"))
 
     def fact(self, label: str, text: str) -> None:
         """Something that was done and found to be as it should."""
-        self._row(Text(self._good, style="green"), Text(label), Text(text))
+        self._row(Text(self._good, style="green"), Text(label), text)
 
     def said(self, who: str, text: str) -> None:
-        """A line of the conversation. A model may have written it, so it is made plain first."""
-        self._row(Text(""), Text(who, style="cyan"), Text(plain(text, _LONGEST_TEXT)))
+        """A line of the conversation. A model or a server may have written it, so it is made plain first."""
+        self._row(Text(), Text(who, style="cyan"), plain(text, _LONGEST_TEXT))
 
     def show(self, table: Table) -> None:
         """A table, indented like everything else."""
-        self._show(table)
+        room = self._console.options.update_width(self._console.width - _INDENT)
+        for segments in self._console.render_lines(table, room, pad=False):
+            cells = ((segment.text, segment.style or "") for segment in segments)
+            self._print(Text.assemble(" " * _INDENT, *cells))
 
     def line(self, text: str = "", *, style: str = "") -> None:
         """A line of its own."""
-        self._console.print(Text(text, style=style))
+        self._print(Text(text, style=style))
 
     def copyable(self, line: str) -> None:
         """A line to be pasted: never wrapped, whatever the width."""
-        self._console.print(Text(" " * _INDENT + line), soft_wrap=True)
+        self._print(Text(" " * _INDENT + line))
 
     def _failed(self, expected: str, came: str) -> None:
-        bad = Text(self._bad, style="bold red")
-        self._row(bad, Text("expected", style="red"), Text(plain(expected, _LONGEST_TEXT)))
-        self._row(Text(""), Text("came", style="red"), Text(plain(came, _LONGEST_TEXT)))
+        self._row(Text(self._bad, style="bold red"), Text("expected", style="red"), plain(expected, _LONGEST_TEXT))
+        self._row(Text(), Text("came", style="red"), plain(came, _LONGEST_TEXT))
 
-    def _row(self, mark: Text, label: Text, text: Text) -> None:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=2)
-        grid.add_column(width=_LABEL, no_wrap=True)
-        grid.add_column(overflow="fold")
-        grid.add_row(mark, label, text)
-        self._show(grid)
+    def _row(self, mark: Text, label: Text, text: str) -> None:
+        """Mark, label and text in columns. Wrapped here, since rich would pad every line to the console's width."""
+        mark.pad_right(_MARK - len(mark))
+        label.pad_right(_LABEL - len(label))
+        column = _INDENT + _MARK + _LABEL
+        first, *others = self._wrapped(text, column) or [""]
+        self._print(Text.assemble(" " * _INDENT, mark, label, first))
+        for line in others:
+            self._print(Text(" " * column + line))
 
-    def _show(self, renderable: RenderableType) -> None:
-        self._console.print(Padding(renderable, (0, 0, 0, _INDENT)))
+    def _wrapped(self, text: str, column: int) -> list[str]:
+        return textwrap.wrap(text, max(self._console.width - column, _NARROWEST), break_on_hyphens=False)
+
+    def _print(self, text: Text) -> None:
+        text.rstrip()
+        self._console.print(text, soft_wrap=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from authsec_demo.agent import CustomerSupport
 from authsec_demo.farewell import hand_over
 from authsec_demo.onboarding import delegate, onboard
 from authsec_demo.records import audit, count_tokens
@@ -26,6 +25,8 @@ def told(stage: Stage, folder: Path, live_model: LiveModel | None) -> Iterator[N
         agent = onboard(stage, servers.admin, folder)
         delegation = delegate(stage, servers.admin, agent)
         authsec = agent.client(servers.authority_url)
+        from authsec_demo.agent import CustomerSupport  # imports AutoGen, which `start` has done meanwhile
+
         support = CustomerSupport(authsec, api_url=servers.api_url, model=servers.model)
         fetch(stage, servers, support)
         ask_to_delete(stage, servers, support)

@@ -1,0 +1,197 @@
+"""Every step would notice if the product did not do what the step says."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from authsec_demo.evidence import Tap, Transcript
+from authsec_demo.loopback import serving
+from authsec_demo.model_server import ModelEndpoint
+from authsec_demo.onboarding import Agent, delegate, onboard
+from authsec_demo.records import audit, count_tokens
+from authsec_demo.sample_api import Customers
+from authsec_demo.scenes import ask_to_delete, fetch, revoke, stranger
+from authsec_demo.servers import Servers
+from authsec_demo.stage import Stage, StoryEnded
+from rich.console import Console
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+AGENT = Agent(client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88", key_file=Path("unused.pem"))
+ADA = ("42", "Ada Lovelace", "ada@example.com")
+
+
+class Page:
+    """A stage, and what was printed on it."""
+
+    def __init__(self) -> None:
+        self._file = io.StringIO()
+        self.stage = Stage(Console(file=self._file, width=200, highlight=False, emoji=False, markup=False))
+
+    @contextmanager
+    def failing(self, expected: str, came: str) -> Iterator[None]:
+        """The block must end the story, saying this."""
+        with pytest.raises(StoryEnded):
+            yield
+        printed = " ".join(self._file.getvalue().split())
+        assert f"expected {expected}" in printed, printed
+        assert f"came {came}" in printed, printed
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
+class Administrator:
+    """An authority that does what it is asked, but for what a test makes it answer."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = answers
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        return lambda *_, **__: self._answers[verb]
+
+
+class Support:
+    """Agents whose conversation does `act` and brings `results`."""
+
+    def __init__(self, *results: str, act: Callable[[], object] = lambda: None) -> None:
+        self._results = list(results)
+        self._act = act
+
+    def ask(self, _message: str, _said: Callable[[str, str], None]) -> list[str]:
+        self._act()
+        return self._results
+
+
+def answering(status: int, body: Any = None) -> Starlette:
+    """A server that answers everything alike."""
+
+    async def answer(request: Request) -> Response:
+        return JSONResponse(body, status)
+
+    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "DELETE"])])
+
+
+def servers(folder: Path, *, authority: str = "", api: str = "", tap: Tap | None = None) -> Servers:
+    customers = Customers(folder / "customers.sqlite3")
+    customers.add(*ADA)
+    return Servers(
+        authority_url=authority,
+        api_url=api,
+        model=ModelEndpoint(base_url="", api_key="", name=""),
+        admin=Administrator(),
+        customers=customers,
+        tap=tap or Tap(answering(200)),
+        transcript=Transcript(),
+    )
+
+
+def test_an_agent_that_need_not_prove_itself(page: Page, tmp_path: Path) -> None:
+    lax = Administrator(onboard_agent={"can_prove_itself": False, "unattested": True})
+    with page.failing("an agent that must prove itself", '{"can_prove_itself": false'):
+        onboard(page.stage, lax, tmp_path)
+
+
+def test_a_delegation_that_gives_more_than_was_asked_for(page: Page) -> None:
+    generous = Administrator(
+        register_api={"name": "Customers API", "identifier": "customers-api"},
+        create_role={"name": "Support", "slug": "support", "actions": ["customers:delete", "customers:read"]},
+        delegate={
+            "actions": ["customers:delete", "customers:read"],
+            "audiences": ["customers-api"],
+            "max_duration": 3600,
+            "state": "live",
+        },
+    )
+    with page.failing('{"actions": ["customers:read"]', '{"actions": ["customers:delete", "customers:read"]'):
+        delegate(page.stage, generous, AGENT)
+
+
+@pytest.mark.parametrize(
+    "results", [[], ["Error: refused"], ['{"id": "41", "name": "Grace", "email": "g@example.com"}']]
+)
+def test_a_customer_that_was_not_fetched(page: Page, tmp_path: Path, results: list[str]) -> None:
+    with page.failing("the tool to return", "; ".join(results) or "no call of a tool"):
+        fetch(page.stage, servers(tmp_path), Support(*results))
+
+
+@pytest.mark.parametrize(("status", "came"), [(204, "DELETE /customers/42: 204"), (500, "DELETE /customers/42: 500")])
+def test_a_delete_that_is_not_refused(page: Page, tmp_path: Path, status: int, came: str) -> None:
+    tap = Tap(answering(status))
+    with serving(tap) as url:
+        support = Support(act=lambda: httpx2.delete(f"{url}/customers/42", trust_env=False))
+        with page.failing("the API to answer one DELETE with 403", came):
+            ask_to_delete(page.stage, servers(tmp_path, tap=tap), support)
+
+
+def test_a_delete_that_never_came_to_the_api(page: Page, tmp_path: Path) -> None:
+    with page.failing("the API to answer one DELETE with 403", "no such request"):
+        ask_to_delete(page.stage, servers(tmp_path), Support("Error: I would rather not"))
+
+
+def test_a_refusal_without_a_reason(page: Page, tmp_path: Path) -> None:
+    tap = Tap(answering(403))
+    with serving(tap) as url:
+        support = Support("Error: 403", act=lambda: httpx2.delete(f"{url}/customers/42", trust_env=False))
+        with page.failing("a reason that names customers:delete", "Error: 403"):
+            ask_to_delete(page.stage, servers(tmp_path, tap=tap), support)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "came"),
+    [
+        (200, {"token": "x"}, "200 with no reason"),
+        (401, {"reason": "attestation_invalid"}, "401 attestation_invalid"),
+        (404, "nothing here", "404 with no reason"),
+    ],
+)
+def test_a_stranger_who_is_not_refused_for_want_of_a_proof(
+    page: Page, tmp_path: Path, status: int, body: Any, came: str
+) -> None:
+    with serving(answering(status, body)) as url, page.failing("401 attestation_required", came):
+        stranger(page.stage, servers(tmp_path, authority=url), AGENT)
+
+
+def test_a_token_after_the_revocation(page: Page) -> None:
+    class Unmoved:
+        def get_token(self, **_: Any) -> str:
+            return "a token"
+
+    with page.failing("the next token request to be refused", "a token"):
+        revoke(page.stage, Administrator(revoke={"state": "revoked"}), Unmoved(), "id")
+
+
+def test_a_revocation_that_did_not_happen(page: Page) -> None:
+    with page.failing("a revoked delegation", "one that is live"):
+        revoke(page.stage, Administrator(revoke={"state": "live"}), None, "id")
+
+
+def test_an_event_that_was_not_recorded(page: Page) -> None:
+    with page.failing("also client.created, delegation.created", "0 other events"):
+        audit(page.stage, Administrator(events=[]))
+
+
+def test_a_token_that_the_model_saw(page: Page) -> None:
+    tap, transcript = Tap(answering(200)), Transcript()
+    with serving(tap) as url:
+        httpx2.get(url, headers={"Authorization": "Bearer head.payload.signature"}, trust_env=False)
+    transcript.add(b"nothing")
+    transcript.add(json.dumps({"content": "head.payload.signature"}).encode())
+    with page.failing("a token in none of them", "one in 1 of 2"):
+        count_tokens(page.stage, transcript, tap)
+
+
+def test_nothing_to_search_is_no_proof(page: Page) -> None:
+    with page.failing("tokens and messages", "0 and 0"):
+        count_tokens(page.stage, Transcript(), Tap(answering(200)))

@@ -1,0 +1,204 @@
+"""`authsec demo` as a newcomer runs it: the whole story in a process of its own, on real servers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from authsec_demo.loopback import free_port, serving
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+AUTHSEC = str(Path(sys.executable).with_name("authsec"))
+A_MINUTE = 60
+READY = "stays up until you press Ctrl-C"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How a run of the demo ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    """A newcomer's, with settings in it that lead elsewhere: none of them may touch the demonstration."""
+    elsewhere = f"http://127.0.0.1:{free_port()}"
+    return {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "HTTP_PROXY": elsewhere,
+        "http_proxy": elsewhere,
+        "ALL_PROXY": elsewhere,
+        "OPENAI_API_KEY": "sk-found-in-the-environment",
+        "OPENAI_BASE_URL": elsewhere,
+        "AUTHSEC_BASE_URL": elsewhere,
+        "AUTHSEC_ISSUER": elsewhere,
+        "AUTHSEC_ADMIN_KEY": "authsec_of_production",
+        "AUTHSEC_AGENT_KEY_FILE": "/nowhere/key.pem",
+        "AUTHSEC_SERVER_DATABASE": "postgresql://production.example.com/authsec",
+        "AUTHSEC_SERVER_PUBLIC_URL": "https://authsec.example.com",
+        **changes,
+    }
+
+
+def tell(*options: str, env: dict[str, str]) -> Told:
+    done = subprocess.run([AUTHSEC, "demo", *options], env=env, capture_output=True, text=True, timeout=A_MINUTE)
+    return Told(status=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@contextmanager
+def staying_up(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The demo once its story is told, and what it had printed by then."""
+    command = [AUTHSEC, "demo"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            printed = ""
+            assert process.stdout is not None
+            for line in process.stdout:
+                printed += line
+                if READY in line:
+                    break
+            yield process, printed
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """`authsec demo --exit`, once."""
+    folder = tmp_path_factory.mktemp("demo")
+    told = tell("--exit", env=environment(folder))
+    assert list(folder.iterdir()) == []
+    return told
+
+
+def test_the_whole_story_is_told_and_ends_well(story: Told) -> None:
+    assert story.status == 0, story.out + story.err
+    assert story.err == ""
+    assert "✗" not in story.out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"1 Start the servers",
+        r"✓  authority +http://127\.0\.0\.1:\d+, DEMO, embedded SQLite",
+        r"✓  model +SCRIPTED",
+        r'2 Onboard the agent "Customer Support"',
+        r"✓  client_id +[0-9a-f-]{36}\n",
+        r"✓  SPIFFE ID +spiffe://demo/agent/[0-9a-f-]{36}\n",
+        r"3 Delegate",
+        r"✓  role +Support: customers:delete, customers:read",
+        r"✓  delegation +AutoGen AI agent, customers:read only, 1 hour at most",
+        r"4 AutoGen fetches customer 42",
+        r"user_proxy +Get data for customer 42\.",
+        r'assistant +calls fetch_secure_data\(customer_id="42"\)',
+        r"user_proxy +returns .*Ada Lovelace",
+        r"assistant +Customer 42 is Ada Lovelace",
+        r"✓  allowed ",
+        r"5 AutoGen is asked to delete customer 42",
+        r"assistant +calls delete_customer",
+        r"user_proxy +returns .*403 \(insufficient_scope\)",
+        r"✓  refused +403 insufficient_scope; customer 42 is still there",
+        r"6 A stranger asks for a token",
+        r"✓  refused +401 attestation_required",
+        r"7 The delegation is revoked",
+        r"✓  refused +410 delegation_ended",
+        r"8 The audit trail",
+        r"client\.created +Administrator +Customer Support",
+        r"token\.issued +Customer Support +customers:read, customers-api",
+        r"token\.refused +unproved caller +attestation_required",
+        r"delegation\.revoked +Administrator",
+        r"token\.refused +Customer Support +delegation_ended",
+        r"✓  model +token found in 0 of [1-9]\d* messages to the model",
+        r"10 Try it yourself",
+        r"export AUTHSEC_BASE_URL=http://127\.0\.0\.1:\d+\n",
+        r"\$env:AUTHSEC_AGENT_CLIENT_ID = '[0-9a-f-]{36}'\n",
+        r"uv run authsec smoke",
+    ],
+)
+def test_every_step_says_what_it_did(story: Told, line: str) -> None:
+    assert re.search(line, story.out), story.out
+
+
+def test_the_output_fits_80_columns_without_colour_and_without_secrets(story: Told) -> None:
+    lines = story.out.splitlines()
+    assert [line for line in lines if len(line) > 80 and "AUTHSEC_AGENT_KEY_FILE" not in line] == []
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert "\x1b" not in story.out
+    assert not re.search(r"eyJ|authsec_|PRIVATE KEY|sk-found", story.out)
+
+
+def test_the_exports_work_until_ctrl_c_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    with staying_up(env) as (process, printed):
+        exports = dict(re.findall(r"export (\w+)=(\S+)", printed))
+        assert set(exports) == {
+            "AUTHSEC_BASE_URL",
+            "AUTHSEC_AGENT_CLIENT_ID",
+            "AUTHSEC_AGENT_KEY_FILE",
+            "DOWNSTREAM_URL",
+        }
+        newcomer = {name: value for name, value in env.items() if not name.startswith("AUTHSEC_")} | exports
+        smoke = subprocess.run([AUTHSEC, "smoke"], env=newcomer, capture_output=True, text=True, timeout=A_MINUTE)
+        assert smoke.returncode == 0, smoke.stdout + smoke.stderr
+        assert answers(exports["DOWNSTREAM_URL"])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(A_MINUTE) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert not answers(exports["AUTHSEC_BASE_URL"])
+    assert not answers(exports["DOWNSTREAM_URL"])
+
+
+def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp_path: Path) -> None:
+    """A live model that never calls the tool: nothing is fetched, and the demo must not pretend that it was."""
+    idle = {"role": "assistant", "content": "TERMINATE"}
+    answer = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "idle",
+        "choices": [{"index": 0, "message": idle, "finish_reason": "stop"}],
+    }
+
+    async def complete(_request: object) -> JSONResponse:
+        return JSONResponse(answer)
+
+    with serving(Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])) as url:
+        told = tell("--exit", "--live-model", env=environment(tmp_path, OPENAI_BASE_URL=f"{url}/v1"))
+    assert told.status == 1
+    assert re.search(rf"✓  model +LIVE: .* at {url}/v1", told.out)
+    assert re.search(r"✗  expected +the tool to return .*Ada Lovelace", told.out)
+    assert re.search(r" came +no call of a tool", told.out)
+    assert "5 AutoGen" not in told.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_live_model_is_used_only_with_a_key(tmp_path: Path) -> None:
+    told = tell("--exit", "--live-model", env=environment(tmp_path, OPENAI_API_KEY=""))
+    assert (told.status, told.out) == (2, "")
+    assert "OPENAI_API_KEY" in told.err
+
+
+def answers(url: str) -> bool:
+    """Whether anybody listens there."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=2).close()
+    except ConnectionRefusedError:
+        return False
+    return True
