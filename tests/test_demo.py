@@ -188,12 +188,6 @@ def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_live_model_is_used_only_with_a_key(tmp_path: Path) -> None:
-    told = tell("--exit", "--live-model", env=environment(tmp_path, OPENAI_API_KEY=""))
-    assert (told.status, told.out) == (2, "")
-    assert "OPENAI_API_KEY" in told.err
-
-
 def answers(url: str) -> bool:
     """Whether anybody listens there."""
     parts = urlsplit(url)
