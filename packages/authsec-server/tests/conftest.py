@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
-from authsec_server.app import open_authority
+from authsec_server.app import Authority, Surroundings, open_authority
+from authsec_server.cli import register
 from authsec_server.db import Database, open_database
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from authsec_server.settings import Settings
+from authsec_server.settings import Settings, load_settings
+from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -50,6 +55,65 @@ def admin(tmp_path: Path) -> Iterator[TestClient]:
         yield TestClient(authority.app, base_url="http://127.0.0.1")
 
 
+@pytest.fixture
+def authsec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command `authsec` with the server's commands, on data of its own: `authsec("roles", "list")`."""
+    monkeypatch.delenv("AUTHSEC_ADMIN_KEY", raising=False)
+    with open_authority(Settings(data=tmp_path)):
+        pass  # only `authsec serve` begins an authority; the commands want one that is there
+    group = click.Group()
+    register(group)
+    return lambda *arguments: CliRunner().invoke(group, [*arguments, "--data", str(tmp_path)])
+
+
 def later(**amount: float) -> datetime:
     """Noon and so much more."""
     return NOW + timedelta(**amount)
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+
+@dataclass
+class House:
+    """An authority in this process: its app, its clock, and the doors to it."""
+
+    authority: Authority
+    clock: Clock
+    stack: ExitStack
+
+    def door(self, address: str = "127.0.0.1", **headers: str) -> TestClient:
+        """An HTTP client at that address."""
+        client = TestClient(
+            self.authority.app,
+            base_url="http://127.0.0.1:7468",
+            client=(address, 1),
+            headers=headers,
+            raise_server_exceptions=False,
+        )
+        return self.stack.enter_context(contextlib.closing(client))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Opens authorities over this test's SQLite file: `house(local_operator=True, setting=…)`."""
+    with ExitStack() as stack:
+
+        def build(*, local_operator: bool = False, **settings: Any) -> House:
+            clock = Clock()
+            around = Surroundings(now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes)
+            its = load_settings(data=tmp_path, **settings)
+            opened = open_authority(its, local_operator=local_operator, surroundings=around)
+            return House(stack.enter_context(opened), clock, stack)
+
+        yield build

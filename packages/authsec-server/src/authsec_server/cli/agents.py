@@ -121,8 +121,11 @@ def _read_public_key(path: Path) -> str:
             f"{path} holds a PRIVATE key, which belongs to the agent alone. It was not sent.",
             f"Give its public half: {public if public.exists() else 'the block that says BEGIN PUBLIC KEY'}",
         )
-    if len(content) > MAX_KEY_FILE:
-        raise CallFailed(f"{path} is no public key: it is larger than {MAX_KEY_FILE // 1024} kB.")
+    if len(content) > MAX_KEY_FILE or b"BEGIN PUBLIC KEY" not in content:
+        raise CallFailed(
+            f"{path} is no public key in PEM form.",
+            "Give the file that says BEGIN PUBLIC KEY; `authsec keygen FILE` makes one, FILE.pub.",
+        )
     return content.decode("utf-8", "replace")
 
 

@@ -24,3 +24,9 @@ class Duration(click.ParamType[int]):
 
 
 DURATION = Duration()
+
+
+def as_typed(seconds: int) -> str:
+    """The duration as a person would type it: `1h`, `90s`."""
+    unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"

@@ -1,0 +1,120 @@
+"""`authsec agents`, as a person and as a program use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from authsec.keygen import write_key_pair
+from click.testing import Result
+
+Authsec = Callable[..., Result]
+SELECTORS = {
+    "k8s:ns": "production",
+    "k8s:sa": "customer-support-sa",
+    "k8s:pod-label:app": "customer-support",
+    "k8s:container-name": "agent",
+}
+# The walk-through's agent, word for word.
+CUSTOMER_SUPPORT = [
+    "Customer Support",
+    "--platform",
+    "kubernetes",
+    *(part for key, value in SELECTORS.items() for part in ("--selector", f"{key}={value}")),
+]
+
+
+def test_the_walk_throughs_agent(authsec: Authsec) -> None:
+    created = authsec("agents", "create", *CUSTOMER_SUPPORT)
+    assert created.exit_code == 0, created.output
+    agent = json.loads(authsec("agents", "show", "customer-support", "--json").stdout)
+    assert {each["key"]: each["value"] for each in agent["proofs"][0]["selectors"]} == SELECTORS
+    lines = created.stdout.splitlines()
+    assert any(line.split() == ["client_id", agent["client_id"]] for line in lines)
+    assert any(line.split() == ["spiffe_id", agent["spiffe_id"]] for line in lines)
+    assert "k8s:pod-label:app = customer-support" in created.stdout
+    assert "cannot check selectors yet" in created.stdout
+    assert "authsec delegations create --role ROLE --client customer-support" in created.stdout
+    assert f'AUTHSEC_AGENT_CLIENT_ID="{agent["client_id"]}"' in created.stdout.replace(" = ", "=")
+
+
+def test_for_programs_there_is_nothing_but_json(authsec: Authsec) -> None:
+    created = authsec("agents", "create", "Plain", "--platform", "unattested", "--json")
+    assert json.loads(created.stdout)["slug"] == "plain"
+    assert created.stderr == ""
+    assert json.loads(authsec("agents", "list", "--json").stdout)["items"] == [json.loads(created.stdout)]
+
+
+def test_every_screen_says_that_an_agent_is_unattested(authsec: Authsec) -> None:
+    created = authsec("agents", "create", "Plain", "--platform", "unattested")
+    for result in (created, authsec("agents", "show", "plain"), authsec("agents", "list")):
+        assert "UNATTESTED" in result.stdout
+    assert "anybody who knows its client_id gets its authority" in created.stdout
+
+
+def test_an_agent_with_a_key(authsec: Authsec, tmp_path: Path) -> None:
+    public = write_key_pair(tmp_path / "agent.pem", "ed25519")
+    created = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", str(public))
+    assert created.exit_code == 0, created.output
+    assert "key pair with thumbprint" in created.stdout
+    assert "AUTHSEC_AGENT_KEY_FILE" in created.stdout
+    assert "cannot check" not in created.stdout
+
+
+def test_a_private_key_does_not_leave_the_machine(authsec: Authsec, tmp_path: Path) -> None:
+    private = tmp_path / "agent.pem"
+    public = write_key_pair(private, "ed25519")
+    refused = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", str(private))
+    assert refused.exit_code == 1
+    assert "PRIVATE key" in refused.stderr
+    assert "It was not sent" in refused.stderr
+    assert str(public) in refused.stderr
+    assert "request" not in refused.stderr, "there was none"
+    assert private.read_text().splitlines()[1] not in refused.output
+    assert json.loads(authsec("agents", "list", "--json").stdout)["items"] == []
+
+
+def test_files_that_are_no_key(authsec: Authsec, tmp_path: Path) -> None:
+    large, nonsense = tmp_path / "large", tmp_path / "nonsense"
+    large.write_bytes(b"-----BEGIN PUBLIC KEY-----" + b"x" * 20_000)
+    nonsense.write_bytes(b"\xff\x00")
+    for file, message in (
+        (large, "is no public key"),
+        (nonsense, "is no public key"),
+        (tmp_path / "absent", "No such file"),
+    ):
+        refused = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", str(file))
+        assert refused.exit_code == 1
+        assert message in refused.stderr
+
+
+def test_a_wrong_selector_is_told_the_right_one_and_leaves_nothing(authsec: Authsec) -> None:
+    refused = authsec("agents", "create", *CUSTOMER_SUPPORT, "--selector", "k8s:nss=production")
+    assert refused.exit_code == 1
+    assert "the nearest is k8s:ns" in refused.stderr
+    assert json.loads(authsec("agents", "list", "--json").stdout)["items"] == []
+    refused = authsec("agents", "create", "X", "--platform", "kubernetes", "--selector", "k8s:ns")
+    assert refused.exit_code == 2
+    assert "write KEY=VALUE" in refused.stderr
+
+
+def test_a_value_may_hold_an_equals_sign(authsec: Authsec) -> None:
+    created = authsec("agents", "create", "X", "--platform", "docker", "--selector", "docker:env:MODE=a=b", "--json")
+    assert json.loads(created.stdout)["proofs"][0]["selectors"] == [{"key": "docker:env:MODE", "value": "a=b"}]
+
+
+def test_turning_off_and_on(authsec: Authsec) -> None:
+    authsec("agents", "create", "Plain", "--platform", "unattested")
+    assert authsec("agents", "disable", "plain").stdout == "plain is disabled, and its tokens have ended.\n"
+    assert "disabled" in authsec("agents", "list").stdout
+    assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
+    assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True
+
+
+def test_a_name_cannot_write_to_the_terminal(authsec: Authsec) -> None:
+    created = authsec("agents", "create", "[red]Bold[/red] [link=x]", "--platform", "unattested")
+    assert "[red]Bold[/red] [link=x]" in created.stdout, "markup is text here"
+    refused = authsec("agents", "create", "\x1b[2J", "--platform", "unattested")
+    assert refused.exit_code == 1
+    assert "\x1b[2J" not in refused.output

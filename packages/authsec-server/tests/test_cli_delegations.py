@@ -1,0 +1,111 @@
+"""`authsec delegations`, as a person and as a program use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+Authsec = Callable[..., Result]
+TARGET = ("--target", "AutoGen AI agent")
+
+
+@pytest.fixture
+def create(authsec: Authsec) -> Callable[..., Result]:
+    """`authsec delegations create` for a role and an agent that are there."""
+    authsec("roles", "create", "Support", "--action", "customers:read", "--action", "customers:delete")
+    authsec("agents", "create", "Plain", "--platform", "unattested")
+    return lambda *options: authsec(
+        "delegations", "create", "--role", "support", "--client", "plain", *TARGET, *options
+    )
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    value: dict[str, Any] = json.loads(result.stdout)
+    return value
+
+
+def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result]) -> None:
+    created = create("--action", "customers:read")
+    assert created.exit_code == 0, created.output
+    assert "max duration     1h" in created.stdout
+    assert "plain UNATTESTED" in created.stdout
+    assert "! Plain is unattested: anybody who knows its client_id gets this authority." in created.stdout
+    (delegation,) = as_json(authsec("delegations", "list", "--json"))["items"]
+    assert delegation["id"] in created.stdout
+    assert delegation["actions"] == ["customers:read"]
+    listed = authsec("delegations", "list").stdout
+    assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "ACTIONS", "MAX", "STATE"]
+    assert f"{delegation['id']}  support  plain UNATTESTED  customers:read  1h   live" in listed
+    assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
+
+
+def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> None:
+    delegation = as_json(
+        create(
+            "--all-actions",
+            "--max-duration",
+            "90s",
+            "--audience",
+            "a-api",
+            "--audience",
+            "b-api",
+            "--ends-at",
+            "2099-12-31T18:00:00Z",
+            "--exclude-proof",
+            "secret",
+            "--owner",
+            "Team Support",
+            "--description",
+            "For the pilot",
+            "--json",
+        )
+    )
+    wanted = {
+        "actions": ["customers:delete", "customers:read"],
+        "max_duration": 90,
+        "audiences": ["a-api", "b-api"],
+        "ends_at": "2099-12-31T18:00:00Z",
+        "excluded_proofs": ["secret"],
+        "owner": "Team Support",
+        "description": "For the pilot",
+    }
+    assert {name: delegation[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("options", [(), ("--all-actions", "--action", "customers:read")])
+def test_which_actions_must_be_said_in_one_way(create: Callable[..., Result], options: tuple[str, ...]) -> None:
+    refused = create(*options)
+    assert refused.exit_code == 2
+    assert "Give --action (repeat it for several) or --all-actions." in refused.stderr
+
+
+def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
+    for options, message in (
+        (("--action", "customers:raed"), "the nearest is customers:read"),
+        (("--all-actions", "--max-duration", "10d"), "1 min to 24 h"),
+        (("--all-actions", "--ends-at", "tomorrow"), "e.g. 2026-12-31T18:00:00Z"),
+        (("--all-actions", "--exclude-proof", "token"), "One of: selectors, key_pair, secret, unattested"),
+    ):
+        refused = create(*options)
+        assert refused.exit_code == 1
+        assert message in refused.stderr
+        assert "request req_" in refused.stderr
+    refused = create("--all-actions", "--max-duration", "1 hour")
+    assert refused.exit_code == 2
+    assert "write 90s, 30m, 1h or 7d" in refused.stderr
+
+
+def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> None:
+    one = as_json(create("--all-actions", "--json"))["id"]
+    assert authsec("delegations", "disable", one).stdout == "support → plain is disabled, and its tokens have ended.\n"
+    assert "support → plain is live" in authsec("delegations", "enable", one).stdout
+    assert "support → plain is revoked for good" in authsec("delegations", "revoke", one).stdout
+    refused = authsec("delegations", "enable", one)
+    assert refused.exit_code == 1
+    assert "Create a new delegation instead." in refused.stderr
+    assert as_json(authsec("delegations", "show", one, "--json"))["state"] == "revoked"
