@@ -106,7 +106,7 @@ def decide(
     if not _still_proves(client, proved, now):
         return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof has just been removed or has expired.")
     if not client.enabled:
-        return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator has disabled this client.")
+        return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator can enable it again.")
     usable = _usable(facts.authorities, proved, now)
     if isinstance(usable, Denied):
         return usable

@@ -1,0 +1,108 @@
+"""`authsec serve` refuses to start where it must, and says what would help."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from authsec_server.cli.serve import serve
+from click.testing import CliRunner, Result
+
+
+def start(*options: str, **environment: str) -> Result:
+    return CliRunner().invoke(serve, options, env=environment)
+
+
+def refused(result: Result, *says: str) -> None:
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    for text in says:
+        assert text in result.output
+
+
+def test_a_busy_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(start("--data", str(tmp_path), "--port", port), f"port {port}", "already in use", "--port")
+
+
+def test_a_busy_metrics_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(start("--data", str(tmp_path), "--port", "0", "--metrics-port", port), f"metrics port {port}")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused(start("--data", str(tmp_path / "file" / "data"), "--port", "0"), "cannot be written", "--data DIR")
+
+
+def test_off_loopback_without_a_public_url(tmp_path: Path) -> None:
+    refused(start("--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0"), "AUTHSEC_SERVER_PUBLIC_URL=https://")
+
+
+def test_postgresql_without_a_master_key(postgres_url: str) -> None:
+    refused(start("--database", postgres_url, "--port", "0"), "AUTHSEC_SERVER_MASTER_KEY_FILE", "openssl rand")
+
+
+def test_a_postgresql_that_is_away(tmp_path: Path) -> None:
+    url = "postgresql://nobody:hunter2@127.0.0.1:1/none"
+    result = start("--database", url, "--port", "0")
+    refused(result, "cannot be reached")
+    assert "hunter2" not in result.output
+
+
+def prepared(data: Path) -> Path:
+    """A data folder as a first start leaves it."""
+    from authsec_server.app import open_authority
+    from authsec_server.settings import load_settings
+
+    with open_authority(load_settings(data=data)):
+        return data
+
+
+def test_a_wrong_master_key(tmp_path: Path) -> None:
+    (prepared(tmp_path) / "master.key").write_bytes(base64.b64encode(b"w" * 32))
+    refused(start("--data", str(tmp_path), "--port", "0"), "master.key")
+    assert (tmp_path / "master.key").read_bytes() == base64.b64encode(b"w" * 32), "it was made anew"
+
+
+@pytest.mark.parametrize("content", [b"", b"not base64!", base64.b64encode(b"short")])
+def test_a_corrupt_master_key(tmp_path: Path, content: bytes) -> None:
+    (prepared(tmp_path) / "master.key").write_bytes(content)
+    refused(start("--data", str(tmp_path), "--port", "0"), "master.key")
+
+
+def test_a_master_key_that_is_gone(tmp_path: Path) -> None:
+    (prepared(tmp_path) / "master.key").unlink()
+    refused(start("--data", str(tmp_path), "--port", "0"), "master.key")
+    assert not (tmp_path / "master.key").exists()
+
+
+def test_a_master_key_that_others_may_read(tmp_path: Path) -> None:
+    (prepared(tmp_path) / "master.key").chmod(0o644)
+    refused(start("--data", str(tmp_path), "--port", "0"), "chmod 600")
+
+
+def test_a_schema_from_the_future(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    refused(start("--data", str(tmp_path), "--port", "0"), "newer AuthSec")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "authsec.sqlite3").write_bytes(b"something else entirely" * 100)
+    refused(start("--data", str(tmp_path), "--port", "0"), "not a database")
+
+
+def test_half_a_tls_pair(tmp_path: Path) -> None:
+    refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem"), "belong together")
+
+
+def test_a_tls_pair_that_cannot_be_read(tmp_path: Path) -> None:
+    refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem", "--tls-key", "y.pem"), "TLS")

@@ -1,0 +1,152 @@
+"""What every request meets before a room sees it, and what every answer looks like."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from authsec_server.failures import Unavailable
+
+API = "/authsec/api/v1"
+
+
+def test_every_answer_is_hardened_and_can_be_found_again(house: Any) -> None:
+    door = house().door()
+    first, second = door.get("/healthz"), door.get("/nowhere")
+    assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+    for answer in (first, second):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+    assert second.json() == {
+        "error": "There is nothing at this address.",
+        "reason": "not_found",
+        "details": "",
+        "retryable": False,
+        "request_id": second.headers["X-Request-ID"],
+    }
+
+
+def test_a_request_id_of_the_callers_choice_does_not_count(house: Any) -> None:
+    answer = house().door().get("/healthz", headers={"X-Request-ID": "req_mine"})
+    assert answer.headers["X-Request-ID"] != "req_mine"
+
+
+def test_a_foreign_host_is_not_answered(house: Any) -> None:
+    door = house(public_url="https://authsec.example.com", allowed_hosts=("inner",)).door()
+    for host in ("authsec.example.com", "AUTHSEC.example.com:8443", "inner:7468", "localhost", "[::1]:7468"):
+        assert door.get("/healthz", headers={"Host": host}).status_code == 200, host
+    for host in ("evil.example", "authsec.example.com.evil.example", "", "authsec.example.com@evil.example"):
+        answer = door.get("/healthz", headers={"Host": host})
+        assert (answer.status_code, answer.json()["reason"]) == (421, "host_not_allowed"), host
+
+
+def test_the_issuer_is_the_setting_whatever_host_was_asked(house: Any) -> None:
+    door = house(public_url="https://authsec.example.com").door()
+    for prefix in ("", "/authsec"):
+        for name in ("oauth-authorization-server", "openid-configuration"):
+            document = door.get(f"{prefix}/.well-known/{name}", headers={"Host": "localhost"}).json()
+            assert document["issuer"] == "https://authsec.example.com"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{", "JSON"),
+        (b"[]", "body"),
+        (b'{"name": "A", "name": "B"}', "JSON"),
+        (b'{"name": NaN}', "JSON"),
+        (b'\xff{"name": "A"}', "JSON"),
+        (b'{"name": "A", "actions": ["a:b"], "surprise": 1}', "surprise"),
+        (b'{"name": 7, "actions": ["a:b"]}', "name"),
+        (b'{"actions": ["a:b"]}', "name"),
+        (b"", "name"),
+        (b'{"name": "A\\u0000", "actions": ["a:b"]}', ""),
+        (b'{"name": "\\u202egnp.exe", "actions": ["a:b"]}', "invisible"),
+        (b'{"name": "A", "actions": []}', "actions"),
+        (b'{"name": "A", "actions": ["a:*"]}', "wildcard"),
+        (b"[" * 9000, "JSON"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_bad_body_is_named_and_leaves_nothing(house: Any, body: bytes, says: str) -> None:
+    door = house(local_operator=True).door()
+    answer = door.post(f"{API}/roles", content=body)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "invalid_request")
+    assert says in json.dumps(answer.json())
+    assert door.get(f"{API}/roles").json()["items"] == []
+
+
+def test_an_oversized_body_is_not_read(house: Any) -> None:
+    answer = house(local_operator=True).door().post(f"{API}/roles", content=b" " * 70_000)
+    assert (answer.status_code, answer.json()["reason"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=-1", "limit=x", "limit=1&limit=2", "cursor=%00"])
+def test_a_bad_page_is_refused(house: Any, query: str) -> None:
+    answer = house(local_operator=True).door().get(f"{API}/events?{query}")
+    assert (answer.status_code, answer.json()["reason"]) == (400, "invalid_request")
+
+
+def test_a_wrong_method_names_the_right_ones(house: Any) -> None:
+    answer = house().door().delete(f"{API}/roles")
+    assert (answer.status_code, answer.json()["reason"]) == (405, "method_not_allowed")
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_too_much_at_once_is_answered_at_once(house: Any) -> None:
+    its = house(local_operator=True, max_in_flight=1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(tx: Any) -> None:
+        entered.set()
+        leave.wait(10)
+
+    blocker = threading.Thread(target=lambda: its.authority.database.change(slow))
+    blocker.start()
+    entered.wait(10)
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(its.door().post(f"{API}/roles", json={"name": "A", "actions": ["a:b"]}))
+    )
+    waiting.start()
+    door = its.door()
+    while (refused := door.get("/healthz")).status_code == 200:
+        pass
+    leave.set()
+    waiting.join()
+    blocker.join()
+    assert (refused.status_code, refused.json()["reason"]) == (503, "unavailable")
+    assert refused.headers["Retry-After"] == "1"
+    assert answers[0].status_code == 201
+    assert door.get("/healthz").status_code == 200
+
+
+def test_an_error_of_ours_shows_nothing_of_itself(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    its = house(local_operator=True)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(type(its.authority.database), "read", broken)
+    answer = its.door().get(f"{API}/roles")
+    assert (answer.status_code, answer.json()["reason"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def test_ready_means_the_database_too(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    its = house()
+    door = its.door()
+    assert door.get("/readyz").status_code == 200
+    its.authority.readiness.draining = True
+    assert (door.get("/readyz").status_code, door.get("/healthz").status_code) == (503, 200)
+    its.authority.readiness.draining = False
+
+    def away(*_: object) -> None:
+        raise Unavailable("The database is away.")
+
+    monkeypatch.setattr(type(its.authority.database), "read", away)
+    assert door.get("/readyz").status_code == 503
+    assert door.get("/healthz").status_code == 200
