@@ -132,11 +132,18 @@ def test_a_dead_authority_is_ridden_out(authority: FakeAuthority, clock: FakeClo
         assert verifier.verify(long_lived)
     assert len(authority.asked) == asked + 1
     clock.pass_by(RETRY_PAUSE)
+    gate = threading.Event()
+    authority.publish({}, METADATA, status=500, gate=gate)
+    began = time.monotonic()
     assert verifier.verify(long_lived)  # tries again, and does not wait for it
+    assert time.monotonic() - began < 1
     eventually(lambda: len(authority.asked) == asked + 2)
+    gate.set()
 
 
-def test_without_any_key_there_is_no_verification(authority: FakeAuthority, clock: FakeClock) -> None:
+def test_without_any_key_there_is_no_verification(
+    authority: FakeAuthority, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     verifier = authority.verifier(clock)
     authority.pages.clear()
     with pytest.raises(KeysUnavailable) as caught:
@@ -146,6 +153,9 @@ def test_without_any_key_there_is_no_verification(authority: FakeAuthority, cloc
         f"The keys of {authority.url} cannot be had, so no token can be verified: "
         f"{authority.url}{METADATA} answers 404."
     )
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the keys of {authority.url} cannot be renewed: {authority.url}{METADATA} answers 404"
+    ]
     clock.pass_by(6)
     with pytest.raises(KeysUnavailable) as caught:
         verifier.verify(authority.token())
@@ -217,7 +227,7 @@ def test_unusable_keys_are_left_out_and_named_in_the_log(
         None,
         {},
         {**good, "kid": None},
-        {**good, "kid": ""},
+        {**good, "kid": ["current"]},
         {**good, "kid": 7},
         {**good, "kid": "encrypts", "use": "enc"},
         {**good, "kid": "leaked", "d": "AQAB"},
@@ -348,6 +358,14 @@ def test_times_that_cannot_be_kept(times: dict[str, float]) -> None:
     with pytest.raises(ConfigError) as caught:
         TokenVerifier("https://authsec.example.com", AUDIENCE, **times)
     assert caught.value.reason == "key_times_invalid"
+
+
+def test_a_set_that_is_fresh_for_a_moment_only(authority: FakeAuthority, clock: FakeClock) -> None:
+    verifier = authority.verifier(clock, fresh_for=2, unknown_key_pause=1)
+    verifier.verify(authority.token())
+    clock.pass_by(4)
+    assert verifier.verify(authority.token())
+    assert authority.key_sets_fetched == 2
 
 
 def test_a_set_that_is_kept_no_longer_than_it_is_fresh(authority: FakeAuthority, clock: FakeClock) -> None:

@@ -28,7 +28,7 @@ def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
     keys: dict[str, PublicKey] = {}
     for entry in entries if isinstance(entries, list) else []:
         kid = entry.get("kid") if isinstance(entry, dict) else None
-        if not isinstance(kid, str) or not kid:
+        if not isinstance(kid, str):  # tokens without kid are refused, so nothing would ever ask for this key
             continue
         try:
             keys.setdefault(kid, PublicKey.from_jwk(entry))
