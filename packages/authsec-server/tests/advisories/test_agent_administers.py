@@ -1,0 +1,21 @@
+"""An agent uses its delegation token, or its proof, at the admin API: no agent can administer, whatever it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+API = "/authsec/api/v1"
+
+
+def test_nothing_that_an_agent_holds_opens_the_admin_api(house: Any) -> None:
+    its = house()
+    agent, door = its.delegated_agent(), its.door()
+    headers = {"Authorization": f"Bearer {agent.assertion()}"}
+    token = door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers).json()["token"]
+    before = [recorded for recorded in its.events() if recorded.event.principal]
+    for bearer in (token, agent.assertion(), agent.client_id, "authsec_", ""):
+        for method, path in (("GET", "events"), ("GET", "clients"), ("POST", "roles"), ("POST", "keys/rotate")):
+            answer = door.request(method, f"{API}/{path}", headers={"Authorization": f"Bearer {bearer}"})
+            assert answer.status_code in {401, 429}, (bearer, path)
+    assert [recorded for recorded in its.events() if recorded.event.principal] == before

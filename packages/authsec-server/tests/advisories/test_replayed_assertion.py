@@ -1,0 +1,60 @@
+"""An assertion that was seen once (a log, a proxy) is sent again, or twice at the same moment.
+
+The used `jti` is stored in the transaction that records the token, by one statement of which one of two wins: others
+deleted a one-time token without checking that exactly one row went, and two concurrent joins both succeeded.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def its(request: pytest.FixtureRequest, house: Any, tmp_path: Path) -> Any:
+    if request.param == "sqlite":
+        return house()
+    (tmp_path / "key").write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    (tmp_path / "key").chmod(0o600)
+    return house(database=request.getfixturevalue("postgres_url"), master_key_file=tmp_path / "key")
+
+
+def test_of_many_at_once_exactly_one_is_served(its: Any) -> None:
+    agent = its.delegated_agent()
+    headers = {"Authorization": f"Bearer {agent.assertion()}"}
+
+    def ask(_number: int) -> tuple[int, str]:
+        answer = its.door().get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers)
+        return answer.status_code, answer.json().get("reason", "")
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(ask, range(16)))
+    assert sorted(outcomes) == [(200, ""), *[(401, "attestation_invalid")] * 15]
+    assert sum(recorded.event.kind == "token.issued" for recorded in its.events()) == 1
+
+
+def test_the_same_jti_of_another_agent_is_another_assertion(its: Any) -> None:
+    for agent in (its.delegated_agent("A"), its.delegated_agent("B")):
+        headers = {"Authorization": f"Bearer {agent.assertion(jti='the-same')}"}
+        assert its.door().get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers).status_code == 200
+
+
+def test_forgetting_used_assertions_brings_none_back(its: Any) -> None:
+    from datetime import timedelta
+
+    from authsec_server.attestation import service as attestation
+
+    agent = its.delegated_agent()
+    headers = {"Authorization": f"Bearer {agent.assertion()}"}
+    door = its.door()
+    assert door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers).status_code == 200
+    for _ in range(60):
+        its.clock.at += timedelta(seconds=5)
+        its.authority.database.append(lambda tx: attestation.forget_used(tx, its.clock.now()))
+        again = door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers)
+        assert again.status_code == 401

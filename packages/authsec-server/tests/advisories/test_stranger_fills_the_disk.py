@@ -1,0 +1,55 @@
+"""A stranger asks as fast as it can, so that the audit trail fills the disk and no more tokens can be issued.
+
+Refusals of callers that prove nothing are one counted row for each address, client, reason and minute, and made-up
+clients end where the limit of the address does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+def test_the_same_question_again_and_again_is_one_row(house: Any) -> None:
+    its = house()
+    agent = its.delegated_agent()
+    door = its.door()
+    before = len(its.events())
+    for _ in range(300):
+        door.get(ENDPOINT, params={"client_id": agent.client_id})
+    counted = its.events()[before:]
+    assert [(recorded.event.reason, recorded.count) for recorded in counted] == [("attestation_required", 300)]
+
+
+def test_made_up_clients_end_at_the_limit_of_the_address(house: Any) -> None:
+    its = house(address_limit=20)
+    door = its.door()
+    before = len(its.events())
+    for _ in range(300):
+        door.get(ENDPOINT, params={"client_id": str(uuid.uuid4())})
+    counted = its.events()[before:]
+    assert len(counted) == 21
+    assert sum(recorded.count for recorded in counted) == 300, "every refusal is accounted for"
+
+
+def test_an_unattested_agents_refusals_are_counted_too(house: Any) -> None:
+    its = house()
+    client_id = its.delegated_name()
+    door = its.door()
+    before = len(its.events())
+    for _ in range(50):
+        door.get(ENDPOINT, params={"client_id": client_id, "scope": "customers:delete"})
+    assert [recorded.count for recorded in its.events()[before:]] == [50]
+
+
+def test_replays_of_a_captured_assertion_are_counted_too(house: Any) -> None:
+    its = house()
+    agent = its.delegated_agent()
+    headers = {"Authorization": f"Bearer {agent.assertion()}"}
+    door = its.door()
+    before = len(its.events())
+    for _ in range(50):
+        door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers)
+    assert [recorded.count for recorded in its.events()[before:]] == [1, 49]
