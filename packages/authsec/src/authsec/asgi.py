@@ -148,7 +148,7 @@ def refusal(error: VerificationError, realm: str | None = None) -> Refusal:
     body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
     if isinstance(error, KeysUnavailable):  # why they are unavailable is for our log, not for strangers
         body["error"] = "Tokens cannot be verified at the moment."
-        retry_after = str(int(error.retry_after or 1)).encode()
+        retry_after = str(int(error.retry_after)).encode()
         return Refusal(status=error.status, headers=((b"retry-after", retry_after),), body=body)
     parameters = {"error": "invalid_token", "error_description": str(error)}
     if isinstance(error, InsufficientScope):

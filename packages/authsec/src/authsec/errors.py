@@ -132,6 +132,8 @@ class InsufficientScope(VerificationError):
 class KeysUnavailable(VerificationError):
     """The authority's published keys cannot be had, so nothing can be verified (503, retryable)."""
 
+    retry_after: float
+
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(
             message,
