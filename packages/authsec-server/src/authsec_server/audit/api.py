@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,9 +33,10 @@ def routes(site: Site) -> list[Route]:
         request_id = _request_id(request)
         before = int(asked.after) if asked.after else None
         found = await site.read(
-            lambda tx: service.newest(tx, act.principal, before=before, limit=asked.limit, request_id=request_id)
+            lambda tx: service.newest(tx, act.principal, before=before, limit=asked.limit + 1, request_id=request_id)
         )
-        return page_answer(map(as_json, found), _following(found, asked.limit))
+        shown = found[: asked.limit]
+        return page_answer(map(as_json, shown), str(shown[-1].id) if len(found) > len(shown) else None)
 
     return [Route(PATH, page, methods=["GET"])]
 
@@ -72,10 +72,6 @@ def _request_id(request: Request) -> str | None:
     if value is not None and not _REQUEST_ID.fullmatch(value):
         raise Invalid("request_id", "This is not a request id.", "Copy it from an answer: req_…")
     return value
-
-
-def _following(found: Sequence[Recorded], limit: int) -> str | None:
-    return str(found[-1].id) if len(found) == limit and found[-1].id > 1 else None
 
 
 def _named(named: Named | None) -> dict[str, str] | None:

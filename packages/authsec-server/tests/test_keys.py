@@ -1,0 +1,147 @@
+"""The verbs of signing keys, on both databases. The keys are made up: no verb looks inside one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Recorded
+from authsec_server.db import Database
+from authsec_server.failures import Conflict, NotPermitted, Unavailable
+from authsec_server.keys import service, store
+from authsec_server.keys.model import KeyState, NewKey, SigningKey
+from authsec_server.principal import LOCAL_OPERATOR, Act, Role
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+MONTH = timedelta(days=30)
+OPERATOR = replace(LOCAL_OPERATOR, role=Role.OPERATOR)
+
+
+def later(**amount: float) -> datetime:
+    return NOW + timedelta(**amount)
+
+
+def fresh() -> Iterator[NewKey]:
+    while True:
+        yield NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
+
+
+def at(act: Act, now: datetime) -> Act:
+    return replace(act, now=now)
+
+
+def ensure(database: Database, act: Act) -> None:
+    database.change(lambda tx: service.ensure(tx, act, fresh()))
+
+
+def rotate(database: Database, act: Act, now: datetime, *, force: bool = False) -> SigningKey:
+    moved = at(act, now)
+    return database.change(lambda tx: service.rotate(tx, moved, fresh(), max_token_lifetime=DAY, force=force))
+
+
+def by_state(database: Database) -> dict[KeyState, list[str]]:
+    keys = database.read(lambda tx: store.in_states(tx.connection, tuple(KeyState)))
+    return {state: [key.kid for key in keys if key.state is state] for state in KeyState}
+
+
+def journal(database: Database) -> list[Recorded]:
+    return database.read(lambda tx: audit.newest(tx, LOCAL_OPERATOR))[::-1]
+
+
+def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Database, act: Act) -> None:
+    ensure(database, act)
+    states = by_state(database)
+    assert [len(states[state]) for state in KeyState] == [1, 1, 0, 0]
+    assert database.record(service.active_kid) == states[KeyState.ACTIVE][0]
+    assert [recorded.event.kind for recorded in journal(database)] == [EventKind.KEY_CREATED, EventKind.KEY_CREATED]
+    ensure(database, act)
+    assert by_state(database) == states
+
+
+def test_without_an_active_key_the_prepared_one_takes_over(database: Database, act: Act) -> None:
+    only = next(fresh())
+    database.change(lambda tx: store.add(tx.connection, only.prepared(NOW), only.sealed))
+    ensure(database, act)
+    assert by_state(database)[KeyState.ACTIVE] == [only.kid]
+    assert len(by_state(database)[KeyState.PREPARED]) == 1
+
+
+def test_without_any_key_nothing_is_signed(database: Database, act: Act) -> None:
+    with pytest.raises(Unavailable, match="no active signing key"):
+        database.record(service.active_kid)
+    with pytest.raises(Unavailable, match="no key prepared"):
+        rotate(database, act, NOW, force=True)
+
+
+def test_rotation(database: Database, act: Act) -> None:
+    ensure(database, act)
+    before = by_state(database)
+    signs = rotate(database, act, later(seconds=300))
+    after = by_state(database)
+    assert after[KeyState.ACTIVE] == before[KeyState.PREPARED] == [signs.kid]
+    assert after[KeyState.RETIRED] == before[KeyState.ACTIVE]
+    assert len(after[KeyState.PREPARED]) == 1
+    rotated, created = journal(database)[-2:]
+    assert (rotated.event.kind, rotated.event.kid) == (EventKind.KEY_ROTATED, signs.kid)
+    assert rotated.event.detail == {"retired": before[KeyState.ACTIVE][0]}
+    assert (created.event.kind, created.event.kid) == (EventKind.KEY_CREATED, after[KeyState.PREPARED][0])
+
+
+def test_a_prepared_key_that_nobody_may_have_seen_yet_does_not_sign(database: Database, act: Act) -> None:
+    ensure(database, act)
+    before = by_state(database)
+    with pytest.raises(Conflict, match="so recently") as refused:
+        rotate(database, act, later(seconds=200.5))
+    assert refused.value.remedy.startswith("Rotate in 100 seconds, or force it")
+    assert by_state(database) == before
+    assert rotate(database, act, later(seconds=200.5), force=True).kid == before[KeyState.PREPARED][0]
+
+
+@pytest.mark.parametrize(("age", "due"), [(29, False), (30, True)])
+def test_rotation_by_age(database: Database, act: Act, age: int, due: bool) -> None:
+    ensure(database, act)
+    before = by_state(database)
+    aged = at(act, later(days=age))
+    database.change(lambda tx: service.rotate_if_due(tx, aged, fresh(), max_age=MONTH, max_token_lifetime=DAY))
+    assert (by_state(database)[KeyState.ACTIVE] == before[KeyState.PREPARED]) is due
+
+
+def test_a_retired_key_is_published_until_its_last_token_is_dead(database: Database, act: Act) -> None:
+    ensure(database, act)
+    signed = database.record(service.active_kid)
+    rotate(database, act, later(hours=1))
+    almost, over = at(act, later(hours=26, seconds=-1)), at(act, later(hours=26))
+    database.change(lambda tx: service.expire(tx, almost))
+    assert signed in {key.kid for key in database.read(service.published)}
+    assert database.read(lambda tx: store.sealed(tx.connection, signed)) is not None
+    database.change(lambda tx: service.expire(tx, over))
+    assert signed not in {key.kid for key in database.read(service.published)}
+    assert database.read(lambda tx: store.sealed(tx.connection, signed)) is None
+    assert by_state(database)[KeyState.GONE] == [signed]
+    assert (journal(database)[-1].event.kind, journal(database)[-1].event.kid) == (EventKind.KEY_GONE, signed)
+
+
+def test_all_keys_are_listed_for_whoever_may_look(database: Database, act: Act) -> None:
+    ensure(database, act)
+    listed = database.read(
+        lambda tx: service.every(tx, replace(act, principal=replace(LOCAL_OPERATOR, role=Role.VIEWER)))
+    )
+    assert {key.state for key in listed} == {KeyState.ACTIVE, KeyState.PREPARED}
+
+
+def test_keys_are_the_business_of_administrators(database: Database, act: Act) -> None:
+    ensure(database, act)
+    by_operator = replace(act, principal=OPERATOR)
+    for verb in (
+        lambda tx: service.ensure(tx, by_operator, fresh()),
+        lambda tx: service.rotate(tx, by_operator, fresh(), max_token_lifetime=DAY, force=True),
+        lambda tx: service.rotate_if_due(tx, by_operator, fresh(), max_age=MONTH, max_token_lifetime=DAY),
+        lambda tx: service.expire(tx, by_operator),
+    ):
+        with pytest.raises(NotPermitted):
+            database.change(verb)

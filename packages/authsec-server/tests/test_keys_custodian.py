@@ -1,0 +1,241 @@
+"""Real keys: made, sealed, opened, signed with; by several servers of one database, and through crashes."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from authsec.jose import PrivateKey, PublicKey
+from authsec_server.db import Database
+from authsec_server.db.database import Access, T, Work
+from authsec_server.failures import Conflict, NotPermitted, Unavailable
+from authsec_server.keys import service, store
+from authsec_server.keys.custodian import Custodian
+from authsec_server.keys.master import MasterKey, load_master_key
+from authsec_server.keys.model import KeyState, NewKey
+from authsec_server.keys.signer import KeyUnusable, Signer
+from authsec_server.principal import LOCAL_OPERATOR, Act, Role
+from authsec_server.settings import Settings
+
+MASTER_KEY = MasterKey(bytes(32))
+STARTER = Path(__file__).with_name("key_starter.py")
+
+
+class Watched(Database):
+    """Another database, with its reads counted."""
+
+    def __init__(self, database: Database) -> None:
+        self.dialect = database.dialect
+        self.database = database
+        self.reads = 0
+
+    def _run(self, access: Access, work: Work[T]) -> T:
+        self.reads += access is Access.READ
+        return self.database._run(access, work)
+
+    def migrate(self) -> None:
+        self.database.migrate()
+
+    def close(self) -> None:
+        self.database.close()
+
+
+@pytest.fixture(scope="module")
+def rsa() -> PrivateKey:
+    """One key for all tests here that need any: making one takes a while."""
+    return PrivateKey.generate_rsa()
+
+
+def custodian(database: Database, master_key: MasterKey = MASTER_KEY) -> Custodian:
+    return Custodian(
+        database=database,
+        signer=Signer(database, master_key),
+        master_key=master_key,
+        settings=Settings(),
+        token_bytes=secrets.token_bytes,
+    )
+
+
+def store_key(database: Database, act: Act, key: PrivateKey, *, kid: str = "", sealed: bytes | None = None) -> str:
+    kid = kid or key.public.thumbprint()
+    blob = MASTER_KEY.seal(key.to_pem(), kid=kid, nonce=secrets.token_bytes(12)) if sealed is None else sealed
+    new = NewKey(kid=kid, public_jwk=key.public.to_jwk(), sealed=blob)
+    database.change(lambda tx: store.add(tx.connection, new.prepared(act.now), new.sealed))
+    return kid
+
+
+def states(database: Database) -> list[KeyState]:
+    return sorted(key.state for key in database.read(lambda tx: store.in_states(tx.connection, tuple(KeyState))))
+
+
+def at(act: Act, now: datetime) -> Act:
+    return replace(act, now=now)
+
+
+def test_a_month_of_keys(database: Database, act: Act) -> None:
+    keeper = custodian(database)
+    keeper.keep(act)
+    first = database.record(service.active_kid)
+    signature = keeper.signer.sign(first, b"signing input")
+
+    with pytest.raises(Conflict):
+        keeper.rotate(act, force=False)
+    second = keeper.rotate(at(act, act.now + timedelta(minutes=5)), force=False).kid
+    assert {key.thumbprint() for key in keeper.verification_keys()} >= {first, second}
+
+    old = next(key for key in keeper.verification_keys() if key.thumbprint() == first)
+    old.verify(b"signing input", signature, "RS256")
+    version = database.read(lambda tx: tx.version)
+    keeper.keep(at(act, act.now + timedelta(minutes=6)))
+    assert database.read(lambda tx: tx.version) == version, "nothing was due, and nothing was changed"
+
+    keeper.keep(at(act, act.now + timedelta(days=31)))
+    assert database.record(service.active_kid) not in {first, second}
+    assert states(database) == [KeyState.ACTIVE, KeyState.GONE, KeyState.PREPARED, KeyState.RETIRED]
+    assert first not in {key.thumbprint() for key in keeper.verification_keys()}
+    with pytest.raises(KeyUnusable, match="is gone"):
+        keeper.signer.sign(first, b"signing input")
+
+
+def test_every_key_is_of_its_own_kind_and_sealed(database: Database, act: Act) -> None:
+    keeper = custodian(database)
+    keeper.keep(act)
+    for key in database.read(service.published):
+        public = PublicKey.from_jwk(key.public_jwk)
+        assert (public.kind, public.thumbprint(), sorted(key.public_jwk)) == ("RSA", key.kid, ["e", "kty", "n"])
+        sealed = database.read(lambda tx, kid=key.kid: store.sealed(tx.connection, kid))
+        assert sealed is not None
+        assert b"PRIVATE KEY" not in sealed
+
+
+def test_a_key_that_another_server_made_is_opened_when_it_is_needed(database: Database, act: Act) -> None:
+    one, other = custodian(database), custodian(database)
+    one.keep(act)
+    other.keep(act)
+    kid = one.rotate(at(act, act.now + timedelta(minutes=5)), force=False).kid
+    signature = other.signer.sign(kid, b"signing input")
+    one.signer.open(kid).public.verify(b"signing input", signature, "RS256")
+
+
+def test_a_key_is_opened_once_however_many_sign(database: Database, act: Act, rsa: PrivateKey) -> None:
+    kid = store_key(database, act, rsa)
+    watched = Watched(database)
+    signer = Signer(watched, MASTER_KEY)
+    ready = threading.Barrier(8)
+
+    def sign(number: int) -> bytes:
+        ready.wait(5)
+        return signer.sign(kid, b"%d" % number)
+
+    with ThreadPoolExecutor(8) as pool:
+        signatures = list(pool.map(sign, range(8)))
+    for number, signature in enumerate(signatures):
+        rsa.public.verify(b"%d" % number, signature, "RS256")
+    assert watched.reads == 1
+    signer.hold_only(set())
+    signer.sign(kid, b"again")
+    assert watched.reads == 2
+
+
+def test_a_key_sealed_under_another_name_does_not_sign(database: Database, act: Act, rsa: PrivateKey) -> None:
+    kid = store_key(database, act, rsa, kid="b" * 43)
+    with pytest.raises(KeyUnusable, match="is another key"):
+        Signer(database, MASTER_KEY).sign(kid, b"signing input")
+
+
+def test_a_key_of_another_kind_does_not_sign(database: Database, act: Act) -> None:
+    kid = store_key(database, act, PrivateKey.generate_ed25519())
+    with pytest.raises(KeyUnusable, match="is another key"):
+        Signer(database, MASTER_KEY).sign(kid, b"signing input")
+
+
+def test_what_is_sealed_and_no_key_does_not_sign(database: Database, act: Act, rsa: PrivateKey) -> None:
+    kid = rsa.public.thumbprint()
+    store_key(database, act, rsa, sealed=MASTER_KEY.seal(b"no PEM", kid=kid, nonce=secrets.token_bytes(12)))
+    with pytest.raises(KeyUnusable, match="damaged or changed"):
+        Signer(database, MASTER_KEY).sign(kid, b"signing input")
+
+
+def test_a_database_that_is_away_hides_no_key(database: Database, act: Act, rsa: PrivateKey) -> None:
+    """To leave a key out of the published set for a moment is to have its tokens refused for minutes."""
+    store_key(database, act, rsa)
+
+    class Away(Watched):
+        def _run(self, access: Access, work: Work[T]) -> T:
+            if self.reads:
+                raise Unavailable("The database is away.")
+            return super()._run(access, work)
+
+    with pytest.raises(Unavailable, match="away"):
+        custodian(Away(database)).verification_keys()
+
+
+def test_who_may_not_rotate_costs_nothing(database: Database, act: Act) -> None:
+    def token_bytes(_count: int) -> bytes:
+        raise AssertionError("a key was made")
+
+    keeper = replace(custodian(database), token_bytes=token_bytes)
+    with pytest.raises(NotPermitted):
+        keeper.rotate(replace(act, principal=replace(LOCAL_OPERATOR, role=Role.OPERATOR)), force=True)
+
+
+def master_key_file(database: Database, data: Path) -> str:
+    """PostgreSQL wants one named; the embedded database has one made, by whoever starts first."""
+    if database.dialect == "sqlite":
+        return ""
+    path = data / "mine.key"
+    path.write_bytes(base64.b64encode(bytes(32)))
+    path.chmod(0o600)
+    return str(path)
+
+
+def start(how: str, count: int, database_url: str, data: Path, master: str) -> list[int]:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, STARTER, how, database_url, data, master],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+    return [process.returncode for process in processes]
+
+
+def test_servers_that_start_at_once_agree_on_their_keys(
+    database: Database, database_url: str, tmp_path: Path, act: Act
+) -> None:
+    master = master_key_file(database, tmp_path)
+    assert start("keep", 4, database_url, tmp_path, master) == [0, 0, 0, 0]
+    assert states(database) == [KeyState.ACTIVE, KeyState.PREPARED]
+    settings = Settings(data=tmp_path, master_key_file=Path(master) if master else None)
+    master_key = load_master_key(settings, database, secrets.token_bytes)
+    assert len(custodian(database, master_key).verification_keys()) == 2
+
+
+def test_a_crash_before_the_commit_leaves_no_key(
+    database: Database, database_url: str, tmp_path: Path, act: Act
+) -> None:
+    master = master_key_file(database, tmp_path)
+    assert start("die", 1, database_url, tmp_path, master) == [-signal.SIGKILL]
+    assert states(database) == []
+    assert start("keep", 1, database_url, tmp_path, master) == [0]
+    assert states(database) == [KeyState.ACTIVE, KeyState.PREPARED]

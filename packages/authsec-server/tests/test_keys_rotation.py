@@ -1,0 +1,115 @@
+"""Whatever administrators and time do to the signing keys, in any order: what verifiers and signers rely on holds."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from authsec_server.db import Tx, open_database
+from authsec_server.failures import Conflict
+from authsec_server.keys import service, store
+from authsec_server.keys.model import PUBLISH_AHEAD, KeyState, NewKey, SigningKey
+from authsec_server.principal import LOCAL_OPERATOR, Act
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+MAX_AGE = timedelta(days=30)
+MAX_TOKEN_LIFETIME = timedelta(days=1)
+ORDER = list(KeyState)
+
+
+def fresh() -> Iterator[NewKey]:
+    while True:
+        yield NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
+
+
+class Rotation(RuleBasedStateMachine):
+    """One authority's keys; a token is signed, with the longest life there is, whenever the state is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.database = open_database(f"sqlite:///{self.folder.name}/authsec.sqlite3")
+        self.database.migrate()
+        self.act = Act(
+            principal=LOCAL_OPERATOR,
+            now=datetime(2026, 11, 25, tzinfo=UTC),
+            request_id="req_test",
+            address="",
+            token_bytes=secrets.token_bytes,
+        )
+        self.last_token_dead: dict[str, datetime] = {}
+        self.before: dict[str, SigningKey] = {}
+        self.forced = False
+
+    def teardown(self) -> None:
+        self.database.close()
+        self.folder.cleanup()
+
+    @initialize()
+    def first_start(self) -> None:
+        self.database.change(lambda tx: service.ensure(tx, self.act, fresh()))
+        self.before = {key.kid: key for key in self.keys()}
+
+    @rule(amount=st.sampled_from([timedelta(seconds=1), timedelta(minutes=4), timedelta(hours=12), timedelta(days=31)]))
+    def time_passes(self, amount: timedelta) -> None:
+        self.act = replace(self.act, now=self.act.now + amount)
+
+    @rule(force=st.booleans())
+    def somebody_rotates(self, force: bool) -> None:
+        self.forced = force
+        try:
+            self.database.change(
+                lambda tx: service.rotate(tx, self.act, fresh(), max_token_lifetime=MAX_TOKEN_LIFETIME, force=force)
+            )
+        except Conflict:
+            assert not force, "who forces it does not wait"
+
+    @rule()
+    def the_minute_comes_round(self) -> None:
+        def keep(tx: Tx) -> None:
+            service.ensure(tx, self.act, fresh())
+            service.rotate_if_due(tx, self.act, fresh(), max_age=MAX_AGE, max_token_lifetime=MAX_TOKEN_LIFETIME)
+            service.expire(tx, self.act)
+
+        self.database.change(keep)
+
+    @invariant()
+    def one_key_signs_and_one_is_ready(self) -> None:
+        states = [key.state for key in self.keys()]
+        assert (states.count(KeyState.ACTIVE), states.count(KeyState.PREPARED)) == (1, 1)
+
+    @invariant()
+    def a_key_that_signed_is_published_until_its_tokens_are_dead(self) -> None:
+        signing = self.database.record(service.active_kid)
+        self.last_token_dead[signing] = self.act.now + MAX_TOKEN_LIFETIME
+        published = {key.kid for key in self.database.read(service.published)}
+        assert {kid for kid, dead in self.last_token_dead.items() if self.act.now <= dead} <= published
+
+    @invariant()
+    def keys_move_forward_and_sign_only_once_they_were_seen(self) -> None:
+        now = {key.kid: key for key in self.keys()}
+        for kid, key in now.items():
+            was = self.before.get(kid)
+            assert was is None or ORDER.index(was.state) <= ORDER.index(key.state)
+            if was is not None and was.state is KeyState.PREPARED and key.state is KeyState.ACTIVE and not self.forced:
+                assert self.act.now - key.created_at >= PUBLISH_AHEAD
+        self.before, self.forced = now, False
+
+    @invariant()
+    def exactly_the_keys_that_are_not_gone_have_a_private_part(self) -> None:
+        sealed = self.database.read(lambda tx: store.all_sealed(tx.connection))
+        assert sealed.keys() == {key.kid for key in self.keys() if key.state is not KeyState.GONE}
+
+    def keys(self) -> list[SigningKey]:
+        return self.database.read(lambda tx: store.in_states(tx.connection, tuple(KeyState)))
+
+
+Rotation.TestCase.settings = settings(
+    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestRotation = Rotation.TestCase
