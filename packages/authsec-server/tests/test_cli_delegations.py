@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec.keygen import write_key_pair
 from click.testing import Result
 
 Authsec = Callable[..., Result]
@@ -75,6 +77,17 @@ def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> No
         "description": "For the pilot",
     }
     assert {name: delegation[name] for name in wanted} == wanted
+
+
+def test_an_agent_that_proves_itself_is_not_marked(
+    authsec: Authsec, create: Callable[..., Result], tmp_path: Path
+) -> None:
+    public = write_key_pair(tmp_path / "agent.pem", "ed25519")
+    authsec("agents", "create", "Billing", "--platform", "key", "--public-key", str(public))
+    created = create("--all-actions", "--client", "billing")  # of an option that is given twice, the last one counts
+    assert created.exit_code == 0, created.output
+    assert "UNATTESTED" not in created.output
+    assert "unattested" not in created.output
 
 
 @pytest.mark.parametrize("options", [(), ("--all-actions", "--action", "customers:read")])
