@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from authsec.keygen import write_key_pair
 from click.testing import Result
 
@@ -51,6 +52,15 @@ def test_every_screen_says_that_an_agent_is_unattested(authsec: Authsec) -> None
     for result in (created, authsec("agents", "show", "plain"), authsec("agents", "list")):
         assert "UNATTESTED" in result.stdout
     assert "anybody who knows its client_id gets its authority" in created.stdout
+
+
+def test_ids_are_copied_whole_from_a_narrow_terminal(authsec: Authsec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 60)
+    created = authsec("agents", "create", "Plain", "--platform", "unattested")
+    agent = json.loads(authsec("agents", "show", "plain", "--json").stdout)
+    assert f" {agent['spiffe_id']}\n" in created.stdout
+    assert f" {agent['client_id']}\n" in created.stdout
+    assert agent["client_id"] in authsec("agents", "list").stdout
 
 
 def test_an_agent_with_a_key(authsec: Authsec, tmp_path: Path) -> None:

@@ -41,9 +41,21 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert delegation["id"] in created.stdout
     assert delegation["actions"] == ["customers:read"]
     listed = authsec("delegations", "list").stdout
-    assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "ACTIONS", "MAX", "STATE"]
-    assert f"{delegation['id']}  support  plain UNATTESTED  customers:read  1h   live" in listed
+    assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "ACTIONS"]
+    assert f"{delegation['id']}  support  plain UNATTESTED  1h   live   customers:read" in listed
     assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
+
+
+def test_a_narrow_terminal_folds_no_id_and_hides_no_mark(
+    authsec: Authsec, create: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = as_json(create("--all-actions", "--json"))["id"]
+    monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 80)
+    heads, row, below = authsec("delegations", "list").stdout.splitlines()
+    assert heads.split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE"]
+    assert row.split() == [one, "support", "plain", "1h", "live"]
+    assert below.split() == ["UNATTESTED"]
+    assert all(len(line) <= 80 for line in (heads, row, below))
 
 
 def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from authsec.config import export_line
-from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
@@ -129,7 +128,7 @@ def _read_public_key(path: Path) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _shown(agent: Mapping[str, Any]) -> Table:
+def _shown(agent: Mapping[str, Any]) -> Text:
     return block(
         {
             "agent": agent["slug"],

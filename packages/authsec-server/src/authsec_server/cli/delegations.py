@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
@@ -14,6 +13,7 @@ from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.units import DURATION, as_typed
 
+_ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show the actions beside the rest
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
 
 
@@ -50,13 +50,10 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 def list_delegations(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
     """List the delegations, the newest first."""
     answer = caller.get("delegations", limit=limit, cursor=cursor)
-    rows = [
-        (each["id"], each["role"]["slug"], _client(each), each["actions"], as_typed(each["max_duration"]), _state(each))
-        for each in answer["items"]
-    ]
-    output.result(
-        answer, table(("DELEGATION", "ROLE", "AGENT", "ACTIONS", "MAX", "STATE"), rows, whole=("DELEGATION",))
-    )
+    wide = output.console.width >= _ROOM_FOR_ACTIONS
+    heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "ACTIONS")[: 6 if wide else 5]
+    rows = [_row(each, " " if wide else "\n")[: len(heads)] for each in answer["items"]]
+    output.result(answer, table(heads, rows, whole=("DELEGATION",)))
     note_more(output, answer)
 
 
@@ -96,7 +93,18 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str) -> None:
     output.result(found, f"{_title(found)} is revoked for good, and its tokens have ended.")
 
 
-def _shown(delegation: Mapping[str, Any]) -> Table:
+def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:
+    return (
+        delegation["id"],
+        delegation["role"]["slug"],
+        _client(delegation, beside),
+        as_typed(delegation["max_duration"]),
+        _state(delegation),
+        delegation["actions"],
+    )
+
+
+def _shown(delegation: Mapping[str, Any]) -> Text:
     return block(
         {
             "delegation": delegation["id"],
@@ -128,10 +136,10 @@ def _warned(delegation: Mapping[str, Any]) -> list[Text | str]:
     return ["", *lines] if lines else []
 
 
-def _client(delegation: Mapping[str, Any]) -> Text:
+def _client(delegation: Mapping[str, Any], beside: str = " ") -> Text:
     name = cell(delegation["client"]["slug"])
     if delegation["client"]["unattested"]:
-        name.append(" UNATTESTED", "bold red")
+        name.append(beside).append("UNATTESTED", "bold red")
     return name
 
 

@@ -61,14 +61,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Co
     return made
 
 
-def block(facts: Mapping[str, object]) -> Table:
-    """Names and values, one a line."""
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(overflow="fold")
+def block(facts: Mapping[str, object]) -> Text:
+    """Names and values, one a line. Nothing is folded: what the terminal itself wraps is copied whole."""
+    width = max(map(len, facts)) + 2
+    lines = []
     for name, value in facts.items():
-        made.add_row(Text(name), cell(value))
-    return made
+        head = Text(name.ljust(width), style="dim")
+        for line in cell(value).split("\n"):
+            lines.append(Text.assemble(head, line))
+            head = Text(" " * width)
+    return Text("\n").join(lines)
 
 
 def cell(value: object) -> Text:

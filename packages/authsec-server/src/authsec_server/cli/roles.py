@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.table import Table
+from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, table, when
@@ -53,7 +53,7 @@ def show_role(caller: Caller, output: Output, role: str) -> None:
     output.result(found, _shown(found))
 
 
-def _shown(role: Mapping[str, Any]) -> Table:
+def _shown(role: Mapping[str, Any]) -> Text:
     return block(
         {
             "role": role["slug"],
