@@ -57,7 +57,7 @@ def who(event: Mapping[str, Any]) -> Text:
 def what(event: Mapping[str, Any]) -> Text:
     """What it was about: which actions were asked for or given, what was acted on, whom a stranger named."""
     detail = event["detail"]
-    if detail.get("actions"):
+    if event["kind"].startswith("token.") and detail.get("actions"):
         at = detail.get("audience") or detail.get("resources")
         return cell(" ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else ""))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]

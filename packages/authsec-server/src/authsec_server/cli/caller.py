@@ -51,7 +51,14 @@ def admin_command(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @wraps(command)
     def run(data: Path | None, database: str | None, as_json: bool, **options: Any) -> None:
-        command(Caller(reach=_reach(data, database)), open_output(as_json=as_json), **options)
+        caller, output = Caller(reach=_reach(data, database)), open_output(as_json=as_json)
+        try:
+            command(caller, output, **options)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:  # members that it lacks
+            raise CallFailed(
+                "What the authority answered is not what this version of authsec understands.",
+                "Use the version that the authority has.",
+            ) from error
 
     return run
 

@@ -145,7 +145,7 @@ def _errors_only() -> Iterator[None]:
     """The authority's own log, in process: one line on stderr for what it could not do, and nothing on stdout."""
     before: dict[str, Any] = structlog.get_config()
     structlog.configure(
-        processors=[_without_traceback, structlog.processors.KeyValueRenderer(key_order=["event"])],
+        processors=[_one_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -156,5 +156,7 @@ def _errors_only() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _without_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in event.items() if name != "exc_info"}
+def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """What happened and its particulars; a traceback is for a server's log, not for a person at a terminal."""
+    particulars = [f"{name}={value!r}" for name, value in event.items() if name not in {"event", "exc_info", "where"}]
+    return " ".join(["log:", str(event["event"]), *particulars])

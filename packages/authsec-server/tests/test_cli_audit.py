@@ -1,0 +1,125 @@
+"""`authsec audit list`, as a person and as a program use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from authsec_server.cli.audit import _row, decision, what, who
+from click.testing import Result
+from starlette.testclient import TestClient
+
+Authsec = Callable[..., Result]
+TOKENS = "/authsec/uflow/sdk/delegation-token"
+
+
+def event(**members: Any) -> dict[str, Any]:
+    """An event as the API answers it, of which only these members matter."""
+    plain: dict[str, Any] = {
+        "at": "2026-11-25T12:00:00Z",
+        "kind": "token.refused",
+        "count": 1,
+        "request_id": "req_1",
+        "principal": None,
+        "client": None,
+        "delegations": [],
+        "roles": [],
+        "subject": None,
+        "decision": None,
+        "reason": "",
+        "address": "192.0.2.1",
+        "detail": {},
+    }
+    return plain | members
+
+
+AGENT = {"id": "6f1d2a34-0000-4000-8000-000000000001", "name": "Customer Support"}
+OPERATOR = {"kind": "admin_key", "id": "1", "name": "ops", "role": "admin"}
+
+
+def test_the_story_is_read_from_top_to_bottom(authsec: Authsec) -> None:
+    authsec("roles", "create", "Support", "--action", "customers:read")
+    authsec("admin", "create-key", "ci")
+    listed = authsec("audit", "list")
+    assert listed.exit_code == 0, listed.output
+    head, *rows = listed.stdout.splitlines()
+    assert head.split() == ["TIME", "(UTC)", "EVENT", "WHO", "WHAT", "DECISION", "REQUEST"]
+    assert [row.split()[2] for row in rows] == ["key.created", "key.created", "role.created", "admin_key.created"]
+    assert "local operator" in rows[-1]
+    assert rows[-1].split()[-1].startswith("req_")
+
+
+def test_the_newest_and_one_request(authsec: Authsec) -> None:
+    for name in ("One", "Two"):
+        authsec("roles", "create", name, "--action", "customers:read")
+    assert [row.split()[-3] for row in authsec("audit", "list", "--limit", "1").stdout.splitlines()[1:]] == ["Two"]
+    items = json.loads(authsec("audit", "list", "--json").stdout)["items"]
+    one = next(item for item in items if item["roles"] and item["roles"][0]["name"] == "One")
+    found = json.loads(authsec("audit", "list", "--json", "--request-id", one["request_id"]).stdout)["items"]
+    assert found == [one]
+    assert authsec("audit", "list", "--limit", "201").exit_code == 2
+    assert authsec("audit", "list", "--request-id", "no id").exit_code == 1
+
+
+def test_a_stranger_and_an_unattested_agent(authsec: Authsec, admin: TestClient) -> None:
+    """`admin` and `authsec` share the test's data folder."""
+    client = admin.post("/authsec/api/v1/clients", json={"name": "Open", "platform": "unattested"}).json()
+    admin.post("/authsec/api/v1/roles", json={"name": "Support", "actions": ["customers:read"]})
+    delegation = {"role": "support", "client": "open", "target_type": "AutoGen AI agent", "actions": ["customers:read"]}
+    made = admin.post("/authsec/api/v1/delegations", json=delegation | {"max_duration": 3600})
+    assert made.status_code == 201, made.text
+    assert admin.get(TOKENS, params={"client_id": client["client_id"]}).status_code == 200
+    for _ in range(3):
+        assert admin.get(TOKENS, params={"client_id": AGENT["id"]}).status_code == 404
+    rows = authsec("audit", "list", "--limit", "2").stdout.splitlines()[1:]
+    assert "Open unattested" in rows[0]
+    assert "customers:read at authsec-api" in rows[0]
+    assert "granted" in rows[0]
+    assert "denied client_not_found (3 times)" in rows[1]
+    assert "unattested" not in rows[1]
+
+
+@pytest.mark.parametrize(
+    ("members", "shown"),
+    [
+        ({"principal": OPERATOR, "client": AGENT}, "ops"),
+        ({"client": AGENT, "detail": {"attestation": "key_pair"}}, "Customer Support"),
+        ({"client": AGENT, "detail": {"attestation": "none"}}, "Customer Support unattested"),
+        ({"client": AGENT | {"name": ""}, "detail": {"attestation": "key_pair"}}, AGENT["id"]),
+        ({"client": AGENT}, "192.0.2.1"),  # it named the agent, and did not prove to be it
+        ({}, "192.0.2.1"),
+        ({"address": ""}, "-"),
+    ],
+)
+def test_who(members: dict[str, Any], shown: str) -> None:
+    assert who(event(**members)).plain == shown
+
+
+@pytest.mark.parametrize(
+    ("members", "shown"),
+    [
+        ({"detail": {"actions": ["a:b", "c:d"], "audience": ["api"]}, "client": AGENT}, "a:b c:d at api"),
+        ({"detail": {"actions": ["a:b"], "resources": []}, "client": AGENT}, "a:b"),
+        ({"detail": {"actions": None}, "client": AGENT}, "Customer Support"),
+        ({"subject": {"id": "kid", "name": "kid"}}, "kid"),
+        ({"kind": "role.created", "roles": [{"id": "1", "name": "S"}], "detail": {"actions": ["a:b"]}}, "S"),
+        ({"delegations": [{"id": "1", "name": "Support → Agent"}], "client": AGENT}, "Support → Agent"),
+        ({}, "-"),
+    ],
+)
+def test_what(members: dict[str, Any], shown: str) -> None:
+    assert what(event(**members)).plain == shown
+
+
+def test_decision() -> None:
+    assert decision(event()).plain == "-"
+    assert decision(event(decision="granted")).plain == "granted"
+    denied = decision(event(decision="denied", reason="attestation_required", count=12))
+    assert (denied.plain, denied.style) == ("denied attestation_required (12 times)", "red")
+
+
+def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
+    row = _row(event(client=AGENT, decision="denied", reason="attestation_required"), wide=False)
+    assert str(row[-1]) == "192.0.2.1\nCustomer Support\ndenied attestation_required\nreq_1"

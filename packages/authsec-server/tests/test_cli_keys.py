@@ -1,0 +1,54 @@
+"""`authsec keys`, as a person and as a program use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from click.testing import Result
+
+Authsec = Callable[..., Result]
+
+
+def states(authsec: Authsec) -> dict[str, str]:
+    items = json.loads(authsec("keys", "list", "--json").stdout)["items"]
+    return {key["kid"]: key["state"] for key in items}
+
+
+def test_the_list(authsec: Authsec) -> None:
+    listed = authsec("keys", "list")
+    assert listed.exit_code == 0, listed.output
+    head, *rows = [line.split() for line in listed.stdout.splitlines()]
+    assert head == ["KEY", "STATE", "SINCE", "(UTC)", "PUBLISHED", "UNTIL", "(UTC)"]
+    assert {row[0]: row[1] for row in rows} == states(authsec)
+    assert sorted(states(authsec).values()) == ["active", "prepared"]
+    assert all(row[-1] == "-" for row in rows)
+
+
+def test_a_rotation_too_early_says_when(authsec: Authsec) -> None:
+    before = states(authsec)
+    refused = authsec("keys", "rotate")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "so recently that verifiers may not know it yet" in refused.stderr
+    assert "or force it" in refused.stderr
+    assert "request req_" in refused.stderr
+    assert states(authsec) == before
+
+
+def test_a_rotation_by_force(authsec: Authsec) -> None:
+    before = states(authsec)
+    rotated = authsec("keys", "rotate", "--force")
+    assert rotated.exit_code == 0, rotated.output
+    after = states(authsec)
+    signs = next(kid for kid, state in before.items() if state == "prepared")
+    assert rotated.stdout == f"The key {signs} signs from now on.\n"
+    assert {after[kid] for kid in before} == {"active", "retired"}
+    assert sorted(after.values()) == ["active", "prepared", "retired"]
+    retired = next(line for line in authsec("keys", "list").stdout.splitlines() if " retired " in line)
+    assert not retired.rstrip().endswith("-"), "how long it is published is shown"
+
+
+def test_for_programs(authsec: Authsec) -> None:
+    rotated = authsec("keys", "rotate", "--force", "--json")
+    assert json.loads(rotated.stdout)["state"] == "active"
+    assert rotated.stderr == ""
