@@ -124,16 +124,21 @@ def test_too_much_at_once_is_answered_at_once(house: Any) -> None:
     assert door.get("/healthz").status_code == 200
 
 
-def test_an_error_of_ours_shows_nothing_of_itself(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_shows_nothing_of_itself(
+    house: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     its = house(local_operator=True)
 
     def broken(*_: object) -> None:
-        raise RuntimeError("secret detail")
+        raise RuntimeError("".join(["what ", "the caller ", "sent"]))
 
     monkeypatch.setattr(type(its.authority.database), "read", broken)
     answer = its.door().get(f"{API}/roles")
     assert (answer.status_code, answer.json()["reason"]) == (500, "internal_error")
-    assert "secret" not in answer.text
+    logged = "".join(capfd.readouterr())
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+    assert answer.json()["request_id"] in logged
+    assert "what the caller sent" not in answer.text + logged
 
 
 def test_ready_means_the_database_too(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Mapping
 
 import structlog
@@ -120,11 +121,17 @@ def _http(request: Request, failure: Exception) -> Response:
     )
 
 
-def _unexpected(request: Request, failure: Exception) -> Response:
-    # The exception's text may quote what a caller sent; its type and the request id are enough to find it.
-    log.error("unexpected error", error=type(failure).__name__, path=request.url.path, exc_info=failure)
+def unexpected(request: Request, error: Exception) -> Response:
+    """The answer to what no room expected. The log says where it happened, not the error's text: that may be secret."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    request_id = context_of(request.scope).request_id
+    log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where)
     return error_response(
-        request, 500, reason="internal_error", error="The server failed at this request.", details="See its log."
+        request,
+        500,
+        reason="internal_error",
+        error="The server failed at this request.",
+        details="Its operator finds the request id in the log.",
     )
 
 
@@ -133,5 +140,4 @@ HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
     Unauthenticated: _unauthenticated,
     TooOften: _too_often,
     HTTPException: _http,
-    Exception: _unexpected,
 }

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authsec_server.web.context import RequestContext, address_of, put_context
-from authsec_server.web.errors import error_response
+from authsec_server.web.errors import error_response, unexpected
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,10 @@ _HEADERS = {
 
 
 class Contextualise:
-    """Gives every request its id and address, and every answer that id and the headers that harden it."""
+    """Gives every request its id and address, and every answer that id and the headers that harden it.
+
+    The outermost of all: what nothing further in expected becomes an answer here, and every request a line in the log.
+    """
 
     def __init__(self, app: ASGIApp, *, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]) -> None:
         self._app = app
@@ -38,28 +41,41 @@ class Contextualise:
             return
         request_id = "req_" + b32encode(self._token_bytes(15)).decode().lower()
         put_context(scope, RequestContext(request_id=request_id, address=address_of(scope, self._trusted_proxies)))
-        status = 0
-
-        async def send_hardened(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        answer = _Answer(send, request_id)
         begin = time.perf_counter()
-        await self._app(scope, receive, send_hardened)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            failure = unexpected(Request(scope), error)
+            if answer.status:  # it has begun: too late for another, so the server must break it off
+                raise
+            await failure(scope, receive, answer.send)
         log.info(
             "request",
             request_id=request_id,
             method=scope["method"],
             path=scope["path"],  # never the query: old clients put things there that are not ours to keep
-            status=status,
+            status=answer.status,
             ms=round((time.perf_counter() - begin) * 1000, 1),
         )
+
+
+class _Answer:
+    """An answer on its way out."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
 
 
 class ExpectedHosts:
