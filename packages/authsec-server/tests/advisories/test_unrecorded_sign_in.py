@@ -1,0 +1,34 @@
+"""The journal cannot be written (somebody filled the disk first), and now an administrator comes in unseen.
+
+Whoever comes in or is turned away is in the journal before the answer; when that cannot be, nobody comes in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATH = "/authsec/api/v1/keys"
+
+
+def admin_key(house: Callable[..., Any]) -> dict[str, str]:
+    made = house(local_operator=True).door().post("/authsec/api/v1/admin-keys", json={"name": "ops", "role": "admin"})
+    return {"Authorization": f"Bearer {made.json()['key']}"}
+
+
+def test_without_a_record_nobody_comes_in(house: Callable[..., Any], tmp_path: Path) -> None:
+    right, its = admin_key(house), house()
+    door = its.door("192.0.2.1")
+    with sqlite3.connect(tmp_path / "authsec.sqlite3") as other:
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    other.close()
+    statuses = [door.get(PATH, headers=headers).status_code for headers in (right, right, {}, right)]
+    assert all(status >= 500 for status in statuses), statuses
+    with sqlite3.connect(tmp_path / "authsec.sqlite3") as other:
+        other.execute("DROP TRIGGER full")
+    other.close()
+    assert door.get(PATH, headers=right).status_code == 200
+    (sign_in,) = [recorded for recorded in its.events() if recorded.event.kind == "admin.sign_in"]
+    assert sign_in.event.address == "192.0.2.1", "the record that failed was still owed"
