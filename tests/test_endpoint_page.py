@@ -18,21 +18,17 @@ STEP = re.compile(r"^```bash\n(.*?)^```(?:\n+→ `(\d{3})`(?: `(\w+)`)?)?", re.D
 END_OF_STEP = "=== end of step ==="
 
 
-@pytest.fixture
-def database_option() -> str:
-    return ""
-
-
 @pytest.mark.skipif(
     not (shutil.which("curl") and shutil.which("bash")), reason="the page's commands need bash and curl"
 )
 def test_every_command_of_the_page_answers_what_it_says(serve: Any, tmp_path: Path) -> None:
     its = serve()
     steps = STEP.findall(PAGE)
+    option, place = its.where
     environment = os.environ | {
         "AUTHSEC": its.url,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "AUTHSEC_SERVER_DATA": its.where[1],
+        f"AUTHSEC_SERVER_{option.removeprefix('--').upper()}": place,
         "no_proxy": "127.0.0.1",
     }
     script = "set -e\n" + f"\necho '{END_OF_STEP}'\n".join(commands for commands, _, _ in steps)
