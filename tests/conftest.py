@@ -39,8 +39,8 @@ class Running:
         self.url = url
         self.where = where  # the options by which the CLI finds the same data
         self.log = log
-        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30)
-        self.admin = httpx2.Client(base_url=f"{url}/authsec/api/v1/", trust_env=False, timeout=30)
+        self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30, verify=False)
+        self.admin = httpx2.Client(base_url=f"{url}/authsec/api/v1/", trust_env=False, timeout=30, verify=False)
         self.admin.headers["Authorization"] = (
             f"Bearer {self.cli('admin', 'create-key', f'tests {secrets.token_hex(4)}')}"
         )
@@ -161,6 +161,6 @@ def _issuer(process: subprocess.Popen[str], log: Path) -> str:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200
+        return httpx2.get(f"{url}/readyz", trust_env=False, verify=False).status_code == 200
     except httpx2.TransportError:
         return False
