@@ -152,7 +152,7 @@ def test_keygen_overwrites_nothing(existing: str, tmp_path: Path) -> None:
     (tmp_path / existing).write_text("in use")
     result = run("keygen", tmp_path / "agent.pem")
     assert result.exit_code == 1
-    assert "exists already" in result.stderr
+    assert "exists already" in " ".join(result.stderr.split())
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(existing, "in use")]
 
 
