@@ -37,10 +37,11 @@ def test_a_request_id_of_the_callers_choice_does_not_count(house: Any) -> None:
 def test_a_foreign_host_is_not_answered(house: Any) -> None:
     door = house(public_url="https://authsec.example.com", allowed_hosts=("inner",)).door()
     for host in ("authsec.example.com", "AUTHSEC.example.com:8443", "inner:7468", "localhost", "[::1]:7468"):
-        assert door.get("/healthz", headers={"Host": host}).status_code == 200, host
+        assert door.get("/.well-known/jwks.json", headers={"Host": host}).status_code == 200, host
     for host in ("evil.example", "authsec.example.com.evil.example", "", "authsec.example.com@evil.example"):
-        answer = door.get("/healthz", headers={"Host": host})
+        answer = door.get("/.well-known/jwks.json", headers={"Host": host})
         assert (answer.status_code, answer.json()["reason"]) == (421, "host_not_allowed"), host
+    assert door.get("/readyz", headers={"Host": "10.1.2.3:7468"}).status_code == 200, "a probe asks by address"
 
 
 def test_the_issuer_is_the_setting_whatever_host_was_asked(house: Any) -> None:

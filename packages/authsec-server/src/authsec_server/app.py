@@ -112,7 +112,7 @@ def _compose(
         middleware=[
             Middleware(Contextualise, token_bytes=around.token_bytes, trusted_proxies=settings.trusted_proxies),
             Middleware(Bounded, at_most=settings.max_in_flight),
-            Middleware(ExpectedHosts, hosts=_hosts(settings)),
+            Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=(health.LIVE, health.READY)),
         ],
     )
     return Authority(app=app, database=database, tokens=tokens, readiness=readiness)

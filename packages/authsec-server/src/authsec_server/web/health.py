@@ -9,6 +9,8 @@ from starlette.routing import Route
 from authsec_server.failures import Unavailable
 from authsec_server.web.site import Site
 
+LIVE, READY = "/healthz", "/readyz"
+
 
 class Readiness:
     """Whether new requests should come here; a server that drains says no and still answers those that do."""
@@ -32,4 +34,4 @@ def routes(site: Site, readiness: Readiness) -> list[Route]:
             return JSONResponse({"status": "database unavailable"}, 503)
         return JSONResponse({"status": "ready"})
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+    return [Route(LIVE, healthz), Route(READY, readyz)]

@@ -79,14 +79,18 @@ class _Answer:
 
 
 class ExpectedHosts:
-    """Refuses a Host header that is not ours: DNS rebinding reaches loopback servers under foreign names."""
+    """Refuses a Host header that is not ours: DNS rebinding reaches loopback servers under foreign names.
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
+    `anywhere` are the paths to be answered under any name: probes ask for a server by its address.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str], anywhere: Collection[str]) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._anywhere = frozenset(anywhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] not in self._anywhere:
             given = Headers(scope=scope).getlist("host")
             if len(given) != 1 or _without_port(given[0]) not in self._hosts:
                 answer = error_response(
