@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import json
+import socket
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx2
 import pytest
 import structlog
 import structlog.testing
 import uvicorn
 from authsec_server.app import open_authority
-from authsec_server.cli import register
+from authsec_server.cli import reach, register
 from authsec_server.cli.caller import path
 from authsec_server.cli.output import block, harmless, styled, table
 from authsec_server.db import open_database
@@ -268,6 +270,14 @@ def test_a_connection_that_breaks(run: Authsec) -> None:
     with Elsewhere(200, b"{}", **{"Content-Length": "1000"}) as server:
         said = failed(run("keys", "list", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=SOME_KEY))
     assert "broke before the answer was complete" in said
+
+
+def test_a_server_that_says_nothing(run: Authsec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "_TIMEOUT", httpx2.Timeout(0.1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        said = failed(run("keys", "list", AUTHSEC_BASE_URL=f"http://{where}", AUTHSEC_ADMIN_KEY=SOME_KEY))
+    assert f"{where} did not answer in time." in said
 
 
 @pytest.mark.parametrize(
