@@ -14,11 +14,11 @@ from authsec_server.keys.model import (
     NewKey,
     SigningKey,
     activation_wait,
+    key_in,
     keys_to_make,
     may_activate,
     may_be_forgotten,
     rotation_due,
-    the,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,8 +102,8 @@ def test_how_many_keys_it_takes() -> None:
 
 def test_the_one_key_in_a_state() -> None:
     active, waiting = prepared(kid="a").activated(NOW), prepared(kid="b")
-    assert the([waiting, active], KeyState.ACTIVE) == active
-    assert the([waiting], KeyState.ACTIVE) is None
+    assert key_in([waiting, active], KeyState.ACTIVE) == active
+    assert key_in([waiting], KeyState.ACTIVE) is None
 
 
 def test_a_new_key_does_not_show_what_is_sealed() -> None:

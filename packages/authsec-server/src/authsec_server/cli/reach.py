@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import anyio
 import click
@@ -98,18 +98,10 @@ class Remote:
         except httpx2.HTTPError as error:
             raise _unreachable(error, parts.netloc) from None
 
-    def _checked(self) -> Any:
-        """The address's parts, once neither address nor key can betray the key."""
-        try:
-            parts = urlsplit(self.base_url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
-            raise CallFailed(
-                "AUTHSEC_BASE_URL must be the root of the authority's server.",
-                export_line("AUTHSEC_BASE_URL", "https://authsec.example.com"),
-            )
+    def _checked(self) -> SplitResult:
+        """The address's parts, once neither address nor key can betray the key. Raises `CallFailed`."""
+        parts = _split(self.base_url)
+        host = str(parts.hostname)
         if parts.scheme == "http" and not is_loopback(host) and host not in self.allow_http_hosts:
             raise CallFailed(
                 f"http://{parts.netloc} would carry the admin key where anybody on the way can read it.",
@@ -121,6 +113,22 @@ class Remote:
                 "Make one on the server's machine: authsec admin create-key NAME",
             )
         return parts
+
+
+def _split(base_url: str) -> SplitResult:
+    refused = CallFailed(
+        "AUTHSEC_BASE_URL must be the root of the authority's server.",
+        export_line("AUTHSEC_BASE_URL", "https://authsec.example.com"),
+    )
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise refused from None
+    # A user name could be there to make a foreign host look like ours.
+    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+        raise refused
+    return parts
 
 
 def _unreachable(error: httpx2.HTTPError, where: str) -> CallFailed:

@@ -71,7 +71,7 @@ class NewKey:
         return SigningKey(kid=self.kid, state=KeyState.PREPARED, public_jwk=self.public_jwk, created_at=now)
 
 
-def the(keys: Iterable[SigningKey], state: KeyState) -> SigningKey | None:
+def key_in(keys: Iterable[SigningKey], state: KeyState) -> SigningKey | None:
     """The one key in this state, for `ACTIVE` and `PREPARED`."""
     return next((key for key in keys if key.state is state), None)
 
@@ -99,7 +99,7 @@ def may_be_forgotten(key: SigningKey, now: datetime) -> bool:
 def keys_to_make(keys: Iterable[SigningKey], now: datetime, max_age: timedelta) -> int:
     """How many new keys it takes to bring these in order: an active and a prepared one, none too old."""
     keys = list(keys)
-    active, prepared = the(keys, KeyState.ACTIVE), the(keys, KeyState.PREPARED)
+    active, prepared = key_in(keys, KeyState.ACTIVE), key_in(keys, KeyState.PREPARED)
     missing = (active is None) + (prepared is None)
     if active is None or prepared is None:
         return missing

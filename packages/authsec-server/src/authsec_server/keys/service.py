@@ -19,10 +19,10 @@ from authsec_server.keys.model import (
     NewKey,
     SigningKey,
     activation_wait,
+    key_in,
     may_activate,
     may_be_forgotten,
     rotation_due,
-    the,
 )
 from authsec_server.principal import Act, Role
 
@@ -50,7 +50,7 @@ def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
     """See that one key is active and one prepared; at first start both are made. Only inside a `change`."""
     act.principal.require(Role.ADMIN)
     standing = published(tx)
-    active, prepared = the(standing, KeyState.ACTIVE), the(standing, KeyState.PREPARED)
+    active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
     if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
         active = prepared or _prepare(tx, act, next(fresh))
         store.move(tx.connection, active.activated(act.now))
@@ -94,7 +94,7 @@ def expire(tx: Tx, act: Act) -> None:
 
 def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:
     standing = published(tx)
-    active, prepared = the(standing, KeyState.ACTIVE), the(standing, KeyState.PREPARED)
+    active, prepared = key_in(standing, KeyState.ACTIVE), key_in(standing, KeyState.PREPARED)
     if active is None or prepared is None:
         raise Unavailable("There is no key prepared to sign.")
     return active, prepared
