@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from authsec_server.db import open_database
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: a script that runs the tests in the background has it ignored, and children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
