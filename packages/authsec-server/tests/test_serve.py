@@ -5,12 +5,21 @@ from __future__ import annotations
 import base64
 import socket
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import structlog
 from authsec_server.cli.serve import serve
 from click.testing import CliRunner, Result
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command configures its process's log; here it shares the process with other tests."""
+    yield
+    structlog.reset_defaults()
 
 
 def start(*options: str, **environment: str) -> Result:
