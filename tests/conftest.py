@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,12 +106,20 @@ class Running:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; its exit status."""
+        self.close()
+        return end(self.process, number)
+
+    def close(self) -> None:
+        """Let go of the connections to it."""
         self.http.close()
         self.admin.close()
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
+
+
+def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
+    """End a process, or find that it has ended; its exit status."""
+    if process.poll() is None:
+        process.send_signal(number)
+    return process.wait(30)
 
 
 Serve = Callable[..., Running]
@@ -124,30 +134,35 @@ def database_option(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def serve(database_option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Starts authorities over the test's database: `serve(AUTHSEC_SERVER_…=…)`."""
-    running: list[Running] = []
+    starts = itertools.count()
+    with ExitStack() as stack:
 
-    def start(program: Sequence[str] = (str(AUTHSEC),), **settings: str) -> Running:
-        data = tmp_path / "data"
-        data.mkdir(exist_ok=True)
-        key_file = tmp_path / "master.key"
-        if not key_file.exists():
-            key_file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
-            key_file.chmod(0o600)
-        where = ["--database", database_option] if database_option else ["--data", str(data)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
-        environment |= {"AUTHSEC_SERVER_MASTER_KEY_FILE": str(key_file), "AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
-        log = tmp_path / f"serve-{len(running)}.log"
-        with log.open("w") as stderr:
-            process = subprocess.Popen(
-                [*program, "serve", "--port", "0", *where], env=environment, stderr=stderr, text=True, cwd=tmp_path
-            )
-        monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", str(key_file))
-        running.append(Running(process, _issuer(process, log), where, log))
-        return running[-1]
+        def start(program: Sequence[str] = (str(AUTHSEC),), **settings: str) -> Running:
+            data = tmp_path / "data"
+            data.mkdir(exist_ok=True)
+            key_file = _master_key(tmp_path / "master.key")
+            monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", key_file)
+            where = ["--database", database_option] if database_option else ["--data", str(data)]
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
+            environment |= {"AUTHSEC_SERVER_MASTER_KEY_FILE": key_file, "AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
+            log = tmp_path / f"serve-{next(starts)}.log"
+            with log.open("w") as stderr:
+                process = subprocess.Popen(
+                    [*program, "serve", "--port", "0", *where], env=environment, stderr=stderr, text=True, cwd=tmp_path
+                )
+            stack.callback(end, process)
+            its = Running(process, _issuer(process, log), where, log)
+            stack.callback(its.close)
+            return its
 
-    yield start
-    for it in running:
-        it.stop()
+        yield start
+
+
+def _master_key(file: Path) -> str:
+    if not file.exists():
+        file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
+        file.chmod(0o600)
+    return str(file)
 
 
 def _issuer(process: subprocess.Popen[str], log: Path) -> str:
