@@ -39,7 +39,7 @@ def lines_that_match(pattern: re.Pattern[str]) -> list[str]:
         f"{file.relative_to(ROOT)}:{number}: {line}"
         for file in tracked()
         if file != Path(__file__).resolve()
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1)
+        for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), start=1)
         if pattern.search(line)
     ]
 
