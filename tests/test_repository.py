@@ -123,3 +123,20 @@ def test_files_that_the_readme_names_exist() -> None:
     named = re.findall(r"\./packages/[\w-]+|\b(?:examples|docs|scripts|tests)/[\w./-]+\w", README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_names_every_room_and_every_module_of_the_sdk() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    parts = [
+        *(ROOT / "packages/authsec-server/src/authsec_server").iterdir(),
+        *(ROOT / "packages/authsec/src/authsec").iterdir(),
+    ]
+    names = [part.name if part.suffix else f"{part.name}/" for part in parts if not part.name.startswith("__")]
+    assert [name for name in names if f"`{name}" not in text and name != "py.typed"] == []
+
+
+def test_modules_that_the_architecture_names_exist() -> None:
+    roots = [ROOT, *(ROOT / "packages").glob("*/src"), *(ROOT / "packages").glob("*/src/*")]
+    named = re.findall(r"`([\w/-]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text("utf-8"))
+    furniture = {"api.py", "service.py", "store.py", "model.py"}
+    assert [name for name in named if name not in furniture and not any((root / name).exists() for root in roots)] == []
