@@ -172,7 +172,7 @@ def test_keygen_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "authsec.jose", None)
     result = run("keygen", tmp_path / "agent.pem")
     assert result.exit_code == 1
-    assert "extra `key`" in result.stderr
+    assert 'pip install "./packages/authsec[key,verify]"' in result.stderr
 
 
 # --- smoke, through the door (what it says is tested in test_smoke) ----------------------------------------------

@@ -243,4 +243,4 @@ def test_without_the_extra_a_key_file_says_what_is_missing(
     make_client: Make, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "authsec.jose", None)
-    assert "extra `key`" in broken(make_client, key_file)
+    assert 'pip install "./packages/authsec[key,verify]"' in broken(make_client, key_file)

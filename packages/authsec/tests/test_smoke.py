@@ -151,6 +151,7 @@ def test_without_the_extra(client: AuthSecClient, capsys: Any, monkeypatch: pyte
     status, text = report(client, capsys)
     assert status == 1
     assert "✗ signature verified  extra_missing" in text
+    assert '\n      pip install "./packages/authsec[key,verify]"\n' in text
 
 
 def test_a_terminal_without_check_marks(authority: Any) -> None:

@@ -1,6 +1,6 @@
 """AuthSec for agents and for the APIs that they call.
 
-Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (extra `authsec[verify]`) checks them.
+Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier` (the extra `verify`) checks them.
 """
 
 from __future__ import annotations

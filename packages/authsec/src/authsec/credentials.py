@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from authsec.errors import ConfigError
+from authsec.extras import HOW_TO_INSTALL
 
 if TYPE_CHECKING:
     from authsec.jose import PrivateKey
@@ -121,7 +122,7 @@ def _private_key(path: Path) -> PrivateKey:
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
-        raise _broken("To prove itself with a key, this agent needs the extra `key` of the package authsec.") from None
+        raise _broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}") from None
     try:
         return PrivateKey.from_pem(_read_private(path))
     except JoseError as error:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from authsec.errors import ConfigError
+from authsec.extras import HOW_TO_INSTALL
 
 
 def write_key_pair(path: Path, kind: str) -> Path:
@@ -17,7 +18,7 @@ def write_key_pair(path: Path, kind: str) -> Path:
         from authsec.jose import PrivateKey
     except ImportError:
         raise ConfigError(
-            "Making a key needs the extra `key` of the package authsec.", reason="extra_missing"
+            f"Making a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
         ) from None
     public_path = path.with_name(f"{path.name}.pub")
     key = PrivateKey.generate_rsa() if kind == "rsa" else PrivateKey.generate_ed25519()

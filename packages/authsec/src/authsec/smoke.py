@@ -14,6 +14,7 @@ import click
 from authsec.client import AuthSecClient
 from authsec.clock import Clock
 from authsec.errors import AuthSecError, ConfigError
+from authsec.extras import HOW_TO_INSTALL
 from authsec.terminal import described, duration, mark
 from authsec.tokens import DelegationToken
 from authsec.wording import plain
@@ -84,7 +85,7 @@ class Smoke:
             from authsec.verifier import TokenVerifier
         except ImportError:
             raise ConfigError(
-                "The signature cannot be verified here, since the extra `verify` of the package authsec is missing.",
+                f"Verifying the signature needs packages that are not installed. {HOW_TO_INSTALL}",
                 reason="extra_missing",
             ) from None
         keys = self._client.authority.keys()

@@ -8,12 +8,14 @@ Left out on purpose: MACs and `none`, encryption, JSON serialisation, and every 
 
 from __future__ import annotations
 
+from authsec.extras import HOW_TO_INSTALL
+
 try:
     from authsec.jose.keys import PrivateKey, PublicKey
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        f"{missing.name} is not installed. Verifying and signing tokens needs an extra of this package: "
-        "authsec[verify] for an API, authsec[key] for an agent that proves itself with a key pair.",
+        f"{missing.name} is not installed. APIs that verify tokens and agents that prove themselves with a key pair "
+        f"need it. {HOW_TO_INSTALL}",
         name=missing.name,
     ) from None
 
