@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,18 @@ def test_sigterm_drains_first(serve: Any) -> None:
     assert ready.json() == {"status": "draining"}
     assert its.ask(agent).status_code == 200, "what still arrives is answered"
     assert its.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
+def test_a_request_line_without_an_end_costs_nothing(serve: Any) -> None:
+    its = serve()
+    host, port = its.url.removeprefix("http://").split(":")
+
+    def talk() -> None:
+        with socket.create_connection((host, int(port))) as connection:
+            for _ in range(200):
+                connection.sendall(b"GET /" + b"x" * 100_000)
+
+    with pytest.raises(ConnectionError):
+        talk()
+    assert its.http.get("/healthz").status_code == 200

@@ -35,6 +35,7 @@ def test_an_event_as_the_admin_api_shows_it(admin: TestClient) -> None:
         "at": event["at"],
         "kind": "role.created",
         "count": 1,
+        "counted": False,
         "request_id": request_id,
         "principal": {"kind": "local_operator", "id": "", "name": "local operator", "role": "admin"},
         "client": None,

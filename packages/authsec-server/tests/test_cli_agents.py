@@ -116,7 +116,8 @@ def test_a_value_may_hold_an_equals_sign(authsec: Authsec) -> None:
 
 def test_turning_off_and_on(authsec: Authsec) -> None:
     authsec("agents", "create", "Plain", "--platform", "unattested")
-    assert authsec("agents", "disable", "plain").stdout == "plain is disabled, and its tokens have ended.\n"
+    disabled = authsec("agents", "disable", "plain").stdout
+    assert disabled.startswith("plain is disabled: it gets no more tokens.\nA token that is out already is good until")
     assert "disabled" in authsec("agents", "list").stdout
     assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True

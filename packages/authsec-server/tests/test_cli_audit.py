@@ -21,6 +21,7 @@ def event(**members: Any) -> dict[str, Any]:
         "at": "2026-11-25T12:00:00Z",
         "kind": "token.refused",
         "count": 1,
+        "counted": False,
         "request_id": "req_1",
         "principal": None,
         "client": None,
@@ -123,3 +124,9 @@ def test_decision() -> None:
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
     row = _row(event(client=AGENT, decision="denied", reason="attestation_required"), wide=False)
     assert str(row[-1]) == "192.0.2.1\nCustomer Support\ndenied attestation_required\nreq_1"
+
+
+def test_what_is_counted_by_the_minute_shows_the_minute() -> None:
+    at = "2026-11-25T12:00:00Z"
+    assert _row(event(at=at, counted=True), wide=True)[0] == "2026-11-25 12:00"
+    assert _row(event(at=at), wide=True)[0] == "2026-11-25 12:00:00"

@@ -7,15 +7,19 @@ import pkgutil
 import threading
 
 import authsec_server
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx, metadata, open_database
+from authsec_server.db.database import Access
+from authsec_server.db.postgresql import is_outage
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 
 def version(tx: Tx) -> int:
@@ -160,3 +164,41 @@ def test_events_of_a_month_without_a_partition_are_kept_and_moved(database: Data
         [before, after],
         [],
     ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.ReadOnlySqlTransaction(),  # after a failover, when the old address leads to a standby
+        psycopg.errors.FeatureNotSupported("cannot acquire lock during recovery"),
+        psycopg.errors.AdminShutdown(),
+        psycopg.errors.CannotConnectNow(),
+        psycopg.errors.DiskFull(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_server_cannot_do_now_is_an_outage(error: psycopg.Error) -> None:
+    """503 and later again, not 500 and never."""
+    assert is_outage(DBAPIError("", None, error), Access.RECORD)
+
+
+def test_a_mistake_of_ours_is_no_outage() -> None:
+    for error in (psycopg.errors.UniqueViolation(), psycopg.errors.UndefinedTable(), psycopg.errors.SyntaxError()):
+        assert not is_outage(DBAPIError("", None, error), Access.RECORD)
+    assert not is_outage(DBAPIError("", None, psycopg.errors.ReadOnlySqlTransaction()), Access.READ)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_session_that_is_ended_is_an_outage_and_the_next_one_works(database: Database) -> None:
+    end_me = text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(Unavailable):
+        database.record(lambda tx: tx.connection.execute(end_me))
+    assert database.record(version) == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_option_nobody_knows_is_named_without_the_url(database_url: str) -> None:
+    database = open_database(f"{database_url}&bogus=hunter2")
+    with pytest.raises(StartupRefused, match="option"):
+        database.migrate()
+    database.close()

@@ -87,7 +87,7 @@ def test_rotation(opened: House) -> None:
     assert (rotated.json()["kid"], rotated.json()["state"]) == (before["prepared"], "active")
     after = {key["kid"]: key for key in door.get(KEYS).json()["items"]}
     assert after[before["active"]]["state"] == "retired"
-    assert after[before["active"]]["publish_until"] == "2026-11-26T13:05:00Z"
+    assert after[before["active"]]["publish_until"] == "2026-12-02T13:05:00Z"
     assert {key["kid"] for key in door.get(JWKS).json()["keys"]} == set(after)
 
     assert door.post(KEYS + "/rotate", json={"force": True}).status_code == 200

@@ -12,18 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey, PublicKey
 from authsec_server.db import Database
 from authsec_server.db.database import Access, T, Work
-from authsec_server.failures import Conflict, NotPermitted, Unavailable
+from authsec_server.failures import Conflict, Unavailable
 from authsec_server.keys import service, store
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.master import MasterKey, load_master_key
-from authsec_server.keys.model import KeyState, NewKey
+from authsec_server.keys.model import KeyState, NewKey, SigningKey
 from authsec_server.keys.signer import KeyUnusable, Signer
-from authsec_server.principal import LOCAL_OPERATOR, Act, Role
+from authsec_server.principal import Act
 from authsec_server.settings import Settings
 
 MASTER_KEY = MasterKey(bytes(32))
@@ -53,6 +54,11 @@ class Watched(Database):
 def rsa() -> PrivateKey:
     """One key for all tests here that need any: making one takes a while."""
     return PrivateKey.generate_rsa()
+
+
+def rotated(keeper: Custodian, act: Act, *, force: bool) -> SigningKey:
+    fresh = keeper.make()
+    return keeper.database.change(lambda tx: keeper.rotate(tx, act, fresh, force=force))
 
 
 def custodian(database: Database, master_key: MasterKey = MASTER_KEY) -> Custodian:
@@ -88,8 +94,8 @@ def test_a_month_of_keys(database: Database, act: Act) -> None:
     signature = keeper.signer.sign(first, b"signing input")
 
     with pytest.raises(Conflict):
-        keeper.rotate(act, force=False)
-    second = keeper.rotate(at(act, act.now + timedelta(minutes=5)), force=False).kid
+        rotated(keeper, act, force=False)
+    second = rotated(keeper, at(act, act.now + timedelta(minutes=5)), force=False).kid
     assert {key.thumbprint() for key in keeper.verification_keys()} >= {first, second}
 
     old = next(key for key in keeper.verification_keys() if key.thumbprint() == first)
@@ -121,7 +127,7 @@ def test_a_key_that_another_server_made_is_opened_when_it_is_needed(database: Da
     one, other = custodian(database), custodian(database)
     one.keep(act)
     other.keep(act)
-    kid = one.rotate(at(act, act.now + timedelta(minutes=5)), force=False).kid
+    kid = rotated(one, at(act, act.now + timedelta(minutes=5)), force=False).kid
     signature = other.signer.sign(kid, b"signing input")
     one.signer.open(kid).public.verify(b"signing input", signature, "RS256")
 
@@ -179,13 +185,17 @@ def test_a_database_that_is_away_hides_no_key(database: Database, act: Act, rsa:
         custodian(Away(database)).verification_keys()
 
 
-def test_who_may_not_rotate_costs_nothing(database: Database, act: Act) -> None:
-    def token_bytes(_count: int) -> bytes:
+def test_who_may_not_rotate_costs_nothing(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"name": "operator", "role": "operator", "expires_in": None}
+    key = house(local_operator=True).door().post("/authsec/api/v1/admin-keys", json=body).json()["key"]
+    door = house().door(Authorization=f"Bearer {key}")
+
+    def make(_bits: int) -> PrivateKey:
         raise AssertionError("a key was made")
 
-    keeper = replace(custodian(database), token_bytes=token_bytes)
-    with pytest.raises(NotPermitted):
-        keeper.rotate(replace(act, principal=replace(LOCAL_OPERATOR, role=Role.OPERATOR)), force=True)
+    monkeypatch.setattr(PrivateKey, "generate_rsa", make)
+    answer = door.post("/authsec/api/v1/keys/rotate", json={"force": True})
+    assert (answer.status_code, answer.json()["reason"]) == (403, "not_permitted")
 
 
 def master_key_file(database: Database, data: Path) -> str:

@@ -26,7 +26,6 @@ from authsec_server.audit import service as audit
 from authsec_server.clients import api as clients_api
 from authsec_server.db import Database, open_database
 from authsec_server.delegations import api as delegations_api
-from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.master import load_master_key
@@ -39,7 +38,7 @@ from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
 from authsec_server.tokens.service import DelegationTokens
 from authsec_server.web import health
-from authsec_server.web.errors import HANDLERS
+from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
 from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
 from authsec_server.web.site import Site
@@ -47,6 +46,7 @@ from authsec_server.web.site import Site
 log = structlog.get_logger(__name__)
 
 MAINTENANCE_SECONDS = 60
+PROBES = (health.LIVE, health.READY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def _compose(
         database=database,
         now=around.now,
         token_bytes=around.token_bytes,
-        authenticate=authenticate.local_operator if local_operator else admin_keys,
+        authenticate=authenticate.LocalOperator() if local_operator else admin_keys,
     )
     tokens = _tokens(settings, issuer, database, signer, around)
     readiness = Readiness()
@@ -111,8 +111,8 @@ def _compose(
         lifespan=_lifespan(maintain),
         middleware=[
             Middleware(Contextualise, token_bytes=around.token_bytes, trusted_proxies=settings.trusted_proxies),
-            Middleware(Bounded, at_most=settings.max_in_flight),
-            Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=(health.LIVE, health.READY)),
+            Middleware(Bounded, at_most=settings.max_in_flight, always=PROBES),
+            Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
         ],
     )
     return Authority(app=app, database=database, tokens=tokens, readiness=readiness)
@@ -189,5 +189,5 @@ async def _keep_in_order(maintain: Callable[[], None]) -> None:
         await anyio.sleep(MAINTENANCE_SECONDS)
         try:
             await anyio.to_thread.run_sync(maintain)
-        except Unavailable as failure:
-            log.error("maintenance failed and will be tried again", message=failure.message)
+        except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate and partitions be made next minute
+            log.error("maintenance failed and will be tried again", error=type(error).__name__, where=where(error))

@@ -1,7 +1,7 @@
 """Every setting of the server, with its meaning and its safe default. Environment: `AUTHSEC_SERVER_<NAME>`.
 
-Nothing here holds a secret: the master key is named by file. The effective values can therefore be shown to anybody
-who may see the console.
+The only secret that can stand here is a password in `database`, which is therefore in no repr; the master key is named
+by file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from authsec_server.failures import StartupRefused
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
 DEFAULT_PORT = 7468
-Minutes = 60
-Hours = 3600
-Days = 86400
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+MAX_TOKEN_LIFETIME_CAP = 7 * DAY
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -32,16 +31,18 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
 
     data: Path = Field(Path("authsec-data"), description="Folder of the embedded database and of the master key file.")
-    database: str = Field("", description="postgresql://… ; empty means SQLite in the data folder.")
+    database: str = Field("", repr=False, description="postgresql://… ; empty means SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     public_url: str = Field("", description="The URL callers use; it is the issuer of every token.")
     trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
     environment: str = Field("", max_length=40, description="A label such as PRODUCTION, shown wherever people decide.")
     default_audience: str = Field("authsec-api", min_length=1, description="Audience of delegations that name none.")
-    max_token_lifetime: int = Field(24 * Hours, ge=1 * Minutes, le=7 * Days, description="No token lives longer.")
+    max_token_lifetime: int = Field(
+        24 * HOUR, ge=MINUTE, le=MAX_TOKEN_LIFETIME_CAP, description="No token lives longer."
+    )
     master_key_file: Path | None = Field(None, description="32 random bytes, base64; seals the signing keys at rest.")
-    signing_key_max_age: int = Field(30 * Days, ge=1 * Hours, description="An older signing key is rotated out.")
+    signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="An older signing key is rotated out.")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM key of that certificate.")
     allowed_hosts: CommaSeparated = Field((), description="Further Host headers to answer, beside public_url's.")

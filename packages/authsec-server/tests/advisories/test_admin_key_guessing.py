@@ -1,6 +1,7 @@
 """Somebody tries admin keys, fast, and from as many addresses as they can make up.
 
-An address that fails too often is turned away whatever it sends next, so that a lucky guess does not even show.
+A key has 256 random bits: guessing is hopeless, and the limit on failures only keeps it cheap. So the limit must not
+be the weapon: whoever holds the right key comes in from the same address.
 """
 
 from __future__ import annotations
@@ -24,15 +25,22 @@ def guess(door: Any, number: int, **headers: str) -> int:
     return status
 
 
-def test_after_too_many_failures_even_the_right_key_is_not_tried(house: Callable[..., Any]) -> None:
-    right, its = admin_key(house), house()
+def test_guesses_are_limited_by_address(house: Callable[..., Any]) -> None:
+    its = house()
     door = its.door("192.0.2.1")
     assert [guess(door, number) for number in range(FAILURES_A_MINUTE + 5)] == [401] * FAILURES_A_MINUTE + [429] * 5
-    refused = door.get(PATH, headers=right)
+    refused = door.get(PATH)
     assert (refused.status_code, refused.json()["reason"], refused.json()["retryable"]) == (429, "rate_limited", True)
-    assert int(refused.headers["Retry-After"]) >= 1
-    assert its.door("192.0.2.2").get(PATH, headers=right).status_code == 200, "others are not kept out"
     its.clock.at += timedelta(seconds=int(refused.headers["Retry-After"]))
+    assert guess(door, 0) == 401
+
+
+def test_guessing_does_not_keep_the_administrator_out(house: Callable[..., Any]) -> None:
+    """Behind a proxy all callers may share an address: a stranger must not be able to prevent a revocation."""
+    right, its = admin_key(house), house()
+    door = its.door("192.0.2.1")
+    for number in range(FAILURES_A_MINUTE + 5):
+        guess(door, number)
     assert door.get(PATH, headers=right).status_code == 200
 
 

@@ -30,8 +30,22 @@ def test_made_up_clients_end_at_the_limit_of_the_address(house: Any) -> None:
     for _ in range(300):
         door.get(ENDPOINT, params={"client_id": str(uuid.uuid4())})
     counted = its.events()[before:]
-    assert len(counted) == 21
-    assert sum(recorded.count for recorded in counted) == 300, "every refusal is accounted for"
+    assert [(recorded.event.reason, recorded.count) for recorded in counted] == [
+        ("client_not_found", 20),
+        ("rate_limited", 280),
+    ]
+
+
+def test_the_addresses_of_one_subscriber_are_one_row(house: Any) -> None:
+    its = house()
+    before = len(its.events())
+    for number in range(100):
+        its.door(f"2001:db8::{number:x}").get(ENDPOINT, params={"client_id": "nonsense"})
+        its.door(f"2001:db8::{number:x}").get("/authsec/api/v1/events")
+    counted = its.events()[before:]
+    assert {recorded.event.address for recorded in counted} == {"2001:db8::/64"}
+    assert len(counted) == 3
+    assert sum(recorded.count for recorded in counted) == 200, "every refusal is accounted for"
 
 
 def test_an_unattested_agents_refusals_are_counted_too(house: Any) -> None:

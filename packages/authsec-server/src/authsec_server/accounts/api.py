@@ -43,7 +43,7 @@ def routes(site: Site) -> list[Route]:
         act = await site.act(request)
         body = await read_body(request, NewAdminKey)
         key, text = await site.change(
-            lambda tx: service.create(tx, act, name=body.name, role=Role[body.role.upper()], life=body.life)
+            act, lambda tx, act: service.create(tx, act, name=body.name, role=Role[body.role.upper()], life=body.life)
         )
         headers = {"Cache-Control": "no-store"}
         return JSONResponse(as_json(key) | {"key": text}, 201, headers)
@@ -56,7 +56,7 @@ def routes(site: Site) -> list[Route]:
 
     async def revoke(request: Request) -> JSONResponse:
         act = await site.act(request)
-        key = await site.change(lambda tx: service.revoke(tx, act, request.path_params["key"]))
+        key = await site.change(act, lambda tx, act: service.revoke(tx, act, request.path_params["key"]))
         return JSONResponse(as_json(key))
 
     return [

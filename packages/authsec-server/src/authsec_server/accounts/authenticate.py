@@ -15,7 +15,7 @@ from starlette.requests import Request
 from authsec_server import naming
 from authsec_server.accounts import service
 from authsec_server.accounts.model import AdminKey, SignInRefusal, is_admin_key
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
 from authsec_server.web.context import RequestContext, context_of, limit_key
 from authsec_server.web.errors import TooOften, Unauthenticated
@@ -32,9 +32,14 @@ _MESSAGES = {
 }
 
 
-async def local_operator(_request: Request) -> Principal:
+class LocalOperator:
     """For requests made in process, by somebody who may read the data folder anyway. Never behind a port."""
-    return LOCAL_OPERATOR
+
+    async def __call__(self, request: Request) -> Principal:  # noqa: ARG002 - whatever it is
+        return LOCAL_OPERATOR
+
+    def confirm(self, tx: Tx, principal: Principal) -> None:
+        """The operator stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +51,8 @@ class _Refused:
 class AdminKeys:
     """Lets in whoever sends `Authorization: Bearer` and an admin key that stands, at each request anew.
 
-    Coming in and being turned away are in the journal before the answer; if that cannot be, nobody comes in. An
-    address that fails too often is turned away whatever it sends, so that nobody gets to try keys at leisure.
+    Coming in and being turned away are in the journal before the answer; if that cannot be, nobody comes in. Failures
+    are limited by address to keep them cheap; the 256 bits of a key are what keeps it from being guessed.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -63,17 +68,28 @@ class AdminKeys:
         return await run_in_threadpool(self._enter, sent, context_of(request.scope))
 
     def _enter(self, sent: Sequence[str], context: RequestContext) -> Principal:
-        if wait := self._failures.wait(limit_key(context.address), self._monotonic()):
-            self._count(_Refused(why=SignInRefusal.RATE_LIMITED), context)
-            raise TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)
         found = self._look_up(sent)
         if isinstance(found, _Refused):
-            self._failures.charge(limit_key(context.address), self._monotonic())
-            self._count(found, context)
-            name = naming.quoted(found.key.name) if found.key else ""
-            raise Unauthenticated(_MESSAGES[found.why].format(name=name))
+            raise self._turned_away(found, context)
         self._record(found, context)
         return found.principal()
+
+    def confirm(self, tx: Tx, principal: Principal) -> None:
+        """Raise `Unauthenticated` when the key has been revoked or has expired since it was looked up."""
+        key = service.by_id(tx, principal.id)
+        refusal = key.refusal(self._now()) if key else SignInRefusal.UNKNOWN
+        if refusal:
+            raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
+
+    def _turned_away(self, refused: _Refused, context: RequestContext) -> Exception:
+        """A failure counts against its address; a key that is right comes in whatever others do there."""
+        if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
+            self._count(_Refused(why=SignInRefusal.RATE_LIMITED), context)
+            return TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)
+        self._count(refused, context)
+        return Unauthenticated(
+            _MESSAGES[refused.why].format(name=naming.quoted(refused.key.name) if refused.key else "")
+        )
 
     def _look_up(self, sent: Sequence[str]) -> AdminKey | _Refused:
         if not sent:

@@ -12,6 +12,7 @@ from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusa
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
+from authsec_server.web.context import limit_key
 
 LAST_USE_EVERY = timedelta(minutes=1)
 
@@ -70,6 +71,11 @@ def find(tx: Tx, text: str) -> AdminKey | None:
     return store.by_hash(tx.connection, hashed(text))
 
 
+def by_id(tx: Tx, key_id: str) -> AdminKey | None:
+    """The admin key with this id, whatever has become of it. For the authenticator."""
+    return store.by_id(tx.connection, key_id)
+
+
 def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: str) -> None:
     """Record that somebody came in with this key."""
     store.set_used(tx.connection, key.id, now, at_most_every=LAST_USE_EVERY)
@@ -92,7 +98,10 @@ def refused(
 ) -> None:
     """Count that somebody was not let in; with which key, where it is one."""
     refusal = Refusal(
-        kind=EventKind.ADMIN_SIGN_IN_REFUSED, address=address, subject=_named(key) if key else None, reason=why
+        kind=EventKind.ADMIN_SIGN_IN_REFUSED,
+        address=limit_key(address),
+        subject=_named(key) if key else None,
+        reason=why,
     )
     audit.count_refusals(tx, {refusal: Tally(count=1, request_id=request_id)}, now)
 

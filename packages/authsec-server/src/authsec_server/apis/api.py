@@ -46,7 +46,8 @@ def routes(site: Site) -> list[Route]:
         act = await site.act(request)
         body = await read_body(request, NewApi)
         api = await site.change(
-            lambda tx: service.create(
+            act,
+            lambda tx, act: service.create(
                 tx,
                 act,
                 name=body.name,
@@ -55,7 +56,7 @@ def routes(site: Site) -> list[Route]:
                 slug=body.slug,
                 description=body.description,
                 actions=[Action(action=each.action, description=each.description) for each in body.actions],
-            )
+            ),
         )
         return JSONResponse(as_json(api), 201, {"Location": f"{PATH}/{api.id}"})
 

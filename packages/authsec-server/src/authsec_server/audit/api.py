@@ -49,6 +49,7 @@ def as_json(recorded: Recorded) -> dict[str, Any]:
         "at": rfc3339(event.at),
         "kind": event.kind,
         "count": recorded.count,
+        "counted": recorded.counted,
         "request_id": event.request_id,
         "principal": _principal(event.principal),
         "client": _named(event.client),

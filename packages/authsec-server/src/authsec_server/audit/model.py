@@ -100,8 +100,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """An event as the journal holds it. `count` is above 1 only for counted refusals."""
+    """An event as the journal holds it. `counted` refusals stand for the whole minute that begins at their time."""
 
     id: int
     event: Event
     count: int
+    counted: bool = False

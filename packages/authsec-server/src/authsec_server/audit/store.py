@@ -162,6 +162,7 @@ def _recorded(row: Row[Any]) -> Recorded:
     return Recorded(
         id=row.id,
         count=row.occurrences,
+        counted=row.count_key is not None,
         event=Event(
             at=row.at,
             kind=EventKind(row.kind),

@@ -16,6 +16,7 @@ from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.reach import CallFailed
 
 MAX_KEY_FILE = 16 * 1024
+_STILL_OUT = "A token that is out already is good until it expires: no API follows revocations yet."
 
 
 @click.group()
@@ -86,18 +87,21 @@ def show_agent(caller: Caller, output: Output, agent: str) -> None:
 @click.argument("agent")
 @admin_command
 def disable_agent(caller: Caller, output: Output, agent: str) -> None:
-    """Turn an agent off: it gets no more tokens, and those that it has end. AGENT is its slug or client_id."""
+    """Turn an agent off: it gets no more tokens. AGENT is its slug or client_id.
+
+    A token that is out already is good until it expires, at APIs that do not follow revocations.
+    """
     found = caller.post(path("clients", agent, "disable"))
-    output.result(found, f"{found['slug']} is disabled, and its tokens have ended.")
+    output.result(found, f"{found['slug']} is disabled: it gets no more tokens.", _STILL_OUT)
 
 
 @agents.command("enable")
 @click.argument("agent")
 @admin_command
 def enable_agent(caller: Caller, output: Output, agent: str) -> None:
-    """Turn an agent on again; tokens that ended stay ended. AGENT is its slug or client_id."""
+    """Turn an agent on again. AGENT is its slug or client_id."""
     found = caller.post(path("clients", agent, "enable"))
-    output.result(found, f"{found['slug']} is enabled. Tokens that ended stay ended; it can ask for new ones.")
+    output.result(found, f"{found['slug']} is enabled: it gets tokens again.")
 
 
 def _selector(text: str) -> dict[str, str]:

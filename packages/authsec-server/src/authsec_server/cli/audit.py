@@ -40,7 +40,12 @@ def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
     about = [who(event), what(event), decision(event), styled(event["request_id"], "dim")]
     if not wide:  # below each other
         about = [Text("\n").join(part for part in about if part.plain != NOTHING)]
-    return [when(event["at"]), event["kind"], *about]
+    return [_time(event), event["kind"], *about]
+
+
+def _time(event: Mapping[str, Any]) -> str:
+    """To the second; of what is counted by the minute, the minute."""
+    return when(event["at"])[: -len(":00")] if event["counted"] else when(event["at"])
 
 
 def who(event: Mapping[str, Any]) -> Text:

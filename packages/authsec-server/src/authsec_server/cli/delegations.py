@@ -70,27 +70,38 @@ def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @click.argument("delegation")
 @admin_command
 def disable_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Turn a delegation off: no more tokens, and those it gave end. DELEGATION is its id."""
+    """Turn a delegation off: it gives no more tokens. DELEGATION is its id.
+
+    A token that is out already is good until it expires, at APIs that do not follow revocations.
+    """
     found = caller.post(path("delegations", delegation, "disable"))
-    output.result(found, f"{_title(found)} is {found['state']}, and its tokens have ended.")
+    output.result(found, f"{_title(found)} is {found['state']}: it gives no more tokens.", _still_out(found))
 
 
 @delegations.command("enable")
 @click.argument("delegation")
 @admin_command
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Turn a delegation on again; tokens that ended stay ended. DELEGATION is its id."""
+    """Turn a delegation on again. DELEGATION is its id."""
     found = caller.post(path("delegations", delegation, "enable"))
-    output.result(found, f"{_title(found)} is {found['state']}. Tokens that ended stay ended.")
+    output.result(found, f"{_title(found)} is {found['state']}: it gives tokens again.")
 
 
 @delegations.command("revoke")
 @click.argument("delegation")
 @admin_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """End a delegation for good, with all its tokens. DELEGATION is its id."""
+    """End a delegation for good: it gives no more tokens. DELEGATION is its id.
+
+    A token that is out already is good until it expires, at APIs that do not follow revocations.
+    """
     found = caller.post(path("delegations", delegation, "revoke"))
-    output.result(found, f"{_title(found)} is revoked for good, and its tokens have ended.")
+    output.result(found, f"{_title(found)} is revoked for good: it gives no more tokens.", _still_out(found))
+
+
+def _still_out(delegation: Mapping[str, Any]) -> str:
+    longest = as_typed(delegation["max_duration"])
+    return f"A token that is out already is good until it expires, {longest} at most: no API follows revocations yet."
 
 
 def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:

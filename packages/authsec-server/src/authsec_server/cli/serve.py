@@ -15,12 +15,14 @@ from typing import Any
 import click
 import prometheus_client
 import uvicorn
+from sqlalchemy import make_url
 
 from authsec_server.app import Authority, open_authority
 from authsec_server.cli.logs import configure_logging
 from authsec_server.failures import Failure, StartupRefused
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
+from authsec_server.web.protocol import BoundedProtocol
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
@@ -64,7 +66,7 @@ def run(settings: Settings) -> None:
         _say_hello(settings)
         config = uvicorn.Config(
             authority.app,
-            http="httptools",
+            http=BoundedProtocol,
             lifespan="on",
             proxy_headers=False,  # forwarded addresses are read in one place: web/context.py
             server_header=False,
@@ -173,7 +175,7 @@ def _metrics(port: int) -> Iterator[None]:
 
 
 def _say_hello(settings: Settings) -> None:
-    where = settings.database.rpartition("@")[2] if settings.database else str(settings.data.absolute())
+    where = _place(settings.database_url) if settings.database else str(settings.data.absolute())
     label = f" [{settings.environment}]" if settings.environment else ""
     lines = [
         f"AuthSec{label} listens on {settings.host}:{settings.port}",
@@ -183,3 +185,9 @@ def _say_hello(settings: Settings) -> None:
     if settings.metrics_port:
         lines.append(f"  metrics   http://127.0.0.1:{settings.metrics_port}/metrics")
     click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
+
+
+def _place(database_url: str) -> str:
+    """Where the database is; a URL holds passwords in more places than one."""
+    url = make_url(database_url)
+    return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"

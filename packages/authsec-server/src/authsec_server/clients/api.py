@@ -67,7 +67,7 @@ def routes(site: Site, *, trust_domain: str) -> list[Route]:
     async def create(request: Request) -> JSONResponse:
         act = await site.act(request)
         wanted = (await read_body(request, NewClient)).onboarding()
-        client = await site.change(lambda tx: service.create(tx, act, wanted))
+        client = await site.change(act, lambda tx, act: service.create(tx, act, wanted))
         return JSONResponse(as_json(client, trust_domain, act.now), 201, {"Location": f"{PATH}/{client.id}"})
 
     async def page(request: Request) -> JSONResponse:
@@ -84,7 +84,7 @@ def routes(site: Site, *, trust_domain: str) -> list[Route]:
     def turned(verb: Verb) -> Handler:
         async def turn(request: Request) -> JSONResponse:
             act = await site.act(request)
-            client = await site.change(lambda tx: verb(tx, act, request.path_params["client"]))
+            client = await site.change(act, lambda tx, act: verb(tx, act, request.path_params["client"]))
             return JSONResponse(as_json(client, trust_domain, act.now))
 
         return turn

@@ -72,6 +72,10 @@ class Database(ABC):
         """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
         return self._run(Access.CHANGE, work)
 
+    def check(self) -> None:
+        """Raise `Unavailable` when the database cannot do its work at the moment."""
+        self.read(lambda tx: tx.version)
+
     @abstractmethod
     def migrate(self) -> None:
         """Bring the schema to this version's. Raises `StartupRefused` when it is newer than this program."""

@@ -8,7 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
-from authsec_server.failures import Unavailable
+from authsec_server.failures import StartupRefused, Unavailable
 
 AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
 MIGRATION_LOCK = AUTHORITY_LOCK + 1
@@ -51,9 +51,13 @@ class PostgreSQL(Database):
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("The database is away or too slow.") from error
         except DBAPIError as error:
-            if error.connection_invalidated:
-                raise Unavailable("The connection to the database was lost.") from error
+            if error.connection_invalidated or is_outage(error, access):
+                raise Unavailable("The database cannot do it at the moment.") from error
             raise
+
+    def check(self) -> None:
+        if self.read(lambda tx: tx.connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()):
+            raise Unavailable("The database is a standby: it cannot record.")
 
     def migrate(self) -> None:
         try:
@@ -64,6 +68,24 @@ class PostgreSQL(Database):
                 upgrade(connection)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
+        except DBAPIError as error:
+            if _sqlstate(error):
+                raise
+            raise StartupRefused("The database URL has an option that PostgreSQL does not know.") from None
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def is_outage(error: DBAPIError, access: Access) -> bool:
+    """Whether the server cannot serve now, rather than not this statement: a standby, a shutdown, no resources left.
+
+    PostgreSQL's SQLSTATE classes (its manual, appendix A).
+    """
+    state = _sqlstate(error)
+    on_a_standby = state == "25006" or (state == "0A000" and "recovery" in str(error.orig))
+    return (on_a_standby and access is not Access.READ) or state[:2] in {"08", "53", "57", "58", "XX"}

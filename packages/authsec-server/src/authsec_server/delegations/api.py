@@ -65,7 +65,7 @@ def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> lis
     async def create(request: Request) -> JSONResponse:
         act = await site.act(request)
         proposal = (await read_body(request, NewDelegation)).proposal()
-        standing = await site.change(lambda tx: service.create(tx, act, proposal, terms))
+        standing = await site.change(act, lambda tx, act: service.create(tx, act, proposal, terms))
         return JSONResponse(as_json(standing, act.now), 201, {"Location": f"{PATH}/{standing.delegation.id}"})
 
     async def page(request: Request) -> JSONResponse:
@@ -84,7 +84,7 @@ def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> lis
     def turned(verb: Verb) -> Handler:
         async def turn(request: Request) -> JSONResponse:
             act = await site.act(request)
-            standing = await site.change(lambda tx: verb(tx, act, request.path_params["delegation"], terms))
+            standing = await site.change(act, lambda tx, act: verb(tx, act, request.path_params["delegation"], terms))
             return JSONResponse(as_json(standing, act.now))
 
         return turn

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from authsec_server.keys import service
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
+from authsec_server.principal import Role
 from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
@@ -51,7 +52,10 @@ def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
     async def rotate(request: Request) -> JSONResponse:
         act = await site.act(request)
         body = await read_body(request, Rotation)
-        return JSONResponse(as_json(await run_in_threadpool(custodian.rotate, act, force=body.force)))
+        act.principal.require(Role.ADMIN)  # before a stranger can have us make keys
+        fresh = await run_in_threadpool(custodian.make)
+        key = await site.change(act, lambda tx, act: custodian.rotate(tx, act, fresh, force=body.force))
+        return JSONResponse(as_json(key))
 
     return [
         *(Route(prefix + JWKS_PATH, jwks, methods=["GET"]) for prefix in PREFIXES),

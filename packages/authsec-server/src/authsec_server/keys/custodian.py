@@ -14,10 +14,13 @@ from authsec_server.keys import service
 from authsec_server.keys.master import NONCE_BYTES, MasterKey
 from authsec_server.keys.model import NewKey, SigningKey, keys_to_make, may_be_forgotten
 from authsec_server.keys.signer import KeyUnusable, Signer
-from authsec_server.principal import Act, Role
-from authsec_server.settings import Settings
+from authsec_server.principal import Act
+from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP, Settings
 
 log = structlog.get_logger(__name__)
+
+# Not the setting: it may have been higher when the tokens were signed, or be higher at another server.
+LONGEST_TOKEN_LIFETIME = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +39,19 @@ class Custodian:
         Run at the start and every minute. Raises `Unavailable`.
         """
         standing = self.database.read(service.published)
-        fresh = [self._make() for _ in range(keys_to_make(standing, act.now, self._max_age))]
+        fresh = [self.make() for _ in range(keys_to_make(standing, act.now, self._max_age))]
         if fresh or any(may_be_forgotten(key, act.now) for key in standing):
             standing = self.database.change(lambda tx: self._put_in_order(tx, act, fresh))
         for key in standing:
             self.signer.open(key.kid)
         self.signer.hold_only({key.kid for key in standing})
 
-    def rotate(self, act: Act, *, force: bool) -> SigningKey:
-        """Rotate by command; the new active key. Raises `Conflict`, `NotPermitted` or `Unavailable`."""
-        act.principal.require(Role.ADMIN)  # before a stranger can have us make keys
-        fresh = self._make()
-        return self.database.change(
-            lambda tx: service.rotate(tx, act, iter([fresh]), max_token_lifetime=self._max_token_lifetime, force=force)
-        )
+    def rotate(self, tx: Tx, act: Act, fresh: NewKey, *, force: bool) -> SigningKey:
+        """Rotate by command; the new active key. Raises `Conflict` or `NotPermitted`. Only inside a `change`.
+
+        `fresh` is what `make` has made before: that takes too long for a transaction.
+        """
+        return service.rotate(tx, act, iter([fresh]), max_token_lifetime=LONGEST_TOKEN_LIFETIME, force=force)
 
     def verification_keys(self) -> list[PublicKey]:
         """What verifies this authority's tokens, newest first: what the table lists *and* the master key opens.
@@ -68,11 +70,12 @@ class Custodian:
         """Decides again, under the lock: another server may have been first."""
         fresh = iter(made)
         service.ensure(tx, act, fresh)
-        service.rotate_if_due(tx, act, fresh, max_age=self._max_age, max_token_lifetime=self._max_token_lifetime)
+        service.rotate_if_due(tx, act, fresh, max_age=self._max_age, max_token_lifetime=LONGEST_TOKEN_LIFETIME)
         service.expire(tx, act)
         return service.published(tx)
 
-    def _make(self) -> NewKey:
+    def make(self) -> NewKey:
+        """A new key pair, its private part sealed; stored nowhere yet."""
         private = PrivateKey.generate_rsa(2048)
         kid = private.public.thumbprint()
         sealed = self.master_key.seal(private.to_pem(), kid=kid, nonce=self.token_bytes(NONCE_BYTES))
@@ -81,7 +84,3 @@ class Custodian:
     @property
     def _max_age(self) -> timedelta:
         return timedelta(seconds=self.settings.signing_key_max_age)
-
-    @property
-    def _max_token_lifetime(self) -> timedelta:
-        return timedelta(seconds=self.settings.max_token_lifetime)

@@ -36,9 +36,10 @@ def routes(site: Site) -> list[Route]:
         act = await site.act(request)
         body = await read_body(request, NewRole)
         role = await site.change(
-            lambda tx: service.create(
+            act,
+            lambda tx, act: service.create(
                 tx, act, name=body.name, actions=body.actions, slug=body.slug, description=body.description
-            )
+            ),
         )
         return JSONResponse(as_json(role), 201, {"Location": f"{PATH}/{role.id}"})
 

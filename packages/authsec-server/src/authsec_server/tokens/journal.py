@@ -9,10 +9,12 @@ from typing import Any
 from authsec_server.attestation.model import Proved
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations.model import title
 from authsec_server.tokens.model import Denied, Facts, Granted, Reason
 from authsec_server.tokens.request import TokenRequest
+from authsec_server.web.context import limit_key
 
 # A client in a tight loop, and whoever replays its assertions, are journalled by the minute, like a stranger.
 _COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
@@ -61,10 +63,10 @@ def issued(
 
 def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
     """A request is refused after its proof: a row of its own, where it is the client's for certain."""
-    name = facts.client.name if facts.client else ""
     if not proved.attested or outcome.reason in _COUNTED:
-        count(tx, tally(outcome, request.address, request.request_id, client_id=request.client_id, name=name), now)
+        count(tx, tally(outcome, request.address, request.request_id, facts.client), now)
         return
+    name = facts.client.name if facts.client else ""
     audit.record(
         tx,
         Event(
@@ -81,10 +83,14 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
     )
 
 
-def tally(denied: Denied, address: str, request_id: str, *, client_id: str, name: str) -> Mapping[Refusal, Tally]:
-    """One refusal of a caller that proved nothing, as it is counted."""
-    client = Named(id=client_id, name=name) if client_id else None
-    return {Refusal(address=address, client=client, reason=denied.reason): Tally(count=1, request_id=request_id)}
+def tally(denied: Denied, address: str, request_id: str, client: Client | None) -> Mapping[Refusal, Tally]:
+    """One refusal of a caller that proved nothing, as it is counted.
+
+    By what limits count by, and for clients that exist: neither the addresses of a subscriber's /64 nor made-up ids
+    shall each have a row of their own.
+    """
+    address, named = limit_key(address), Named(id=client.id, name=client.name) if client else None
+    return {Refusal(address=address, client=named, reason=denied.reason): Tally(count=1, request_id=request_id)}
 
 
 def count(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:

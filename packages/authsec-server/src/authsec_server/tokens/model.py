@@ -110,14 +110,18 @@ def decide(
     usable = _usable(facts.authorities, proved, now)
     if isinstance(usable, Denied):
         return usable
-    offered = frozenset[str]().union(*(authority.actions for authority in usable))
+    offered = _actions_of(usable)
     wanted = offered if actions is None else frozenset(actions)
-    if not wanted or not wanted <= offered:
-        return _too_much(wanted, offered)
     audience = _audience(usable, facts.audiences, resources, limits.default_audience)
+    serving = [
+        authority
+        for authority in usable
+        if not isinstance(audience, Denied) and audience <= _audiences_of(authority, limits.default_audience)
+    ]
+    if not wanted or not wanted <= offered:
+        return _too_much(wanted, offered, serving)
     if isinstance(audience, Denied):
         return audience
-    serving = [authority for authority in usable if audience <= _audiences_of(authority, limits.default_audience)]
     return _grant(facts, client, proved, serving, None if actions is None else wanted, audience, limits, now)
 
 
@@ -149,13 +153,18 @@ def _usable(authorities: Sequence[Authority], proved: Proved, now: datetime) -> 
     return accepted
 
 
-def _too_much(wanted: frozenset[str], offered: frozenset[str]) -> Denied:
+def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[Authority]) -> Denied:
+    """The refusal, with the smaller request that would pass: of this audience, where it is clear which that is."""
     if not offered:
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
-    smaller = tuple(sorted(wanted & offered))
+    smaller = tuple(sorted(wanted & _actions_of(serving)))
     missing = " ".join(sorted(wanted - offered))
-    passes = f"scope={' '.join(smaller)} would pass." if smaller else "None of what was asked for is delegated."
-    return Denied(reason=Reason.ACTION_NOT_ALLOWED, details=f"Not delegated: {missing}. {passes}", smaller=smaller)
+    passes = f" scope={' '.join(smaller)} would pass." if smaller else ""
+    return Denied(reason=Reason.ACTION_NOT_ALLOWED, details=f"Not delegated: {missing}.{passes}", smaller=smaller)
+
+
+def _actions_of(authorities: Sequence[Authority]) -> frozenset[str]:
+    return frozenset[str]().union(*(authority.actions for authority in authorities))
 
 
 def _audiences_of(authority: Authority, default: str) -> frozenset[str]:

@@ -14,6 +14,7 @@ from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import Proved, Refused
 from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
 from authsec_server.db import Database, Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Unavailable
@@ -66,14 +67,13 @@ class DelegationTokens:
         facts = self.database.read(lambda tx: load_facts(tx, request))
         proved = self._prove(facts, request, now)
         if isinstance(proved, Denied):
-            name = facts.client.name if facts.client else ""
-            return self.refuse(proved, request.address, request.request_id, client_id=request.client_id, name=name)
+            return self.refuse(proved, request.address, request.request_id, client=facts.client)
         outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved, now))
         return outcome if isinstance(outcome, Denied) else self._sign(outcome)
 
-    def refuse(self, denied: Denied, address: str, request_id: str, *, client_id: str = "", name: str = "") -> Denied:
+    def refuse(self, denied: Denied, address: str, request_id: str, *, client: Client | None = None) -> Denied:
         """Count the refusal of a caller that proved nothing, then hand it back."""
-        tallies = journal.tally(denied, address, request_id, client_id=client_id, name=name)
+        tallies = journal.tally(denied, address, request_id, client)
         self.database.append(lambda tx: journal.count(tx, tallies, self.now()))
         return denied
 

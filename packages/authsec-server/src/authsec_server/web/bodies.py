@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import anyio
 from authsec import strict_json
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from authsec_server.failures import Invalid
 
 MAX_BODY = 64 * 1024
+BODY_SECONDS = 10  # a body that comes slower holds a place that others need
 
 
 class Body(BaseModel):
@@ -25,13 +27,13 @@ B = TypeVar("B", bound=Body)
 
 async def read_body(request: Request, shape: type[B]) -> B:
     """The request's JSON body as `shape`. Raises `Invalid`, naming the member."""
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY:
-            raise HTTPException(413)
     try:
-        value = strict_json.loads(bytes(data) or b"{}", max_bytes=MAX_BODY)
+        with anyio.fail_after(BODY_SECONDS):
+            data = await _read(request)
+    except TimeoutError:
+        raise HTTPException(408) from None
+    try:
+        value = strict_json.loads(data or b"{}", max_bytes=MAX_BODY)
     except strict_json.StrictJsonError as error:
         raise Invalid("body", f"The body is not acceptable JSON: {error}.") from None
     try:
@@ -39,6 +41,15 @@ async def read_body(request: Request, shape: type[B]) -> B:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Invalid(".".join(map(str, first["loc"])) or "body", first["msg"]) from None
+
+
+async def _read(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise HTTPException(413)
+    return bytes(data)
 
 
 def query_value(request: Request, name: str) -> str | None:

@@ -112,6 +112,7 @@ def _http(request: Request, failure: Exception) -> Response:
     reason, error = {
         404: ("not_found", "There is nothing at this address."),
         405: ("method_not_allowed", f"{request.method} is not possible here."),
+        408: ("body_too_slow", "The body did not arrive in time."),
         413: ("body_too_large", "The body is larger than this server reads."),
     }.get(failure.status_code, ("invalid_request", str(failure.detail)))
     allowed = (failure.headers or {}).get("Allow")
@@ -121,11 +122,15 @@ def _http(request: Request, failure: Exception) -> Response:
     )
 
 
+def where(error: BaseException) -> str:
+    """The stack of an error without its text."""
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
 def unexpected(request: Request, error: Exception) -> Response:
     """The answer to what no room expected. The log says where it happened, not the error's text: that may be secret."""
-    where = "".join(traceback.format_tb(error.__traceback__))
     request_id = context_of(request.scope).request_id
-    log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where)
+    log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
     return error_response(
         request,
         500,

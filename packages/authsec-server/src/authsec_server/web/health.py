@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,7 +30,7 @@ def routes(site: Site, readiness: Readiness) -> list[Route]:
         if readiness.draining:
             return JSONResponse({"status": "draining"}, 503)
         try:
-            await site.read(lambda tx: tx.version)
+            await run_in_threadpool(site.database.check)
         except Unavailable:
             return JSONResponse({"status": "database unavailable"}, 503)
         return JSONResponse({"status": "ready"})

@@ -6,10 +6,11 @@ import time
 from base64 import b32encode
 from collections.abc import Callable, Collection
 from http import HTTPStatus
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authsec_server.web.context import RequestContext, address_of, put_context
@@ -17,6 +18,7 @@ from authsec_server.web.errors import error_response, unexpected
 
 log = structlog.get_logger(__name__)
 
+MAX_LOGGED = 200
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -45,6 +47,8 @@ class Contextualise:
         begin = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = 499  # nobody is there to answer; what nginx calls it
         except Exception as error:
             failure = unexpected(Request(scope), error)
             if answer.status:  # it has begun: too late for another, so the server must break it off
@@ -54,7 +58,8 @@ class Contextualise:
             "request",
             request_id=request_id,
             method=scope["method"],
-            path=scope["path"],  # never the query: old clients put things there that are not ours to keep
+            # Never the query: old clients put things there that are not ours to keep. And nothing a terminal obeys.
+            path=quote(scope["path"])[:MAX_LOGGED],
             status=answer.status,
             ms=round((time.perf_counter() - begin) * 1000, 1),
         )
@@ -113,15 +118,19 @@ def _without_port(host: str) -> str:
 
 
 class Bounded:
-    """Answers 503 at once when more requests are under way than the server can serve in reasonable time."""
+    """Answers 503 at once when more requests are under way than the server can serve in reasonable time.
 
-    def __init__(self, app: ASGIApp, *, at_most: int) -> None:
+    `always` are the paths that are answered all the same: a busy server must not be killed for being dead.
+    """
+
+    def __init__(self, app: ASGIApp, *, at_most: int, always: Collection[str]) -> None:
         self._app = app
         self._at_most = at_most
+        self._always = frozenset(always)
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._always:
             await self._app(scope, receive, send)
             return
         if self._under_way >= self._at_most:

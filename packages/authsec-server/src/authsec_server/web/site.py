@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,7 +15,16 @@ from authsec_server.principal import Act, Principal
 from authsec_server.web.context import context_of
 
 T = TypeVar("T")
-Authenticate = Callable[[Request], Awaitable[Principal]]
+
+
+class Authenticator(Protocol):
+    """Who stands behind an administrative request."""
+
+    async def __call__(self, request: Request) -> Principal:
+        """The principal; raises `Unauthenticated` when there is none."""
+
+    def confirm(self, tx: Tx, principal: Principal) -> None:
+        """Raise `Unauthenticated` unless the principal still stands, as this transaction sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +34,7 @@ class Site:
     database: Database
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
-    authenticate: Authenticate
+    authenticate: Authenticator
 
     async def act(self, request: Request) -> Act:
         """The act that this request is; raises `Unauthenticated` when nobody stands behind it."""
@@ -43,6 +52,15 @@ class Site:
         """`work` on one snapshot, in a thread."""
         return await run_in_threadpool(self.database.read, work)
 
-    async def change(self, work: Callable[[Tx], T]) -> T:
-        """`work` under the exclusive authority lock, in a thread."""
-        return await run_in_threadpool(self.database.change, work)
+    async def change(self, act: Act, work: Callable[[Tx, Act], T]) -> T:
+        """`work` under the exclusive authority lock, in a thread, with the act as it is by then.
+
+        A request can be begun and be finished much later: in between its admin key may have been revoked, and what it
+        does must not be dated before what it comes after.
+        """
+
+        def confirmed(tx: Tx) -> T:
+            self.authenticate.confirm(tx, act.principal)
+            return work(tx, replace(act, now=self.now()))
+
+        return await run_in_threadpool(self.database.change, confirmed)

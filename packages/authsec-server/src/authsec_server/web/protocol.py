@@ -1,0 +1,66 @@
+"""HTTP/1.1 off the wire, as uvicorn and httptools read it, with the bounds that neither of them sets.
+
+Before a request's head is complete there is no request, so nothing further in could limit it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 64 * 1024  # bytes of request line and headers; and of headers and trailers
+HEAD_SECONDS = 10.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes connections whose next request's head is too long, or does not come in time.
+
+    The time runs from the connection's beginning; between requests uvicorn's own keep-alive limit does.
+    """
+
+    _head_size = 0
+    _fields_size = 0
+    _head_open = True
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own signature
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_open:  # still, after all that: one chunk more than the limit is the most there ever is
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                self._close()
+
+    def on_message_begin(self) -> None:
+        self._head_open, self._head_size, self._fields_size = True, 0, 0
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._fields_size += len(name) + len(value)
+        if self._fields_size > MAX_HEAD:  # trailers come after the head and are kept all the same
+            self._close()
+
+    def on_headers_complete(self) -> None:
+        self._head_open = False
+        self._stop_clock()
+        super().on_headers_complete()
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close(self) -> None:
+        self._stop_clock()
+        self.transport.close()
