@@ -102,6 +102,13 @@ def test_another_spelling_of_a_client_id_is_refused_with_the_right_one(client_id
         config(client_id=client_id)
 
 
+def test_a_slug_is_not_a_client_id() -> None:
+    with pytest.raises(ConfigError, match=r"client_id, not its slug\. `authsec agents list` shows it"):
+        config(client_id="customer-support")
+    with pytest.raises(ConfigError, match=r"must be the agent's id\. `authsec agents list` shows it"):
+        config(client_id="Customer Support")
+
+
 @given(st.text(min_size=1))
 def test_a_client_id_is_never_anything_but_a_canonical_uuid(client_id: str) -> None:
     try:

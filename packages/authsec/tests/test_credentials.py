@@ -76,9 +76,7 @@ def test_a_pinned_issuer_is_not_asked_for(key_file: Path, make_client: Make, aut
     assert client.get_delegation_token() in authority.tokens
 
 
-@pytest.mark.parametrize(
-    "issuer", [None, 7, "", "authsec", "https://", "https://[", "https://a.example?x", "https://a#x"]
-)
+@pytest.mark.parametrize("issuer", [7, "", "authsec", "https://", "https://[", "https://a.example?x", "https://a#x"])
 def test_metadata_without_a_valid_issuer(issuer: Any, key_file: Path, make_client: Make, authority: Any) -> None:
     authority.documents["/authsec/.well-known/oauth-authorization-server"] = Reply(body={"issuer": issuer})
     with pytest.raises(InvalidResponse, match="names no valid issuer"):
@@ -141,6 +139,8 @@ def test_without_any_proof_the_refusal_says_where_was_looked(
     text = str(error)
     assert "AUTHSEC_AGENT_KEY_FILE (not set)" in text
     assert f"{tmp_path}/config/authsec/keys/{CLIENT_ID}.pem (no such file)" in text
+    assert "platform selectors (Kubernetes, Docker, Unix) cannot prove itself to this version" in text
+    assert "`--platform key`" in text
     assert "Retrying will not help" in text
 
 
@@ -151,6 +151,7 @@ def test_a_refused_proof_is_named(tmp_path: Path, key_file: Path, make_client: M
         make_client(credential=KeyFile(other)).get_delegation_token()
     assert caught.value.reason == "attestation_invalid"
     assert f"The proof came from: key file {other}" in str(caught.value)
+    assert "If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_KEY_FILE" in str(caught.value)
 
 
 def test_another_kind_of_source_can_be_given(make_client: Make, authority: Any) -> None:
@@ -190,7 +191,9 @@ def test_a_key_file_says_where_it_looks() -> None:
 
 def test_a_key_file_that_is_not_there(make_client: Make, tmp_path: Path, authority: Any) -> None:
     path = tmp_path / "none.pem"
-    assert f"authsec keygen {path}" in broken(make_client, path)
+    text = broken(make_client, path)
+    assert f"There is no file {path}; is the path right?" in text
+    assert "registered first" in text
     assert authority.token_requests == []  # what was meant as the proof is never skipped in silence
 
 
@@ -222,8 +225,15 @@ def test_a_file_that_holds_no_key(content: bytes, make_client: Make, tmp_path: P
 
 def test_the_public_half_instead_of_the_private_one(make_client: Make, key_file: Path) -> None:
     public = Path(f"{key_file}.pub")
-    public.chmod(0o600)
-    assert "not a private key" in broken(make_client, public)
+    assert f"{public} is the public half" in broken(make_client, public)  # not: others may open it
+    renamed = public.rename(public.with_name("renamed.pem"))
+    assert f"{renamed} is the public half" in broken(make_client, renamed)
+
+
+def test_a_public_key_of_another_format(make_client: Make, tmp_path: Path) -> None:
+    path = tmp_path / "id_ed25519.pub"
+    path.write_text("ssh-ed25519 AAAAC3Nz someone@example.com")
+    assert f"{path} is the public half" in broken(make_client, path)
 
 
 def test_a_folder_instead_of_a_file(make_client: Make, tmp_path: Path) -> None:

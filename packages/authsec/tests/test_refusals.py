@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from authsec import (
     AuthSecClient,
     AuthSecError,
     DelegationDenied,
+    InvalidResponse,
     RateLimited,
     ServerError,
     TokenRequestError,
@@ -59,6 +61,7 @@ def test_each_reason_has_its_exception_and_sentence(
     assert error.__suppress_context__
 
 
+NOW = datetime(2026, 5, 21, 6, 25, 36, tzinfo=UTC)
 BY_STATUS = {
     **dict.fromkeys((400, 403, 404, 410), DelegationDenied),
     401: AuthenticationError,
@@ -69,12 +72,67 @@ BY_STATUS = {
 
 @pytest.mark.parametrize(("status", "kind"), BY_STATUS.items())
 def test_an_older_or_newer_authority_is_understood_by_its_status(status: int, kind: type[AuthSecError]) -> None:
-    for body in (b'{"error": "no"}', b'{"error": "no", "reason": "NEW!"}', b'{"error": "no", "reason": 7}'):
-        error = refusal(answer(status, body), datetime.now(UTC))
-        assert type(error) is kind
-        assert error.request_id is None
-    unknown = refusal(answer(status, b'{"error": "no", "reason": "quota_used_up"}'), datetime.now(UTC))
+    error = refusal(answer(status, b'{"error": "no"}'), NOW)
+    assert type(error) is kind
+    assert error.request_id is None
+    whole = b'{"error": "no", "reason": "quota_used_up", "details": "", "retryable": false, "request_id": "req_1"}'
+    unknown = refusal(answer(status, whole), NOW)
+    assert type(unknown) is kind
     assert unknown.reason == "quota_used_up"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 421, 501])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": "no", "reason": "NEW!"}',
+        b'{"error": "no", "reason": 7}',
+        b'{"error": "no", "reason": ["no_delegation"]}',
+        b'{"error": "A token is needed.", "reason": "token_missing", "details": "", "retryable": false}',
+        b'{"error": "There is nothing here.", "reason": "not_found", "retryable": false, "request_id": "req_1"}',
+        b'{"error": "GET is not possible.", "reason": "method_not_allowed", "retryable": false, "request_id": "req_1"}',
+        b'{"detail": "Not Found"}',
+    ],
+)
+def test_what_the_endpoint_cannot_have_said_means_a_wrong_address(status: int, body: bytes) -> None:
+    error = refusal(answer(status, body), NOW)
+    assert type(error) is InvalidResponse
+    assert error.reason == "invalid_response"
+    assert "not the root of an AuthSec authority. Is AUTHSEC_BASE_URL right? It should be the server's root" in str(
+        error
+    )
+
+
+def test_a_base_url_with_authsec_appended(make_client: Callable[..., AuthSecClient], authority: Any) -> None:
+    path = "/authsec/authsec/uflow/sdk/delegation-token"
+    authority.documents[path] = refused(404, "not_found")
+    with pytest.raises(InvalidResponse, match=r"the server's root, like https://.*, without /authsec"):
+        make_client(base_url=f"{authority.base_url}/authsec").get_token()
+
+
+def test_a_host_name_that_the_authority_does_not_answer_to(client: AuthSecClient, authority: Any) -> None:
+    authority.next_answers = [refused(421, "host_not_allowed")]
+    with pytest.raises(InvalidResponse, match=r"host name in AUTHSEC_BASE_URL.*AUTHSEC_SERVER_ALLOWED_HOSTS") as caught:
+        client.get_token()
+    assert (caught.value.reason, caught.value.status, caught.value.request_id) == ("host_not_allowed", 421, "req-7")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refused(401, "token_missing"),
+        refused(401, "attestation_required"),
+        refused(404, "not_found"),
+        Reply(404, {"error": "no"}),
+        Reply(501),
+        Reply(200, {"status": "ok"}),
+        Reply(200, b"[]"),
+    ],
+)
+def test_a_server_without_the_metadata_is_no_authority(reply: Reply, client: AuthSecClient, authority: Any) -> None:
+    authority.documents["/authsec/.well-known/oauth-authorization-server"] = reply
+    with pytest.raises(InvalidResponse, match="not the root of an AuthSec authority"):
+        client.authority.issuer()
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
@@ -82,9 +140,8 @@ def test_the_page_of_a_load_balancer_means_what_its_status_says(status: int) -> 
     error = refusal(answer(status, b"<html>", content_type="text/html"), datetime.now(UTC))
     assert error.retryable
     assert type(error) is (RateLimited if status == 429 else ServerError)
-
-
-NOW = datetime(2026, 5, 21, 6, 25, 36, tzinfo=UTC)
+    assert f"Something answered with status {status}, but not as an AuthSec authority does." in str(error)
+    assert "cannot issue" not in str(error)
 
 
 @pytest.mark.parametrize(

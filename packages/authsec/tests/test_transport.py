@@ -149,7 +149,9 @@ def test_an_odd_redirect_is_not_quoted(location: str, client: AuthSecClient, aut
 )
 def test_something_that_is_no_authority_answers(reply: Reply, client: AuthSecClient, authority: Any) -> None:
     authority.next_answers = [reply]
-    with pytest.raises(InvalidResponse, match=r"not an AuthSec authority.*Is AUTHSEC_BASE_URL right") as caught:
+    with pytest.raises(
+        InvalidResponse, match=r"not the root of an AuthSec authority.*Is AUTHSEC_BASE_URL right"
+    ) as caught:
         client.get_delegation_token()
     assert (caught.value.status, caught.value.retryable) == (reply.status, False)
     assert "Wi-Fi" not in str(caught.value)

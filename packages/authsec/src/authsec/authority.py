@@ -15,12 +15,21 @@ from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
 from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
-from authsec.refusals import json_object, refusal
+from authsec.refusals import document_refusal, json_object, not_an_authority, refusal
 from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
 from authsec.transport import Transport
 
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
+
+_WITHOUT_PROOF = (
+    "An agent registered with platform selectors (Kubernetes, Docker, Unix) cannot prove itself to this version of "
+    "AuthSec yet: have an administrator register a key pair for it, or onboard it with `--platform key`. "
+    "Retrying will not help until there is a proof."
+)
+_PROOF_NOT_NEEDED = (
+    "If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_KEY_FILE or take the key file away."
+)
 
 
 class Authority:
@@ -44,12 +53,12 @@ class Authority:
     def issuer(self, deadline: float | None = None) -> str:
         """The authority's `iss`: pinned by the configuration, or as its metadata says (RFC 8414), asked for once."""
         if self._issuer is None:
-            self._issuer = _issuer_of(self._document("oauth-authorization-server", self._by(deadline)))
+            self._issuer = _issuer_of(self._document("oauth-authorization-server", "issuer", self._by(deadline)))
         return self._issuer
 
     def keys(self) -> dict[str, Any]:
         """The authority's published JWK Set, as it is (RFC 7517)."""
-        keys = self._document("jwks.json", self._by(None))
+        keys = self._document("jwks.json", "keys", self._by(None))
         if not isinstance(keys.get("keys"), list):
             raise InvalidResponse("The authority's key set is not one (RFC 7517).", reason="invalid_response")
         return keys
@@ -101,18 +110,21 @@ class Authority:
         self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
         if proof is None:
             looked_at = "; ".join(source.looked_at(self._config.client_id) for source in self._sources)
-            hint = f"No proof was found. Looked for: {looked_at}. Retrying will not help until there is one."
+            hint = f"No proof was found. Looked for: {looked_at}. {_WITHOUT_PROOF}"
         else:
-            hint = f"The proof came from: {proof.source}."
+            hint = f"The proof came from: {proof.source}. {_PROOF_NOT_NEEDED}"
         explained = AuthenticationError(f"{error} {hint}", reason=error.reason)
         explained.__dict__.update(error.__dict__)
         return explained
 
-    def _document(self, name: str, deadline: float) -> dict[str, Any]:
+    def _document(self, name: str, member: str, deadline: float) -> dict[str, Any]:
         answer = self.transport.get(f".well-known/{name}", deadline=deadline)
         if answer.status != 200:
-            raise refusal(answer, self._now())
-        return json_object(answer)
+            raise document_refusal(answer, self._now())
+        document = json_object(answer)
+        if member not in document:
+            raise not_an_authority(answer)
+        return document
 
     def _by(self, deadline: float | None) -> float:
         return deadline if deadline is not None else self._clock.monotonic() + self._config.timeout

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Self
@@ -19,6 +20,7 @@ _EXAMPLES = {
     "AUTHSEC_BASE_URL": "https://authsec.example.com",
     "AUTHSEC_AGENT_CLIENT_ID": "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88",
 }
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def _environment(name: str) -> str:
@@ -34,7 +36,7 @@ class AuthSecConfig:
     """The settings of one agent. Raises `ConfigError`, which shows the line to add.
 
     `base_url` is the root of the authority's server, as in `https://authsec.example.com` (a path prefix is fine); the
-    SDK appends `/authsec/…`. `client_id` is the agent's id from its page in the console; it is a name, not a secret.
+    SDK appends `/authsec/…`. `client_id` is the agent's id, as `authsec agents list` shows it: a name, no secret.
 
     `issuer` pins the authority's `iss`; without it the authority is asked for its own. Pin it where the person who
     sets `base_url` is not trusted to choose for whom this agent's proofs are made.
@@ -128,9 +130,11 @@ def _check_client_id(client_id: str) -> None:
     except ValueError:
         canonical = ""
     if client_id != canonical:
+        slug = not canonical and _SLUG.fullmatch(client_id)
+        wanted = "The SDK needs the agent's client_id, not its slug." if slug else "client_id must be the agent's id."
         raise _invalid(
             "client_id",
-            "client_id must be the agent's id as its page in the console shows it:\n"
+            f"{wanted} `authsec agents list` shows it:\n"
             f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', canonical or _EXAMPLES['AUTHSEC_AGENT_CLIENT_ID'])}",
         )
 

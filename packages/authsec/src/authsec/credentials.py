@@ -133,17 +133,28 @@ def _read_private(path: Path) -> bytes:
     """The file's content, after the opened file itself (not its name, which may be swapped) was looked at."""
     try:
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
+            status, content = os.fstat(file.fileno()), file.read(_LARGEST_KEY_FILE)
+            if _is_public_half(path, content):
+                raise _broken(
+                    f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
+                    "Name the file with the private half."
+                )
             if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise _broken(
                     f"The key file {path} may be opened by other users of this machine, so it proves nothing. "
                     f"Add:\n    chmod 600 {path}"
                 )
-            return file.read(_LARGEST_KEY_FILE)
+            return content
     except FileNotFoundError:
-        raise _broken(f"There is no key file {path}. Make a key pair with:\n    authsec keygen {path}") from None
+        raise _broken(
+            f"There is no file {path}; is the path right? (A new key would have to be registered first.)"
+        ) from None
     except OSError as error:
         raise _broken(f"The key file {path} cannot be read: {error.strerror}.") from None
+
+
+def _is_public_half(path: Path, content: bytes) -> bool:
+    return b"BEGIN PUBLIC KEY" in content or (path.suffix == ".pub" and b"PRIVATE KEY" not in content)
 
 
 def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:

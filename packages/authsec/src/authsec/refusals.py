@@ -27,11 +27,11 @@ from authsec.wording import plain
 
 _SENTENCES = {
     "client_id_missing": "The authority was not told which agent is asking.",
-    "client_id_invalid": "The authority does not accept this agent's client_id.",
+    "client_id_invalid": "The authority does not accept this agent's client_id. `authsec agents list` shows it.",
     "invalid_scope": "The requested actions are not written as the authority expects.",
     "invalid_target": "The requested API is not one that this delegation covers, or it must be named.",
     "rate_limited": "The authority is being asked too often.",
-    "client_not_found": "The authority does not know this agent.",
+    "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
     "attestation_required": "The authority wants this agent to prove itself.",
     "attestation_invalid": "The authority did not accept this agent's proof of itself.",
     "selectors_mismatch": "This workload is not the one that was registered as this agent.",
@@ -42,6 +42,9 @@ _SENTENCES = {
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
     "unavailable": "The authority cannot issue tokens at the moment.",
 }
+_OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
+_BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
+_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://authsec.example.com, without /authsec."
 _BY_STATUS: Mapping[int, tuple[type[TokenRequestError], str]] = {
     400: (DelegationDenied, "The authority refused the request."),
     401: (AuthenticationError, "The authority did not accept this agent's proof of itself."),
@@ -67,9 +70,11 @@ def json_object(answer: Answer) -> dict[str, Any]:
 
 def refusal(answer: Answer, now: datetime) -> AuthSecError:
     """The exception for an answer that is not 200. `now` is the time of day, for a Retry-After that is a date."""
-    if answer.status == 429 or answer.status >= 500:
-        return _come_back_later(answer, _error_body(answer), now)
     body = _error_body(answer)
+    if answer.status in _BUSY:
+        return _come_back_later(answer, body, now)
+    if body is not None and answer.status == 421 and body.get("reason") == "host_not_allowed":
+        return _host_not_allowed(body)
     if body is None or answer.status not in _BY_STATUS:
         return not_an_authority(answer)
     kind, sentence = _BY_STATUS[answer.status]
@@ -83,6 +88,12 @@ def refusal(answer: Answer, now: datetime) -> AuthSecError:
     )
 
 
+def document_refusal(answer: Answer, now: datetime) -> AuthSecError:
+    """The same for an answer to the request for a public document, which an authority refuses to nobody."""
+    error = refusal(answer, now)
+    return not_an_authority(answer) if isinstance(error, AuthenticationError | DelegationDenied) else error
+
+
 def not_an_authority(answer: Answer) -> InvalidResponse:
     """Something answered, but it does not speak like an AuthSec authority."""
     where = _redirected_to(answer)
@@ -92,20 +103,32 @@ def not_an_authority(answer: Answer) -> InvalidResponse:
     else:
         reason = "invalid_response"
         kind = "a web page" if "html" in answer.content_type.lower() else "something else"
-        text = f"Something answered (status {answer.status}, {kind}), but it is not an AuthSec authority."
+        text = f"Something answered (status {answer.status}, {kind}), but not the root of an AuthSec authority."
+    return InvalidResponse(f"{text} {_ROOT}", reason=reason, status=answer.status)
+
+
+def _host_not_allowed(body: dict[str, Any]) -> InvalidResponse:
+    """The Host header named a server that the authority does not take itself for."""
     return InvalidResponse(
-        f"{text} Is AUTHSEC_BASE_URL right? It is the root of the server, without /authsec.",
-        reason=reason,
-        status=answer.status,
+        "The authority does not answer under the host name in AUTHSEC_BASE_URL. Use the authority's public URL, or "
+        "have an administrator add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
+        reason="host_not_allowed",
+        status=421,
+        request_id=_request_id(body),
     )
 
 
 def _come_back_later(answer: Answer, body: dict[str, Any] | None, now: datetime) -> TokenRequestError:
-    """429 and 5xx mean the same whoever says them: often it is a load balancer, with a page of its own."""
+    """Worth another try, whoever says it; but who it was is not claimed where it was not the authority."""
     kind, reason = (RateLimited, "rate_limited") if answer.status == 429 else (ServerError, "unavailable")
-    stated = _reason(body or {}, reason)
+    if body is None:
+        stated = reason
+        text = f"Something answered with status {answer.status}, but not as an AuthSec authority does. {_ROOT}"
+    else:
+        stated = _reason(body, reason)
+        text = _text(_SENTENCES.get(stated, _SENTENCES[reason]), body)
     return kind(
-        _text(_SENTENCES.get(stated, _SENTENCES[reason]), body or {}),
+        text,
         reason=stated,
         status=answer.status,
         request_id=_request_id(body or {}),
@@ -120,7 +143,24 @@ def _error_body(answer: Answer) -> dict[str, Any] | None:
         body = json_object(answer)
     except InvalidResponse:
         return None
-    return body if isinstance(body.get("error"), str) else None
+    return body if isinstance(body.get("error"), str) and _is_of_the_endpoint(body) else None
+
+
+def _is_of_the_endpoint(body: dict[str, Any]) -> bool:
+    """Whether the endpoint may have said so, and not an API at a wrong address, whose reason would mislead.
+
+    Older servers of the contract give no reason. Newer ones may give one that is not known here: all members of the
+    body tell them from an API that is protected by `authsec.asgi`, whose refusals have no request id.
+    """
+    reason = body.get("reason")
+    if reason is None:
+        return True
+    if not isinstance(reason, str):
+        return False
+    if reason in _SENTENCES or reason == "host_not_allowed":
+        return True
+    whole = isinstance(body.get("retryable"), bool) and _request_id(body) is not None
+    return whole and reason not in _OF_OTHER_ADDRESSES
 
 
 def _text(sentence: str, body: dict[str, Any]) -> str:
