@@ -278,3 +278,15 @@ def test_a_failed_revocation_changes_nothing(
         database.change(revoke_then_fail)
     assert endings(database) == []
     assert database.read(lambda tx: service.get(tx, act, standing.delegation.id, TERMS)) == standing
+
+
+def test_what_is_delegated_twice_is_said(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    def repeats(**what: Any) -> list[str]:
+        return [each.message for each in create(database, act, **what).cautions if each.code == "delegation_repeats"]
+
+    first = create(database, act, actions=("customers:delete", "customers:read")).delegation.id
+    assert first in repeats()[0]
+    assert repeats(audiences=("https://a.example",)) == [], "for another audience it is another authority"
+    for each in database.read(lambda tx: service.of_client(tx, client.id)):
+        database.change(lambda tx, id_=each[0].id: service.revoke(tx, act, id_, TERMS))
+    assert repeats() == [], "what was revoked repeats nothing"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
 from authsec_server.clients.model import Client
-from authsec_server.delegations.model import OVER, Caution, Delegation, state
+from authsec_server.delegations.model import OVER, Caution, Delegation, DelegationState, state
 
 
 def cautions(
@@ -29,6 +29,16 @@ def cautions(
         *_about_audiences(delegation, registered, default_audience),
         *_about_actions(delegation, described),
     )
+
+
+def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
+    """Whether what is delegated now was delegated before: who revokes one of the two will think that it is over."""
+    for other in held:
+        same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
+        if same and state(other, now) is DelegationState.LIVE:
+            message = f"The delegation {other.id} allows the same already: to end it, both must be revoked."
+            return (Caution(code="delegation_repeats", message=message),)
+    return ()
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from authsec_server import naming
@@ -15,7 +16,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import store
-from authsec_server.delegations.cautions import cautions
+from authsec_server.delegations.cautions import cautions, repeated
 from authsec_server.delegations.model import OVER, Delegation, DelegationState, Proposal, Standing, Terms, state, title
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
@@ -43,10 +44,11 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
         description=naming.text("description", proposal.description),
         created_at=act.now,
     )
+    repeats = repeated(delegation, store.of_client(tx.connection, client.id), act.now)
     store.add(tx.connection, delegation)
     standing = _standing(tx, [delegation], terms, act.now)[0]
     _record(tx, act, EventKind.DELEGATION_CREATED, standing, **_as_granted(delegation))
-    return standing
+    return replace(standing, cautions=(*standing.cautions, *repeats))
 
 
 def get(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
