@@ -3,23 +3,25 @@
 Runs on the classic AutoGen API (`import autogen`, from `autogen[openai]>=0.14,<1`). Set:
 
     AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
-    DOWNSTREAM_URL                              the API, as in https://crm.example.com
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
     OPENAI_API_KEY                              and, for another model or server: OPENAI_BASE_URL, OPENAI_MODEL
 """
 
 import os
+import sys
 from typing import Annotated, Any
 
 import autogen
 import requests
 from authsec_autogen import AuthSecClient, AuthSecConfig, register_function
 
-authsec = AuthSecClient(
-    AuthSecConfig(
-        base_url=os.environ["AUTHSEC_BASE_URL"],
-        client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],
-    )
-)
+NEEDED = {
+    "AUTHSEC_BASE_URL": "http://127.0.0.1:7468",
+    "AUTHSEC_AGENT_CLIENT_ID": "your-client-id",
+    "DOWNSTREAM_URL": "https://crm.example.com",
+    "OPENAI_API_KEY": "your-api-key",
+}
 
 
 def fetch_secure_data(
@@ -40,6 +42,13 @@ def fetch_secure_data(
 
 def main() -> None:
     """Ask for customer 42."""
+    check_environment()
+    authsec = AuthSecClient(
+        AuthSecConfig(
+            base_url=os.environ["AUTHSEC_BASE_URL"],
+            client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],
+        )
+    )
     model = {
         "model": os.environ.get("OPENAI_MODEL", "gpt-4o-mini"),
         "base_url": os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"),
@@ -60,6 +69,21 @@ def main() -> None:
         scope="customers:read",  # a token for this action only, whatever else is delegated
     )
     user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=5)
+
+
+def check_environment() -> None:
+    """End with status 2 and the lines to add, if variables are missing."""
+    missing = [name for name in NEEDED if not os.environ.get(name, "").strip()]
+    if not missing:
+        return
+    lines = "\n".join(f'    export {name}="{NEEDED[name]}"' for name in missing)
+    print(
+        f"These variables are not set. Add, with your own values:\n\n{lines}\n\n"
+        "An agent with a key pair also needs AUTHSEC_AGENT_KEY_FILE, and another model or server OPENAI_BASE_URL and "
+        "OPENAI_MODEL.\n`uv run authsec demo` prints an agent, its key file and the DOWNSTREAM_URL of an API to try it with.",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 
 if __name__ == "__main__":

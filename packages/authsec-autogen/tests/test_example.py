@@ -16,6 +16,22 @@ pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=Import
 EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen_conversation.py"
 
 
+def test_all_missing_variables_are_named_at_once(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, EXAMPLE],
+        env={**os.environ, "AUTHSEC_BASE_URL": "http://127.0.0.1:7468", "OPENAI_API_KEY": " ", "DOWNSTREAM_URL": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 2
+    assert run.stdout == ""
+    exported = [line.split()[1].partition("=")[0] for line in run.stderr.splitlines() if line.startswith("    export ")]
+    assert exported == ["AUTHSEC_AGENT_CLIENT_ID", "DOWNSTREAM_URL", "OPENAI_API_KEY"]
+    assert "Traceback" not in run.stderr
+
+
 def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) -> None:
     scripted = model(call("fetch_secure_data", customer_id="42"), say("Here it is. TERMINATE"))
     settings = {

@@ -46,7 +46,9 @@ def _wrapped(line: str) -> list[str]:
     """A line to be copied (it is indented) stays whole."""
     if line.startswith(" "):
         return [f"  {line}"]
-    return textwrap.wrap(line, 96, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    return textwrap.wrap(
+        line, 96, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _advice(error: AuthSecError) -> str:

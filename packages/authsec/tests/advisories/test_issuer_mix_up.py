@@ -20,9 +20,21 @@ def test_metadata_of_another_issuer(named: Any) -> None:
     with serving() as authority:
         issuer = named.format(url=authority.url) if isinstance(named, str) else named
         authority.publish({"issuer": issuer, "jwks_uri": authority.url + JWKS}, METADATA)
-        with pytest.raises(KeysUnavailable, match="names another issuer"):
+        with pytest.raises(KeysUnavailable, match=r"its metadata names (the issuer '.*'|no issuer) instead of"):
             authority.verifier(FakeClock()).verify(authority.token())
         assert authority.key_sets_fetched == 0
+
+
+def test_the_issuer_that_was_found_is_named_in_one_short_line() -> None:
+    with serving() as authority:
+        named = "https://other.example.com/\n\x1b[31m" + "x" * 5000
+        authority.publish({"issuer": named, "jwks_uri": authority.url + JWKS}, METADATA)
+        with pytest.raises(
+            KeysUnavailable, match=r"names the issuer 'https://other\.example\.com/ \[31mx+…'"
+        ) as caught:
+            authority.verifier(FakeClock()).verify(authority.token())
+        assert len(str(caught.value)) < 400
+        assert str(caught.value).isprintable()
 
 
 def test_a_token_of_another_authority_with_the_same_key_name() -> None:

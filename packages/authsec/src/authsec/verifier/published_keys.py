@@ -19,6 +19,7 @@ from authsec.errors import ConfigError, KeysUnavailable
 from authsec.jose import PublicKey
 from authsec.verifier.documents import DocumentRefused
 from authsec.verifier.key_set import usable_keys
+from authsec.wording import plain
 
 _log = logging.getLogger("authsec.verifier")
 
@@ -157,8 +158,10 @@ class PublishedKeys:
 
     def _download(self) -> Mapping[str, PublicKey]:
         metadata = self._fetch(self._issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
-        if metadata.get("issuer") != self._issuer:  # RFC 8414 §3.3: stops one authority from posing as another
-            raise DocumentRefused(f"its metadata names another issuer than {self._issuer}")
+        issuer = metadata.get("issuer")
+        if issuer != self._issuer:  # RFC 8414 §3.3: stops one authority from posing as another
+            named = f"the issuer {plain(issuer, 100)!r}" if isinstance(issuer, str) else "no issuer"
+            raise DocumentRefused(f"its metadata names {named} instead of {self._issuer!r}")
         parts = urlsplit(self._issuer)
         origin = f"{parts.scheme}://{parts.netloc}/"
         jwks_uri = metadata.get("jwks_uri")
