@@ -59,16 +59,15 @@ class DelegationTokens:
 
     def issue(self, request: TokenRequest) -> Issued | Denied:
         """The token that the request deserves, or why it deserves none; in the journal before this returns."""
-        now = self.now()
         if wait := self.rates.charge_address(request.address):
             return self.refuse(
                 Denied(reason=Reason.RATE_LIMITED, retry_after=wait), request.address, request.request_id
             )
         facts = self.database.read(lambda tx: load_facts(tx, request))
-        proved = self._prove(facts, request, now)
+        proved = self._prove(facts, request)
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, client=facts.client)
-        outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved, now))
+        outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved))
         return outcome if isinstance(outcome, Denied) else self._sign(outcome)
 
     def refuse(self, denied: Denied, address: str, request_id: str, *, client: Client | None = None) -> Denied:
@@ -77,20 +76,19 @@ class DelegationTokens:
         self.database.append(lambda tx: journal.count(tx, tallies, self.now()))
         return denied
 
-    def _prove(self, facts: Facts, request: TokenRequest, now: datetime) -> Proved | Denied:
+    def _prove(self, facts: Facts, request: TokenRequest) -> Proved | Denied:
         if facts.client is None:
             return Denied(
                 reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."
             )
-        proved = attestation.attest(facts.client, request.evidence, issuer=self.issuer, now=now)
+        proved = attestation.attest(facts.client, request.evidence, issuer=self.issuer, now=self.now())
         if isinstance(proved, Refused):
             return Denied(reason=Reason(proved.reason), details=proved.details)
         return proved
 
-    def _decide_and_record(
-        self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, now: datetime
-    ) -> _Recorded | Denied:
+    def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:
         """Runs under the shared authority lock: what it decides on cannot change until its record is durable."""
+        now = self.now()  # after the lock: it may have been waited for
         if tx.version != facts.version:
             facts = load_facts(tx, request)
         outcome = self._admit(tx, request, proved) or decide(
