@@ -24,7 +24,7 @@ _LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is wa
 
 _WITHOUT_PROOF = (
     "An agent registered with platform selectors (Kubernetes, Docker, Unix) cannot prove itself to this version of "
-    "AuthSec yet: have an administrator register a key pair for it, or onboard it with `--platform key`. "
+    "AuthSec yet: have an administrator onboard it with a key pair (`--platform key`). "
     "Retrying will not help until there is a proof."
 )
 _PROOF_NOT_NEEDED = (
