@@ -80,7 +80,7 @@ def check_environment() -> None:
     print(
         f"These variables are not set. Add, with your own values:\n\n{lines}\n\n"
         "An agent with a key pair also needs AUTHSEC_AGENT_KEY_FILE, and another model or server OPENAI_BASE_URL and "
-        "OPENAI_MODEL.\n`uv run authsec demo` prints an agent, its key file and the DOWNSTREAM_URL of an API to try it with.",
+        "OPENAI_MODEL.\n`uv run authsec demo` prints an agent, its key file and the DOWNSTREAM_URL of an API to try.",
         file=sys.stderr,
     )
     sys.exit(2)
