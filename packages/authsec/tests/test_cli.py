@@ -184,6 +184,14 @@ def test_smoke_succeeds_with_the_two_variables_only(authority: FakeAuthority, mo
     assert run("smoke").exit_code == 0
 
 
+def test_smoke_can_be_about_one_api(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
+    assert run("smoke", "--scope", "customers:read", "--resource", "https://api.example").exit_code == 0
+    (asked,) = authority.token_requests
+    assert (asked.query["scope"], asked.query["resource"]) == (["customers:read"], ["https://api.example"])
+
+
 def test_the_example_is_the_same(authority: FakeAuthority) -> None:
     example = Path(__file__).parents[3] / "examples" / "smoke_local.py"
     settings: dict[str, Any] = {"AUTHSEC_BASE_URL": authority.base_url, "AUTHSEC_AGENT_CLIENT_ID": CLIENT_ID}

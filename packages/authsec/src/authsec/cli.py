@@ -68,12 +68,14 @@ def commands() -> None:
 
 
 @commands.command("smoke")
-def smoke_command() -> None:
+@click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
+@click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
+def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Check that this machine's agent gets its tokens.
 
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if a step fails, and says what would help.
     """
-    sys.exit(smoke.main())
+    sys.exit(smoke.main(scope=scope, resource=resource))
 
 
 @commands.command("keygen")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -27,21 +28,32 @@ _TITLE_WIDTH = 20
 _FACT_WIDTH = 13
 
 
-def main() -> int:
-    """Run the smoke test for the agent that the environment names; 0 if all is well, else 1."""
+def main(*, scope: str | None = None, resource: tuple[str, ...] = ()) -> int:
+    """Run the smoke test for the agent that the environment names; 0 if all is well, else 1.
+
+    `scope` and `resource` narrow the token that it asks for, as in `AuthSecClient.get_token`.
+    """
     try:
         client = AuthSecClient()
     except ConfigError as error:
         click.echo(f"\n  {mark(False)} {'configuration':{_TITLE_WIDTH}}{error.reason}\n\n{described(error)}\n")
         return 1
-    return Smoke(client).run()
+    return Smoke(client, scope=scope, resource=resource or None).run()
 
 
 class Smoke:
     """One run for one client."""
 
-    def __init__(self, client: AuthSecClient, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        client: AuthSecClient,
+        clock: Clock | None = None,
+        *,
+        scope: str | None = None,
+        resource: tuple[str, ...] | None = None,
+    ) -> None:
         self._client = client
+        self._get_token = partial(client.get_token, scope=scope, resource=resource)
         self._clock = clock or Clock()
         self._facts: list[str] = []
 
@@ -67,7 +79,7 @@ class Smoke:
             proof = authority.find_proof()
             self._facts.append(proof.source if proof else "none found; only an unattested agent needs none")
         with self._step("token received"):
-            token, took = self._timed(self._client.get_token)
+            token, took = self._timed(self._get_token)
             self._facts.append(f"in {took}")
         with self._step("signature verified"):
             identity = self._verified(token, issuer)
@@ -98,7 +110,7 @@ class Smoke:
     def _cached(self, token: DelegationToken) -> str:
         transport = self._client.authority.transport
         sent_before = transport.requests_sent
-        again, took = self._timed(self._client.get_token)
+        again, took = self._timed(self._get_token)
         if transport.requests_sent != sent_before or again.value != token.value:
             raise AuthSecError(
                 "The second call went to the network again. Does the token live for a few seconds only?",
