@@ -36,7 +36,7 @@ def register_function(
     """
     _check_agent(caller, "caller", "register_for_llm")
     _check_agent(executor, "executor", "register_for_execution")
-    tool = authsec.delegated(scope=scope, resource=resource)(as_tool(fn, authsec))
+    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource)(as_tool(fn, authsec))
     name = name or fn.__name__
     description = description or inspect.getdoc(fn)
     if not description:
@@ -46,7 +46,7 @@ def register_function(
         )
     caller.register_for_llm(name=name, description=description)(tool)
     executor.register_for_execution(name=name)(tool)
-    return tool  # type: ignore[no-any-return]
+    return tool
 
 
 def _check_agent(agent: Any, role: str, capability: str) -> None:
