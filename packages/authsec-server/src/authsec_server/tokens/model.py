@@ -6,6 +6,7 @@ asks for more is refused and told the smaller request that would pass. Nothing t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +46,11 @@ class Denied:
     details: str = ""
     smaller: tuple[str, ...] = ()
     retry_after: float = 0.0
+
+
+def too_often(wait: float) -> Denied:
+    """Over a limit; within it again in `wait` seconds."""
+    return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {math.ceil(wait)} seconds.", retry_after=wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

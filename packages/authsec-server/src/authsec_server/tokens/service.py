@@ -23,7 +23,7 @@ from authsec_server.keys.signer import Signer
 from authsec_server.tokens import journal
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.limits import TokenLimits
-from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limits, Reason, decide
+from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limits, Reason, decide, too_often
 from authsec_server.tokens.request import TokenRequest
 
 
@@ -60,9 +60,7 @@ class DelegationTokens:
     def issue(self, request: TokenRequest) -> Issued | Denied:
         """The token that the request deserves, or why it deserves none; in the journal before this returns."""
         if wait := self.rates.charge_address(request.address):
-            return self.refuse(
-                Denied(reason=Reason.RATE_LIMITED, retry_after=wait), request.address, request.request_id
-            )
+            return self.refuse(too_often(wait), request.address, request.request_id)
         facts = self.database.read(lambda tx: load_facts(tx, request))
         proved = self._prove(facts, request)
         if isinstance(proved, Denied):
@@ -107,7 +105,7 @@ class DelegationTokens:
                 details="This assertion was used before; make a new one, with a new `jti`, for each request.",
             )
         wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
-        return Denied(reason=Reason.RATE_LIMITED, retry_after=wait) if wait else None
+        return too_often(wait) if wait else None
 
     def _record(self, tx: Tx, request: TokenRequest, granted: Granted, now: datetime) -> _Recorded:
         kid = keys.active_kid(tx)
