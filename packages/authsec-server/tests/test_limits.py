@@ -70,3 +70,8 @@ def test_a_subscriber_counts_once() -> None:
     assert limit_key("2001:db8:0:1::1") != limit_key("2001:db8::1")
     assert limit_key("203.0.113.9") == "203.0.113.9"
     assert limit_key("") == ""
+
+
+def test_the_zone_of_an_address_is_not_kept() -> None:
+    """It can be of any length, and columns and rows are not (RFC 4007 section 11)."""
+    assert address_of(scope("10.0.0.1", "fe80::1%" + "a" * 500), ("10.0.0.0/8",)) == "fe80::1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from authsec_server.cli.serve import place
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import is_loopback, load_settings
 
@@ -78,3 +79,12 @@ def test_an_ipv6_loopback_issuer_has_brackets() -> None:
 def test_loopback() -> None:
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "example.com", "10.0.0.1")))
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://joe:s3cret@db.example/authsec", "postgresql:///authsec?host=db.example&password=s3cret"]
+)
+def test_a_database_password_is_in_no_repr_and_not_in_what_serve_says(url: str) -> None:
+    settings = load_settings(database=url)
+    assert "s3cret" not in repr(settings)
+    assert place(settings.database_url) == "PostgreSQL database authsec at db.example"

@@ -6,8 +6,11 @@ import json
 import threading
 from typing import Any
 
+import anyio
 import pytest
+from authsec_server import app
 from authsec_server.failures import Unavailable
+from starlette.applications import Starlette
 
 API = "/authsec/api/v1"
 
@@ -159,3 +162,50 @@ def test_ready_means_the_database_too(house: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(type(its.authority.database), "read", away)
     assert door.get("/readyz").status_code == 503
     assert door.get("/healthz").status_code == 200
+
+
+def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it failed of: keys that no longer rotate while the server seems well are found too late."""
+    monkeypatch.setattr(app, "MAINTENANCE_SECONDS", 0.01)
+    tries: list[int] = []
+
+    async def until_the_third() -> None:
+        third = anyio.Event()
+
+        def maintain() -> None:
+            tries.append(1)
+            if len(tries) == 1:
+                raise RuntimeError("unforeseen")
+            if len(tries) == 3:
+                anyio.from_thread.run_sync(third.set)
+
+        served = Starlette(lifespan=app.lifespan(maintain))
+        with anyio.fail_after(10):
+            async with served.router.lifespan_context(served):
+                await third.wait()
+
+    anyio.run(until_the_third)
+
+
+def test_who_hangs_up_is_no_error_of_ours(house: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    its = house(local_operator=True)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"{API}/roles",
+        "raw_path": b"",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        raise AssertionError("nobody is there")
+
+    anyio.run(its.authority.app, scope, receive, send)
+    logged = "".join(capfd.readouterr())
+    assert "status=499" in logged
+    assert "unexpected" not in logged

@@ -108,7 +108,7 @@ def _compose(
     app = Starlette(
         routes=_routes(site, settings, custodian, tokens, readiness),
         exception_handlers=HANDLERS,
-        lifespan=_lifespan(maintain),
+        lifespan=lifespan(maintain),
         middleware=[
             Middleware(Contextualise, token_bytes=around.token_bytes, trusted_proxies=settings.trusted_proxies),
             Middleware(Bounded, at_most=settings.max_in_flight, always=PROBES),
@@ -173,15 +173,17 @@ def _maintenance(database: Database, custodian: Custodian, around: Surroundings)
     return maintain
 
 
-def _lifespan(maintain: Callable[[], None]) -> Lifespan[Starlette]:
+def lifespan(maintain: Callable[[], None]) -> Lifespan[Starlette]:
+    """Keeps the authority in order, once a minute, for as long as it is served."""
+
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def while_served(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_keep_in_order, maintain)
             yield
             tasks.cancel_scope.cancel()
 
-    return lifespan
+    return while_served
 
 
 async def _keep_in_order(maintain: Callable[[], None]) -> None:

@@ -175,7 +175,7 @@ def _metrics(port: int) -> Iterator[None]:
 
 
 def _say_hello(settings: Settings) -> None:
-    where = _place(settings.database_url) if settings.database else str(settings.data.absolute())
+    where = place(settings.database_url) if settings.database else str(settings.data.absolute())
     label = f" [{settings.environment}]" if settings.environment else ""
     lines = [
         f"AuthSec{label} listens on {settings.host}:{settings.port}",
@@ -187,7 +187,7 @@ def _say_hello(settings: Settings) -> None:
     click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
 
 
-def _place(database_url: str) -> str:
+def place(database_url: str) -> str:
     """Where the database is; a URL holds passwords in more places than one."""
     url = make_url(database_url)
     return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
