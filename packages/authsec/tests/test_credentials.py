@@ -152,6 +152,7 @@ def test_a_refused_proof_is_named(tmp_path: Path, key_file: Path, make_client: M
     assert caught.value.reason == "attestation_invalid"
     assert f"The proof came from: key file {other}" in str(caught.value)
     assert "If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_KEY_FILE" in str(caught.value)
+    assert "platform selectors (Kubernetes, Docker, Unix) cannot prove itself to this version" in str(caught.value)
 
 
 def test_another_kind_of_source_can_be_given(make_client: Make, authority: Any) -> None:

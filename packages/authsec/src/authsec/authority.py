@@ -22,13 +22,14 @@ from authsec.transport import Transport
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
 
-_WITHOUT_PROOF = (
+_ON_A_PLATFORM = (
     "An agent registered with platform selectors (Kubernetes, Docker, Unix) cannot prove itself to this version of "
-    "AuthSec yet: have an administrator onboard it with a key pair (`--platform key`). "
-    "Retrying will not help until there is a proof."
+    "AuthSec yet: have an administrator onboard it with a key pair (`--platform key`)."
 )
-_PROOF_NOT_NEEDED = (
-    "If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_KEY_FILE or take the key file away."
+_WITHOUT_PROOF = f"{_ON_A_PLATFORM} Retrying will not help until there is a proof."
+_ANOTHER_AGENTS_PROOF = (
+    "Is it the key of this agent, and not of another? If this agent is an unattested one, it needs none: unset "
+    f"AUTHSEC_AGENT_KEY_FILE or take the key file away. {_ON_A_PLATFORM}"
 )
 
 
@@ -112,7 +113,7 @@ class Authority:
             looked_at = "; ".join(source.looked_at(self._config.client_id) for source in self._sources)
             hint = f"No proof was found. Looked for: {looked_at}. {_WITHOUT_PROOF}"
         else:
-            hint = f"The proof came from: {proof.source}. {_PROOF_NOT_NEEDED}"
+            hint = f"The proof came from: {proof.source}. {_ANOTHER_AGENTS_PROOF}"
         explained = AuthenticationError(f"{error} {hint}", reason=error.reason)
         explained.__dict__.update(error.__dict__)
         return explained
