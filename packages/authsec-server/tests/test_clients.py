@@ -33,7 +33,7 @@ def create(database: Database, act: Act, **what: Any) -> Client:
 def rows(tx: Tx) -> tuple[int, int]:
     return tuple(
         tx.connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (clients, proofs)
-    )  # type: ignore[return-value]
+    )
 
 
 def events(database: Database, act: Act) -> list[EventKind]:

@@ -149,7 +149,7 @@ def test_a_config_is_a_value() -> None:
     assert config() == config()
     assert pickle.loads(pickle.dumps(config())) == config()  # noqa: S301 - our own bytes
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config().base_url = "https://elsewhere.example"  # type: ignore[misc]
+        config().base_url = "https://elsewhere.example"
 
 
 def test_the_line_to_add_is_for_the_shell_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from authsec import AuthSecClient, ConfigError, DelegationDenied
 
 if TYPE_CHECKING:
-    from somewhere import OnlyForTypeCheckers  # type: ignore[import-not-found]
+    from somewhere import OnlyForTypeCheckers
 
 
 def test_the_token_is_filled_in(client: AuthSecClient, authority: Any) -> None:
@@ -133,7 +133,7 @@ def test_names_for_type_checkers_only_stay_as_they_are(client: AuthSecClient, au
 
 def test_a_function_without_annotations(client: AuthSecClient, authority: Any) -> None:
     @client.delegated
-    def fetch(customer_id, delegation_token):  # type: ignore[no-untyped-def]  # that is the point
+    def fetch(customer_id, delegation_token):  # that is the point
         return delegation_token
 
     assert fetch.__annotations__ == {}
