@@ -6,6 +6,8 @@ with a reason (`tokens/model.py`).
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class Failure(Exception):
     """A request that cannot be carried out. `message` says what failed, `remedy` what would satisfy it."""
@@ -38,6 +40,17 @@ class Conflict(Failure):
     """It contradicts what already exists."""
 
     reason = "conflict"
+
+
+class Outdated(Failure):
+    """What was to be changed was changed by somebody else since the caller read it; `by` whom and `at` when."""
+
+    reason = "outdated"
+
+    def __init__(self, message: str, remedy: str = "", *, by: str, at: datetime) -> None:
+        super().__init__(message, remedy)
+        self.by = by
+        self.at = at
 
 
 class NotPermitted(Failure):

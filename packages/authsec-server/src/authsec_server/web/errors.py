@@ -12,12 +12,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
-from authsec_server.failures import Conflict, Failure, Invalid, NotFound, NotPermitted, Unavailable
+from authsec_server.failures import Conflict, Failure, Invalid, NotFound, NotPermitted, Outdated, Unavailable
 from authsec_server.web.context import context_of
 
 log = structlog.get_logger(__name__)
 
-_STATUS: dict[type[Failure], int] = {Invalid: 400, NotPermitted: 403, NotFound: 404, Conflict: 409, Unavailable: 503}
+STATUS: Mapping[type[Failure], int] = {
+    Invalid: 400,
+    NotPermitted: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Outdated: 412,
+    Unavailable: 503,
+}
+"""The status of each kind of failure (RFC 9110 section 15.5)."""
 
 
 class Unauthenticated(Exception):
@@ -65,9 +73,14 @@ def retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
+def status_of(failure: Failure) -> int:
+    """The HTTP status that a failure is answered with."""
+    return next((STATUS[kind] for kind in type(failure).__mro__ if kind in STATUS), 500)
+
+
 def _failure(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, Failure)
-    status = next((_STATUS[kind] for kind in type(failure).__mro__ if kind in _STATUS), 500)
+    status = status_of(failure)
     if isinstance(failure, Unavailable):
         log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
     return error_response(
