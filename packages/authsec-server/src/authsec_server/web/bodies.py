@@ -27,11 +27,7 @@ B = TypeVar("B", bound=Body)
 
 async def read_body(request: Request, shape: type[B]) -> B:
     """The request's JSON body as `shape`. Raises `Invalid`, naming the member."""
-    try:
-        with anyio.fail_after(BODY_SECONDS):
-            data = await _read(request)
-    except TimeoutError:
-        raise HTTPException(408) from None
+    data = await read_bytes(request)
     try:
         value = strict_json.loads(data or b"{}", max_bytes=MAX_BODY)
     except strict_json.StrictJsonError as error:
@@ -41,6 +37,15 @@ async def read_body(request: Request, shape: type[B]) -> B:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Invalid(".".join(map(str, first["loc"])) or "body", first["msg"]) from None
+
+
+async def read_bytes(request: Request) -> bytes:
+    """The request's body, bounded in size and time."""
+    try:
+        with anyio.fail_after(BODY_SECONDS):
+            return await _read(request)
+    except TimeoutError:
+        raise HTTPException(408) from None
 
 
 async def _read(request: Request) -> bytes:
