@@ -47,6 +47,9 @@ class Api:
     description: str
     actions: tuple[Action, ...]  # sorted
     created_at: datetime
+    revision: int = 1
+    changed_at: datetime | None = None
+    changed_by: str = ""
 
 
 def parse_action(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Select, String, Table, Text, insert, or_, select
+from sqlalchemy import Column, Connection, ForeignKey, Integer, Select, String, Table, Text, insert, or_, select
 
 from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.db.schema import Instant, metadata
@@ -20,6 +20,9 @@ apis = Table(
     Column("identifier", Text, nullable=False, unique=True),  # the audience: a URL or a registered name
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("changed_at", Instant),
+    Column("changed_by", Text),
 )
 
 api_actions = Table(
@@ -92,6 +95,9 @@ def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
             description=row.description,
             actions=tuple(sorted(held[row.id], key=lambda each: each.action)),
             created_at=row.created_at,
+            revision=row.revision,
+            changed_at=row.changed_at,
+            changed_by=row.changed_by or "",
         )
         for row in rows
     ]

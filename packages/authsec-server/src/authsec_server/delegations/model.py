@@ -56,6 +56,9 @@ class Delegation:
     owner: str
     description: str
     created_at: datetime
+    revision: int = 1
+    changed_at: datetime | None = None
+    changed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,9 @@ delegations = Table(
     Column("owner", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("changed_at", Instant),
+    Column("changed_by", Text),
 )
 
 
@@ -115,4 +118,7 @@ def _delegation(row: Row[Any]) -> Delegation:
         owner=row.owner,
         description=row.description,
         created_at=row.created_at,
+        revision=row.revision,
+        changed_at=row.changed_at,
+        changed_by=row.changed_by or "",
     )

@@ -25,6 +25,9 @@ class RoleDefinition:
     description: str
     actions: tuple[str, ...]
     created_at: datetime
+    revision: int = 1
+    changed_at: datetime | None = None
+    changed_by: str = ""
 
 
 def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:

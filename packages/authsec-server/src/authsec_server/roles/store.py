@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Row, Select, String, Table, Text, insert, select
+from sqlalchemy import Column, Connection, ForeignKey, Integer, Row, Select, String, Table, Text, insert, select
 
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
@@ -19,6 +19,9 @@ roles = Table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("changed_at", Instant),
+    Column("changed_by", Text),
 )
 
 role_actions = Table(
@@ -73,4 +76,7 @@ def _role(rows: list[Row[Any]]) -> RoleDefinition:
         description=rows[0].description,
         actions=tuple(sorted(row.action for row in rows if row.action is not None)),
         created_at=rows[0].created_at,
+        revision=rows[0].revision,
+        changed_at=rows[0].changed_at,
+        changed_by=rows[0].changed_by or "",
     )

@@ -1,4 +1,8 @@
-"""What editing roles, APIs and delegations needs."""
+"""What editing and listing roles, APIs and delegations needs."""
+
+from alembic import op
+from authsec_server.db.schema import Instant
+from sqlalchemy import Column, Integer, Text
 
 revision = "0004"
 down_revision = "0003"
@@ -7,4 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    for table in ("roles", "apis", "delegations"):
+        op.add_column(table, Column("revision", Integer(), nullable=False, server_default="1"))
+        op.add_column(table, Column("changed_at", Instant()))
+        op.add_column(table, Column("changed_by", Text()))
