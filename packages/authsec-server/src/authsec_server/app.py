@@ -24,8 +24,13 @@ from authsec_server.attestation import service as attestation
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
 from authsec_server.clients import api as clients_api
+from authsec_server.console.rendering import Renderer
+from authsec_server.console.routes import routes as console_routes
+from authsec_server.console.site import Console
+from authsec_server.console.static import Assets
 from authsec_server.db import Database, open_database
 from authsec_server.delegations import api as delegations_api
+from authsec_server.delegations.model import Terms
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.master import load_master_key
@@ -106,7 +111,10 @@ def _compose(
     tokens = _tokens(settings, issuer, database, signer, around)
     readiness = Readiness()
     app = Starlette(
-        routes=_routes(site, settings, custodian, tokens, readiness),
+        routes=[
+            *_routes(site, settings, custodian, tokens, readiness),
+            *console_routes(_console(site, settings, custodian, tokens)),
+        ],
         exception_handlers=HANDLERS,
         lifespan=lifespan(maintain),
         middleware=[
@@ -154,6 +162,19 @@ def _routes(
         ),
         *audit_api.routes(site),
     ]
+
+
+def _console(site: Site, settings: Settings, custodian: Custodian, tokens: DelegationTokens) -> Console:
+    assets = Assets()
+    return Console(
+        site=site,
+        settings=settings,
+        assets=assets,
+        renderer=Renderer(assets),
+        terms=Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience),
+        tokens=tokens,
+        custodian=custodian,
+    )
 
 
 def _hosts(settings: Settings) -> set[str]:

@@ -1,0 +1,86 @@
+"""What no page handled itself becomes a page for people: not found, not permitted, not signed in, not possible now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from authsec_server.console import guard
+from authsec_server.failures import Failure, Unavailable
+from authsec_server.web.context import context_of
+from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where
+
+log = structlog.get_logger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+TITLES = {
+    400: "This could not be understood",
+    403: "Not permitted",
+    404: "There is nothing here",
+    405: "Not possible here",
+    409: "That contradicts what exists",
+    412: "Changed in the meantime",
+    429: "Too often",
+    503: "Not possible at the moment",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Why a page could not be given, for the person who asked for it."""
+
+    status: int
+    message: str = ""
+    remedy: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        return TITLES.get(self.status, "Something went wrong")
+
+
+def answered(endpoint: Endpoint, show: Callable[[Request, Failed], Response]) -> Endpoint:
+    """The endpoint, with a page for whatever it raises."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Unauthenticated:
+            return _to_sign_in(request)
+        except (Failure, TooOften, HTTPException) as failure:
+            return show(request, _failed(failure))
+        except Exception as error:  # noqa: BLE001 - a person gets a page, the operator the place where it happened
+            request_id = context_of(request.scope).request_id
+            log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
+            return show(request, Failed(status=500, message="The server failed at this page."))
+
+    return answer
+
+
+def _failed(failure: Failure | TooOften | HTTPException) -> Failed:
+    if isinstance(failure, TooOften):
+        remedy = f"Try again in {math.ceil(failure.retry_after)} seconds."
+        return Failed(status=429, message=failure.message, remedy=remedy, headers=retry_after(failure.retry_after))
+    if isinstance(failure, HTTPException):
+        return Failed(status=failure.status_code, headers=failure.headers or {})
+    if isinstance(failure, Unavailable):
+        log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
+        headers = retry_after(failure.retry_after)
+        return Failed(status=503, message=failure.message, remedy=failure.remedy, headers=headers)
+    return Failed(status=status_of(failure), message=failure.message, remedy=failure.remedy)
+
+
+def _to_sign_in(request: Request) -> Response:
+    asked = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    back = {"next": asked} if request.method == "GET" and asked != "/console" else {}
+    query = urlencode(back)
+    return RedirectResponse(f"/console/sign-in?{query}" if query else "/console/sign-in", 303, dict(guard.HEADERS))

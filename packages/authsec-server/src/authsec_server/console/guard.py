@@ -1,0 +1,67 @@
+"""What keeps a page from being used against the person before it: its headers, and who may post to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from authsec_server.failures import NotPermitted
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+"""Content Security Policy Level 3: everything from here, nothing inline, nothing from elsewhere."""
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",
+    # With no-referrer, browsers would send `Origin: null` with our own forms as well.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def refuse_other_sites(request: Request, issuer: str) -> None:
+    """Raise `NotPermitted` unless this console's own page sent the request (cross-site request forgery).
+
+    Browsers say where a request comes from: `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (RFC 6454). Pages cannot
+    set either. Both must agree where both are sent; where neither is, nothing shows that it was our page: no.
+    """
+    fetched = request.headers.getlist("sec-fetch-site")
+    origins = request.headers.getlist("origin")
+    ours = {_origin(issuer), f"{request.url.scheme}://{request.headers.get('host', '')}".lower()}
+    if (
+        not (fetched or origins)
+        or any(each != "same-origin" for each in fetched)
+        or any(o not in ours for o in origins)
+    ):
+        raise NotPermitted(
+            "This did not come from a page of this console, so nothing was done.", "Open the page here and try again."
+        )
+
+
+def local_path(text: str, default: str) -> str:
+    """Where to go on: a path of the console, or else `default`. Never another site's (open redirect)."""
+    safe = text.isascii() and text.isprintable() and "\\" not in text and len(text) <= 2000
+    parts = urlsplit(text)
+    own = (
+        not parts.scheme and not parts.netloc and (parts.path + "/").startswith("/console/") and "//" not in parts.path
+    )
+    return text if safe and own and ".." not in parts.path else default
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()

@@ -1,0 +1,41 @@
+"""The sidebar: the nouns of the console, in the words of the published walk-through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the sidebar; one with `below` is a heading over others. `symbol` names its drawing."""
+
+    title: str
+    path: str = ""
+    symbol: str = ""
+    below: tuple[Entry, ...] = ()
+
+
+SIDEBAR = (
+    Entry(title="Dashboard", path="/console", symbol="dashboard"),
+    Entry(
+        title="Clients",
+        symbol="clients",
+        below=(Entry(title="MCP Servers / AI Agents", path="/console/clients"),),
+    ),
+    Entry(title="Trust Delegation", path="/console/delegations", symbol="delegations"),
+    Entry(title="Roles & Actions", path="/console/roles", symbol="roles"),
+    Entry(title="APIs", path="/console/apis", symbol="apis"),
+    Entry(title="Trust sources", path="/console/sources", symbol="sources"),
+    Entry(title="Activity", path="/console/activity", symbol="activity"),
+    Entry(title="Keys", path="/console/keys", symbol="keys"),
+    Entry(title="Administrators", path="/console/administrators", symbol="administrators"),
+    Entry(title="Settings", path="/console/settings", symbol="settings"),
+)
+
+
+def current(path: str) -> str:
+    """The sidebar's path that `path` belongs to; empty where it belongs to none."""
+    candidates = [entry.path for group in SIDEBAR for entry in (group, *group.below) if entry.path]
+    if path.rstrip("/") == "/console":
+        return "/console"
+    return max((each for each in candidates if each != "/console" and f"{path}/".startswith(f"{each}/")), default="")

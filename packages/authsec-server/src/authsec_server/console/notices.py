@@ -1,0 +1,16 @@
+"""What a page says has just been done. A closed set: nothing from an address is ever shown as if we had said it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+NOTICES: Mapping[str, str] = {
+    "signed_out": "You are signed out.",
+    "password_changed": "Your password is changed; your other sessions have ended.",
+    "welcome": "You are signed in. This is your authority.",
+}
+
+
+def notice(key: str) -> str:
+    """The sentence for `?done=key`; empty for a key that is none."""
+    return NOTICES.get(key, "")

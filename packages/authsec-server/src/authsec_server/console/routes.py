@@ -1,0 +1,35 @@
+"""Every page of the console."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from authsec_server.console import roles, theme
+from authsec_server.console.failing import answered
+from authsec_server.console.site import Console
+
+ROOMS = (roles,)
+"""The nouns; each gives its `routes(console)`."""
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages, the files they need, and a page for addresses that lead nowhere."""
+    pages = [route for room in ROOMS for route in room.routes(console)]
+    return [
+        Route("/", _to_console, methods=["GET"]),
+        console.assets.route(),
+        theme.route(console),
+        *pages,
+        Route("/console/{path:path}", answered(_missing, console.failure), methods=["GET", "POST"]),
+    ]
+
+
+async def _to_console(_request: Request) -> Response:
+    return RedirectResponse("/console", 303)
+
+
+async def _missing(_request: Request) -> Response:
+    raise HTTPException(404)

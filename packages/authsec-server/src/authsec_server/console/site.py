@@ -1,0 +1,180 @@
+"""What a page is given, and how its answer leaves: `Console` once, a `Visit` for each request of somebody signed in.
+
+async def listing(visit: Visit) -> Response:
+    roles = await visit.read(lambda tx: service.page(tx, visit.act))
+    return visit.render("roles/list.html", title="Roles & Actions", roles=roles)
+
+console.page("/roles", listing)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from authsec_server.console import guard, navigation
+from authsec_server.console.failing import Failed, answered
+from authsec_server.console.forms import Form, query_of, read_form
+from authsec_server.console.notices import notice
+from authsec_server.console.rendering import Renderer
+from authsec_server.console.static import Assets
+from authsec_server.db import Tx
+from authsec_server.delegations.model import Terms
+from authsec_server.failures import Failure
+from authsec_server.keys.custodian import Custodian
+from authsec_server.principal import Act, Principal, Role
+from authsec_server.settings import Settings
+from authsec_server.tokens.service import DelegationTokens
+from authsec_server.web.context import context_of
+from authsec_server.web.errors import status_of
+from authsec_server.web.site import Site
+
+T = TypeVar("T")
+THEME_COOKIE = "authsec-theme"
+THEMES = ("light", "dark")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guest:
+    """A request to a page that needs no sign-in. `form` is empty but for a POST."""
+
+    console: Console
+    request: Request
+    form: Form
+
+    @cached_property
+    def query(self) -> Form:
+        """The query, as a form."""
+        return query_of(self.request)
+
+    @property
+    def path(self) -> str:
+        """The path that was asked for."""
+        return self.request.url.path
+
+    @cached_property
+    def notice(self) -> str:
+        """What has just been done, in words."""
+        return notice((self.query.all("done") or ("",))[0])
+
+    def here(self, **changes: object) -> str:
+        """This page with other query parameters; None leaves one out."""
+        kept = [(name, value) for name, value in self.query.pairs() if name not in changes]
+        added = [(name, str(value)) for name, value in changes.items() if value not in (None, "")]
+        query = urlencode(kept + added)
+        return f"{self.path}?{query}" if query else self.path
+
+    def render(
+        self, template: str, *, title: str, problem: Failure | None = None, status: int = 200, **context: Any
+    ) -> HTMLResponse:
+        """The page. With a `problem` it is the form again, as it was filled in, with the problem at its field."""
+        status = status_of(problem) if problem else status
+        page = self.console.renderer.html(template, title=title, problem=problem, **self._common(), **context)
+        return HTMLResponse(page, status, dict(guard.HEADERS))
+
+    def redirect(self, path: str, **query: object) -> Response:
+        """See another page next (RFC 9110 section 15.4.4). `done="…"` has it say what was done: see `notices.py`."""
+        text = urlencode({name: str(value) for name, value in query.items() if value not in (None, "")})
+        joint = "&" if "?" in path else "?"
+        return RedirectResponse(f"{path}{joint}{text}" if text else path, 303, dict(guard.HEADERS))
+
+    def _common(self) -> Mapping[str, Any]:
+        theme = self.request.cookies.get(THEME_COOKIE, "")
+        return {
+            "visit": self,
+            "here": self.here,
+            "now": self.console.site.now(),
+            "environment": self.console.settings.environment,
+            "theme": theme if theme in THEMES else "",
+            "sidebar": navigation.SIDEBAR,
+            "current": navigation.current(self.path),
+            "me": getattr(self.request.state, "principal", None),
+        }
+
+    def may(self, role: str) -> bool:
+        """Whether the person's role reaches this one; for templates, so that nobody is offered what they may not do."""
+        principal: Principal | None = getattr(self.request.state, "principal", None)
+        return principal is not None and principal.role >= Role[role.upper()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit(Guest):
+    """A request of somebody who has signed in."""
+
+    act: Act
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """`work` on one snapshot."""
+        return await self.console.site.read(work)
+
+    async def change(self, work: Callable[[Tx, Act], T]) -> T:
+        """`work` under the authority lock, if the person still stands."""
+        return await self.console.site.change(self.act, work)
+
+
+Page = Callable[[Visit], Awaitable[Response]]
+OpenPage = Callable[[Guest], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """What every page has at hand. `site` knows people by their session."""
+
+    site: Site
+    settings: Settings
+    assets: Assets
+    renderer: Renderer
+    terms: Terms
+    tokens: DelegationTokens
+    custodian: Custodian
+
+    def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
+        """A page under `/console` for those who have signed in and whose role reaches `least`."""
+
+        async def endpoint(request: Request) -> Response:
+            act = await self.site.act(request)
+            request.state.principal = act.principal
+            act.principal.require(least)
+            handler, form = await self._pick(request, get, post)
+            return await handler(Visit(console=self, request=request, form=form, act=act))
+
+        return self._route(path, endpoint, get, post)
+
+    def open_page(self, path: str, get: OpenPage | None = None, *, post: OpenPage | None = None) -> Route:
+        """A page under `/console` that anybody may see."""
+
+        async def endpoint(request: Request) -> Response:
+            handler, form = await self._pick(request, get, post)
+            return await handler(Guest(console=self, request=request, form=form))
+
+        return self._route(path, endpoint, get, post)
+
+    async def _pick(self, request: Request, get: T | None, post: T | None) -> tuple[T, Form]:
+        if request.method == "POST" and post is not None:
+            guard.refuse_other_sites(request, self.settings.issuer)
+            return post, await read_form(request)
+        assert get is not None  # the route has no other methods
+        return get, Form()
+
+    def _route(
+        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], get: object | None, post: object | None
+    ) -> Route:
+        methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]
+        return Route(f"/console{path}", answered(endpoint, self.failure), methods=methods)
+
+    def failure(self, request: Request, failed: Failed) -> Response:
+        """The page that says why there is no other."""
+        guest = Guest(console=self, request=request, form=Form())
+        request_id = context_of(request.scope).request_id
+        page = guest.render(
+            "failure.html", title=failed.title, status=failed.status, failed=failed, request_id=request_id
+        )
+        page.headers.update(failed.headers)
+        return page

@@ -1,0 +1,51 @@
+"""The console's own few files, at addresses that change with their content: browsers may keep them for good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+class Assets:
+    """The files of `static/`, read once."""
+
+    def __init__(self) -> None:
+        folder = files("authsec_server.console") / "static"
+        self._contents: Mapping[str, bytes] = {
+            file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES
+        }
+        # One digest for all: modules import each other by relative name, and must come from the same moment.
+        self._version = sha256(b"".join(self._contents[name] for name in sorted(self._contents))).hexdigest()[:16]
+
+    def url(self, name: str) -> str:
+        """The address of a file; raises `KeyError` for one that is not there."""
+        self._contents[name]
+        return f"/console/static/{self._version}/{name}"
+
+    def route(self) -> Route:
+        """Serves them."""
+
+        async def asset(request: Request) -> Response:
+            name = request.path_params["name"]
+            if name not in self._contents:
+                raise HTTPException(404)
+            current = request.path_params["version"] == self._version
+            return Response(
+                self._contents[name],
+                headers={"Cache-Control": "public, max-age=31536000, immutable" if current else "no-store"},
+                media_type=_TYPES[name.rpartition(".")[2]],
+            )
+
+        return Route("/console/static/{version}/{name}", asset, methods=["GET"])

@@ -1,0 +1,76 @@
+// What script adds to pages that work without: copying, dialogs that hold the focus, menus that close, filters that apply
+// themselves. Nothing here decides anything.
+
+import { relativeTimes } from "./times.js";
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.classList.add("copied");
+    announce("Copied");
+    setTimeout(() => button.classList.remove("copied"), 1500);
+  });
+}
+
+for (const dialog of document.querySelectorAll("dialog[open][data-leave]")) {
+  dialog.removeAttribute("open");
+  dialog.showModal();
+  // Before Escape or the backdrop loses what was typed, it has to be meant.
+  dialog.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    leave(dialog);
+  });
+}
+
+function leave(dialog) {
+  const typed = [...dialog.querySelectorAll("input, textarea")].some((field) => field.type !== "hidden" && field.type !== "radio" && field.value !== field.defaultValue);
+  if (!typed || window.confirm("Leave without saving what you typed?")) location.assign(dialog.dataset.leave);
+}
+
+const sidebar = document.querySelector(".side-fold");
+if (sidebar && window.matchMedia("(max-width: 860px)").matches) sidebar.open = false;
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+  if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName) && !document.querySelector("dialog:modal")) {
+    event.preventDefault();
+    document.querySelector("#search")?.focus();
+  }
+});
+
+for (const form of document.querySelectorAll("form[data-apply]")) {
+  form.addEventListener("change", () => form.requestSubmit());
+}
+
+for (const all of document.querySelectorAll("input[data-all]")) {
+  const boxes = () => [...document.querySelectorAll(`input[type=checkbox][name="${all.dataset.all}"]`)];
+  const show = () => {
+    const ticked = boxes().filter((box) => box.checked).length;
+    all.checked = ticked > 0 && ticked === boxes().length;
+    all.indeterminate = ticked > 0 && ticked < boxes().length;
+  };
+  all.closest("[hidden]")?.removeAttribute("hidden");
+  all.hidden = false;
+  all.addEventListener("change", () => { for (const box of boxes()) box.checked = all.checked; });
+  document.addEventListener("change", (event) => { if (event.target.name === all.dataset.all) show(); });
+  show();
+}
+
+document.querySelector("#problem")?.focus();
+relativeTimes();
+
+function announce(text) {
+  let place = document.querySelector("#announcer");
+  if (!place) {
+    place = document.createElement("div");
+    place.id = "announcer";
+    place.className = "hidden";
+    place.setAttribute("role", "status");
+    document.body.append(place);
+  }
+  place.textContent = text;
+}

@@ -1,0 +1,25 @@
+"""Light or dark, where somebody wants other than their system says: kept by their browser, for a year."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from authsec_server.console.guard import local_path
+from authsec_server.console.site import THEME_COOKIE, THEMES, Console, Guest
+
+YEAR = 365 * 86_400
+
+
+def route(console: Console) -> Route:
+    """The switch."""
+
+    async def switch(guest: Guest) -> Response:
+        response = guest.redirect(local_path(guest.form.text("back"), "/console"))
+        chosen = guest.form.text("theme")
+        if chosen in THEMES:
+            secure = console.settings.issuer.startswith("https:")
+            response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR, secure=secure, httponly=True, samesite="lax")
+        return response
+
+    return console.open_page("/theme", post=switch)

@@ -1,0 +1,76 @@
+"""How values read to a person: instants, durations, names of kinds. Pure; the templates' filters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+KINDS = {"ai_agent": "AI Agent", "mcp_server": "MCP Server", "api": "API"}
+PLATFORMS = {
+    "kubernetes": "Kubernetes",
+    "docker": "Docker",
+    "unix": "Unix",
+    "key": "Key pair",
+    "unattested": "Unattested",
+}
+PROOFS = {
+    "selectors": "Selectors",
+    "key_pair": "Key pair",
+    "secret": "Client secret",
+    "unattested": "Unattested",
+}
+
+
+def duration(seconds: float) -> str:
+    """`3600` reads `1 hour`, `5400` reads `1 hour 30 minutes`: at most two units."""
+    left = int(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        amount, left = divmod(left, size)
+        if amount:
+            parts.append(plural(amount, unit))
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or "0 seconds"
+
+
+def ago(instant: datetime, now: datetime) -> str:
+    """How long ago, or how soon, in the largest unit that fits: `3 minutes ago`, `in 2 days`, `just now`."""
+    seconds = int((now - instant).total_seconds())
+    size, unit = next(((size, unit) for size, unit in _UNITS if abs(seconds) >= size), (1, "second"))
+    if abs(seconds) < 5:
+        return "just now"
+    text = plural(abs(seconds) // size, unit)
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def utc(instant: datetime) -> str:
+    """The exact instant: `2026-11-25 12:00:00 UTC`."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def plural(amount: int, noun: str, nouns: str = "") -> str:
+    """`1 agent`, `3 agents`, `12,000 agents`."""
+    return f"{amount:,} {noun if amount == 1 else nouns or noun + 's'}"
+
+
+def kind(value: str) -> str:
+    """What is registered, in the walk-through's words."""
+    return KINDS.get(value, value)
+
+
+def platform(value: str) -> str:
+    """A platform's name."""
+    return PLATFORMS.get(value, value)
+
+
+def proof(value: str) -> str:
+    """A kind of proof."""
+    return PROOFS.get(value, value)
+
+
+def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:
+    """`a, b, c and 4 more`."""
+    shown = ", ".join(items[:most])
+    return f"{shown} and {len(items) - most} more" if len(items) > most else shown
