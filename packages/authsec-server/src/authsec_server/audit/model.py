@@ -37,6 +37,14 @@ class EventKind(StrEnum):
     ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"
     ADMIN_SIGN_IN_REFUSED = "admin.sign_in_refused"
+    ADMINISTRATOR_INVITED = "administrator.invited"
+    ADMINISTRATOR_SET_UP = "administrator.set_up"
+    ADMINISTRATOR_CHANGED = "administrator.changed"
+    ADMINISTRATOR_DISABLED = "administrator.disabled"
+    ADMINISTRATOR_ENABLED = "administrator.enabled"
+    ADMINISTRATOR_RESET = "administrator.reset"
+    LINK_MADE = "administrator.link_made"
+    SESSION_ENDED = "session.ended"
 
 
 class Decision(StrEnum):
