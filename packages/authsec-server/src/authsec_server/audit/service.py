@@ -1,17 +1,22 @@
-"""The journal's verbs."""
+"""The journal's verbs. Counting what it holds is in `counts`, following it in `live`, taking it away in `export`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from authsec_server.audit import store
+from authsec_server.audit import months, pages, store
+from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage, LiveTokens
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.db import Tx
-from authsec_server.principal import Act, Principal, Role
+from authsec_server.failures import NotFound
+from authsec_server.principal import Act, Principal, PrincipalKind, Role
 
 MAX_PAGE = 201  # a page of the admin API, and one more to know whether another follows
+MAX_NUMBER = 2**63 - 1
+_NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # what a jti or a request_id looks like
 
 
 def record(tx: Tx, event: Event) -> int:
@@ -46,6 +51,83 @@ def newest(
     return store.newest(tx.connection, before=before, limit=max(1, min(limit, MAX_PAGE)), request_id=request_id)
 
 
+def page(
+    tx: Tx,
+    principal: Principal,
+    wanted: EventFilter = EVERYTHING,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    limit: int = 50,
+) -> JournalPage:
+    """A page of what is wanted, newest first and below the number `before`; with `after`, oldest first and above it."""
+    principal.require(Role.VIEWER)
+    limit = max(1, min(limit, MAX_PAGE))
+    if after is not None:
+        return pages.following(tx.connection, wanted, after=after, limit=limit)
+    return pages.newest(tx.connection, wanted, before=before, limit=limit)
+
+
+def event(tx: Tx, principal: Principal, number: int) -> Recorded:
+    """One event. Raises `NotFound`."""
+    principal.require(Role.VIEWER)
+    found = pages.by_id(tx.connection, number) if 0 < number <= MAX_NUMBER else None
+    if found is None:
+        raise NotFound("The journal has no such event.", "Look for it by its request_id or the token's jti.")
+    return found
+
+
+def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
+    """All that happened in one request, in order; of a request that did very much, the beginning."""
+    wanted = EventFilter(request_id=request_id)
+    return page(tx, principal, wanted, after=0, limit=MAX_PAGE).items if request_id else ()
+
+
+def minted_under(
+    tx: Tx, principal: Principal, client_id: str, delegation_id: str, *, before: int | None = None, limit: int = 10
+) -> JournalPage:
+    """The tokens that the client was given under the delegation, newest first."""
+    wanted = EventFilter(kinds=frozenset({EventKind.TOKEN_ISSUED}), client_id=client_id, delegation_id=delegation_id)
+    return page(tx, principal, wanted, before=before, limit=limit)
+
+
+def principal_acts(
+    tx: Tx, principal: Principal, kind: PrincipalKind, principal_id: str, *, before: int | None = None, limit: int = 10
+) -> JournalPage:
+    """What an administrator or an admin key did, newest first."""
+    return page(tx, principal, EventFilter(principal=(kind, principal_id)), before=before, limit=limit)
+
+
+def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
+    """The events with exactly this `jti` or `request_id`, newest first."""
+    if not _NUMBERLIKE.fullmatch(text):
+        return ()
+    found = [
+        recorded
+        for wanted in (EventFilter(jti=text), EventFilter(request_id=text))
+        for recorded in page(tx, act.principal, wanted, limit=limit).items
+    ]
+    return tuple(found[:limit])
+
+
+def live_tokens(
+    tx: Tx,
+    now: datetime,
+    *,
+    client_ids: Collection[str],
+    delegation_id: str | None = None,
+    above_version: int | None = None,
+) -> LiveTokens:
+    """The tokens of these clients that are still usable: issued and not expired at `now`.
+
+    With `delegation_id` only those that rest on it. `above_version` is the version of the last revocation that covers
+    them all: only tokens decided at that authority version or later survived it.
+    """
+    if not client_ids:
+        return LiveTokens(count=0, until=None)
+    return pages.live_tokens(tx.connection, now, sorted(client_ids), delegation_id, above_version)
+
+
 def prepare_months(tx: Tx, now: datetime) -> None:
     """Have the partitions ready that the coming weeks need."""
-    store.prepare_months(tx.connection, now)
+    months.prepare_months(tx.connection, now)

@@ -1,19 +1,43 @@
-"""The table of events. On PostgreSQL it is partitioned by month (of `at`), so that old months can be let go whole."""
+"""The tables of events and of what is counted of them. On PostgreSQL the events are partitioned by month (`months`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Index, Integer, Row, String, Table, Text, insert, select, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded, Refusal, Tally
 from authsec_server.db.schema import BigId, Instant, metadata
 from authsec_server.principal import Principal, PrincipalKind, Role
+
+# The conditions of partial indexes. A statement is helped by one only if it says the same, in the same words.
+DENIED = "decision = 'denied'"
+ACT = "kind NOT IN ('token.issued', 'token.refused')"
+
+
+def _partial(name: str, *columns: str, only: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(only), postgresql_where=text(only))
+
 
 events = Table(
     "events",
@@ -44,12 +68,67 @@ events = Table(
     Column("detail", JSON, nullable=False),
     Column("occurrences", Integer, nullable=False),
     Column("count_key", String(128)),  # set only on counted refusals: one row per key and minute
-    Index("ix_events_at", "at"),
-    Index("ix_events_client_id_at", "client_id", "at"),
+    # Every token pays for these. By time, events are found by the first column of the last one.
+    Index("ix_events_client_id_id", "client_id", "id"),
+    _partial("ix_events_client_id_expires_at", "client_id", "expires_at", only="expires_at IS NOT NULL"),
     Index("ix_events_request_id", "request_id"),
     Index("ix_events_jti", "jti"),
     Index("uq_events_at_count_key", "at", "count_key", unique=True),
+    # And these cost only the refusals, and only what administrators do.
+    _partial("ix_events_denied_id", "id", only=DENIED),
+    _partial("ix_events_denied_reason_id", "reason", "id", only=DENIED),
+    _partial("ix_events_denied_client_id_id", "client_id", "id", only=DENIED),
+    _partial("ix_events_act_id", "id", only=ACT),
+    _partial("ix_events_act_kind_id", "kind", "id", only=ACT),
+    _partial("ix_events_principal_id", "principal_kind", "principal_id", "id", only="principal_kind IS NOT NULL"),
+    _partial("ix_events_subject_id_id", "subject_id", "id", only="subject_id IS NOT NULL"),
     sqlite_autoincrement=True,  # a number, once given, is never given again
+)
+
+# What is counted of the events before `counted.until`; the later ones are counted where they stand (`counts`).
+counted = Table(
+    "counted",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("until", Instant, nullable=False),
+)
+
+hourly_counts = Table(
+    "hourly_counts",
+    metadata,
+    Column("hour", Instant, primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("reason", String(40), primary_key=True),
+    Column("occurrences", BigInteger, nullable=False),
+)
+
+client_counts = Table(
+    "client_counts",
+    metadata,
+    Column("client_id", String(36), primary_key=True),
+    Column("hour", Instant, primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("reason", String(40), primary_key=True),
+    Column("occurrences", BigInteger, nullable=False),
+    _partial("ix_client_counts_refused_hour", "hour", only="kind = 'token.refused'"),
+)
+
+daily_uses = Table(
+    "daily_uses",
+    metadata,
+    Column("subject_id", String(36), primary_key=True),  # of a client, a delegation or a role
+    Column("day", Instant, primary_key=True),
+    Column("action", String(127), primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+)
+
+last_uses = Table(
+    "last_uses",
+    metadata,
+    Column("subject_id", String(36), primary_key=True),  # of a client, a delegation, a role or a proof
+    Column("granted_at", Instant),
+    Column("refused_at", Instant),
+    Column("refused_reason", String(40)),
 )
 
 
@@ -91,39 +170,7 @@ def newest(connection: Connection, *, before: int | None, limit: int, request_id
         statement = statement.where(events.c.id < before)
     if request_id is not None:
         statement = statement.where(events.c.request_id == request_id)
-    return [_recorded(row) for row in connection.execute(statement)]
-
-
-def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> None:
-    """Make this month's partition and those `ahead` (PostgreSQL; elsewhere there is nothing to do)."""
-    if connection.dialect.name != "postgresql":
-        return
-    start = datetime(now.year, now.month, 1, tzinfo=UTC)
-    for _ in range(ahead + 1):
-        end = (start + timedelta(days=32)).replace(day=1)
-        if not _is_there(connection, f"events_{start:%Y_%m}"):
-            _make_month(connection, f"events_{start:%Y_%m}", start, end)
-        start = end
-
-
-def _make_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:
-    """One partition. What the default partition holds of that month, from days without one, moves along."""
-    connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
-    if _is_there(connection, name):  # another server was first
-        return
-    connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS)"))
-    taken = "DELETE FROM events_default WHERE at >= :start AND at < :end RETURNING *"
-    connection.execute(
-        text(f"WITH moved AS ({taken}) INSERT INTO {name} SELECT * FROM moved"),  # noqa: S608 - a name made here
-        {"start": start, "end": end},
-    )
-    # The bounds are no values for the server to bind, but part of the definition; both are ours.
-    bounds = f"FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
-    connection.execute(text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES {bounds}"))
-
-
-def _is_there(connection: Connection, name: str) -> bool:
-    return connection.execute(text("SELECT to_regclass(:name)"), {"name": name}).scalar_one() is not None
+    return [recorded(row) for row in connection.execute(statement)]
 
 
 def _count_key(refusal: Refusal) -> str:
@@ -158,7 +205,8 @@ def _row(event: Event) -> dict[str, Any]:
     }
 
 
-def _recorded(row: Row[Any]) -> Recorded:
+def recorded(row: Row[Any]) -> Recorded:
+    """The event in this row of the table."""
     return Recorded(
         id=row.id,
         count=row.occurrences,

@@ -1,0 +1,138 @@
+"""Pages of the journal, by number. Each costs the same, however long the journal is and however rare what is wanted.
+
+An index leads to candidates, in order, and only so many of them are looked at for one page. Times become numbers first:
+an index on numbers finds both where a client's events go on and where they begin.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, literal_column, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from authsec_server.audit.filters import EventFilter, JournalPage, LiveTokens
+from authsec_server.audit.model import Recorded
+from authsec_server.audit.store import ACT, DENIED, events, recorded
+
+CANDIDATES = 5000
+MOST_LIVE = 10_000
+# Numbers follow time only nearly: transactions overlap, and the clocks of servers differ.
+_OUT_OF_ORDER = timedelta(minutes=10)
+
+_Columns = ReadOnlyColumnCollection[str, Any]
+_Conditions = list[ColumnElement[bool]]
+
+
+def newest(connection: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> JournalPage:
+    """The newest that are wanted, below `before`."""
+    bound = [] if before is None else [events.c.id < before]
+    return _page(connection, wanted, [*bound, *_in_time(connection, wanted)], limit, events.c.id.desc())
+
+
+def following(connection: Connection, wanted: EventFilter, *, after: int, limit: int) -> JournalPage:
+    """The oldest that are wanted, above `after`, in the order of their numbers."""
+    return _page(connection, wanted, [events.c.id > after, *_in_time(connection, wanted)], limit, events.c.id.asc())
+
+
+def by_id(connection: Connection, number: int) -> Recorded | None:
+    """The event with this number."""
+    row = connection.execute(select(events).where(events.c.id == number)).one_or_none()
+    return None if row is None else recorded(row)
+
+
+def highest(connection: Connection) -> int:
+    """The highest number to be seen; 0 in an empty journal."""
+    number: int | None = connection.execute(select(func.max(events.c.id))).scalar_one()
+    return number or 0
+
+
+def live_tokens(
+    connection: Connection, now: datetime, client_ids: list[str], delegation_id: str | None, above_version: int | None
+) -> LiveTokens:
+    """How many of these clients' tokens have not expired; those that live longest are counted first."""
+    live = select(events.c.expires_at).where(events.c.client_id.in_(client_ids), events.c.expires_at > now)
+    if above_version is not None:
+        live = live.where(events.c.authority_version >= above_version)
+    if delegation_id is not None:
+        live = live.where(mentions(events.c, delegation_id))
+    latest = live.order_by(events.c.expires_at.desc()).limit(MOST_LIVE + 1).subquery()
+    found, until = connection.execute(select(func.count(), func.max(latest.c.expires_at))).one()
+    return LiveTokens(count=min(found, MOST_LIVE), until=until, more=found > MOST_LIVE)
+
+
+def mentions(columns: _Columns, delegation_id: str) -> ColumnElement[bool]:
+    """Whether the event is about the delegation. No name can pretend it: the quotes in one are escaped (JSON)."""
+    return cast(columns.delegations, Text).contains(f'"id": "{delegation_id}"', autoescape=True)
+
+
+def _page(
+    connection: Connection, wanted: EventFilter, bounds: _Conditions, limit: int, order: ColumnElement[int]
+) -> JournalPage:
+    candidates = select(events).where(*_led_to(wanted), *bounds).order_by(order).limit(CANDIDATES)
+    looked_at = candidates.subquery("candidates")
+    statement = select(looked_at).where(*_conditions(looked_at.c, wanted)).limit(limit + 1)
+    found = [recorded(row) for row in connection.execute(statement)]
+    if len(found) > limit:
+        return JournalPage(items=tuple(found[:limit]), next=found[limit - 1].id)
+    last = candidates.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
+    return JournalPage(items=tuple(found), next=connection.execute(last).scalar_one_or_none())
+
+
+def _led_to(wanted: EventFilter) -> _Conditions:
+    """The conditions for which there is an index, of the most selective kind that is asked for."""
+    columns = events.c
+    if wanted.request_id:
+        return [columns.request_id == wanted.request_id]
+    if wanted.jti:
+        return [columns.jti == wanted.jti]
+    denied: _Conditions = [literal_column(DENIED)] if wanted.only_refusals else []
+    if wanted.client_id:
+        return [columns.client_id == wanted.client_id, *denied]
+    if wanted.subject_id:
+        return [columns.subject_id == wanted.subject_id]
+    if wanted.principal:
+        return [columns.principal_kind == wanted.principal[0], columns.principal_id == wanted.principal[1]]
+    if wanted.reason and denied:
+        return [columns.reason == wanted.reason, *denied]
+    if wanted.only_acts:
+        single: _Conditions = [columns.kind == next(iter(wanted.kinds))] if len(wanted.kinds) == 1 else []
+        return [literal_column(ACT), *single]
+    return denied
+
+
+def _conditions(columns: _Columns, wanted: EventFilter) -> _Conditions:
+    """All that is asked for."""
+    equal = {
+        "decision": wanted.decision,
+        "reason": wanted.reason,
+        "client_id": wanted.client_id,
+        "subject_id": wanted.subject_id,
+        "address": wanted.address,
+        "request_id": wanted.request_id,
+        "jti": wanted.jti,
+    }
+    conditions: _Conditions = [columns[name] == value for name, value in equal.items() if value]
+    if wanted.kinds:
+        conditions.append(columns.kind.in_(sorted(wanted.kinds)))
+    if wanted.principal:
+        conditions += [columns.principal_kind == wanted.principal[0], columns.principal_id == wanted.principal[1]]
+    if wanted.delegation_id:
+        conditions.append(mentions(columns, wanted.delegation_id))
+    return conditions
+
+
+def _in_time(connection: Connection, wanted: EventFilter) -> _Conditions:
+    """From `since` and before `until`, and the numbers that this leaves."""
+    at, number = events.c.at, events.c.id
+    conditions: _Conditions = []
+    if wanted.since is not None:
+        earlier = select(number).where(at < wanted.since - _OUT_OF_ORDER).order_by(at.desc()).limit(1)
+        conditions += [at >= wanted.since, number > (connection.execute(earlier).scalar_one_or_none() or 0)]
+    if wanted.until is not None:
+        later = select(number).where(at >= wanted.until + _OUT_OF_ORDER).order_by(at).limit(1)
+        conditions.append(at < wanted.until)
+        if (bound := connection.execute(later).scalar_one_or_none()) is not None:
+            conditions.append(number < bound)
+    return conditions
