@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from sqlalchemy import func, select
 
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 PUBLIC = PrivateKey.generate_ed25519().public.to_pem().decode()
 SEEN = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"), ("k8s:pod-label:app", "customer-support"))
 
@@ -176,7 +178,7 @@ def test_disabling_ends_tokens_once(database: Database, act: Act) -> None:
     client = create(database, act)
     for _ in range(2):
         disabled = database.change(lambda tx: service.disable(tx, act, client.slug))
-        assert disabled == replace(client, enabled=False)
+        assert disabled == replace(client, enabled=False, revision=2, changed_at=NOW, changed_by="local operator")
     (revocation,) = database.read(lambda tx: revocations.since(tx, 0))
     assert (revocation.subject_kind, revocation.subject_id) == (SubjectKind.CLIENT, client.id)
     assert revocation.version == 2, "tokens decided under version 1 end"
@@ -188,7 +190,8 @@ def test_enabling_revives_no_token(database: Database, act: Act) -> None:
     client = create(database, act)
     database.change(lambda tx: service.disable(tx, act, client.id))
     for _ in range(2):
-        assert database.change(lambda tx: service.enable(tx, act, client.id)) == client
+        enabled = database.change(lambda tx: service.enable(tx, act, client.id))
+        assert enabled == replace(client, revision=3, changed_at=NOW, changed_by="local operator")
     assert len(database.read(lambda tx: revocations.since(tx, 0))) == 1, "the ending stands"
     assert events(database, act)[2:] == [EventKind.CLIENT_ENABLED]
 

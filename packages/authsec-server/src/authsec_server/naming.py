@@ -64,6 +64,14 @@ def is_uuid(value: str) -> bool:
     return _UUID.fullmatch(value) is not None
 
 
+def folded(value: str) -> str:
+    """The text without its letters' case (Unicode's case folding), for comparing, searching and sorting.
+
+    Done here and stored: SQLite folds ASCII only, PostgreSQL by its locale.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold())
+
+
 def quoted(value: str) -> str:
     """What a caller sent, fit for a message: in quotes, one line, nothing invisible, at most 80 characters of it."""
     return repr(value if len(value) <= 80 else f"{value[:79]}…")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,9 @@ from authsec_server import naming
 from authsec_server.failures import Invalid
 
 MAX_LABELS = 32
+MAX_PROOFS = 16
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The end of what has none."""
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
 
 
@@ -40,6 +43,10 @@ class ProofKind(StrEnum):
     KEY_PAIR = "key_pair"
     SECRET = "secret"  # noqa: S105 - a kind's name
     UNATTESTED = "unattested"
+
+
+CHECKED = frozenset({ProofKind.KEY_PAIR})
+"""The kinds that `attestation` can check. The column `provable_until` rests on it: a new kind needs a migration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A registered party. `id` is its `client_id`: a name that anybody may know, not a secret."""
+    """A registered party. `id` is its `client_id`: a name that anybody may know, not a secret.
+
+    `revision` counts the changes made to it or its proofs: who edits says which one they had read.
+    """
 
     id: str
     slug: str
@@ -87,14 +97,27 @@ class Client:
     enabled: bool
     created_at: datetime
     proofs: tuple[Proof, ...]
+    revision: int = 1
+    changed_at: datetime | None = None
+    changed_by: str = ""  # the principal's name
+
+    @property
+    def provable_until(self) -> datetime | None:
+        """When the last of its proofs that can be checked ends, `NEVER` where one has no end; None without any."""
+        return _last_end(proof for proof in self.proofs if proof.kind in CHECKED)
+
+    @property
+    def unattested_until(self) -> datetime | None:
+        """When its name alone no longer gets it in, `NEVER` where that has no end; None where it never did."""
+        return _last_end(proof for proof in self.proofs if proof.kind is ProofKind.UNATTESTED)
 
     def unattested(self, now: datetime) -> bool:
         """Whether its name alone gets it in."""
-        return any(proof.kind is ProofKind.UNATTESTED and proof.stands(now) for proof in self.proofs)
+        return _reaches(self.unattested_until, now)
 
     def can_prove_itself(self, now: datetime) -> bool:
         """Whether it holds a proof that this authority can check. An unattested client proves nothing."""
-        return any(proof.kind is ProofKind.KEY_PAIR and proof.stands(now) for proof in self.proofs)
+        return _reaches(self.provable_until, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +137,27 @@ class Onboarding:
     owner: str | None = None
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What an edit asks for; None leaves a thing as it is. Nothing of it has been checked yet."""
+
+    name: str | None = None
+    slug: str | None = None
+    owner: str | None = None
+    description: str | None = None
+    labels: Mapping[str, str] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProof:
+    """A further proof for a client: that of `platform`, as at onboarding; nothing of it has been checked yet."""
+
+    platform: str
+    selectors: tuple[tuple[str, str], ...] = ()
+    public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
+    expires_at: datetime | None = None
 
 
 def parse_platform(text: str) -> Platform:
@@ -141,3 +185,11 @@ def parse_labels(labels: Mapping[str, str]) -> dict[str, str]:
                 "1 to 63 lower-case letters, digits, '.', '_', '/', '-'; e.g. team",
             )
     return {key: naming.name(f"labels.{key}", labels[key]) for key in sorted(labels)}
+
+
+def _last_end(held: Iterable[Proof]) -> datetime | None:
+    return max((proof.expires_at or NEVER for proof in held), default=None)
+
+
+def _reaches(end: datetime | None, now: datetime) -> bool:
+    return end is not None and now < end

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.model import EventKind
 from authsec_server.clients import store
 from authsec_server.clients.model import Client, Onboarding, Proof, parse_labels, parse_platform
 from authsec_server.clients.proofs import make_proof
+from authsec_server.clients.records import named, whole
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
+from authsec_server.revisions import changed
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
@@ -22,9 +23,11 @@ def create(tx: Tx, act: Act, wanted: Onboarding) -> Client:
     """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left."""
     act.principal.require(Role.OPERATOR)
     client = _checked(act, wanted)
-    _refuse_taken(tx, client)
+    refuse_taken_slug(tx, client.slug)
+    for proof in client.proofs:
+        refuse_taken_key(tx, proof)
     store.add(tx.connection, client)
-    audit.record_act(tx, act, EventKind.CLIENT_CREATED, client=_named(client), detail=_as_onboarded(client))
+    audit.record_act(tx, act, EventKind.CLIENT_CREATED, client=named(client), detail=whole(client))
     return client
 
 
@@ -50,10 +53,11 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
     client = get(tx, act, id_or_slug)
     if not client.enabled:
         return client
-    store.set_enabled(tx.connection, client.id, False)
+    disabled = changed(client, act, enabled=False)
+    store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
-    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=_named(client))
-    return replace(client, enabled=False)
+    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named(client))
+    return disabled
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
@@ -62,9 +66,10 @@ def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
     client = get(tx, act, id_or_slug)
     if client.enabled:
         return client
-    store.set_enabled(tx.connection, client.id, True)
-    audit.record_act(tx, act, EventKind.CLIENT_ENABLED, client=_named(client))
-    return replace(client, enabled=True)
+    enabled = changed(client, act, enabled=True)
+    store.save(tx.connection, enabled)
+    audit.record_act(tx, act, EventKind.CLIENT_ENABLED, client=named(client))
+    return enabled
 
 
 def load(tx: Tx, client_id: str) -> Client | None:
@@ -111,38 +116,21 @@ def _checked(act: Act, wanted: Onboarding) -> Client:
     )
 
 
-def _refuse_taken(tx: Tx, client: Client) -> None:
-    if taken := store.find(tx.connection, client.slug):
+def refuse_taken_slug(tx: Tx, slug: str) -> None:
+    """Raise `Conflict` if a client has this slug. For the verbs of this room."""
+    if taken := store.find(tx.connection, slug):
         raise Conflict(
-            f"The slug {client.slug} belongs to the client {taken.name!r} ({taken.id}).",
-            "Give this one another slug or name.",
+            f"The slug {slug} belongs to the client {taken.name!r} ({taken.id}).", "Give this one another slug or name."
         )
-    for proof in client.proofs:
-        # One key, one agent: whoever holds it could otherwise be either, and the audit trail could not tell which.
-        if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
-            raise Conflict(
-                f"This public key already belongs to the client {holder.name!r} ({holder.slug}).",
-                "Make a key pair of its own for each agent: authsec keygen FILE",
-            )
 
 
-def _named(client: Client) -> Named:
-    return Named(id=client.id, name=client.name)
+def refuse_taken_key(tx: Tx, proof: Proof) -> None:
+    """Raise `Conflict` if the proof's key is a client's. For the verbs of this room.
 
-
-def _as_onboarded(client: Client) -> dict[str, object]:
-    return {
-        "slug": client.slug,
-        "kind": client.kind,
-        "platform": client.platform,
-        "proofs": [_evidence(proof) for proof in client.proofs],
-    }
-
-
-def _evidence(proof: Proof) -> dict[str, object]:
-    """What the client will have to show: afterwards nobody can say that it was something else."""
-    return {
-        "kind": proof.kind,
-        "selectors": [[selector.key, selector.value] for selector in proof.selectors],
-        "thumbprint": proof.thumbprint,
-    }
+    One key, one agent: whoever holds it could otherwise be either, and the audit trail could not tell which.
+    """
+    if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
+        raise Conflict(
+            f"This public key already belongs to the client {holder.name!r} ({holder.slug}).",
+            "Make a key pair of its own for each agent: authsec keygen FILE",
+        )
