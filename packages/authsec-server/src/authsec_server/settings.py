@@ -22,6 +22,8 @@ DEFAULT_PORT = 7468
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MAX_TOKEN_LIFETIME_CAP = 7 * DAY
 
+_HOST = re.compile(r"[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*")  # a name, or an IPv4 address
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -53,9 +55,38 @@ class Settings(BaseSettings):
     unproved_limit: int = Field(60, ge=1, description="… that prove nothing, from one address for one client.")
     client_limit: int = Field(600, ge=1, description="Proved token requests a minute for one client.")
     max_in_flight: int = Field(512, ge=1, description="Requests under way at once; those beyond are answered 503.")
+    outbound_http_hosts: CommaSeparated = Field((), description="Hosts this server may ask over plain http.")
+    outbound_private_hosts: CommaSeparated = Field(
+        (), description="Hosts, addresses or networks off the public internet that this server may ask."
+    )
+    outbound_ca_file: Path | None = Field(
+        None, description="PEM certificates that count for what this server asks, beside the system's."
+    )
+    oidc_issuer: str = Field("", description="OpenID provider that administrators sign in through; empty for none.")
+    oidc_client_id: str = Field("", description="The client that this server is at that provider.")
+    oidc_client_secret_file: Path | None = Field(
+        None, description="File of that client's secret, read at each use; without it the client is a public one."
+    )
+    oidc_scopes: str = Field("openid email profile", description="Scopes asked for, separated by spaces.")
+    oidc_role_claim: str = Field("roles", min_length=1, description="Claim of roles or groups; dots lead into objects.")
+    oidc_admin_values: CommaSeparated = Field((), description="Values of that claim that make an admin.")
+    oidc_operator_values: CommaSeparated = Field((), description="Values of that claim that make an operator.")
+    oidc_viewer_values: CommaSeparated = Field((), description="Values of that claim that make a viewer.")
+    oidc_label: str = Field(
+        "Sign in with single sign-on", min_length=1, max_length=60, description="Text of the button that leads there."
+    )
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
-    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
+    @field_validator(
+        "allowed_hosts",
+        "trusted_proxies",
+        "outbound_http_hosts",
+        "outbound_private_hosts",
+        "oidc_admin_values",
+        "oidc_operator_values",
+        "oidc_viewer_values",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -65,6 +96,21 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ipaddress.ip_network(network)
+        return value
+
+    @field_validator("outbound_http_hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_HOST.fullmatch, value)):
+            raise ValueError("hosts are named without scheme and port, like keycloak.example.com")
+        return value
+
+    @field_validator("outbound_private_hosts")
+    @classmethod
+    def _hosts_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not _HOST.fullmatch(host):
+                ipaddress.ip_network(host)
         return value
 
     @field_validator("database")
@@ -107,6 +153,18 @@ class Settings(BaseSettings):
     def _tls_pair(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError(f"{ENV_PREFIX}TLS_CERT and {ENV_PREFIX}TLS_KEY belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _open_id(self) -> Self:
+        values = self.oidc_admin_values + self.oidc_operator_values + self.oidc_viewer_values
+        if self.oidc_issuer and not (self.oidc_client_id and values):
+            raise ValueError(
+                f"{ENV_PREFIX}OIDC_ISSUER needs {ENV_PREFIX}OIDC_CLIENT_ID, and at least one of OIDC_ADMIN_VALUES, "
+                "OIDC_OPERATOR_VALUES and OIDC_VIEWER_VALUES: without a matching value nobody gets in"
+            )
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError(f"{ENV_PREFIX}OIDC_SCOPES must contain openid")
         return self
 
     @property

@@ -32,7 +32,7 @@ def trust_store(ca_file: str | None) -> ssl.SSLContext:
 
 def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
     """Connections for one exchange with the host of `url`. `trust` is needed for https only."""
-    proxy = _proxy_for(urlsplit(url))
+    proxy = proxy_for(urlsplit(url))
     if proxy is None:
         return urllib3.PoolManager(num_pools=1, ssl_context=trust)
     userinfo, _, address = proxy.netloc.rpartition("@")
@@ -45,7 +45,7 @@ def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
     )
 
 
-def _proxy_for(target: SplitResult) -> SplitResult | None:
+def proxy_for(target: SplitResult) -> SplitResult | None:
     """`HTTPS_PROXY` unless `NO_PROXY` names the host. Plain http is never proxied: a proxy would read the token."""
     host = str(target.hostname)
     if target.scheme != "https" or is_loopback(host) or proxy_bypass(target.netloc):

@@ -1,0 +1,15 @@
+"""The one door for outgoing HTTP: limits on time and size, no redirects, no private addresses unless named.
+
+Whoever can make this server fetch an address of their choosing must reach nothing that they could not reach themselves
+(server-side request forgery). What an answer means is for the room that asked. What comes in
+is the business of `web`.
+"""
+
+from __future__ import annotations
+
+from authsec_server.outbound.answer import Answer
+from authsec_server.outbound.door import Limits, Outbound, outbound_of
+from authsec_server.outbound.failure import FailureReason, OutboundFailed
+from authsec_server.outbound.policy import Policy
+
+__all__ = ["Answer", "FailureReason", "Limits", "Outbound", "OutboundFailed", "Policy", "outbound_of"]

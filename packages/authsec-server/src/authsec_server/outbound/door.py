@@ -1,0 +1,149 @@
+"""`Outbound`: asks other servers, for whichever room needs an answer from one."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from authsec import strict_json
+
+from authsec_server.failures import StartupRefused
+from authsec_server.outbound.answer import Answer
+from authsec_server.outbound.exchange import Asked, Deadline, NotConnected, exchange
+from authsec_server.outbound.failure import FailureReason, OutboundFailed
+from authsec_server.outbound.policy import Policy
+from authsec_server.outbound.resolver import Resolve, system_resolver
+from authsec_server.outbound.route import connections
+from authsec_server.outbound.target import read_target
+from authsec_server.settings import ENV_PREFIX, Settings
+
+_ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-server"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a request may take from beginning to end, name look-up included, and how large its answer may be."""
+
+    seconds: float = 10.0
+    max_bytes: int = 256 * 1024
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Outbound:
+    """GET and POST to hosts that the policy allows. Used from any thread; it blocks.
+
+    Every method raises `OutboundFailed` where no answer came, or one that redirects; other statuses are the caller's to
+    judge. `trust` replaces the certificates that count, for peers with an authority of their own. A connection serves
+    one request: what is not kept cannot be reused for a host that has moved.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        trust: ssl.SSLContext,
+        monotonic: Callable[[], float],
+        resolve: Resolve = system_resolver,
+    ) -> None:
+        self.policy = policy
+        self._trust = trust
+        self._monotonic = monotonic
+        self._resolve = resolve
+
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        trust: ssl.SSLContext | None = None,
+    ) -> Answer:
+        """GET `url`."""
+        return self._send("GET", url, headers or {}, None, limits, trust)
+
+    def post_form(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        trust: ssl.SSLContext | None = None,
+    ) -> Answer:
+        """POST `fields` as a form."""
+        typed = {"Content-Type": "application/x-www-form-urlencoded"} | dict(headers or {})
+        return self._send("POST", url, typed, urlencode(fields).encode(), limits, trust)
+
+    def post_json(
+        self,
+        url: str,
+        value: Any,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        trust: ssl.SSLContext | None = None,
+    ) -> Answer:
+        """POST `value` as JSON."""
+        typed = {"Content-Type": "application/json"} | dict(headers or {})
+        return self._send("POST", url, typed, strict_json.dumps(value), limits, trust)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limits: Limits,
+        trust: ssl.SSLContext | None,
+    ) -> Answer:
+        target = read_target(url)
+        self.policy.check_scheme(target)
+        _check_headers(headers)
+        deadline = Deadline(limits.seconds, self._monotonic, target)
+        asked = Asked(
+            method=method,
+            target=target,
+            headers=_ALWAYS | {"Host": target.authority} | dict(headers),
+            body=body,
+            max_bytes=limits.max_bytes,
+        )
+        untried = connections(target, self.policy, self._resolve, trust or self._trust, deadline)
+        while True:
+            share = deadline.left() / len(untried)  # an address that swallows all must leave time for the next
+            try:
+                return exchange(untried.pop(0), asked, deadline, connect_seconds=share)
+            except NotConnected as error:
+                if not untried:
+                    raise error.failure from None
+
+
+def outbound_of(settings: Settings, monotonic: Callable[[], float]) -> Outbound:
+    """The door as the settings want it. Raises `StartupRefused`."""
+    policy = Policy.of(http_hosts=settings.outbound_http_hosts, private_hosts=settings.outbound_private_hosts)
+    return Outbound(policy, trust=_trust(settings.outbound_ca_file), monotonic=monotonic)
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """The system's trust store, and the certificates of `ca_file` beside it."""
+    trust = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            trust.load_verify_locations(cafile=ca_file)
+        except (OSError, ValueError):
+            raise StartupRefused(
+                f"{ENV_PREFIX}OUTBOUND_CA_FILE names {ca_file}, which cannot be read as a file of PEM certificates.",
+                "Name a file of certificates that begin with -----BEGIN CERTIFICATE-----.",
+            ) from None
+    return trust
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):  # the library would quote it, and it may be a credential
+            raise OutboundFailed(FailureReason.REQUEST_INVALID, f"the header {name} has characters that none may have")

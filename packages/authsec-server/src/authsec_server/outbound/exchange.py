@@ -1,0 +1,198 @@
+"""One request and its answer over one connection, ended when its time is up, whatever it is doing by then."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Self
+
+from authsec.wording import plain
+from urllib3 import BaseHTTPResponse
+from urllib3 import exceptions as urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.util.ssltransport import SSLTransport
+
+from authsec_server.outbound.answer import Answer
+from authsec_server.outbound.failure import FailureReason, OutboundFailed
+from authsec_server.outbound.target import Target, read_target
+
+PIECE = 16_384
+
+
+class NotConnected(Exception):
+    """Nothing was sent: another address of the same host may be tried."""
+
+    def __init__(self, failure: OutboundFailed) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+class Deadline:
+    """The point in time by which everything must be over, on a monotonic clock."""
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float], target: Target) -> None:
+        self._monotonic = monotonic
+        self._end = monotonic() + seconds
+        self._message = f"{target.shown} was not done within {seconds:g} seconds"
+
+    def left(self) -> float:
+        """The seconds left. Raises `OutboundFailed` when there are none."""
+        left = self._end - self._monotonic()
+        if left <= 0:
+            raise self.passed()
+        return left
+
+    def passed(self) -> OutboundFailed:
+        """The failure of having passed it."""
+        return OutboundFailed(FailureReason.TIMEOUT, self._message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request. Headers and body may hold credentials, so they are in no repr."""
+
+    method: str
+    target: Target
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    max_bytes: int
+
+
+def exchange(connection: HTTPConnection, asked: Asked, deadline: Deadline, connect_seconds: float) -> Answer:
+    """Connect, ask, read. Raises `NotConnected` or `OutboundFailed`."""
+    with closing(connection), _Watch(connection, deadline.left()) as watch:
+        try:
+            _connect(connection, asked.target, connect_seconds)
+            watch.hold()
+            connection.timeout = deadline.left()
+            answer = _ask(connection, asked)
+        except (urllib3.HTTPError, HTTPException, OSError) as error:
+            if watch.expired:
+                raise deadline.passed() from None
+            raise _failure(error, asked.target) from None
+        if watch.expired:  # an answer that ends with its connection would look complete
+            raise deadline.passed()
+        return answer
+
+
+class _Watch:
+    """Breaks the connection off after so many seconds.
+
+    A socket's own limit starts anew with every byte that drips in: one byte every few seconds, in the head of an answer
+    or in its body, would hold the thread for hours.
+    """
+
+    def __init__(self, connection: HTTPConnection, seconds: float) -> None:
+        self.expired = False
+        self._connection = connection
+        self._held: socket.socket | SSLTransport | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def hold(self) -> None:
+        """Remember the socket now: the connection lets go of it before the last of an answer is read."""
+        self._held = self._connection.sock
+        if self.expired:  # during the handshake, when there was no socket to break off
+            raise TimeoutError
+
+    def _end(self) -> None:
+        self.expired = True
+        sock = self._held or self._connection.sock
+        raw = sock.socket if isinstance(sock, SSLTransport) else sock
+        if raw is not None:
+            with suppress(OSError):  # closed by now, or in the hands of the handshake, which has the same limit
+                socket.socket.shutdown(raw, socket.SHUT_RDWR)
+
+
+def _connect(connection: HTTPConnection, target: Target, seconds: float) -> None:
+    connection.timeout = seconds
+    try:
+        connection.connect()
+    except (ssl.SSLError, TimeoutError):
+        raise
+    except (urllib3.HTTPError, HTTPException, OSError) as error:
+        raise NotConnected(_not_connected(error, target, proxied=connection.proxy is not None)) from None
+
+
+def _ask(connection: HTTPConnection, asked: Asked) -> Answer:
+    connection.request(
+        asked.method, asked.target.resource, asked.body, asked.headers, preload_content=False, decode_content=False
+    )
+    with closing(connection.getresponse()) as response:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        _check_head(asked.target, response.status, headers)
+        body = _read(response, asked)
+        return Answer(source=asked.target.shown, status=response.status, headers=headers, body=body)
+
+
+def _check_head(target: Target, status: int, headers: Mapping[str, str]) -> None:
+    if 300 <= status < 400:  # who to speak to is decided by our configuration, not by an answer
+        where = _shown(headers.get("location", ""))
+        raise OutboundFailed(
+            FailureReason.REDIRECT, f"{target.shown} redirects to {where}, and redirects are not followed"
+        )
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise OutboundFailed(  # a few kilobytes of gzip unpack to gigabytes; and we asked for none
+            FailureReason.COMPRESSED, f"{target.shown} answers compressed, which it was asked not to do"
+        )
+
+
+def _shown(location: str) -> str:
+    try:
+        return read_target(location).shown
+    except OutboundFailed:
+        return plain(location.partition("?")[0], 100) or "nowhere"
+
+
+def _read(response: BaseHTTPResponse, asked: Asked) -> bytes:
+    body = bytearray()
+    while piece := response.read1(PIECE):
+        body += piece
+        if len(body) > asked.max_bytes:
+            raise OutboundFailed(
+                FailureReason.TOO_LARGE, f"the answer of {asked.target.shown} is larger than {asked.max_bytes} bytes"
+            )
+    return bytes(body)
+
+
+def _not_connected(error: Exception, target: Target, *, proxied: bool) -> OutboundFailed:
+    if isinstance(error, urllib3.ConnectTimeoutError) and not isinstance(error, urllib3.NewConnectionError):
+        return OutboundFailed(FailureReason.TIMEOUT, f"no connection to {target.origin} came about in time")
+    if proxied:
+        return OutboundFailed(
+            FailureReason.PROXY_FAILED,
+            f"the proxy of HTTPS_PROXY did not connect to {target.origin} (NO_PROXY names hosts reached directly)",
+        )
+    return OutboundFailed(FailureReason.UNREACHABLE, f"nothing accepts connections at {target.origin}")
+
+
+def _failure(error: Exception, target: Target) -> OutboundFailed:
+    """In words that an operator can act on; the library's own hold addresses of objects, and whole URLs."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return OutboundFailed(
+                FailureReason.CERTIFICATE_UNTRUSTED,
+                f"the certificate of {target.origin} is not trusted ({plain(error.verify_message, 120)}); "
+                "AUTHSEC_SERVER_OUTBOUND_CA_FILE names the certificates of a company's own authority",
+            )
+        case TimeoutError() | urllib3.TimeoutError():
+            return OutboundFailed(FailureReason.TIMEOUT, f"{target.origin} did not answer in time")
+        case ssl.SSLError():
+            return OutboundFailed(
+                FailureReason.TLS_FAILED, f"no TLS connection to {target.origin} could be made; does it speak https?"
+            )
+    return OutboundFailed(
+        FailureReason.CONNECTION_LOST, f"the connection to {target.origin} broke before the answer was complete"
+    )
