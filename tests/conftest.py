@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,13 @@ class Agent:
 class Running:
     """A running `authsec serve`."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, where: list[str], log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], url: str, where: list[str], environment: dict[str, str], log: Path
+    ) -> None:
         self.process = process
         self.url = url
         self.where = where  # the options by which the CLI finds the same data
+        self.environment = environment
         self.log = log
         self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30, verify=False)
         self.admin = httpx2.Client(base_url=f"{url}/authsec/api/v1/", trust_env=False, timeout=30, verify=False)
@@ -49,7 +52,8 @@ class Running:
 
     def cli(self, *words: str) -> str:
         """Run an `authsec` command on the server's machine; what it prints."""
-        done = subprocess.run([AUTHSEC, *words, *self.where], capture_output=True, text=True, timeout=60, check=False)
+        command = [AUTHSEC, *words, *self.where]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -134,24 +138,36 @@ def database_option(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def serve(database_option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Starts authorities over the test's database: `serve(AUTHSEC_SERVER_…=…)`."""
+    monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", _master_key(tmp_path / "master.key"))
+    with _serving(tmp_path, database_option) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Path, str], AbstractContextManager[Serve]]:
+    """For authorities that several tests share: `with serving(folder, database_option) as serve:`."""
+    return _serving
+
+
+@contextmanager
+def _serving(folder: Path, database_option: str) -> Iterator[Serve]:
     starts = itertools.count()
+    data = folder / "data"
+    where = ["--database", database_option] if database_option else ["--data", str(data)]
     with ExitStack() as stack:
 
         def start(program: Sequence[str] = (str(AUTHSEC),), **settings: str) -> Running:
-            data = tmp_path / "data"
             data.mkdir(exist_ok=True)
-            key_file = _master_key(tmp_path / "master.key")
-            monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", key_file)
-            where = ["--database", database_option] if database_option else ["--data", str(data)]
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
-            environment |= {"AUTHSEC_SERVER_MASTER_KEY_FILE": key_file, "AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
-            log = tmp_path / f"serve-{next(starts)}.log"
+            environment["AUTHSEC_SERVER_MASTER_KEY_FILE"] = _master_key(folder / "master.key")
+            environment |= {"AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
+            log = folder / f"serve-{next(starts)}.log"
             with log.open("w") as stderr:
                 process = subprocess.Popen(
-                    [*program, "serve", "--port", "0", *where], env=environment, stderr=stderr, text=True, cwd=tmp_path
+                    [*program, "serve", "--port", "0", *where], env=environment, stderr=stderr, text=True, cwd=folder
                 )
             stack.callback(end, process)
-            its = Running(process, _issuer(process, log), where, log)
+            its = Running(process, _issuer(process, log), where, environment, log)
             stack.callback(its.close)
             return its
 
