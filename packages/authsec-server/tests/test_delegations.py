@@ -13,7 +13,7 @@ from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding, ProofKind
 from authsec_server.db import Database, Tx
-from authsec_server.delegations import service
+from authsec_server.delegations import listing, service
 from authsec_server.delegations.model import DelegationState, Proposal, Standing, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
@@ -164,7 +164,7 @@ def test_every_error_names_its_field_and_leaves_nothing(
             create(database, act, **what)
         assert caught.value.field == field, what
         assert caught.value.remedy or "characters" in caught.value.message
-    assert database.read(lambda tx: service.page(tx, act, TERMS)) == ([], None)
+    assert database.read(lambda tx: listing.page(tx, act, TERMS)) == ([], None)
     assert events(database, act) == []
 
 
@@ -187,7 +187,9 @@ def test_enabling_revives_no_token(database: Database, act: Act, role: RoleDefin
     standing = create(database, act)
     turn(database, act, service.disable, standing)
     for _ in range(2):
-        assert turn(database, act, service.enable, standing) == standing
+        enabled = turn(database, act, service.enable, standing)
+        assert enabled.state is DelegationState.LIVE
+        assert enabled.delegation.revision == 3, "off and on again are two changes; what is on already stays"
     assert len(endings(database)) == 1, "the ending stands"
     assert [event.kind for event in events(database, act)][2:] == [EventKind.DELEGATION_ENABLED]
 
@@ -227,7 +229,7 @@ def test_what_has_ended_cannot_be_enabled(database: Database, act: Act, role: Ro
 def test_a_viewer_only_reads(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
     viewer = replace(act, principal=replace(act.principal, role=Role.VIEWER))
     standing = create(database, act)
-    assert database.read(lambda tx: service.page(tx, viewer, TERMS)) == ([standing], None)
+    assert database.read(lambda tx: listing.page(tx, viewer, TERMS)) == ([standing], None)
     assert database.read(lambda tx: service.get(tx, viewer, standing.delegation.id, TERMS)) == standing
     with pytest.raises(NotPermitted):
         create(database, viewer)
@@ -251,12 +253,12 @@ def test_pages_hold_everything_once_the_newest_first(
     seen: list[str] = []
     after: str | None = ""
     while after is not None:
-        found, after = database.read(lambda tx, after=after: service.page(tx, act, TERMS, after=after, limit=2))
+        found, after = database.read(lambda tx, after=after: listing.page(tx, act, TERMS, after=after, limit=2))
         seen += [standing.delegation.id for standing in found]
     made.sort(key=lambda delegation: (delegation.created_at, delegation.id), reverse=True)
     assert seen == [delegation.id for delegation in made]
     with pytest.raises(Invalid, match="cursor"):
-        database.read(lambda tx: service.page(tx, act, TERMS, after="6f1d2a34-0000-4000-8000-000000000001"))
+        database.read(lambda tx: listing.page(tx, act, TERMS, after="6f1d2a34-0000-4000-8000-000000000001"))
 
 
 def test_a_client_has_only_its_own(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:

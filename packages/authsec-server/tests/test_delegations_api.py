@@ -67,6 +67,8 @@ def test_a_delegation_as_the_admin_api_shows_it(admin: TestClient, parties: dict
         "revoked_at": None,
         "owner": "local operator",
         "description": "For the pilot",
+        "revision": 1,
+        "changed_at": None,
     }
     assert [each["code"] for each in warnings] == [
         "client_unattested",

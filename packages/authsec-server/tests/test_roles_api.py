@@ -19,7 +19,7 @@ def create(admin: TestClient, name: str = "Support", **what: Any) -> dict[str, A
 
 def test_a_role_as_the_admin_api_shows_it(admin: TestClient) -> None:
     role = create(admin, actions=["tickets:write", "customers:read"], description="First line")
-    assert set(role) == {"id", "slug", "name", "description", "actions", "created_at"}
+    assert set(role) == {"id", "slug", "name", "description", "actions", "created_at", "revision", "changed_at"}
     assert role["actions"] == ["customers:read", "tickets:write"]
     assert role["created_at"].endswith("Z")
     assert admin.get(f"{PATH}/support").json() == admin.get(f"{PATH}/{role['id']}").json() == role

@@ -5,6 +5,7 @@ Every thing that can be edited counts its changes; whoever edits says which coun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -58,3 +59,15 @@ def changed(thing: T, act: Act, **values: Any) -> T:
         changed_by=act.principal.name,
     )
     return revised
+
+
+def edit_detail(revision: int, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    """What the journal keeps of an edit: the new revision, and what differs before and after. Empty if nothing does."""
+    differing = [field for field in after if before[field] != after[field]]
+    if not differing:
+        return {}
+    return {
+        "revision": revision,
+        "before": {field: before[field] for field in differing},
+        "after": {field: after[field] for field in differing},
+    }

@@ -88,4 +88,6 @@ def as_json(api: Api) -> dict[str, Any]:
         "description": api.description,
         "actions": [{"action": each.action, "description": each.description} for each in api.actions],
         "created_at": rfc3339(api.created_at),
+        "revision": api.revision,
+        "changed_at": rfc3339(api.changed_at),
     }

@@ -52,6 +52,15 @@ class Api:
     changed_by: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What an action means at one API."""
+
+    api_id: str
+    api_name: str
+    description: str
+
+
 def parse_action(text: str) -> str:
     """The action that `text` is. Raises `Invalid`, saying what is wrong with it."""
     resource, colon, verb = text.partition(":")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from authsec_server import naming
 from authsec_server.apis import store
-from authsec_server.apis.model import Action, Api, ApiKind, parse_described, parse_identifier
+from authsec_server.apis.model import Action, Api, ApiKind, Described, parse_described, parse_identifier
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
+from authsec_server.revisions import changed, edit_detail, require_current
 
 
 def create(
@@ -50,6 +51,56 @@ def create(
     return api
 
 
+def edit(
+    tx: Tx,
+    act: Act,
+    id_or_slug: str,
+    *,
+    revision: int,
+    name: str,
+    identifier: str,
+    description: str,
+    actions: Sequence[Action],
+) -> Api:
+    """Give the API these values; what changes nothing is not recorded.
+
+    With another `identifier` it stands for another audience. Delegations name audiences, not APIs, so those that name
+    the old one keep it: `delegations.consequences.of_api` says which. `revision` is the one that the editor had read.
+    Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
+    """
+    act.principal.require(Role.OPERATOR)
+    api = get(tx, act, id_or_slug)
+    require_current(api, revision, "This API")
+    edited = changed(
+        api,
+        act,
+        name=naming.name("name", name),
+        identifier=parse_identifier(identifier),
+        description=naming.text("description", description),
+        actions=parse_described(actions),
+    )
+    detail = edit_detail(edited.revision, _as_edited(api), _as_edited(edited))
+    if not detail:
+        return api
+    _refuse_taken(tx, edited)
+    store.save(tx.connection, edited)
+    audit.record_act(tx, act, EventKind.API_EDITED, subject=Named(id=api.id, name=edited.name), detail=detail)
+    return edited
+
+
+def delete(tx: Tx, act: Act, id_or_slug: str) -> Api:
+    """Forget the API: its words for actions, and its slug as a name of its audience. Raises `NotFound`.
+
+    Delegations that name its audience keep it, and tokens for it stay good: that is what revoking them is for.
+    """
+    act.principal.require(Role.OPERATOR)
+    api = get(tx, act, id_or_slug)
+    store.remove(tx.connection, api.id)
+    detail = {"slug": api.slug, "kind": api.kind, **_as_edited(api)}
+    audit.record_act(tx, act, EventKind.API_DELETED, subject=Named(id=api.id, name=api.name), detail=detail)
+    return api
+
+
 def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
     """The API, by its id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
@@ -60,11 +111,25 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
     return api
 
 
-def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Api], str | None]:
-    """APIs in the order of their slugs, from the first behind the slug `after`; and where the next page begins."""
+def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) -> tuple[list[Api], str | None]:
+    """APIs in the order of their slugs, from the first behind the slug `after`; and where the next page begins.
+
+    With `text`, those whose name, slug or identifier contains it, or whose id begins with it.
+    """
     act.principal.require(Role.VIEWER)
-    found = store.page(tx.connection, after=after, limit=limit + 1)
+    found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
+
+
+def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Api]:
+    """The first APIs that `page` would find for the text; for none, none."""
+    return page(tx, act, text=text, limit=limit)[0] if text else []
+
+
+def describing(tx: Tx, act: Act, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
+    """What each of the actions means, at each API that describes it; actions that none describes are left out."""
+    act.principal.require(Role.VIEWER)
+    return store.describing(tx.connection, actions)
 
 
 def described(tx: Tx) -> dict[str, str]:
@@ -88,8 +153,19 @@ def resolve(tx: Tx, text: str) -> str | None:
 def _refuse_taken(tx: Tx, api: Api) -> None:
     """Slugs and identifiers share one space: whoever names an audience must mean one API."""
     for taken in store.known_as(tx.connection, api.slug, api.identifier):
+        if taken.id == api.id:
+            continue
         what = "slug" if api.slug in {taken.slug, taken.identifier} else "identifier"
         given = api.slug if what == "slug" else api.identifier
         raise Conflict(
             f"The {what} {given} already names the API {taken.name!r} ({taken.slug}).", f"Give another {what}."
         )
+
+
+def _as_edited(api: Api) -> dict[str, object]:
+    return {
+        "name": api.name,
+        "identifier": api.identifier,
+        "description": api.description,
+        "actions": {each.action: each.description for each in api.actions},
+    }

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Integer, Select, String, Table, Text, insert, or_, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    Select,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from authsec_server.apis.model import Action, Api, ApiKind
+from authsec_server.apis.model import Action, Api, ApiKind, Described
+from authsec_server.db.matching import matches
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
 
@@ -47,6 +63,33 @@ def add(connection: Connection, api: Api) -> None:
             created_at=api.created_at,
         )
     )
+    _add_actions(connection, api)
+
+
+def save(connection: Connection, api: Api) -> None:
+    """Write what an edit may change of it."""
+    connection.execute(
+        update(apis)
+        .where(apis.c.id == api.id)
+        .values(
+            name=api.name,
+            identifier=api.identifier,
+            description=api.description,
+            revision=api.revision,
+            changed_at=api.changed_at,
+            changed_by=api.changed_by,
+        )
+    )
+    connection.execute(delete(api_actions).where(api_actions.c.api_id == api.id))
+    _add_actions(connection, api)
+
+
+def remove(connection: Connection, api_id: str) -> None:
+    """Delete the API with the actions that it describes."""
+    connection.execute(delete(apis).where(apis.c.id == api_id))
+
+
+def _add_actions(connection: Connection, api: Api) -> None:
     rows = [{"api_id": api.id, "action": each.action, "description": each.description} for each in api.actions]
     if rows:
         connection.execute(insert(api_actions), rows)
@@ -63,9 +106,22 @@ def known_as(connection: Connection, *names: str) -> list[Api]:
     return _loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
 
 
-def page(connection: Connection, *, after: str, limit: int) -> list[Api]:
-    """APIs by slug, from the first one behind `after`."""
-    return _loaded(connection, select(apis).where(apis.c.slug > after).order_by(apis.c.slug).limit(limit))
+def page(connection: Connection, *, text: str, after: str, limit: int) -> list[Api]:
+    """APIs that match the text, by slug, from the first one behind `after`."""
+    behind = select(apis).where(apis.c.slug > after).order_by(apis.c.slug).limit(limit)
+    if text:
+        behind = behind.where(matches(text, apis.c.id, apis.c.name, apis.c.slug, apis.c.identifier))
+    return _loaded(connection, behind)
+
+
+def describing(connection: Connection, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
+    """What each of the actions means at the APIs that describe it, these by slug."""
+    joined = select(api_actions, apis.c.name).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug)
+    found: dict[str, tuple[Described, ...]] = {}
+    for row in connection.execute(joined.where(api_actions.c.action.in_(actions))):
+        its = Described(api_id=row.api_id, api_name=row.name, description=row.description)
+        found[row.action] = (*found.get(row.action, ()), its)
+    return found
 
 
 def described(connection: Connection) -> dict[str, str]:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.delegations import service
+from authsec_server.delegations import listing, service
 from authsec_server.delegations.model import Proposal, Standing, Terms
 from authsec_server.principal import Act
 from authsec_server.web.bodies import Body, read_body
@@ -72,7 +72,7 @@ def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> lis
         act = await site.act(request)
         asked = read_page(request, naming.is_uuid)
         found, following = await site.read(
-            lambda tx: service.page(tx, act, terms, after=asked.after, limit=asked.limit)
+            lambda tx: listing.page(tx, act, terms, after=asked.after, limit=asked.limit)
         )
         return page_answer([as_json(standing, act.now) for standing in found], following)
 
@@ -121,5 +121,7 @@ def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
         "owner": delegation.owner,
         "description": delegation.description,
         "created_at": rfc3339(delegation.created_at),
+        "revision": delegation.revision,
+        "changed_at": rfc3339(delegation.changed_at),
         "warnings": [{"code": each.code, "message": each.message} for each in standing.cautions],
     }

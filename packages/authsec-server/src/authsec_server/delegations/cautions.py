@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
-from authsec_server.clients.model import Client
-from authsec_server.delegations.model import OVER, Caution, Delegation, DelegationState, state
+from authsec_server.clients.model import Client, ClientKind
+from authsec_server.delegations.model import OVER, Caution, Delegation, DelegationState, TargetType, state
 
 
 def cautions(
@@ -56,6 +56,12 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
     if kinds and kinds <= set(delegation.excluded_proofs):
         yield Caution(
             code="proofs_excluded", message=f"Every proof that {client.name} holds is excluded, so it gets no token."
+        )
+    if (client.kind is ClientKind.MCP_SERVER) is not (delegation.target_type is TargetType.MCP_SERVER):
+        is_one = "an MCP server" if client.kind is ClientKind.MCP_SERVER else "an AI agent"
+        yield Caution(
+            code="target_differs",
+            message=f"{client.name} is {is_one}, but its tokens say {delegation.target_type}.",
         )
     if not client.enabled:
         yield Caution(code="client_disabled", message=f"{client.name} is disabled, so it gets no token.")

@@ -92,6 +92,24 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a delegation should be from now on; nothing of it has been checked yet. Its role and client are fixed.
+
+    The fields mean what they mean in `Proposal`.
+    """
+
+    target_type: str
+    max_duration: int
+    actions: tuple[str, ...] = ()
+    all_actions: bool = False
+    audiences: tuple[str, ...] = ()
+    excluded_proofs: tuple[str, ...] = ()
+    ends_at: datetime | None = None
+    owner: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caution:
     """What whoever delegates should know, though it is allowed: a stable code, and a sentence for the person."""
 

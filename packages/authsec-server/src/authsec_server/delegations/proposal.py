@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 
 from authsec_server.clients.model import ProofKind
-from authsec_server.delegations.model import Proposal, TargetType
+from authsec_server.delegations.model import Edit, Proposal, TargetType
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.roles.model import RoleDefinition
@@ -17,21 +17,22 @@ MAX_AUDIENCES = 16
 _SHOWN = 12  # actions named in a message
 
 
-def allowed_actions(proposal: Proposal, role: RoleDefinition) -> tuple[str, ...]:
+def allowed_actions(asked: Proposal | Edit, role: RoleDefinition, *, already: Collection[str] = ()) -> tuple[str, ...]:
     """The actions to be allowed, sorted. Never more than the role holds, and never none.
 
-    "All" is written out as the actions of this moment: a role that grows later widens no delegation silently.
+    "All" is written out as the actions of this moment: a role that grows later widens no delegation silently. What the
+    delegation allows `already` may stay, though the role may have lost it: keeping it gives nothing.
     """
-    if proposal.all_actions:
-        if proposal.actions:
+    if asked.all_actions:
+        if asked.actions:
             raise Invalid("actions", "Both actions and all_actions are given.", "Give one of them.")
         return role.actions
-    if not proposal.actions:
+    if not asked.actions:
         raise Invalid("actions", "No actions are given: they would grant nothing.", "Name some, or set all_actions.")
-    for index, action in enumerate(proposal.actions):
-        if action not in role.actions:
+    for index, action in enumerate(asked.actions):
+        if action not in role.actions and action not in already:
             raise _not_in_role(f"actions.{index}", action, role)
-    return tuple(sorted(set(proposal.actions)))
+    return tuple(sorted(set(asked.actions)))
 
 
 def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
@@ -63,13 +64,14 @@ def max_duration(seconds: int, cap: int) -> int:
     if not SHORTEST <= seconds <= cap:
         raise Invalid(
             "max_duration",
-            f"max_duration must be 1 min to {_spoken(cap)} ({SHORTEST} to {cap} seconds).",
+            f"max_duration must be 1 min to {spoken(cap)} ({SHORTEST} to {cap} seconds).",
             "The upper limit is the server's setting max_token_lifetime.",
         )
     return seconds
 
 
-def _spoken(seconds: int) -> str:
+def spoken(seconds: int) -> str:
+    """A duration as people say it: `1 h`, `90 min`, `45 s`."""
     if seconds % 3600 == 0:
         return f"{seconds // 3600} h"
     return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"

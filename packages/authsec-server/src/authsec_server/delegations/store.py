@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -11,14 +10,15 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Index,
     Integer,
     Row,
     String,
     Table,
     Text,
+    delete,
     insert,
     select,
-    tuple_,
     update,
 )
 
@@ -30,7 +30,7 @@ delegations = Table(
     "delegations",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("role_id", String(36), ForeignKey("roles.id"), nullable=False, index=True),
+    Column("role_id", String(36), ForeignKey("roles.id"), nullable=False),
     Column("client_id", String(36), ForeignKey("clients.id"), nullable=False, index=True),
     Column("target_type", String(40), nullable=False),
     Column("actions", JSON, nullable=False),  # Allowed Actions, sorted
@@ -46,63 +46,53 @@ delegations = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("changed_at", Instant),
     Column("changed_by", Text),
+    # For each order of the lists, with what they filter by most: what is rare is found without reading the table.
+    Index("ix_delegations_created_at", "created_at", "id", "enabled", "revoked_at", "ends_at"),
+    Index("ix_delegations_role_id_created_at", "role_id", "created_at", "id", "enabled", "revoked_at", "ends_at"),
+    Index("ix_delegations_ends_at", "ends_at", "id"),
 )
 
 
 def add(connection: Connection, delegation: Delegation) -> None:
     """Insert the delegation."""
-    connection.execute(
-        insert(delegations).values(
-            id=delegation.id,
-            role_id=delegation.role_id,
-            client_id=delegation.client_id,
-            target_type=delegation.target_type,
-            actions=list(delegation.actions),
-            max_duration=delegation.max_duration,
-            audiences=list(delegation.audiences),
-            excluded_proofs=list(delegation.excluded_proofs),
-            ends_at=delegation.ends_at,
-            enabled=delegation.enabled,
-            revoked_at=delegation.revoked_at,
-            owner=delegation.owner,
-            description=delegation.description,
-            created_at=delegation.created_at,
-        )
-    )
+    connection.execute(insert(delegations).values(**_row_of(delegation)))
 
 
-def set_enabled(connection: Connection, delegation_id: str, enabled: bool) -> None:
-    """Turn the delegation on or off."""
-    connection.execute(update(delegations).where(delegations.c.id == delegation_id).values(enabled=enabled))
-
-
-def set_revoked(connection: Connection, delegation_id: str, now: datetime) -> None:
-    """Mark the delegation as revoked."""
-    connection.execute(update(delegations).where(delegations.c.id == delegation_id).values(revoked_at=now))
+def save(connection: Connection, delegation: Delegation) -> None:
+    """Write what can change of the delegation."""
+    connection.execute(update(delegations).where(delegations.c.id == delegation.id).values(**_row_of(delegation)))
 
 
 def find(connection: Connection, delegation_id: str) -> Delegation | None:
     """The delegation with this id."""
     row = connection.execute(select(delegations).where(delegations.c.id == delegation_id)).one_or_none()
-    return None if row is None else _delegation(row)
+    return None if row is None else delegation(row)
 
 
 def of_client(connection: Connection, client_id: str) -> list[Delegation]:
     """All of the client's delegations, whatever their state, by id."""
     statement = select(delegations).where(delegations.c.client_id == client_id).order_by(delegations.c.id)
-    return [_delegation(row) for row in connection.execute(statement)]
+    return [delegation(row) for row in connection.execute(statement)]
 
 
-def page(connection: Connection, *, after: Delegation | None, limit: int) -> list[Delegation]:
-    """Delegations, the newest first, from the first one behind `after`."""
-    order = tuple_(delegations.c.created_at, delegations.c.id)
-    statement = select(delegations).order_by(delegations.c.created_at.desc(), delegations.c.id.desc()).limit(limit)
-    if after is not None:
-        statement = statement.where(order < tuple_(after.created_at, after.id))
-    return [_delegation(row) for row in connection.execute(statement)]
+def of_role(connection: Connection, role_id: str) -> list[Delegation]:
+    """All delegations of the role, whatever their state, by id."""
+    statement = select(delegations).where(delegations.c.role_id == role_id).order_by(delegations.c.id)
+    return [delegation(row) for row in connection.execute(statement)]
 
 
-def _delegation(row: Row[Any]) -> Delegation:
+def remove_of_client(connection: Connection, client_id: str) -> None:
+    """Delete all of the client's delegations."""
+    connection.execute(delete(delegations).where(delegations.c.client_id == client_id))
+
+
+def remove_of_role(connection: Connection, role_id: str) -> None:
+    """Delete all delegations of the role."""
+    connection.execute(delete(delegations).where(delegations.c.role_id == role_id))
+
+
+def delegation(row: Row[Any]) -> Delegation:
+    """The row as it is meant."""
     return Delegation(
         id=row.id,
         role_id=row.role_id,
@@ -122,3 +112,25 @@ def _delegation(row: Row[Any]) -> Delegation:
         changed_at=row.changed_at,
         changed_by=row.changed_by or "",
     )
+
+
+def _row_of(delegation: Delegation) -> dict[str, Any]:
+    return {
+        "id": delegation.id,
+        "role_id": delegation.role_id,
+        "client_id": delegation.client_id,
+        "target_type": delegation.target_type,
+        "actions": list(delegation.actions),
+        "max_duration": delegation.max_duration,
+        "audiences": list(delegation.audiences),
+        "excluded_proofs": list(delegation.excluded_proofs),
+        "ends_at": delegation.ends_at,
+        "enabled": delegation.enabled,
+        "revoked_at": delegation.revoked_at,
+        "owner": delegation.owner,
+        "description": delegation.description,
+        "created_at": delegation.created_at,
+        "revision": delegation.revision,
+        "changed_at": delegation.changed_at,
+        "changed_by": delegation.changed_by,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from authsec_server.db import Tx
@@ -28,3 +29,8 @@ def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation
 def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
     """The feed after `sequence`, in order."""
     return store.since(tx.connection, sequence, limit)
+
+
+def last_versions(tx: Tx, subject_ids: Collection[str]) -> dict[str, int]:
+    """For each of these clients, delegations and roles that ever ended: the version below which its tokens have."""
+    return store.last_versions(tx.connection, subject_ids)

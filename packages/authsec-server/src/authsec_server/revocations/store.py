@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, func, insert, select
 
 from authsec_server.db.schema import Instant, metadata
@@ -36,6 +38,15 @@ def add(connection: Connection, revocation: Revocation) -> None:
             at=revocation.at,
         )
     )
+
+
+def last_versions(connection: Connection, subject_ids: Collection[str]) -> dict[str, int]:
+    """The highest version of each subject in the feed. Clients, delegations and roles share one space of ids."""
+    kinds = (SubjectKind.CLIENT, SubjectKind.DELEGATION, SubjectKind.ROLE)
+    columns = revocations.c
+    statement = select(columns.subject_id, func.max(columns.version).label("version")).group_by(columns.subject_id)
+    of_these = statement.where(columns.subject_kind.in_(kinds), columns.subject_id.in_(subject_ids))
+    return {row.subject_id: row.version for row in connection.execute(of_these)}
 
 
 def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]:

@@ -69,4 +69,6 @@ def as_json(role: RoleDefinition) -> dict[str, Any]:
         "description": role.description,
         "actions": list(role.actions),
         "created_at": rfc3339(role.created_at),
+        "revision": role.revision,
+        "changed_at": rfc3339(role.changed_at),
     }

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from sqlalchemy import Select
+
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
+from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import store
 from authsec_server.roles.model import RoleDefinition, parse_actions
 
@@ -44,6 +49,51 @@ def create(
     return role
 
 
+def edit(
+    tx: Tx, act: Act, id_or_slug: str, *, revision: int, name: str, description: str, actions: Sequence[str]
+) -> RoleDefinition:
+    """Give the role these values. Without an action that it held, its tokens end; what changes nothing is not recorded.
+
+    `revision` is the one that the editor had read. Raises `Invalid`, `NotFound` or `Outdated`.
+    """
+    act.principal.require(Role.OPERATOR)
+    role = get(tx, act, id_or_slug)
+    require_current(role, revision, "This role")
+    edited = changed(
+        role,
+        act,
+        name=naming.name("name", name),
+        description=naming.text("description", description),
+        actions=parse_actions(actions),
+    )
+    detail = edit_detail(edited.revision, _as_edited(role), _as_edited(edited))
+    if not detail:
+        return role
+    store.save(tx.connection, edited)
+    if not set(role.actions) <= set(edited.actions):
+        revocations.end(tx, SubjectKind.ROLE, role.id, act.now)
+    audit.record_act(tx, act, EventKind.ROLE_EDITED, roles=(Named(id=role.id, name=edited.name),), detail=detail)
+    return edited
+
+
+def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, ...]) -> None:
+    """Remove a role that nobody uses any more, and end its tokens; `delegations` are those that went with it.
+
+    For `delegations.removal`, which knows who uses it. The database refuses while a delegation refers to it.
+    """
+    act.principal.require(Role.OPERATOR)
+    store.remove(tx.connection, role.id)
+    revocations.end(tx, SubjectKind.ROLE, role.id, act.now)
+    audit.record_act(
+        tx,
+        act,
+        EventKind.ROLE_DELETED,
+        roles=(Named(id=role.id, name=role.name),),
+        delegations=delegations,
+        detail={"slug": role.slug, "actions": list(role.actions)},
+    )
+
+
 def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
     """The role, by its id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
@@ -53,11 +103,21 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
     return role
 
 
-def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[RoleDefinition], str | None]:
-    """Roles in the order of their slugs, from the first behind the slug `after`; and where the next page begins."""
+def page(
+    tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
+) -> tuple[list[RoleDefinition], str | None]:
+    """Roles in the order of their slugs, from the first behind the slug `after`; and where the next page begins.
+
+    With `text`, those whose name or slug contains it, or whose id begins with it.
+    """
     act.principal.require(Role.VIEWER)
-    found = store.page(tx.connection, after=after, limit=limit + 1)
+    found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
+
+
+def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[RoleDefinition]:
+    """The first roles that `page` would find for the text; for none, none."""
+    return page(tx, act, text=text, limit=limit)[0] if text else []
 
 
 def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
@@ -70,3 +130,12 @@ def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:
     """The roles with these ids, by id. Asks for no principal: for the rooms above."""
     return store.by_ids(tx.connection, ids)
+
+
+def ids_matching(text: str) -> Select[tuple[str]]:
+    """The ids that `page` would find for the text, as a part of another statement. For the rooms above."""
+    return store.ids_matching(text)
+
+
+def _as_edited(role: RoleDefinition) -> dict[str, object]:
+    return {"name": role.name, "description": role.description, "actions": list(role.actions)}

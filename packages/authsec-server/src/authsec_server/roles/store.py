@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, Connection, ForeignKey, Integer, Row, Select, String, Table, Text, insert, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Integer,
+    Row,
+    Select,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 
+from authsec_server.db.matching import matches
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
 from authsec_server.roles.model import RoleDefinition
@@ -39,6 +55,32 @@ def add(connection: Connection, role: RoleDefinition) -> None:
             id=role.id, slug=role.slug, name=role.name, description=role.description, created_at=role.created_at
         )
     )
+    _add_actions(connection, role)
+
+
+def save(connection: Connection, role: RoleDefinition) -> None:
+    """Write what an edit may change of it."""
+    connection.execute(
+        update(roles)
+        .where(roles.c.id == role.id)
+        .values(
+            name=role.name,
+            description=role.description,
+            revision=role.revision,
+            changed_at=role.changed_at,
+            changed_by=role.changed_by,
+        )
+    )
+    connection.execute(delete(role_actions).where(role_actions.c.role_id == role.id))
+    _add_actions(connection, role)
+
+
+def remove(connection: Connection, role_id: str) -> None:
+    """Delete the role with its actions."""
+    connection.execute(delete(roles).where(roles.c.id == role_id))
+
+
+def _add_actions(connection: Connection, role: RoleDefinition) -> None:
     connection.execute(insert(role_actions), [{"role_id": role.id, "action": action} for action in role.actions])
 
 
@@ -53,9 +95,19 @@ def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
     return next(iter(_loaded(connection, select(roles).where(column == id_or_slug))), None)
 
 
-def page(connection: Connection, *, after: str, limit: int) -> list[RoleDefinition]:
-    """Roles by slug, from the first one behind `after`."""
-    return _loaded(connection, select(roles).where(roles.c.slug > after).order_by(roles.c.slug).limit(limit))
+def page(connection: Connection, *, text: str, after: str, limit: int) -> list[RoleDefinition]:
+    """Roles that match the text, by slug, from the first one behind `after`."""
+    behind = select(roles).where(roles.c.slug > after).order_by(roles.c.slug).limit(limit)
+    return _loaded(connection, behind.where(_matches(text)) if text else behind)
+
+
+def ids_matching(text: str) -> Select[tuple[str]]:
+    """The ids of the roles that match the text."""
+    return select(roles.c.id).where(_matches(text))
+
+
+def _matches(text: str) -> ColumnElement[bool]:
+    return matches(text, roles.c.id, roles.c.name, roles.c.slug)
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:

@@ -78,7 +78,8 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
             reason=outcome.reason,
             address=request.address,
             authority_version=facts.version,
-            detail=_asked(request) | {"attestation": proved.method, "details": outcome.details},
+            detail=_asked(request)
+            | {"attestation": proved.method, "details": outcome.details, "smaller": list(outcome.smaller)},
         ),
     )
 

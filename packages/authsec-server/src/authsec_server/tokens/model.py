@@ -85,6 +85,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Issuance:
+    """What the settings say about every token."""
+
+    issuer: str
+    trust_domain: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
     """What the token will carry. `lifetime` is in whole seconds."""
 

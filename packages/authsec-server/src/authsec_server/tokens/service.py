@@ -23,7 +23,7 @@ from authsec_server.keys.signer import Signer
 from authsec_server.tokens import journal
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.limits import TokenLimits
-from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limits, Reason, decide, too_often
+from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Issuance, Limits, Reason, decide, too_often
 from authsec_server.tokens.request import TokenRequest
 
 
@@ -56,6 +56,11 @@ class DelegationTokens:
     trust_domain: str
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
+
+    @property
+    def issuance(self) -> Issuance:
+        """What the settings say about every token: for previews."""
+        return Issuance(issuer=self.issuer, trust_domain=self.trust_domain, limits=self.limits)
 
     def issue(self, request: TokenRequest) -> Issued | Denied:
         """The token that the request deserves, or why it deserves none; in the journal before this returns."""

@@ -15,3 +15,9 @@ def upgrade() -> None:
         op.add_column(table, Column("revision", Integer(), nullable=False, server_default="1"))
         op.add_column(table, Column("changed_at", Instant()))
         op.add_column(table, Column("changed_by", Text()))
+    # For each order of the lists, with what they filter by most: what is rare is found without reading the table.
+    state = ["enabled", "revoked_at", "ends_at"]
+    op.create_index("ix_delegations_created_at", "delegations", ["created_at", "id", *state])
+    op.drop_index("ix_delegations_role_id", "delegations")
+    op.create_index("ix_delegations_role_id_created_at", "delegations", ["role_id", "created_at", "id", *state])
+    op.create_index("ix_delegations_ends_at", "delegations", ["ends_at", "id"])

@@ -1,0 +1,186 @@
+"""What a change would stop, said before it is made. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsec_server.apis import service as apis
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import LiveTokens
+from authsec_server.audit.model import Named
+from authsec_server.clients import service as clients
+from authsec_server.db import Tx
+from authsec_server.delegations import queries, store
+from authsec_server.delegations.editing import proposed_edit
+from authsec_server.delegations.model import Delegation, DelegationState, Edit, Terms, state, title
+from authsec_server.delegations.standing import stored
+from authsec_server.principal import Act, Role
+from authsec_server.revocations import service as revocations
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import parse_actions
+
+MOST = 500  # delegations looked at
+_COUNTED_SINGLY = 50  # delegations; of more, tokens are counted by client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequences:
+    """What would stop, and what would be otherwise.
+
+    `delegations` are the live ones whose tokens would end, `audiences` what these tokens are for. Up to `live_tokens`
+    of them are usable at present (one that rests on two delegations may be counted twice); left alone, the last of them
+    would be until `live_until`. `loses` are the live delegations that give less from then on, `agents` the clients of
+    all these, `gains` those that give more though nobody edits them. With `more` there are further ones.
+    """
+
+    agents: tuple[Named, ...] = ()
+    delegations: tuple[Named, ...] = ()
+    live_tokens: int = 0
+    live_until: datetime | None = None
+    audiences: tuple[str, ...] = ()
+    loses: tuple[Named, ...] = ()
+    gains: tuple[Named, ...] = ()
+    more: bool = False
+
+
+def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
+    """Of disabling or deleting the client, or of revoking its tokens. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    live = _live(store.of_client(tx.connection, clients.get(tx, act, client_id).id), act.now)
+    return _ending(tx, act, terms, live, loses=live)
+
+
+def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequences:
+    """Of disabling or revoking the delegation. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    live = _live([stored(tx, delegation_id)], act.now)
+    return _ending(tx, act, terms, live, loses=live)
+
+
+def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms) -> Consequences:
+    """Of editing the delegation so. Raises as the edit would."""
+    _, rows = proposed_edit(tx, act, delegation_id, wanted, terms)
+    live = _live([stored(tx, delegation_id)], act.now)
+    narrower = live if any(row.narrows for row in rows) else []
+    wider = live if any(row.widens for row in rows) else []
+    return _ending(tx, act, terms, narrower, loses=narrower, gains=wider)
+
+
+def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Consequences:
+    """Of giving the role these actions. Without one that it holds, all its tokens end, and agents ask for new ones.
+
+    A delegation that allows an action already `gains` it as soon as its role holds it. Raises `NotFound` or `Invalid`.
+    """
+    act.principal.require(Role.VIEWER)
+    role = roles.get(tx, act, role_id)
+    removed, added = set(role.actions) - set(parse_actions(actions)), set(parse_actions(actions)) - set(role.actions)
+    live = queries.live_of_role(tx.connection, role.id, limit=MOST, now=act.now)
+    return _ending(
+        tx,
+        act,
+        terms,
+        live if removed else [],
+        loses=[delegation for delegation in live if removed & set(delegation.actions)],
+        gains=[delegation for delegation in live if added & set(delegation.actions)],
+    )
+
+
+def of_role_deletion(tx: Tx, act: Act, role_id: str, terms: Terms) -> Consequences:
+    """Of revoking all that uses the role, without which it cannot be deleted. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    live = queries.live_of_role(tx.connection, roles.get(tx, act, role_id).id, limit=MOST, now=act.now)
+    return _ending(tx, act, terms, live, loses=live)
+
+
+def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | None = None) -> Consequences:
+    """Of giving the API another identifier, or none by deleting it. Raises `NotFound`.
+
+    No token ends: those for the old audience stay what they are, but the API no longer takes them once it is told its
+    new one. `loses` are the delegations that name the old audience, `gains` those that name the new one.
+    """
+    act.principal.require(Role.VIEWER)
+    old = apis.get(tx, act, api_id).identifier
+    if identifier == old:
+        return Consequences()
+    return _ending(
+        tx,
+        act,
+        terms,
+        [],
+        loses=_for(tx, act, old, terms),
+        gains=_for(tx, act, identifier, terms) if identifier else [],
+    )
+
+
+def _for(tx: Tx, act: Act, audience: str, terms: Terms) -> list[Delegation]:
+    by_default = audience == terms.default_audience
+    return queries.live_for(tx.connection, audience, by_default=by_default, limit=MOST, now=act.now)
+
+
+def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:
+    return [delegation for delegation in held if state(delegation, now) is DelegationState.LIVE]
+
+
+def _ending(
+    tx: Tx,
+    act: Act,
+    terms: Terms,
+    ending: Sequence[Delegation],
+    *,
+    loses: Sequence[Delegation] = (),
+    gains: Sequence[Delegation] = (),
+) -> Consequences:
+    names = _names(tx, [*ending, *loses, *gains])
+    agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
+    tokens = _live_tokens(tx, ending, act.now)
+    audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
+    return Consequences(
+        agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
+        delegations=tuple(names[delegation.id] for delegation in ending),
+        live_tokens=tokens.count,
+        live_until=tokens.until,
+        audiences=tuple(sorted(audiences)),
+        loses=tuple(names[delegation.id] for delegation in loses),
+        gains=tuple(names[delegation.id] for delegation in gains),
+        more=tokens.more or max(len(ending), len(loses), len(gains)) >= MOST,
+    )
+
+
+def _names(tx: Tx, held: Sequence[Delegation]) -> dict[str, Named]:
+    """The clients and the delegations as lists name them, by id."""
+    known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
+    known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
+    names = {client.id: Named(id=client.id, name=client.name) for client in known_clients.values()}
+    for delegation in held:
+        name = title(known_roles[delegation.role_id].name, known_clients[delegation.client_id].name)
+        names[delegation.id] = Named(id=delegation.id, name=name)
+    return names
+
+
+def _live_tokens(tx: Tx, ending: Sequence[Delegation], now: datetime) -> LiveTokens:
+    if len(ending) > _COUNTED_SINGLY:
+        return audit.live_tokens(tx, now, client_ids={delegation.client_id for delegation in ending})
+    ended = revocations.last_versions(
+        tx, {id_ for delegation in ending for id_ in (delegation.id, delegation.client_id, delegation.role_id)}
+    )
+    counted = [
+        audit.live_tokens(
+            tx,
+            now,
+            client_ids=[delegation.client_id],
+            delegation_id=delegation.id,
+            # Whatever ended the delegation's, its client's or its role's tokens ended all that rest on it.
+            above_version=max(
+                (ended[id_] for id_ in (delegation.id, delegation.client_id, delegation.role_id) if id_ in ended),
+                default=None,
+            ),
+        )
+        for delegation in ending
+    ]
+    return LiveTokens(
+        count=sum(each.count for each in counted),
+        until=max((each.until for each in counted if each.until is not None), default=None),
+        more=any(each.more for each in counted),
+    )

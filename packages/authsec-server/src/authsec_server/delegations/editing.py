@@ -1,0 +1,80 @@
+"""Editing trust delegations. What they would give less of than before, no token keeps."""
+
+from __future__ import annotations
+
+from authsec_server import naming
+from authsec_server.audit.model import EventKind
+from authsec_server.db import Tx
+from authsec_server.delegations import proposal as rules
+from authsec_server.delegations import store
+from authsec_server.delegations.changes import Change, changes, narrows
+from authsec_server.delegations.model import OVER, Delegation, Edit, Standing, Terms
+from authsec_server.delegations.service import get
+from authsec_server.delegations.standing import as_granted, audience, record, standings
+from authsec_server.failures import Conflict
+from authsec_server.principal import Act, Role
+from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+
+
+def edit(tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms, *, revision: int) -> Standing:
+    """Give the delegation these values. Where that narrows it, its tokens end; what changes nothing is not recorded.
+
+    `revision` is the one that the editor had read. Raises `Invalid`, `NotFound`, `Outdated`, or `Conflict` for what is
+    over for good.
+    """
+    act.principal.require(Role.OPERATOR)
+    standing = get(tx, act, delegation_id, terms)
+    before = standing.delegation
+    require_current(before, revision, "This delegation")
+    after = _checked(tx, act, standing, wanted, terms)
+    detail = edit_detail(after.revision, _as_edited(before), _as_edited(after))
+    if not detail:
+        return standing
+    store.save(tx.connection, after)
+    if narrows(before, after, default_audience=terms.default_audience):
+        revocations.end(tx, SubjectKind.DELEGATION, delegation_id, act.now)
+    record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail)
+    return get(tx, act, delegation_id, terms)
+
+
+def proposed_edit(
+    tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms
+) -> tuple[Standing, tuple[Change, ...]]:
+    """What `edit` would make of the delegation, and what that changes; nothing is stored. Raises as that does."""
+    act.principal.require(Role.VIEWER)
+    standing = get(tx, act, delegation_id, terms)
+    after = _checked(tx, act, standing, wanted, terms)
+    rows = changes(standing.delegation, after, default_audience=terms.default_audience)
+    return standings(tx, [after], terms, act.now)[0], rows
+
+
+def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -> Delegation:
+    """The delegation with these values. What stays as it was need not satisfy the rules of today."""
+    before = standing.delegation
+    if standing.state in OVER:
+        raise Conflict(
+            f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
+        )
+    kept = wanted.max_duration == before.max_duration
+    return changed(
+        before,
+        act,
+        target_type=rules.target_type(wanted.target_type),
+        actions=rules.allowed_actions(wanted, standing.role, already=before.actions),
+        max_duration=wanted.max_duration if kept else rules.max_duration(wanted.max_duration, terms.max_token_lifetime),
+        audiences=rules.audiences(
+            # What it has keeps its meaning, even if an API has since been given a slug that reads the same.
+            text if text in before.audiences else audience(tx, index, text)
+            for index, text in enumerate(wanted.audiences)
+        ),
+        excluded_proofs=rules.excluded_proofs(wanted.excluded_proofs),
+        ends_at=rules.end(wanted.ends_at, act.now),
+        owner=naming.name("owner", wanted.owner),
+        description=naming.text("description", wanted.description),
+    )
+
+
+def _as_edited(delegation: Delegation) -> dict[str, object]:
+    return {**as_granted(delegation), "owner": delegation.owner, "description": delegation.description}

@@ -1,0 +1,60 @@
+"""What a client may do at this moment, each action traced to the delegation and the role that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from authsec_server.apis import service as apis
+from authsec_server.clients import service as clients
+from authsec_server.db import Tx
+from authsec_server.delegations import service
+from authsec_server.delegations.model import Delegation, DelegationState, Terms, state
+from authsec_server.principal import Act, Role
+from authsec_server.roles.model import RoleDefinition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """One action under one live delegation. `description` is an API's, empty where none describes it.
+
+    `dormant`: the delegation allows it, the role no longer holds it, so no token carries it; were the role given it
+    again, tokens would. `max_duration` is in seconds, the setting's cap already applied.
+    """
+
+    action: str
+    description: str
+    delegation: Delegation
+    role: RoleDefinition
+    audiences: tuple[str, ...]
+    max_duration: int
+    dormant: bool
+
+
+def effective(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Effective]:
+    """What the client's live delegations give, by action. A client that is disabled gets none of it. `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    client = clients.get(tx, act, client_id)
+    described = apis.described(tx)
+    found = [
+        each
+        for delegation, role in service.of_client(tx, client.id)
+        if state(delegation, act.now) is DelegationState.LIVE
+        for each in _of(delegation, role, described, terms)
+    ]
+    return sorted(found, key=lambda each: (each.action, each.dormant, each.delegation.id))
+
+
+def _of(
+    delegation: Delegation, role: RoleDefinition, described: Mapping[str, str], terms: Terms
+) -> Iterator[Effective]:
+    for action in delegation.actions:
+        yield Effective(
+            action=action,
+            description=described.get(action, ""),
+            delegation=delegation,
+            role=role,
+            audiences=delegation.audiences or (terms.default_audience,),
+            max_duration=min(delegation.max_duration, terms.max_token_lifetime),
+            dormant=action not in role.actions,
+        )

@@ -1,0 +1,81 @@
+"""Lists of trust delegations: in pages, filtered and sorted; how many there are of each role, client and state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from authsec_server import naming
+from authsec_server.clients import lists as clients
+from authsec_server.db import Tx
+from authsec_server.delegations import queries, store
+from authsec_server.delegations.filters import Filters, Sort, Uses
+from authsec_server.delegations.model import DelegationState, Standing, Terms
+from authsec_server.delegations.standing import standings
+from authsec_server.failures import Invalid
+from authsec_server.principal import Act, Role
+from authsec_server.roles import service as roles
+
+_ALL = Filters()
+
+
+def page(
+    tx: Tx,
+    act: Act,
+    terms: Terms,
+    filters: Filters = _ALL,
+    *,
+    sort: Sort = Sort.NEWEST,
+    after: str = "",
+    limit: int = 50,
+) -> tuple[list[Standing], str | None]:
+    """Delegations that fit, in that order, from the first behind the id `after`; and where the next page begins."""
+    act.principal.require(Role.VIEWER)
+    last = store.find(tx.connection, after) if naming.is_uuid(after) else None
+    if after and last is None:
+        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Use `next` of the page before.")
+    called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
+    found = queries.page(tx.connection, filters, called, sort=sort, after=last, limit=limit + 1, now=act.now)
+    following = found[limit - 1].id if len(found) > limit else None
+    return standings(tx, found[:limit], terms, act.now), following
+
+
+def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[Standing]:
+    """The newest delegations whose role or client is called so, or whose id begins so; for no text, none."""
+    return page(tx, act, terms, Filters(text=text), limit=limit)[0] if text else []
+
+
+def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
+    """All of the client's delegations: the live ones first, and of each state the newest."""
+    act.principal.require(Role.VIEWER)
+    held = standings(tx, store.of_client(tx.connection, client_id), terms, act.now)
+    held.sort(key=lambda standing: standing.delegation.created_at, reverse=True)
+    return sorted(held, key=lambda standing: list(DelegationState).index(standing.state))
+
+
+def using(tx: Tx, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
+    """How many delegations use each of these roles. One statement. Asks for no principal: for lists of roles."""
+    return _uses(role_ids, queries.count_by_role(tx.connection, role_ids, now))
+
+
+def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
+    """How many delegations each of these clients has. One statement. Asks for no principal: for lists of clients."""
+    return _uses(client_ids, queries.count_by_client(tx.connection, client_ids, now))
+
+
+def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:
+    """How many delegations there are in each state."""
+    act.principal.require(Role.VIEWER)
+    counted = queries.tally(tx.connection, now)
+    return {state: counted.get(state, 0) for state in DelegationState}
+
+
+def _uses(ids: Collection[str], counted: Mapping[tuple[str, DelegationState], int]) -> dict[str, Uses]:
+    return {
+        id_: Uses(
+            live=counted.get((id_, DelegationState.LIVE), 0),
+            disabled=counted.get((id_, DelegationState.DISABLED), 0),
+            over=counted.get((id_, DelegationState.ENDED), 0) + counted.get((id_, DelegationState.REVOKED), 0),
+        )
+        for id_ in ids
+    }

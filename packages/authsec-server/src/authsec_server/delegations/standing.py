@@ -1,0 +1,92 @@
+"""Delegations as they stand: looked up, tied to role and client as these are now, and named in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from authsec_server import naming
+from authsec_server.apis import service as apis
+from authsec_server.apis.model import parse_identifier
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
+from authsec_server.db import Tx
+from authsec_server.delegations import store
+from authsec_server.delegations.cautions import cautions
+from authsec_server.delegations.model import Delegation, Standing, Terms, state, title
+from authsec_server.failures import NotFound
+from authsec_server.principal import Act
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
+
+
+def stored(tx: Tx, delegation_id: str) -> Delegation:
+    """The delegation with this id. Raises `NotFound`."""
+    found = store.find(tx.connection, delegation_id) if naming.is_uuid(delegation_id) else None
+    if found is None:
+        raise NotFound(
+            f"There is no delegation {naming.quoted(delegation_id)}.", "See the list: authsec delegations list"
+        )
+    return found
+
+
+def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
+    """The delegations with all that belongs to them, in as many statements for a page as for one."""
+    known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
+    known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
+    described, registered = apis.described(tx), apis.identifiers(tx)
+    return [
+        Standing(
+            delegation=delegation,
+            role=known_roles[delegation.role_id],
+            client=known_clients[delegation.client_id],
+            state=state(delegation, now),
+            cautions=cautions(
+                delegation,
+                known_clients[delegation.client_id],
+                described=described,
+                registered=registered,
+                default_audience=terms.default_audience,
+                now=now,
+            ),
+        )
+        for delegation in held
+    ]
+
+
+def audience(tx: Tx, index: int, text: str) -> str:
+    """The audience that an API's slug or identifier names; one that no API has may be meant too."""
+    return apis.resolve(tx, text) or parse_identifier(text, field=f"audiences.{index}")
+
+
+def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named:
+    """The delegation as the journal and lists name it."""
+    return Named(id=delegation.id, name=title(role.name, client.name))
+
+
+def record(tx: Tx, act: Act, kind: EventKind, standing: Standing, **detail: object) -> None:
+    """Record what was done to the delegation."""
+    role, client = standing.role, standing.client
+    audit.record_act(
+        tx,
+        act,
+        kind,
+        client=Named(id=client.id, name=client.name),
+        roles=(Named(id=role.id, name=role.name),),
+        delegations=(named(standing.delegation, role, client),),
+        detail=detail,
+    )
+
+
+def as_granted(delegation: Delegation) -> dict[str, object]:
+    """What the delegation gives, in JSON types."""
+    return {
+        "target_type": delegation.target_type,
+        "actions": list(delegation.actions),
+        "max_duration": delegation.max_duration,
+        "audiences": list(delegation.audiences),
+        "excluded_proofs": list(delegation.excluded_proofs),
+        "ends_at": None if delegation.ends_at is None else delegation.ends_at.isoformat(),
+    }

@@ -1,0 +1,145 @@
+"""What a client would be answered, without asking for it: mints nothing, records nothing, charges no limit.
+
+The decision and the claims are those of the token path, the very same functions; only the proof is assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from authsec_server.attestation.model import Proved
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import CHECKED, Client, Proof, ProofKind
+from authsec_server.db import Tx
+from authsec_server.delegations.model import Standing
+from authsec_server.failures import NotFound
+from authsec_server.principal import Act, Role
+from authsec_server.tokens.claims import claims
+from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Issuance, Reason, decide
+from authsec_server.tokens.request import TokenRequest, parse
+from authsec_server.tokens.service import load_facts
+
+JTI = "(a new one for each token)"
+_BEST_FIRST = (ProofKind.KEY_PAIR, ProofKind.SELECTORS, ProofKind.SECRET, ProofKind.UNATTESTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The token that would be given. `provable`: this authority can check the `proof` that is assumed.
+
+    Where it cannot, the client gets nothing until it can. In `claims`, `jti` is a text in its place.
+    """
+
+    granted: Granted
+    claims: dict[str, Any]
+    proof: Proof
+    provable: bool
+
+
+def preview(
+    tx: Tx,
+    act: Act,
+    issuance: Issuance,
+    client_id: str,
+    *,
+    scope: str = "",
+    resources: Sequence[str] = (),
+    proof_id: str | None = None,
+) -> Preview | Denied:
+    """What the client would be answered now, were it to prove itself by its best standing proof, or by this one.
+
+    `scope` and `resources` are what it asks for, as in a request. Raises `NotFound` for the client or the proof.
+    """
+    act.principal.require(Role.VIEWER)
+    client = clients.get(tx, act, client_id)
+    request = _request(client.id, scope, resources)
+    if isinstance(request, Denied):
+        return request
+    return _foreseen(load_facts(tx, request), client, request, issuance, proof_id, act.now)
+
+
+def preview_delegation(
+    tx: Tx,
+    act: Act,
+    issuance: Issuance,
+    standing: Standing,
+    *,
+    scope: str = "",
+    resources: Sequence[str] = (),
+    proof_id: str | None = None,
+) -> Preview | Denied:
+    """The same, were this delegation stored: beside those there are, or in place of the one with its id.
+
+    Where no resource is asked for, it is those that the delegation is for: the answer is about this delegation.
+    """
+    act.principal.require(Role.VIEWER)
+    for_these = resources or standing.delegation.audiences or (issuance.limits.default_audience,)
+    request = _request(standing.client.id, scope, for_these)
+    if isinstance(request, Denied):
+        return request
+    facts = with_authority(load_facts(tx, request), Authority(delegation=standing.delegation, role=standing.role))
+    return _foreseen(facts, standing.client, request, issuance, proof_id, act.now)
+
+
+def with_authority(facts: Facts, authority: Authority) -> Facts:
+    """The facts as they would be with this delegation."""
+    others = [each for each in facts.authorities if each.delegation.id != authority.delegation.id]
+    return replace(facts, authorities=(*others, authority))
+
+
+def foresee(
+    facts: Facts,
+    proof: Proof,
+    actions: Sequence[str] | None,
+    resources: Sequence[str],
+    issuance: Issuance,
+    now: datetime,
+) -> Preview | Denied:
+    """The decision on these facts, and the claims of the token that it grants. Pure."""
+    outcome = decide(facts, _as_proved(proof), actions, resources, issuance.limits, now)
+    if isinstance(outcome, Denied):
+        return outcome
+    its = claims(outcome, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti=JTI, now=now)
+    return Preview(
+        granted=outcome,
+        claims=its,
+        proof=proof,
+        provable=proof.kind in CHECKED or proof.kind is ProofKind.UNATTESTED,
+    )
+
+
+def _foreseen(
+    facts: Facts, client: Client, request: TokenRequest, issuance: Issuance, proof_id: str | None, now: datetime
+) -> Preview | Denied:
+    proof = _chosen(client, proof_id) if proof_id else _best(client, now)
+    if proof is None:
+        return Denied(
+            reason=Reason.ATTESTATION_REQUIRED, details="It holds no proof that stands: give it one, on its page."
+        )
+    return foresee(facts, proof, request.actions, request.resources, issuance, now)
+
+
+def _request(client_id: str, scope: str, resources: Sequence[str]) -> TokenRequest | Denied:
+    """Parsed by the endpoint's own rules."""
+    query = [("client_id", client_id), ("scope", scope), *(("resource", each) for each in resources)]
+    return parse(query, [], [], address="", request_id="")
+
+
+def _chosen(client: Client, proof_id: str) -> Proof:
+    for proof in client.proofs:
+        if proof.id == proof_id:
+            return proof
+    raise NotFound(f"{client.name} has no such proof any more.", "Choose among those on its page.")
+
+
+def _best(client: Client, now: datetime) -> Proof | None:
+    standing = [proof for proof in client.proofs if proof.stands(now)]
+    return min(standing, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
+
+
+def _as_proved(proof: Proof) -> Proved:
+    """As if evidence for it had come and held."""
+    return Proved(proof_id=proof.id, kind=proof.kind, selectors=tuple(each.key for each in proof.selectors))
