@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from authsec_server.failures import StartupRefused
@@ -25,6 +26,14 @@ MAX_TOKEN_LIFETIME_CAP = 7 * DAY
 _HOST = re.compile(r"[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*")  # a name, or an IPv4 address
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Origin(StrEnum):
+    """Where the value of a setting comes from; an option outweighs the environment."""
+
+    OPTION = "option"
+    ENVIRONMENT = "environment"
+    DEFAULT = "default"
 
 
 class Settings(BaseSettings):
@@ -75,6 +84,8 @@ class Settings(BaseSettings):
     oidc_label: str = Field(
         "Sign in with single sign-on", min_length=1, max_length=60, description="Text of the button that leads there."
     )
+    session_idle: int = Field(HOUR, ge=MINUTE, le=DAY, description="A console session unused for so long ends.")
+    session_lifetime: int = Field(12 * HOUR, ge=5 * MINUTE, le=30 * DAY, description="No console session lasts longer.")
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
     @field_validator(
@@ -167,6 +178,12 @@ class Settings(BaseSettings):
             raise ValueError(f"{ENV_PREFIX}OIDC_SCOPES must contain openid")
         return self
 
+    _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
+
+    def origin(self, name: str) -> Origin:
+        """Where the value of a setting comes from."""
+        return self._origins.get(name, Origin.DEFAULT)
+
     @property
     def database_file(self) -> Path:
         """The embedded database, used where no other is named."""
@@ -206,10 +223,15 @@ def is_loopback(host: str) -> bool:
 def load_settings(**given: Any) -> Settings:
     """Settings from the environment; what is `given` (command-line options) comes first. Raises `StartupRefused`."""
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        options = {name: value for name, value in given.items() if value is not None}
+        settings = Settings(**options)
     except ValidationError as error:
         problems = "; ".join(_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False))
         raise StartupRefused(f"These settings cannot work. {problems}.", "Mend them and start again.") from None
+    settings._origins = {
+        name: Origin.OPTION if name in options else Origin.ENVIRONMENT for name in settings.model_fields_set
+    }
+    return settings
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

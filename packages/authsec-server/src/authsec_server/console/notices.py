@@ -7,6 +7,13 @@ from collections.abc import Mapping
 NOTICES: Mapping[str, str] = {
     "signed_out": "You are signed out.",
     "password_changed": "Your password is changed; your other sessions have ended.",
+    "session_ended": "The session has ended.",
+    "sessions_ended": "The sessions have ended.",
+    "administrator_disabled": "They cannot sign in any more, and their sessions have ended.",
+    "administrator_enabled": "They can sign in again.",
+    "admin_key_revoked": "The admin key is revoked.",
+    "key_rotated": "The prepared key signs now. The key before it stays published until its last token is dead.",
+    "saved": "Saved.",
     "welcome": "You are signed in. This is your authority.",
 }
 

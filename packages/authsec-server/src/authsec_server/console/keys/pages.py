@@ -1,0 +1,53 @@
+"""The signing keys, and rotating them."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.console.site import Console, Visit
+from authsec_server.failures import Conflict, Failure
+from authsec_server.keys import service as keys
+from authsec_server.keys.model import KeyState, activation_wait, key_in, may_activate
+from authsec_server.principal import Role
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages of this noun."""
+    return [
+        console.page("/keys", listing),
+        console.page("/keys/rotate", ask, post=rotate, least=Role.ADMIN),
+    ]
+
+
+async def listing(visit: Visit) -> Response:
+    """Every key there was."""
+    every = await visit.read(lambda tx: keys.every(tx, visit.act))
+    return visit.render("keys/list.html", title="Keys", keys=every, max_age=visit.console.settings.signing_key_max_age)
+
+
+async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+    """What a rotation does now, and whether verifiers have seen the next key."""
+    every = await visit.read(lambda tx: keys.every(tx, visit.act))
+    prepared = key_in(every, KeyState.PREPARED)
+    return visit.render(
+        "keys/rotate.html",
+        title="Rotate the signing key?",
+        problem=problem,
+        active=key_in(every, KeyState.ACTIVE),
+        prepared=prepared,
+        ready=prepared is not None and may_activate(prepared, visit.act.now),
+        wait=activation_wait(prepared, visit.act.now).total_seconds() if prepared else 0,
+    )
+
+
+async def rotate(visit: Visit) -> Response:
+    """Let the prepared key sign. A new key takes long to make: that comes before the transaction."""
+    custodian, force = visit.console.custodian, visit.form.ticked("force")
+    fresh = await run_in_threadpool(custodian.make)
+    try:
+        await visit.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=force))
+    except Conflict as failure:
+        return await ask(visit, failure)
+    return visit.redirect("/console/keys", done="key_rotated")

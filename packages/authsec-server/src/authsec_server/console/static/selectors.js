@@ -1,0 +1,74 @@
+// Selectors are explained and checked while they are typed, and rows are added in place. What is right, the server says:
+// without script it says so when the form is sent.
+
+const DELAY = 250;
+
+for (const section of document.querySelectorAll("[data-selectors]")) {
+  const rows = section.querySelector(".selector-rows");
+  let timer = 0;
+  let asked = 0;
+
+  section.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(check, DELAY);
+  });
+  section.querySelector("button[name=add]").addEventListener("click", (event) => {
+    event.preventDefault();
+    const row = blankCopy(rows.lastElementChild, rows.children.length);
+    rows.append(row);
+    row.querySelector("input").focus();
+  });
+
+  async function check() {
+    const number = ++asked;
+    const body = new URLSearchParams({ platform: section.dataset.selectors });
+    for (const row of rows.children) {
+      const [key, value] = row.querySelectorAll("input");
+      body.append("key", key.value.trim());
+      body.append("value", value.value.trim());
+    }
+    const answer = await fetch(section.dataset.check, { method: "POST", body }).catch(() => null);
+    if (!answer?.ok || number !== asked) return; // the form is checked again when it is sent
+    const checked = await answer.json();
+    checked.rows.forEach((each, index) => show(rows.children[index], each));
+  }
+}
+
+// What is only unfinished is explained, not blamed: somebody is still typing.
+function show(row, check) {
+  if (!row) return;
+  const wrong = check.state === "wrong" && !row.contains(document.activeElement)
+    || check.state === "wrong" && document.activeElement === row.querySelectorAll("input")[1];
+  row.classList.toggle("wrong", wrong);
+  for (const input of row.querySelectorAll("input")) {
+    if (wrong) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  }
+  const told = row.querySelector("p");
+  const text = wrong ? `${check.problem} ${check.remedy}` : explained(check);
+  told.className = wrong ? "problem" : "hint";
+  if (told.textContent !== text) told.textContent = text;
+}
+
+function explained(check) {
+  if (!check.identifies) return "";
+  return check.state === "ok" ? `✓ ${check.identifies}` : `${check.identifies}: ${check.value_is}`;
+}
+
+function blankCopy(row, index) {
+  const copy = row.cloneNode(true);
+  copy.classList.remove("wrong");
+  const told = copy.querySelector("p");
+  told.id = told.id.replace(/-\d+-told$/, `-${index}-told`);
+  told.className = "hint";
+  told.textContent = "";
+  for (const input of copy.querySelectorAll("input")) {
+    input.value = "";
+    input.removeAttribute("value");
+    input.placeholder = "";
+    input.removeAttribute("aria-invalid");
+    input.setAttribute("aria-describedby", told.id);
+    input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, index + 1));
+  }
+  return copy;
+}
