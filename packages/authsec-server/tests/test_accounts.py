@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from authsec_server.accounts import service, store
-from authsec_server.accounts.model import AdminKey, SignInRefusal, expiry, hashed, is_admin_key, text_of
+from authsec_server.accounts import service
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, is_admin_key, text_of
+from authsec_server.accounts.model.secret import hashed
+from authsec_server.accounts.store import admin_keys as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Database
@@ -85,9 +87,9 @@ def test_its_creation_and_end_are_in_the_journal_without_the_secret(database: Da
 def test_a_key_that_ends(database: Database, act: Act) -> None:
     key, text = create(database, act, life=timedelta(hours=1))
     assert key.refusal(act.now + timedelta(minutes=59)) is None
-    assert key.refusal(act.now + timedelta(hours=1)) is SignInRefusal.EXPIRED
+    assert key.refusal(act.now + timedelta(hours=1)) is KeyRefusal.EXPIRED
     ended = database.change(lambda tx: service.revoke(tx, act, key.id))
-    assert ended.refusal(act.now) is SignInRefusal.REVOKED
+    assert ended.refusal(act.now) is KeyRefusal.REVOKED
     assert find(database, text) == ended
     later = replace(act, now=act.now + timedelta(minutes=5))
     assert database.change(lambda tx: service.revoke(tx, later, key.id)) == ended, "what is revoked stays as it is"
@@ -157,12 +159,12 @@ def test_the_last_use_is_written_at_most_once_a_minute(database: Database, act: 
 def test_refusals_are_counted_by_the_minute(database: Database, act: Act) -> None:
     key, _ = create(database, act)
 
-    def refuse(why: SignInRefusal, request_id: str, key: AdminKey | None = None) -> None:
+    def refuse(why: KeyRefusal, request_id: str, key: AdminKey | None = None) -> None:
         database.append(lambda tx: service.refused(tx, why, act.now, request_id, "192.0.2.1", key=key))
 
-    refuse(SignInRefusal.UNKNOWN, "req_1")
-    refuse(SignInRefusal.UNKNOWN, "req_2")
-    refuse(SignInRefusal.REVOKED, "req_3", key)
+    refuse(KeyRefusal.UNKNOWN, "req_1")
+    refuse(KeyRefusal.UNKNOWN, "req_2")
+    refuse(KeyRefusal.REVOKED, "req_3", key)
     refused = [
         (recorded.event.reason, recorded.count, recorded.event.request_id, recorded.event.subject)
         for recorded in database.read(lambda tx: audit.newest(tx, act.principal))

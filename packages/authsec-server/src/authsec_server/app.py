@@ -6,8 +6,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,11 +18,15 @@ from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
 from authsec_server.accounts import api as accounts_api
-from authsec_server.accounts import authenticate
+from authsec_server.accounts import authenticate, links
+from authsec_server.accounts.cookies import Sessions, cookie_name
+from authsec_server.accounts.model import SessionTerms
+from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
+from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.routes import routes as console_routes
@@ -71,6 +75,7 @@ class Authority:
     database: Database
     tokens: DelegationTokens
     readiness: Readiness
+    sign_in: SignIn
 
 
 @contextmanager
@@ -99,7 +104,8 @@ def _compose(
     custodian = Custodian(
         database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=around.token_bytes
     )
-    maintain = _maintenance(database, custodian, around)
+    sessions = _sessions(settings, issuer, database, around)
+    maintain = _maintenance(database, custodian, sessions, around)
     maintain()
     admin_keys = authenticate.AdminKeys(database, now=around.now, monotonic=around.monotonic)
     site = Site(
@@ -108,12 +114,14 @@ def _compose(
         token_bytes=around.token_bytes,
         authenticate=authenticate.LocalOperator() if local_operator else admin_keys,
     )
+    people = site if local_operator else replace(site, authenticate=sessions)
+    sign_in = SignIn(database, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
     tokens = _tokens(settings, issuer, database, signer, around)
     readiness = Readiness()
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, readiness),
-            *console_routes(_console(site, settings, custodian, tokens)),
+            *console_routes(_console(people, settings, custodian, tokens)),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan(maintain),
@@ -123,7 +131,14 @@ def _compose(
             Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
         ],
     )
-    return Authority(app=app, database=database, tokens=tokens, readiness=readiness)
+    return Authority(app=app, database=database, tokens=tokens, readiness=readiness, sign_in=sign_in)
+
+
+def _sessions(settings: Settings, issuer: str, database: Database, around: Surroundings) -> Sessions:
+    terms = SessionTerms(
+        idle=timedelta(seconds=settings.session_idle), lifetime=timedelta(seconds=settings.session_lifetime)
+    )
+    return Sessions(database, name=cookie_name(issuer), terms=terms, now=around.now)
 
 
 def _tokens(
@@ -183,13 +198,18 @@ def _hosts(settings: Settings) -> set[str]:
     return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())
 
 
-def _maintenance(database: Database, custodian: Custodian, around: Surroundings) -> Callable[[], None]:
+def _maintenance(
+    database: Database, custodian: Custodian, sessions: Sessions, around: Surroundings
+) -> Callable[[], None]:
     def maintain() -> None:
         now = around.now()
         act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=around.token_bytes)
         database.append(lambda tx: audit.prepare_months(tx, now))
         database.append(lambda tx: attestation.forget_used(tx, now))
+        database.append(sessions.keep)
+        database.append(lambda tx: links.forget(tx, now))
         custodian.keep(act)
+        roll_up(database, now)
 
     return maintain
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
@@ -30,12 +30,16 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """`id` is empty for the local operator and the server itself; `name` is what the audit trail shows."""
+    """`id` is empty for the local operator and the server itself; `name` is what the audit trail shows.
+
+    `session_id` says by which session an administrator came in. It is not part of who they are.
+    """
 
     kind: PrincipalKind
     id: str
     name: str
     role: Role
+    session_id: str = field(default="", compare=False)
 
     def require(self, role: Role) -> None:
         """Raise `NotPermitted` unless this principal's role reaches `role`."""
@@ -60,8 +64,13 @@ class Act:
     token_bytes: Callable[[int], bytes]
 
     def new_id(self) -> str:
-        """A random UUID (RFC 9562 version 4)."""
-        return str(UUID(bytes=self.token_bytes(16), version=4))
+        """An id for something new."""
+        return random_id(self.token_bytes)
+
+
+def random_id(token_bytes: Callable[[int], bytes]) -> str:
+    """A random UUID (RFC 9562 version 4)."""
+    return str(UUID(bytes=token_bytes(16), version=4))
 
 
 LOCAL_OPERATOR = Principal(kind=PrincipalKind.LOCAL_OPERATOR, id="", name="local operator", role=Role.ADMIN)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from authsec_server import naming
 from authsec_server.accounts import service
-from authsec_server.accounts.model import MAX_LIFE, AdminKey
+from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
 from authsec_server.failures import Invalid
 from authsec_server.principal import Role
 from authsec_server.web.bodies import Body, read_body

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from authsec_server import naming
 from authsec_server.accounts import service
-from authsec_server.accounts.model import AdminKey, SignInRefusal, is_admin_key
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
 from authsec_server.web.context import RequestContext, context_of, limit_key
@@ -24,11 +24,11 @@ from authsec_server.web.limits import Limiter
 FAILURES_A_MINUTE = 20
 
 _MESSAGES = {
-    SignInRefusal.MISSING: "This needs an admin key, and none was sent.",
-    SignInRefusal.MALFORMED: "What was sent is not an admin key. An agent's token administers nothing.",
-    SignInRefusal.UNKNOWN: "This admin key is not known here.",
-    SignInRefusal.EXPIRED: "The admin key {name} has expired.",
-    SignInRefusal.REVOKED: "The admin key {name} was revoked.",
+    KeyRefusal.MISSING: "This needs an admin key, and none was sent.",
+    KeyRefusal.MALFORMED: "What was sent is not an admin key. An agent's token administers nothing.",
+    KeyRefusal.UNKNOWN: "This admin key is not known here.",
+    KeyRefusal.EXPIRED: "The admin key {name} has expired.",
+    KeyRefusal.REVOKED: "The admin key {name} was revoked.",
 }
 
 
@@ -44,7 +44,7 @@ class LocalOperator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refused:
-    why: SignInRefusal
+    why: KeyRefusal
     key: AdminKey | None = None
 
 
@@ -77,14 +77,14 @@ class AdminKeys:
     def confirm(self, tx: Tx, principal: Principal) -> None:
         """Raise `Unauthenticated` when the key has been revoked or has expired since it was looked up."""
         key = service.by_id(tx, principal.id)
-        refusal = key.refusal(self._now()) if key else SignInRefusal.UNKNOWN
+        refusal = key.refusal(self._now()) if key else KeyRefusal.UNKNOWN
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
 
     def _turned_away(self, refused: _Refused, context: RequestContext) -> Exception:
         """A failure counts against its address; a key that is right comes in whatever others do there."""
         if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
-            self._count(_Refused(why=SignInRefusal.RATE_LIMITED), context)
+            self._count(_Refused(why=KeyRefusal.RATE_LIMITED), context)
             return TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)
         self._count(refused, context)
         return Unauthenticated(
@@ -93,13 +93,13 @@ class AdminKeys:
 
     def _look_up(self, sent: Sequence[str]) -> AdminKey | _Refused:
         if not sent:
-            return _Refused(why=SignInRefusal.MISSING)
+            return _Refused(why=KeyRefusal.MISSING)
         scheme, _, text = sent[0].partition(" ")
         if len(sent) > 1 or scheme.lower() != "bearer" or not is_admin_key(text):
-            return _Refused(why=SignInRefusal.MALFORMED)
+            return _Refused(why=KeyRefusal.MALFORMED)
         key = self._database.read(lambda tx: service.find(tx, text))
         if key is None:
-            return _Refused(why=SignInRefusal.UNKNOWN)
+            return _Refused(why=KeyRefusal.UNKNOWN)
         refusal = key.refusal(self._now())
         return _Refused(why=refusal, key=key) if refusal else key
 

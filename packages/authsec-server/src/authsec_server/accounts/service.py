@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from authsec_server import naming
-from authsec_server.accounts import store
-from authsec_server.accounts.model import SECRET_BYTES, AdminKey, SignInRefusal, expiry, hashed, text_of
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, text_of
+from authsec_server.accounts.model.secret import SECRET_BYTES, hashed
+from authsec_server.accounts.store import admin_keys as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.db import Tx
@@ -94,7 +95,7 @@ def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: st
 
 
 def refused(
-    tx: Tx, why: SignInRefusal, now: datetime, request_id: str, address: str, *, key: AdminKey | None = None
+    tx: Tx, why: KeyRefusal, now: datetime, request_id: str, address: str, *, key: AdminKey | None = None
 ) -> None:
     """Count that somebody was not let in; with which key, where it is one."""
     refusal = Refusal(

@@ -31,6 +31,12 @@ class Limiter:
                 self._arrivals.popitem(last=False)
             return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Take back one event that was charged: it turned out to be none of those that are limited."""
+        with self._lock:
+            if key in self._arrivals:
+                self._arrivals[key] -= self._interval
+
     def wait(self, key: str, now: float) -> float:
         """What `charge` would answer, with nothing counted: for limits on failures, charged once they have happened."""
         with self._lock:

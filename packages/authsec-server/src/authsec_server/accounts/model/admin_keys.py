@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from hashlib import sha256
 
+from authsec_server.accounts.model import secret
 from authsec_server.failures import Invalid
 from authsec_server.principal import Principal, PrincipalKind, Role
 
-SECRET_BYTES = 32
 MIN_LIFE = timedelta(minutes=1)
 MAX_LIFE = timedelta(days=3650)
 # The prefix lets secret scanners find a key that was committed by mistake, and people see what they hold.
 _TEXT = re.compile(r"authsec_[A-Za-z0-9_-]{43}")
 
 
-class SignInRefusal(StrEnum):
+class KeyRefusal(StrEnum):
     """Why nobody was let in, as the journal says it."""
 
     MISSING = "admin_key_missing"
@@ -42,12 +40,12 @@ class AdminKey:
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
-    def refusal(self, now: datetime) -> SignInRefusal | None:
+    def refusal(self, now: datetime) -> KeyRefusal | None:
         """Why the key lets nobody in at present; None when it does."""
         if self.revoked_at is not None:
-            return SignInRefusal.REVOKED
+            return KeyRefusal.REVOKED
         if self.expires_at is not None and now >= self.expires_at:
-            return SignInRefusal.EXPIRED
+            return KeyRefusal.EXPIRED
         return None
 
     def revoked(self, now: datetime) -> AdminKey:
@@ -59,23 +57,14 @@ class AdminKey:
         return Principal(kind=PrincipalKind.ADMIN_KEY, id=self.id, name=self.name, role=self.role)
 
 
-def text_of(secret: bytes) -> str:
+def text_of(secret_bytes: bytes) -> str:
     """The key as people paste it: `authsec_` and 43 characters of base64url."""
-    return "authsec_" + base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+    return "authsec_" + secret.text_of(secret_bytes)
 
 
 def is_admin_key(text: str) -> bool:
     """Whether it has the form of an admin key. No JWT has: an agent's token is not even looked up."""
     return _TEXT.fullmatch(text) is not None
-
-
-def hashed(text: str) -> str:
-    """What is stored, and looked up: SHA-256, hex.
-
-    A plain hash is enough for 256 random bits, and the look-up need not take constant time: what its timing could tell
-    is how many leading digits of a *hash* agree, and nobody can choose a key by its hash.
-    """
-    return sha256(text.encode()).hexdigest()
 
 
 def expiry(life: timedelta | None, now: datetime) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, String, Table, Text, insert, or_, select, update
 
-from authsec_server.accounts.model import AdminKey
+from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.principal import Role
 

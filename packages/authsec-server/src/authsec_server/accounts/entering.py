@@ -1,0 +1,195 @@
+"""The verbs of coming in: by a password that was verified, by a link, by an identity elsewhere.
+
+They run in one transaction each and look at everything again there: what was true while a password was being verified
+need not be true any more. Hashing comes before, limits too (`sign_in.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
+
+from authsec_server.accounts import administrators, links, sessions
+from authsec_server.accounts.model import administrators as model
+from authsec_server.accounts.model.administrators import Administrator, identity, read_email
+from authsec_server.accounts.model.entering import Arrival, NewSession, SignInRefusal
+from authsec_server.accounts.model.links import LinkPurpose, LinkState
+from authsec_server.accounts.model.sessions import SignInMethod
+from authsec_server.accounts.store import administrators as store
+from authsec_server.accounts.store import sessions as past
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Refusal, Tally
+from authsec_server.db import Tx
+from authsec_server.principal import Act, Principal, PrincipalKind, Role
+from authsec_server.web.context import limit_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An administrator as sign-in needs them: with the hash, and the networks that they came from before."""
+
+    administrator: Administrator
+    password_hash: str | None = field(repr=False)
+    networks: Set[str]
+
+
+class Refused(Exception):
+    """Nobody was let in. `whose` is the administrator it concerns, where there is one."""
+
+    def __init__(self, why: SignInRefusal, whose: Administrator | None = None) -> None:
+        super().__init__(why.value)
+        self.why = why
+        self.whose = whose
+
+
+class LinkRefused(Exception):
+    """The link was not open."""
+
+    def __init__(self, state: LinkState) -> None:
+        super().__init__(state.standing.value)
+        self.state = state
+
+
+def account(tx: Tx, email: str) -> Account | None:
+    """The account with this address, as it was typed."""
+    address = read_email(email)
+    found = store.by_email(tx.connection, address) if address else None
+    return _account(tx, found) if found else None
+
+
+def account_of(tx: Tx, principal: Principal) -> Account | None:
+    """The account of an acting administrator."""
+    found = store.by_id(tx.connection, principal.id) if principal.kind is PrincipalKind.ADMINISTRATOR else None
+    return _account(tx, found) if found else None
+
+
+def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str | None = None) -> NewSession:
+    """A session for whoever knew the password of this account; `rehashed` replaces its hash. Raises `Refused`."""
+    administrator = _still(tx, verified)
+    if rehashed is not None:
+        store.set_password_hash(tx.connection, administrator.id, rehashed)
+    return sessions.begin(tx, arrival, administrator, SignInMethod.PASSWORD)
+
+
+def with_new_password(tx: Tx, act: Act, verified: Account, password_hash: str) -> None:
+    """Replace an own password, and end the sessions that may be somebody else's. Only inside a `change`."""
+    administrator = _still(tx, verified)
+    store.set_password_hash(tx.connection, administrator.id, password_hash)
+    sessions.end_others(tx, act)
+    links.void_all_of(tx, act.now, administrator)
+    audit.record_act(
+        tx,
+        act,
+        EventKind.ADMINISTRATOR_CHANGED,
+        subject=administrators.named(administrator),
+        detail={"password": "changed"},
+    )
+
+
+def set_up_first(tx: Tx, arrival: Arrival, code: str, *, email: str, name: str, password_hash: str) -> NewSession:
+    """The first administrator, with the role admin, signed in. Only inside a `change`. Raises `LinkRefused`."""
+    _use(tx, arrival, code, LinkPurpose.FIRST_ADMINISTRATOR)
+    first = model.new(arrival.new_id(), arrival.now, email=email, name=name, role=Role.ADMIN)
+    return _set_up(tx, arrival, administrators.add(tx, first), password_hash)
+
+
+def set_password(tx: Tx, arrival: Arrival, code: str, password_hash: str) -> NewSession:
+    """The password of somebody invited or reset, signed in. Only inside a `change`. Raises `LinkRefused`."""
+    administrator = _whose(_use(tx, arrival, code, LinkPurpose.SET_PASSWORD))
+    administrator.require_password_account()
+    return _set_up(tx, arrival, administrator, password_hash)
+
+
+def with_link(tx: Tx, arrival: Arrival, code: str) -> NewSession:
+    """A session for whoever holds a sign-in link. Only inside a `change`. Raises `LinkRefused`."""
+    return sessions.begin(tx, arrival, _whose(_use(tx, arrival, code, LinkPurpose.SIGN_IN)), SignInMethod.LINK)
+
+
+def from_identity(
+    tx: Tx, arrival: Arrival, *, issuer: str, subject: str, email: str, name: str, role: Role
+) -> Administrator:
+    """The administrator with this identity, made at the first sign-in; the role follows the claim at every one.
+
+    Only issuer and subject say who it is (OpenID Connect Core section 5.7). An e-mail address never does: whoever can
+    have a provider write another's address would be that other. Only inside a `change`. Raises `Refused`, `Invalid`.
+    """
+    issuer, subject = identity(issuer, subject)
+    found = store.by_identity(tx.connection, issuer, subject)
+    if found is None:
+        new = model.new(
+            arrival.new_id(), arrival.now, email=email, name=name, role=role, issuer=issuer, subject=subject
+        )
+        return _from_new_identity(tx, arrival, new)
+    if not found.enabled:
+        raise Refused(SignInRefusal.DISABLED, found)
+    return administrators.follow_role(tx, arrival.by(found.principal("")), found, role)
+
+
+def with_identity(tx: Tx, arrival: Arrival, administrator: Administrator) -> NewSession:
+    """A session for the administrator whom `from_identity` found in the same `change`."""
+    return sessions.begin(tx, arrival, administrator, SignInMethod.OIDC)
+
+
+def refused(tx: Tx, arrival: Arrival, why: SignInRefusal, whose: Administrator | None) -> None:
+    """Count that somebody was not let in. An address that nobody here has is not written down."""
+    refusal = Refusal(
+        kind=EventKind.ADMIN_SIGN_IN_REFUSED,
+        address=limit_key(arrival.caller.address),
+        subject=administrators.named(whose) if whose else None,
+        reason=why,
+    )
+    audit.count_refusals(tx, {refusal: Tally(count=1, request_id=arrival.caller.request_id)}, arrival.now)
+
+
+def _account(tx: Tx, found: Administrator) -> Account:
+    return Account(
+        administrator=found,
+        password_hash=store.password_hash(tx.connection, found.id),
+        networks={limit_key(address) for address in past.addresses(tx.connection, found.id)},
+    )
+
+
+def _still(tx: Tx, verified: Account) -> Administrator:
+    """The administrator as they are now. Raises `Refused` if they were disabled, or their password was changed."""
+    now = store.by_id(tx.connection, verified.administrator.id)
+    if now is None or not now.enabled:
+        raise Refused(SignInRefusal.DISABLED, now)
+    if store.password_hash(tx.connection, now.id) != verified.password_hash:
+        raise Refused(SignInRefusal.CHANGED_MEANWHILE, now)
+    return now
+
+
+def _from_new_identity(tx: Tx, arrival: Arrival, new: Administrator) -> Administrator:
+    if holder := store.by_email(tx.connection, new.email):
+        raise Refused(SignInRefusal.IDENTITY_EMAIL_TAKEN, holder)
+    administrators.add(tx, new)
+    detail = {"email": new.email, "role": new.role.name.lower(), "issuer": new.issuer}
+    _record_set_up(tx, arrival, new, detail)
+    return new
+
+
+def _use(tx: Tx, arrival: Arrival, code: str, purpose: LinkPurpose) -> LinkState:
+    state = links.use(tx, arrival.now, code, purpose)
+    if not state.open:
+        raise LinkRefused(state)
+    return state
+
+
+def _whose(state: LinkState) -> Administrator:
+    if state.administrator is None:
+        raise LinkRefused(state)
+    return state.administrator
+
+
+def _set_up(tx: Tx, arrival: Arrival, administrator: Administrator, password_hash: str) -> NewSession:
+    """Give the password, end what other links could do, and let the person in."""
+    store.set_password_hash(tx.connection, administrator.id, password_hash)
+    links.void_all_of(tx, arrival.now, administrator)
+    _record_set_up(tx, arrival, administrator, {"email": administrator.email, "role": administrator.role.name.lower()})
+    return sessions.begin(tx, arrival, replace(administrator, has_password=True), SignInMethod.LINK)
+
+
+def _record_set_up(tx: Tx, arrival: Arrival, administrator: Administrator, detail: dict[str, str]) -> None:
+    act = arrival.by(administrator.principal(""))
+    subject = administrators.named(administrator)
+    audit.record_act(tx, act, EventKind.ADMINISTRATOR_SET_UP, subject=subject, detail=detail)

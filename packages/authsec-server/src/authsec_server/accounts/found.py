@@ -1,0 +1,21 @@
+"""Finding an administrator by what people call them by: the id or the e-mail address."""
+
+from __future__ import annotations
+
+from authsec_server import naming
+from authsec_server.accounts.model.administrators import Administrator, read_email
+from authsec_server.accounts.store import administrators as store
+from authsec_server.db import Tx
+from authsec_server.failures import NotFound
+
+
+def administrator(tx: Tx, reference: str) -> Administrator:
+    """The administrator with this id or e-mail address. Raises `NotFound`."""
+    found = None
+    if naming.is_uuid(reference):
+        found = store.by_id(tx.connection, reference)
+    elif address := read_email(reference):
+        found = store.by_email(tx.connection, address)
+    if found is None:
+        raise NotFound(f"There is no administrator {naming.quoted(reference)}.", "See the list: authsec admin list")
+    return found

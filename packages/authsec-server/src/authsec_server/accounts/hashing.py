@@ -1,0 +1,74 @@
+"""Hashing people's passwords with Argon2id (RFC 9106), slow and large on purpose; so only a few at a time.
+
+Never inside a transaction: a lock held meanwhile would let strangers stop the authority by mistyping passwords.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from authsec_server.accounts.model import passwords
+from authsec_server.failures import Unavailable
+
+AT_ONCE = 2  # 64 MiB each
+WAITING = 6  # threads that may stand in line; more would take them from those who fetch tokens
+
+
+class Hashing:
+    """Argon2id at the library's present defaults. Raises `Unavailable` rather than let the line grow."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._line = threading.BoundedSemaphore(AT_ONCE + WAITING)
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._nobodys = _unreachable_hash(self._hasher)
+
+    def hash(self, password: str) -> str:
+        """The hash of a password that was found acceptable, with its salt and parameters."""
+        with self._place():
+            return self._hasher.hash(password)
+
+    def verify(self, password_hash: str | None, typed: str) -> bool:
+        """Whether this is the password. None, for nobody's, costs as much: time must not tell who has an account."""
+        password = passwords.entered(typed)
+        possible = passwords.could_be(password)
+        with self._place():
+            right = self._matches(password_hash or self._nobodys, password if possible else "")
+        return right and possible and password_hash is not None
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether it was made with other parameters than are used now."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._line.acquire(blocking=False):
+            raise Unavailable("Too many people are signing in at this moment.")
+        try:
+            with self._places:
+                yield
+        finally:
+            self._line.release()
+
+
+def _unreachable_hash(hasher: PasswordHasher) -> str:
+    """A hash, in these parameters, of which nobody knows a password: all its bits are 0."""
+    salt, tag = (_b64(bytes(length)) for length in (hasher.salt_len, hasher.hash_len))
+    parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${parameters}${salt}${tag}"
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).rstrip(b"=").decode()

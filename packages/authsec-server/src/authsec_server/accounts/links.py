@@ -1,0 +1,75 @@
+"""The verbs of one-time links: making one, looking at it, using it up.
+
+Looking uses nothing up: mail scanners and link previews open what they find. Using is a POST and happens once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from authsec_server.accounts.model import secret
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.store import administrators as people
+from authsec_server.accounts.store import links as store
+from authsec_server.db import Tx
+from authsec_server.principal import Act
+
+REMEMBERED = timedelta(days=7)  # how long its holder is told what became of it
+
+
+def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | None, life: timedelta) -> NewLink:
+    """A new link; those of the same purpose for the same administrator are void from now on. Only inside a `change`.
+
+    Who may have one made is for the verbs that call this to say.
+    """
+    code = secret.text_of(act.token_bytes(secret.SECRET_BYTES))
+    link = Link(
+        id=act.new_id(),
+        purpose=purpose,
+        administrator_id=administrator.id if administrator else "",
+        created_at=act.now,
+        expires_at=act.now + life,
+    )
+    store.void(tx.connection, link.administrator_id, purpose, act.now)
+    store.add(tx.connection, link, secret.hashed(code))
+    return NewLink(link=link, code=code)
+
+
+def look(tx: Tx, now: datetime, code: str) -> LinkState:
+    """What has become of the link with this code."""
+    link = store.by_hash(tx.connection, secret.hashed(code)) if secret.is_secret(code) else None
+    if link is None:
+        return LinkState(standing=LinkStanding.UNKNOWN)
+    whose = people.by_id(tx.connection, link.administrator_id) if link.administrator_id else None
+    standing = link.standing(now)
+    if standing is LinkStanding.OPEN and not _possible(tx, link, whose):
+        standing = LinkStanding.TOO_LATE
+    return LinkState(standing=standing, link=link, administrator=whose)
+
+
+def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
+    """Use the link up, if it is open and for this purpose: then the state is open, once. Only inside a `change`."""
+    state = look(tx, now, code)
+    if state.link is None or state.purpose is not purpose:
+        return LinkState(standing=LinkStanding.UNKNOWN)
+    if state.open and not store.use(tx.connection, state.link.id, now):
+        return LinkState(standing=LinkStanding.USED, link=state.link, administrator=state.administrator)
+    return state
+
+
+def void_all_of(tx: Tx, now: datetime, administrator: Administrator) -> None:
+    """Let no link of this administrator be used any more."""
+    store.void(tx.connection, administrator.id, None, now)
+
+
+def forget(tx: Tx, now: datetime) -> None:
+    """Forget links that expired long ago."""
+    store.forget(tx.connection, now - REMEMBERED)
+
+
+def _possible(tx: Tx, link: Link, whose: Administrator | None) -> bool:
+    """Whether what the link is for can still be done."""
+    if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
+        return not people.any_yet(tx.connection)  # else whoever finds an old URL would be one more administrator
+    return whose is not None and whose.enabled

@@ -1,0 +1,56 @@
+"""Links that the operator at the server's machine has made, and nobody else: a way in without anybody's password.
+
+Whoever may read the data folder holds the authority anyway; an admin key must not become a person.
+"""
+
+from __future__ import annotations
+
+from authsec_server.accounts import administrators, links
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.accounts.model.links import FROM_THE_MACHINE, LinkPurpose, NewLink
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, NotPermitted
+from authsec_server.principal import Act, PrincipalKind
+
+
+def for_the_first(tx: Tx, act: Act) -> NewLink:
+    """By which the first administrator is made. Only inside a `change`. Raises `Conflict` when there is one."""
+    _require_operator(act)
+    if administrators.any_yet(tx):
+        raise Conflict(
+            "There is an administrator already, and this link would be for the first one.",
+            "A new password for one of them: authsec admin setup-url --email ADDRESS",
+        )
+    return _make(tx, act, LinkPurpose.FIRST_ADMINISTRATOR, None)
+
+
+def for_a_password(tx: Tx, act: Act, reference: str) -> NewLink:
+    """By which one administrator chooses a new password; the old one ends at once. Only inside a `change`."""
+    _require_operator(act)
+    return administrators.reset(tx, act, reference)[1]
+
+
+def for_a_sign_in(tx: Tx, act: Act, reference: str) -> NewLink:
+    """By which one administrator comes in, once. Only inside a `change`."""
+    _require_operator(act)
+    whose = administrators.get(tx, act, reference)
+    whose.require_enabled()
+    return _make(tx, act, LinkPurpose.SIGN_IN, whose)
+
+
+def _require_operator(act: Act) -> None:
+    if act.principal.kind is not PrincipalKind.LOCAL_OPERATOR:
+        raise NotPermitted(
+            "Only the operator at the server's machine may have such a link made.",
+            "There: authsec admin setup-url --data DIR",
+        )
+
+
+def _make(tx: Tx, act: Act, purpose: LinkPurpose, whose: Administrator | None) -> NewLink:
+    made = links.make(tx, act, purpose, whose, FROM_THE_MACHINE)
+    subject = administrators.named(whose) if whose else None
+    detail = {"purpose": purpose, "expires_at": made.link.expires_at.isoformat()}
+    audit.record_act(tx, act, EventKind.LINK_MADE, subject=subject, detail=detail)
+    return made

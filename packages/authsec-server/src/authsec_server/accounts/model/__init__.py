@@ -1,0 +1,28 @@
+"""What this room's things are, and the rules that need nothing but the things themselves. Pure."""
+
+from authsec_server.accounts.model.admin_keys import AdminKey, is_admin_key
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
+from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD
+from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod
+
+__all__ = [
+    "MAX_PASSWORD",
+    "MIN_PASSWORD",
+    "AdminKey",
+    "Administrator",
+    "Arrival",
+    "Caller",
+    "Link",
+    "LinkPurpose",
+    "LinkStanding",
+    "LinkState",
+    "NewLink",
+    "NewSession",
+    "Session",
+    "SessionTerms",
+    "SignInMethod",
+    "SignInRefusal",
+    "is_admin_key",
+]

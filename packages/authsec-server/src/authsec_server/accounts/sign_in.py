@@ -1,0 +1,207 @@
+"""Signing in, as the console calls it: limits first, then hashing, then one transaction that lets somebody in.
+
+Every method blocks its thread, and writes into the journal before it answers; when that cannot be, nobody comes in.
+Limits are counted in each server process by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from authsec_server import naming
+from authsec_server.accounts import entering, links, local_links
+from authsec_server.accounts.entering import Account, LinkRefused, Refused
+from authsec_server.accounts.guesses import Guess, Guesses, guess
+from authsec_server.accounts.hashing import Hashing
+from authsec_server.accounts.model import passwords
+from authsec_server.accounts.model.administrators import Administrator, checked_email
+from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
+from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.principal import LOCAL_OPERATOR, Principal, Role
+from authsec_server.web.errors import TooOften, Unauthenticated
+
+# One answer for an address that nobody has, a wrong password and somebody disabled: it must not tell who is here.
+WRONG = "The e-mail address or the password is not right."
+TOO_OFTEN = "Too many sign-ins have failed."
+_IDENTITY_REFUSED = {
+    SignInRefusal.DISABLED: "You are known here, and disabled. Another administrator can enable you.",
+    SignInRefusal.IDENTITY_EMAIL_TAKEN: "Another account here has your e-mail address. An address alone does not make"
+    " it yours: an administrator must give that account another address first.",
+}
+
+
+class SignIn:
+    """The ways in, for people. What a browser shows afterwards is `cookies.py`'s to read."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        token_bytes: Callable[[int], bytes],
+        hashing: Hashing | None = None,
+    ) -> None:
+        self._database = database
+        self._now = now
+        self._token_bytes = token_bytes
+        self._hashing = hashing or Hashing()
+        self._guesses = Guesses(monotonic)
+
+    def by_password(self, email: str, password: str, caller: Caller) -> NewSession:
+        """A session for whoever knows address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""
+        found = self._database.read(lambda tx: entering.account(tx, email))
+        charged = self._charge(guess(email, found, caller.address), found, caller)
+        account = self._verified(found, password, caller)
+        rehashed = self._rehashed(account, password)
+        try:
+            session = self._database.record(
+                lambda tx: entering.with_password(tx, self._arrival(caller), account, rehashed=rehashed)
+            )
+        except Refused as refused:
+            raise self._turned_away(refused, caller) from None
+        self._guesses.give_back(charged)
+        return session
+
+    def change_password(self, principal: Principal, *, current: str, new: str, caller: Caller) -> None:
+        """Replace one's own password, and end one's other sessions. Raises `Invalid` at `current` or `password`."""
+        found = self._database.read(lambda tx: entering.account_of(tx, principal))
+        charged = self._charge(guess("", found, caller.address), found, caller)
+        try:
+            account = self._verified(found, current, caller)
+        except Unauthenticated:
+            raise Invalid("current", "This is not your present password.") from None
+        self._guesses.give_back(charged)
+        password = passwords.acceptable(new, known=_known(account.administrator))
+        password_hash = self._hashing.hash(password)
+        try:
+            self._database.change(
+                lambda tx: entering.with_new_password(tx, self._arrival(caller).by(principal), account, password_hash)
+            )
+        except Refused as refused:
+            raise self._turned_away(refused, caller) from None
+
+    def look(self, code: str) -> LinkState:
+        """What has become of a link. Uses nothing up: what opens links by itself, such as a mail scanner, may."""
+        return self._database.read(lambda tx: links.look(tx, self._now(), code))
+
+    def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: Caller) -> NewSession:
+        """The first administrator, signed in. Raises `Invalid` at the field, `Conflict`, `TooOften`."""
+        self._open_link(code, LinkPurpose.FIRST_ADMINISTRATOR, caller)
+        address, shown = checked_email("email", email), naming.name("name", name)
+        password_hash = self._hashing.hash(passwords.acceptable(password, known=[address, shown]))
+        return self._with_link(
+            caller,
+            lambda tx, arrival: entering.set_up_first(
+                tx, arrival, code, email=address, name=shown, password_hash=password_hash
+            ),
+        )
+
+    def set_password(self, code: str, *, password: str, caller: Caller) -> NewSession:
+        """Somebody invited or reset, with the password that they choose, signed in. Raises as `set_up_first` does."""
+        state = self._open_link(code, LinkPurpose.SET_PASSWORD, caller)
+        known = _known(state.administrator) if state.administrator else []
+        password_hash = self._hashing.hash(passwords.acceptable(password, known=known))
+        return self._with_link(caller, lambda tx, arrival: entering.set_password(tx, arrival, code, password_hash))
+
+    def by_link(self, code: str, caller: Caller) -> NewSession:
+        """A session for whoever holds a sign-in link, once. Only upon a POST. Raises `Conflict`, `TooOften`."""
+        return self._with_link(caller, lambda tx, arrival: entering.with_link(tx, arrival, code))
+
+    def by_identity(
+        self, *, issuer: str, subject: str, email: str, name: str, role: Role, caller: Caller
+    ) -> NewSession:
+        """A session for whom an OpenID provider vouches; its ID token was verified by the caller.
+
+        `role` is what its claim grants: without one, `refuse_identity`. Raises `Unauthenticated`, `Invalid`.
+        """
+
+        def enter(tx: Tx) -> NewSession:
+            arrival = self._arrival(caller)
+            who = entering.from_identity(tx, arrival, issuer=issuer, subject=subject, email=email, name=name, role=role)
+            return entering.with_identity(tx, arrival, who)
+
+        try:
+            return self._database.change(enter)
+        except Refused as refused:
+            raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
+
+    def refuse_identity(self, reason: SignInRefusal, caller: Caller) -> None:
+        """Count that somebody came back from an OpenID provider and was not let in. Raises `TooOften`."""
+        wait = self._guesses.charge_network(caller.address)
+        self._count(SignInRefusal.RATE_LIMITED if wait else reason, None, caller)
+        if wait:
+            raise TooOften(TOO_OFTEN, wait)
+
+    def first_link(self) -> NewLink | None:
+        """The link by which the first administrator is made, for the terminal of `authsec serve`; None if there is."""
+        at_the_terminal = Caller(request_id="", address="")
+        try:
+            return self._database.change(
+                lambda tx: local_links.for_the_first(tx, self._arrival(at_the_terminal).by(LOCAL_OPERATOR))
+            )
+        except Conflict:
+            return None
+
+    def _arrival(self, caller: Caller) -> Arrival:
+        return Arrival(caller=caller, now=self._now(), token_bytes=self._token_bytes)
+
+    def _charge(self, charged: Guess, account: Account | None, caller: Caller) -> Guess:
+        if wait := self._guesses.charge(charged):
+            self._count(SignInRefusal.RATE_LIMITED, account.administrator if account else None, caller)
+            raise TooOften(TOO_OFTEN, wait)
+        return charged
+
+    def _verified(self, account: Account | None, password: str, caller: Caller) -> Account:
+        """The account, if this is its password. The same work whether there is one or not."""
+        right = self._hashing.verify(account.password_hash if account else None, password)
+        if account is None:
+            raise self._turned_away(Refused(SignInRefusal.UNKNOWN), caller)
+        if not right:
+            why = SignInRefusal.WRONG_PASSWORD if account.password_hash else SignInRefusal.NO_PASSWORD
+            raise self._turned_away(Refused(why, account.administrator), caller)
+        return account
+
+    def _rehashed(self, account: Account, password: str) -> str | None:
+        """The hash in today's parameters, where it is in older ones."""
+        if account.password_hash is None or not self._hashing.is_outdated(account.password_hash):
+            return None
+        return self._hashing.hash(passwords.entered(password))
+
+    def _open_link(self, code: str, purpose: LinkPurpose, caller: Caller) -> LinkState:
+        """The link, if it is open: nobody has a password hashed, or checked, who does not hold one."""
+        state = self.look(code)
+        if not state.open or state.purpose is not purpose:
+            raise self._link_refused(state, caller)
+        return state
+
+    def _with_link(self, caller: Caller, enter: Callable[[Tx, Arrival], NewSession]) -> NewSession:
+        try:
+            return self._database.change(lambda tx: enter(tx, self._arrival(caller)))
+        except LinkRefused as refused:
+            raise self._link_refused(refused.state, caller) from None
+
+    def _link_refused(self, state: LinkState, caller: Caller) -> Exception:
+        """256 bits are not guessed; the limit keeps trying cheap. A link that is right is never limited."""
+        standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else
+        if wait := self._guesses.charge_network(caller.address):
+            self._count(SignInRefusal.RATE_LIMITED, None, caller)
+            return TooOften(TOO_OFTEN, wait)
+        why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
+        self._count(why, state.administrator, caller)
+        return Conflict(MESSAGES[standing], REMEDY)
+
+    def _turned_away(self, refused: Refused, caller: Caller, *, said: str = WRONG) -> Unauthenticated:
+        self._count(refused.why, refused.whose, caller)
+        return Unauthenticated(said)
+
+    def _count(self, why: SignInRefusal, whose: Administrator | None, caller: Caller) -> None:
+        self._database.append(lambda tx: entering.refused(tx, self._arrival(caller), why, whose))
+
+
+def _known(administrator: Administrator) -> list[str]:
+    """What others know of the person, and try first."""
+    return [administrator.email, administrator.name]

@@ -1,0 +1,171 @@
+"""The table of administrators."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.db.schema import Instant, metadata
+from authsec_server.principal import Role
+
+administrators = Table(
+    "administrators",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("email", String(254), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("password_hash", Text),  # Argon2id; null until it is set, and always where an OpenID provider vouches
+    Column("issuer", Text),
+    Column("subject", String(255)),
+    Column("created_at", Instant, nullable=False),
+    Column("last_sign_in_at", Instant),
+    Column("disabled_at", Instant),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("changed_at", Instant),
+    Column("changed_by", Text),
+    UniqueConstraint("issuer", "subject"),
+)
+
+
+def add(connection: Connection, administrator: Administrator) -> None:
+    """Insert the administrator, without a password."""
+    connection.execute(
+        insert(administrators).values(
+            id=administrator.id,
+            email=administrator.email,
+            name=administrator.name,
+            role=administrator.role.name.lower(),
+            issuer=administrator.issuer or None,
+            subject=administrator.subject or None,
+            created_at=administrator.created_at,
+        )
+    )
+
+
+def change(connection: Connection, administrator: Administrator) -> None:
+    """Write what can be changed of an administrator: address, name, role, whether disabled; and who changed it."""
+    statement = update(administrators).where(administrators.c.id == administrator.id)
+    connection.execute(
+        statement.values(
+            email=administrator.email,
+            name=administrator.name,
+            role=administrator.role.name.lower(),
+            disabled_at=administrator.disabled_at,
+            revision=administrator.revision,
+            changed_at=administrator.changed_at,
+            changed_by=administrator.changed_by,
+        )
+    )
+
+
+def set_password_hash(connection: Connection, administrator_id: str, password_hash: str | None) -> None:
+    """Write the hash of the password; None: there is no password any more."""
+    statement = update(administrators).where(administrators.c.id == administrator_id)
+    connection.execute(statement.values(password_hash=password_hash))
+
+
+def set_signed_in(connection: Connection, administrator_id: str, now: datetime) -> None:
+    """Write that the administrator came in."""
+    statement = update(administrators).where(administrators.c.id == administrator_id)
+    connection.execute(statement.values(last_sign_in_at=now))
+
+
+def by_id(connection: Connection, administrator_id: str) -> Administrator | None:
+    """The administrator with this id."""
+    return _first(connection, administrators.c.id == administrator_id)
+
+
+def by_email(connection: Connection, email: str) -> Administrator | None:
+    """The administrator with this address, which must be in its normal form."""
+    return _first(connection, administrators.c.email == email)
+
+
+def by_identity(connection: Connection, issuer: str, subject: str) -> Administrator | None:
+    """The administrator whom this provider knows by this subject."""
+    return _first(connection, administrators.c.issuer == issuer, administrators.c.subject == subject)
+
+
+def password_hash(connection: Connection, administrator_id: str) -> str | None:
+    """The hash of the password; None where there is none."""
+    statement = select(administrators.c.password_hash).where(administrators.c.id == administrator_id)
+    found: str | None = connection.execute(statement).scalar_one_or_none()
+    return found
+
+
+def any_yet(connection: Connection) -> bool:
+    """Whether there is any administrator, enabled or not."""
+    found: bool = connection.execute(select(exists(select(administrators.c.id)))).scalar_one()
+    return bool(found)
+
+
+def admins_with_way_in(connection: Connection, *, beside: str) -> int:
+    """How many others have the role admin, are enabled and can sign in by themselves."""
+    statement = select(func.count()).where(
+        administrators.c.id != beside,
+        administrators.c.role == Role.ADMIN.name.lower(),
+        administrators.c.disabled_at.is_(None),
+        or_(administrators.c.password_hash.is_not(None), administrators.c.issuer.is_not(None)),
+    )
+    number: int = connection.execute(statement).scalar_one()
+    return number
+
+
+def page(connection: Connection, *, after: str, limit: int) -> list[Administrator]:
+    """Administrators by e-mail address, from the first one behind `after`."""
+    statement = select(administrators).where(administrators.c.email > after)
+    return [read(row) for row in connection.execute(statement.order_by(administrators.c.email).limit(limit))]
+
+
+def search(connection: Connection, text: str, *, limit: int) -> list[Administrator]:
+    """Administrators whose name or address contains the text, or whose id begins with it."""
+    within = [
+        administrators.c.name.icontains(text, autoescape=True),
+        administrators.c.email.icontains(text, autoescape=True),
+        administrators.c.id.istartswith(text, autoescape=True),
+    ]
+    statement = select(administrators).where(or_(*within)).order_by(administrators.c.email).limit(limit)
+    return [read(row) for row in connection.execute(statement)]
+
+
+def read(row: Row[Any]) -> Administrator:
+    """The administrator in this row."""
+    return Administrator(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=Role[row.role.upper()],
+        created_at=row.created_at,
+        has_password=row.password_hash is not None,
+        issuer=row.issuer or "",
+        subject=row.subject or "",
+        last_sign_in_at=row.last_sign_in_at,
+        disabled_at=row.disabled_at,
+        revision=row.revision,
+        changed_at=row.changed_at,
+        changed_by=row.changed_by or "",
+    )
+
+
+def _first(connection: Connection, *criteria: ColumnElement[bool]) -> Administrator | None:
+    row = connection.execute(select(administrators).where(*criteria)).first()
+    return None if row is None else read(row)

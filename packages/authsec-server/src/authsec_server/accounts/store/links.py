@@ -1,0 +1,81 @@
+"""The table of one-time links."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, ForeignKey, Row, String, Table, delete, insert, select, update
+
+from authsec_server.accounts.model.links import Link, LinkPurpose
+from authsec_server.db.schema import Instant, metadata
+
+setup_links = Table(
+    "setup_links",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("code_sha256", String(64), nullable=False, unique=True),
+    Column("purpose", String(20), nullable=False),
+    Column("administrator_id", String(36), ForeignKey("administrators.id"), index=True),  # null: the first, to be made
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    Column("voided_at", Instant),
+)
+
+
+def add(connection: Connection, link: Link, code_sha256: str) -> None:
+    """Insert the link."""
+    connection.execute(
+        insert(setup_links).values(
+            id=link.id,
+            code_sha256=code_sha256,
+            purpose=link.purpose,
+            administrator_id=link.administrator_id or None,
+            created_at=link.created_at,
+            expires_at=link.expires_at,
+        )
+    )
+
+
+def by_hash(connection: Connection, code_sha256: str) -> Link | None:
+    """The link whose code has this hash."""
+    row = connection.execute(select(setup_links).where(setup_links.c.code_sha256 == code_sha256)).first()
+    return None if row is None else _link(row)
+
+
+def use(connection: Connection, link_id: str, now: datetime) -> bool:
+    """Write that the link is used; False when that was written already."""
+    unused = (setup_links.c.used_at.is_(None), setup_links.c.voided_at.is_(None))
+    statement = update(setup_links).where(setup_links.c.id == link_id, *unused).values(used_at=now)
+    return connection.execute(statement).rowcount == 1
+
+
+def void(connection: Connection, administrator_id: str, purpose: LinkPurpose | None, now: datetime) -> None:
+    """Write that unused links of this administrator (empty: of nobody yet) are void; of one purpose, or of any."""
+    of_theirs = setup_links.c.administrator_id == administrator_id
+    statement = update(setup_links).where(
+        of_theirs if administrator_id else setup_links.c.administrator_id.is_(None),
+        setup_links.c.used_at.is_(None),
+        setup_links.c.voided_at.is_(None),
+    )
+    if purpose is not None:
+        statement = statement.where(setup_links.c.purpose == purpose)
+    connection.execute(statement.values(voided_at=now))
+
+
+def forget(connection: Connection, expired_until: datetime) -> None:
+    """Delete what expired at that time or before."""
+    connection.execute(delete(setup_links).where(setup_links.c.expires_at <= expired_until))
+
+
+def _link(row: Row[Any]) -> Link:
+    return Link(
+        id=row.id,
+        purpose=LinkPurpose(row.purpose),
+        administrator_id=row.administrator_id or "",
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        used_at=row.used_at,
+        voided_at=row.voided_at,
+    )

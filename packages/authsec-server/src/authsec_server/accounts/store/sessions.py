@@ -1,0 +1,102 @@
+"""The table of administrators' sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, ForeignKey, Row, String, Table, Text, delete, insert, or_, select, update
+
+from authsec_server.accounts.model.sessions import Session, SignInMethod
+from authsec_server.db.schema import Instant, metadata
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("cookie_sha256", String(64), nullable=False, unique=True),
+    Column("administrator_id", String(36), ForeignKey("administrators.id"), nullable=False, index=True),
+    Column("method", String(10), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("address", String(45), nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("ended_at", Instant),
+)
+
+
+def add(connection: Connection, session: Session, cookie_sha256: str) -> None:
+    """Insert the session."""
+    connection.execute(
+        insert(sessions).values(
+            id=session.id,
+            cookie_sha256=cookie_sha256,
+            administrator_id=session.administrator_id,
+            method=session.method,
+            created_at=session.created_at,
+            last_seen_at=session.last_seen_at,
+            address=session.address,
+            user_agent=session.user_agent,
+        )
+    )
+
+
+def by_id(connection: Connection, session_id: str) -> Session | None:
+    """The session with this id."""
+    row = connection.execute(select(sessions).where(sessions.c.id == session_id)).first()
+    return None if row is None else _session(row)
+
+
+def by_hash(connection: Connection, cookie_sha256: str) -> Session | None:
+    """The session whose cookie has this hash."""
+    row = connection.execute(select(sessions).where(sessions.c.cookie_sha256 == cookie_sha256)).first()
+    return None if row is None else _session(row)
+
+
+def open_ones(connection: Connection, administrator_id: str | None = None) -> list[Session]:
+    """Sessions that nobody has ended, the one last used first; of everybody, or of one administrator."""
+    statement = select(sessions).where(sessions.c.ended_at.is_(None)).order_by(sessions.c.last_seen_at.desc())
+    if administrator_id is not None:
+        statement = statement.where(sessions.c.administrator_id == administrator_id)
+    return [_session(row) for row in connection.execute(statement)]
+
+
+def addresses(connection: Connection, administrator_id: str) -> set[str]:
+    """From where this administrator came in, as far as sessions are remembered."""
+    statement = select(sessions.c.address).where(sessions.c.administrator_id == administrator_id).distinct()
+    return set(connection.execute(statement).scalars())
+
+
+def set_seen(connection: Connection, session_id: str, now: datetime) -> None:
+    """Write that the session was used. Never backwards, and never in one that has ended."""
+    still_open = (sessions.c.ended_at.is_(None), sessions.c.last_seen_at < now)
+    connection.execute(update(sessions).where(sessions.c.id == session_id, *still_open).values(last_seen_at=now))
+
+
+def set_ended(connection: Connection, session_id: str, now: datetime) -> None:
+    """Write that the session has ended."""
+    connection.execute(update(sessions).where(sessions.c.id == session_id).values(ended_at=now))
+
+
+def end_expired(connection: Connection, now: datetime, *, seen_until: datetime, made_until: datetime) -> None:
+    """End the sessions last used, or begun, at those times or before."""
+    over = or_(sessions.c.last_seen_at <= seen_until, sessions.c.created_at <= made_until)
+    connection.execute(update(sessions).where(sessions.c.ended_at.is_(None), over).values(ended_at=now))
+
+
+def forget(connection: Connection, ended_until: datetime) -> None:
+    """Delete what ended at that time or before."""
+    connection.execute(delete(sessions).where(sessions.c.ended_at <= ended_until))
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        id=row.id,
+        administrator_id=row.administrator_id,
+        method=SignInMethod(row.method),
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        address=row.address,
+        user_agent=row.user_agent,
+        ended_at=row.ended_at,
+    )
