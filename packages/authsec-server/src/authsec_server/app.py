@@ -121,7 +121,7 @@ def _compose(
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, readiness),
-            *console_routes(_console(people, settings, custodian, tokens)),
+            *console_routes(_console(people, settings, custodian, tokens, sign_in, sessions.terms)),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan(maintain),
@@ -179,7 +179,14 @@ def _routes(
     ]
 
 
-def _console(site: Site, settings: Settings, custodian: Custodian, tokens: DelegationTokens) -> Console:
+def _console(
+    site: Site,
+    settings: Settings,
+    custodian: Custodian,
+    tokens: DelegationTokens,
+    sign_in: SignIn,
+    session_terms: SessionTerms,
+) -> Console:
     assets = Assets()
     return Console(
         site=site,
@@ -189,6 +196,9 @@ def _console(site: Site, settings: Settings, custodian: Custodian, tokens: Deleg
         terms=Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience),
         tokens=tokens,
         custodian=custodian,
+        sign_in=sign_in,
+        session_terms=session_terms,
+        open_id=None,
     )
 
 

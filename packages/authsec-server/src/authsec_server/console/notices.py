@@ -13,6 +13,8 @@ NOTICES: Mapping[str, str] = {
     "administrator_enabled": "They can sign in again.",
     "admin_key_revoked": "The admin key is revoked.",
     "key_rotated": "The prepared key signs now. The key before it stays published until its last token is dead.",
+    "api_registered": "The API is registered. Delegate for its audience, and protect it with the lines below.",
+    "api_deleted": "The API is deleted. Delegations that name its audience are as they were.",
     "saved": "Saved.",
     "welcome": "You are signed in. This is your authority.",
 }

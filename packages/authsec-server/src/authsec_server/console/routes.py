@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from authsec_server.console import keys, roles, settings, sources, theme
+from authsec_server.console import account, administrators, apis, entrance, keys, roles, settings, sources, theme
 from authsec_server.console.failing import answered
 from authsec_server.console.site import Console
 
-ROOMS = (roles, sources, keys, settings)
+ROOMS = (entrance, account, roles, apis, sources, keys, administrators, settings)
 """The nouns; each gives its `routes(console)`."""
 
 

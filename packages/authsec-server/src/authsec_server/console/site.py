@@ -19,6 +19,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from authsec_server.accounts.model import SessionTerms
+from authsec_server.accounts.oidc import OpenIdSignIn
+from authsec_server.accounts.sign_in import SignIn
 from authsec_server.console import guard, navigation
 from authsec_server.console.failing import Failed, answered
 from authsec_server.console.forms import Form, query_of, read_form
@@ -134,6 +137,9 @@ class Console:
     terms: Terms
     tokens: DelegationTokens
     custodian: Custodian
+    sign_in: SignIn
+    session_terms: SessionTerms
+    open_id: OpenIdSignIn | None
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
         """A page under `/console` for those who have signed in and whose role reaches `least`."""

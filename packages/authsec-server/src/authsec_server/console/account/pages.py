@@ -1,0 +1,84 @@
+"""The page of one's own account."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts.model import Administrator, Session
+from authsec_server.console.entrance.cookies import caller
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.failures import Failure, Invalid
+from authsec_server.principal import PrincipalKind
+from authsec_server.web.errors import TooOften, Unauthenticated
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The page, and what can be done on it."""
+    return [
+        console.page("/account", show),
+        console.page("/account/password", show, post=change_password),
+        console.page("/account/sessions/{session}/end", post=end_session),
+        console.page("/account/sessions/end-others", post=end_others),
+    ]
+
+
+async def show(visit: Visit, problem: Failure | None = None) -> Response:
+    """Who one is here, the password form, the sessions."""
+
+    def load(tx: Tx) -> tuple[Administrator | None, list[Session]]:
+        if visit.act.principal.kind is not PrincipalKind.ADMINISTRATOR:
+            return None, []  # the operator at the machine has neither
+        person = administrators.get(tx, visit.act, visit.act.principal.id)
+        return person, sessions.own(tx, visit.act, terms=visit.console.session_terms)
+
+    person, held = await visit.read(load)
+    return visit.render(
+        "account/show.html",
+        title="Your account",
+        problem=problem,
+        person=person,
+        sessions=held,
+        terms=visit.console.session_terms,
+    )
+
+
+async def change_password(visit: Visit) -> Response:
+    """A new password for who knows the old one; every other session ends."""
+    form = visit.form
+    try:
+        if form.exact("again") != form.exact("new"):
+            raise Invalid("again", "The two passwords differ.", "Type the same password twice.")
+        work = partial(
+            visit.console.sign_in.change_password,
+            visit.act.principal,
+            current=form.exact("current"),
+            new=form.exact("new"),
+            caller=caller(visit),
+        )
+        await run_in_threadpool(work)
+    except Invalid as failure:
+        field = "new" if failure.field == "password" else failure.field
+        return await show(visit, Invalid(field, failure.message, failure.remedy))
+    except Unauthenticated as failure:
+        return await show(visit, Invalid("current", failure.message))
+    except TooOften as failure:
+        return await show(visit, Invalid("current", failure.message, "Try again later."))
+    return visit.redirect("/console/account", done="password_changed")
+
+
+async def end_session(visit: Visit) -> Response:
+    """End one of one's own sessions."""
+    await visit.change(lambda tx, act: sessions.end(tx, act, visit.request.path_params["session"]))
+    return visit.redirect("/console/account", done="session_ended")
+
+
+async def end_others(visit: Visit) -> Response:
+    """End all of one's own sessions but this."""
+    await visit.change(sessions.end_others)
+    return visit.redirect("/console/account", done="sessions_ended")

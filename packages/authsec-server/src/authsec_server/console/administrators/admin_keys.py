@@ -1,0 +1,66 @@
+"""Admin keys: what the command line elsewhere and programs sign in with. A key is shown once, on the answer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts import service
+from authsec_server.console.site import Console, Visit
+from authsec_server.failures import Conflict, Failure, Invalid, NotFound
+from authsec_server.principal import Role
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [
+        console.page("/administrators/keys/new", form, post=create, least=Role.ADMIN),
+        console.page("/administrators/keys/{key}/revoke", ask, post=revoke, least=Role.ADMIN),
+    ]
+
+
+async def form(visit: Visit, problem: Failure | None = None) -> Response:
+    """What the key is for."""
+    return visit.render(
+        "administrators/new_key.html",
+        title="New admin key",
+        problem=problem,
+        name=visit.form.text("name"),
+        role=visit.form.text("role", "operator"),
+        days=visit.form.text("days", "90"),
+    )
+
+
+async def create(visit: Visit) -> Response:
+    """Make the key and show it, this once."""
+    typed = visit.form
+    try:
+        role = Role.__members__.get(typed.text("role").upper())
+        if role is None:
+            raise Invalid("role", "Choose one of the roles.")
+        life = timedelta(days=min(typed.number("days"), 100_000)) if typed.text("days") else None
+        key, text = await visit.change(
+            lambda tx, act: service.create(tx, act, name=typed.text("name"), role=role, life=life)
+        )
+    except (Invalid, Conflict) as failure:
+        field = {"expires_in": "days"}
+        if isinstance(failure, Invalid) and failure.field in field:
+            failure = Invalid(field[failure.field], "An admin key lives 1 to 3650 days.", "Leave it empty for no end.")
+        return await form(visit, failure)
+    return visit.render("administrators/key.html", title="Admin key", key=key, text=text)
+
+
+async def ask(visit: Visit) -> Response:
+    """Whether it is meant."""
+    key = await visit.read(lambda tx: service.by_id(tx, visit.request.path_params["key"]))
+    if key is None:
+        raise NotFound("There is no such admin key.")
+    return visit.render("administrators/revoke_key.html", title=f"Revoke {key.name}?", key=key)
+
+
+async def revoke(visit: Visit) -> Response:
+    """Let nobody in with it any more."""
+    await visit.change(lambda tx, act: service.revoke(tx, act, visit.request.path_params["key"]))
+    return visit.redirect("/console/administrators", done="admin_key_revoked")

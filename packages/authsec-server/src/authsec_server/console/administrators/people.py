@@ -1,0 +1,112 @@
+"""The list of administrators, and one administrator: role, name, sessions, the last acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts import service as admin_keys
+from authsec_server.accounts.model import Administrator
+from authsec_server.audit import service as audit
+from authsec_server.console.site import Console, Page, Visit
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.principal import Act, PrincipalKind, Role
+
+PAGE = 50
+PATH = "/administrators/{administrator}"
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [
+        console.page("/administrators", listing),
+        console.page(PATH, detail, post=edit),
+        console.page(
+            f"{PATH}/disable", post=turned(administrators.disable, "administrator_disabled"), least=Role.ADMIN
+        ),
+        console.page(f"{PATH}/enable", post=turned(administrators.enable, "administrator_enabled"), least=Role.ADMIN),
+        console.page(f"{PATH}/end-sessions", post=turned(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
+    ]
+
+
+async def listing(visit: Visit) -> Response:
+    """Everybody who may sign in, and the keys of programs."""
+    after = visit.query.text("cursor")
+    (people, following), (keys, more_keys) = await visit.read(
+        lambda tx: (
+            administrators.page(tx, visit.act, after=after, limit=PAGE),
+            admin_keys.page(tx, visit.act, limit=200),
+        )
+    )
+    return visit.render(
+        "administrators/list.html",
+        title="Administrators",
+        people=people,
+        following=following,
+        cursor=after,
+        keys=keys,
+        more_keys=more_keys is not None,
+    )
+
+
+async def detail(visit: Visit, problem: Failure | None = None) -> Response:
+    """One administrator."""
+
+    def load(tx: Tx) -> dict[str, Any]:
+        person = administrators.get(tx, visit.act, visit.request.path_params["administrator"])
+        mine = person.id == visit.act.principal.id
+        see = visit.may("admin") or mine
+        terms = visit.console.session_terms
+        return {
+            "person": person,
+            "mine": mine,
+            "sessions": sessions.of(tx, visit.act, person.id, terms=terms) if see else [],
+            "acts": audit.principal_acts(tx, visit.act.principal, PrincipalKind.ADMINISTRATOR, person.id),
+        }
+
+    found = await visit.read(load)
+    person = found["person"]
+    typed = {
+        "name": visit.form.text("name") or person.name,
+        "role": visit.form.text("role") or person.role.name.lower(),
+    }
+    return visit.render("administrators/detail.html", title=person.name, problem=problem, typed=typed, **found)
+
+
+async def edit(visit: Visit) -> Response:
+    """Another name or role."""
+    reference, form = visit.request.path_params["administrator"], visit.form
+
+    def work(tx: Tx, act: Act) -> Administrator:
+        person = administrators.rename(tx, act, reference, form.text("name"), revision=form.number("revision"))
+        role = Role.__members__.get(form.text("role").upper())
+        if role is None:
+            raise Invalid("role", "Choose one of the roles.")
+        if role is person.role:
+            return person
+        return administrators.change_role(tx, act, reference, role, revision=person.revision)
+
+    try:
+        person = await visit.change(work)
+    except (Invalid, Conflict, Outdated) as failure:
+        return await detail(visit, failure)
+    return visit.redirect(f"/console/administrators/{person.id}", done="saved")
+
+
+def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
+    """A button on the page of one administrator."""
+
+    async def turn(visit: Visit) -> Response:
+        reference = visit.request.path_params["administrator"]
+        try:
+            await visit.change(lambda tx, act: verb(tx, act, reference))
+        except Conflict as failure:
+            return await detail(visit, failure)
+        return visit.redirect(f"/console/administrators/{reference}", done=done)
+
+    return turn

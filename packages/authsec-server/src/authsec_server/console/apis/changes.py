@@ -1,0 +1,178 @@
+"""Registering an API, editing and deleting it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.apis import service as apis
+from authsec_server.apis.model import Action, Api, ApiKind
+from authsec_server.console.forms import Form
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import callers, consequences
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.principal import Act, Role
+
+SPARE_ROWS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """The form as it stands: what was typed, or what is stored."""
+
+    name: str = ""
+    slug: str = ""
+    kind: str = ApiKind.API
+    identifier: str = ""
+    description: str = ""
+    actions: Sequence[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, api: Api) -> Typed:
+        """What is stored."""
+        return cls(
+            name=api.name,
+            slug=api.slug,
+            kind=api.kind,
+            identifier=api.identifier,
+            description=api.description,
+            actions=[(each.action, each.description) for each in api.actions],
+        )
+
+    @classmethod
+    def read(cls, form: Form) -> Typed:
+        """What was typed."""
+        return cls(
+            name=form.text("name"),
+            slug=form.text("slug"),
+            kind=form.text("kind", ApiKind.API),
+            identifier=form.text("identifier"),
+            description=form.text("description"),
+            actions=form.rows("action", "action_description"),
+        )
+
+    @property
+    def described(self) -> list[Action]:
+        """The actions, in the room's terms."""
+        return [Action(action=action, description=description) for action, description in self.actions]
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The rows to show: what there is, and some to write in."""
+        return [*self.actions, *[("", "")] * SPARE_ROWS]
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [
+        console.page("/apis/new", form, post=create, least=Role.OPERATOR),
+        console.page("/apis/{api}/edit", edit_form, post=edit, least=Role.OPERATOR),
+        console.page("/apis/{api}/delete", ask, post=delete, least=Role.OPERATOR),
+    ]
+
+
+async def form(visit: Visit, problem: Failure | None = None) -> Response:
+    """What to register."""
+    typed = Typed.read(visit.form)
+    return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, revision=0)
+
+
+async def create(visit: Visit) -> Response:
+    """Register it."""
+    typed = Typed.read(visit.form)
+    if visit.form.ticked("more"):
+        return await form(visit)
+
+    def work(tx: Tx, act: Act) -> Api:
+        return apis.create(
+            tx,
+            act,
+            name=typed.name,
+            identifier=typed.identifier,
+            kind=_kind(typed.kind),
+            slug=typed.slug or None,
+            description=typed.description,
+            actions=typed.described,
+        )
+
+    try:
+        api = await visit.change(work)
+    except (Invalid, Conflict) as failure:
+        return await form(visit, failure)
+    return visit.redirect(f"/console/apis/{api.slug}", done="api_registered")
+
+
+async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
+    """What is stored, to be changed; after a problem, what was typed."""
+    api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.request.path_params["api"]))
+    posted = visit.request.method == "POST"
+    # After a conflict the person has seen what changed: the next try counts from there.
+    revision = api.revision if isinstance(problem, Outdated) or not posted else visit.form.number("revision")
+    return visit.render(
+        "apis/form.html",
+        title=f"Edit {api.name}",
+        problem=problem,
+        typed=Typed.read(visit.form) if posted else Typed.of(api),
+        api=api,
+        revision=revision,
+    )
+
+
+async def edit(visit: Visit) -> Response:
+    """Store what was typed, unless somebody else was first."""
+    typed, reference = Typed.read(visit.form), visit.request.path_params["api"]
+    if visit.form.ticked("more"):
+        return await edit_form(visit)
+
+    def work(tx: Tx, act: Act) -> Api:
+        return apis.edit(
+            tx,
+            act,
+            reference,
+            revision=visit.form.number("revision"),
+            name=typed.name,
+            identifier=typed.identifier,
+            description=typed.description,
+            actions=typed.described,
+        )
+
+    try:
+        api = await visit.change(work)
+    except (Invalid, Conflict, Outdated) as failure:
+        return await edit_form(visit, failure)
+    return visit.redirect(f"/console/apis/{api.slug}", done="saved")
+
+
+async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+    """What goes with it."""
+
+    def load(tx: Tx) -> dict[str, object]:
+        api = apis.get(tx, visit.act, visit.request.path_params["api"])
+        return {
+            "api": api,
+            "callers": callers.who_may_call(tx, visit.act, api, visit.console.terms),
+            "stops": consequences.of_api(tx, visit.act, api.id, visit.console.terms),
+        }
+
+    found = await visit.read(load)
+    return visit.render("apis/delete.html", title="Delete this API?", problem=problem, found=found)
+
+
+async def delete(visit: Visit) -> Response:
+    """Delete it."""
+    try:
+        await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
+    except Conflict as failure:
+        return await ask(visit, failure)
+    return visit.redirect("/console/apis", done="api_deleted")
+
+
+def _kind(text: str) -> ApiKind:
+    try:
+        return ApiKind(text)
+    except ValueError:
+        raise Invalid("kind", "This is no kind of API.", "Choose one of them.") from None

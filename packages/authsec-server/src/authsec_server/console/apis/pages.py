@@ -1,0 +1,48 @@
+"""The list of APIs, and one API: its actions, who may call it now, and the lines that protect it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.apis import service as apis
+from authsec_server.apis.model import Api
+from authsec_server.console.apis.snippets import snippets
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import callers
+from authsec_server.delegations.callers import Caller
+
+PAGE = 50
+SHOWN = 200
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [console.page("/apis", listing), console.page("/apis/{api}", detail)]
+
+
+async def listing(visit: Visit) -> Response:
+    """All APIs, by slug."""
+    text, after = visit.query.text("text"), visit.query.text("cursor")
+    found, following = await visit.read(lambda tx: apis.page(tx, visit.act, text=text, after=after, limit=PAGE))
+    return visit.render("apis/list.html", title="APIs", apis=found, text=text, cursor=after, following=following)
+
+
+async def detail(visit: Visit) -> Response:
+    """One API."""
+
+    def load(tx: Tx) -> tuple[Api, list[Caller]]:
+        api = apis.get(tx, visit.act, visit.request.path_params["api"])
+        return api, callers.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+
+    api, allowed = await visit.read(load)
+    return visit.render(
+        "apis/detail.html",
+        title=api.name,
+        api=api,
+        callers=allowed,
+        shown=SHOWN,
+        shared=api.identifier == visit.console.terms.default_audience,
+        snippets=snippets(visit.console.settings.issuer, api),
+    )

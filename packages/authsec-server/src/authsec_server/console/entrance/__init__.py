@@ -1,0 +1,13 @@
+"""Coming in and going out: set-up links, e-mail and password, single sign-on, signing out."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from authsec_server.console.entrance import set_up, sign_in, single_sign_on
+from authsec_server.console.site import Console
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages of the entrance."""
+    return [*sign_in.routes(console), *set_up.routes(console), *single_sign_on.routes(console)]

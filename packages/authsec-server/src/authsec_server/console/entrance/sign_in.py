@@ -1,0 +1,67 @@
+"""E-mail and password, and signing out."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts.cookies import cookie_name
+from authsec_server.console.entrance.cookies import caller, drop, let_in
+from authsec_server.console.guard import local_path
+from authsec_server.console.site import Console, Guest, Visit
+from authsec_server.failures import Failure, Invalid
+from authsec_server.web.errors import TooOften, Unauthenticated
+
+HOME = "/console"
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [
+        console.open_page("/sign-in", show, post=enter),
+        console.page("/sign-out", post=leave),
+    ]
+
+
+async def show(guest: Guest, problem: Failure | None = None) -> Response:
+    """The form, and the way through the company's own sign-in where there is one."""
+    asked = guest.form if guest.request.method == "POST" else guest.query
+    open_id = guest.console.open_id
+    return guest.render(
+        "entrance/sign_in.html",
+        title="Sign in",
+        problem=problem,
+        email=asked.text("email"),
+        going_on=local_path(asked.text("next"), HOME),
+        label=open_id.label if open_id else "",
+        first=not await guest.console.site.read(administrators.any_yet),
+    )
+
+
+async def enter(guest: Guest) -> Response:
+    """Let in whoever has the password."""
+    email, password = guest.form.text("email"), guest.form.exact("password")
+    try:
+        new = await run_in_threadpool(guest.console.sign_in.by_password, email, password, caller(guest))
+    except Unauthenticated as refused:
+        return await show(guest, Refused("password", refused.message))
+    except TooOften as refused:
+        wait = f"Try again in {math.ceil(refused.retry_after)} seconds."
+        return await show(guest, Refused("password", refused.message, wait))
+    return let_in(guest, new, local_path(guest.form.text("next"), HOME))
+
+
+async def leave(visit: Visit) -> Response:
+    """End this session, and have the browser forget it."""
+    await visit.change(lambda tx, act: sessions.end(tx, act, act.principal.session_id))
+    response = visit.redirect("/console/sign-in", done="signed_out")
+    drop(response, visit.console, cookie_name(visit.console.settings.issuer))
+    return response
+
+
+class Refused(Invalid):
+    """Nobody was let in. Shown at the field; which of the two was wrong is not said."""

@@ -1,0 +1,85 @@
+"""Sign-in through the company's OpenID Connect provider: out to it, and back."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts.model import NewSession
+from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, SignInRefused
+from authsec_server.console import guard
+from authsec_server.console.entrance.cookies import caller, drop, is_secure, let_in, put
+from authsec_server.console.guard import local_path
+from authsec_server.console.site import Console, Guest
+from authsec_server.web.errors import Unauthenticated
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The way out and the way back. The way out is a link: `form-action 'self'` lets no form lead to the provider."""
+    return [
+        console.open_page("/sign-in/open-id", begin),
+        console.open_page("/sign-in/callback", finish),
+    ]
+
+
+async def begin(guest: Guest) -> Response:
+    """Off to the provider, with what the browser must bring back."""
+    open_id = _open_id(guest)
+    try:
+        begun = await run_in_threadpool(open_id.begin, local_path(guest.query.text("next"), "/console"))
+    except SignInRefused as refused:
+        return await _turned_away(guest, refused)
+    response = RedirectResponse(begun.url, 303, dict(guard.HEADERS))
+    put(response, guest.console, _cookie(guest.console), begun.transaction, seconds=TRANSACTION_SECONDS)
+    return response
+
+
+async def finish(guest: Guest) -> Response:
+    """Back from the provider: let in whom it says, in the role that it says. The transaction ends here, either way."""
+    open_id = _open_id(guest)
+    brought = guest.request.cookies.get(_cookie(guest.console), "")
+    try:
+        done = await run_in_threadpool(open_id.finish, brought, guest.request.query_params.multi_items())
+        i = done.identity
+        enter = partial(
+            guest.console.sign_in.by_identity,
+            issuer=i.issuer,
+            subject=i.subject,
+            email=i.email,
+            name=i.name,
+            role=i.role,
+            caller=caller(guest),
+        )
+        new: NewSession = await run_in_threadpool(enter)
+    except SignInRefused as refused:
+        response = await _turned_away(guest, refused)
+    except Unauthenticated as refused:
+        response = _page(guest, 403, refused.message, "Ask an administrator.")
+    else:
+        response = let_in(guest, new, done.next)
+    drop(response, guest.console, _cookie(guest.console))
+    return response
+
+
+async def _turned_away(guest: Guest, refused: SignInRefused) -> Response:
+    await run_in_threadpool(guest.console.sign_in.refuse_identity, refused.code, caller(guest))
+    return _page(guest, 503 if refused.retryable else 403, refused.message, refused.remedy)
+
+
+def _page(guest: Guest, status: int, message: str, remedy: str) -> Response:
+    title = "You were not signed in"
+    return guest.render("entrance/refused.html", title=title, status=status, message=message, remedy=remedy)
+
+
+def _open_id(guest: Guest) -> OpenIdSignIn:
+    if guest.console.open_id is None:
+        raise HTTPException(404)
+    return guest.console.open_id
+
+
+def _cookie(console: Console) -> str:
+    return "__Host-authsec-sign-in" if is_secure(console) else "authsec-sign-in"
