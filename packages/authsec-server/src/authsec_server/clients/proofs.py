@@ -1,4 +1,4 @@
-"""The proof that a new client gets: its platform's selectors, its key, or none at all. Pure."""
+"""The proof that a platform calls for: its selectors, a key, or none at all. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.clients.model import Platform, Proof, ProofKind
-from authsec_server.clients.selectors import parse_selectors
+from authsec_server.clients.selectors import KEYS, parse_selectors
 from authsec_server.failures import Invalid
 
 _HOW = "Make a pair with `authsec keygen FILE` and give the content of FILE.pub: the block that says BEGIN PUBLIC KEY."
@@ -21,12 +21,15 @@ def make_proof(
     platform: Platform,
     selectors: Sequence[tuple[str, str]],
     public_key: str | None,
+    expires_at: datetime | None = None,
     now: datetime,
 ) -> Proof:
     """The one proof that the platform calls for. Raises `Invalid` when what it needs is missing, wrong or too much.
 
     `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one.
     """
+    if expires_at is not None and expires_at <= now:
+        raise Invalid("expires_at", "A proof cannot have expired before it is added.", "Give a time in the future.")
     held = parse_selectors(platform, selectors)
     if public_key is not None and platform is not Platform.KEY:
         raise Invalid(
@@ -40,10 +43,30 @@ def make_proof(
             kind=ProofKind.KEY_PAIR,
             public_key=key.to_jwk(),
             thumbprint=key.thumbprint(),
+            expires_at=expires_at,
             created_at=now,
         )
     kind = ProofKind.UNATTESTED if platform is Platform.UNATTESTED else ProofKind.SELECTORS
-    return Proof(id=id, client_id=client_id, kind=kind, selectors=held, created_at=now)
+    return Proof(id=id, client_id=client_id, kind=kind, selectors=held, expires_at=expires_at, created_at=now)
+
+
+def platform_of(proof: Proof) -> Platform:
+    """The platform that calls for this proof."""
+    if proof.kind is ProofKind.UNATTESTED:
+        return Platform.UNATTESTED
+    if proof.kind is not ProofKind.SELECTORS:
+        return Platform.KEY
+    (platform,) = {platform for platform, keys in KEYS.items() if any(key.fits(proof.selectors[0].key) for key in keys)}
+    return platform
+
+
+def same_evidence(one: Proof, other: Proof) -> bool:
+    """Whether both ask for the same: the order of selectors means nothing."""
+    return (one.kind, one.thumbprint, frozenset(one.selectors)) == (
+        other.kind,
+        other.thumbprint,
+        frozenset(other.selectors),
+    )
 
 
 def _parse_key(pem: str | None) -> PublicKey:

@@ -156,26 +156,33 @@ def parse_selectors(platform: Platform, pairs: Sequence[tuple[str, str]]) -> tup
     Raises `Invalid` for `selectors` or, by its position, for the one that breaks a rule. Nothing to check means no: a
     platform with selectors needs at least one.
     """
+    require_fitting_number(platform, len(pairs))
+    selectors = tuple(parse_selector(f"selectors.{index}", platform, *pair) for index, pair in enumerate(pairs))
+    for index, selector in enumerate(selectors):
+        require_new(f"selectors.{index}", selector, selectors[:index])
+    return selectors
+
+
+def require_fitting_number(platform: Platform, number: int) -> None:
+    """Raise `Invalid` unless the platform can have so many selectors."""
     known = KEYS.get(platform, ())
-    if not known and pairs:
+    if not known and number:
         raise Invalid(
             "selectors", f"The platform {platform} has no selectors.", "Leave them out, or name the platform."
         )
-    if known and not pairs:
+    if known and not number:
         raise Invalid(
             "selectors",
             f"The platform {platform} needs at least one selector: without any, nothing would identify the workload.",
             f"Known keys: {', '.join(key.shown for key in known)}",
         )
-    if len(pairs) > MAX_SELECTORS:
+    if number > MAX_SELECTORS:
         raise Invalid("selectors", f"There are more than {MAX_SELECTORS} selectors.")
-    selectors = tuple(_selector(f"selectors.{index}", platform, *pair) for index, pair in enumerate(pairs))
-    _refuse_repeated(selectors)
-    return selectors
 
 
-def _selector(field: str, platform: Platform, key: str, value: str) -> Selector:
-    known = next((each for each in KEYS[platform] if each.fits(key)), None)
+def parse_selector(field: str, platform: Platform, key: str, value: str) -> Selector:
+    """The one selector. Raises `Invalid` for `field`."""
+    known = known_key(platform, key)
     if known is None:
         raise _unknown(field, platform, key)
     if not 1 <= len(value) <= MAX_VALUE or not value.isprintable() or value != value.strip():
@@ -191,7 +198,28 @@ def _selector(field: str, platform: Platform, key: str, value: str) -> Selector:
     return Selector(key=key, value=value)
 
 
+def require_new(field: str, selector: Selector, before: Iterable[Selector]) -> None:
+    """Raise `Invalid` for `field` if the selector's key stands among those before it."""
+    if any(selector.key == other.key for other in before):
+        raise Invalid(field, f"{selector.key} is given twice.", "All selectors hold at once: give each key once.")
+
+
+def known_key(platform: Platform, key: str) -> SelectorKey | None:
+    """What the platform knows the key as, if it does."""
+    return next((each for each in KEYS.get(platform, ()) if each.fits(key)), None)
+
+
+def nearest_key(platform: Platform, key: str) -> SelectorKey:
+    """The platform's key that reads most like this one. Only for a platform that has selectors."""
+    by_text = {spelling: each for each in KEYS[platform] for spelling in (each.key, *each.meant_by)}
+    # Its length is bounded first: the comparison costs the product of both.
+    (nearest,) = get_close_matches(key[:100].lower(), by_text, n=1, cutoff=0)
+    return by_text[nearest]
+
+
 def _unknown(field: str, platform: Platform, key: str) -> Invalid:
+    if platform not in KEYS:
+        return Invalid(field, f"The platform {platform} has no selectors.", "Leave it out.")
     for other, keys in KEYS.items():
         if other is not platform and any(each.fits(key) for each in keys):
             return Invalid(field, f"{quoted(key)} is a selector of the platform {other}, not of {platform}.")
@@ -200,28 +228,8 @@ def _unknown(field: str, platform: Platform, key: str) -> Invalid:
             return Invalid(field, f"{quoted(key)} does not say which {known.parameter}.", f"Write {known.shown}.")
         if known.parameter and key.startswith(known.key):
             return Invalid(field, f"{quoted(key)} has no valid {known.parameter} behind {known.key}")
-    nearest = _nearest(key, KEYS[platform])
     return Invalid(
         field,
-        f"{quoted(key)} is no selector of the platform {platform}; the nearest is {nearest.shown}.",
+        f"{quoted(key)} is no selector of the platform {platform}; the nearest is {nearest_key(platform, key).shown}.",
         f"Known keys: {', '.join(each.shown for each in KEYS[platform])}",
     )
-
-
-def _nearest(key: str, known: Iterable[SelectorKey]) -> SelectorKey:
-    by_text = {spelling: each for each in known for spelling in (each.key, *each.meant_by)}
-    # Its length is bounded first: the comparison costs the product of both.
-    (nearest,) = get_close_matches(key[:100].lower(), by_text, n=1, cutoff=0)
-    return by_text[nearest]
-
-
-def _refuse_repeated(selectors: Sequence[Selector]) -> None:
-    seen: set[str] = set()
-    for index, selector in enumerate(selectors):
-        if selector.key in seen:
-            raise Invalid(
-                f"selectors.{index}",
-                f"{selector.key} is given twice.",
-                "All selectors hold at once: give each key once.",
-            )
-        seen.add(selector.key)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -92,15 +93,25 @@ proofs = Table(
 def add(connection: Connection, client: Client) -> None:
     """Insert the client and its proofs."""
     connection.execute(insert(clients).values(id=client.id, created_at=client.created_at, **_row_of(client)))
-    _add_labels(connection, client)
+    _add_labels(connection, client.id, client.labels)
     connection.execute(insert(proofs), [_row_of_proof(proof) for proof in client.proofs])
 
 
 def save(connection: Connection, client: Client) -> None:
-    """Write what changes may have made of the client; its proofs are written one by one."""
+    """Write what changes may have made of the client; labels and proofs are written by functions of their own."""
     connection.execute(update(clients).where(clients.c.id == client.id).values(_row_of(client)))
+
+
+def save_labels(connection: Connection, client: Client) -> None:
+    """Have lists filter by the labels that the client has now."""
     connection.execute(delete(client_labels).where(client_labels.c.client_id == client.id))
-    _add_labels(connection, client)
+    _add_labels(connection, client.id, client.labels)
+
+
+def disable(connection: Connection, ids: Collection[str], *, at: datetime, by: str) -> None:
+    """Turn the clients off, each in its next revision. One statement, however many."""
+    following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
+    connection.execute(update(clients).where(clients.c.id.in_(ids)).values(enabled=False, **following))
 
 
 def remove(connection: Connection, client_id: str) -> None:
@@ -203,8 +214,8 @@ def _row_of(client: Client) -> dict[str, Any]:
     }
 
 
-def _add_labels(connection: Connection, client: Client) -> None:
-    rows = [{"client_id": client.id, "name": name, "value": value} for name, value in client.labels.items()]
+def _add_labels(connection: Connection, client_id: str, labels: Mapping[str, str]) -> None:
+    rows = [{"client_id": client_id, "name": name, "value": value} for name, value in labels.items()]
     if rows:
         connection.execute(insert(client_labels), rows)
 

@@ -1,0 +1,94 @@
+"""What a list of clients is asked for: which of them, in which order, from where on. Pure."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from authsec_server import naming
+from authsec_server.clients.model import Client, ClientKind, Platform
+from authsec_server.failures import Invalid
+
+MAX_COUNTED = 10_000  # beyond it a number tells people nothing, and costs time
+
+
+class Attention(StrEnum):
+    """What somebody should look at."""
+
+    CANNOT_PROVE = "cannot_prove"  # holds nothing that can be checked, so it gets no token
+    UNATTESTED = "unattested"  # anybody who knows its client_id gets its tokens
+
+
+class Sort(StrEnum):
+    """By what a list is ordered."""
+
+    NAME = "name"
+    CREATED = "created"
+    OWNER = "owner"  # and each owner's by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which clients: those for which all of it holds; what is empty or None holds for all.
+
+    `text` is a part of the name or slug, or the beginning of the client_id, in any case; so is `owner`, as a whole.
+    `label` is `name=value`, or a name alone for any value.
+    """
+
+    text: str = ""
+    kind: ClientKind | None = None
+    platform: Platform | None = None
+    enabled: bool | None = None
+    owner: str = ""
+    label: str = ""
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many there are; `capped` where there are more than that."""
+
+    number: int
+    capped: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'+' if self.capped else ''}"
+
+
+Position = tuple[str | datetime, ...]
+"""Where a client stands in an order: what it is sorted by, and its id, since that may be equal."""
+
+
+def position(client: Client, sort: Sort) -> Position:
+    """Where the client stands."""
+    name, owner = naming.folded(client.name), naming.folded(client.owner)
+    by: dict[Sort, Position] = {Sort.NAME: (name,), Sort.CREATED: (client.created_at,), Sort.OWNER: (owner, name)}
+    return (*by[sort], client.id)
+
+
+def write_cursor(sort: Sort, last: Position) -> str:
+    """A position as text for an address. No name has a line break, so it may stand between the parts."""
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in last]
+    return urlsafe_b64encode("\n".join([sort, *parts]).encode()).decode().rstrip("=")
+
+
+def read_cursor(sort: Sort, cursor: str) -> Position:
+    """The position. It comes from the caller: raises `Invalid` unless a list in this order can have given it out."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        kind, *parts = urlsafe_b64decode(padded.encode("ascii")).decode().split("\n")
+        after: Position = (datetime.fromisoformat(parts[0]), *parts[1:]) if sort is Sort.CREATED else tuple(parts)
+    except (binascii.Error, ValueError, IndexError):
+        raise _no_cursor() from None
+    length = 3 if sort is Sort.OWNER else 2
+    fits = kind == sort and len(after) == length and naming.is_uuid(parts[-1]) and "\0" not in "".join(parts)
+    if not fits or (isinstance(after[0], datetime) and after[0].tzinfo is None):
+        raise _no_cursor()
+    return after
+
+
+def _no_cursor() -> Invalid:
+    return Invalid("cursor", "This cursor is not one that a list in this order gave out.", "Begin at the first page.")

@@ -1,0 +1,76 @@
+"""The verbs of the proofs that a client holds: one more, one less."""
+
+from __future__ import annotations
+
+from authsec_server import naming
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.clients import service, store
+from authsec_server.clients.model import MAX_PROOFS, Client, NewProof, Proof, parse_platform
+from authsec_server.clients.proofs import make_proof, platform_of, same_evidence
+from authsec_server.clients.records import evidence, named
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, NotFound
+from authsec_server.principal import Act, Role
+from authsec_server.revisions import changed
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+
+
+def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof) -> Client:
+    """Let the client prove itself so, too. Raises `Invalid`, `NotFound`, or `Conflict` for what it holds already."""
+    act.principal.require(Role.OPERATOR)
+    client = service.get(tx, act, id_or_slug)
+    proof = make_proof(
+        id=act.new_id(),
+        client_id=client.id,
+        platform=parse_platform(wanted.platform),
+        selectors=wanted.selectors,
+        public_key=wanted.public_key,
+        expires_at=wanted.expires_at,
+        now=act.now,
+    )
+    _refuse_repeated(client, proof)
+    service.refuse_taken_key(tx, proof)
+    holding = _holding(client, act, (*client.proofs, proof))
+    store.add_proof(tx.connection, proof)
+    store.save(tx.connection, holding)
+    _record(tx, act, EventKind.PROOF_ADDED, holding, proof)
+    return holding
+
+
+def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
+    """Take the proof away, and end the tokens that were issued on it. Raises `NotFound`.
+
+    The last one may go too: nothing to check means no, so the client then gets no token until it has another.
+    """
+    act.principal.require(Role.OPERATOR)
+    client = service.get(tx, act, id_or_slug)
+    proof = next((each for each in client.proofs if each.id == proof_id), None)
+    if proof is None:
+        raise NotFound(f"{client.name} holds no proof {naming.quoted(proof_id)}.", "Look at the proofs it holds now.")
+    holding = _holding(client, act, tuple(each for each in client.proofs if each is not proof))
+    store.remove_proof(tx.connection, proof.id)
+    store.save(tx.connection, holding)
+    revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
+    _record(tx, act, EventKind.PROOF_REMOVED, holding, proof)
+    return holding
+
+
+def _holding(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
+    """The client with these proofs. Its platform is that of the first; without any it stays what it was."""
+    in_order = tuple(sorted(held, key=lambda proof: (proof.created_at, proof.id)))
+    return changed(client, act, proofs=in_order, platform=platform_of(in_order[0]) if in_order else client.platform)
+
+
+def _refuse_repeated(client: Client, proof: Proof) -> None:
+    if any(same_evidence(held, proof) for held in client.proofs):
+        raise Conflict(f"{client.name} holds this proof already.", "To give it another end, remove that one first.")
+    if len(client.proofs) >= MAX_PROOFS:  # each is tried at every request for a token
+        raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most a client may have.", "Remove one first.")
+
+
+def _record(tx: Tx, act: Act, kind: EventKind, client: Client, proof: Proof) -> None:
+    audit.record_act(
+        tx, act, kind, client=named(client), subject=Named(id=proof.id, name=proof.kind), detail=evidence(proof)
+    )

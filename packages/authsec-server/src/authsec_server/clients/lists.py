@@ -1,0 +1,71 @@
+"""The verbs that list, count and find clients, for people who look for some among many."""
+
+from __future__ import annotations
+
+from sqlalchemy import Select
+
+from authsec_server.clients import selection, store
+from authsec_server.clients.filters import (
+    MAX_COUNTED,
+    Count,
+    Filters,
+    Sort,
+    position,
+    read_cursor,
+    write_cursor,
+)
+from authsec_server.clients.model import Client
+from authsec_server.db import Tx
+from authsec_server.principal import Act, Role
+
+MAX_PAGE = 200
+MAX_OWNERS = 500
+ALL = Filters()
+
+
+def page_of(
+    tx: Tx,
+    act: Act,
+    filters: Filters = ALL,
+    *,
+    sort: Sort = Sort.NAME,
+    descending: bool = False,
+    cursor: str = "",
+    limit: int = 50,
+) -> tuple[list[Client], str | None]:
+    """A page of clients, from the first one behind the cursor; and the next page's cursor. Raises `Invalid`.
+
+    Whatever is added, renamed or deleted meanwhile disturbs no other: a page begins at a place, not at a count.
+    """
+    act.principal.require(Role.VIEWER)
+    limit = max(1, min(limit, MAX_PAGE))
+    after = read_cursor(sort, cursor) if cursor else None
+    ids = selection.page(
+        tx.connection, filters, act.now, sort=sort, descending=descending, after=after, limit=limit + 1
+    )
+    known = store.by_ids(tx.connection, ids[:limit])
+    found = [known[each] for each in ids[:limit]]
+    return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
+
+
+def count(tx: Tx, act: Act, filters: Filters = ALL) -> Count:
+    """How many clients there are; beyond 10,000 only that."""
+    act.principal.require(Role.VIEWER)
+    number = selection.count(tx.connection, filters, act.now)
+    return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
+
+
+def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
+    """The first clients by name whose name or slug contains the text, or whose client_id begins with it."""
+    return page_of(tx, act, Filters(text=text), limit=limit)[0] if text else []
+
+
+def owners(tx: Tx, act: Act) -> list[str]:
+    """Who owns clients, by name, at most `MAX_OWNERS` of them."""
+    act.principal.require(Role.VIEWER)
+    return selection.owners(tx.connection, MAX_OWNERS)
+
+
+def ids_matching(text: str) -> Select[tuple[str]]:
+    """The client_ids that a list would find for the text, as a part of another statement. For the rooms above."""
+    return selection.ids_matching(text)

@@ -1,0 +1,114 @@
+"""The statements of lists: which clients, in which order, from where on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, false, func, literal, or_, select, tuple_
+
+from authsec_server.clients.filters import MAX_COUNTED, Attention, Filters, Position, Sort
+from authsec_server.clients.store import client_labels, clients
+from authsec_server.naming import folded
+
+FEW = 2_000  # holders of a label: up to so many are looked up one by one; among more, the order's first are tried
+# Each has an index that also holds whatever is filtered by.
+_ORDERS: dict[Sort, tuple[Column[str], ...]] = {
+    Sort.NAME: (clients.c.sort_name, clients.c.id),
+    Sort.CREATED: (clients.c.created_at, clients.c.id),
+    Sort.OWNER: (clients.c.sort_owner, clients.c.sort_name, clients.c.id),
+}
+
+
+def page(
+    connection: Connection,
+    filters: Filters,
+    now: datetime,
+    *,
+    sort: Sort,
+    descending: bool,
+    after: Position | None,
+    limit: int,
+) -> list[str]:
+    """The client_ids, in order, from the first one behind `after`."""
+    columns = _ORDERS[sort]
+    wanted = select(clients.c.id).where(*_conditions(connection, filters, now)).limit(limit)
+    if after is not None:
+        here = tuple_(*columns)
+        there = tuple_(*(literal(part, column.type) for part, column in zip(after, columns, strict=True)))
+        wanted = wanted.where(here < there if descending else here > there)
+    ordered = wanted.order_by(*(column.desc() if descending else column for column in columns))
+    return list(connection.execute(ordered).scalars())
+
+
+def count(connection: Connection, filters: Filters, now: datetime) -> int:
+    """How many there are, counted to one beyond `MAX_COUNTED`."""
+    return _counted(connection, select(clients.c.id).where(*_conditions(connection, filters, now)), MAX_COUNTED + 1)
+
+
+def owners(connection: Connection, limit: int) -> list[str]:
+    """The first owners by name; of those that differ in case only one."""
+    named = select(func.min(clients.c.owner)).group_by(clients.c.sort_owner).order_by(clients.c.sort_owner)
+    return list(connection.execute(named.limit(limit)).scalars())
+
+
+def ids_matching(text: str) -> Select[tuple[str]]:
+    """The client_ids that a list would find for the text."""
+    return select(clients.c.id).where(_matches(text))
+
+
+def _conditions(connection: Connection, filters: Filters, now: datetime) -> Iterator[ColumnElement[bool]]:
+    if _unheard_of(filters.owner + filters.label):
+        yield false()
+        return
+    if filters.text:
+        yield _matches(filters.text)
+    if filters.kind:
+        yield clients.c.kind == filters.kind
+    if filters.platform:
+        yield clients.c.platform == filters.platform
+    if filters.enabled is not None:
+        yield clients.c.enabled.is_(filters.enabled)
+    if filters.owner:
+        yield clients.c.sort_owner == folded(filters.owner)
+    if filters.label:
+        yield _labelled(connection, filters.label)
+    if filters.attention:
+        yield _needs(filters.attention, now)
+
+
+def _matches(text: str) -> ColumnElement[bool]:
+    if _unheard_of(text):
+        return false()
+    part = folded(text)
+    return or_(
+        clients.c.sort_name.contains(part, autoescape=True),
+        clients.c.slug.contains(part, autoescape=True),
+        clients.c.id.startswith(part, autoescape=True),
+    )
+
+
+def _unheard_of(text: str) -> bool:
+    return "\0" in text  # nothing is called so, and PostgreSQL takes none
+
+
+def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:
+    name, given, value = label.partition("=")
+    holders = select(client_labels.c.client_id).where(client_labels.c.name == name)
+    if given:
+        holders = holders.where(client_labels.c.value == value)
+    if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite keeps no statistics by which it could choose
+        return clients.c.id.in_(holders)
+    return holders.where(client_labels.c.client_id == clients.c.id).exists()
+
+
+def _counted(connection: Connection, some: Select[tuple[str]], limit: int) -> int:
+    number: int = connection.execute(select(func.count()).select_from(some.limit(limit).subquery())).scalar_one()
+    return number
+
+
+def _needs(attention: Attention, now: datetime) -> ColumnElement[bool]:
+    unattested = func.coalesce(clients.c.unattested_until > now, False)
+    if attention is Attention.UNATTESTED:
+        return unattested
+    return and_(~func.coalesce(clients.c.provable_until > now, False), ~unattested)
