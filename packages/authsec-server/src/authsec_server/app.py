@@ -17,10 +17,11 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
+from authsec_server.accounts import administrators_api, authenticate, links
 from authsec_server.accounts import api as accounts_api
-from authsec_server.accounts import authenticate, links
 from authsec_server.accounts.cookies import Sessions, cookie_name
 from authsec_server.accounts.model import SessionTerms
+from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
@@ -39,6 +40,7 @@ from authsec_server.keys import api as keys_api
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.master import load_master_key
 from authsec_server.keys.signer import Signer
+from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
@@ -76,6 +78,7 @@ class Authority:
     tokens: DelegationTokens
     readiness: Readiness
     sign_in: SignIn
+    outbound: Outbound
 
 
 @contextmanager
@@ -116,12 +119,14 @@ def _compose(
     )
     people = site if local_operator else replace(site, authenticate=sessions)
     sign_in = SignIn(database, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
+    outbound = outbound_of(settings, around.monotonic)
+    open_id = sign_in_of(settings, outbound, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
     tokens = _tokens(settings, issuer, database, signer, around)
     readiness = Readiness()
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, readiness),
-            *console_routes(_console(people, settings, custodian, tokens, sign_in, sessions.terms)),
+            *console_routes(_console(people, settings, custodian, tokens, sign_in, sessions.terms, open_id)),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan(maintain),
@@ -131,7 +136,7 @@ def _compose(
             Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
         ],
     )
-    return Authority(app=app, database=database, tokens=tokens, readiness=readiness, sign_in=sign_in)
+    return Authority(app=app, database=database, tokens=tokens, readiness=readiness, sign_in=sign_in, outbound=outbound)
 
 
 def _sessions(settings: Settings, issuer: str, database: Database, around: Surroundings) -> Sessions:
@@ -169,6 +174,7 @@ def _routes(
         *tokens_api.routes(tokens),
         *keys_api.routes(site, settings, custodian),
         *accounts_api.routes(site),
+        *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=settings.trust_domain),
         *roles_api.routes(site),
         *apis_api.routes(site),
@@ -186,6 +192,7 @@ def _console(
     tokens: DelegationTokens,
     sign_in: SignIn,
     session_terms: SessionTerms,
+    open_id: OpenIdSignIn | None,
 ) -> Console:
     assets = Assets()
     return Console(
@@ -198,7 +205,7 @@ def _console(
         custodian=custodian,
         sign_in=sign_in,
         session_terms=session_terms,
-        open_id=None,
+        open_id=open_id,
     )
 
 

@@ -51,10 +51,14 @@ class Outbound:
         monotonic: Callable[[], float],
         resolve: Resolve = system_resolver,
     ) -> None:
-        self.policy = policy
+        self._policy = policy
         self._trust = trust
         self._monotonic = monotonic
         self._resolve = resolve
+
+    def check_url(self, url: str) -> None:
+        """Raise `OutboundFailed` unless `url` has a form that may be asked; where it leads is seen when it is."""
+        self._policy.check_scheme(read_target(url))
 
     def get(
         self,
@@ -103,7 +107,7 @@ class Outbound:
         trust: ssl.SSLContext | None,
     ) -> Answer:
         target = read_target(url)
-        self.policy.check_scheme(target)
+        self._policy.check_scheme(target)
         _check_headers(headers)
         deadline = Deadline(limits.seconds, self._monotonic, target)
         asked = Asked(
@@ -113,7 +117,7 @@ class Outbound:
             body=body,
             max_bytes=limits.max_bytes,
         )
-        untried = connections(target, self.policy, self._resolve, trust or self._trust, deadline)
+        untried = connections(target, self._policy, self._resolve, trust or self._trust, deadline)
         while True:
             share = deadline.left() / len(untried)  # an address that swallows all must leave time for the next
             try:

@@ -1,0 +1,24 @@
+"""Signing in through an OpenID Connect provider: authorization code flow with PKCE (OpenID Connect Core, RFC 9700).
+
+From the button to a verified identity and the role that the provider gives it. What an administrator is, and what a
+session, the neighbours in `accounts` know; pages and cookies are `console`'s.
+"""
+
+from __future__ import annotations
+
+from authsec_server.accounts.oidc.identity import VerifiedIdentity
+from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
+from authsec_server.accounts.oidc.sign_in import CALLBACK_PATH, Begun, Finished, OpenIdSignIn, sign_in_of
+from authsec_server.accounts.oidc.transaction import TRANSACTION_SECONDS
+
+__all__ = [
+    "CALLBACK_PATH",
+    "TRANSACTION_SECONDS",
+    "Begun",
+    "Finished",
+    "OpenIdRefusal",
+    "OpenIdSignIn",
+    "SignInRefused",
+    "VerifiedIdentity",
+    "sign_in_of",
+]

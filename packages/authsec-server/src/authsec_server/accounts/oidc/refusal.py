@@ -1,0 +1,79 @@
+"""Why somebody who comes back from the provider is not let in: a sentence for them, a code for the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from authsec_server.accounts.model import SignInRefusal
+from authsec_server.failures import NotPermitted
+
+
+class OpenIdRefusal(StrEnum):
+    """The code of a refusal."""
+
+    NOT_BEGUN = "oidc_not_begun"
+    EXPIRED = "oidc_expired"
+    USED = "oidc_used"
+    STATE_MISMATCH = "oidc_state_mismatch"
+    ISSUER_MISMATCH = "oidc_issuer_mismatch"
+    DECLINED = "oidc_declined"
+    PROVIDER_ERROR = "oidc_provider_error"
+    ANSWER_INVALID = "oidc_answer_invalid"
+    CODE_REFUSED = "oidc_code_refused"
+    CLIENT_REFUSED = "oidc_client_refused"
+    UNAVAILABLE = "oidc_unavailable"
+    BUSY = "oidc_busy"
+    MISCONFIGURED = "oidc_misconfigured"
+    TOKEN_INVALID = "oidc_token_invalid"  # noqa: S105 - a code
+    NO_EMAIL = "oidc_no_email"
+    NO_ROLE = "oidc_no_role"
+
+
+_AGAIN = "Sign in again from the sign-in page."
+_OPERATOR = "Ask whoever runs this server: its log says what is wrong."
+_WORDS: Mapping[OpenIdRefusal, tuple[str, str]] = {
+    OpenIdRefusal.NOT_BEGUN: ("This browser has no sign-in under way.", _AGAIN),
+    OpenIdRefusal.EXPIRED: ("This sign-in took longer than ten minutes.", _AGAIN),
+    OpenIdRefusal.USED: ("This sign-in has been used already.", _AGAIN),
+    OpenIdRefusal.STATE_MISMATCH: ("This answer belongs to another sign-in, perhaps in another tab.", _AGAIN),
+    OpenIdRefusal.ISSUER_MISMATCH: ("The answer came from another provider than the one that was asked.", _AGAIN),
+    OpenIdRefusal.DECLINED: ("The sign-in was declined at the single sign-on provider.", _AGAIN),
+    OpenIdRefusal.PROVIDER_ERROR: ("The single sign-on provider did not complete the sign-in.", _AGAIN),
+    OpenIdRefusal.ANSWER_INVALID: ("The single sign-on provider's answer is not complete.", _AGAIN),
+    OpenIdRefusal.CODE_REFUSED: ("The single sign-on provider did not confirm the sign-in.", _AGAIN),
+    OpenIdRefusal.CLIENT_REFUSED: ("The single sign-on provider does not know this server.", _OPERATOR),
+    OpenIdRefusal.UNAVAILABLE: ("The single sign-on provider cannot be reached.", "Try again in a minute."),
+    OpenIdRefusal.BUSY: ("Too many people are signing in at this moment.", "Try again in a minute."),
+    OpenIdRefusal.MISCONFIGURED: ("Single sign-on is not set up correctly.", _OPERATOR),
+    OpenIdRefusal.TOKEN_INVALID: ("The single sign-on provider's answer could not be verified.", _OPERATOR),
+    OpenIdRefusal.NO_EMAIL: (
+        "The single sign-on provider did not tell your e-mail address.",
+        "Ask whoever runs it to give this application the claim email.",
+    ),
+    OpenIdRefusal.NO_ROLE: (
+        "You are signed in at the single sign-on provider, but it gives you no role here.",
+        "Ask an administrator for one of the roles or groups that may use this console.",
+    ),
+}
+_RETRYABLE = frozenset({OpenIdRefusal.UNAVAILABLE, OpenIdRefusal.BUSY})
+
+
+class SignInRefused(NotPermitted):
+    """Nobody was let in. `note` is for the log of whoever runs the server, and safe there; the person never sees it."""
+
+    def __init__(self, code: OpenIdRefusal, note: str = "") -> None:
+        super().__init__(*_WORDS[code])
+        self.code = code
+        self.reason = code
+        self.note = note
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same may go well in a moment."""
+        return self.code in _RETRYABLE
+
+    @property
+    def journalled(self) -> SignInRefusal:
+        """How the journal counts it."""
+        return SignInRefusal.IDENTITY_NO_ROLE if self.code is OpenIdRefusal.NO_ROLE else SignInRefusal.IDENTITY_INVALID

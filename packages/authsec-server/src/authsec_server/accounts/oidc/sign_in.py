@@ -1,0 +1,226 @@
+"""`OpenIdSignIn`: sends a browser to the provider, and says who comes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+from authsec.wording import plain
+
+from authsec_server.accounts.oidc.client import Client
+from authsec_server.accounts.oidc.code import redeem, userinfo
+from authsec_server.accounts.oidc.directory import Directory
+from authsec_server.accounts.oidc.discovery import Provider
+from authsec_server.accounts.oidc.id_token import Expected, verified_claims
+from authsec_server.accounts.oidc.identity import VerifiedIdentity, is_complete, read_identity
+from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
+from authsec_server.accounts.oidc.roles import RoleRule
+from authsec_server.accounts.oidc.transaction import HOME, SpentStates, Transaction
+from authsec_server.failures import StartupRefused
+from authsec_server.outbound import Outbound, OutboundFailed
+from authsec_server.principal import Role
+from authsec_server.settings import ENV_PREFIX, Settings
+
+log = structlog.get_logger(__name__)
+
+CALLBACK_PATH = "/console/sign-in/callback"
+AT_ONCE = 8  # more would hold the threads that agents need when the provider is slow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """Where to send the browser, and what to give it in an HttpOnly cookie."""
+
+    url: str = field(repr=False)
+    transaction: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Who came back, and the local path where they wanted to go."""
+
+    identity: VerifiedIdentity
+    next: str
+
+
+class OpenIdSignIn:
+    """Signs people in through one provider. Used from any thread; it blocks.
+
+    `label` is the text of the button that leads to it.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        rule: RoleRule,
+        label: str,
+        outbound: Outbound,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.label = label
+        self._client = client
+        self._rule = rule
+        self._outbound = outbound
+        self._now = now
+        self._token_bytes = token_bytes
+        self._directory = Directory(client.issuer, outbound, monotonic)
+        self._spent = SpentStates()
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+
+    def begin(self, next: str = HOME) -> Begun:  # noqa: A002 - the parameter of the address that leads here
+        """A new sign-in that will end at the local path `next`. Raises `SignInRefused`."""
+        with self._place():
+            provider = self._directory.provider()
+        transaction = Transaction.begin(next, self._now(), self._token_bytes)
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": self._client.client_id,
+                "redirect_uri": self._client.redirect_uri,
+                "scope": self._client.scopes,
+                "state": transaction.state,
+                "nonce": transaction.nonce,
+                "code_challenge": transaction.challenge,
+                "code_challenge_method": "S256",
+            }
+        )
+        joint = "&" if "?" in provider.authorization_endpoint else "?"
+        return Begun(url=f"{provider.authorization_endpoint}{joint}{query}", transaction=transaction.cookie())
+
+    def finish(self, transaction: str, query: Iterable[tuple[str, str]]) -> Finished:
+        """Who the browser with the cookie `transaction` is, by the provider's answer in `query`.
+
+        Raises `SignInRefused`. Whatever comes out, the cookie has served: delete it.
+        """
+        with self._place():
+            its = self._standing(transaction)
+            code = self._code(its, query)
+            return Finished(identity=self._identity(its, code), next=its.next)
+
+    def _standing(self, cookie: str) -> Transaction:
+        transaction = Transaction.read(cookie)
+        if transaction is None:
+            raise SignInRefused(OpenIdRefusal.NOT_BEGUN)
+        if not transaction.stands(self._now()):
+            raise SignInRefused(OpenIdRefusal.EXPIRED)
+        return transaction
+
+    def _code(self, transaction: Transaction, query: Iterable[tuple[str, str]]) -> str:
+        """The code in the provider's answer, once the answer is the one to this transaction, for the first time."""
+        pairs = list(query)
+        answer = dict(pairs)
+        if len(answer) != len(pairs):  # RFC 6749 section 3.1: readers would disagree on which counts
+            raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "the answer has a parameter twice")
+        if not transaction.is_answered_by(answer.get("state", "")):
+            raise SignInRefused(OpenIdRefusal.STATE_MISMATCH)
+        if not self._spent.spend(transaction, self._now()):
+            raise SignInRefused(OpenIdRefusal.USED)
+        _check_issuer(answer, self._directory.provider())
+        if "error" in answer:
+            declined = answer["error"] == "access_denied"
+            code = OpenIdRefusal.DECLINED if declined else OpenIdRefusal.PROVIDER_ERROR
+            raise SignInRefused(code, f"the provider answers {plain(answer['error'], 60)}")
+        if not answer.get("code"):
+            raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "the answer has no code")
+        return answer["code"]
+
+    def _identity(self, transaction: Transaction, code: str) -> VerifiedIdentity:
+        provider = self._directory.provider()
+        tokens = redeem(self._outbound, provider, self._client, transaction, code)
+        expected = Expected(
+            issuer=self._client.issuer,
+            client_id=self._client.client_id,
+            nonce=transaction.nonce,
+            access_token=tokens.access_token,
+            begun=transaction.begun,
+            now=self._now().timestamp(),
+        )
+        claims: Mapping[str, Any] = verified_claims(tokens.id_token, self._directory.key, expected)
+        if not is_complete(claims, self._rule):
+            claims = {**userinfo(self._outbound, provider, tokens, claims["sub"]), **claims}
+        return read_identity(claims, self._rule)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places for sign-ins under way; refusals are logged on the way out."""
+        try:
+            if not self._places.acquire(blocking=False):
+                raise SignInRefused(OpenIdRefusal.BUSY)
+            try:
+                yield
+            finally:
+                self._places.release()
+        except SignInRefused as refused:
+            log.warning("sign-in through the OpenID provider refused", code=refused.code.value, note=refused.note)
+            raise
+
+
+def sign_in_of(
+    settings: Settings,
+    outbound: Outbound,
+    *,
+    now: Callable[[], datetime],
+    monotonic: Callable[[], float],
+    token_bytes: Callable[[int], bytes],
+) -> OpenIdSignIn | None:
+    """Sign-in through the provider that the settings name; None if they name none. Raises `StartupRefused`.
+
+    The provider is not asked yet: a server must start while its provider is away.
+    """
+    if not settings.oidc_issuer:
+        return None
+    _check_settings(settings, outbound)
+    client = Client(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        secret_file=settings.oidc_client_secret_file,
+        redirect_uri=settings.issuer + CALLBACK_PATH,
+        scopes=settings.oidc_scopes,
+    )
+    rule = RoleRule(
+        claim=settings.oidc_role_claim,
+        values={
+            Role.ADMIN: frozenset(settings.oidc_admin_values),
+            Role.OPERATOR: frozenset(settings.oidc_operator_values),
+            Role.VIEWER: frozenset(settings.oidc_viewer_values),
+        },
+    )
+    return OpenIdSignIn(
+        client=client,
+        rule=rule,
+        label=settings.oidc_label,
+        outbound=outbound,
+        now=now,
+        monotonic=monotonic,
+        token_bytes=token_bytes,
+    )
+
+
+def _check_settings(settings: Settings, outbound: Outbound) -> None:
+    try:
+        outbound.check_url(settings.oidc_issuer)
+    except OutboundFailed as error:
+        raise StartupRefused(
+            f"{ENV_PREFIX}OIDC_ISSUER: {error}.", "Write the issuer as the provider names it."
+        ) from None
+    file = settings.oidc_client_secret_file
+    if file is not None and not file.is_file():
+        raise StartupRefused(
+            f"{ENV_PREFIX}OIDC_CLIENT_SECRET_FILE names {file}, and there is no such file.",
+            "Write the client secret into it, or leave the setting out for a public client.",
+        )
+
+
+def _check_issuer(answer: Mapping[str, str], provider: Provider) -> None:
+    """RFC 9207 section 2.4: an answer of another provider must not be taken for this one's (mix-up)."""
+    if answer.get("iss", provider.issuer) != provider.issuer or (provider.names_itself and "iss" not in answer):
+        raise SignInRefused(OpenIdRefusal.ISSUER_MISMATCH)
