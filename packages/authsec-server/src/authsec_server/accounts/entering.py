@@ -15,6 +15,7 @@ from authsec_server.accounts.model.administrators import Administrator, identity
 from authsec_server.accounts.model.entering import Arrival, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import LinkPurpose, LinkState
 from authsec_server.accounts.model.sessions import SignInMethod
+from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.accounts.store import administrators as store
 from authsec_server.accounts.store import sessions as past
 from authsec_server.audit import service as audit
@@ -130,7 +131,7 @@ def with_identity(tx: Tx, arrival: Arrival, administrator: Administrator) -> New
     return sessions.begin(tx, arrival, administrator, SignInMethod.OIDC)
 
 
-def refused(tx: Tx, arrival: Arrival, why: SignInRefusal, whose: Administrator | None) -> None:
+def refused(tx: Tx, arrival: Arrival, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None) -> None:
     """Count that somebody was not let in. An address that nobody here has is not written down."""
     refusal = Refusal(
         kind=EventKind.ADMIN_SIGN_IN_REFUSED,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from authsec_server import naming
-from authsec_server.accounts import entering, links, local_links
+from authsec_server.accounts import administrators, entering, links, local_links
 from authsec_server.accounts.entering import Account, LinkRefused, Refused
 from authsec_server.accounts.guesses import Guess, Guesses, guess
 from authsec_server.accounts.hashing import Hashing
@@ -18,6 +18,7 @@ from authsec_server.accounts.model import passwords
 from authsec_server.accounts.model.administrators import Administrator, checked_email
 from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkStanding, LinkState, NewLink
+from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import LOCAL_OPERATOR, Principal, Role
@@ -129,12 +130,16 @@ class SignIn:
         except Refused as refused:
             raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
-    def refuse_identity(self, reason: SignInRefusal, caller: Caller) -> None:
+    def refuse_identity(self, reason: OpenIdRefusal, caller: Caller) -> None:
         """Count that somebody came back from an OpenID provider and was not let in. Raises `TooOften`."""
         wait = self._guesses.charge_network(caller.address)
         self._count(SignInRefusal.RATE_LIMITED if wait else reason, None, caller)
         if wait:
             raise TooOften(TOO_OFTEN, wait)
+
+    def somebody_yet(self) -> bool:
+        """Whether there is any administrator."""
+        return self._database.read(administrators.any_yet)
 
     def first_link(self) -> NewLink | None:
         """The link by which the first administrator is made, for the terminal of `authsec serve`; None if there is."""
@@ -198,7 +203,7 @@ class SignIn:
         self._count(refused.why, refused.whose, caller)
         return Unauthenticated(said)
 
-    def _count(self, why: SignInRefusal, whose: Administrator | None, caller: Caller) -> None:
+    def _count(self, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None, caller: Caller) -> None:
         self._database.append(lambda tx: entering.refused(tx, self._arrival(caller), why, whose))
 
 

@@ -26,9 +26,7 @@ class SignInRefusal(StrEnum):
     LINK_UNKNOWN = "link_unknown"
     LINK_ENDED = "link_ended"
     RATE_LIMITED = "rate_limited"
-    IDENTITY_INVALID = "identity_invalid"  # the provider's answer did not hold up
-    IDENTITY_NO_ROLE = "identity_no_role"  # it did, and grants nothing here
-    IDENTITY_EMAIL_TAKEN = "identity_email_taken"  # it did, with the e-mail address of another's account
+    IDENTITY_EMAIL_TAKEN = "identity_email_taken"  # a provider vouches for somebody with another's e-mail address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

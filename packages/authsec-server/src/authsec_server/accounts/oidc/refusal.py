@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from authsec_server.accounts.model import SignInRefusal
 from authsec_server.failures import NotPermitted
 
 
 class OpenIdRefusal(StrEnum):
-    """The code of a refusal."""
+    """The code of a refusal. At most 21 characters: each is part of a counted row's key."""
 
     NOT_BEGUN = "oidc_not_begun"
     EXPIRED = "oidc_expired"
@@ -72,8 +71,3 @@ class SignInRefused(NotPermitted):
     def retryable(self) -> bool:
         """Whether the same may go well in a moment."""
         return self.code in _RETRYABLE
-
-    @property
-    def journalled(self) -> SignInRefusal:
-        """How the journal counts it."""
-        return SignInRefusal.IDENTITY_NO_ROLE if self.code is OpenIdRefusal.NO_ROLE else SignInRefusal.IDENTITY_INVALID
