@@ -15,7 +15,15 @@ NOTICES: Mapping[str, str] = {
     "key_rotated": "The prepared key signs now. The key before it stays published until its last token is dead.",
     "api_registered": "The API is registered. Delegate for its audience, and protect it with the lines below.",
     "api_deleted": "The API is deleted. Delegations that name its audience are as they were.",
+    "role_created": "The role is created. It gives nobody anything until a trust delegation uses it.",
+    "role_deleted": "The role is deleted.",
+    "delegation_created": "The trust delegation is created. The agent can ask for tokens under it from now on.",
+    "delegation_disabled": "The trust delegation is disabled: no new token is given under it.",
+    "delegation_enabled": "The trust delegation is enabled again. Tokens that ended stay ended.",
+    "delegation_revoked": "The trust delegation is revoked, for good.",
+    "unchanged": "Nothing was different, so nothing was changed.",
     "saved": "Saved.",
+    "client_onboarded": "Onboarded. Copy its Client ID below.",
     "welcome": "You are signed in. This is your authority.",
 }
 

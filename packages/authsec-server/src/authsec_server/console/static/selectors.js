@@ -12,6 +12,7 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
     clearTimeout(timer);
     timer = setTimeout(check, DELAY);
   });
+  section.addEventListener("focusout", check);
   section.querySelector("button[name=add]").addEventListener("click", (event) => {
     event.preventDefault();
     const row = blankCopy(rows.lastElementChild, rows.children.length);
@@ -37,8 +38,8 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
 // What is only unfinished is explained, not blamed: somebody is still typing.
 function show(row, check) {
   if (!row) return;
-  const wrong = check.state === "wrong" && !row.contains(document.activeElement)
-    || check.state === "wrong" && document.activeElement === row.querySelectorAll("input")[1];
+  const typingKey = document.activeElement === row.querySelector("input");
+  const wrong = check.state === "wrong" && !typingKey;
   row.classList.toggle("wrong", wrong);
   for (const input of row.querySelectorAll("input")) {
     if (wrong) input.setAttribute("aria-invalid", "true");

@@ -1,0 +1,106 @@
+"""The page of one client: who it is, how it proves itself, what it may do right now, and what it did last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from markupsafe import Markup
+from starlette.responses import Response
+
+from authsec_server.audit import counts
+from authsec_server.audit import service as audit
+from authsec_server.audit.counts import Point
+from authsec_server.audit.filters import TOKEN_KINDS, EventFilter
+from authsec_server.audit.model import Recorded
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client, Proof, spiffe_id
+from authsec_server.clients.proof_status import ProofStatus, proof_status
+from authsec_server.console import charts
+from authsec_server.console.charts import Column
+from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing as delegations
+from authsec_server.delegations.effective import Effective, effective
+from authsec_server.delegations.model import DelegationState, Standing
+
+CHARTED = timedelta(days=7)
+STEP = timedelta(hours=6)
+LAST = 10  # requests shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A proof, how it stands, and when a token last rested on it."""
+
+    proof: Proof
+    status: ProofStatus
+    last_use: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """All that the page shows, of one moment."""
+
+    client: Client
+    held: Sequence[Held]
+    standings: Sequence[Standing]
+    effective: Sequence[Effective]
+    requests: Sequence[Recorded]
+    points: Sequence[Point]
+
+    @property
+    def live(self) -> int:
+        """How many of its delegations give anything."""
+        return sum(standing.state is DelegationState.LIVE for standing in self.standings)
+
+    @property
+    def chart(self) -> Markup:
+        """Its requests over time."""
+        steps = [
+            Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=(point.issued, point.refused)) for point in self.points
+        ]
+        return charts.columns(steps, ("chart-good", "chart-bad"), ("issued", "refused"))
+
+    @property
+    def days(self) -> Mapping[str, tuple[int, int]]:
+        """The same by day: tokens issued and refused."""
+        found: dict[str, tuple[int, int]] = {}
+        for point in self.points:
+            issued, refused = found.get(f"{point.at:%a %d %b}", (0, 0))
+            found[f"{point.at:%a %d %b}"] = (issued + point.issued, refused + point.refused)
+        return found
+
+
+async def overview(visit: Visit) -> Response:
+    """The page."""
+    asked = visit.request.path_params["client"]
+    seen = await visit.read(lambda tx: _overview(tx, visit, asked))
+    return visit.render(
+        "clients/overview.html",
+        title=seen.client.name,
+        seen=seen,
+        client=seen.client,
+        spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
+    )
+
+
+def _overview(tx: Tx, visit: Visit, asked: str) -> Overview:
+    act, terms = visit.act, visit.console.terms
+    client = clients.get(tx, act, asked)
+    wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
+    return Overview(
+        client=client,
+        held=held(tx, client, act.now),
+        standings=delegations.of_client(tx, act, client.id, terms),
+        effective=effective(tx, act, client.id, terms),
+        requests=audit.page(tx, act.principal, wanted, limit=LAST).items,
+        points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
+    )
+
+
+def held(tx: Tx, client: Client, now: datetime) -> list[Held]:
+    """The proofs that the client holds, with how each stands."""
+    used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
+    return [Held(proof=proof, status=proof_status(proof, now), last_use=used.get(proof.id)) for proof in client.proofs]

@@ -1,0 +1,93 @@
+"""The list of clients: searched, filtered, sorted, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+
+from authsec_server.audit import counts
+from authsec_server.clients import lists
+from authsec_server.clients.filters import Attention, Count, Filters, Sort
+from authsec_server.clients.model import Client, ClientKind, Platform
+from authsec_server.console.forms import Form
+from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing as delegations
+from authsec_server.delegations.filters import Uses
+
+TITLE = "MCP Servers / AI Agents"
+PAGE = 50
+STATUSES = {"enabled": True, "disabled": False}
+ATTENTION = {Attention.UNATTESTED: "Unattested", Attention.CANNOT_PROVE: "Cannot prove itself yet"}
+ORDERS = {f"{turn}{sort}": (sort, bool(turn)) for sort in Sort for turn in ("", "-")}
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A page of clients, with what the other rooms know of each."""
+
+    clients: list[Client]
+    following: str | None
+    count: Count
+    owners: list[str]
+    uses: Mapping[str, Uses]
+    last_tokens: Mapping[str, datetime]
+
+
+async def listing(visit: Visit) -> Response:
+    """The page."""
+    return visit.render("clients/list.html", title=TITLE, **await list_context(visit, visit.query))
+
+
+async def list_context(visit: Visit, query: Form | None = None) -> dict[str, Any]:
+    """What the template of the list needs; without a query the first page of all clients."""
+    asked = query or Form()
+    filters, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
+    sort, descending = ORDERS.get(order, (Sort.NAME, False))
+    listed = await visit.read(lambda tx: _listed(tx, visit, filters, sort, descending, cursor))
+    return {
+        "listed": listed,
+        "filters": filters,
+        "filtered": filters != Filters(),
+        "sort": order if order in ORDERS else Sort.NAME.value,
+        "cursor": cursor,
+        "attention": ATTENTION,
+    }
+
+
+def read_filters(query: Form) -> Filters:
+    """The filters of the address; a value that is none is left aside."""
+    return Filters(
+        text=query.text("text"),
+        kind=_choice(ClientKind, query.text("kind")),
+        platform=_choice(Platform, query.text("platform")),
+        enabled=STATUSES.get(query.text("status")),
+        owner=query.text("owner"),
+        label=query.text("label"),
+        attention=_choice(Attention, query.text("attention")),
+    )
+
+
+def _listed(tx: Tx, visit: Visit, filters: Filters, sort: Sort, descending: bool, cursor: str) -> Listed:
+    act = visit.act
+    found, following = lists.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
+    ids = [client.id for client in found]
+    return Listed(
+        clients=found,
+        following=following,
+        count=lists.count(tx, act, filters),
+        owners=lists.owners(tx, act),
+        uses=delegations.held_by(tx, ids, act.now),
+        last_tokens=counts.last_tokens(tx, ids),
+    )
+
+
+def _choice(kind: type[Choice], text: str) -> Choice | None:
+    return kind(text) if text in set(kind) else None

@@ -1,0 +1,82 @@
+"""Onboarding a client: the dialog over the list, and the check of selectors while they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from starlette.responses import JSONResponse, Response
+
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import CHECKED, Platform, ProofKind, parse_platform
+from authsec_server.clients.selector_check import SelectorCheck, check_selectors
+from authsec_server.clients.selectors import KEYS, SelectorKey
+from authsec_server.console import guard
+from authsec_server.console.clients.listing import list_context
+from authsec_server.console.clients.typed import EXAMPLES, Rows, TypedClient, TypedProof, at_field, typed_client
+from authsec_server.console.site import Visit
+from authsec_server.failures import Conflict, Invalid
+
+TITLE = "Onboard New Client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What the form shows for one platform with selectors. `checks` is there once something was typed."""
+
+    platform: Platform
+    rows: Rows
+    examples: Rows
+    keys: Sequence[SelectorKey]
+    checks: SelectorCheck | None
+
+
+async def blank(visit: Visit) -> Response:
+    """The empty dialog."""
+    return await _dialog(visit, TypedClient())
+
+
+async def onboard(visit: Visit) -> Response:
+    """Onboard what was typed, or show one more row to type into."""
+    typed = typed_client(visit.form)
+    if visit.form.ticked("add"):
+        return await _dialog(visit, replace(typed, proof=typed.proof.with_row(visit.form.text("add"))))
+    try:
+        wanted = typed.onboarding()
+        client = await visit.change(lambda tx, act: clients.create(tx, act, wanted))
+    except (Invalid, Conflict) as problem:
+        return await _dialog(visit, typed, at_field(problem))
+    return visit.redirect(f"/console/clients/{client.id}", done="client_onboarded")
+
+
+async def check(visit: Visit) -> Response:
+    """What is to be said about the rows typed so far; for the script that asks while somebody types."""
+    rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
+    checked = check_selectors(parse_platform(visit.form.text("platform")), rows)
+    return JSONResponse({"rows": [asdict(row) for row in checked.rows]}, headers=dict(guard.HEADERS))
+
+
+def sections(typed: TypedProof, *, judged: bool) -> list[Section]:
+    """The platforms with selectors. `judged`: the chosen one's rows were sent, and each is told what is wrong."""
+    return [
+        Section(
+            platform=platform,
+            rows=typed.rows[platform],
+            examples=EXAMPLES[platform],
+            keys=keys,
+            checks=check_selectors(platform, typed.rows[platform]) if judged and typed.platform == platform else None,
+        )
+        for platform, keys in KEYS.items()
+    ]
+
+
+async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:
+    return visit.render(
+        "clients/onboard.html",
+        title=TITLE,
+        problem=problem,
+        typed=typed,
+        sections=sections(typed.proof, judged=problem is not None),
+        selectors_can_be_proved=ProofKind.SELECTORS in CHECKED,
+        **await list_context(visit),
+    )

@@ -1,0 +1,20 @@
+"""Where the pages of this noun are. Fixed names come first: a client may be called like one of them."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from authsec_server.console.clients import detail, listing, onboarding
+from authsec_server.console.site import Console
+from authsec_server.principal import Role
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages of this noun."""
+    operator = Role.OPERATOR
+    return [
+        console.page("/clients", listing.listing),
+        console.page("/clients/onboard", onboarding.blank, post=onboarding.onboard, least=operator),
+        console.page("/clients/selectors", post=onboarding.check, least=operator),
+        console.page("/clients/{client}", detail.overview),
+    ]
