@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from authsec_server import naming
@@ -59,7 +60,7 @@ def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Admi
         administrator,
         email=administrator.email,
         role=_role(administrator),
-        link_expires_at=link.link.expires_at.isoformat(),
+        until=link.link.expires_at,
     )
     return administrator, link
 
@@ -176,7 +177,7 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
         EventKind.ADMINISTRATOR_RESET,
         found,
         sessions_ended=ended,
-        link_expires_at=link.link.expires_at.isoformat(),
+        until=link.link.expires_at,
     )
     return replace(found, has_password=False), link
 
@@ -234,8 +235,11 @@ def _record_change(tx: Tx, act: Act, changed: Administrator, *, before: dict[str
     _record(tx, act, EventKind.ADMINISTRATOR_CHANGED, changed, revision=changed.revision, before=before, after=after)
 
 
-def _record(tx: Tx, act: Act, kind: EventKind, administrator: Administrator, **detail: Any) -> None:
-    audit.record_act(tx, act, kind, subject=named(administrator), detail=detail)
+def _record(
+    tx: Tx, act: Act, kind: EventKind, administrator: Administrator, *, until: datetime | None = None, **detail: Any
+) -> None:
+    """`until`: when the link that was made with it expires."""
+    audit.record_act(tx, act, kind, subject=named(administrator), expires_at=until, detail=detail)
 
 
 def named(administrator: Administrator) -> Named:

@@ -51,6 +51,6 @@ def _require_operator(act: Act) -> None:
 def _make(tx: Tx, act: Act, purpose: LinkPurpose, whose: Administrator | None) -> NewLink:
     made = links.make(tx, act, purpose, whose, FROM_THE_MACHINE)
     subject = administrators.named(whose) if whose else None
-    detail = {"purpose": purpose, "expires_at": made.link.expires_at.isoformat()}
-    audit.record_act(tx, act, EventKind.LINK_MADE, subject=subject, detail=detail)
+    until = made.link.expires_at
+    audit.record_act(tx, act, EventKind.LINK_MADE, subject=subject, expires_at=until, detail={"purpose": purpose})
     return made

@@ -1,4 +1,4 @@
-"""`authsec admin`: who may administer."""
+"""`authsec admin`: who may administer. Admin keys here; people in `administrators.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 from authsec.config import export_line
 
+from authsec_server.cli import administrators
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
@@ -63,6 +64,10 @@ def revoke_key(caller: Caller, output: Output, id_: str) -> None:
     """Let nobody in with this admin key any more. ID is its id, as `list-keys` shows it."""
     key = caller.post(path("admin-keys", id_, "revoke"))
     output.result(key, f"The admin key {key['name']} is revoked.")
+
+
+for command in administrators.COMMANDS:
+    admin.add_command(command)
 
 
 def _state(key: Mapping[str, Any]) -> object:

@@ -17,6 +17,7 @@ import prometheus_client
 import uvicorn
 from sqlalchemy import make_url
 
+from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, open_authority
 from authsec_server.cli.logs import configure_logging
 from authsec_server.failures import Failure, StartupRefused
@@ -64,6 +65,7 @@ def run(settings: Settings) -> None:
         authority = stack.enter_context(open_authority(settings))
         stack.enter_context(_metrics(settings.metrics_port))
         _say_hello(settings)
+        _say_how_to_begin(authority.sign_in, settings)
         config = uvicorn.Config(
             authority.app,
             http=BoundedProtocol,
@@ -185,6 +187,17 @@ def _say_hello(settings: Settings) -> None:
     if settings.metrics_port:
         lines.append(f"  metrics   http://127.0.0.1:{settings.metrics_port}/metrics")
     click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
+
+
+def _say_how_to_begin(sign_in: SignIn, settings: Settings) -> None:
+    """Where nobody administers yet: the way in, on a terminal only. A log is kept, and read by others."""
+    if sign_in.somebody_yet():
+        return
+    if not sys.stderr.isatty():
+        where = "--database URL" if settings.database else f"--data {settings.data.absolute()}"
+        click.echo(f"  to begin  authsec admin setup-url {where}", err=True)
+    elif link := sign_in.first_link():
+        click.echo(f"\nTo begin, open within 15 minutes:\n  {settings.issuer}{link.path}\n", err=True)
 
 
 def place(database_url: str) -> str:

@@ -1,0 +1,123 @@
+"""`authsec admin`: the people who administer, and the URLs by which they come in first, or again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from authsec.config import is_loopback
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.output import Output, styled, table, when
+from authsec_server.cli.paging import note_more, page_options
+
+ROLES = click.Choice(["viewer", "operator", "admin"])
+public_url_option = click.option("--public-url", help="Where people reach the console. [default: the settings' issuer]")
+
+
+@click.command("setup-url")
+@click.option("--email", help="An administrator who lost the password: it and their sessions end at once.")
+@click.option("--sign-in", "signs_in", is_flag=True, help="Let the administrator with that --email in, once.")
+@public_url_option
+@admin_command
+def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool, public_url: str | None) -> None:
+    """Make a URL for the first administrator, or for one who lost the password. On the server's machine only.
+
+    It works once, within 15 minutes, and is alone on stdout: whoever has it comes in.
+    """
+    if signs_in and email is None:
+        raise click.UsageError("--sign-in needs --email: which administrator shall come in?")
+    purpose = "first_administrator" if email is None else "sign_in" if signs_in else "set_password"
+    link = caller.post("setup-links", {"purpose": purpose, "email": email})
+    if not output.as_json:
+        output.note(f"{_GOOD_FOR[purpose].format(email=email)} It is good once, until {when(link['expires_at'])} UTC:")
+    _show(output, link, link, public_url)
+
+
+@click.command("invite")
+@click.argument("email")
+@click.option("--name", required=True, help="What they are called, in lists and in the audit trail.")
+@click.option("--role", type=ROLES, required=True)
+@public_url_option
+@admin_command
+def invite(caller: Caller, output: Output, email: str, name: str, role: str, public_url: str | None) -> None:
+    """Invite an administrator. The URL by which they choose a password is alone on stdout."""
+    invited = caller.post("administrators", {"email": email, "name": name, "role": role})
+    if not output.as_json:
+        until = when(invited["link"]["expires_at"])
+        output.note(
+            f"{invited['email']} is invited as {role}. This URL is for them alone; it is good once, until {until} UTC:"
+        )
+    _show(output, invited, invited["link"], public_url)
+
+
+@click.command("list")
+@page_options
+@admin_command
+def list_administrators(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+    """List the administrators, by e-mail address."""
+    answer = caller.get("administrators", limit=limit, cursor=cursor)
+    heads = ("E-MAIL", "NAME", "ROLE", "STATE", "SIGNS IN BY", "LAST SIGN-IN (UTC)")
+    rows = [
+        (each["email"], each["name"], each["role"], _state(each), _way_in(each), when(each["last_sign_in_at"]))
+        for each in answer["items"]
+    ]
+    output.result(answer, table(heads, rows, whole=("E-MAIL",)))
+    note_more(output, answer)
+
+
+@click.command("disable")
+@click.argument("email")
+@admin_command
+def disable(caller: Caller, output: Output, email: str) -> None:
+    """Let an administrator in no more; their sessions end at once."""
+    found = caller.post(path("administrators", email, "disable"))
+    output.result(found, f"{found['email']} is disabled.")
+
+
+@click.command("enable")
+@click.argument("email")
+@admin_command
+def enable(caller: Caller, output: Output, email: str) -> None:
+    """Let an administrator in again."""
+    found = caller.post(path("administrators", email, "enable"))
+    output.result(found, f"{found['email']} is enabled.")
+
+
+@click.command("end-sessions")
+@click.argument("email")
+@admin_command
+def end_sessions(caller: Caller, output: Output, email: str) -> None:
+    """End all of an administrator's sessions; they may sign in again."""
+    found = caller.post(path("administrators", email, "end-sessions"))
+    output.result(found, f"{found['email']} is signed out everywhere.")
+
+
+COMMANDS = (setup_url, invite, list_administrators, disable, enable, end_sessions)
+
+_GOOD_FOR = {
+    "first_administrator": "This URL makes the first administrator.",
+    "set_password": "The password of {email}, if there was one, and their sessions have ended. This URL sets a new one.",
+    "sign_in": "This URL lets {email} in.",
+}
+
+
+def _show(output: Output, answer: Mapping[str, Any], link: dict[str, Any], public_url: str | None) -> None:
+    """The URL, alone on stdout."""
+    if public_url is not None:
+        link["url"] = public_url.rstrip("/") + link["path"]
+    output.result(answer, link["url"])
+    if is_loopback(urlsplit(link["url"]).hostname or "") and not output.as_json:
+        output.note("If people reach the authority at another address: --public-url URL")
+
+
+def _state(administrator: Mapping[str, Any]) -> object:
+    if administrator["disabled_at"]:
+        return styled("disabled", "red")
+    return "stands" if administrator["has_password"] or administrator["issuer"] else "invited"
+
+
+def _way_in(administrator: Mapping[str, Any]) -> object:
+    return administrator["issuer"] or ("password" if administrator["has_password"] else None)
