@@ -6,11 +6,13 @@ Everything that the workspace needs, in all its groups and for every Python it s
 old pins, in a folder of its own. The list that is written names versions only: no registry, no hash, no file. That is
 why it is tracked and `uv.lock`, which records where each file came from, is not.
 
-The packages of other people that tests/foreign installs beside ours are pinned in the same way, in a file there.
+The packages of other people that tests/foreign installs beside ours are pinned in the same way, in a file there; what
+tests/browser takes from npm, in its package.json.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
@@ -32,6 +34,7 @@ def main() -> None:
     after = PINS.sub(lambda _: as_toml(resolve()), before)
     pyproject.write_text(after, "utf-8")
     renew_foreign_packages()
+    renew_npm_packages()
     old, new = pins_of(before), pins_of(after)
     for pin in sorted(old ^ new):
         print("+" if pin in new else "-", pin)
@@ -56,6 +59,16 @@ def renew_foreign_packages() -> None:
     for_all_pythons = ["--universal", "--python-version", "3.11", "--upgrade"]
     versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", str(wanted.with_suffix(".txt"))]
     subprocess.run(["uv", "pip", "compile", str(wanted), *for_all_pythons, *versions_only], check=True)
+
+
+def renew_npm_packages() -> None:
+    """The newest release of each, in tests/browser/package.json."""
+    file = ROOT / "tests" / "browser" / "package.json"
+    package = json.loads(file.read_text("utf-8"))
+    for name in package["dependencies"]:
+        newest = subprocess.run(["npm", "view", name, "version"], check=True, capture_output=True, text=True)
+        package["dependencies"][name] = newest.stdout.strip()
+    file.write_text(json.dumps(package, indent=2) + "\n", "utf-8")
 
 
 def pins(lock: dict[str, Any]) -> list[str]:

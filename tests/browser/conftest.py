@@ -1,0 +1,151 @@
+"""A real Chromium, watched: whatever goes wrong on a page without being asked for fails the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+
+HERE = Path(__file__).parent
+HAS_PLAYWRIGHT = find_spec("playwright") is not None
+SAYS_WHAT_IS_MISSING = HERE / "test_there_is_a_browser.py"
+# Without Playwright the tests here cannot even be imported; that one then fails, or is skipped with the reason.
+collect_ignore = (
+    [] if HAS_PLAYWRIGHT else [str(file) for file in HERE.glob("test_*.py") if file != SAYS_WHAT_IS_MISSING]
+)
+
+TIMEOUT = 15_000  # milliseconds: for a machine that runs other tests beside this one
+# Chromium's own words for what is judged by `_response`, which knows whether it was a page or a part of one.
+LOADED_WITH_STATUS = "Failed to load resource: the server responded with a status"
+SERIOUS = """async () => {
+  const rules = { "target-size": { enabled: true } };
+  const { violations } = await axe.run(document, { resultTypes: ["violations"], rules });
+  const told = (id) => ({ target, failureSummary, html }) => `${id} at ${target}\\n${failureSummary}\\n${html}`;
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  return serious.flatMap(({ id, nodes }) => nodes.map(told(id)));
+}"""
+
+Axe = Callable[["Page"], list[str]]
+
+
+def do_without(missing: str) -> NoReturn:
+    """Skip what cannot be tested here; in CI, fail: nobody would notice."""
+    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+    give_up(f"NOTHING IS CHECKED IN A BROWSER: {missing}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One a module, not one a run: while Playwright is started, its event loop is in the way of other tests' loops."""
+    if not HAS_PLAYWRIGHT:
+        do_without("Playwright is not installed. Run: uv sync --group browser")
+    import chromium
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=TIMEOUT)
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(chromium.started())
+        except chromium.NoChromium as missing:
+            do_without(str(missing))
+        yield started
+
+
+class Browse:
+    """Opens pages, each as a person of its own, and notes in `problems` what goes wrong in them."""
+
+    def __init__(self, browser: Browser, stack: ExitStack) -> None:
+        self.problems: list[str] = []
+        self._browser = browser
+        self._stack = stack
+
+    def __call__(self, url: str, **options: Any) -> Page:
+        """A blank page before the server at `url`; `options` are Playwright's, of `Browser.new_context`."""
+        told = {"base_url": url, "viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options
+        context = self._browser.new_context(permissions=["clipboard-read", "clipboard-write"], **told)
+        self._stack.callback(context.close)
+        context.set_default_timeout(TIMEOUT)
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.problems.append(f"script failed: {error.error}"))
+        context.on("request", lambda request: self._request(request, url))
+        context.on("requestfailed", self._failed)
+        context.on("response", self._response)
+        return context.new_page()
+
+    def _console(self, message: ConsoleMessage) -> None:
+        """Errors and warnings; among them is every violation of the Content Security Policy."""
+        if message.type in {"error", "warning"} and not message.text.startswith(LOADED_WITH_STATUS):
+            self.problems.append(f"console: {message.text}")
+
+    def _request(self, request: Request, url: str) -> None:
+        if not f"{request.url}/".startswith(f"{url}/"):
+            self.problems.append(f"asked another host: {request.url}")
+
+    def _failed(self, request: Request) -> None:
+        # Whoever goes on to the next page leaves requests behind; they are aborted and no failure.
+        if request.failure != "net::ERR_ABORTED":
+            self.problems.append(f"{request.failure}: {request.url}")
+
+    def _response(self, response: Response) -> None:
+        """A page may say 422 about a form; the server must not fail, and what belongs to a page must be there."""
+        if response.status >= (500 if response.request.is_navigation_request() else 400):
+            self.problems.append(f"status {response.status}: {response.url}")
+
+
+@pytest.fixture
+def browse(browser: Browser) -> Iterator[Browse]:
+    """`page = browse(its.url)`; without script: `browse(its.url, java_script_enabled=False)`."""
+    with ExitStack() as stack:
+        its = Browse(browser, stack)
+        yield its
+    assert its.problems == []
+
+
+@pytest.fixture
+def axe(axe_source: str) -> Axe:
+    """`assert axe(page) == []`: what axe-core finds serious or critical on the page as it is now."""
+
+    def serious(page: Page) -> list[str]:
+        page.evaluate(axe_source)  # as a debugger does: the page's own policy stays in force
+        found: list[str] = page.evaluate(SERIOUS)
+        return found
+
+    return serious
+
+
+@pytest.fixture(scope="session")
+def axe_source() -> str:
+    """axe-core, from npm, kept below the user's cache folder."""
+    version = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]["axe-core"]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "authsec-tests")
+    folder = cache / f"axe-core-{version}"
+    if not folder.exists():
+        _install(f"axe-core@{version}", folder)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
+def _install(package: str, folder: Path) -> None:
+    """Install it beside its place and move it there, so that what is in its place is always whole."""
+    building = folder.with_name(f"{folder.name}.{os.getpid()}")
+    building.mkdir(parents=True)
+    npm = shutil.which("npm") or do_without(f"npm, which brings {package}, is not installed.")
+    command = [npm, "install", "--no-save", "--no-package-lock", "--ignore-scripts", "--prefix", str(building), package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(building)
+        do_without(f"{package} could not be installed.\n{done.stderr}")
+    try:
+        building.rename(folder)
+    except OSError:  # another worker was quicker
+        shutil.rmtree(building)
