@@ -6,6 +6,7 @@ an index on numbers finds both where a client's events go on and where they begi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,29 @@ def highest(connection: Connection) -> int:
     """The highest number to be seen; 0 in an empty journal."""
     number: int | None = connection.execute(select(func.max(events.c.id))).scalar_one()
     return number or 0
+
+
+def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
+    """The events with these numbers, in order."""
+    rows = connection.execute(select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
+    return [recorded(row) for row in rows]
+
+
+def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
+    """The next events, in order."""
+    statement = select(events).where(events.c.id > number).order_by(events.c.id).limit(limit)
+    return [recorded(row) for row in connection.execute(statement)]
+
+
+def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:
+    """The numbers above `floor` and up to `top` that are to be seen."""
+    return set(connection.execute(select(events.c.id).where(events.c.id > floor, events.c.id <= top)).scalars())
+
+
+def last_before(connection: Connection, at: datetime) -> int:
+    """The number of the last event before that time; 0 when there is none."""
+    earlier = select(events.c.id).where(events.c.at < at).order_by(events.c.at.desc()).limit(1)
+    return connection.execute(earlier).scalar_one_or_none() or 0
 
 
 def live_tokens(
@@ -128,8 +152,7 @@ def _in_time(connection: Connection, wanted: EventFilter) -> _Conditions:
     at, number = events.c.at, events.c.id
     conditions: _Conditions = []
     if wanted.since is not None:
-        earlier = select(number).where(at < wanted.since - _OUT_OF_ORDER).order_by(at.desc()).limit(1)
-        conditions += [at >= wanted.since, number > (connection.execute(earlier).scalar_one_or_none() or 0)]
+        conditions += [at >= wanted.since, number > last_before(connection, wanted.since - _OUT_OF_ORDER)]
     if wanted.until is not None:
         later = select(number).where(at >= wanted.until + _OUT_OF_ORDER).order_by(at).limit(1)
         conditions.append(at < wanted.until)

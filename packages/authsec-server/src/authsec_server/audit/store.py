@@ -33,6 +33,7 @@ from authsec_server.principal import Principal, PrincipalKind, Role
 # The conditions of partial indexes. A statement is helped by one only if it says the same, in the same words.
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
+REFUSED = "kind = 'token.refused'"
 
 
 def _partial(name: str, *columns: str, only: str) -> Index:
@@ -110,7 +111,7 @@ client_counts = Table(
     Column("kind", String(40), primary_key=True),
     Column("reason", String(40), primary_key=True),
     Column("occurrences", BigInteger, nullable=False),
-    _partial("ix_client_counts_refused_hour", "hour", only="kind = 'token.refused'"),
+    _partial("ix_client_counts_refused_hour", "hour", only=REFUSED),
 )
 
 daily_uses = Table(

@@ -1,0 +1,105 @@
+"""What is counted of requests for tokens, and how. Pure: what has been counted and what is yet to be agree by it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authsec_server.audit.model import EventKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A granted or refused request, or `occurrences` of them that are alike, the last one `at`.
+
+    `under` are the ids of the delegations and roles that the token draws from.
+    """
+
+    at: datetime
+    kind: EventKind
+    reason: str = ""
+    client_id: str | None = None
+    under: tuple[str, ...] = ()
+    proof_id: str | None = None
+    actions: tuple[str, ...] = ()
+    occurrences: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastUse:
+    """When something last got a token, and when it last was refused one and why. None: never.
+
+    Refusals are told of clients only. Those of callers that proved nothing are known to the minute.
+    """
+
+    granted_at: datetime | None = None
+    refused_at: datetime | None = None
+    refused_reason: str = ""
+
+    def and_later(self, other: LastUse) -> LastUse:
+        """Both put together: the later of each. Of two reasons at one instant the last by alphabet is told."""
+        granted = [at for at in (self.granted_at, other.granted_at) if at is not None]
+        refused = [(use.refused_at, use.refused_reason) for use in (self, other) if use.refused_at is not None]
+        refused_at, reason = max(refused, default=(None, ""))
+        return LastUse(granted_at=max(granted, default=None), refused_at=refused_at, refused_reason=reason)
+
+
+NEVER = LastUse()
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """Numbers by their keys. A subject is a client, a delegation or a role; of last uses also a proof."""
+
+    hours: Counter[tuple[datetime, str, str]] = field(default_factory=Counter)  # hour, kind, reason
+    client_hours: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)  # client, hour, kind, reason
+    uses: Counter[tuple[str, datetime, str]] = field(default_factory=Counter)  # subject, day, action
+    last: dict[str, LastUse] = field(default_factory=dict)  # subject
+
+    def add(self, outcome: Outcome) -> None:
+        """Count it in."""
+        hour = hour_of(outcome.at)
+        self.hours[hour, outcome.kind, outcome.reason] += outcome.occurrences
+        if outcome.client_id is None:
+            return
+        self.client_hours[outcome.client_id, hour, outcome.kind, outcome.reason] += outcome.occurrences
+        if outcome.kind is EventKind.TOKEN_ISSUED:
+            self._issued(outcome, outcome.client_id)
+        elif outcome.kind is EventKind.TOKEN_REFUSED:
+            self._last(outcome.client_id, LastUse(refused_at=outcome.at, refused_reason=outcome.reason))
+
+    def _issued(self, outcome: Outcome, client_id: str) -> None:
+        subjects = {client_id, *outcome.under}  # a role can stand behind two delegations of one token
+        for subject in subjects:
+            for action in outcome.actions:
+                self.uses[subject, day_of(outcome.at), action] += outcome.occurrences
+        for subject in subjects | ({outcome.proof_id} if outcome.proof_id else set()):
+            self._last(subject, LastUse(granted_at=outcome.at))
+
+    def _last(self, subject: str, use: LastUse) -> None:
+        self.last[subject] = self.last.get(subject, NEVER).and_later(use)
+
+
+def counts_of(outcomes: Iterable[Outcome]) -> Counts:
+    """All of them, counted."""
+    counts = Counts()
+    for outcome in outcomes:
+        counts.add(outcome)
+    return counts
+
+
+def minute_of(at: datetime) -> datetime:
+    """The minute's beginning."""
+    return at.replace(second=0, microsecond=0)
+
+
+def hour_of(at: datetime) -> datetime:
+    """The hour's beginning."""
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def day_of(at: datetime) -> datetime:
+    """The day's beginning (UTC)."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,237 @@
+"""Numbers of requests, and last uses: what the roll-up has counted, and beside it what it has not yet.
+
+So they are exact, at the price of the last few minutes' events. They are reckoned on one snapshot, hence in a `read`
+only. Who may see them is for the verbs that ask: none of these checks a principal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+)
+
+from authsec_server.audit.counting import NEVER, LastUse, Outcome, counts_of, day_of, hour_of
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.rollup import counted_until
+from authsec_server.audit.store import REFUSED, client_counts, daily_uses, events, hourly_counts
+from authsec_server.audit.store import last_uses as kept_uses
+from authsec_server.db import Instant, Tx
+from authsec_server.db.database import Access
+
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Tokens issued and refused from `at` on, for one step of a series."""
+
+    at: datetime
+    issued: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Tokens issued and refused."""
+
+    issued: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedRefusal:
+    """A client that is refused again and again for one reason."""
+
+    client_id: str
+    reason: str
+    count: int
+
+
+def series(tx: Tx, start: datetime, end: datetime, step: timedelta, *, client_id: str | None = None) -> list[Point]:
+    """Tokens issued and refused from `start` to `end` in steps of whole hours; every step is there, also an empty one.
+
+    `start` is taken down, `end` up, to a whole hour (UTC). Raises `ValueError` for a step of no whole hours.
+    """
+    if step < _HOUR or step % _HOUR:
+        raise ValueError("counts are kept by the hour")
+    start, end = _whole_hours(start, end)
+    hours = _hours(tx, start, end, client_id)
+    sums = select(hours.c.hour, hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.hour, hours.c.kind)
+    found: Counter[tuple[int, str]] = Counter()
+    for hour, kind, occurrences in tx.connection.execute(sums):
+        found[(hour - start) // step, kind] += int(occurrences)
+    return [
+        Point(
+            at=start + number * step,
+            issued=found[number, EventKind.TOKEN_ISSUED],
+            refused=found[number, EventKind.TOKEN_REFUSED],
+        )
+        for number in range(-((start - end) // step))
+    ]
+
+
+def totals(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> Totals:
+    """All tokens issued and refused in the whole hours from `start` to `end`."""
+    hours = _hours(tx, *_whole_hours(start, end), client_id)
+    rows = tx.connection.execute(select(hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.kind))
+    found = {kind: int(occurrences) for kind, occurrences in rows}
+    return Totals(issued=found.get(EventKind.TOKEN_ISSUED, 0), refused=found.get(EventKind.TOKEN_REFUSED, 0))
+
+
+def refusals_by_reason(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> dict[str, int]:
+    """How often each reason was given in the whole hours from `start` to `end`, the most frequent first."""
+    hours = _hours(tx, *_whole_hours(start, end), client_id)
+    often = func.sum(hours.c.occurrences)
+    statement = select(hours.c.reason, often).where(hours.c.kind == EventKind.TOKEN_REFUSED).group_by(hours.c.reason)
+    rows = tx.connection.execute(statement.order_by(often.desc(), hours.c.reason))
+    return {reason: int(occurrences) for reason, occurrences in rows}
+
+
+def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20) -> list[RepeatedRefusal]:
+    """Clients that were refused `at_least` so often for one reason since that hour, the most often refused first."""
+    since = hour_of(since)
+    kept = select(client_counts.c.client_id, client_counts.c.reason, client_counts.c.occurrences).where(
+        literal_column(REFUSED), client_counts.c.hour >= since
+    )
+    late = _tail(tx, events.c.client_id, events.c.reason, events.c.occurrences).where(
+        events.c.at >= since, events.c.kind == EventKind.TOKEN_REFUSED, events.c.client_id.is_not(None)
+    )
+    both = union_all(kept, late).subquery()
+    often = func.sum(both.c.occurrences)
+    statement = select(both.c.client_id, both.c.reason, often).group_by(both.c.client_id, both.c.reason)
+    statement = statement.having(often >= at_least).order_by(often.desc(), both.c.client_id, both.c.reason).limit(limit)
+    rows = tx.connection.execute(statement)
+    return [RepeatedRefusal(client_id=client, reason=reason, count=int(count)) for client, reason, count in rows]
+
+
+def last_uses(tx: Tx, subject_ids: Collection[str]) -> dict[str, LastUse]:
+    """When each of these clients, delegations, roles or proofs was last used. Who never was is left out."""
+    if not subject_ids:
+        return {}
+    statement = select(kept_uses).where(kept_uses.c.subject_id.in_(subject_ids))
+    found = {
+        row.subject_id: LastUse(
+            granted_at=row.granted_at, refused_at=row.refused_at, refused_reason=row.refused_reason or ""
+        )
+        for row in tx.connection.execute(statement)
+    }
+    late = counts_of(_late_outcomes(tx, None)).last
+    return found | {
+        subject: found.get(subject, NEVER).and_later(use) for subject, use in late.items() if subject in subject_ids
+    }
+
+
+def last_tokens(tx: Tx, client_ids: Collection[str]) -> dict[str, datetime]:
+    """When each of these clients last got a token; who never did is left out."""
+    return {id_: use.granted_at for id_, use in last_uses(tx, client_ids).items() if use.granted_at is not None}
+
+
+def proof_last_uses(tx: Tx, proof_ids: Collection[str]) -> dict[str, datetime]:
+    """When a token was last given for each of these proofs; one never used is left out."""
+    return last_tokens(tx, proof_ids)
+
+
+def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[str, int]:
+    """How many tokens of these clients, or under these delegations or roles, carried each action, since that day (UTC).
+
+    A token that concerns several of them counts for each.
+    """
+    if not subject_ids:
+        return {}
+    since = day_of(since)
+    sums = select(daily_uses.c.action, func.sum(daily_uses.c.tokens)).group_by(daily_uses.c.action)
+    sums = sums.where(daily_uses.c.subject_id.in_(subject_ids), daily_uses.c.day >= since)
+    found = Counter({action: int(tokens) for action, tokens in tx.connection.execute(sums)})
+    for (subject, _, action), tokens in counts_of(_late_outcomes(tx, since)).uses.items():
+        if subject in subject_ids:
+            found[action] += tokens
+    return dict(sorted(found.items()))
+
+
+def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Subquery:
+    """`hour`, `kind`, `reason`, `occurrences`: what is kept, and what is late."""
+    table = hourly_counts if client_id is None else client_counts
+    kept = select(table.c.hour, table.c.kind, table.c.reason, table.c.occurrences)
+    kept = kept.where(table.c.hour >= start, table.c.hour < end)
+    late = _tail(tx, _hour(tx), events.c.kind, events.c.reason, events.c.occurrences)
+    late = late.where(events.c.at >= start, events.c.at < end)
+    if client_id is not None:
+        kept = kept.where(client_counts.c.client_id == client_id)
+        # Not by the client's index: it would lead through all the client's events, and the tail is short.
+        late = late.where(func.coalesce(events.c.client_id, "") == client_id)
+    return union_all(kept, late).subquery()
+
+
+def _late_outcomes(tx: Tx, since: datetime | None) -> list[Outcome]:
+    """What is not counted yet, those alike together, each with its latest time."""
+    columns = events.c
+    late = _tail(
+        tx,
+        _hour(tx),
+        columns.kind,
+        columns.reason,
+        columns.client_id,
+        cast(columns.delegations, Text).label("delegations"),
+        cast(columns.roles, Text).label("roles"),
+        columns.detail["proof_id"].as_string().label("proof_id"),
+        cast(columns.detail["actions"], Text).label("actions"),
+        columns.at,
+        columns.occurrences,
+    )
+    if since is not None:
+        late = late.where(columns.at >= since)
+    each = late.subquery().c
+    alike = [column for column in each if column.name not in {"at", "occurrences"}]
+    together: Select[Any] = select(
+        *alike, func.max(each.at).label("at"), func.sum(each.occurrences).label("occurrences")
+    )
+    return [_outcome(row) for row in tx.connection.execute(together.group_by(*alike))]
+
+
+def _outcome(row: Row[Any]) -> Outcome:
+    return Outcome(
+        at=row.at,
+        kind=EventKind(row.kind),
+        reason=row.reason,
+        client_id=row.client_id,
+        under=tuple(each["id"] for each in json.loads(row.delegations) + json.loads(row.roles)),
+        proof_id=row.proof_id,
+        actions=tuple(json.loads(row.actions or "null") or ()),
+        occurrences=int(row.occurrences),
+    )
+
+
+def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Of the decisions that the roll-up has not counted yet."""
+    if tx.access is not Access.READ:
+        raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
+    late = events.c.at >= counted_until(tx.connection)
+    return select(*columns).where(late, events.c.decision.is_not(None))
+
+
+def _hour(tx: Tx) -> ColumnElement[datetime]:
+    if tx.connection.dialect.name == "postgresql":
+        return func.date_trunc(literal_column("'hour'"), events.c.at, type_=Instant).label("hour")
+    return type_coerce(func.strftime("%Y-%m-%d %H:00:00.000000", events.c.at), Instant).label("hour")
+
+
+def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    last = hour_of(end)
+    return hour_of(start), last if last == end else last + _HOUR

@@ -1,0 +1,136 @@
+"""The journal to take away: one event a line, as JSON or as CSV, the oldest first.
+
+It is read in many short transactions, so that however long somebody takes over it, nothing in the database is held up.
+What happens after it has begun is not in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from authsec_server.audit import pages
+from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
+from authsec_server.audit.model import Named, Recorded
+from authsec_server.db import Database, Tx
+from authsec_server.principal import Principal, Role
+from authsec_server.web.instants import rfc3339
+
+BATCH = 1000
+# What a spreadsheet takes for a formula, where it takes a cell to begin: some split at semicolons, even inside quotes.
+_FORMULA = re.compile(r"(^|[,;|\t\r\n\"])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
+
+
+def json_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
+    """Every event that is wanted, as the admin API shows it. The iterator blocks its thread."""
+    principal.require(Role.VIEWER)
+    return (json.dumps(as_json(each), ensure_ascii=False) + "\n" for each in _all(database, wanted))
+
+
+def csv_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
+    """Every event that is wanted, below a line of heads (RFC 4180). The iterator blocks its thread.
+
+    Several ids or names in one cell are separated by line breaks. What a spreadsheet might run has an apostrophe before
+    it; whoever needs each character as it was takes `json_lines`.
+    """
+    principal.require(Role.VIEWER)
+    return _csv(_all(database, wanted))
+
+
+def _csv(journal: Iterator[Recorded]) -> Iterator[str]:
+    yield _line(_HEADS)
+    for each in journal:
+        yield _line([_harmless(cell) for cell in _cells(each)])
+
+
+def _all(database: Database, wanted: EventFilter) -> Iterator[Recorded]:
+    top = database.read(lambda tx: pages.highest(tx.connection))
+    after: int | None = 0
+    while after is not None and after < top:
+        found = database.read(partial(_batch, wanted=wanted, after=after))
+        yield from (each for each in found.items if each.id <= top)
+        after = found.next
+
+
+def _batch(tx: Tx, wanted: EventFilter, after: int) -> JournalPage:
+    return pages.following(tx.connection, wanted, after=after, limit=BATCH)
+
+
+def as_json(recorded: Recorded) -> dict[str, Any]:
+    """The event as the admin API shows it, ids and names as they were. `count` is above 1 for counted refusals."""
+    event = recorded.event
+    return {
+        "id": recorded.id,
+        "at": rfc3339(event.at),
+        "kind": event.kind,
+        "count": recorded.count,
+        "counted": recorded.counted,
+        "request_id": event.request_id,
+        "principal": _principal(event.principal),
+        "client": _named(event.client),
+        "delegations": [asdict(each) for each in event.delegations],
+        "roles": [asdict(each) for each in event.roles],
+        "subject": _named(event.subject),
+        "decision": event.decision,
+        "reason": event.reason,
+        "address": event.address,
+        "authority_version": event.authority_version,
+        "jti": event.jti,
+        "kid": event.kid,
+        "token_sha256": event.token_sha256,
+        "expires_at": rfc3339(event.expires_at),
+        "detail": dict(event.detail),
+    }
+
+
+def _named(named: Named | None) -> dict[str, str] | None:
+    return None if named is None else {"id": named.id, "name": named.name}
+
+
+def _principal(principal: Principal | None) -> dict[str, str] | None:
+    if principal is None:
+        return None
+    return {
+        "kind": principal.kind,
+        "id": principal.id,
+        "name": principal.name,
+        "role": principal.role.name.lower(),
+    }
+
+
+_HEADS = (
+    *("id", "at", "kind", "count", "counted", "request_id"),
+    *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
+    *("delegation_ids", "delegation_names", "role_ids", "role_names", "subject_id", "subject_name"),
+    *("decision", "reason", "address", "authority_version", "jti", "kid", "token_sha256", "expires_at", "detail"),
+)
+
+
+def _cells(recorded: Recorded) -> Iterator[str]:
+    """The event's values, in the order of the heads."""
+    shown = as_json(recorded)
+    flat = shown | {"detail": json.dumps(shown["detail"], ensure_ascii=False)}
+    for one in ("principal", "client", "subject"):
+        flat |= {f"{one}_{part}": value for part, value in (shown[one] or {}).items()}
+    for many, one in (("delegations", "delegation"), ("roles", "role")):
+        flat |= {f"{one}_{part}s": "\n".join(each[part] for each in shown[many]) for part in ("id", "name")}
+    for head in _HEADS:
+        value = flat.get(head)
+        yield "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _harmless(cell: str) -> str:
+    """The cell as text to every spreadsheet: a name may have been chosen to be run by whoever opens the file."""
+    return _FORMULA.sub(r"\1\2'\3", cell)
+
+
+def _line(cells: Iterator[str] | tuple[str, ...] | list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(cells)
+    return line.getvalue()
