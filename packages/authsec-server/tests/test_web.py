@@ -179,7 +179,7 @@ def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPa
             if len(tries) == 3:
                 anyio.from_thread.run_sync(third.set)
 
-        served = Starlette(lifespan=app.lifespan(maintain))
+        served = Starlette(lifespan=app.lifespan(maintain, anyio.sleep_forever))
         with anyio.fail_after(10):
             async with served.router.lifespan_context(served):
                 await third.wait()

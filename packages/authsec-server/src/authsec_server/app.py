@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -21,12 +22,13 @@ from authsec_server.accounts import administrators_api, authenticate, links
 from authsec_server.accounts import api as accounts_api
 from authsec_server.accounts.cookies import Sessions, cookie_name
 from authsec_server.accounts.model import SessionTerms
-from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
+from authsec_server.accounts.oidc import sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
+from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
 from authsec_server.console.rendering import Renderer
@@ -123,13 +125,28 @@ def _compose(
     open_id = sign_in_of(settings, outbound, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
     tokens = _tokens(settings, issuer, database, signer, around)
     readiness = Readiness()
+    live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, readiness),
-            *console_routes(_console(people, settings, custodian, tokens, sign_in, sessions.terms, open_id)),
+            *console_routes(
+                Console(
+                    site=people,
+                    settings=settings,
+                    assets=(assets := Assets()),
+                    renderer=Renderer(assets),
+                    terms=_terms(settings),
+                    tokens=tokens,
+                    custodian=custodian,
+                    sign_in=sign_in,
+                    session_terms=sessions.terms,
+                    open_id=open_id,
+                    live=live,
+                )
+            ),
         ],
         exception_handlers=HANDLERS,
-        lifespan=lifespan(maintain),
+        lifespan=lifespan(maintain, live.run),
         middleware=[
             Middleware(Contextualise, token_bytes=around.token_bytes, trusted_proxies=settings.trusted_proxies),
             Middleware(Bounded, at_most=settings.max_in_flight, always=PROBES),
@@ -185,28 +202,8 @@ def _routes(
     ]
 
 
-def _console(
-    site: Site,
-    settings: Settings,
-    custodian: Custodian,
-    tokens: DelegationTokens,
-    sign_in: SignIn,
-    session_terms: SessionTerms,
-    open_id: OpenIdSignIn | None,
-) -> Console:
-    assets = Assets()
-    return Console(
-        site=site,
-        settings=settings,
-        assets=assets,
-        renderer=Renderer(assets),
-        terms=Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience),
-        tokens=tokens,
-        custodian=custodian,
-        sign_in=sign_in,
-        session_terms=session_terms,
-        open_id=open_id,
-    )
+def _terms(settings: Settings) -> Terms:
+    return Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
 
 
 def _hosts(settings: Settings) -> set[str]:
@@ -231,13 +228,14 @@ def _maintenance(
     return maintain
 
 
-def lifespan(maintain: Callable[[], None]) -> Lifespan[Starlette]:
-    """Keeps the authority in order, once a minute, for as long as it is served."""
+def lifespan(maintain: Callable[[], None], follow: Callable[[], Coroutine[Any, Any, None]]) -> Lifespan[Starlette]:
+    """Keeps the authority in order, once a minute, and follows its journal, for as long as it is served."""
 
     @asynccontextmanager
     async def while_served(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_keep_in_order, maintain)
+            tasks.start_soon(follow)
             yield
             tasks.cancel_scope.cancel()
 

@@ -7,11 +7,24 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from authsec_server.console import account, administrators, apis, entrance, keys, roles, settings, sources, theme
+from authsec_server.console import (
+    account,
+    activity,
+    administrators,
+    apis,
+    clients,
+    delegations,
+    entrance,
+    keys,
+    roles,
+    settings,
+    sources,
+    theme,
+)
 from authsec_server.console.failing import answered
 from authsec_server.console.site import Console
 
-ROOMS = (entrance, account, roles, apis, sources, keys, administrators, settings)
+ROOMS = (entrance, account, clients, delegations, roles, apis, sources, activity, keys, administrators, settings)
 """The nouns; each gives its `routes(console)`."""
 
 

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
+from authsec_server.audit.live import LiveJournal
 from authsec_server.console import guard, navigation
 from authsec_server.console.failing import Failed, answered
 from authsec_server.console.forms import Form, query_of, read_form
@@ -82,6 +83,10 @@ class Guest:
         page = self.console.renderer.html(template, title=title, problem=problem, **self._common(), **context)
         return HTMLResponse(page, status, dict(guard.HEADERS))
 
+    def part(self, template: str, **context: Any) -> str:
+        """A piece of a page, for what is sent after it."""
+        return self.console.renderer.html(template, problem=None, **self._common(), **context)
+
     def redirect(self, path: str, **query: object) -> Response:
         """See another page next (RFC 9110 section 15.4.4). `done="…"` has it say what was done: see `notices.py`."""
         text = urlencode({name: str(value) for name, value in query.items() if value not in (None, "")})
@@ -140,6 +145,7 @@ class Console:
     sign_in: SignIn
     session_terms: SessionTerms
     open_id: OpenIdSignIn | None
+    live: LiveJournal
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
         """A page under `/console` for those who have signed in and whose role reaches `least`."""

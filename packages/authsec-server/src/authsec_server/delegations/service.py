@@ -91,6 +91,12 @@ def revoke(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
     return get(tx, act, delegation_id, terms)
 
 
+def client_of(tx: Tx, delegation_id: str) -> str | None:
+    """The id of the client that it delegates to. Asks for no principal: for the rooms above."""
+    found = store.find(tx.connection, delegation_id)
+    return found.client_id if found else None
+
+
 def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]:
     """All of the client's delegations, whatever their state, each with its role as it is now.
 

@@ -1,0 +1,135 @@
+"""What the query asks of the journal: read once, for the page, the stream and the files alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from authsec_server import naming
+from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.model import EventKind
+from authsec_server.clients import service as clients
+from authsec_server.console.forms import Form
+from authsec_server.db import Tx
+from authsec_server.delegations import service as delegations
+from authsec_server.failures import Invalid
+from authsec_server.principal import PrincipalKind
+
+GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
+    "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),
+    "refused": ("Tokens refused", frozenset({EventKind.TOKEN_REFUSED})),
+    "clients": ("Clients and proofs", frozenset(k for k in EventKind if k.startswith(("client.", "proof.")))),
+    "delegations": ("Trust delegations", frozenset(k for k in EventKind if k.startswith("delegation."))),
+    "roles": ("Roles", frozenset(k for k in EventKind if k.startswith("role."))),
+    "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),
+    "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith("key."))),
+    "administration": (
+        "Administrators and admin keys",
+        frozenset(k for k in EventKind if k.startswith(("admin", "session."))),
+    ),
+}
+"""What happened, in the groups that people look for; together all kinds."""
+
+_CODE = re.compile(r"[a-z0-9_]{1,40}")
+_MARK = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The filter, and what stood in the form."""
+
+    wanted: EventFilter
+    typed: Mapping[str, str]
+
+    @property
+    def anything(self) -> bool:
+        """Whether something was asked for at all."""
+        return any(self.typed.values())
+
+
+FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id", "jti", "since", "until")
+
+
+def read(tx: Tx, query: Form) -> Asked:
+    """The filter that the query means. Raises `Invalid` at its field."""
+    typed = {name: query.text(name) for name in FIELDS}
+    delegation_id, client_id = _delegation(tx, typed["delegation"])
+    wanted = EventFilter(
+        kinds=_kinds(typed["what"]),
+        client_id=client_id or _client(tx, typed["client"]),
+        delegation_id=delegation_id,
+        principal=_principal(typed["by"]),
+        reason=_matching("reason", typed["reason"], _CODE, "e.g. attestation_required"),
+        address=_matching("address", typed["address"], _ADDRESS, "e.g. 192.0.2.7"),
+        request_id=_matching("request_id", typed["request_id"], _MARK, "e.g. req_…"),
+        jti=_matching("jti", typed["jti"], _MARK, "The token's claim jti."),
+        since=_day("since", typed["since"]),
+        until=_after(_day("until", typed["until"])),
+    )
+    return Asked(wanted=wanted, typed=typed)
+
+
+def _kinds(what: str) -> frozenset[EventKind]:
+    if not what:
+        return frozenset()
+    if what in GROUPS:
+        return GROUPS[what][1]
+    if what in set(EventKind):
+        return frozenset({EventKind(what)})
+    raise Invalid("what", "There is no such kind of event.", "Choose one of the list.")
+
+
+def _client(tx: Tx, text: str) -> str:
+    """The client's id. One that was deleted is still looked for by its id: the journal has it."""
+    if not text or naming.is_uuid(text):
+        return text
+    client = clients.find(tx, text)
+    if client is None:
+        raise Invalid("client", "There is no client with this slug or Client ID.", "e.g. customer-support")
+    return client.id
+
+
+def _delegation(tx: Tx, text: str) -> tuple[str, str]:
+    """The delegation's id, and its client's: that is how its events are found fast."""
+    if not text:
+        return "", ""
+    if not naming.is_uuid(text):
+        raise Invalid("delegation", "This is no id of a trust delegation.", "Copy it from its page.")
+    return text, delegations.client_of(tx, text) or ""
+
+
+def _principal(text: str) -> tuple[PrincipalKind, str] | None:
+    """`administrator:<id>`, `admin_key:<id>`, `local_operator:`, `server:`; links of other pages make them."""
+    if not text:
+        return None
+    kind, _, id_ = text.partition(":")
+    if kind not in set(PrincipalKind) or (id_ and not naming.is_uuid(id_)):
+        raise Invalid("by", "This names nobody who could have acted.", "Follow the link on a person's page.")
+    return PrincipalKind(kind), id_
+
+
+def _matching(field: str, text: str, form: re.Pattern[str], example: str) -> str:
+    if text and not form.fullmatch(text):
+        raise Invalid(field, f"Nothing can have this {field.replace('_', ' ')}.", example)
+    return text
+
+
+def _day(field: str, text: str) -> datetime | None:
+    """The beginning of the day, UTC; or the exact instant, where the query has one."""
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(field, "This is no date.", "e.g. 2026-11-25") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _after(day: datetime | None) -> datetime | None:
+    """`until` means that day as well; an exact instant means itself."""
+    if day is None or (day.hour, day.minute, day.second, day.microsecond) != (0, 0, 0, 0):
+        return day
+    return day + timedelta(days=1)

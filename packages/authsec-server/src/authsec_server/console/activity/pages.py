@@ -1,0 +1,105 @@
+"""The audit trail, newest first, with its chart; and one event with all that is known of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.audit import counts
+from authsec_server.audit import service as audit
+from authsec_server.audit.counts import Point
+from authsec_server.audit.filters import EventFilter, JournalPage
+from authsec_server.audit.model import Recorded
+from authsec_server.console import charts
+from authsec_server.console.activity import asked, stories
+from authsec_server.console.charts import Column
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.failures import Invalid, NotFound
+
+PAGE = 50
+HOURS = 48
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [console.page("/activity", trail), console.page("/activity/{event}", story)]
+
+
+async def trail(visit: Visit) -> Response:
+    """The events that were asked for. A filter that means nothing is said at its field, above an empty page."""
+    before = visit.query.number("cursor") or None
+    now = visit.act.now
+
+    def load(tx: Tx) -> tuple[asked.Asked, JournalPage, list[Point]]:
+        its = asked.read(tx, visit.query)
+        found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
+        return its, found, _series(tx, its, now)
+
+    problem = None
+    try:
+        its, found, points = await visit.read(load)
+    except Invalid as failure:
+        problem = failure
+        typed = {name: (visit.query.all(name) or ("",))[0] for name in asked.FIELDS}
+        its = asked.Asked(wanted=EventFilter(), typed=typed)
+        found, points = JournalPage(items=(), next=None), []
+    return visit.render(
+        "activity/trail.html",
+        title="Activity",
+        problem=problem,
+        asked=its,
+        groups=asked.GROUPS,
+        found=found,
+        cursor=before or "",
+        points=points,
+        chart=chart_of(points),
+        stories=stories,
+        live=before is None and problem is None and its.wanted.until is None,
+    )
+
+
+async def story(visit: Visit) -> Response:
+    """One event, and what else happened in its request."""
+    number = visit.request.path_params["event"]
+    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+        raise NotFound("There is no such event.")
+
+    def load(tx: Tx) -> tuple[Recorded, Sequence[Recorded]]:
+        found = audit.event(tx, visit.act.principal, int(number))
+        request_id = found.event.request_id
+        rest = audit.of_request(tx, visit.act.principal, request_id) if request_id else ()
+        return found, [each for each in rest if each.id != found.id]
+
+    found, rest = await visit.read(load)
+    return visit.render(
+        "activity/story.html",
+        title=stories.sentence(found),
+        recorded=found,
+        event=found.event,
+        rest=rest,
+        stories=stories,
+        detail=json.dumps(dict(found.event.detail), indent=2, ensure_ascii=False, sort_keys=True),
+    )
+
+
+def chart_of(points: Sequence[Point]) -> Markup:
+    """Tokens issued and refused over time."""
+    steps = [Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=(point.issued, point.refused)) for point in points]
+    return charts.columns(steps, ("chart-good", "chart-bad"), ("issued", "refused"))
+
+
+def _series(tx: Tx, its: asked.Asked, now: datetime) -> list[Point]:
+    """By the hour for two days, else by the day; of the client that is asked for, where one is."""
+    end = min(its.wanted.until or now, now)
+    start = its.wanted.since or end - timedelta(hours=HOURS)
+    if start >= end:
+        return []
+    start = max(start, end - timedelta(days=365))
+    step = timedelta(hours=1) if end - start <= timedelta(hours=HOURS) else timedelta(days=1)
+    return counts.series(tx, start.astimezone(UTC), end, step, client_id=its.wanted.client_id or None)

@@ -1,0 +1,82 @@
+"""What an event says in a sentence: who did what to what. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from authsec_server.audit.model import Event, EventKind, Recorded
+
+_DID: Mapping[EventKind, str] = {
+    EventKind.CLIENT_CREATED: "onboarded",
+    EventKind.CLIENT_EDITED: "edited",
+    EventKind.CLIENT_DISABLED: "disabled",
+    EventKind.CLIENT_ENABLED: "enabled",
+    EventKind.CLIENT_DELETED: "deleted",
+    EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
+    EventKind.PROOF_ADDED: "added a proof to",
+    EventKind.PROOF_REMOVED: "removed a proof from",
+    EventKind.ROLE_CREATED: "created the role",
+    EventKind.ROLE_EDITED: "edited the role",
+    EventKind.ROLE_DELETED: "deleted the role",
+    EventKind.API_CREATED: "registered the API",
+    EventKind.API_EDITED: "edited the API",
+    EventKind.API_DELETED: "deleted the API",
+    EventKind.DELEGATION_CREATED: "created the trust delegation",
+    EventKind.DELEGATION_EDITED: "edited the trust delegation",
+    EventKind.DELEGATION_DISABLED: "disabled the trust delegation",
+    EventKind.DELEGATION_ENABLED: "enabled the trust delegation",
+    EventKind.DELEGATION_REVOKED: "revoked the trust delegation",
+    EventKind.KEY_CREATED: "prepared the signing key",
+    EventKind.KEY_ROTATED: "rotated to the signing key",
+    EventKind.KEY_GONE: "let go of the signing key",
+    EventKind.ADMIN_KEY_CREATED: "made the admin key",
+    EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
+    EventKind.ADMINISTRATOR_INVITED: "invited",
+    EventKind.ADMINISTRATOR_SET_UP: "set up",
+    EventKind.ADMINISTRATOR_CHANGED: "changed",
+    EventKind.ADMINISTRATOR_DISABLED: "disabled the administrator",
+    EventKind.ADMINISTRATOR_ENABLED: "enabled the administrator",
+    EventKind.ADMINISTRATOR_RESET: "reset the password of",
+    EventKind.LINK_MADE: "made a one-time link for",
+    EventKind.SESSION_ENDED: "ended a session of",
+}
+
+
+def sentence(recorded: Recorded) -> str:
+    """The event in words, without who and without ids."""
+    event = recorded.event
+    if event.kind is EventKind.TOKEN_ISSUED:
+        return f"Token issued to {_name(event)}"
+    if event.kind is EventKind.TOKEN_REFUSED:
+        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
+        return f"Token refused{times} to {_name(event) or 'an unknown client'}"
+    if event.kind is EventKind.ADMIN_SIGN_IN:
+        return f"{_who(event)} signed in"
+    if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
+        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
+        return f"Sign-in of an administrator refused{times}"
+    return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
+
+
+def tone(event: Event) -> str:
+    """The colour of its badge: red for refusals, green for tokens, amber for what ends authority."""
+    if event.kind in {EventKind.TOKEN_REFUSED, EventKind.ADMIN_SIGN_IN_REFUSED}:
+        return "bad"
+    if event.kind is EventKind.TOKEN_ISSUED:
+        return "good"
+    ending = ("disabled", "revoked", "deleted", "removed", "gone", "reset")
+    return "warn" if event.kind.endswith(ending) else "quiet"
+
+
+def _who(event: Event) -> str:
+    return event.principal.name if event.principal else "Somebody"
+
+
+def _name(event: Event) -> str:
+    """What it happened to."""
+    if event.kind.startswith("delegation.") and event.delegations:
+        return event.delegations[0].name
+    if event.kind.startswith("role.") and event.roles:
+        return event.roles[0].name
+    named = event.client or event.subject
+    return named.name or named.id if named else ""

@@ -1,0 +1,85 @@
+"""The audit trail as it grows: server-sent events (HTML Living Standard, section 9.2), each a row ready to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import anyio
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute
+
+from authsec_server.audit.live import Watcher
+from authsec_server.audit.model import Recorded
+from authsec_server.console import guard
+from authsec_server.console.activity import asked, stories
+from authsec_server.console.site import Console, Visit
+from authsec_server.failures import Unavailable
+from authsec_server.web.errors import Unauthenticated
+
+HEARTBEAT_SECONDS = 15
+CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has ended sees no more
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The stream."""
+    return [console.page("/activity/stream", stream)]
+
+
+async def stream(visit: Visit) -> Response:
+    """Every event from now on that meets the query's filter. It ends at once when too many watch."""
+    its = await visit.read(lambda tx: asked.read(tx, visit.query))
+    last = visit.request.headers.get("last-event-id") or visit.query.text("after")
+    after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
+    return StreamingResponse(
+        _lines(visit, its, after),
+        media_type="text/event-stream",
+        headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # no proxy shall keep events back
+    )
+
+
+async def _lines(visit: Visit, its: asked.Asked, after: int) -> AsyncIterator[str]:
+    try:
+        with visit.console.live.watch(after=after) as watcher:
+            yield ": watching\n\n"
+            async for recorded in _while_still_in(visit, watcher):
+                if recorded is None:
+                    yield ": still here\n\n"
+                elif its.wanted.matches(recorded.event):
+                    row = visit.part("activity/row.html", recorded=recorded, stories=stories, fresh=True)
+                    yield message(row, number=recorded.id)
+            yield message("", kind="lagging" if watcher.lagging else "ended")
+    except Unavailable:
+        yield message("", kind="ended")
+
+
+async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recorded | None]:
+    """The events, and now and then None; it ends with the stream, or with the person's session."""
+    checked = visit.console.site.now()
+    while True:
+        recorded = None
+        try:
+            with anyio.move_on_after(HEARTBEAT_SECONDS):  # nothing is yielded inside: a generator must not hold a scope
+                recorded = await anext(watcher)
+        except StopAsyncIteration:
+            return
+        if recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
+            if not await _still_in(visit):
+                return
+            checked = visit.console.site.now()
+        yield recorded
+
+
+async def _still_in(visit: Visit) -> bool:
+    """Whether the session stands: who was shut out must not go on watching."""
+    try:
+        await visit.console.site.authenticate(visit.request)
+    except Unauthenticated:
+        return False
+    return True
+
+
+def message(data: str, *, number: int | None = None, kind: str = "") -> str:
+    """One message of the stream. Line breaks in the data would end it: each line becomes a `data:` of its own."""
+    head = (f"id: {number}\n" if number is not None else "") + (f"event: {kind}\n" if kind else "")
+    return head + "".join(f"data: {line}\n" for line in data.splitlines() or [""]) + "\n"
