@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 
 from authsec_server import naming
@@ -55,27 +55,15 @@ def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
 
 def using(tx: Tx, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
     """How many delegations use each of these roles. One statement. Asks for no principal: for lists of roles."""
-    return _uses(role_ids, queries.count_by_role(tx.connection, role_ids, now))
+    return dict.fromkeys(role_ids, Uses()) | queries.uses_by_role(tx.connection, role_ids, now)
 
 
 def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
     """How many delegations each of these clients has. One statement. Asks for no principal: for lists of clients."""
-    return _uses(client_ids, queries.count_by_client(tx.connection, client_ids, now))
+    return dict.fromkeys(client_ids, Uses()) | queries.uses_by_client(tx.connection, client_ids, now)
 
 
 def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:
     """How many delegations there are in each state."""
     act.principal.require(Role.VIEWER)
-    counted = queries.tally(tx.connection, now)
-    return {state: counted.get(state, 0) for state in DelegationState}
-
-
-def _uses(ids: Collection[str], counted: Mapping[tuple[str, DelegationState], int]) -> dict[str, Uses]:
-    return {
-        id_: Uses(
-            live=counted.get((id_, DelegationState.LIVE), 0),
-            disabled=counted.get((id_, DelegationState.DISABLED), 0),
-            over=counted.get((id_, DelegationState.ENDED), 0) + counted.get((id_, DelegationState.REVOKED), 0),
-        )
-        for id_ in ids
-    }
+    return queries.tally(tx.connection, now)

@@ -1,4 +1,4 @@
-"""The statements of lists of trust delegations. The table is `store`'s."""
+"""The statements of lists of trust delegations. The tables are `store`'s."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Text,
-    and_,
-    case,
-    func,
-    literal_column,
-    not_,
-    or_,
-    select,
-    tuple_,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select, tuple_
 
-from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.filters import Filters, Sort, Uses
 from authsec_server.delegations.model import Delegation, DelegationState
-from authsec_server.delegations.store import delegation, delegations
+from authsec_server.delegations.store import NO_AUDIENCE, delegation, delegation_audiences, delegations
+
+_NEWEST = (delegations.c.created_at.desc(), delegations.c.id.desc())
 
 
 def page(
@@ -40,64 +29,68 @@ def page(
 
     `called` are the ids of the roles, then those of the clients, that the filter's text fits.
     """
-    fitting = select(delegations.c.id).where(*_conditions(filters, called, now))
-    if after is not None:
-        fitting = fitting.where(_behind(after, sort))
+    columns = delegations.c
     # The ids alone first: an index holds all that this needs, so that a rare thing is found without reading the table.
-    ids = fitting.order_by(*_order(sort)).limit(limit)
-    wanted = select(delegations).where(delegations.c.id.in_(ids)).order_by(*_order(sort))
-    return [delegation(row) for row in connection.execute(wanted)]
+    fitting = select(columns.id).where(*_conditions(filters, called, now)).limit(limit)
+    created, id_ = columns.created_at, columns.id
+    if filters.audience is not None:
+        created, id_ = delegation_audiences.c.created_at, delegation_audiences.c.delegation_id
+        fitting = fitting.join(delegation_audiences).where(delegation_audiences.c.audience == filters.audience)
+    if after is not None:
+        fitting = fitting.where(_behind(after, sort, created, id_))
+    wanted = select(delegations).where(columns.id.in_(fitting.order_by(*_order(sort, created, id_))))
+    in_order = wanted.order_by(*_order(sort, columns.created_at, columns.id))
+    return [delegation(row) for row in connection.execute(in_order)]
 
 
 def live_of_role(connection: Connection, role_id: str, *, limit: int, now: datetime) -> list[Delegation]:
     """The newest live delegations of the role."""
-    return _live(connection, delegations.c.role_id == role_id, limit, now)
+    live = select(delegations).where(delegations.c.role_id == role_id, _is(DelegationState.LIVE, now))
+    return [delegation(row) for row in connection.execute(live.order_by(*_NEWEST).limit(limit))]
 
 
 def live_for(connection: Connection, audience: str, *, by_default: bool, limit: int, now: datetime) -> list[Delegation]:
     """The newest live delegations that name the audience, and with `by_default` those that name none."""
-    named = _names(audience)
-    nameless = delegations.c.audiences.cast(Text) == "[]"
-    return _live(connection, or_(named, nameless) if by_default else named, limit, now)
+    found = _live_for(connection, audience, limit, now)
+    if by_default:
+        found = [*found, *_live_for(connection, NO_AUDIENCE, limit, now)]
+    return sorted(found, key=lambda each: (each.created_at, each.id), reverse=True)[:limit]
 
 
-def _live(connection: Connection, condition: ColumnElement[bool], limit: int, now: datetime) -> list[Delegation]:
-    live = select(delegations).where(_is(DelegationState.LIVE, now), condition)
-    return [delegation(row) for row in connection.execute(live.order_by(*_order(Sort.NEWEST)).limit(limit))]
+def _live_for(connection: Connection, audience: str, limit: int, now: datetime) -> list[Delegation]:
+    names = delegation_audiences.c
+    live = select(delegations).join(delegation_audiences).where(names.audience == audience)
+    newest = live.where(_is(DelegationState.LIVE, now)).order_by(names.created_at.desc(), names.delegation_id.desc())
+    return [delegation(row) for row in connection.execute(newest.limit(limit))]
 
 
-def count_by_role(
-    connection: Connection, role_ids: Collection[str], now: datetime
-) -> dict[tuple[str, DelegationState], int]:
-    """How many delegations there are of each of the roles, by state."""
-    return _counted(connection, delegations.c.role_id, role_ids, now)
+def uses_by_role(connection: Connection, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
+    """How many delegations there are of each of the roles; those without any are left out."""
+    return _uses(connection, delegations.c.role_id, role_ids, now)
 
 
-def count_by_client(
-    connection: Connection, client_ids: Collection[str], now: datetime
-) -> dict[tuple[str, DelegationState], int]:
-    """How many delegations each of the clients has, by state."""
-    return _counted(connection, delegations.c.client_id, client_ids, now)
+def uses_by_client(connection: Connection, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
+    """How many delegations each of the clients has; those without any are left out."""
+    return _uses(connection, delegations.c.client_id, client_ids, now)
+
+
+def _uses(connection: Connection, column: ColumnElement[str], ids: Collection[str], now: datetime) -> dict[str, Uses]:
+    live, disabled = _number(DelegationState.LIVE, now), _number(DelegationState.DISABLED, now)
+    counted = select(column, live, disabled, func.count()).where(column.in_(ids)).group_by(column)
+    return {
+        id_: Uses(live=is_live, disabled=is_disabled, over=all_of_them - is_live - is_disabled)
+        for id_, is_live, is_disabled, all_of_them in connection.execute(counted)
+    }
 
 
 def tally(connection: Connection, now: datetime) -> dict[DelegationState, int]:
     """How many delegations there are in each state."""
-    its = _state(now)
-    counted = connection.execute(select(its, func.count()).group_by(its))
-    return {DelegationState(state): count for state, count in counted}
+    row = connection.execute(select(*(_number(state, now) for state in DelegationState))).one()
+    return dict(zip(DelegationState, row, strict=True))
 
 
-def _counted(
-    connection: Connection, column: ColumnElement[str], ids: Collection[str], now: datetime
-) -> dict[tuple[str, DelegationState], int]:
-    its = _state(now)
-    counted = connection.execute(select(column, its, func.count()).where(column.in_(ids)).group_by(column, its))
-    return {(id_, DelegationState(state)): count for id_, state, count in counted}
-
-
-def _state(now: datetime) -> ColumnElement[str]:
-    """`model.state`, as a value."""
-    return case(*((_is(state, now), literal_column(f"'{state}'")) for state in DelegationState)).label("state")
+def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((_is(state, now), 1), else_=0)), 0)
 
 
 def _conditions(
@@ -118,8 +111,6 @@ def _conditions(
         yield columns.target_type == filters.target_type
     if filters.ends_before is not None:
         yield columns.ends_at < filters.ends_before
-    if filters.audience is not None:
-        yield _names(filters.audience)
 
 
 def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:
@@ -134,26 +125,19 @@ def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:
     }[wanted]
 
 
-def _names(audience: str) -> ColumnElement[bool]:
-    """Whether the delegation names the audience. In JSON's spelling: an audience has no character that it escapes."""
-    return delegations.c.audiences.cast(Text).contains(f'"{audience}"', autoescape=True)
-
-
-def _order(sort: Sort) -> tuple[ColumnElement[Any], ...]:
-    columns = delegations.c
+def _order(sort: Sort, created: ColumnElement[datetime], id_: ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
     if sort is Sort.ENDS:
-        return columns.ends_at.asc().nulls_last(), columns.id.asc()
-    if sort is Sort.OLDEST:
-        return columns.created_at.asc(), columns.id.asc()
-    return columns.created_at.desc(), columns.id.desc()
+        return delegations.c.ends_at.asc().nulls_last(), id_.asc()
+    return (created.asc(), id_.asc()) if sort is Sort.OLDEST else (created.desc(), id_.desc())
 
 
-def _behind(after: Delegation, sort: Sort) -> ColumnElement[bool]:
-    columns = delegations.c
+def _behind(
+    after: Delegation, sort: Sort, created: ColumnElement[datetime], id_: ColumnElement[str]
+) -> ColumnElement[bool]:
+    ends_at = delegations.c.ends_at
     if sort is Sort.ENDS:
         if after.ends_at is None:
-            return and_(columns.ends_at.is_(None), columns.id > after.id)
-        later = tuple_(columns.ends_at, columns.id) > tuple_(after.ends_at, after.id)
-        return or_(later, columns.ends_at.is_(None))
-    order, last = tuple_(columns.created_at, columns.id), tuple_(after.created_at, after.id)
-    return order > last if sort is Sort.OLDEST else order < last
+            return and_(ends_at.is_(None), id_ > after.id)
+        return or_(tuple_(ends_at, id_) > tuple_(after.ends_at, after.id), ends_at.is_(None))
+    here, last = tuple_(created, id_), tuple_(after.created_at, after.id)
+    return here > last if sort is Sort.OLDEST else here < last

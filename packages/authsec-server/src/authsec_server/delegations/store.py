@@ -46,21 +46,39 @@ delegations = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("changed_at", Instant),
     Column("changed_by", Text),
-    # For each order of the lists, with what they filter by most: what is rare is found without reading the table.
-    Index("ix_delegations_created_at", "created_at", "id", "enabled", "revoked_at", "ends_at"),
-    Index("ix_delegations_role_id_created_at", "role_id", "created_at", "id", "enabled", "revoked_at", "ends_at"),
-    Index("ix_delegations_ends_at", "ends_at", "id"),
 )
+
+# For each order of the lists, with all that they filter by: what is rare is found without reading the table.
+_STATE = [delegations.c[name] for name in ("enabled", "revoked_at", "ends_at")]
+_PARTIES = [delegations.c[name] for name in ("role_id", "client_id", "target_type")]
+Index("ix_delegations_created_at", delegations.c.created_at, delegations.c.id, *_PARTIES, *_STATE)
+Index("ix_delegations_role_id_created_at", delegations.c.role_id, delegations.c.created_at, delegations.c.id, *_STATE)
+Index("ix_delegations_ends_at", delegations.c.ends_at, delegations.c.id)
+
+delegation_audiences = Table(  # the audiences once more, for lists of who may call an API
+    "delegation_audiences",
+    metadata,
+    Column("delegation_id", String(36), ForeignKey("delegations.id", ondelete="CASCADE"), primary_key=True),
+    Column("audience", Text, primary_key=True),
+    Column("created_at", Instant, nullable=False),  # the delegation's: it is listed in that order
+    Index("ix_delegation_audiences_audience", "audience", "created_at", "delegation_id"),
+)
+
+NO_AUDIENCE = ""
+"""Stands among the audiences for a delegation that names none."""
 
 
 def add(connection: Connection, delegation: Delegation) -> None:
     """Insert the delegation."""
     connection.execute(insert(delegations).values(**_row_of(delegation)))
+    _add_audiences(connection, delegation)
 
 
 def save(connection: Connection, delegation: Delegation) -> None:
     """Write what can change of the delegation."""
     connection.execute(update(delegations).where(delegations.c.id == delegation.id).values(**_row_of(delegation)))
+    connection.execute(delete(delegation_audiences).where(delegation_audiences.c.delegation_id == delegation.id))
+    _add_audiences(connection, delegation)
 
 
 def find(connection: Connection, delegation_id: str) -> Delegation | None:
@@ -112,6 +130,15 @@ def delegation(row: Row[Any]) -> Delegation:
         changed_at=row.changed_at,
         changed_by=row.changed_by or "",
     )
+
+
+def _add_audiences(connection: Connection, delegation: Delegation) -> None:
+    named = delegation.audiences or (NO_AUDIENCE,)
+    rows = [
+        {"delegation_id": delegation.id, "audience": audience, "created_at": delegation.created_at}
+        for audience in named
+    ]
+    connection.execute(insert(delegation_audiences), rows)
 
 
 def _row_of(delegation: Delegation) -> dict[str, Any]:

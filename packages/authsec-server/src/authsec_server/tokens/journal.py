@@ -79,7 +79,12 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
             address=request.address,
             authority_version=facts.version,
             detail=_asked(request)
-            | {"attestation": proved.method, "details": outcome.details, "smaller": list(outcome.smaller)},
+            | {
+                "attestation": proved.method,
+                "details": outcome.details,
+                "missing": list(outcome.missing),
+                "smaller": list(outcome.smaller),
+            },
         ),
     )
 

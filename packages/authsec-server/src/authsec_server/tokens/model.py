@@ -40,10 +40,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """No token. `details` is for the caller; `smaller` is the request that would pass, where one would."""
+    """No token. `details` is for the caller; `smaller` is the request that would pass, where one would.
+
+    `missing` are the actions it asked for that are not delegated at all.
+    """
 
     reason: Reason
     details: str = ""
+    missing: tuple[str, ...] = ()
     smaller: tuple[str, ...] = ()
     retry_after: float = 0.0
 
@@ -173,9 +177,10 @@ def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence
     if not offered:
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
     smaller = tuple(sorted(wanted & _actions_of(serving)))
-    missing = " ".join(sorted(wanted - offered))
+    missing = tuple(sorted(wanted - offered))
     passes = f" scope={' '.join(smaller)} would pass." if smaller else ""
-    return Denied(reason=Reason.ACTION_NOT_ALLOWED, details=f"Not delegated: {missing}.{passes}", smaller=smaller)
+    details = f"Not delegated: {' '.join(missing)}.{passes}"
+    return Denied(reason=Reason.ACTION_NOT_ALLOWED, details=details, missing=missing, smaller=smaller)
 
 
 def _actions_of(authorities: Sequence[Authority]) -> frozenset[str]:

@@ -1,0 +1,145 @@
+"""What the operator can do about a refusal, and where in the console. Pure.
+
+The answer to the agent says what the *caller* can do about it, and to one that has not proved itself no more than it
+knows already. This is for the person who decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from authsec_server.tokens.model import Reason
+
+
+class Place(StrEnum):
+    """Where the remedy is."""
+
+    CLIENT = "client"
+    PROOFS = "proofs"
+    CONNECT = "connect"
+    DELEGATIONS = "delegations"
+    NEW_DELEGATION = "new_delegation"
+    ACTIVITY = "activity"
+    SETTINGS = "settings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What would satisfy, and where to go for it. `scope` is the smaller request that would have passed."""
+
+    text: str
+    place: Place
+    scope: str = ""
+
+
+def remedy(reason: Reason, detail: Mapping[str, Any]) -> Remedy:
+    """The remedy for a refusal; `detail` is that of its event, which for one of a caller unproved is empty."""
+    if reason is Reason.ACTION_NOT_ALLOWED:
+        return _action_not_allowed(detail)
+    if reason is Reason.INVALID_TARGET:
+        return _invalid_target(detail)
+    if reason is Reason.PROOF_NOT_ACCEPTED:
+        return _proof_not_accepted(detail)
+    text, place = _ALWAYS[reason]
+    return Remedy(text=text, place=place)
+
+
+_ALWAYS: Mapping[Reason, tuple[str, Place]] = {
+    Reason.CLIENT_ID_MISSING: (
+        "The request named no client: set the agent's Client ID where it runs.",
+        Place.CONNECT,
+    ),
+    Reason.CLIENT_ID_INVALID: (
+        "What was sent is no Client ID: copy it again, whole and in lower case.",
+        Place.CONNECT,
+    ),
+    Reason.INVALID_SCOPE: (
+        "The agent asks for actions in a form that is none: resource:action, separated by spaces.",
+        Place.CONNECT,
+    ),
+    Reason.RATE_LIMITED: (
+        "It asks too often: let it keep its token until shortly before it expires, as the SDK does. If it must ask so "
+        "often, raise the limits in the server's settings.",
+        Place.SETTINGS,
+    ),
+    Reason.CLIENT_NOT_FOUND: (
+        "No client has that Client ID: compare the agent's setting with the list, and onboard it if it is missing.",
+        Place.CONNECT,
+    ),
+    Reason.ATTESTATION_REQUIRED: (
+        "It sent no proof: set up where it runs how it proves itself, as Connect shows, or add a proof that it has.",
+        Place.PROOFS,
+    ),
+    Reason.ATTESTATION_INVALID: (
+        "Its proof did not hold: compare the key where it runs with the one registered here, and look at that proof's "
+        "end and the machine's clock.",
+        Place.PROOFS,
+    ),
+    Reason.SELECTORS_MISMATCH: (
+        "Another workload than this one asked. If it is the right one, correct the selectors to what it runs as.",
+        Place.PROOFS,
+    ),
+    Reason.CLIENT_DISABLED: ("The client is disabled: enable it if it may act again.", Place.CLIENT),
+    Reason.NO_DELEGATION: (
+        "Nothing is delegated to it that is enabled: create a trust delegation, or enable the one it has.",
+        Place.NEW_DELEGATION,
+    ),
+    Reason.DELEGATION_ENDED: (
+        "All that was delegated to it has ended or was revoked, and that is for good: create a new trust delegation.",
+        Place.NEW_DELEGATION,
+    ),
+    Reason.UNAVAILABLE: (
+        "The authority could not record or sign at that moment; the agent asks again by itself. If it lasts, look at "
+        "the server's log and its database.",
+        Place.ACTIVITY,
+    ),
+}
+
+
+def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
+    missing, smaller = _texts(detail, "missing"), _texts(detail, "smaller")
+    if not missing:
+        return Remedy(
+            text="Its delegations allow only actions that their roles no longer hold: give them to the role again, or "
+            "delegate others.",
+            place=Place.DELEGATIONS,
+        )
+    less = f"ask for less: scope={' '.join(smaller)} would have passed" if smaller else "not ask for that"
+    return Remedy(
+        text=f"Not delegated to it: {' '.join(missing)}. Allow it in a trust delegation, or have the agent {less}.",
+        place=Place.DELEGATIONS,
+        scope=" ".join(smaller),
+    )
+
+
+def _invalid_target(detail: Mapping[str, Any]) -> Remedy:
+    resources = ", ".join(_texts(detail, "resources"))
+    if not resources:
+        return Remedy(
+            text="Its delegations are for different APIs and it did not say which it means: have it name one as "
+            "resource, as Connect shows.",
+            place=Place.CONNECT,
+        )
+    return Remedy(
+        text=f"What it asks for is not delegated for {resources}: add that API to a trust delegation, if it may, or "
+        "correct the resource where it runs.",
+        place=Place.DELEGATIONS,
+    )
+
+
+def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
+    kind = detail.get("attestation")
+    way = {None: "that way", "none": "by its name alone"}.get(kind, f"by {str(kind).replace('_', ' ')}")
+    return Remedy(
+        text=f"Its delegations exclude clients that prove themselves {way}: give it a proof of another kind, or accept "
+        "this kind in the delegation.",
+        place=Place.PROOFS,
+    )
+
+
+def _texts(detail: Mapping[str, Any], name: str) -> Sequence[str]:
+    value = detail.get(name)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
