@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import itertools
 import os
 import re
@@ -147,6 +148,19 @@ def serve(database_option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def serving() -> Callable[[Path, str], AbstractContextManager[Serve]]:
     """For authorities that several tests share: `with serving(folder, database_option) as serve:`."""
     return _serving
+
+
+@pytest.fixture(scope="module")
+def oidc_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real OpenID Connect provider: the `RunningProvider` of oidc_provider/running.py."""
+    path = Path(__file__).with_name("oidc_provider") / "running.py"
+    spec = importlib.util.spec_from_file_location("running", path)  # test folders are no packages
+    assert spec is not None
+    assert spec.loader is not None
+    running = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(running)
+    with running.running_provider(tmp_path_factory.mktemp("provider")) as provider:
+        yield provider
 
 
 @contextmanager

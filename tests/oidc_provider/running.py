@@ -1,0 +1,141 @@
+"""The real OpenID Connect provider (npm `oidc-provider`) as a process, and the people who have accounts there.
+
+It is installed once a user, below the user's cache folder and never in this tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urljoin
+
+import httpx2
+import pytest
+
+HERE = Path(__file__).parent
+OLDEST_NODE = 20
+
+
+class RunningProvider:
+    """A provider that runs. Clients: `authsec`, `authsec-post`, `authsec-public`, and `authsec-ES256` and the like."""
+
+    client_secret = "not a secret: a+b%c:d"
+
+    def __init__(self, issuer: str, folder: Path) -> None:
+        self.issuer = issuer
+        self._accounts = folder / "accounts.json"
+        self._secret_file = folder / "client-secret"
+        self._secret_file.write_text(self.client_secret + "\n")
+
+    def account(self, login: str, **claims: Any) -> None:
+        """Somebody with an account there, with claims that count from the next sign-in."""
+        accounts = json.loads(self._accounts.read_text())
+        known = {"email": f"{login}@example.com", "email_verified": True, "name": login.title()}
+        self._accounts.write_text(json.dumps(accounts | {login: known | claims}))
+
+    def settings(self, client_id: str = "authsec", **more: str) -> dict[str, str]:
+        """The settings of a server that signs people in here, as environment variables."""
+        settings = {
+            "oidc_issuer": self.issuer,
+            "oidc_client_id": client_id,
+            "oidc_client_secret_file": str(self._secret_file),
+            "oidc_admin_values": "authsec-admin",
+            "oidc_operator_values": "authsec-operator",
+            "oidc_viewer_values": "authsec-viewer",
+            "outbound_private_hosts": "127.0.0.1",
+        } | more
+        if client_id == "authsec-public":
+            del settings["oidc_client_secret_file"]
+        return {f"AUTHSEC_SERVER_{name.upper()}": value for name, value in settings.items()}
+
+    def walk(self, url: str, login: str, browser: httpx2.Client | None = None) -> str:
+        """Go where the server sent the browser, sign in as `login` and consent; the address that leads back."""
+        if browser is None:
+            with httpx2.Client(trust_env=False) as fresh:
+                return self.walk(url, login, fresh)
+        answer = browser.get(url)
+        while True:
+            if answer.is_redirect:
+                where = urljoin(str(answer.url), answer.headers["location"])
+                if not where.startswith(f"{self.issuer}/"):
+                    return where
+                answer = browser.get(where)
+            else:
+                action = re.search(r'<form [^>]*action="([^"]+)" method="post"', answer.text)
+                prompt = re.search(r'name="prompt" value="([^"]+)"', answer.text)
+                assert action, f"the provider shows no form: {answer.status_code} {answer.text[-2000:]}"
+                assert prompt
+                form = {"prompt": prompt[1], "login": login, "password": "any"}
+                answer = browser.post(urljoin(str(answer.url), html.unescape(action[1])), data=form)
+
+
+@contextmanager
+def running_provider(folder: Path) -> Iterator[RunningProvider]:
+    """The provider, for as long as the block runs; its files go into `folder`."""
+    node = _node()
+    accounts = folder / "accounts.json"
+    accounts.write_text("{}")
+    with (folder / "provider.log").open("w") as log:
+        process = subprocess.Popen(
+            [node, _installed(node) / "server.mjs", accounts],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        with process:  # closes its standard input at the end, which ends it
+            assert process.stdout is not None
+            issuer = process.stdout.readline().strip()
+            assert issuer, f"the provider did not start:\n{(folder / 'provider.log').read_text()}"
+            yield RunningProvider(issuer, folder)
+            process.terminate()
+
+
+def _node() -> str:
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        _give_up("node and npm are not installed")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
+        _give_up(f"node is {version}, and the provider needs {OLDEST_NODE}")
+    return node
+
+
+def _installed(node: str) -> Path:
+    """The folder with the provider installed. It is made beside its place and moved there when it is whole."""
+    files = [HERE / "package.json", HERE / "server.mjs"]
+    wanted = b"".join(file.read_bytes() for file in files) + node.encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "authsec-tests")
+    folder = cache / f"oidc-provider-{hashlib.sha256(wanted).hexdigest()[:16]}"
+    if folder.exists():
+        return folder
+    building = folder.with_name(f"{folder.name}.{os.getpid()}")
+    building.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, building)
+    command = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=building, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(building)
+        _give_up(f"it could not be installed\n{done.stderr}")
+    try:
+        building.rename(folder)
+    except OSError:  # another worker was quicker
+        shutil.rmtree(building)
+    return folder
+
+
+def _give_up(why: str) -> NoReturn:
+    message = f"NO REAL OPENID PROVIDER, SO NOTHING IS CHECKED WITH ONE: {why}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
