@@ -93,9 +93,9 @@ def _unheard_of(text: str) -> bool:
 
 
 def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:
-    name, given, value = label.partition("=")
+    name, _, value = label.partition("=")
     holders = select(client_labels.c.client_id).where(client_labels.c.name == name)
-    if given:
+    if value:
         holders = holders.where(client_labels.c.value == value)
     if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite keeps no statistics by which it could choose
         return clients.c.id.in_(holders)

@@ -1,0 +1,253 @@
+"""Lists of clients: whatever is asked, the pages hold what sorting and filtering by hand gives; on both databases."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.clients import changes, holding, lists, service
+from authsec_server.clients.filters import Attention, Count, Filters, Sort, position, write_cursor
+from authsec_server.clients.model import Changes, Client, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.store import clients
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Invalid
+from authsec_server.naming import folded
+from authsec_server.principal import Act
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+NAMES = [
+    "alpha",
+    "Alpha",
+    "ALPHA 2",
+    "Zeta",
+    "zeta_1",
+    "zeta%1",
+    "Ökonomie",
+    "ökonomie 2",
+    "Straße",
+    "STRASSE",
+    "ﬁn",
+    "🤖 bot",
+    "ͅ x",
+]
+OWNERS = ["Team CRM", "team crm", "Örtlich", "anna", "100%"]
+PLATFORMS: list[dict[str, Any]] = [
+    {"platform": "kubernetes", "selectors": (("k8s:ns", "production"),)},
+    {"platform": "key"},
+    {"platform": "unattested"},
+]
+LABELS = [{}, {"team": "crm"}, {"team": "crm", "env": "prod"}, {"env": "a=b"}, {"env": "50%"}]
+
+OPEN_UNTIL = {3: -1, 9: 0, 18: 1, 1: 1, 4: -1}  # hours from now: those that are unattested besides, for a time
+
+
+def fill(database: Database, act: Act, number: int = 39) -> list[Client]:
+    """Clients of every sort, many of them alike but for their ids; every fifth is off, some proofs have an end."""
+
+    def work(tx: Tx) -> list[Client]:
+        return [one(tx, index) for index in range(number)]
+
+    def one(tx: Tx, index: int) -> Client:
+        what = dict(PLATFORMS[index % 3])
+        if what["platform"] == "key":
+            what["public_key"] = PrivateKey.generate_ed25519().public.to_pem().decode()
+        wanted = Onboarding(
+            name=NAMES[index % len(NAMES)],
+            slug=f"s{index}-{'ab'[index % 2]}",
+            kind=ClientKind.MCP_SERVER if index % 4 == 0 else ClientKind.AI_AGENT,
+            owner=OWNERS[index * 7 % len(OWNERS)],
+            labels=LABELS[index * 3 % len(LABELS)],
+            **what,
+        )
+        at = replace(act, now=act.now - timedelta(minutes=index % 6))
+        client = service.create(tx, at, wanted)
+        if index in OPEN_UNTIL:
+            end = act.now + timedelta(hours=OPEN_UNTIL[index])
+            earlier = replace(act, now=act.now - timedelta(days=1))
+            client = holding.add_proof(tx, earlier, client.id, NewProof(platform="unattested", expires_at=end))
+        return service.disable(tx, at, client.id) if index % 5 == 0 else client
+
+    return database.change(work)
+
+
+def fits(client: Client, filters: Filters, act: Act) -> bool:
+    """Whether the client is one of those, said once more and plainly."""
+    text, (label, _, value) = folded(filters.text), filters.label.partition("=")
+    unattested, proves = client.unattested(act.now), client.can_prove_itself(act.now)
+    needs = {None: True, Attention.UNATTESTED: unattested, Attention.CANNOT_PROVE: not unattested and not proves}
+    return (
+        (text in folded(client.name) or text in client.slug or client.id.startswith(text))
+        and filters.kind in {None, client.kind}
+        and filters.platform in {None, client.platform}
+        and filters.enabled in {None, client.enabled}
+        and folded(filters.owner) in {"", folded(client.owner)}
+        and (not filters.label or (label in client.labels and value in {"", client.labels[label]}))
+        and needs[filters.attention]
+    )
+
+
+FILTERS = st.builds(
+    Filters,
+    text=st.sampled_from(["", "", "a", "ALPHA", "ök", "ÖK", "ss", "%", "_", "🤖", "-b", "\\", "/", "zzz"]),
+    kind=st.sampled_from([None, None, *ClientKind]),
+    platform=st.sampled_from([None, None, *Platform]),
+    enabled=st.sampled_from([None, True, False]),
+    owner=st.sampled_from(["", "", *OWNERS, "TEAM CRM", "nobody", "%"]),
+    label=st.sampled_from(["", "", "team", "team=crm", "env", "env=a=b", "env=", "env=%", "nope", "=crm"]),
+    attention=st.sampled_from([None, None, *Attention]),
+)
+
+
+def read_all(database: Database, act: Act, limit: int, filters: Filters, **order: Any) -> list[Client]:
+    """All pages, one behind the other."""
+    seen: list[Client] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        here = cursor
+        found, cursor = database.read(
+            lambda tx, here=here: lists.page_of(tx, act, filters, cursor=here, limit=limit, **order)
+        )
+        seen += found
+        assert len(found) == limit or cursor is None
+    return seen
+
+
+@pytest.mark.parametrize("few", [0, 2_000], ids=["labels held by many", "labels held by few"])
+def test_pages_hold_each_client_once_and_in_order(
+    database: Database, act: Act, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsec_server.clients.selection.FEW", few)
+    held = fill(database, act)
+
+    @settings(max_examples=60, deadline=None)
+    @given(filters=FILTERS, sort=st.sampled_from(Sort), descending=st.booleans(), limit=st.integers(1, 45))
+    def check(filters: Filters, sort: Sort, descending: bool, limit: int) -> None:
+        wanted = [client for client in held if fits(client, filters, act)]
+        wanted.sort(key=lambda client: position(client, sort), reverse=descending)
+        assert read_all(database, act, limit, filters, sort=sort, descending=descending) == wanted
+        assert database.read(lambda tx: lists.count(tx, act, filters)) == Count(number=len(wanted), capped=False)
+
+    check()
+
+
+def test_a_client_that_is_renamed_or_deleted_meanwhile_disturbs_no_other(database: Database, act: Act) -> None:
+    held = sorted(fill(database, act), key=lambda client: position(client, Sort.NAME))
+    first, cursor = database.read(lambda tx: lists.page_of(tx, act, limit=10))
+    last = first[-1]
+    database.change(lambda tx: changes.delete(tx, act, last))
+    database.change(
+        lambda tx: changes.edit(
+            tx, act, held[12].id, revision=held[12].revision, changes=Changes(name="aaa, behind the reader")
+        )
+    )
+    rest, _ = database.read(lambda tx: lists.page_of(tx, act, cursor=cursor or "", limit=200))
+    assert [client.id for client in rest] == [client.id for client in held[10:] if client.id != held[12].id]
+
+
+def test_what_changes_is_found_by_what_it_is_now(database: Database, act: Act) -> None:
+    client = database.change(
+        lambda tx: service.create(
+            tx, act, Onboarding(name="Old", platform="unattested", owner="Ada", labels={"team": "crm"})
+        )
+    )
+    asked = Changes(name="New", owner="Ben", slug="other", labels={"team": "ops"})
+    edited = database.change(lambda tx: changes.edit(tx, act, client.id, revision=1, changes=asked))
+    found = [Filters(text="new"), Filters(text="OTHER"), Filters(owner="ben"), Filters(label="team=ops")]
+    gone = [Filters(text="old"), Filters(owner="ada"), Filters(label="team=crm")]
+    for filters, wanted in [*((each, [edited]) for each in found), *((each, []) for each in gone)]:
+        assert database.read(lambda tx, filters=filters: lists.page_of(tx, act, filters)) == (wanted, None)
+    assert database.read(lambda tx: lists.owners(tx, act)) == ["Ben"]
+    bare = database.change(lambda tx: holding.remove_proof(tx, act, client.id, client.proofs[0].id))
+    cannot = Filters(attention=Attention.CANNOT_PROVE)
+    assert database.read(lambda tx: lists.page_of(tx, act, cannot)) == ([bare], None)
+
+
+def test_owners_differ_by_more_than_case(database: Database, act: Act) -> None:
+    fill(database, act)
+    assert database.read(lambda tx: lists.owners(tx, act)) == ["100%", "anna", "Team CRM", "Örtlich"]
+
+
+def test_a_count_ends_where_it_tells_nothing_more(database: Database, act: Act) -> None:
+    fill(database, act, 1)
+
+    def many(tx: Tx) -> None:
+        row = dict(tx.connection.execute(select(clients)).mappings().one())
+        tx.connection.execute(
+            insert(clients), [{**row, "id": f"{number:036}", "slug": f"n{number}"} for number in range(10_000)]
+        )
+
+    database.change(many)
+    assert str(database.read(lambda tx: lists.count(tx, act))) == "10,000+"
+    exactly = database.read(lambda tx: lists.count(tx, act, Filters(text="n")))
+    assert (exactly, str(exactly)) == (Count(number=10_000, capped=False), "10,000")
+
+
+def test_search_finds_by_name_slug_and_the_beginning_of_the_id(database: Database, act: Act) -> None:
+    held = fill(database, act)
+    some = held[7]
+    for text in (some.id, some.id[:13], some.slug, some.slug.upper()):
+        assert some in database.read(lambda tx, text=text: lists.search(tx, act, text)), text
+    assert database.read(lambda tx: lists.search(tx, act, some.id[1:])) == [], "only its beginning"
+    assert database.read(lambda tx: lists.search(tx, act, "")) == []
+    assert len(database.read(lambda tx: lists.search(tx, act, "a", limit=3))) == 3
+    matching = select(clients.c.slug).where(clients.c.id.in_(lists.ids_matching("ÖKONOMIE 2")))
+    assert set(database.read(lambda tx: tx.connection.execute(matching).scalars().all())) == {
+        client.slug for client in held if "ökonomie 2" in client.name
+    }
+
+
+def test_what_nothing_can_be_called_finds_nothing(database: Database, act: Act) -> None:
+    fill(database, act, 3)
+    for filters in (Filters(text="\0"), Filters(owner="\0"), Filters(label="a=\0"), Filters(text="x" * 10_000)):
+        assert database.read(lambda tx, filters=filters: lists.page_of(tx, act, filters)) == ([], None)
+        assert database.read(lambda tx, filters=filters: lists.count(tx, act, filters)).number == 0
+
+
+@pytest.mark.parametrize("sort", Sort)
+def test_a_made_up_cursor_is_refused(database: Database, act: Act, sort: Sort) -> None:
+    (client,) = fill(database, act, 1)
+
+    def encoded(*parts: str) -> str:
+        return urlsafe_b64encode("\n".join(parts).encode()).decode()
+
+    others = [write_cursor(other, position(client, other)) for other in Sort if other is not sort]
+    made_up = [
+        *others,
+        "x",
+        "ö",
+        "====",
+        client.slug,
+        encoded(sort),
+        encoded(sort, "a"),
+        encoded(sort, "\0", "\0", client.id),
+        encoded(sort, "2026-11-25T12:00:00", client.id, "x"),
+        encoded(sort, "2026-11-25T12:00:00", "x"),
+        encoded("created", "2026-11-25T12:00:00", client.id),
+        urlsafe_b64encode(b"\xff\xff\xff").decode(),
+        secrets.token_urlsafe(3000),
+    ]
+    for cursor in made_up:
+        with pytest.raises(Invalid, match="This cursor is not one") as caught:
+            database.read(lambda tx, cursor=cursor: lists.page_of(tx, act, sort=sort, cursor=cursor))
+        assert caught.value.field == "cursor"
+
+
+def test_the_longest_names_fit_the_indexes(database: Database, act: Act) -> None:
+    """PostgreSQL refuses an index row of more than 2,704 bytes."""
+    for number, letter in enumerate(["🤖", "ΐ", "ὒ"]):  # 4 bytes; and letters that folding makes longer
+        wanted = Onboarding(
+            name=letter * 120,
+            owner=letter * 120,
+            slug="s" * 62 + str(number),
+            platform="unattested",
+            labels={"l" * 63: letter * 120},
+        )
+        client = database.change(lambda tx, wanted=wanted: service.create(tx, act, wanted))
+        assert database.read(lambda tx, wanted=wanted: lists.search(tx, act, wanted.name)) == [client]
