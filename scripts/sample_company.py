@@ -16,6 +16,7 @@ from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.app import Surroundings, open_authority
 from authsec_server.settings import Settings
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 DAYS = 14
 TOKENS = "/authsec/uflow/sdk/delegation-token"
@@ -163,7 +164,8 @@ class Past:
 
 
 def found(settings: Settings, now: datetime, *, days: int = DAYS) -> None:
-    """Fill an empty database with `days` of work until `now`."""
+    """Make its database, with `days` of work until `now`."""
+    settings.data.mkdir(parents=True)
     with _past(settings, now - timedelta(days=days)) as past:
         for name, (identifier, actions) in APIS.items():
             described = [{"action": action, "description": text} for action, text in actions.items()]
@@ -179,7 +181,10 @@ def found(settings: Settings, now: datetime, *, days: int = DAYS) -> None:
 def _past(settings: Settings, now: datetime) -> Iterator[Past]:
     clock = Clock(now)
     around = Surroundings(now=lambda: clock.now, monotonic=clock.monotonic)
-    with open_authority(settings, local_operator=True, surroundings=around) as authority:
+    with (
+        capture_logs(),  # hundreds of lines that nobody wants to read
+        open_authority(settings, local_operator=True, surroundings=around) as authority,
+    ):
         http = TestClient(authority.app, base_url=settings.issuer)
         yield Past(http=http, clock=clock, issuer=settings.issuer)
         http.close()

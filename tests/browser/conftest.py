@@ -1,4 +1,4 @@
-"""A real Chromium, watched: whatever goes wrong on a page without being asked for fails the test."""
+"""A real Chromium, watched: whatever goes wrong on a page without being asked for fails the test. And whom it sees."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from authsec_server.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
@@ -110,6 +114,56 @@ def browse(browser: Browser) -> Iterator[Browse]:
         its = Browse(browser, stack)
         yield its
     assert its.problems == []
+
+
+PASSWORD = "a lantern in the harbour"
+SignUp = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def sign_up() -> SignUp:
+    """`browse(its.url, storage_state=sign_up(its, link))`: the browser of whom a set-up URL has let in, without pages.
+
+    Without a link it is the first administrator's, Mary's, whose password is the fixture `password`.
+    """
+
+    def signed_up(its: Any, link: str = "", **more: str) -> dict[str, Any]:
+        code = parse_qs(urlsplit(link or its.cli("admin", "setup-url")).query)["code"][0]
+        form = {"code": code, "name": "Mary", "email": "mary@example.com", "password": PASSWORD, "again": PASSWORD}
+        answer = its.http.post("/console/set-up", data=form | more, headers={"Origin": its.url})
+        assert answer.status_code == 303, answer.text
+        cookies = [{"name": name, "value": value, "url": its.url} for name, value in answer.cookies.items()]
+        its.http.cookies.clear()
+        return {"cookies": cookies, "origins": []}
+
+    return signed_up
+
+
+@pytest.fixture
+def password() -> str:
+    """Mary's."""
+    return PASSWORD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """An authority that has been worked with, and the browser of its administrator: tests change neither."""
+
+    its: Any
+    mary: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def company(serving: Any, sign_up: SignUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """The sample company, shared by all tests of this process that only look."""
+    import sample_company
+
+    folder = tmp_path_factory.mktemp("company")
+    settings = Settings(data=folder / "data")
+    sample_company.found(settings, datetime.now(UTC), days=4)
+    with serving(folder, "") as serve:
+        its = serve(AUTHSEC_SERVER_MASTER_KEY_FILE=str(settings.data / "master.key"), AUTHSEC_SERVER_ENVIRONMENT="TEST")
+        yield Company(its=its, mary=sign_up(its))
 
 
 @pytest.fixture
