@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
+import anyio
 import click
 import pytest
+from argon2 import PasswordHasher
 from authsec.jose import PrivateKey, assemble, signing_input
+from authsec_server.accounts import administrators
+from authsec_server.accounts.cookies import Sessions
+from authsec_server.accounts.hashing import Hashing
+from authsec_server.accounts.model import Caller, NewSession, SessionTerms
+from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Surroundings, open_authority
-from authsec_server.audit.model import Recorded
+from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.store import newest
 from authsec_server.cli import register
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Onboarding
+from authsec_server.clients.model import Client, Onboarding
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import Proposal, Terms
-from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.delegations.model import Proposal, Standing, Terms
+from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, Role
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
+T = TypeVar("T")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -74,6 +90,50 @@ def authsec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     group = click.Group()
     register(group)
     return lambda *arguments: CliRunner().invoke(group, [*arguments, "--data", str(tmp_path)])
+
+
+@dataclass
+class Estate:
+    """Roles, agents and what is delegated to them, in a database of each kind; a line for each."""
+
+    database: Database
+    act: Act
+    terms: Terms = TERMS
+
+    def role(self, name: str = "Support", *actions: str) -> RoleDefinition:
+        held = actions or ("customers:delete", "customers:read")
+        return self.do(lambda tx, act: roles.create(tx, act, name=name, actions=held))
+
+    def agent(self, name: str = "Helper", platform: str = "unattested", **what: Any) -> Client:
+        return self.do(lambda tx, act: clients.create(tx, act, Onboarding(name=name, platform=platform, **what)))
+
+    def delegate(self, role: str = "support", client: str = "helper", **what: Any) -> Standing:
+        asked = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ("customers:read",)} | what
+        proposal = Proposal(role=role, client=client, **asked)
+        return self.do(lambda tx, act: delegations.create(tx, act, proposal, self.terms))
+
+    def do(self, work: Callable[[Tx, Act], T]) -> T:
+        return self.database.change(lambda tx: work(tx, self.act))
+
+    def see(self, work: Callable[[Tx, Act], T]) -> T:
+        return self.database.read(lambda tx: work(tx, self.act))
+
+    def events(self, kind: str = "") -> list[Event]:
+        """The journal, oldest first, of the kinds that begin so."""
+        read = self.database.read
+        found = read(lambda tx: newest(tx.connection, before=None, limit=100_000, request_id=None))[::-1]
+        return [each.event for each in found if each.event.kind.startswith(kind)]
+
+    def endings(self) -> list[tuple[SubjectKind, str, int]]:
+        """The revocation feed: what ended, and below which version its tokens."""
+        feed = self.database.read(lambda tx: revocations.since(tx, 0))
+        return [(each.subject_kind, each.subject_id, each.version) for each in feed]
+
+
+@pytest.fixture
+def estate(database: Database, act: Act) -> Estate:
+    """An estate with nothing in it, once per kind of database."""
+    return Estate(database, act)
 
 
 def later(**amount: float) -> datetime:
@@ -189,3 +249,84 @@ def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
             return House(stack.enter_context(opened), clock, stack)
 
         yield build
+
+
+@dataclass
+class Entrance:
+    """The ways in for people, on one database; passwords are hashed cheaply, so that tests are fast."""
+
+    database: Database
+    clock: Clock
+    sign_in: SignIn
+    sessions: Sessions
+    password: str = "violet tram kiosk 7"
+
+    def caller(self, address: str = "192.0.2.1", cookie: str = "") -> Caller:
+        return Caller(request_id="req_test", address=address, user_agent="Browser/1", cookie=cookie)
+
+    def first(self, email: str = "ann@example.com", name: str = "Ann") -> NewSession:
+        """The first administrator, signed in."""
+        link = self.sign_in.first_link()
+        assert link is not None
+        return self.sign_in.set_up_first(
+            link.code, email=email, name=name, password=self.password, caller=self.caller()
+        )
+
+    def another(self, email: str, role: Role = Role.ADMIN, name: str = "Another") -> NewSession:
+        """An administrator whom the local operator invited, signed in."""
+        act = self.act(LOCAL_OPERATOR)
+        _, link = self.database.change(lambda tx: administrators.invite(tx, act, email=email, name=name, role=role))
+        return self.sign_in.set_password(link.code, password=self.password, caller=self.caller())
+
+    def act(self, who: NewSession | Principal) -> Act:
+        """An act of theirs, now."""
+        principal = who if isinstance(who, Principal) else who.administrator.principal(who.session.id)
+        return Act(
+            principal=principal,
+            now=self.clock.now(),
+            request_id="req_test",
+            address="192.0.2.1",
+            token_bytes=secrets.token_bytes,
+        )
+
+    def principal(self, cookie: str) -> Principal:
+        """Whom this cookie lets in; raises `Unauthenticated`."""
+        header = f"{self.sessions.name}={cookie}".encode()
+        return anyio.run(self.sessions, Request({"type": "http", "headers": [(b"cookie", header)]}))
+
+    def events(self) -> list[Recorded]:
+        """The journal, oldest first."""
+        return self.database.read(lambda tx: newest(tx.connection, before=None, limit=1000, request_id=None))[::-1]
+
+
+@pytest.fixture
+def entrance(database: Database) -> Entrance:
+    """The entrance of an authority that nobody administers yet."""
+    clock = Clock()
+    terms = SessionTerms(idle=timedelta(hours=1), lifetime=timedelta(hours=12))
+    cheap = Hashing(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    sign_in = SignIn(database, now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes, hashing=cheap)
+    return Entrance(database, clock, sign_in, Sessions(database, name="authsec-session", terms=terms, now=clock.now))
+
+
+def _load(name: str) -> ModuleType:
+    """Test folders are no packages, so a module that several tests share is loaded by its path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def peers() -> ModuleType:
+    """What peers.py has for speaking to servers on loopback."""
+    return _load("peers")
+
+
+@pytest.fixture
+def peer(peers: Any) -> Iterator[Callable[..., Any]]:
+    """Starts servers that say what they are told: `peer(b"HTTP/1.1 200 OK…")`."""
+    with ExitStack() as stack:
+        yield lambda say, **options: stack.enter_context(peers.Peer(say, **options))
