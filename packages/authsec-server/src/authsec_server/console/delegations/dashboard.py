@@ -1,0 +1,94 @@
+"""All trust delegations: found by text, state, role, client and target type; the new one marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.audit import counts
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
+from authsec_server.console.forms import Form
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing
+from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.model import DelegationState, TargetType
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
+
+PAGE = 50
+SORTS = (
+    (Sort.NEWEST, "Newest first"),
+    (Sort.OLDEST, "Oldest first"),
+    (Sort.ENDS, "What ends first"),
+)
+E = TypeVar("E", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the list is asked for. What there is no such value of asks for nothing."""
+
+    filters: Filters
+    role: RoleDefinition | None
+    client: Client | None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it is asked for anything less than all."""
+        return self.filters != Filters()
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The dashboard."""
+    return [console.page("/delegations", dashboard)]
+
+
+async def dashboard(visit: Visit) -> Response:
+    """The table."""
+    query, terms = visit.query, visit.console.terms
+    sort, cursor = _one_of(Sort, query.text("sort")) or Sort.NEWEST, query.text("cursor")
+
+    def look(tx: Tx) -> dict[str, Any]:
+        asked = _asked(tx, query)
+        found, following = listing.page(tx, visit.act, terms, asked.filters, sort=sort, after=cursor, limit=PAGE)
+        return {
+            "asked": asked,
+            "found": found,
+            "following": following,
+            "uses": counts.last_uses(tx, [each.delegation.id for each in found]),
+        }
+
+    return visit.render(
+        "delegations/list.html",
+        title="Trust Delegation",
+        new=query.text("new"),
+        sort=sort,
+        cursor=cursor,
+        sorts=SORTS,
+        states=[(each, each.capitalize()) for each in DelegationState],
+        target_types=[(each, each) for each in TargetType],
+        terms=terms,
+        **await visit.read(look),
+    )
+
+
+def _asked(tx: Tx, query: Form) -> Asked:
+    role, client = roles.find(tx, query.text("role")), clients.find(tx, query.text("client"))
+    filters = Filters(
+        text=query.text("q")[:200],
+        state=_one_of(DelegationState, query.text("state")),
+        role_id=role.id if role else None,
+        client_id=client.id if client else None,
+        target_type=_one_of(TargetType, query.text("target_type")),
+    )
+    return Asked(filters=filters, role=role, client=client)
+
+
+def _one_of(kind: type[E], text: str) -> E | None:
+    return next((each for each in kind if each.value == text), None)

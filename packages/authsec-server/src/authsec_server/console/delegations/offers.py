@@ -1,0 +1,118 @@
+"""What each step offers to choose from, and what whoever chooses should know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from authsec_server.apis import service as apis
+from authsec_server.apis.model import Api, Described
+from authsec_server.audit import counts
+from authsec_server.clients import lists as client_lists
+from authsec_server.clients import service as clients
+from authsec_server.clients.filters import Filters, Sort
+from authsec_server.clients.model import Client
+from authsec_server.db import Tx
+from authsec_server.principal import Act
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
+
+MOST = 100  # of a kind in one list to choose from; the rest is found by its name
+USED_WITHIN = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Roles to choose from, the chosen one among them. With `more` there are others, to be found by their name."""
+
+    offered: Sequence[RoleDefinition]
+    chosen: RoleDefinition | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """Clients to choose from, as with `Roles`; the newest first, for whoever has just onboarded one."""
+
+    offered: Sequence[Client]
+    chosen: Client | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the first step offers. `apis` describe the actions that a new role could hold."""
+
+    roles: Roles
+    clients: Clients
+    apis: Sequence[Api]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    """What may be allowed: the role's actions, with what each means at which APIs, and how many tokens of the last 30
+    days carried it to this client."""
+
+    role: RoleDefinition
+    client: Client
+    meanings: Mapping[str, Sequence[Described]]
+    used: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """An audience to choose: that of an API, or one that was named without any. `describes` are those of the chosen
+    actions that the API describes."""
+
+    identifier: str
+    api: Api | None
+    describes: Sequence[str]
+
+
+def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_text: str) -> Context:
+    """What the first step offers, where these are chosen and those texts were looked for."""
+    return Context(
+        roles=roles_offered(tx, act, role, role_text),
+        clients=clients_offered(tx, act, client, client_text),
+        apis=[api for api in apis.page(tx, act, limit=MOST)[0] if api.actions],
+    )
+
+
+def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> Roles:
+    """Roles called so; the chosen one first where the list would not have it."""
+    found, following = roles.page(tx, act, text=text, limit=MOST)
+    role = roles.find(tx, chosen)
+    extra = [role] if role and role.id not in {each.id for each in found} else []
+    return Roles(offered=extra + found, chosen=role, more=following is not None)
+
+
+def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> Clients:
+    """Clients called so; the chosen one first where the list would not have it."""
+    found, following = client_lists.page_of(tx, act, Filters(text=text), sort=Sort.CREATED, descending=True, limit=MOST)
+    client = clients.find(tx, chosen)
+    extra = [client] if client and client.id not in {each.id for each in found} else []
+    return Clients(offered=extra + found, chosen=client, more=following is not None)
+
+
+def actions(tx: Tx, act: Act, role: str, client: str) -> Actions:
+    """What may be allowed in the role to the client. Raises `NotFound`."""
+    its, who = roles.get(tx, act, role), clients.get(tx, act, client)
+    used = counts.actions_used(tx, [who.id], act.now - USED_WITHIN)
+    return Actions(role=its, client=who, meanings=apis.describing(tx, act, its.actions), used=used)
+
+
+def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -> list[Audience]:
+    """The APIs that tokens may be for: first those that describe the allowed actions, then what is chosen besides."""
+    found, _ = apis.page(tx, act, limit=MOST)
+    offered = [
+        Audience(
+            identifier=api.identifier,
+            api=api,
+            describes=[each.action for each in api.actions if each.action in allowed],
+        )
+        for api in found
+    ]
+    known = {name for api in found for name in (api.identifier, api.slug)}
+    others = [Audience(identifier=each, api=None, describes=()) for each in chosen if each not in known]
+    return sorted(offered, key=lambda each: -len(each.describes)) + others
