@@ -135,7 +135,7 @@ last_uses = Table(
 
 def add(connection: Connection, event: Event) -> int:
     """Insert the event; its number."""
-    statement = insert(events).values(**_row(event), occurrences=1).returning(events.c.id)
+    statement = insert(events).values(**row_of(event), occurrences=1).returning(events.c.id)
     number: int = connection.execute(statement).scalar_one()
     return number
 
@@ -155,7 +155,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             reason=refusal.reason,
             address=refusal.address,
         )
-        statement = upsert(events).values(**_row(event), occurrences=tally.count, count_key=_count_key(refusal))
+        statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=_count_key(refusal))
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["at", "count_key"],
@@ -179,7 +179,8 @@ def _count_key(refusal: Refusal) -> str:
     return "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
 
 
-def _row(event: Event) -> dict[str, Any]:
+def row_of(event: Event) -> dict[str, Any]:
+    """The event as a row of the table, without its number and its count."""
     return {
         "at": event.at,
         "kind": event.kind,
