@@ -14,16 +14,18 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import TOKEN_KINDS, EventFilter
 from authsec_server.audit.model import Recorded
-from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
+from authsec_server.console.clients.found import found
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
+from authsec_server.tokens.model import Reason
+from authsec_server.tokens.remedies import Remedy, remedy
 
 CHARTED = timedelta(days=7)
 STEP = timedelta(hours=6)
@@ -40,6 +42,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A token that was issued, or a refusal with what would help."""
+
+    recorded: Recorded
+    remedy: Remedy | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """All that the page shows, of one moment."""
 
@@ -47,7 +57,7 @@ class Overview:
     held: Sequence[Held]
     standings: Sequence[Standing]
     effective: Sequence[Effective]
-    requests: Sequence[Recorded]
+    requests: Sequence[Request]
     points: Sequence[Point]
 
     @property
@@ -66,17 +76,17 @@ class Overview:
     @property
     def days(self) -> Mapping[str, tuple[int, int]]:
         """The same by day: tokens issued and refused."""
-        found: dict[str, tuple[int, int]] = {}
+        by_day: dict[str, tuple[int, int]] = {}
         for point in self.points:
-            issued, refused = found.get(f"{point.at:%a %d %b}", (0, 0))
-            found[f"{point.at:%a %d %b}"] = (issued + point.issued, refused + point.refused)
-        return found
+            day = f"{point.at:%a %d %b}"
+            issued, refused = by_day.get(day, (0, 0))
+            by_day[day] = (issued + point.issued, refused + point.refused)
+        return by_day
 
 
 async def overview(visit: Visit) -> Response:
     """The page."""
-    asked = visit.request.path_params["client"]
-    seen = await visit.read(lambda tx: _overview(tx, visit, asked))
+    seen = await visit.read(lambda tx: _overview(tx, visit))
     return visit.render(
         "clients/overview.html",
         title=seen.client.name,
@@ -86,16 +96,16 @@ async def overview(visit: Visit) -> Response:
     )
 
 
-def _overview(tx: Tx, visit: Visit, asked: str) -> Overview:
+def _overview(tx: Tx, visit: Visit) -> Overview:
     act, terms = visit.act, visit.console.terms
-    client = clients.get(tx, act, asked)
+    client = found(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,
         held=held(tx, client, act.now),
         standings=delegations.of_client(tx, act, client.id, terms),
         effective=effective(tx, act, client.id, terms),
-        requests=audit.page(tx, act.principal, wanted, limit=LAST).items,
+        requests=[_request(each) for each in audit.page(tx, act.principal, wanted, limit=LAST).items],
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )
 
@@ -104,3 +114,9 @@ def held(tx: Tx, client: Client, now: datetime) -> list[Held]:
     """The proofs that the client holds, with how each stands."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
     return [Held(proof=proof, status=proof_status(proof, now), last_use=used.get(proof.id)) for proof in client.proofs]
+
+
+def _request(recorded: Recorded) -> Request:
+    event = recorded.event
+    helps = remedy(Reason(event.reason), event.detail) if event.reason in set(Reason) else None
+    return Request(recorded=recorded, remedy=helps)

@@ -12,6 +12,7 @@ from authsec_server.clients.model import CHECKED, Platform, ProofKind, parse_pla
 from authsec_server.clients.selector_check import SelectorCheck, check_selectors
 from authsec_server.clients.selectors import KEYS, SelectorKey
 from authsec_server.console import guard
+from authsec_server.console.clients.found import home
 from authsec_server.console.clients.listing import list_context
 from authsec_server.console.clients.typed import EXAMPLES, Rows, TypedClient, TypedProof, at_field, typed_client
 from authsec_server.console.site import Visit
@@ -46,7 +47,7 @@ async def onboard(visit: Visit) -> Response:
         client = await visit.change(lambda tx, act: clients.create(tx, act, wanted))
     except (Invalid, Conflict) as problem:
         return await _dialog(visit, typed, at_field(problem))
-    return visit.redirect(f"/console/clients/{client.id}", done="client_onboarded")
+    return visit.redirect(home(client), done="client_onboarded")
 
 
 async def check(visit: Visit) -> Response:

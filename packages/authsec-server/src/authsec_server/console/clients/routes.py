@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.clients import detail, listing, onboarding
+from authsec_server.console.clients import connect, detail, listing, onboarding, trial
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
 
@@ -17,4 +17,6 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients/onboard", onboarding.blank, post=onboarding.onboard, least=operator),
         console.page("/clients/selectors", post=onboarding.check, least=operator),
         console.page("/clients/{client}", detail.overview),
+        console.page("/clients/{client}/connect", connect.connect),
+        console.page("/clients/{client}/test", trial.test),
     ]

@@ -1,0 +1,154 @@
+"""The lines by which a client is connected: for its shell, its program and its smoke test. Pure.
+
+The program is the published walk-through's, with what this client may do. Nothing here is secret: a Client ID is a
+name, and the private key's file stays where the agent runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+YOUR_API = "https://your-api.example.com"
+
+INSTALL = """\
+python3 -m venv agent-venv
+source agent-venv/bin/activate        # PowerShell: agent-venv\\Scripts\\Activate.ps1
+pip install ./packages/authsec ./packages/authsec-autogen
+pip install "autogen[openai]>=0.14,<1" requests
+python -c "from authsec_autogen import AuthSecClient; print('OK')"
+"""
+
+CONFIGURE = """\
+import os
+from authsec_autogen import AuthSecClient, AuthSecConfig
+
+authsec = AuthSecClient(
+    AuthSecConfig(
+        base_url=os.environ["AUTHSEC_BASE_URL"],
+        client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],  # {client_id}
+    )
+)
+"""
+
+TOOL = """\
+import autogen
+import requests
+from authsec_autogen import register_function
+
+
+def fetch_secure_data(customer_id: str, *, delegation_token: str) -> dict:
+    \"\"\"Fetch a customer's record.\"\"\"
+    resp = requests.get(
+        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
+        headers={{"Authorization": f"Bearer {{delegation_token}}"}},
+        timeout=5,
+    )
+    resp.raise_for_status()
+    return resp.json()
+
+
+assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [...]}})
+user_proxy = autogen.UserProxyAgent("user_proxy", human_input_mode="NEVER", code_execution_config=False)
+register_function(fetch_secure_data, caller=assistant, executor=user_proxy, authsec=authsec{wanted})
+user_proxy.initiate_chat(assistant, message="Get data for customer 42.")
+"""
+
+BY_HAND = """\
+def fetch_secure_data(customer_id: str) -> dict:
+    jwt_token = {token}
+    resp = requests.get(
+        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
+        headers={{"Authorization": f"Bearer {{jwt_token}}"}},
+        timeout=5,
+    )
+    resp.raise_for_status()
+    return resp.json()
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One client and the authority that it asks.
+
+    `scope` is an action that it may use, `audience` the API that it may use it at, `resource` the same where the agent
+    must name it; each is empty where there is none.
+    """
+
+    base_url: str
+    client_id: str
+    slug: str
+    has_key: bool
+    scope: str = ""
+    audience: str = ""
+    resource: str = ""
+
+    @property
+    def key_file(self) -> str:
+        """What its private key's file may be called."""
+        return f"{self.slug}.pem"
+
+    @property
+    def keygen(self) -> str:
+        """The line that makes its key pair."""
+        return f"authsec keygen {self.key_file}"
+
+    @property
+    def bash(self) -> str:
+        """Its environment, for bash and its like."""
+        lines = [f'export {name}="{_in_bash(value)}"' for name, value in self._environment.items()]
+        return "\n".join([*lines, *([f'export AUTHSEC_AGENT_KEY_FILE="$PWD/{self.key_file}"'] if self.has_key else [])])
+
+    @property
+    def powershell(self) -> str:
+        """Its environment, for PowerShell."""
+        lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in self._environment.items()]
+        key = [f'$env:AUTHSEC_AGENT_KEY_FILE = "$PWD\\{self.key_file}"'] if self.has_key else []
+        return "\n".join([*lines, *key])
+
+    @property
+    def install(self) -> str:
+        """The walk-through's Step 3, by path: our names are other people's in the public index."""
+        return INSTALL
+
+    @property
+    def configure(self) -> str:
+        """The walk-through's Step 4."""
+        return CONFIGURE.format(client_id=self.client_id)
+
+    @property
+    def tool(self) -> str:
+        """The walk-through's Step 5, as AutoGen needs it."""
+        given = {"scope": self.scope, "resource": self.resource}
+        return TOOL.format(wanted="".join(f", {name}={json.dumps(value)}" for name, value in given.items() if value))
+
+    @property
+    def by_hand(self) -> str:
+        """The published function, which fetches the token itself."""
+        asked = f"authsec.get_token(resource={json.dumps(self.resource)}).value"
+        return BY_HAND.format(token=asked if self.resource else "authsec.get_delegation_token()")
+
+    @property
+    def smoke(self) -> str:
+        """The walk-through's Step 6; where the agent must say for which API, as the command that can say it."""
+        asked = f'authsec smoke --resource "{_in_bash(self.resource)}"'
+        return asked if self.resource else "python examples/smoke_local.py"
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        downstream = self.audience if self.audience.startswith(("https://", "http://")) else YOUR_API
+        return {
+            "AUTHSEC_BASE_URL": self.base_url,
+            "AUTHSEC_AGENT_CLIENT_ID": self.client_id,
+            "DOWNSTREAM_URL": downstream,
+        }
+
+
+def _in_bash(text: str) -> str:
+    """Between double quotes: what the shell would read there is made plain."""
+    return "".join(f"\\{char}" if char in '\\"$`' else char for char in text)
+
+
+def _in_powershell(text: str) -> str:
+    return "".join(f"`{char}" if char in '`"$' else char for char in text)

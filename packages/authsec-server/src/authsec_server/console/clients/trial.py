@@ -1,0 +1,90 @@
+"""Test: what the client would be answered now, and the claims that its token would carry. Mints nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from authsec_server.clients.model import Client
+from authsec_server.console.clients.found import found
+from authsec_server.console.forms import Form
+from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.delegations.effective import effective
+from authsec_server.tokens.model import Denied
+from authsec_server.tokens.preview import Preview, preview
+from authsec_server.tokens.remedies import Remedy, remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is asked for, as typed. An empty `proof` stands for the best one that the client holds."""
+
+    proof: str
+    scope: str
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """The answer, and what can be asked for."""
+
+    client: Client
+    outcome: Preview | Denied
+    remedy: Remedy | None
+    actions: Sequence[str]
+    audiences: Sequence[str]
+
+    @property
+    def granted(self) -> Preview | None:
+        """The token that would be given."""
+        return None if isinstance(self.outcome, Denied) else self.outcome
+
+    @property
+    def claims(self) -> str:
+        """Its claims, as JSON."""
+        its: dict[str, Any] = self.granted.claims if self.granted else {}
+        return json.dumps(its, indent=2, ensure_ascii=False)
+
+
+async def test(visit: Visit) -> Response:
+    """The form, and the answer to what it asks: a GET form, since it changes nothing."""
+    trial = read_trial(visit.query)
+    tried = await visit.read(lambda tx: _tried(tx, visit, trial))
+    return visit.render("clients/test.html", title=tried.client.name, client=tried.client, trial=trial, tried=tried)
+
+
+def read_trial(query: Form) -> Trial:
+    """What the form asks. Several resources are separated by spaces."""
+    resources = tuple(query.text("resource").split())
+    return Trial(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
+
+
+def _tried(tx: Tx, visit: Visit, trial: Trial) -> Tried:
+    client = found(tx, visit)
+    outcome = preview(
+        tx,
+        visit.act,
+        visit.console.tokens.issuance,
+        client.id,
+        scope=trial.scope,
+        resources=trial.resources,
+        proof_id=trial.proof or None,
+    )
+    held = effective(tx, visit.act, client.id, visit.console.terms)
+    return Tried(
+        client=client,
+        outcome=outcome,
+        remedy=_remedy(outcome, trial) if isinstance(outcome, Denied) else None,
+        actions=sorted({each.action for each in held if not each.dormant}),
+        audiences=sorted({audience for each in held for audience in each.audiences}),
+    )
+
+
+def _remedy(denied: Denied, trial: Trial) -> Remedy:
+    detail = {"missing": list(denied.missing), "smaller": list(denied.smaller), "resources": list(trial.resources)}
+    return remedy(denied.reason, detail)
