@@ -150,6 +150,13 @@ def resolve(tx: Tx, text: str) -> str | None:
     return found[0].identifier if found else None
 
 
+def named(tx: Tx, act: Act, identifier: str) -> Api | None:
+    """The API that has this audience, or this slug."""
+    act.principal.require(Role.VIEWER)
+    found = store.known_as(tx.connection, identifier) if "\0" not in identifier else []
+    return found[0] if found else None
+
+
 def _refuse_taken(tx: Tx, api: Api) -> None:
     """Slugs and identifiers share one space: whoever names an audience must mean one API."""
     for taken in store.known_as(tx.connection, api.slug, api.identifier):

@@ -13,10 +13,12 @@ from authsec_server.console import (
     administrators,
     apis,
     clients,
+    dashboard,
     delegations,
     entrance,
     keys,
     roles,
+    search,
     settings,
     sources,
     theme,
@@ -24,7 +26,21 @@ from authsec_server.console import (
 from authsec_server.console.failing import answered
 from authsec_server.console.site import Console
 
-ROOMS = (entrance, account, clients, delegations, roles, apis, sources, activity, keys, administrators, settings)
+ROOMS = (
+    entrance,
+    account,
+    dashboard,
+    search,
+    clients,
+    delegations,
+    roles,
+    apis,
+    sources,
+    activity,
+    keys,
+    administrators,
+    settings,
+)
 """The nouns; each gives its `routes(console)`."""
 
 

@@ -33,6 +33,7 @@ class Filters:
     target_type: TargetType | None = None
     ends_before: datetime | None = None
     audience: str | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

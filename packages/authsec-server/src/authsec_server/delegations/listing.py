@@ -67,3 +67,9 @@ def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:
     """How many delegations there are in each state."""
     act.principal.require(Role.VIEWER)
     return queries.tally(tx.connection, now)
+
+
+def sharing(tx: Tx, act: Act, terms: Terms) -> int:
+    """How many live delegations give tokens for the shared default audience, by its name or by naming none."""
+    act.principal.require(Role.VIEWER)
+    return queries.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)

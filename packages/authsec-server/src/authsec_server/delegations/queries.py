@@ -89,6 +89,16 @@ def tally(connection: Connection, now: datetime) -> dict[DelegationState, int]:
     return dict(zip(DelegationState, row, strict=True))
 
 
+def number_for(connection: Connection, audiences: Collection[str], now: datetime) -> int:
+    """How many live delegations name one of the audiences; `NO_AUDIENCE` stands for those that name none."""
+    names = delegation_audiences.c
+    live = select(func.count(func.distinct(names.delegation_id))).select_from(delegation_audiences).join(delegations)
+    found: int = connection.execute(
+        live.where(names.audience.in_(audiences), _is(DelegationState.LIVE, now))
+    ).scalar_one()
+    return found
+
+
 def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((_is(state, now), 1), else_=0)), 0)
 
@@ -111,6 +121,8 @@ def _conditions(
         yield columns.target_type == filters.target_type
     if filters.ends_before is not None:
         yield columns.ends_at < filters.ends_before
+    if filters.owner:
+        yield columns.owner == filters.owner
 
 
 def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:

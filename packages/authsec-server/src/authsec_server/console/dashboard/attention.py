@@ -1,0 +1,117 @@
+"""What needs somebody's attention: each a sentence with the place to go. Gathers; the rooms know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from authsec_server.audit import counts
+from authsec_server.clients import lists as clients
+from authsec_server.clients import service as clients_service
+from authsec_server.clients.filters import Attention
+from authsec_server.clients.filters import Filters as ClientFilters
+from authsec_server.console.site import Visit
+from authsec_server.console.words import plural
+from authsec_server.db import Tx
+from authsec_server.delegations import listing as delegations
+from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.model import DelegationState
+
+SOON = timedelta(days=7)
+UNUSED_FOR = timedelta(days=30)
+LOOKED_AT = 200
+REPEATED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matter:
+    """One thing to look at: `tone` is bad or warn."""
+
+    tone: str
+    text: str
+    path: str
+    more: str = ""
+
+
+def matters(tx: Tx, visit: Visit) -> list[Matter]:
+    """The gravest first."""
+    return [
+        *_clients(tx, visit),
+        *_refusals(tx, visit),
+        *_ending(tx, visit),
+        *_audiences(tx, visit),
+        *_unused(tx, visit),
+    ]
+
+
+def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    path = "/console/clients?attention="
+    unattested = clients.count(tx, visit.act, ClientFilters(attention=Attention.UNATTESTED, enabled=True))
+    if unattested.number:
+        yield Matter(
+            tone="bad",
+            text=f"{unattested} unattested {'agent' if unattested.number == 1 else 'agents'}",
+            path=f"{path}unattested",
+            more="Anybody who knows the Client ID gets the tokens.",
+        )
+    unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
+    if unable.number:
+        yield Matter(
+            tone="warn",
+            text=f"{unable} {'agent' if unable.number == 1 else 'agents'} cannot prove themselves yet",
+            path=f"{path}cannot_prove",
+            more="They get no token until a trust source vouches for them.",
+        )
+
+
+def _refusals(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    repeated = counts.repeated_refusals(tx, visit.act.now - timedelta(days=1), REPEATED, limit=4)
+    named = clients_service.by_ids(tx, [each.client_id for each in repeated])
+    for each in repeated:
+        if client := named.get(each.client_id):
+            yield Matter(
+                tone="warn",
+                text=f"{client.name} was refused {plural(each.count, 'time')} in a day: {each.reason}",
+                path=f"/console/clients/{client.slug}",
+            )
+
+
+def _ending(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    soon = Filters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
+    found, more = delegations.page(tx, visit.act, visit.console.terms, soon, sort=Sort.ENDS, limit=LOOKED_AT)
+    if found:
+        yield Matter(
+            tone="warn",
+            text=f"{'More than ' if more else ''}{plural(len(found), 'trust delegation')} will end within 7 days",
+            path="/console/delegations?sort=ends&state=live",
+            more=f"The first: {found[0].role.name} → {found[0].client.name}",
+        )
+
+
+def _audiences(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    default = visit.console.terms.default_audience
+    shared = delegations.sharing(tx, visit.act, visit.console.terms)
+    if shared:
+        yield Matter(
+            tone="warn",
+            text=f"{plural(shared, 'live trust delegation')} for the shared audience {default}",
+            path="/console/delegations?state=live",
+            more="APIs that share an audience can use each other's tokens. Name the API instead.",
+        )
+
+
+def _unused(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    """Live for a month and never used: whoever needs it not should not have it."""
+    live = Filters(state=DelegationState.LIVE)
+    oldest, more = delegations.page(tx, visit.act, visit.console.terms, live, sort=Sort.OLDEST, limit=LOOKED_AT)
+    old = [each.delegation.id for each in oldest if each.delegation.created_at < visit.act.now - UNUSED_FOR]
+    used = counts.last_uses(tx, old)
+    unused = [id_ for id_ in old if id_ not in used]
+    if unused:
+        at_least = "At least " if more and len(old) == len(oldest) else ""
+        yield Matter(
+            tone="warn",
+            text=f"{at_least}{plural(len(unused), 'trust delegation')} older than a month and never used",
+            path="/console/delegations?sort=oldest&state=live",
+        )

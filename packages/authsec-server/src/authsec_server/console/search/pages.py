@@ -1,0 +1,82 @@
+"""The page of what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts import administrators
+from authsec_server.apis import service as apis
+from authsec_server.audit import service as audit
+from authsec_server.clients import lists as clients
+from authsec_server.console.activity.stories import sentence
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing as delegations
+from authsec_server.delegations.model import title
+from authsec_server.roles import service as roles
+
+EACH = 8
+MOST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """Something that was found: where it is, what it is called, and what tells it from others of that name."""
+
+    path: str
+    name: str
+    mark: str = ""
+    note: str = ""
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The page."""
+    return [console.page("/search", search)]
+
+
+async def search(visit: Visit) -> Response:
+    """Everything that fits, by kind. Whatever is the only hit is shown at once."""
+    text = visit.query.text("q")[:MOST_TEXT]
+    found = await visit.read(lambda tx: _found(tx, visit, text)) if text else {}
+    hits = [hit for kind in found.values() for hit in kind]
+    if len(hits) == 1:
+        return visit.redirect(hits[0].path)
+    return visit.render("search/results.html", title="Search", text=text, found=found, each=EACH)
+
+
+def _found(tx: Tx, visit: Visit, text: str) -> dict[str, list[Hit]]:
+    act, terms = visit.act, visit.console.terms
+    return {
+        "Clients": [
+            Hit(path=f"/console/clients/{c.slug}", name=c.name, mark=c.id, note=c.owner)
+            for c in clients.search(tx, act, text, limit=EACH)
+        ],
+        "Trust delegations": [
+            Hit(
+                path=f"/console/delegations/{s.delegation.id}",
+                name=title(s.role.name, s.client.name),
+                mark=s.delegation.id,
+                note=s.state,
+            )
+            for s in delegations.search(tx, act, text, terms, limit=EACH)
+        ],
+        "Roles": [
+            Hit(path=f"/console/roles/{r.slug}", name=r.name, mark=r.slug)
+            for r in roles.search(tx, act, text, limit=EACH)
+        ],
+        "APIs": [
+            Hit(path=f"/console/apis/{a.slug}", name=a.name, mark=a.identifier)
+            for a in apis.search(tx, act, text, limit=EACH)
+        ],
+        "Administrators": [
+            Hit(path=f"/console/administrators/{a.id}", name=a.name, mark=a.email)
+            for a in administrators.search(tx, act, text, limit=EACH)
+        ],
+        "Events": [
+            Hit(path=f"/console/activity/{e.id}", name=sentence(e), mark=e.event.jti or e.event.request_id)
+            for e in audit.search(tx, act, text, limit=EACH)
+        ],
+    }
