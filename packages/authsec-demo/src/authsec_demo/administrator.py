@@ -48,6 +48,10 @@ class Administrator:
             },
         )
 
+    def invite(self, email: str, name: str) -> Mapping[str, Any]:
+        """A further administrator, a person, who may do everything in the console."""
+        return self._post("/administrators", {"email": email, "name": name, "role": "admin"})
+
     def revoke(self, delegation: str) -> Mapping[str, Any]:
         """End a trust delegation for good."""
         return self._post(f"/delegations/{delegation}/revoke", {})

@@ -62,6 +62,22 @@ class Authority:
         answer = self._command("admin", "create-key", name, "--data", str(self._data), "--json")
         return str(answer["key"])
 
+    def sign_in_url(self, email: str) -> str:
+        """A URL that lets this administrator into the console, once: `authsec admin setup-url --sign-in`."""
+        answer = self._command(
+            "admin",
+            "setup-url",
+            "--sign-in",
+            "--email",
+            email,
+            "--public-url",
+            self.url,
+            "--data",
+            str(self._data),
+            "--json",
+        )
+        return str(answer["url"])
+
     def stop(self) -> None:
         """End the process."""
         self._process.terminate()

@@ -11,6 +11,7 @@ from authsec_demo.servers import Servers
 from authsec_demo.stage import Stage, check
 
 SMOKE: Final = "uv run authsec smoke"
+ADMINISTRATOR: Final = "demo@example.com"
 
 
 def hand_over(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, Any]) -> None:
@@ -21,7 +22,16 @@ def hand_over(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str
         permissions = agent.client(servers.authority_url).get_token().permissions
         check(permissions == (READ,), expected=f"a token for {READ}", came=f"one for {', '.join(permissions)}")
         stage.fact("delegated", f"{READ}, as before; a token was issued at once")
+        _show_console(stage, servers)
         _show_exports(stage, exports(servers, agent))
+
+
+def _show_console(stage: Stage, servers: Servers) -> None:
+    """The console, with a sign-in that works once: the demonstration has no password to forget."""
+    servers.admin.invite(ADMINISTRATOR, "Demo Administrator")
+    stage.line()
+    stage.note(f"The console; this sign-in, as {ADMINISTRATOR}, works once, within 15 minutes:")
+    stage.copyable(servers.authority.sign_in_url(ADMINISTRATOR))
 
 
 def exports(servers: Servers, agent: Agent) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Final
 from authsec import TokenVerifier
 
 from authsec_demo.administrator import Administrator, administrator
-from authsec_demo.authority import ENVIRONMENT, running_authority
+from authsec_demo.authority import ENVIRONMENT, Authority, running_authority
 from authsec_demo.evidence import Tap, Transcript
 from authsec_demo.loopback import serving
 from authsec_demo.model_server import ModelEndpoint, live, model_app, scripted
@@ -33,13 +33,18 @@ class LiveModel:
 class Servers:
     """What runs, and what is watched of it."""
 
-    authority_url: str
+    authority: Authority
     api_url: str
     model: ModelEndpoint
     admin: Administrator
     customers: Customers
     tap: Tap
     transcript: Transcript
+
+    @property
+    def authority_url(self) -> str:
+        """The root of the authority, and its issuer."""
+        return self.authority.url
 
 
 def start(stage: Stage, running: ExitStack, folder: Path, live_model: LiveModel | None) -> Servers:
@@ -59,7 +64,7 @@ def start(stage: Stage, running: ExitStack, folder: Path, live_model: LiveModel 
         admin = running.enter_context(administrator(authority.url, admin_key))
         stage.fact("administrator", "holds an admin key (authsec admin create-key)")
     return Servers(
-        authority_url=authority.url,
+        authority=authority,
         api_url=api_url,
         model=model,
         admin=admin,
