@@ -57,11 +57,12 @@ def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
         )
     unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
     if unable.number:
+        one = unable.number == 1
         yield Matter(
             tone="warn",
-            text=f"{unable} {'agent' if unable.number == 1 else 'agents'} cannot prove themselves yet",
+            text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
             path=f"{path}cannot_prove",
-            more="They get no token until a trust source vouches for them.",
+            more="No token is given until a trust source vouches for it.",
         )
 
 
