@@ -99,7 +99,7 @@ COMMANDS = (setup_url, invite, list_administrators, disable, enable, end_session
 
 _GOOD_FOR = {
     "first_administrator": "This URL makes the first administrator.",
-    "set_password": "The password of {email}, if there was one, and their sessions have ended. This URL sets a new one.",
+    "set_password": "The old password of {email} and their sessions have ended. This URL sets a new password.",
     "sign_in": "This URL lets {email} in.",
 }
 
