@@ -71,9 +71,11 @@ def exchange(connection: HTTPConnection, asked: Asked, deadline: Deadline, conne
             watch.hold()
             connection.timeout = deadline.left()
             answer = _ask(connection, asked)
-        except (urllib3.HTTPError, HTTPException, OSError) as error:
+        except (NotConnected, urllib3.HTTPError, HTTPException, OSError) as error:
             if watch.expired:
                 raise deadline.passed() from None
+            if isinstance(error, NotConnected):
+                raise
             raise _failure(error, asked.target) from None
         if watch.expired:  # an answer that ends with its connection would look complete
             raise deadline.passed()

@@ -61,7 +61,7 @@ class Policy:
 
     def check_address(self, target: Target, address: IPAddress) -> None:
         """Raise `OutboundFailed` unless `address`, which the host of `target` has, may be connected to."""
-        if not self._permits(target.host, _effective(address)):
+        if not self._permits(target.host, address):
             at = "" if target.address else f" is at {address}, which"
             raise OutboundFailed(
                 FailureReason.ADDRESS_NOT_ALLOWED,
@@ -70,9 +70,10 @@ class Policy:
             )
 
     def _permits(self, host: str, address: IPAddress) -> bool:
-        if _is_public(address) or any(address in network for network in self.private_networks):
+        meant = _effective(address)
+        if _is_public(meant) or _within(address, self.private_networks) or _within(meant, self.private_networks):
             return True
-        return host in self.private_names and _opens_by_name(address)
+        return host in self.private_names and _opens_by_name(meant)
 
 
 def _is_public(address: IPAddress) -> bool:
