@@ -36,8 +36,8 @@ class EventFilter:
 
     @property
     def only_refusals(self) -> bool:
-        """Whether nothing but refusals can meet it."""
-        return self.decision is Decision.DENIED or (bool(self.kinds) and self.kinds <= REFUSALS)
+        """Whether nothing but refusals can meet it. Only they have a reason."""
+        return self.decision is Decision.DENIED or bool(self.reason) or (bool(self.kinds) and self.kinds <= REFUSALS)
 
     @property
     def only_acts(self) -> bool:
@@ -50,7 +50,7 @@ class EventFilter:
         return (
             (not self.kinds or event.kind in self.kinds)
             and self.decision in {None, event.decision}
-            and self.reason in {"", event.reason}
+            and (not self.reason or (event.reason == self.reason and event.decision is Decision.DENIED))
             and self.client_id in {"", event.client.id if event.client else None}
             and (not self.delegation_id or any(each.id == self.delegation_id for each in event.delegations))
             and self.principal in {None, (who.kind, who.id) if who else None}

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, literal_column, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage, LiveTokens
@@ -94,14 +94,19 @@ def mentions(columns: _Columns, delegation_id: str) -> ColumnElement[bool]:
 def _page(
     connection: Connection, wanted: EventFilter, bounds: _Conditions, limit: int, order: ColumnElement[int]
 ) -> JournalPage:
-    candidates = select(events).where(*_led_to(wanted), *bounds).order_by(order).limit(CANDIDATES)
-    looked_at = candidates.subquery("candidates")
+    in_order = candidates(wanted, bounds).order_by(order).limit(CANDIDATES)
+    looked_at = in_order.subquery("candidates")
     statement = select(looked_at).where(*_conditions(looked_at.c, wanted)).limit(limit + 1)
     found = [recorded(row) for row in connection.execute(statement)]
     if len(found) > limit:
         return JournalPage(items=tuple(found[:limit]), next=found[limit - 1].id)
-    last = candidates.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
+    last = in_order.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
     return JournalPage(items=tuple(found), next=connection.execute(last).scalar_one_or_none())
+
+
+def candidates(wanted: EventFilter, bounds: _Conditions) -> Select[Any]:
+    """The events among which those that are wanted must be."""
+    return select(events).where(*_led_to(wanted), *bounds)
 
 
 def _led_to(wanted: EventFilter) -> _Conditions:
@@ -118,7 +123,7 @@ def _led_to(wanted: EventFilter) -> _Conditions:
         return [columns.subject_id == wanted.subject_id]
     if wanted.principal:
         return [columns.principal_kind == wanted.principal[0], columns.principal_id == wanted.principal[1]]
-    if wanted.reason and denied:
+    if wanted.reason:
         return [columns.reason == wanted.reason, *denied]
     if wanted.only_acts:
         single: _Conditions = [columns.kind == next(iter(wanted.kinds))] if len(wanted.kinds) == 1 else []

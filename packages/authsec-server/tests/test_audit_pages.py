@@ -1,0 +1,238 @@
+"""Pages of the journal: what is wanted and nothing else, in order, at a price that does not grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from authsec_server.audit import pages
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage, LiveTokens
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
+from authsec_server.db import Database, Tx
+from authsec_server.failures import NotFound
+from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+ALICE = Principal(kind=PrincipalKind.ADMINISTRATOR, id="alice", name="Alice", role=Role.OPERATOR)
+KINDS = (EventKind.TOKEN_ISSUED, EventKind.TOKEN_REFUSED, EventKind.ROLE_CREATED, EventKind.ADMIN_SIGN_IN_REFUSED)
+
+named = st.sampled_from(["a", "b"]).map(lambda id_: Named(id=id_, name=f'"id": "{id_}" %_'))
+events = st.builds(
+    Event,
+    at=st.integers(0, 7200).map(lambda seconds: NOW + timedelta(seconds=seconds)),
+    kind=st.sampled_from(KINDS),
+    request_id=st.sampled_from(["req_1", "req_2"]),
+    principal=st.sampled_from([None, ALICE, LOCAL_OPERATOR]),
+    client=st.none() | named,
+    delegations=st.lists(named, max_size=2, unique=True).map(tuple),
+    subject=st.none() | named,
+    decision=st.sampled_from([None, *Decision]),
+    reason=st.sampled_from(["", "no_delegation", "client_disabled"]),
+    address=st.sampled_from(["", "192.0.2.1"]),
+    jti=st.sampled_from(["", "j1", "j2"]),
+)
+unset_or = {
+    "kinds": st.frozensets(st.sampled_from(KINDS)),
+    "decision": st.sampled_from([None, None, *Decision]),
+    "reason": st.sampled_from(["", "", "no_delegation"]),
+    "client_id": st.sampled_from(["", "", "a"]),
+    "delegation_id": st.sampled_from(["", "", "b", "%"]),
+    "principal": st.sampled_from(
+        [None, None, (PrincipalKind.ADMINISTRATOR, "alice"), (PrincipalKind.LOCAL_OPERATOR, "")]
+    ),
+    "subject_id": st.sampled_from(["", "", "a"]),
+    "address": st.sampled_from(["", "", "192.0.2.1"]),
+    "request_id": st.sampled_from(["", "", "req_1"]),
+    "jti": st.sampled_from(["", "", "j1"]),
+    "since": st.sampled_from([None, NOW + timedelta(seconds=1800)]),
+    "until": st.sampled_from([None, NOW + timedelta(seconds=5400)]),
+}
+filters = st.builds(EventFilter, **unset_or) | st.sampled_from(sorted(unset_or)).flatmap(
+    lambda name: unset_or[name].map(lambda value: EventFilter(**{name: value}))
+)
+
+
+def write(database: Database, *written: Event) -> list[Recorded]:
+    def work(tx: Tx) -> list[Recorded]:
+        return [Recorded(id=audit.record(tx, event), event=event, count=1) for event in written]
+
+    return database.append(work)
+
+
+def page(database: Database, wanted: EventFilter = EVERYTHING, **which: int) -> JournalPage:
+    return database.read(lambda tx: audit.page(tx, ALICE, wanted, **which))
+
+
+def whole(database: Database, wanted: EventFilter, limit: int) -> Iterator[Recorded]:
+    before: dict[str, int] = {}
+    while True:
+        found = page(database, wanted, limit=limit, **before)
+        assert len(found.items) <= limit
+        yield from found.items
+        if found.next is None:
+            return
+        assert found.next < before.get("before", found.next + 1)
+        before = {"before": found.next}
+
+
+def test_every_part_of_the_filter_is_tried() -> None:
+    assert set(unset_or) == {field.name for field in fields(EventFilter)}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(events, max_size=12), filters, st.integers(1, 5), st.sampled_from([1, 3, 5000]))
+def test_the_pages_together_are_what_is_wanted(
+    database: Database, written: list[Event], wanted: EventFilter, limit: int, candidates: int
+) -> None:
+    """The statements agree with `EventFilter.matches`; no page repeats or skips, however few candidates it looks at."""
+    database.append(lambda tx: tx.connection.execute(text("DELETE FROM events")))
+    # Numbers and times may disagree, as far as transactions overlap; not more.
+    in_order = sorted(written, key=lambda event: event.at)
+    journal = write(database, *in_order)
+    expected = [recorded for recorded in journal if wanted.matches(recorded.event)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "CANDIDATES", candidates)
+        assert list(whole(database, wanted, limit)) == expected[::-1]
+        ascending, after = [], 0
+        while True:
+            found = page(database, wanted, after=after, limit=limit)
+            ascending += found.items
+            if found.next is None:
+                break
+            after = found.next
+        assert ascending == expected
+
+
+EVENT = Event(at=NOW, kind=EventKind.TOKEN_ISSUED, request_id="req_1")
+
+
+def test_numbers_may_be_out_of_the_order_of_time(database: Database) -> None:
+    """A transaction that was dated earlier may get the higher number."""
+    early, late = (write(database, replace(EVENT, at=NOW + timedelta(minutes=minutes)))[0] for minutes in (9, 0))
+    write(database, replace(EVENT, at=NOW + timedelta(hours=1)))
+    wanted = EventFilter(since=NOW + timedelta(minutes=9), until=NOW + timedelta(minutes=10))
+    assert page(database, wanted).items == (early,)
+    assert page(database, EventFilter(until=NOW + timedelta(minutes=1))).items == (late,)
+
+
+def test_a_page_looks_only_so_far(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "CANDIDATES", 3)
+    rare, *common = write(database, replace(EVENT, address="192.0.2.1"), *[EVENT] * 6)
+    wanted = EventFilter(address="192.0.2.1")
+    assert page(database, wanted) == JournalPage(items=(), next=common[3].id)
+    assert page(database, wanted, before=common[3].id) == JournalPage(items=(), next=common[0].id)
+    assert page(database, wanted, before=common[0].id) == JournalPage(items=(rare,), next=None)
+
+
+def test_one_event_and_the_rest_of_its_request(database: Database) -> None:
+    first, other, second = write(database, EVENT, replace(EVENT, request_id="req_2"), EVENT)
+    assert database.read(lambda tx: audit.event(tx, ALICE, second.id)) == second
+    assert database.read(lambda tx: audit.of_request(tx, ALICE, "req_1")) == (first, second)
+    assert database.read(lambda tx: audit.of_request(tx, ALICE, "")) == ()
+    for number in (0, -1, other.id + 2, 2**63, 2**80):
+        with pytest.raises(NotFound):
+            database.read(lambda tx, number=number: audit.event(tx, ALICE, number))
+
+
+def test_tokens_minted_under_one_delegation(database: Database) -> None:
+    client = Named(id="agent", name="Agent")
+    one, two = (Named(id=id_, name="Support → Agent") for id_ in ("one", "two"))
+    token = replace(EVENT, client=client, delegations=(one, two))
+    both, _, _ = write(
+        database, token, replace(token, delegations=(two,)), replace(token, kind=EventKind.DELEGATION_DISABLED)
+    )
+    assert database.read(lambda tx: audit.minted_under(tx, ALICE, "agent", "one")).items == (both,)
+
+
+def test_the_last_acts_of_a_principal(database: Database) -> None:
+    _, hers = write(database, replace(EVENT, principal=LOCAL_OPERATOR), replace(EVENT, principal=ALICE))
+    found = database.read(lambda tx: audit.principal_acts(tx, ALICE, PrincipalKind.ADMINISTRATOR, "alice"))
+    assert found == JournalPage(items=(hers,), next=None)
+
+
+@pytest.mark.parametrize("asked", ["0123456789abcdef", "req_0123456789"])
+def test_an_event_is_found_by_what_it_is_called(database: Database, act: Act, asked: str) -> None:
+    event = replace(EVENT, jti="0123456789abcdef", request_id="req_0123456789")
+    written = write(database, event, event, EVENT)
+    find = audit.search
+    assert database.read(lambda tx: find(tx, act, asked)) == (written[1], written[0])
+    assert database.read(lambda tx: find(tx, act, asked, limit=1)) == (written[1],)
+
+
+@pytest.mark.parametrize("asked", ["", "req", "0123456789abcde", "req_%", "a" * 41, "two words", "\0" * 10])
+def test_what_is_not_a_whole_name_finds_nothing(database: Database, act: Act, asked: str) -> None:
+    write(database, replace(EVENT, jti="0123456789abcdef"))
+    assert database.read(lambda tx: audit.search(tx, act, asked)) == ()
+
+
+def token(client: str, minutes: int, *, version: int = 5, under: str = "d") -> Event:
+    return replace(
+        EVENT,
+        client=Named(id=client, name=""),
+        expires_at=NOW + timedelta(minutes=minutes),
+        authority_version=version,
+        delegations=(Named(id=under, name=""),),
+    )
+
+
+def test_live_tokens(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        database,
+        *[token("a", minutes) for minutes in (-1, 0, 1, 5)],
+        token("a", 3, version=6, under="e"),
+        token("b", 9),
+        replace(token("a", 60), kind=EventKind.TOKEN_REFUSED, expires_at=None),
+    )
+
+    def live(*clients: str, **which: object) -> LiveTokens:
+        return database.read(lambda tx: audit.live_tokens(tx, NOW, client_ids=clients, **which))  # type: ignore[arg-type]
+
+    def until(minutes: int) -> datetime:
+        return NOW + timedelta(minutes=minutes)
+
+    assert live("a") == LiveTokens(count=3, until=until(5))
+    assert live("a", "b") == LiveTokens(count=4, until=until(9))
+    assert live("a", delegation_id="d") == LiveTokens(count=2, until=until(5))
+    assert live("a", above_version=6) == LiveTokens(count=1, until=until(3))
+    assert live("a", above_version=7) == live("nobody") == live() == LiveTokens(count=0, until=None)
+    monkeypatch.setattr(pages, "MOST_LIVE", 2)
+    assert live("a") == LiveTokens(count=2, until=until(5), more=True)
+    assert live("a", delegation_id="d") == LiveTokens(count=2, until=until(5))
+
+
+PLANS = {
+    "client": (EventFilter(client_id="a"), "ix_events_client_id_id"),
+    "a client's refusals": (
+        EventFilter(client_id="a", kinds=frozenset({EventKind.TOKEN_REFUSED})),
+        "ix_events_denied_client_id_id",
+    ),
+    "refusals": (EventFilter(decision=Decision.DENIED), "ix_events_denied_id"),
+    "a reason": (EventFilter(reason="no_delegation", decision=Decision.DENIED), "ix_events_denied_reason_id"),
+    "acts": (EventFilter(kinds=frozenset({EventKind.ROLE_CREATED, EventKind.API_CREATED})), "ix_events_act_id"),
+    "one kind": (EventFilter(kinds=frozenset({EventKind.ROLE_CREATED})), "ix_events_act_kind_id"),
+    "a principal": (EventFilter(principal=(PrincipalKind.ADMINISTRATOR, "alice")), "ix_events_principal_id"),
+    "a subject": (EventFilter(subject_id="a"), "ix_events_subject_id_id"),
+    "a request": (EventFilter(request_id="req_1"), "ix_events_request_id"),
+    "a token": (EventFilter(jti="j1"), "ix_events_jti"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "index"), PLANS.values(), ids=list(PLANS))
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_index_leads_to_the_candidates(database: Database, wanted: EventFilter, index: str) -> None:
+    """An index on a condition serves only the statement that says the condition in the same words."""
+    assert index in database.read(lambda tx: plan(tx, wanted))
+
+
+def plan(tx: Tx, wanted: EventFilter) -> str:
+    asked = pages.candidates(wanted, []).order_by(text("id DESC"))
+    statement = asked.compile(tx.connection, compile_kwargs={"literal_binds": True})
+    rows = tx.connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all()
+    assert not any("TEMP B-TREE" in row.detail for row in rows), rows
+    return " ".join(row.detail for row in rows)
