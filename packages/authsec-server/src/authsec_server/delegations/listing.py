@@ -34,6 +34,8 @@ def page(
     last = store.find(tx.connection, after) if naming.is_uuid(after) else None
     if after and last is None:
         raise Invalid("cursor", "This cursor is not one that a list gave out.", "Use `next` of the page before.")
+    if any("\0" in text for text in (filters.text, filters.role_id, filters.client_id, filters.audience) if text):
+        return [], None  # PostgreSQL takes none, and nothing is called so
     called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
     found = queries.page(tx.connection, filters, called, sort=sort, after=last, limit=limit + 1, now=act.now)
     following = found[limit - 1].id if len(found) > limit else None

@@ -1,0 +1,168 @@
+"""What a change would stop, said beforehand, on both databases: and nothing is changed by asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from authsec_server.apis import service as apis
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
+from authsec_server.delegations import consequences, service
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.model import Delegation, Edit
+from authsec_server.failures import NotFound
+from authsec_server.roles import service as roles
+
+
+@pytest.fixture
+def helper(estate: Any) -> Client:
+    """Whose authority is at stake."""
+    estate.role()
+    client: Client = estate.agent()
+    return client
+
+
+def mint(estate: Any, delegation: Delegation, lifetime: timedelta = timedelta(hours=1)) -> datetime:
+    """The journal's entry of a token under the delegation; when the token expires."""
+    now: datetime = estate.act.now
+
+    def record(tx: Any) -> None:
+        audit.record(
+            tx,
+            Event(
+                at=now,
+                kind=EventKind.TOKEN_ISSUED,
+                request_id="req_token",
+                client=Named(id=delegation.client_id, name="Helper"),
+                delegations=(Named(id=delegation.id, name="Support → Helper"),),
+                roles=(Named(id=delegation.role_id, name="Support"),),
+                decision=Decision.GRANTED,
+                authority_version=tx.version,
+                jti="j",
+                expires_at=now + lifetime,
+            ),
+        )
+
+    estate.database.record(record)
+    return now + lifetime
+
+
+def asked(estate: Any, question: Callable[..., Consequences], *what: Any, **more: Any) -> Consequences:
+    before = (estate.events(), estate.endings())
+    answer: Consequences = estate.see(lambda tx, act: question(tx, act, *what, estate.terms, **more))
+    assert (estate.events(), estate.endings()) == before
+    return answer
+
+
+def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) -> None:
+    one = estate.delegate(audiences=("payments",)).delegation
+    two = estate.delegate().delegation
+    off = estate.delegate().delegation
+    estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
+    mint(estate, one)
+    last = mint(estate, two, timedelta(hours=5))
+    found = asked(estate, consequences.of_client, helper.slug)
+    assert found.agents == (Named(id=helper.id, name="Helper"),)
+    assert {each.id for each in found.delegations} == {one.id, two.id}
+    assert set(found.delegations) == set(found.loses)
+    assert (found.live_tokens, found.live_until) == (2, last)
+    assert found.audiences == ("authsec-api", "payments")
+    assert (found.gains, found.more) == ((), False)
+
+
+def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> None:
+    one, two = estate.delegate().delegation, estate.delegate().delegation
+    until = mint(estate, one)
+    mint(estate, two, timedelta(hours=9))
+    found = asked(estate, consequences.of_delegation, one.id)
+    assert found.delegations == (Named(id=one.id, name="Support → Helper"),)
+    assert (found.live_tokens, found.live_until) == (1, until)
+    with pytest.raises(NotFound):
+        asked(estate, consequences.of_delegation, "nobody")
+
+
+@pytest.mark.parametrize("ended", ["delegation", "client", "role"])
+def test_tokens_that_have_ended_already_are_not_counted(estate: Any, helper: Client, ended: str) -> None:
+    delegation = estate.delegate(actions=("customers:delete", "customers:read")).delegation
+    mint(estate, delegation)
+    if ended == "delegation":
+        estate.do(lambda tx, act: service.disable(tx, act, delegation.id, estate.terms))
+        estate.do(lambda tx, act: service.enable(tx, act, delegation.id, estate.terms))
+    elif ended == "client":
+        estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+        estate.do(lambda tx, act: clients.enable(tx, act, helper.id))
+    else:
+        values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
+        estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
+    assert asked(estate, consequences.of_delegation, delegation.id).live_tokens == 0
+    mint(estate, delegation)
+    assert asked(estate, consequences.of_delegation, delegation.id).live_tokens == 1
+    assert asked(estate, consequences.of_client, helper.id).live_tokens == 1
+
+
+def an_edit(**what: Any) -> Edit:
+    same: dict[str, Any] = {
+        "target_type": "AutoGen AI agent",
+        "max_duration": 3600,
+        "actions": ("customers:read",),
+        "owner": "local operator",
+    }
+    return Edit(**{**same, **what})
+
+
+def test_of_an_edit_only_narrowing_stops_something(estate: Any, helper: Client) -> None:
+    delegation = estate.delegate().delegation
+    until = mint(estate, delegation)
+    its = (Named(id=delegation.id, name="Support → Helper"),)
+    narrower = asked(estate, consequences.of_edit, delegation.id, an_edit(max_duration=60))
+    assert (narrower.delegations, narrower.loses, narrower.gains) == (its, its, ())
+    assert (narrower.live_tokens, narrower.live_until) == (1, until)
+    wider = asked(estate, consequences.of_edit, delegation.id, an_edit(max_duration=7200))
+    assert (wider.delegations, wider.loses, wider.gains, wider.live_tokens) == ((), (), its, 0)
+    assert asked(estate, consequences.of_edit, delegation.id, an_edit()) == Consequences()
+
+
+def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Client) -> None:
+    whole = estate.delegate(actions=("customers:delete", "customers:read")).delegation
+    part = estate.delegate().delegation
+    mint(estate, whole)
+    mint(estate, part)
+    smaller = asked(estate, consequences.of_role_edit, "support", ["customers:read"])
+    assert {each.id for each in smaller.delegations} == {whole.id, part.id}, "the role's tokens end, all of them"
+    assert [each.id for each in smaller.loses] == [whole.id]
+    assert (smaller.live_tokens, smaller.gains) == (2, ())
+    larger = asked(estate, consequences.of_role_edit, "support", ["customers:delete", "customers:read", "orders:read"])
+    assert larger == Consequences(), "what a role gains, no delegation allows yet"
+
+    values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
+    estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
+    back = asked(estate, consequences.of_role_edit, "support", ["customers:delete", "customers:read"])
+    assert [each.id for each in back.gains] == [whole.id], "it allowed the action all the time"
+    assert (back.delegations, back.live_tokens) == ((), 0)
+
+
+def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
+    """More than are counted one by one."""
+    made = [estate.delegate().delegation for _ in range(consequences._COUNTED_SINGLY + 1)]
+    for delegation in made[:3]:
+        mint(estate, delegation)
+    found = asked(estate, consequences.of_role_deletion, "support")
+    assert (len(found.delegations), len(found.agents), found.live_tokens) == (len(made), 1, 3)
+
+
+def test_of_an_apis_new_audience_nothing_ends_but_delegations_keep_the_old_one(estate: Any, helper: Client) -> None:
+    estate.do(lambda tx, act: apis.create(tx, act, name="Customers", identifier="customers-api"))
+    old, new = (estate.delegate(audiences=(each,)).delegation for each in ("customers-api", "payments"))
+    mint(estate, old)
+    found = asked(estate, consequences.of_api, "customers", identifier="payments")
+    assert [each.id for each in found.loses] == [old.id]
+    assert [each.id for each in found.gains] == [new.id]
+    assert (found.delegations, found.live_tokens) == ((), 0)
+    gone = asked(estate, consequences.of_api, "customers")
+    assert ([each.id for each in gone.loses], gone.gains) == ([old.id], ())
+    assert asked(estate, consequences.of_api, "customers", identifier="customers-api") == Consequences()

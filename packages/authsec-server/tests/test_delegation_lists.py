@@ -1,0 +1,174 @@
+"""Lists of trust delegations: every filter and order finds what the rules say, on both databases."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from authsec_server.delegations import listing, service
+from authsec_server.delegations.filters import Filters, Sort, Uses
+from authsec_server.delegations.model import DelegationState, Standing, TargetType, state
+from authsec_server.failures import Invalid
+
+
+@pytest.fixture
+def crowd(estate: Any) -> list[Standing]:
+    """Delegations of all kinds, some made at the same moment."""
+    chance = random.Random(7)  # noqa: S311 - the same each time
+    for name in ("Support", "Sales 100%"):
+        estate.role(name)
+    for name in ("Helper", "Ärztin Bot", "Reporter"):
+        estate.agent(name)
+    made = []
+    now: datetime = estate.act.now
+    for number in range(24):
+        estate.act = _at(estate, now + timedelta(minutes=number // 3))
+        made.append(
+            estate.delegate(
+                chance.choice(["support", "sales-100"]),
+                chance.choice(["helper", "arztin-bot", "reporter"]),
+                target_type=chance.choice([TargetType.AUTOGEN, TargetType.CREWAI]).value,
+                audiences=chance.choice([(), ("payments",), ("payments", "authsec-api")]),
+                ends_at=chance.choice([None, now + timedelta(hours=chance.randrange(1, 48))]),
+            )
+        )
+    for standing in made[::6]:
+        estate.do(lambda tx, act, it=standing: service.revoke(tx, act, it.delegation.id, estate.terms))
+    for standing in made[1::6]:
+        estate.do(lambda tx, act, it=standing: service.disable(tx, act, it.delegation.id, estate.terms))
+    estate.act = _at(estate, now + timedelta(hours=20))
+    return [
+        estate.see(lambda tx, act, it=standing: service.get(tx, act, it.delegation.id, estate.terms))
+        for standing in made
+    ]
+
+
+def _at(estate: Any, now: datetime) -> Any:
+    return replace(estate.act, now=now)
+
+
+def paged(estate: Any, filters: Filters, sort: Sort, limit: int = 5) -> list[str]:
+    """The ids on all pages, one after the other."""
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        found, after = estate.see(
+            lambda tx, act, after=after: listing.page(
+                tx, act, estate.terms, filters, sort=sort, after=after, limit=limit
+            )
+        )
+        seen += [standing.delegation.id for standing in found]
+    return seen
+
+
+def fits(standing: Standing, filters: Filters, now: datetime) -> bool:
+    """The filters, by the rules."""
+    delegation = standing.delegation
+    names = [standing.role.name, standing.role.slug, standing.client.name, standing.client.slug]
+    text = filters.text.lower()
+    return all(
+        (
+            not text or any(text in name.lower() for name in names) or delegation.id.startswith(text),
+            filters.state in (None, state(delegation, now)),
+            filters.role_id in (None, delegation.role_id),
+            filters.client_id in (None, delegation.client_id),
+            filters.target_type in (None, delegation.target_type),
+            filters.audience is None or filters.audience in delegation.audiences,
+            filters.ends_before is None
+            or (delegation.ends_at is not None and delegation.ends_at < filters.ends_before),
+        )
+    )
+
+
+def order(standing: Standing, sort: Sort) -> tuple[Any, ...]:
+    delegation = standing.delegation
+    if sort is Sort.ENDS:
+        return (delegation.ends_at or datetime.max.replace(tzinfo=UTC), delegation.id)
+    return (delegation.created_at, delegation.id)
+
+
+def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd: list[Standing]) -> None:
+    one = crowd[5]
+    soon = estate.act.now + timedelta(hours=10)
+    some: list[Filters] = [
+        Filters(),
+        *(Filters(state=each) for each in DelegationState),
+        *(Filters(text=text) for text in ("SUPP", "100%", "arztin", "Ärztin", "report", one.delegation.id[:9], "zzz")),
+        Filters(role_id=one.role.id),
+        Filters(client_id=one.client.id, state=DelegationState.LIVE),
+        Filters(target_type=TargetType.CREWAI),
+        *(Filters(audience=each) for each in ("payments", "authsec-api", "pay", "nobody", "\0")),
+        *(Filters(text="\0"), Filters(role_id="\0"), Filters(client_id="\0")),
+        Filters(ends_before=soon, state=DelegationState.LIVE),
+        Filters(text="support", audience="payments", target_type=TargetType.AUTOGEN),
+    ]
+    for filters in some:
+        for sort in Sort:
+            fitting = [standing for standing in crowd if fits(standing, filters, estate.act.now)]
+            fitting.sort(key=lambda standing, sort=sort: order(standing, sort), reverse=sort is Sort.NEWEST)
+            expected = [standing.delegation.id for standing in fitting]
+            assert paged(estate, filters, sort) == expected, (filters, sort)
+
+
+def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(estate: Any, crowd: list[Standing]) -> None:
+    found = paged(estate, Filters(audience="authsec-api"), Sort.NEWEST)
+    assert found
+    assert all("authsec-api" in each.delegation.audiences for each in crowd if each.delegation.id in found)
+
+
+def test_a_cursor_that_no_list_gave_out(estate: Any) -> None:
+    for cursor in ("x", "\0", "6f1d2a34-0000-4000-8000-000000000001"):
+        with pytest.raises(Invalid, match="cursor"):
+            estate.see(lambda tx, act, cursor=cursor: listing.page(tx, act, estate.terms, after=cursor))
+
+
+def test_search_finds_by_name_and_id(estate: Any, crowd: list[Standing]) -> None:
+    def found(text: str) -> list[str]:
+        standings = estate.see(lambda tx, act: listing.search(tx, act, text, estate.terms, limit=3))
+        return [standing.delegation.id for standing in standings]
+
+    one = crowd[11].delegation.id
+    assert found(one) == found(one[:13].upper()) == [one]
+    assert len(found("helper")) == 3
+    assert found("") == found("nobody") == found("\0") == []
+
+
+def test_a_clients_delegations_come_live_first(estate: Any, crowd: list[Standing]) -> None:
+    client = crowd[0].client
+    found = estate.see(lambda tx, act: listing.of_client(tx, act, client.id, estate.terms))
+    assert {each.delegation.id for each in found} == {
+        each.delegation.id for each in crowd if each.client.id == client.id
+    }
+    states = [list(DelegationState).index(each.state) for each in found]
+    assert states == sorted(states)
+    live = [each.delegation.created_at for each in found if each.state is DelegationState.LIVE]
+    assert live == sorted(live, reverse=True)
+
+
+def test_uses_are_counted_as_they_stand_now(estate: Any, crowd: list[Standing]) -> None:
+    now = estate.act.now
+
+    def expected(standings: list[Standing]) -> Uses:
+        states = [state(each.delegation, now) for each in standings]
+        live, disabled = states.count(DelegationState.LIVE), states.count(DelegationState.DISABLED)
+        return Uses(live=live, disabled=disabled, over=len(states) - live - disabled)
+
+    role_ids = {each.role.id for each in crowd} | {"unused"}
+    assert estate.see(lambda tx, _act: listing.using(tx, role_ids, now)) == {
+        role_id: expected([each for each in crowd if each.role.id == role_id]) for role_id in role_ids
+    }
+    client_ids = {each.client.id for each in crowd}
+    assert estate.see(lambda tx, _act: listing.held_by(tx, client_ids, now)) == {
+        client_id: expected([each for each in crowd if each.client.id == client_id]) for client_id in client_ids
+    }
+    assert estate.see(lambda tx, act: listing.tally(tx, act, now)) == {
+        each: sum(state(standing.delegation, now) is each for standing in crowd) for each in DelegationState
+    }
+
+
+def test_nothing_is_counted_as_none(estate: Any) -> None:
+    assert estate.see(lambda tx, act: listing.tally(tx, act, act.now)) == dict.fromkeys(DelegationState, 0)
+    assert estate.see(lambda tx, act: listing.using(tx, [], act.now)) == {}
