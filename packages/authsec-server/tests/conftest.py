@@ -330,3 +330,9 @@ def peer(peers: Any) -> Iterator[Callable[..., Any]]:
     """Starts servers that say what they are told: `peer(b"HTTP/1.1 200 OK…")`."""
     with ExitStack() as stack:
         yield lambda say, **options: stack.enter_context(peers.Peer(say, **options))
+
+
+@pytest.fixture
+def provider(peer: Any, peers: Any) -> Any:
+    """An OpenID provider that can be told to lie: the `FakeProvider` of fake_provider.py."""
+    return _load("fake_provider").FakeProvider(peers, peer)
