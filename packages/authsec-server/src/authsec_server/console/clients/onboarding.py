@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
@@ -14,7 +15,8 @@ from authsec_server.clients.selectors import KEYS, SelectorKey
 from authsec_server.console import guard
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.clients.typed import EXAMPLES, Rows, TypedClient, TypedProof, at_field, typed_client
+from authsec_server.console.clients.typed import TypedClient, at_field, typed_client
+from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
 from authsec_server.console.site import Visit
 from authsec_server.failures import Conflict, Invalid
 
@@ -57,9 +59,9 @@ async def check(visit: Visit) -> Response:
     return JSONResponse({"rows": [asdict(row) for row in checked.rows]}, headers=dict(guard.HEADERS))
 
 
-def sections(typed: TypedProof, *, judged: bool) -> list[Section]:
-    """The platforms with selectors. `judged`: the chosen one's rows were sent, and each is told what is wrong."""
-    return [
+def section_context(typed: TypedProof, *, judged: bool) -> dict[str, Any]:
+    """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
+    sections = [
         Section(
             platform=platform,
             rows=typed.rows[platform],
@@ -69,6 +71,7 @@ def sections(typed: TypedProof, *, judged: bool) -> list[Section]:
         )
         for platform, keys in KEYS.items()
     ]
+    return {"sections": sections, "selectors_can_be_proved": ProofKind.SELECTORS in CHECKED}
 
 
 async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:
@@ -77,7 +80,6 @@ async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict 
         title=TITLE,
         problem=problem,
         typed=typed,
-        sections=sections(typed.proof, judged=problem is not None),
-        selectors_can_be_proved=ProofKind.SELECTORS in CHECKED,
+        **section_context(typed.proof, judged=problem is not None),
         **await list_context(visit),
     )

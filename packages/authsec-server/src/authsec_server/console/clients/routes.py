@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.clients import connect, detail, listing, onboarding, trial
+from authsec_server.console.clients import bulk, connect, detail, editing, endings, listing, onboarding, proofs, trial
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
 
@@ -16,7 +16,12 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients", listing.listing),
         console.page("/clients/onboard", onboarding.blank, post=onboarding.onboard, least=operator),
         console.page("/clients/selectors", post=onboarding.check, least=operator),
+        console.page("/clients/disable", bulk.ask, post=bulk.disable, least=operator),
         console.page("/clients/{client}", detail.overview),
         console.page("/clients/{client}/connect", connect.connect),
         console.page("/clients/{client}/test", trial.test),
+        console.page("/clients/{client}/edit", editing.form, post=editing.edit, least=operator),
+        console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
+        console.page("/clients/{client}/proofs/{proof}/remove", proofs.ask, post=proofs.remove, least=operator),
+        *endings.routes(console),
     ]

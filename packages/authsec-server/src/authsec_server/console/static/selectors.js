@@ -46,7 +46,7 @@ function show(row, check) {
     else input.removeAttribute("aria-invalid");
   }
   const told = row.querySelector("p");
-  const text = wrong ? `${check.problem} ${check.remedy}` : explained(check);
+  const text = wrong ? check.problem + (check.nearest ? "" : ` ${check.remedy}`) : explained(check);
   told.className = wrong ? "problem" : "hint";
   if (told.textContent !== text) told.textContent = text;
 }

@@ -1,0 +1,74 @@
+"""Disabling many clients at once: chosen in the list, confirmed on a page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from authsec_server import naming
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import LiveTokens
+from authsec_server.clients import changes
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
+from authsec_server.console.forms import Form
+from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing
+from authsec_server.delegations.filters import Uses
+from authsec_server.failures import Invalid
+
+TITLE = "Disable these clients?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The clients that would be disabled, those that are already, and how many there are no more."""
+
+    enabled: Sequence[Client]
+    already: Sequence[Client]
+    gone: int
+    uses: Mapping[str, Uses]
+    tokens: LiveTokens
+
+    @property
+    def live(self) -> int:
+        """How many live delegations they have together."""
+        return sum(uses.live for uses in self.uses.values())
+
+
+async def ask(visit: Visit) -> Response:
+    """What will stop."""
+    return await _page(visit, visit.query)
+
+
+async def disable(visit: Visit) -> Response:
+    """Disable them, all in one change."""
+    ids = visit.form.all("client")
+    try:
+        await visit.change(lambda tx, act: changes.disable_many(tx, act, ids))
+    except Invalid as problem:
+        return await _page(visit, visit.form, problem)
+    return visit.redirect("/console/clients", done="clients_disabled")
+
+
+async def _page(visit: Visit, asked: Form, problem: Invalid | None = None) -> Response:
+    ids = [each for each in dict.fromkeys(asked.all("client")) if naming.is_uuid(each)][: changes.MAX_AT_ONCE]
+    chosen = await visit.read(lambda tx: _chosen(tx, visit, ids))
+    return visit.render("clients/disable_many.html", title=TITLE, problem=problem, chosen=chosen)
+
+
+def _chosen(tx: Tx, visit: Visit, ids: Sequence[str]) -> Chosen:
+    known = clients.by_ids(tx, ids)
+    ordered = sorted(known.values(), key=lambda client: (naming.folded(client.name), client.id))
+    enabled = [client for client in ordered if client.enabled]
+    enabled_ids = [client.id for client in enabled]
+    return Chosen(
+        enabled=enabled,
+        already=[client for client in ordered if not client.enabled],
+        gone=len(ids) - len(known),
+        uses=listing.held_by(tx, enabled_ids, visit.act.now),
+        tokens=audit.live_tokens(tx, visit.act.now, client_ids=enabled_ids),
+    )

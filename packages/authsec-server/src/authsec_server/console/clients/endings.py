@@ -1,0 +1,109 @@
+"""What ends a client's authority, or gives it back: each says beforehand what it will stop, and is done by a POST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.clients import changes
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
+from authsec_server.console.clients.found import found, home
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences, listing, removal
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.effective import Effective, effective
+from authsec_server.delegations.model import Standing, Terms
+from authsec_server.principal import Act, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """One of the acts. `key` is its address and what the template tells it by, `done` the notice afterwards."""
+
+    key: str
+    heading: str
+    button: str
+    done: str
+    change: Callable[[Tx, Act, str, Terms], Client]
+
+
+ENDINGS = (
+    Ending(
+        key="disable",
+        heading="Disable {}?",
+        button="Disable",
+        done="client_disabled",
+        change=lambda tx, act, client_id, _: clients.disable(tx, act, client_id),
+    ),
+    Ending(
+        key="enable",
+        heading="Enable {}?",
+        button="Enable",
+        done="client_enabled",
+        change=lambda tx, act, client_id, _: clients.enable(tx, act, client_id),
+    ),
+    Ending(
+        key="revoke",
+        heading="Revoke the tokens of {}?",
+        button="Revoke tokens",
+        done="client_tokens_revoked",
+        change=lambda tx, act, client_id, _: changes.revoke_tokens(tx, act, client_id),
+    ),
+    Ending(key="delete", heading="Delete {}?", button="Delete", done="client_deleted", change=removal.delete_client),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stake:
+    """What is at stake, as it stands at the moment of asking."""
+
+    client: Client
+    stops: Consequences
+    may: list[Effective]
+    delegations: list[Standing]
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """A page for each."""
+    return [
+        console.page(
+            f"/clients/{{client}}/{ending.key}", partial(ask, ending), post=partial(do, ending), least=Role.OPERATOR
+        )
+        for ending in ENDINGS
+    ]
+
+
+async def ask(ending: Ending, visit: Visit) -> Response:
+    """What it will stop, and what stays usable until when."""
+    stake = await visit.read(lambda tx: _stake(tx, visit))
+    return visit.render(
+        "clients/ending.html",
+        title=ending.heading.format(stake.client.name),
+        ending=ending,
+        stake=stake,
+        client=stake.client,
+    )
+
+
+async def do(ending: Ending, visit: Visit) -> Response:
+    """Do it."""
+    asked, terms = visit.request.path_params["client"], visit.console.terms
+    client = await visit.change(lambda tx, act: ending.change(tx, act, asked, terms))
+    return visit.redirect("/console/clients" if ending.key == "delete" else home(client), done=ending.done)
+
+
+def _stake(tx: Tx, visit: Visit) -> Stake:
+    client = found(tx, visit)
+    act, terms = visit.act, visit.console.terms
+    return Stake(
+        client=client,
+        stops=consequences.of_client(tx, act, client.id, terms),
+        may=effective(tx, act, client.id, terms),
+        delegations=listing.of_client(tx, act, client.id, terms),
+    )

@@ -1,0 +1,92 @@
+"""The proofs of a client: adding a further one, removing one."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import LiveTokens
+from authsec_server.clients import holding
+from authsec_server.clients.model import Client, NewProof
+from authsec_server.clients.proof_status import removal_caution
+from authsec_server.console.clients.detail import Held, held
+from authsec_server.console.clients.found import found, home
+from authsec_server.console.clients.onboarding import section_context
+from authsec_server.console.clients.typed import at_field
+from authsec_server.console.clients.typed_proof import TypedProof, typed_proof
+from authsec_server.console.delegations.typed import instant
+from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Invalid, NotFound
+
+
+async def blank(visit: Visit) -> Response:
+    """The empty form."""
+    return await _form(visit, TypedProof(), "")
+
+
+async def add(visit: Visit) -> Response:
+    """Add what was typed, or show one more row to type into."""
+    typed, expires = typed_proof(visit.form), visit.form.text("expires_at")
+    if visit.form.ticked("add"):
+        return await _form(visit, typed.with_row(visit.form.text("add")), expires)
+    asked = visit.request.path_params["client"]
+    try:
+        wanted = _new_proof(typed, expires)
+        client = await visit.change(lambda tx, act: holding.add_proof(tx, act, asked, wanted))
+    except (Invalid, Conflict) as problem:
+        return await _form(visit, typed, expires, at_field(problem))
+    return visit.redirect(home(client), done="proof_added")
+
+
+async def ask(visit: Visit) -> Response:
+    """What removing the proof brings about."""
+    client, proof, tokens = await visit.read(lambda tx: _ending(tx, visit))
+    caution = removal_caution(client, proof.proof, visit.act.now)
+    return visit.render(
+        "clients/remove_proof.html",
+        title="Remove this proof?",
+        client=client,
+        held=proof,
+        tokens=tokens,
+        caution=caution,
+    )
+
+
+async def remove(visit: Visit) -> Response:
+    """Remove it."""
+    asked, proof_id = visit.request.path_params["client"], visit.request.path_params["proof"]
+    client = await visit.change(lambda tx, act: holding.remove_proof(tx, act, asked, proof_id))
+    return visit.redirect(home(client), done="proof_removed")
+
+
+def _new_proof(typed: TypedProof, expires: str) -> NewProof:
+    try:
+        expires_at = instant(expires)
+    except Invalid as problem:
+        raise Invalid("expires_at", problem.message, problem.remedy) from None
+    return NewProof(
+        platform=typed.chosen(), selectors=typed.selectors, public_key=typed.asked_key, expires_at=expires_at
+    )
+
+
+async def _form(visit: Visit, typed: TypedProof, expires: str, problem: Invalid | Conflict | None = None) -> Response:
+    client = await visit.read(lambda tx: found(tx, visit))
+    return visit.render(
+        "clients/add_proof.html",
+        title="Add a proof",
+        problem=problem,
+        client=client,
+        typed=typed,
+        expires=expires,
+        **section_context(typed, judged=problem is not None),
+    )
+
+
+def _ending(tx: Tx, visit: Visit) -> tuple[Client, Held, LiveTokens]:
+    client = found(tx, visit)
+    proof_id = visit.request.path_params["proof"]
+    for each in held(tx, client, visit.act.now):
+        if each.proof.id == proof_id:
+            return client, each, audit.live_tokens(tx, visit.act.now, client_ids=[client.id])
+    raise NotFound(f"{client.name} holds no such proof.", "Look at the proofs that it holds now.")
