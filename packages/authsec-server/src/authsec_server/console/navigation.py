@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A line of the sidebar; one with `below` is a heading over others. `symbol` names its drawing."""
+    """A line of the sidebar, for people of the role `least` and above; one with `below` is a heading over others."""
 
     title: str
     path: str = ""
     symbol: str = ""
     below: tuple[Entry, ...] = ()
+    least: str = "viewer"
 
 
 SIDEBAR = (
@@ -29,7 +30,7 @@ SIDEBAR = (
     Entry(title="Activity", path="/console/activity", symbol="activity"),
     Entry(title="Keys", path="/console/keys", symbol="keys"),
     Entry(title="Administrators", path="/console/administrators", symbol="administrators"),
-    Entry(title="Settings", path="/console/settings", symbol="settings"),
+    Entry(title="Settings", path="/console/settings", symbol="settings", least="admin"),
 )
 
 

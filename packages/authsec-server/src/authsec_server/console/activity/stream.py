@@ -71,9 +71,10 @@ async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recor
 
 
 async def _still_in(visit: Visit) -> bool:
-    """Whether the session stands: who was shut out must not go on watching."""
+    """Whether the session stands: who was shut out must not go on watching. Watching alone keeps no session alive."""
+    confirm = visit.console.site.authenticate.confirm
     try:
-        await visit.console.site.authenticate(visit.request)
+        await visit.read(lambda tx: confirm(tx, visit.act.principal))
     except Unauthenticated:
         return False
     return True
