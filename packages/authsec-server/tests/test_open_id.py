@@ -170,7 +170,7 @@ LIES: list[tuple[str, dict[str, Any]]] = [
     ("a subject beyond ASCII", {"sub": "mar\u00fd"}),
     ("a number as subject", {"sub": 248289761001}),
     ("another access token's hash", {"at_hash": "A" * 22}),
-    ("at_hash is null", {"at_hash": 0}),
+    ("at_hash that is none", {"at_hash": 0}),
 ]
 
 
