@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.delegations import creation, dashboard
+from authsec_server.console.delegations import changing, creation, dashboard, detail, ending
 from authsec_server.console.site import Console
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """The pages of this noun; paths with words before those with ids."""
-    return [*creation.routes(console), *dashboard.routes(console)]
+    return [
+        *creation.routes(console),
+        *dashboard.routes(console),
+        *changing.routes(console),
+        *ending.routes(console),
+        *detail.routes(console),
+    ]

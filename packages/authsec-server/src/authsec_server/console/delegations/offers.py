@@ -52,12 +52,18 @@ class Context:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
     """What may be allowed: the role's actions, with what each means at which APIs, and how many tokens of the last 30
-    days carried it to this client."""
+    days carried it to this client. `dormant` are those that it is allowed and that the role no longer holds."""
 
     role: RoleDefinition
     client: Client
+    dormant: Sequence[str]
     meanings: Mapping[str, Sequence[Described]]
     used: Mapping[str, int]
+
+    @property
+    def listed(self) -> Sequence[str]:
+        """All that can be ticked."""
+        return (*self.role.actions, *self.dormant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +101,17 @@ def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> Clients:
     return Clients(offered=extra + found, chosen=client, more=following is not None)
 
 
-def actions(tx: Tx, act: Act, role: str, client: str) -> Actions:
-    """What may be allowed in the role to the client. Raises `NotFound`."""
+def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] = ()) -> Actions:
+    """What may be allowed in the role to the client; `besides` is what it is allowed already. Raises `NotFound`."""
     its, who = roles.get(tx, act, role), clients.get(tx, act, client)
-    used = counts.actions_used(tx, [who.id], act.now - USED_WITHIN)
-    return Actions(role=its, client=who, meanings=apis.describing(tx, act, its.actions), used=used)
+    dormant = [action for action in besides if action not in its.actions]
+    return Actions(
+        role=its,
+        client=who,
+        dormant=dormant,
+        meanings=apis.describing(tx, act, [*its.actions, *dormant]),
+        used=counts.actions_used(tx, [who.id], act.now - USED_WITHIN),
+    )
 
 
 def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -> list[Audience]:
@@ -114,5 +126,5 @@ def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -
         for api in found
     ]
     known = {name for api in found for name in (api.identifier, api.slug)}
-    others = [Audience(identifier=each, api=None, describes=()) for each in chosen if each not in known]
+    others = [Audience(identifier=each, api=None, describes=()) for each in dict.fromkeys(chosen) if each not in known]
     return sorted(offered, key=lambda each: -len(each.describes)) + others

@@ -1,0 +1,165 @@
+"""Editing a trust delegation: the form, then before and after with what ends, then the change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.clients.model import ProofKind
+from authsec_server.console.delegations import offers
+from authsec_server.console.delegations.draft import Draft, typed_draft
+from authsec_server.console.delegations.faults import reworded
+from authsec_server.console.delegations.typed import amount_and_unit, instant, seconds, shown_instant, units_offered
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences, editing
+from authsec_server.delegations import service as delegations
+from authsec_server.delegations.model import Delegation, Edit, Standing, TargetType
+from authsec_server.failures import Failure, Invalid, Outdated
+from authsec_server.principal import Role
+from authsec_server.revisions import require_current
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """Form and review have one address: what is typed is sent, not kept in the address."""
+    return [console.page("/delegations/{delegation}/edit", form, post=change, least=Role.OPERATOR)]
+
+
+async def form(visit: Visit) -> Response:
+    """The form, with what there is."""
+
+    def look(tx: Tx) -> tuple[Standing, Draft]:
+        standing = _stored(tx, visit)
+        draft = draft_of(standing.delegation)
+        editing.proposed_edit(  # refuses what is over for good
+            tx, visit.act, standing.delegation.id, edit_of(draft, standing.delegation), visit.console.terms
+        )
+        return standing, draft
+
+    _, draft = await visit.read(look)
+    return await _form(visit, draft)
+
+
+async def change(visit: Visit) -> Response:
+    """What the form's buttons ask for: to tick all or none, to see what it comes to, to go back, or to do it."""
+    typed = visit.form
+    draft, revision = typed_draft(typed), typed.number("revision")
+    if typed.ticked("again") or typed.ticked("select"):
+        return await _form(visit, draft)
+    try:
+        if not typed.ticked("save"):
+            return await _review(visit, draft, revision)
+        await visit.change(
+            lambda tx, act: editing.edit(
+                tx,
+                act,
+                visit.request.path_params["delegation"],
+                edit_of(draft, _stored(tx, visit).delegation),
+                visit.console.terms,
+                revision=revision,
+            )
+        )
+    except (Invalid, Outdated) as failure:
+        problem = reworded(failure, visit.console.terms) if isinstance(failure, Invalid) else failure
+        return await _form(visit, draft, problem)
+    return visit.redirect(_home(visit), done="saved")
+
+
+async def _review(visit: Visit, draft: Draft, revision: int) -> Response:
+    def look(tx: Tx) -> dict[str, Any]:
+        its, terms = _stored(tx, visit).delegation, visit.console.terms
+        require_current(its, revision, "This delegation")
+        wanted = edit_of(draft, its)
+        after, rows = editing.proposed_edit(tx, visit.act, its.id, wanted, terms)
+        return {"standing": after, "rows": rows, "what": consequences.of_edit(tx, visit.act, its.id, wanted, terms)}
+
+    seen = await visit.read(look)
+    if not seen["rows"]:
+        return visit.redirect(_home(visit), done="unchanged")
+    sent = [(name, value) for name, value in visit.form.pairs() if name != "select"]
+    return visit.render("delegations/changes.html", title="Review the changes", home=_home(visit), sent=sent, **seen)
+
+
+async def _form(visit: Visit, draft: Draft, problem: Failure | None = None) -> Response:
+    """The form as it was typed, at the revision there is now: whoever was told what changed may overrule it."""
+
+    def look(tx: Tx) -> dict[str, Any]:
+        standing = _stored(tx, visit)
+        its = standing.delegation
+        offered = offers.actions(tx, visit.act, its.role_id, its.client_id, besides=its.actions)
+        pressed = visit.form.text("select")
+        return {
+            "standing": standing,
+            "offered": offered,
+            "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
+            "audiences": offers.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
+            "known": _known(tx, visit, draft, its) if isinstance(problem, Outdated) else {},
+        }
+
+    return visit.render(
+        "delegations/edit.html",
+        title="Edit trust delegation",
+        problem=problem,
+        draft=draft,
+        home=_home(visit),
+        terms=visit.console.terms,
+        units=units_offered(draft.unit),
+        proof_kinds=list(ProofKind),
+        target_types=[(each, each) for each in TargetType],
+        **await visit.read(look),
+    )
+
+
+def _known(tx: Tx, visit: Visit, draft: Draft, its: Delegation) -> dict[str, str]:
+    """What the server has by now, for each field that was typed otherwise; nothing where it cannot be compared."""
+    try:
+        _, rows = editing.proposed_edit(tx, visit.act, its.id, edit_of(draft, its), visit.console.terms)
+    except Invalid:
+        return {}
+    return {row.field: row.before or "nothing" for row in rows}
+
+
+def draft_of(its: Delegation) -> Draft:
+    """What is stored, as the form shows it."""
+    amount, unit = amount_and_unit(its.max_duration)
+    return Draft(
+        role=its.role_id,
+        client=its.client_id,
+        target_type=its.target_type,
+        actions=its.actions,
+        amount=amount,
+        unit=unit,
+        ends_at=shown_instant(its.ends_at),
+        audiences=its.audiences,
+        excluded_proofs=tuple(its.excluded_proofs),
+        owner=its.owner,
+        description=its.description,
+    )
+
+
+def edit_of(draft: Draft, its: Delegation) -> Edit:
+    """What is asked for. Raises `Invalid` for what cannot be read.
+
+    The form shows an end to the second: left as it was shown, it stays what it is.
+    """
+    untouched = draft.ends_at == shown_instant(its.ends_at)
+    return Edit(
+        target_type=draft.target_type,
+        max_duration=seconds(draft.amount, draft.unit),
+        actions=draft.actions,
+        audiences=draft.audiences,
+        excluded_proofs=draft.excluded_proofs,
+        ends_at=its.ends_at if untouched else instant(draft.ends_at),
+        owner=draft.owner,
+        description=draft.description,
+    )
+
+
+def _stored(tx: Tx, visit: Visit) -> Standing:
+    return delegations.get(tx, visit.act, visit.request.path_params["delegation"], visit.console.terms)
+
+
+def _home(visit: Visit) -> str:
+    return f"/console/delegations/{visit.request.path_params['delegation']}"

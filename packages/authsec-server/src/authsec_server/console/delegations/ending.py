@@ -1,0 +1,89 @@
+"""Turning a trust delegation off and on, and revoking it: first what that brings about, then whether it is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.console.site import Console, Page, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations import service as delegations
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.model import Standing, Terms
+from authsec_server.principal import Act, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One of the three: the question, the word on the button, the notice afterwards, and the verb."""
+
+    key: str
+    question: str
+    button: str
+    done: str
+    verb: Callable[[Tx, Act, str, Terms], Standing]
+
+
+TURNS = (
+    Turn(
+        key="disable",
+        question="Disable this trust delegation?",
+        button="Disable",
+        done="delegation_disabled",
+        verb=delegations.disable,
+    ),
+    Turn(
+        key="enable",
+        question="Enable this trust delegation?",
+        button="Enable",
+        done="delegation_enabled",
+        verb=delegations.enable,
+    ),
+    Turn(
+        key="revoke",
+        question="Revoke this trust delegation for good?",
+        button="Revoke for good",
+        done="delegation_revoked",
+        verb=delegations.revoke,
+    ),
+)
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """A page to confirm each."""
+    return [
+        console.page(f"/delegations/{{delegation}}/{turn.key}", _asking(turn), post=_doing(turn), least=Role.OPERATOR)
+        for turn in TURNS
+    ]
+
+
+def _asking(turn: Turn) -> Page:
+    async def ask(visit: Visit) -> Response:
+        def look(tx: Tx) -> tuple[Standing, Consequences]:
+            found = visit.request.path_params["delegation"], visit.console.terms
+            return delegations.get(tx, visit.act, *found), consequences.of_delegation(tx, visit.act, *found)
+
+        standing, what = await visit.read(look)
+        return visit.render(
+            "delegations/turn.html",
+            title=turn.question,
+            turn=turn,
+            standing=standing,
+            what=what,
+            terms=visit.console.terms,
+        )
+
+    return ask
+
+
+def _doing(turn: Turn) -> Page:
+    async def do(visit: Visit) -> Response:
+        delegation_id = visit.request.path_params["delegation"]
+        await visit.change(lambda tx, act: turn.verb(tx, act, delegation_id, visit.console.terms))
+        return visit.redirect(f"/console/delegations/{delegation_id}", done=turn.done)
+
+    return do
