@@ -1,0 +1,64 @@
+"""What the operator is told about a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from authsec_server.tokens.model import Reason
+from authsec_server.tokens.remedies import Place, remedy
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_refusal_has_a_remedy_and_a_place_for_it(reason: Reason) -> None:
+    """Also one whose event says nothing further, as those of unproved callers do."""
+    found = remedy(reason, {})
+    assert found.text.endswith((".", "passed."))
+    assert found.text[0].isupper()
+    assert found.place in Place
+
+
+def test_what_was_missing_is_named_and_the_smaller_request() -> None:
+    detail = {"actions": ["customers:delete", "customers:read"], "missing": ["customers:delete"]}
+    found = remedy(Reason.ACTION_NOT_ALLOWED, detail | {"smaller": ["customers:read"]})
+    assert found.text == (
+        "Not delegated to it: customers:delete. Allow it in a trust delegation, or have the agent ask for less: "
+        "scope=customers:read would have passed."
+    )
+    assert (found.place, found.scope) == (Place.DELEGATIONS, "customers:read")
+    assert remedy(Reason.ACTION_NOT_ALLOWED, detail).text == (
+        "Not delegated to it: customers:delete. Allow it in a trust delegation, or have the agent not ask for that."
+    )
+
+
+def test_an_agent_that_asked_for_all_and_got_nothing_has_a_role_that_lost_it() -> None:
+    assert "roles no longer hold" in remedy(Reason.ACTION_NOT_ALLOWED, {"actions": None, "missing": []}).text
+
+
+def test_an_ambiguous_request_is_told_from_one_for_another_api() -> None:
+    assert remedy(Reason.INVALID_TARGET, {"resources": []}).place is Place.CONNECT
+    elsewhere = remedy(Reason.INVALID_TARGET, {"resources": ["payments"]})
+    assert "payments" in elsewhere.text
+    assert elsewhere.place is Place.DELEGATIONS
+
+
+def test_the_kind_of_proof_is_named() -> None:
+    assert "by key pair" in remedy(Reason.PROOF_NOT_ACCEPTED, {"attestation": "key_pair"}).text
+    assert "by its name alone" in remedy(Reason.PROOF_NOT_ACCEPTED, {"attestation": "none"}).text
+
+
+def test_a_detail_of_another_shape_breaks_nothing() -> None:
+    odd: list[dict[str, Any]] = [{"missing": "customers:read"}, {"missing": [1, None]}, {"resources": {"a": 1}}]
+    for detail in odd:
+        for reason in Reason:
+            assert remedy(reason, detail).text
+
+
+def test_a_refused_agents_event_carries_what_the_remedy_needs(house: Any) -> None:
+    its = house()
+    agent = its.delegated_agent()
+    door = its.door(authorization=f"Bearer {agent.assertion(its.clock.now())}")
+    asked = {"client_id": agent.client_id, "scope": "customers:delete customers:read"}
+    assert door.get("/authsec/uflow/sdk/delegation-token", params=asked).status_code == 403
+    event = its.events()[-1].event
+    assert remedy(Reason(event.reason), event.detail).scope == "customers:read"
