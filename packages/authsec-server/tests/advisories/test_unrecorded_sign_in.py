@@ -10,6 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from authsec_server.accounts.store import sessions
+from sqlalchemy import text
+
 PATH = "/authsec/api/v1/keys"
 
 
@@ -32,3 +36,14 @@ def test_without_a_record_nobody_comes_in(house: Callable[..., Any], tmp_path: P
     assert door.get(PATH, headers=right).status_code == 200
     (sign_in,) = [recorded for recorded in its.events() if recorded.event.kind == "admin.sign_in"]
     assert sign_in.event.address == "192.0.2.1", "the record that failed was still owed"
+
+
+def test_nor_does_a_person_come_in(entrance: Any) -> None:
+    """By a password, by a link: the session is of the same transaction as its record."""
+    ann = entrance.first()
+    entrance.database.append(lambda tx: tx.connection.execute(text("ALTER TABLE events RENAME TO away")))
+    with pytest.raises(Exception, match=r"events|written"):
+        entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller())
+    entrance.database.append(lambda tx: tx.connection.execute(text("ALTER TABLE away RENAME TO events")))
+    assert entrance.database.read(lambda tx: sessions.open_ones(tx.connection)) == [ann.session]
+    assert entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller())
