@@ -52,7 +52,7 @@ def test_removing_an_action_ends_the_roles_tokens_and_adding_one_does_not(estate
     assert estate.endings() == []
     edit(estate, wider, actions=("customers:read", "orders:read", "orders:refund"))
     ((kind, subject, _),) = estate.endings()
-    assert (kind, subject) == (SubjectKind.ROLE, role.id)
+    assert (kind, subject) == (SubjectKind.ROLE, role.slug)
 
 
 def test_whoever_read_an_older_revision_is_told_by_whom_it_was_changed(estate: Any) -> None:
@@ -144,5 +144,5 @@ def test_what_is_over_goes_with_the_role(estate: Any) -> None:
     assert event.roles == (Named(id=role.id, name="Support"),)
     assert event.delegations == (Named(id=over, name="Support → Helper"),)
     assert event.detail == {"slug": "support", "actions": ["customers:delete", "customers:read"]}
-    assert estate.endings()[-1][:2] == (SubjectKind.ROLE, role.id)
+    assert estate.endings()[-1][:2] == (SubjectKind.ROLE, role.slug)
     estate.role()  # its slug is free

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from authsec_server.delegations.standing import stored
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
 from authsec_server.roles import service as roles
-from authsec_server.roles.model import parse_actions
+from authsec_server.roles.model import RoleDefinition, parse_actions
 
 MOST = 500  # delegations looked at
 _COUNTED_SINGLY = 50  # delegations; of more, tokens are counted by client
@@ -132,9 +132,11 @@ def _ending(
     loses: Sequence[Delegation] = (),
     gains: Sequence[Delegation] = (),
 ) -> Consequences:
-    names = _names(tx, [*ending, *loses, *gains])
+    every = (*ending, *loses, *gains)
+    known = roles.by_ids(tx, {delegation.role_id for delegation in every})
+    names = _names(tx, every, known)
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
-    tokens = _live_tokens(tx, ending, act.now)
+    tokens = _live_tokens(tx, ending, known, act.now)
     audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
     return Consequences(
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
@@ -148,9 +150,8 @@ def _ending(
     )
 
 
-def _names(tx: Tx, held: Sequence[Delegation]) -> dict[str, Named]:
+def _names(tx: Tx, held: Sequence[Delegation], known_roles: Mapping[str, RoleDefinition]) -> dict[str, Named]:
     """The clients and the delegations as lists name them, by id."""
-    known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
     names = {client.id: Named(id=client.id, name=client.name) for client in known_clients.values()}
     for delegation in held:
@@ -159,23 +160,21 @@ def _names(tx: Tx, held: Sequence[Delegation]) -> dict[str, Named]:
     return names
 
 
-def _live_tokens(tx: Tx, ending: Sequence[Delegation], now: datetime) -> LiveTokens:
+def _live_tokens(
+    tx: Tx, ending: Sequence[Delegation], known_roles: Mapping[str, RoleDefinition], now: datetime
+) -> LiveTokens:
     if len(ending) > _COUNTED_SINGLY:
         return audit.live_tokens(tx, now, client_ids={delegation.client_id for delegation in ending})
-    ended = revocations.last_versions(
-        tx, {id_ for delegation in ending for id_ in (delegation.id, delegation.client_id, delegation.role_id)}
-    )
+    # Whatever ended the delegation's, its client's or its role's tokens ended all that rest on it.
+    subjects = {each.id: (each.id, each.client_id, known_roles[each.role_id].slug) for each in ending}
+    versions = revocations.last_versions(tx, set().union(*subjects.values()))
     counted = [
         audit.live_tokens(
             tx,
             now,
             client_ids=[delegation.client_id],
             delegation_id=delegation.id,
-            # Whatever ended the delegation's, its client's or its role's tokens ended all that rest on it.
-            above_version=max(
-                (ended[id_] for id_ in (delegation.id, delegation.client_id, delegation.role_id) if id_ in ended),
-                default=None,
-            ),
+            above_version=max(versions.get(each, 0) for each in subjects[delegation.id]),
         )
         for delegation in ending
     ]

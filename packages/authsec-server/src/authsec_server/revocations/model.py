@@ -12,7 +12,7 @@ class SubjectKind(StrEnum):
 
     CLIENT = "client"
     DELEGATION = "delegation"
-    ROLE = "role"
+    ROLE = "role"  # its subject is the slug, which is how tokens name roles; of all others it is the id
     PROOF = "proof"
     KEY = "key"
     TOKEN = "token"  # noqa: S105 - a kind's name

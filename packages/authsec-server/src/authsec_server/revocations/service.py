@@ -32,5 +32,5 @@ def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
 
 
 def last_versions(tx: Tx, subject_ids: Collection[str]) -> dict[str, int]:
-    """For each of these clients, delegations and roles that ever ended: the version below which its tokens have."""
+    """For each of these clients, delegations (by id) and roles (by slug): below which version its tokens have ended."""
     return store.last_versions(tx.connection, subject_ids)

@@ -41,7 +41,7 @@ def add(connection: Connection, revocation: Revocation) -> None:
 
 
 def last_versions(connection: Connection, subject_ids: Collection[str]) -> dict[str, int]:
-    """The highest version of each subject in the feed. Clients, delegations and roles share one space of ids."""
+    """The highest version of each subject in the feed. No slug looks like an id."""
     kinds = (SubjectKind.CLIENT, SubjectKind.DELEGATION, SubjectKind.ROLE)
     columns = revocations.c
     statement = select(columns.subject_id, func.max(columns.version).label("version")).group_by(columns.subject_id)

@@ -71,7 +71,7 @@ def edit(
         return role
     store.save(tx.connection, edited)
     if not set(role.actions) <= set(edited.actions):
-        revocations.end(tx, SubjectKind.ROLE, role.id, act.now)
+        revocations.end(tx, SubjectKind.ROLE, role.slug, act.now)
     audit.record_act(tx, act, EventKind.ROLE_EDITED, roles=(Named(id=role.id, name=edited.name),), detail=detail)
     return edited
 
@@ -83,7 +83,7 @@ def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, 
     """
     act.principal.require(Role.OPERATOR)
     store.remove(tx.connection, role.id)
-    revocations.end(tx, SubjectKind.ROLE, role.id, act.now)
+    revocations.end(tx, SubjectKind.ROLE, role.slug, act.now)
     audit.record_act(
         tx,
         act,
