@@ -1,0 +1,198 @@
+"""The published walk-through, in its own words, from the set-up URL to a token that an API accepts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec import AuthSecClient, AuthSecConfig, TokenVerifier
+from authsec.credentials import KeyFile
+from hands import Hands, Keyboard, Mouse
+from playwright.sync_api import Page, expect
+
+ROOT = Path(__file__).parents[2]
+AUTHSEC = Path(sys.executable).with_name("authsec")
+SELECTORS = {
+    "k8s:ns": "production",
+    "k8s:sa": "customer-support-sa",
+    "k8s:pod-label:app": "customer-support",
+    "k8s:container-name": "agent",
+}
+
+
+class Reader:
+    """Somebody before the console who has the walk-through, and nothing else."""
+
+    def __init__(self, page: Page, hands: Hands) -> None:
+        self.page = page
+        self.hands = hands
+        self.sidebar = page.get_by_role("navigation", name="Console")
+
+    def set_up(self, url: str, password: str) -> None:
+        """Open what the terminal says, and become the first administrator."""
+        self.page.goto(url)
+        self.hands.fill(self.page.get_by_label("Your name"), "Mary Jones")
+        self.hands.fill(self.page.get_by_label("E-mail"), "mary@example.com")
+        self.hands.fill(self.page.get_by_label("Password", exact=True), password)
+        self.hands.fill(self.page.get_by_label("Password again"), password)
+        self.press("button", "Create administrator")
+        expect(self.sidebar).to_be_visible()
+
+    def register(self, platform: str, **fields: str) -> str:
+        """Step 1; `fields` by label are what the platform asks for. The Client ID that was copied."""
+        expect(self.sidebar.get_by_text("Clients", exact=True)).to_be_visible()
+        self.hands.press(self.sidebar.get_by_role("link", name="MCP Servers / AI Agents"))
+        self.press("link", "Onboard New Client")
+        modal = self.page.get_by_role("dialog", name="Onboard New Client")
+        self.hands.tick(modal.get_by_role("radio", name="AI Agent"))
+        self.hands.fill(modal.get_by_label("AI Agent Name"), "Customer Support")
+        self.hands.tick(modal.get_by_role("group", name="Platform", exact=True).get_by_role("radio", name=platform))
+        for label, text in fields.items():
+            self.hands.fill(modal.get_by_label(label).filter(visible=True), text)
+        self.hands.press(modal.get_by_role("button", name="+ Onboard"))
+        expect(self.page.get_by_role("heading", name="Customer Support")).to_be_visible()
+        return self.copy_client_id()
+
+    def copy_client_id(self) -> str:
+        """From the client's page, with its button where script runs."""
+        card = self.page.get_by_role("region", name="Client ID")
+        button = card.get_by_role("button", name="Copy the Client ID")
+        if not button.is_visible():
+            return card.get_by_role("code").first.inner_text()
+        self.hands.press(button)
+        expect(self.page.get_by_text("Copied", exact=True)).to_be_attached()
+        copied: str = self.page.evaluate("navigator.clipboard.readText()")
+        return copied
+
+    def delegate(self) -> None:
+        """Step 2, with a role that does not exist yet."""
+        self.hands.press(self.sidebar.get_by_role("link", name="Trust Delegation"))
+        self.press("link", "Create trust delegation")
+        self.hands.fill(self.page.get_by_label("Role name"), "Customer Support")
+        self.hands.fill(self.page.get_by_label("Actions"), "customers:read\ncustomers:update")
+        self.press("button", "Create this role and use it")
+        expect(self.page.get_by_label("Role", exact=True)).to_have_value("customer-support")
+        self.hands.choose(self.page.get_by_label("Target Type"), "AutoGen AI agent")
+        self.hands.choose(self.page.get_by_label("Client / Application"), "Customer Support")
+        self.press("button", "Continue to permissions")
+        expect(self.page.get_by_role("group", name="Allowed Actions")).to_be_visible()
+        self.press("button", "Select All")
+        for action in ("customers:read", "customers:update"):
+            expect(self.page.get_by_role("checkbox", name=action)).to_be_checked()
+        self.press("button", "Continue to duration")
+        self.hands.fill(self.page.get_by_label("Maximum Duration"), "1")
+        self.hands.choose(self.page.get_by_label("Unit"), "Hour")
+        self.press("button", "Continue to review")
+        self.press("button", "Create Trust Delegation")
+        self.is_at_the_dashboard_with_the_new_row()
+
+    def is_at_the_dashboard_with_the_new_row(self) -> None:
+        """Where a successful save returns to."""
+        expect(self.page.get_by_role("heading", name="Trust Delegation", exact=True)).to_be_visible()
+        row = self.page.get_by_role("row").filter(has_text="New")
+        for text in ("Customer Support", "AutoGen AI agent", "customers:read", "1 hour", "Live"):
+            expect(row).to_contain_text(text)
+
+    def connection(self) -> str:
+        """The environment lines of the client's page."""
+        self.hands.press(self.sidebar.get_by_role("link", name="MCP Servers / AI Agents"))
+        self.press("link", "Customer Support")
+        self.press("link", "Connect")
+        return self.page.get_by_role("code").filter(has_text="export AUTHSEC_BASE_URL").inner_text()
+
+    def press(self, role: Any, name: str) -> None:
+        """What is called so; where a page offers it twice, the first."""
+        self.hands.press(self.page.get_by_role(role, name=name, exact=True).first)
+
+
+def smoke_test(lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Step 6: the lines pasted into a shell, then the smoke test."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
+    command = f"{lines}\nexec '{sys.executable}' '{ROOT}/examples/smoke_local.py'"
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def token_is_accepted(its: Any, client_id: str, key: KeyFile | None = None) -> None:
+    """The SDK gets a token for the agent, and it says what was delegated."""
+    authsec = AuthSecClient(AuthSecConfig(base_url=its.url, client_id=client_id), credential=key)
+    token = TokenVerifier(issuer=its.url, audience="authsec-api").verify(authsec.get_delegation_token())
+    assert token.client_id == client_id
+    assert token.permissions == {"customers:read", "customers:update"}
+
+
+@pytest.fixture
+def reader(browse: Any, password: str) -> Callable[..., Reader]:
+    """`reader(its)` has set the authority up."""
+
+    def begin(its: Any, hands: Callable[[Page], Hands] = lambda _: Mouse(), **options: Any) -> Reader:
+        page = browse(its.url, **options)
+        person = Reader(page, hands(page))
+        person.set_up(its.cli("admin", "setup-url", "--public-url", its.url), password)
+        return person
+
+    return begin
+
+
+def test_an_unattested_agent_gets_a_token(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
+    its = serve()
+    person = reader(its)
+    client_id = person.register("Unattested")
+    person.delegate()
+    token_is_accepted(its, client_id)
+    done = smoke_test(person.connection(), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_agent_with_a_key_pair_gets_a_token(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
+    its = serve()
+    person = reader(its)
+    key_file = tmp_path / "customer-support.pem"
+    subprocess.run([AUTHSEC, "keygen", str(key_file)], check=True, capture_output=True)
+    client_id = person.register("Key pair", **{"Public key": key_file.with_suffix(".pem.pub").read_text()})
+    person.delegate()
+    token_is_accepted(its, client_id, KeyFile(key_file))
+    done = smoke_test(person.connection(), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_agent_on_kubernetes_is_told_what_is_missing(
+    serve: Any, reader: Callable[..., Reader], tmp_path: Path
+) -> None:
+    person = reader(serve())
+    fields = {}
+    for row, (key, value) in enumerate(SELECTORS.items(), start=1):
+        fields |= {f"Key of selector {row}": key, f"Value of selector {row}": value}
+    person.register("Kubernetes", **fields)
+    expect(person.page.get_by_text("cannot prove itself yet").first).to_be_visible()
+    for key, value in SELECTORS.items():
+        expect(person.page.get_by_text(re.compile(f"{key}.*{value}")).first).to_be_visible()
+    person.delegate()
+    done = smoke_test(person.connection(), tmp_path)
+    assert done.returncode == 1
+    assert "attestation_required" in done.stdout
+
+
+@pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
+def test_without_script(serve: Any, reader: Callable[..., Reader]) -> None:
+    its = serve()
+    person = reader(its, java_script_enabled=False)
+    client_id = person.register("Unattested")
+    person.delegate()
+    token_is_accepted(its, client_id)
+
+
+@pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
+def test_with_the_keyboard_alone(serve: Any, reader: Callable[..., Reader]) -> None:
+    its = serve()
+    person = reader(its, Keyboard)
+    client_id = person.register("Unattested")
+    person.delegate()
+    token_is_accepted(its, client_id)
