@@ -195,7 +195,9 @@ def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_journal(
         by_then = [each for each in history if each.at <= now]
         write(database, by_then[written:])
         written = len(by_then)
-        rollup.roll_up(database, now, batches=data.draw(st.integers(1, 3)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rollup, "BATCH", data.draw(st.integers(1, 6)))
+            rollup.roll_up(database, now, batches=data.draw(st.integers(1, 3)))
     write(database, history[written:])
     assert_numbers(database, history)
 
@@ -215,7 +217,7 @@ A_TOKEN = Happening(
 def test_a_long_outage_is_caught_up_in_batches(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     history = [replace(A_TOKEN, seconds=60 * minute) for minute in range(40)]
     write(database, history)
-    monkeypatch.setattr(rollup.next_batch, "__kwdefaults__", {"size": 5})
+    monkeypatch.setattr(rollup, "BATCH", 5)
     rounds = 0
     while not rollup.roll_up(database, NOW, batches=2):
         rounds += 1
@@ -254,7 +256,7 @@ def test_of_two_that_roll_up_the_same_only_one_counts(database: Database) -> Non
 def test_many_roll_up_at_once_and_nothing_counts_twice(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     history = [replace(A_TOKEN, seconds=30 * half) for half in range(120)]
     write(database, history)
-    monkeypatch.setattr(rollup.next_batch, "__kwdefaults__", {"size": 7})
+    monkeypatch.setattr(rollup, "BATCH", 7)
     threads = [threading.Thread(target=rollup.roll_up, args=(database, NOW)) for _ in range(4)]
     for thread in threads:
         thread.start()

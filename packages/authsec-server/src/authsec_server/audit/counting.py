@@ -26,6 +26,11 @@ class Outcome:
     actions: tuple[str, ...] = ()
     occurrences: int = 1
 
+    @property
+    def subjects(self) -> frozenset[str]:
+        """All that a token is a use of. A role can stand behind two of its delegations."""
+        return frozenset(id_ for id_ in (self.client_id, self.proof_id, *self.under) if id_)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastUse:
@@ -66,17 +71,13 @@ class Counts:
             return
         self.client_hours[outcome.client_id, hour, outcome.kind, outcome.reason] += outcome.occurrences
         if outcome.kind is EventKind.TOKEN_ISSUED:
-            self._issued(outcome, outcome.client_id)
+            for subject in outcome.subjects:
+                self._last(subject, LastUse(granted_at=outcome.at))
+            for subject in outcome.subjects - {outcome.proof_id}:
+                for action in outcome.actions:
+                    self.uses[subject, day_of(outcome.at), action] += outcome.occurrences
         elif outcome.kind is EventKind.TOKEN_REFUSED:
             self._last(outcome.client_id, LastUse(refused_at=outcome.at, refused_reason=outcome.reason))
-
-    def _issued(self, outcome: Outcome, client_id: str) -> None:
-        subjects = {client_id, *outcome.under}  # a role can stand behind two delegations of one token
-        for subject in subjects:
-            for action in outcome.actions:
-                self.uses[subject, day_of(outcome.at), action] += outcome.occurrences
-        for subject in subjects | ({outcome.proof_id} if outcome.proof_id else set()):
-            self._last(subject, LastUse(granted_at=outcome.at))
 
     def _last(self, subject: str, use: LastUse) -> None:
         self.last[subject] = self.last.get(subject, NEVER).and_later(use)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -123,29 +123,17 @@ def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20
 
 def last_uses(tx: Tx, subject_ids: Collection[str]) -> dict[str, LastUse]:
     """When each of these clients, delegations, roles or proofs was last used. Who never was is left out."""
-    if not subject_ids:
-        return {}
-    statement = select(kept_uses).where(kept_uses.c.subject_id.in_(subject_ids))
-    found = {
-        row.subject_id: LastUse(
-            granted_at=row.granted_at, refused_at=row.refused_at, refused_reason=row.refused_reason or ""
-        )
-        for row in tx.connection.execute(statement)
-    }
-    late = counts_of(_late_outcomes(tx, None)).last
-    return found | {
-        subject: found.get(subject, NEVER).and_later(use) for subject, use in late.items() if subject in subject_ids
-    }
+    return _last_uses(tx, subject_ids, _late_outcomes(tx))
 
 
 def last_tokens(tx: Tx, client_ids: Collection[str]) -> dict[str, datetime]:
     """When each of these clients last got a token; who never did is left out."""
-    return {id_: use.granted_at for id_, use in last_uses(tx, client_ids).items() if use.granted_at is not None}
+    return _granted(_last_uses(tx, client_ids, _late_outcomes(tx, client_ids=client_ids)))
 
 
 def proof_last_uses(tx: Tx, proof_ids: Collection[str]) -> dict[str, datetime]:
     """When a token was last given for each of these proofs; one never used is left out."""
-    return last_tokens(tx, proof_ids)
+    return _granted(last_uses(tx, proof_ids))
 
 
 def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[str, int]:
@@ -159,10 +147,34 @@ def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[
     sums = select(daily_uses.c.action, func.sum(daily_uses.c.tokens)).group_by(daily_uses.c.action)
     sums = sums.where(daily_uses.c.subject_id.in_(subject_ids), daily_uses.c.day >= since)
     found = Counter({action: int(tokens) for action, tokens in tx.connection.execute(sums)})
-    for (subject, _, action), tokens in counts_of(_late_outcomes(tx, since)).uses.items():
+    late = _concerning(_late_outcomes(tx, since), subject_ids)
+    for (subject, _, action), tokens in counts_of(late).uses.items():
         if subject in subject_ids:
             found[action] += tokens
     return dict(sorted(found.items()))
+
+
+def _last_uses(tx: Tx, subject_ids: Collection[str], late: Iterable[Outcome]) -> dict[str, LastUse]:
+    statement = select(kept_uses).where(kept_uses.c.subject_id.in_(subject_ids))
+    found = {
+        row.subject_id: LastUse(
+            granted_at=row.granted_at, refused_at=row.refused_at, refused_reason=row.refused_reason or ""
+        )
+        for row in tx.connection.execute(statement)
+    }
+    later = counts_of(_concerning(late, subject_ids)).last
+    return found | {
+        subject: found.get(subject, NEVER).and_later(later[subject]) for subject in later.keys() & set(subject_ids)
+    }
+
+
+def _concerning(outcomes: Iterable[Outcome], subject_ids: Collection[str]) -> Iterator[Outcome]:
+    wanted = frozenset(subject_ids)
+    return (outcome for outcome in outcomes if not wanted.isdisjoint(outcome.subjects))
+
+
+def _granted(uses: dict[str, LastUse]) -> dict[str, datetime]:
+    return {subject: use.granted_at for subject, use in uses.items() if use.granted_at is not None}
 
 
 def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Subquery:
@@ -174,47 +186,39 @@ def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Sub
     late = late.where(events.c.at >= start, events.c.at < end)
     if client_id is not None:
         kept = kept.where(client_counts.c.client_id == client_id)
-        # Not by the client's index: it would lead through all the client's events, and the tail is short.
-        late = late.where(func.coalesce(events.c.client_id, "") == client_id)
+        late = late.where(_not_by_index(events.c.client_id) == client_id)
     return union_all(kept, late).subquery()
 
 
-def _late_outcomes(tx: Tx, since: datetime | None) -> list[Outcome]:
-    """What is not counted yet, those alike together, each with its latest time."""
+def _late_outcomes(
+    tx: Tx, since: datetime | None = None, client_ids: Collection[str] | None = None
+) -> Iterator[Outcome]:
+    """What is not counted yet, those alike together, each with its latest time; of these clients, or of all."""
     columns = events.c
-    late = _tail(
-        tx,
-        _hour(tx),
-        columns.kind,
-        columns.reason,
-        columns.client_id,
-        cast(columns.delegations, Text).label("delegations"),
-        cast(columns.roles, Text).label("roles"),
-        columns.detail["proof_id"].as_string().label("proof_id"),
-        cast(columns.detail["actions"], Text).label("actions"),
-        columns.at,
-        columns.occurrences,
-    )
+    texts = [cast(columns[name], Text).label(name) for name in ("delegations", "roles", "detail")]
+    alike: list[ColumnElement[Any]] = [columns.kind, columns.reason, columns.client_id, *texts]
+    late = _tail(tx, *alike, columns.at, columns.occurrences).where(columns.client_id.is_not(None))
     if since is not None:
         late = late.where(columns.at >= since)
+    if client_ids is not None:
+        late = late.where(_not_by_index(columns.client_id).in_(client_ids))
     each = late.subquery().c
-    alike = [column for column in each if column.name not in {"at", "occurrences"}]
-    together: Select[Any] = select(
-        *alike, func.max(each.at).label("at"), func.sum(each.occurrences).label("occurrences")
-    )
-    return [_outcome(row) for row in tx.connection.execute(together.group_by(*alike))]
+    together = [column for column in each if column.name not in {"at", "occurrences"}]
+    statement: Select[Any] = select(*together, func.max(each.at).label("at"), func.sum(each.occurrences).label("times"))
+    return map(_outcome, tx.connection.execute(statement.group_by(*together)))
 
 
 def _outcome(row: Row[Any]) -> Outcome:
+    detail = json.loads(row.detail)
     return Outcome(
         at=row.at,
         kind=EventKind(row.kind),
         reason=row.reason,
         client_id=row.client_id,
         under=tuple(each["id"] for each in json.loads(row.delegations) + json.loads(row.roles)),
-        proof_id=row.proof_id,
-        actions=tuple(json.loads(row.actions or "null") or ()),
-        occurrences=int(row.occurrences),
+        proof_id=detail.get("proof_id"),
+        actions=tuple(detail.get("actions") or ()),
+        occurrences=int(row.times),
     )
 
 
@@ -226,10 +230,16 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
     return select(*columns).where(late, events.c.decision.is_not(None))
 
 
+def _not_by_index(client_id: ColumnElement[str]) -> ColumnElement[str]:
+    """The column, kept from its index: that would lead through all of a client's events, and the tail is short."""
+    return func.coalesce(client_id, "")
+
+
 def _hour(tx: Tx) -> ColumnElement[datetime]:
     if tx.connection.dialect.name == "postgresql":
         return func.date_trunc(literal_column("'hour'"), events.c.at, type_=Instant).label("hour")
-    return type_coerce(func.strftime("%Y-%m-%d %H:00:00.000000", events.c.at), Instant).label("hour")
+    day_and_hour = func.substr(events.c.at, 1, len("2026-11-25 12"), type_=Text)
+    return type_coerce(day_and_hour + ":00:00.000000", Instant).label("hour")
 
 
 def _whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:

@@ -1,8 +1,9 @@
 """The roll-up: what the journal holds, counted once and kept, off the path of the tokens.
 
 Any number of servers may be at it. Each reads what has settled and counts it before it writes; whoever then moves the
-mark `counted.until` first adds its numbers in the same transaction, the others find it moved and add nothing. Whole
-minutes only are taken, and only such as ended `SETTLING` ago: an event is dated before it is committed, and a counted
+mark `counted.until` first adds its numbers in the same transaction, the others find it moved and add nothing.
+
+Settled is what is dated in minutes that ended `SETTLING` ago: an event is dated before it is committed, and a counted
 refusal grows during its minute.
 """
 
@@ -25,8 +26,8 @@ from authsec_server.db import Database, Tx
 
 # Longer than a statement (15 s) and an idle transaction (30 s) may last, and than servers' clocks may differ.
 SETTLING = timedelta(minutes=2)
-BATCH = 2000  # events, rounded up to a whole minute
-MAX_BATCHES = 30  # at once; after an outage the rest follows a minute later
+BATCH = 500  # events; on SQLite tokens wait while one is written
+MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +50,15 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
     return False
 
 
-def next_batch(connection: Connection, settled: datetime, *, size: int = BATCH) -> Batch | None:
+def next_batch(connection: Connection, settled: datetime) -> Batch | None:
     """The next events to count, before `settled`; None when there are none."""
     start = counted_until(connection)
     waiting = events.c.at >= start, events.c.at < settled
     in_order = select(events.c.at).where(*waiting).order_by(events.c.at)
     if connection.execute(in_order.limit(1)).first() is None:
         return None
-    last = connection.execute(in_order.offset(size).limit(1)).scalar_one_or_none()
-    end = settled if last is None else min(settled, minute_of(last) + timedelta(minutes=1))
+    last = connection.execute(in_order.offset(BATCH - 1).limit(1)).scalar_one_or_none()
+    end = settled if last is None else last + timedelta.resolution  # with all others of that instant
     rows = connection.execute(
         select(events).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
     )
