@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from authsec_server.audit import pages
@@ -69,16 +70,27 @@ def page(database: Database, wanted: EventFilter = EVERYTHING, **which: int) -> 
     return database.read(lambda tx: audit.page(tx, ALICE, wanted, **which))
 
 
-def whole(database: Database, wanted: EventFilter, limit: int) -> Iterator[Recorded]:
+def backwards(tx: Tx, wanted: EventFilter, limit: int) -> Iterator[Recorded]:
+    """All pages, from the newest event on."""
     before: dict[str, int] = {}
     while True:
-        found = page(database, wanted, limit=limit, **before)
+        found = audit.page(tx, ALICE, wanted, limit=limit, **before)
         assert len(found.items) <= limit
         yield from found.items
         if found.next is None:
             return
         assert found.next < before.get("before", found.next + 1)
         before = {"before": found.next}
+
+
+def forwards(tx: Tx, wanted: EventFilter, limit: int) -> Iterator[Recorded]:
+    """All pages, from the oldest event on."""
+    after: int | None = 0
+    while after is not None:
+        found = audit.page(tx, ALICE, wanted, after=after, limit=limit)
+        yield from found.items
+        assert found.next is None or found.next > after
+        after = found.next
 
 
 def test_every_part_of_the_filter_is_tried() -> None:
@@ -98,18 +110,46 @@ def test_the_pages_together_are_what_is_wanted(
     expected = [recorded for recorded in journal if wanted.matches(recorded.event)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "CANDIDATES", candidates)
-        assert list(whole(database, wanted, limit)) == expected[::-1]
-        ascending, after = [], 0
-        while True:
-            found = page(database, wanted, after=after, limit=limit)
-            ascending += found.items
-            if found.next is None:
-                break
-            after = found.next
-        assert ascending == expected
+        assert database.read(lambda tx: list(backwards(tx, wanted, limit))) == expected[::-1]
+        assert database.read(lambda tx: list(forwards(tx, wanted, limit))) == expected
 
 
 EVENT = Event(at=NOW, kind=EventKind.TOKEN_ISSUED, request_id="req_1")
+
+
+@pytest.mark.parametrize(
+    "besides",
+    [
+        {"request_id": "req_1"},
+        {"jti": "j1"},
+        {"client_id": "a"},
+        {"subject_id": "a"},
+        {"principal": (PrincipalKind.ADMINISTRATOR, "alice")},
+    ],
+    ids=lambda besides: next(iter(besides)),
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("what", [{"reason": "no_delegation"}, {"kinds": frozenset({EventKind.TOKEN_REFUSED})}])
+def test_who_asks_for_refusals_gets_refusals_whichever_index_leads_to_them(
+    database: Database, besides: dict[str, Any], what: dict[str, Any]
+) -> None:
+    a = Named(id="a", name="A")
+    refused = replace(
+        EVENT,
+        kind=EventKind.TOKEN_REFUSED,
+        decision=Decision.DENIED,
+        reason="no_delegation",
+        principal=ALICE,
+        client=a,
+        subject=a,
+        jti="j1",
+    )
+    wanted = EventFilter(**besides, **what)
+    denied, undecided, granted = write(
+        database, refused, replace(refused, decision=None), replace(refused, decision=Decision.GRANTED)
+    )
+    assert page(database, wanted).items == (denied,)
+    assert [wanted.matches(each.event) for each in (denied, undecided, granted)] == [True, False, False]
 
 
 def test_numbers_may_be_out_of_the_order_of_time(database: Database) -> None:

@@ -36,7 +36,7 @@ class EventFilter:
 
     @property
     def only_refusals(self) -> bool:
-        """Whether nothing but refusals can meet it. Only they have a reason."""
+        """Whether nothing but what was denied can meet it: a reason asked for is a refusal's."""
         return self.decision is Decision.DENIED or bool(self.reason) or (bool(self.kinds) and self.kinds <= REFUSALS)
 
     @property
@@ -50,7 +50,8 @@ class EventFilter:
         return (
             (not self.kinds or event.kind in self.kinds)
             and self.decision in {None, event.decision}
-            and (not self.reason or (event.reason == self.reason and event.decision is Decision.DENIED))
+            and (not self.only_refusals or event.decision is Decision.DENIED)
+            and self.reason in {"", event.reason}
             and self.client_id in {"", event.client.id if event.client else None}
             and (not self.delegation_id or any(each.id == self.delegation_id for each in event.delegations))
             and self.principal in {None, (who.kind, who.id) if who else None}

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, lite
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage, LiveTokens
-from authsec_server.audit.model import Recorded
+from authsec_server.audit.model import Decision, Recorded
 from authsec_server.audit.store import ACT, DENIED, events, recorded
 
 CANDIDATES = 5000
@@ -143,6 +143,8 @@ def _conditions(columns: _Columns, wanted: EventFilter) -> _Conditions:
         "jti": wanted.jti,
     }
     conditions: _Conditions = [columns[name] == value for name, value in equal.items() if value]
+    if wanted.only_refusals:
+        conditions.append(columns.decision == Decision.DENIED)
     if wanted.kinds:
         conditions.append(columns.kind.in_(sorted(wanted.kinds)))
     if wanted.principal:
