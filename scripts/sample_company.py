@@ -6,7 +6,7 @@ Everything is made through the public doors, by an authority in this process who
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 DAYS = 14
+DAY = timedelta(days=1)
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 HOUR = 3600
 
@@ -163,24 +164,30 @@ class Past:
         return assemble(unsigned, key.sign(unsigned))
 
 
-def found(settings: Settings, now: datetime, *, days: int = DAYS) -> None:
-    """Make its database, with `days` of work until `now`."""
+def found(
+    settings: Settings,
+    now: datetime,
+    *,
+    days: int = DAYS,
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> None:
+    """Make its database, with `days` of work until `now`; its ids are made of `token_bytes`."""
     settings.data.mkdir(parents=True)
-    with _past(settings, now - timedelta(days=days)) as past:
+    with _past(settings, now - days * DAY, token_bytes) as past:
         for name, (identifier, actions) in APIS.items():
             described = [{"action": action, "description": text} for action, text in actions.items()]
             past.post("apis", name=name, identifier=identifier, actions=described)
         for name, held in ROLES.items():
             past.post("roles", name=name, actions=held)
         agents = [(_onboard(past, each), each) for each in STAFF]
-        while past.clock.now < now - timedelta(days=1):
+        for _ in range(days):
             _a_day(past, agents)
 
 
 @contextmanager
-def _past(settings: Settings, now: datetime) -> Iterator[Past]:
+def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]) -> Iterator[Past]:
     clock = Clock(now)
-    around = Surroundings(now=lambda: clock.now, monotonic=clock.monotonic)
+    around = Surroundings(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
     with (
         capture_logs(),  # hundreds of lines that nobody wants to read
         open_authority(settings, local_operator=True, surroundings=around) as authority,
@@ -219,11 +226,11 @@ def _onboard(past: Past, agent: Staff) -> str:
 
 
 def _a_day(past: Past, agents: list[tuple[str, Staff]]) -> None:
-    """Each asks as often as it does; at the end the first asks for more than it may."""
-    end = past.clock.now + timedelta(days=1)
-    for client_id, agent in agents:
-        for _ in range(agent.daily):
-            past.clock.now += timedelta(minutes=17)
-            past.ask(client_id)
+    """Each asks as often as it does, all day long; at the end the first asks for more than it may."""
+    begin = past.clock.now
+    asks = [(DAY * (time + 0.5) / agent.daily, client_id) for client_id, agent in agents for time in range(agent.daily)]
+    for after, client_id in sorted(asks):
+        past.clock.now = begin + after
+        past.ask(client_id)
     past.ask(agents[0][0], scope="ledger:post")
-    past.clock.now = end
+    past.clock.now = begin + DAY

@@ -1,0 +1,76 @@
+"""A console to look at: the sample company's, served on loopback at a moment that does not pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import sample_company
+from authsec_demo.loopback import serving
+from authsec_server.app import Surroundings, open_authority
+from authsec_server.settings import load_settings
+from playwright.sync_api import StorageState, StorageStateCookie
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+NOW = datetime(2026, 5, 21, 9, 30, tzinfo=UTC)
+MARY = {"name": "Mary Ansah", "email": "mary@example.com", "password": "a lantern in the harbour"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Where it is served, and how a browser is let in there as its administrator."""
+
+    url: str
+    session: StorageState
+    clients: dict[str, str]  # Client IDs by slug
+
+
+@contextmanager
+def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
+    """Serve it from `folder`. Its ids are the same each time; `empty` is an authority that nobody has worked with."""
+    settings = load_settings(data=folder, environment="STAGING")
+    dice = random.Random("AuthSec").randbytes  # noqa: S311 - they guard nothing
+    if empty:
+        folder.mkdir()
+    else:
+        sample_company.found(settings, NOW, token_bytes=dice)
+    around = Surroundings(now=lambda: NOW, token_bytes=dice)
+    with capture_logs(), open_authority(settings, local_operator=True, surroundings=around) as authority:
+        operator = TestClient(authority.app, base_url=settings.issuer)
+        clients = operator.get("/authsec/api/v1/clients").json()["items"]
+        link = operator.post("/authsec/api/v1/setup-links", json={"purpose": "first_administrator"}).json()["path"]
+    with (
+        capture_logs(),
+        open_authority(settings, surroundings=around) as authority,
+        serving(authority.app) as url,
+    ):
+        entering = TestClient(authority.app, base_url=url, follow_redirects=False)
+        yield Shown(
+            url=url, session=_session(entering, link), clients={each["slug"]: each["client_id"] for each in clients}
+        )
+
+
+def _session(http: TestClient, link: str) -> StorageState:
+    code = parse_qs(urlsplit(link).query)["code"][0]
+    form = MARY | {"code": code, "again": MARY["password"]}
+    answer = http.post("/console/set-up", data=form, headers={"Origin": str(http.base_url)})
+    return {"cookies": [_cookie(name, value) for name, value in answer.cookies.items()]}
+
+
+def _cookie(name: str, value: str) -> StorageStateCookie:
+    return {
+        "name": name,
+        "value": value,
+        "domain": "127.0.0.1",
+        "path": "/",
+        "expires": -1,
+        "httpOnly": True,
+        "secure": False,
+        "sameSite": "Lax",
+    }

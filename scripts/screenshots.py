@@ -1,0 +1,148 @@
+"""Pictures of the console.
+
+Without arguments, those that README and docs show; with `--all DIR`, every page, light and dark, wide and narrow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode
+
+import chromium
+from console_pages import NOWHERE, console_routes, walk
+from playwright.sync_api import Browser, Page, ViewportSize
+from sample_console import NOW, Shown, shown
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=320, height=700)
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+TALL = ViewportSize(width=1280, height=1060)  # in README and docs; who wants the rest opens the page
+
+
+def main() -> None:
+    """Take them."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--all", type=Path, metavar="DIR", help="take every page, and put the pictures there")
+    folder = arguments.parse_args().all
+    with tempfile.TemporaryDirectory(prefix="authsec-pictures-") as temporary, chromium.started() as browser:
+        if folder:
+            for name, empty in (("company", False), ("empty", True)):
+                with shown(Path(temporary) / name, empty=empty) as its:
+                    everything(browser, its, folder / name)
+        else:
+            with shown(Path(temporary) / "data") as its:
+                chosen(browser, its)
+
+
+def chosen(browser: Browser, its: Shown) -> None:
+    """Those that README and docs show."""
+    IMAGES.mkdir(exist_ok=True)
+    for scheme, name, come in CHOSEN:
+        with opened(browser, its, scheme, TALL) as page:
+            come(page, its)
+            _take(page, IMAGES / f"{name}.png")
+
+
+def everything(browser: Browser, its: Shown, folder: Path) -> None:
+    """Every page that links lead to, and those before the sign-in."""
+    routes = console_routes()
+    for scheme, (size, viewport) in itertools.product(SCHEMES, (("wide", WIDE), ("narrow", NARROW))):
+        with opened(browser, its, scheme, viewport) as page:
+            for pattern in walk(page, routes, ["/console", "/console/sign-in", "/console/set-up", *_steps(its)]):
+                name = pattern.removeprefix("/console").strip("/") or "dashboard"
+                if pattern != NOWHERE:
+                    page.screenshot(path=folder / f"{scheme}-{size}" / f"{name.replace('/', '.')}.png", full_page=True)
+
+
+@contextmanager
+def opened(browser: Browser, its: Shown, scheme: Scheme, viewport: ViewportSize) -> Iterator[Page]:
+    """A window of the administrator's, at the moment that the console is shown at."""
+    context = browser.new_context(
+        base_url=its.url, storage_state=its.session, color_scheme=scheme, viewport=viewport, reduced_motion="reduce"
+    )
+    with context:
+        context.clock.set_fixed_time(NOW)
+        yield context.new_page()
+
+
+def _dashboard(page: Page, _its: Shown) -> None:
+    page.goto("/console")
+
+
+def _onboarding(page: Page, _its: Shown) -> None:
+    """As the walk-through's first step fills it in."""
+    page.goto("/console/clients/onboard")
+    page.get_by_label("AI Agent Name").fill("Customer Support")
+    page.get_by_role("radio", name="Kubernetes").check()
+    for number, (key, value) in enumerate(SELECTORS, start=1):
+        page.get_by_role("combobox", name=f"Key of selector {number}").fill(key)
+        page.get_by_role("textbox", name=f"Value of selector {number}").fill(value)
+
+
+def _client(page: Page, _its: Shown) -> None:
+    page.goto("/console/clients/customer-support")
+
+
+def _allowed_actions(page: Page, its: Shown) -> None:
+    page.goto(_steps(its)[0])
+
+
+def _review(page: Page, its: Shown) -> None:
+    page.goto(_steps(its)[2])
+
+
+def _activity(page: Page, _its: Shown) -> None:
+    page.goto("/console/activity")
+    page.get_by_text("New events appear by themselves.").wait_for()
+
+
+CHOSEN: tuple[tuple[Scheme, str, Callable[[Page, Shown], None]], ...] = (
+    ("light", "dashboard", _dashboard),
+    ("dark", "dashboard-dark", _dashboard),
+    ("light", "onboard-new-client", _onboarding),
+    ("light", "client", _client),
+    ("light", "allowed-actions", _allowed_actions),
+    ("light", "review", _review),
+    ("light", "activity", _activity),
+)
+SELECTORS = (
+    ("k8s:ns", "production"),
+    ("k8s:sa", "customer-support-sa"),
+    ("k8s:pod-label:app", "customer-support"),
+    ("k8s:container-name", "agent"),
+)
+
+
+def _steps(its: Shown) -> list[str]:
+    """The three steps of a trust delegation that forms lead to."""
+    if not its.clients:
+        return []
+    answers = [
+        ("role", "customer-support"),
+        ("client", its.clients["customer-support"]),
+        ("target_type", "AutoGen AI agent"),
+        ("actions", "customers:read"),
+        ("actions", "claims:read"),
+        ("audiences", "https://customers.example.com"),
+    ]
+    return [f"/console/delegations/new/{step}?{urlencode(answers)}" for step in ("actions", "duration", "review")]
+
+
+def _take(page: Page, file: Path) -> None:
+    """A picture of the window, as far down as there is something."""
+    bottom: float = page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")
+    filled = page.locator("dialog").count() > 0 or bottom > TALL["height"]
+    height = TALL["height"] if filled else bottom
+    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": TALL["width"], "height": height})
+    print(f"{file.name}: {file.stat().st_size // 1024} kB")
+
+
+if __name__ == "__main__":
+    main()
