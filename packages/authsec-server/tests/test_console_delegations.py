@@ -172,7 +172,7 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
             "review",
             "role={role}&client={agent}&actions=customers:read&owner=" + "o" * 121,
             "duration",
-            "owner must have",
+            "Owner must have",
         ),
     ],
 )
@@ -256,7 +256,7 @@ def test_a_role_is_made_in_place_and_everything_else_is_kept(door: TestClient, r
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
     [
-        ({"role_name": "", "role_other_actions": "a:b"}, "role_name", "name must have 1 to 120 characters"),
+        ({"role_name": "", "role_other_actions": "a:b"}, "role_name", "Name must have 1 to 120 characters"),
         ({"role_name": "Support", "role_other_actions": "a:b"}, "role_name", "belongs to the role"),
         ({"role_name": "New", "role_other_actions": ""}, "role_other_actions", "There are no actions."),
         ({"role_name": "New", "role_other_actions": "a:b\n\nNo\nc:d\n*:*"}, "role_other_actions", "Line 5: '*:*'"),

@@ -32,6 +32,7 @@ class Renderer:
             "platform": words.platform,
             "proof": words.proof,
             "listed": words.listed,
+            "said": words.said,
             "time": _time,
         }
         self._environment.globals |= {"asset": assets.url, "charts": charts}

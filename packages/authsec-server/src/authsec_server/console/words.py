@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
+_FIELD = re.compile(r"[a-z][a-z0-9_.]*")
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 KINDS = {"ai_agent": "AI Agent", "mcp_server": "MCP Server", "api": "API"}
@@ -68,6 +70,14 @@ def platform(value: str) -> str:
 def proof(value: str) -> str:
     """A kind of proof."""
     return PROOFS.get(value, value)
+
+
+def said(message: str) -> str:
+    """The message, for who knows fields by their labels: `actions.0.description must …` reads `Description must …`."""
+    first, space, rest = message.partition(" ")
+    if not _FIELD.fullmatch(first):
+        return message
+    return f"{first.rpartition('.')[2].replace('_', ' ').capitalize()}{space}{rest}"
 
 
 def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:

@@ -60,7 +60,7 @@ for (const all of document.querySelectorAll("input[data-all]")) {
   show();
 }
 
-document.querySelector("#problem")?.focus();
+document.querySelector("#problem, [aria-invalid=true]")?.focus();
 relativeTimes();
 
 function announce(text) {
