@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from authsec_demo.loopback import free_port, serving
 from starlette.applications import Starlette
@@ -126,6 +127,7 @@ def test_the_whole_story_is_told_and_ends_well(story: Told) -> None:
         r"token\.refused +Customer Support +delegation_ended",
         r"✓  model +token found in 0 of [1-9]\d* messages to the model",
         r"10 Try it yourself",
+        r"http://127\.0\.0\.1:\d+/console/set-up\?code=\S+\n",
         r"export AUTHSEC_BASE_URL=http://127\.0\.0\.1:\d+\n",
         r"\$env:AUTHSEC_AGENT_CLIENT_ID = '[0-9a-f-]{36}'\n",
         r"uv run authsec smoke",
@@ -137,7 +139,8 @@ def test_every_step_says_what_it_did(story: Told, line: str) -> None:
 
 def test_the_output_fits_80_columns_without_colour_and_without_secrets(story: Told) -> None:
     lines = story.out.splitlines()
-    assert [line for line in lines if len(line) > 80 and "AUTHSEC_AGENT_KEY_FILE" not in line] == []
+    long = re.compile(r"AUTHSEC_AGENT_KEY_FILE|/console/set-up\?code=")  # to be copied whole, so not to be wrapped
+    assert [line for line in lines if len(line) > 80 and not long.search(line)] == []
     assert [line for line in lines if line != line.rstrip()] == []
     assert "\x1b" not in story.out
     assert not re.search(r"eyJ|authsec_|PRIVATE KEY|sk-found", story.out)
@@ -157,6 +160,8 @@ def test_the_exports_work_until_ctrl_c_and_nothing_is_left_behind(tmp_path: Path
         smoke = subprocess.run([AUTHSEC, "smoke"], env=newcomer, capture_output=True, text=True, timeout=A_MINUTE)
         assert smoke.returncode == 0, smoke.stdout + smoke.stderr
         assert answers(exports["DOWNSTREAM_URL"])
+        (sign_in,) = re.findall(r"http\S+/console/set-up\?code=\S+", printed)
+        assert signed_in(sign_in) == "Dashboard"
         process.send_signal(signal.SIGINT)
         assert process.wait(A_MINUTE) == 0
     assert list(tmp_path.iterdir()) == []
@@ -186,6 +191,16 @@ def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp
     assert re.search(r" came +no call of a tool", told.out)
     assert "5 AutoGen" not in told.out
     assert list(tmp_path.iterdir()) == []
+
+
+def signed_in(link: str) -> str:
+    """The heading of the page where the one-time sign-in leads; a second use must be refused."""
+    origin, _, code = link.partition("/console/set-up?code=")
+    with httpx2.Client(base_url=origin, trust_env=False, follow_redirects=True, headers={"Origin": origin}) as http:
+        assert http.get(link).is_success
+        page = http.post("/console/set-up", data={"code": code})
+        assert http.post("/console/set-up", data={"code": code}).status_code == 410
+    return re.sub("<[^>]*>", "", *re.findall("<h1.*?</h1>", page.text, re.DOTALL)).strip()
 
 
 def answers(url: str) -> bool:

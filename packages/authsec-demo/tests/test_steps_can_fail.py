@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from authsec_demo.authority import Authority
 from authsec_demo.evidence import Tap, Transcript
 from authsec_demo.loopback import serving
 from authsec_demo.model_server import ModelEndpoint
@@ -83,11 +84,18 @@ def answering(status: int, body: Any = None) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "DELETE"])])
 
 
+class Elsewhere(Authority):
+    """An authority at that address, which somebody else runs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
 def servers(folder: Path, *, authority: str = "", api: str = "", tap: Tap | None = None) -> Servers:
     customers = Customers(folder / "customers.sqlite3")
     customers.add(*ADA)
     return Servers(
-        authority_url=authority,
+        authority=Elsewhere(authority),
         api_url=api,
         model=ModelEndpoint(base_url="", api_key="", name=""),
         admin=Administrator(),
