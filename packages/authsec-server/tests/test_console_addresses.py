@@ -1,0 +1,163 @@
+"""Every address of the console: whose role it takes, and what happens to whoever has less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from addresses import (
+    ADDRESSES,
+    ANYBODY,
+    FORM,
+    OPERATOR,
+    ROLES,
+    VIEWER,
+    Address,
+    Company,
+    Example,
+    address_of,
+    routes_of,
+)
+from authsec_server.db import Tx
+from pages import Page, get
+from sqlalchemy import inspect, text
+from starlette.testclient import TestClient
+
+House = Any
+PASSWORD = "correct horse battery staple"
+INSIDE = [each for each in ADDRESSES if each.inside]
+STREAM, NOWHERE = "/console/activity/stream", "/console/{path:path}"
+
+
+class Staff:
+    """An authority with one person of each role. They come in by links: hashing passwords would take long."""
+
+    def __init__(self, house: Callable[..., House]) -> None:
+        self.people, self._addresses = house(), count(1)
+        self.people.authority.readiness.draining = True  # so that the live stream ends at once
+        self.company = Company(house(local_operator=True).door(), password=PASSWORD)
+        for role in ROLES:
+            self.company.post("administrators", name=role.title(), email=f"{role}@example.com", role=role)
+
+    def signed_in(self, role: str) -> TestClient:
+        """The browser of the person with that role, who has just come in; of nobody for ANYBODY."""
+        door: TestClient = self.people.door(f"192.0.2.{next(self._addresses)}")
+        if role != ANYBODY:
+            link = self.company.post("setup-links", purpose="sign_in", email=f"{role}@example.com")
+            assert get(door, link["path"]).form().send().status == 303
+        return door
+
+    def example(self, address: Address, role: str = VIEWER) -> Example:
+        """The address filled in; where it is about a session or a password, one of that person's."""
+        if "{session}" in address.path:
+            page = get(self.signed_in(role), "/console/account")
+            self.company.session = next(each.action for each in page.forms if each.action.endswith("/end"))
+            self.company.session = self.company.session.split("/")[-2]
+        if "{password}" in address.typed.values():
+            link = self.company.post("setup-links", purpose="set_password", email=f"{role}@example.com")
+            get(self.people.door(), link["path"]).form().send(password=PASSWORD, again=PASSWORD)
+        return self.company.example(address)
+
+    def kept(self) -> dict[str, list[Any]]:
+        """All that is stored."""
+
+        def read(tx: Tx) -> dict[str, list[Any]]:
+            return {
+                name: sorted(map(tuple, tx.connection.execute(text(f'SELECT * FROM "{name}"'))), key=repr)
+                for name in inspect(tx.connection).get_table_names()
+            }
+
+        kept: dict[str, list[Any]] = self.people.authority.database.read(read)
+        assert len(kept["administrators"]) >= len(ROLES)
+        return kept
+
+
+@pytest.fixture
+def staff(house: Callable[..., House]) -> Staff:
+    return Staff(house)
+
+
+def send(door: TestClient, example: Example, body: str) -> Page:
+    return Page(door.post(example.path, content=body, headers=FORM, follow_redirects=False), door)
+
+
+def below(role: str) -> tuple[str, ...]:
+    """Those whose role does not reach it; nobody at all comes first."""
+    return (ANYBODY, *ROLES[: ROLES.index(role)]) if role else ()
+
+
+def reaching(role: str) -> tuple[str, ...]:
+    """Those whose role reaches it."""
+    return ROLES[ROLES.index(role) :] if role in ROLES else ROLES if role else ()
+
+
+def test_every_route_has_its_example(house: Callable[..., House]) -> None:
+    looked = {("GET", each.pattern) for each in ADDRESSES if each.looks}
+    sent = {("POST", each.pattern) for each in ADDRESSES if each.sends}
+    assert routes_of(house().authority.app) == looked | sent
+
+
+def test_whoever_has_a_lower_role_is_told_so_and_changes_nothing(staff: Staff) -> None:
+    for address in INSIDE:
+        example = staff.example(address)
+        way, body = example.way, example.body
+        doors = {role: staff.signed_in(role) for role in (ANYBODY, VIEWER, OPERATOR)}
+        before = staff.kept()
+        for role in below(address.looks):
+            turned_away(get(doors[role], way), role, f"{role} looks at {address.path}")
+        for role in below(address.sends):
+            turned_away(send(doors[role], example, body), role, f"{role} sends {address.path}")
+        assert staff.kept() == before, address.path
+
+
+def turned_away(page: Page, role: str, what: str) -> None:
+    """To the sign-in, who is nobody; else to a page in the frame of the console that says what it takes."""
+    if role == ANYBODY:
+        assert (page.status, urlsplit(page.location).path) == (303, "/console/sign-in"), what
+        return
+    assert page.status == 403, what
+    assert "Not permitted" in page.text, what
+    assert f"{role.title()} has the role {role}; this needs " in page.text, what
+    assert "Ask an administrator" in page.text, what
+    assert page.links["Dashboard"] == "/console", what
+
+
+def test_whoever_has_the_role_may_look(staff: Staff) -> None:
+    for address in INSIDE:
+        if address.looks:
+            way = staff.example(address).way
+            for role in reaching(address.looks):
+                assert get(staff.signed_in(role), way).status == 200, (address.path, role)
+
+
+def test_whoever_has_the_role_may_do(staff: Staff) -> None:
+    """The same forms that changed nothing for those below: so that was not because of the forms."""
+    for address in INSIDE:
+        if address.sends:
+            example = staff.example(address, address.sends)
+            door, body = staff.signed_in(address.sends), example.body
+            before = staff.kept()
+            page = send(door, example, body)
+            assert page.status in {200, 303}, (address.path, page.text)
+            assert (staff.kept() != before) is address.changes, address.path
+
+
+def test_nobody_is_offered_what_they_may_not_do(staff: Staff) -> None:
+    """No link and no form leads anybody to a page that says no, or to none."""
+    for role in (VIEWER, OPERATOR):
+        door = staff.signed_in(role)
+        for address in INSIDE:
+            if role not in reaching(address.looks) or address.path == STREAM:
+                continue
+            page = get(door, staff.example(address).way)
+            for link in page.links.values():
+                leads_to = address_of(urlsplit(link).path or address.path)
+                assert role in reaching(leads_to.looks), f"{role}: {address.path} leads to {link}"
+                assert leads_to.path != NOWHERE, f"{address.path} leads to {link}"
+            for form in page.forms:
+                leads_to = address_of(urlsplit(form.action).path)
+                least = leads_to.sends if form.method == "post" else leads_to.looks
+                assert role in reaching(least), f"{role}: {address.path} has a form for {form.action}"
