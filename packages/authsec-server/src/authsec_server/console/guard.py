@@ -41,7 +41,9 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
     """
     fetched = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
-    ours = {_origin(issuer), f"{request.url.scheme}://{request.headers.get('host', '')}".lower()}
+    # Under another name of ours, too; by the issuer's scheme: behind a proxy that ends TLS every request looks like http,
+    # and a page at http://our-name is anybody's who sits on the network.
+    ours = {_origin(issuer), f"{urlsplit(issuer).scheme}://{request.headers.get('host', '')}".lower()}
     if (
         not (fetched or origins)
         or any(each != "same-origin" for each in fetched)
@@ -55,7 +57,10 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
 def local_path(text: str, default: str) -> str:
     """Where to go on: a path of the console, or else `default`. Never another site's (open redirect)."""
     safe = text.isascii() and text.isprintable() and "\\" not in text and len(text) <= 2000
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # `//[` is no address at all
+        return default
     own = (
         not parts.scheme and not parts.netloc and (parts.path + "/").startswith("/console/") and "//" not in parts.path
     )
