@@ -41,7 +41,7 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
     """
     fetched = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
-    # Under another name of ours, too; by the issuer's scheme: behind a proxy that ends TLS every request looks like http,
+    # Under other names of ours, too; by the issuer's scheme: behind a proxy that ends TLS all looks like http,
     # and a page at http://our-name is anybody's who sits on the network.
     ours = {_origin(issuer), f"{urlsplit(issuer).scheme}://{request.headers.get('host', '')}".lower()}
     if (
