@@ -26,7 +26,10 @@ HOUR = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staff:
-    """An agent of the company; its trust delegation, unless it has no role (a slug); how many tokens it wants a day."""
+    """An agent of the company; its trust delegation, unless it has no role (a slug); how many tokens it wants a day.
+
+    One that is `retired` was disabled, and its trust delegation as well.
+    """
 
     name: str
     platform: str
@@ -37,6 +40,7 @@ class Staff:
     api: str = ""
     target_type: str = "AutoGen AI agent"
     selectors: tuple[tuple[str, str], ...] = ()
+    retired: bool = False
 
 
 APIS = {
@@ -120,6 +124,17 @@ STAFF = (
         selectors=(("docker:label:app", "fraud-watch"),),
     ),
     Staff(name="Renewal Reminder", platform="unix", owner="Service", daily=1, selectors=(("unix:uid", "1001"),)),
+    Staff(
+        name="Letter Drafts",
+        platform="docker",
+        owner="Service",
+        daily=0,
+        role="customer-support",
+        actions=("customers:read",),
+        api="Customers API",
+        selectors=(("docker:label:app", "letter-drafts"),),
+        retired=True,
+    ),
 )
 
 
@@ -212,7 +227,7 @@ def _onboard(past: Past, agent: Staff) -> str:
     if key:
         past.keys[client_id] = key
     if agent.role:
-        past.post(
+        delegation = past.post(
             "delegations",
             role=agent.role,
             client=client_id,
@@ -221,7 +236,11 @@ def _onboard(past: Past, agent: Staff) -> str:
             audiences=[APIS[agent.api][0]] if agent.api else [],
             max_duration=HOUR,
             owner=agent.owner,
-        )
+        )["id"]
+        if agent.retired:
+            past.post(f"delegations/{delegation}/disable")
+    if agent.retired:
+        past.post(f"clients/{client_id}/disable")
     return client_id
 
 
