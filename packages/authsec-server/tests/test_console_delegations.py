@@ -87,7 +87,7 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     assert "Create Trust Delegation" in page.text
     page = page.form().send().follow()
     assert page.path == LIST
-    assert "The trust delegation is created." in page.text
+    assert "The trust delegation is created, and counts from now on." in page.text
     (made,) = door.get(f"{API}/delegations").json()["items"]
     assert f'<tr class="new">\n    <td><a class="clip" href="{LIST}/{made["id"]}"' in page.html
     assert (made["actions"], made["max_duration"], made["owner"]) == (["customers:read"], 3600, "local operator")
@@ -149,7 +149,12 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
         ),
         ("review", "role={role}&client={agent}&actions=customers:read&amount=x", "duration", "must be a whole number"),
         ("review", "role={role}&client={agent}&actions=customers:read&unit=eras", "duration", "The unit is none"),
-        ("review", "role={role}&client={agent}&actions=customers:read&ends_at=soon", "duration", "This is no date and time."),
+        (
+            "review",
+            "role={role}&client={agent}&actions=customers:read&ends_at=soon",
+            "duration",
+            "This is no date and time.",
+        ),
         (
             "review",
             "role={role}&client={agent}&actions=customers:read&ends_at=2020-01-01T00:00",

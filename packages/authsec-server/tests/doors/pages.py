@@ -23,7 +23,7 @@ class Page(HTMLParser):
         self.links: dict[str, str] = {}
         self.forms: list[Form] = []
         self._client, self._words, self._open = client, [], []
-        self._link, self._select, self._area = "", None, ""
+        self._link, self._select, self._area = "", "", ""
         self.feed(self.html)
 
     @property
@@ -60,6 +60,8 @@ class Page(HTMLParser):
             self._link = ""
         if tag == "textarea":
             self._area = ""
+        if tag == "select":
+            self._select = ""
 
     def handle_data(self, data: str) -> None:
         if UNSEEN & set(self._open):
@@ -77,7 +79,7 @@ class Page(HTMLParser):
         if tag == "select":
             self._select = its["name"]
             fields.append((its["name"], ""))
-        if tag == "option":
+        if tag == "option" and self._select:  # those of a datalist are only suggested
             self.forms[-1].options.setdefault(self._select, []).append(its["value"])
             first = len(self.forms[-1].options[self._select]) == 1
             if first or "selected" in its:

@@ -24,7 +24,7 @@ from authsec_server.console.delegations.draft import (
 from authsec_server.console.delegations.faults import NOT_YET, fault
 from authsec_server.console.delegations.foreseen import foreseen
 from authsec_server.console.delegations.typed import units_offered
-from authsec_server.console.roles.typed import actions_at_rows, chosen_actions
+from authsec_server.console.roles.typed import at_fields, typed_role
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
@@ -32,8 +32,9 @@ from authsec_server.delegations.model import TargetType
 from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
-from authsec_server.roles.model import RoleDefinition
 
+NEW_ROLE = "role_"
+"""With what the names of the new role's fields begin."""
 Look = Callable[[Tx, Draft], dict[str, Any]]
 
 
@@ -102,17 +103,16 @@ async def create(visit: Visit) -> Response:
 
 async def new_role(visit: Visit) -> Response:
     """Make a role in place and go on with it; what was chosen besides stays chosen."""
-    draft, form = typed_draft(visit.form), visit.form
-
-    def work(tx: Tx, act: Act) -> RoleDefinition:
-        return roles.create(tx, act, name=form.text("role_name"), actions=chosen_actions(form, "role_"))
-
+    draft, typed = typed_draft(visit.form), typed_role(visit.form, NEW_ROLE)
     try:
-        role = await visit.change(work)
+        role = await visit.change(lambda tx, act: roles.create(tx, act, name=typed.name, actions=typed.actions))
     except (Invalid, Conflict) as failure:
+        problem = at_fields(typed, failure, NEW_ROLE)
+        if problem.field == f"{NEW_ROLE}slug":  # the one that the name makes: here it has no field of its own
+            problem = Invalid(f"{NEW_ROLE}name", problem.message, "Give it another name.")
         look = _context(visit)
         seen = await visit.read(lambda tx: look(tx, draft))
-        return _shown(visit, CONTEXT, draft, _at_the_new_role(visit, failure), seen)
+        return _shown(visit, CONTEXT, draft, problem, seen)
     return visit.redirect(replace(draft, role=role.slug, actions=()).at(CONTEXT), done="role_created")
 
 
@@ -126,22 +126,10 @@ def _context(visit: Visit) -> Look:
             "target_types": [(each, each) for each in TargetType],
             "role_text": role_text,
             "client_text": client_text,
-            "new_role": {
-                "name": typed.text("role_name"),
-                "actions": typed.all("role_actions"),
-                "other_actions": typed.text("role_other_actions"),
-            },
+            "new_role": typed_role(typed, NEW_ROLE),
         }
 
     return look
-
-
-def _at_the_new_role(visit: Visit, failure: Invalid | Conflict) -> Failure:
-    if isinstance(failure, Conflict):  # of the slug that the name makes
-        return Invalid("role_name", failure.message, "Give it another name.")
-    if failure.field.startswith("actions"):
-        return actions_at_rows(visit.form, failure, "role_")
-    return Invalid("role_name", failure.message, failure.remedy)
 
 
 async def _step(visit: Visit, step: Step, look: Look) -> Response:

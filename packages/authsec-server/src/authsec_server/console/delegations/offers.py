@@ -13,6 +13,7 @@ from authsec_server.clients import lists as client_lists
 from authsec_server.clients import service as clients
 from authsec_server.clients.filters import Filters, Sort
 from authsec_server.clients.model import Client
+from authsec_server.console.roles.typed import Offered, described_actions
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
@@ -42,11 +43,11 @@ class Clients:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What the first step offers. `apis` describe the actions that a new role could hold."""
+    """What the first step offers; `actions` are those that a new role could hold."""
 
     roles: Roles
     clients: Clients
-    apis: Sequence[Api]
+    actions: Sequence[Offered]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_tex
     return Context(
         roles=roles_offered(tx, act, role, role_text),
         clients=clients_offered(tx, act, client, client_text),
-        apis=[api for api in apis.page(tx, act, limit=MOST)[0] if api.actions],
+        actions=described_actions(tx, act),
     )
 
 

@@ -1,29 +1,60 @@
-"""The list of roles, and one role."""
+"""The list of roles, and one role: its actions with what they mean, and who has it."""
 
 from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.apis import service as apis
+from authsec_server.audit import counts
 from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing as delegations
+from authsec_server.delegations.filters import Filters
+from authsec_server.delegations.model import DelegationState
 from authsec_server.roles import service as roles
 
 PAGE = 50
+HOLDERS = 20  # shown on the role's page; the rest is on the dashboard of delegations
+USED_WITHIN = timedelta(days=30)
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The pages of this noun."""
+    """The pages."""
     return [console.page("/roles", listing), console.page("/roles/{role}", detail)]
 
 
 async def listing(visit: Visit) -> Response:
-    """All roles, by name."""
-    after = visit.query.text("cursor")
-    found, following = await visit.read(lambda tx: roles.page(tx, visit.act, after=after, limit=PAGE))
-    return visit.render("roles/list.html", title="Roles & Actions", roles=found, cursor=after, following=following)
+    """All roles, or those that are called so."""
+    text, after = visit.query.text("q")[:200], visit.query.text("cursor")
+
+    def look(tx: Tx) -> dict[str, Any]:
+        found, following = roles.page(tx, visit.act, text=text, after=after, limit=PAGE)
+        uses = delegations.using(tx, [role.id for role in found], visit.act.now)
+        return {"roles": found, "following": following, "uses": uses}
+
+    return visit.render("roles/list.html", title="Roles & Actions", text=text, cursor=after, **await visit.read(look))
 
 
 async def detail(visit: Visit) -> Response:
     """One role."""
-    role = await visit.read(lambda tx: roles.get(tx, visit.act, visit.request.path_params["role"]))
-    return visit.render("roles/detail.html", title=role.name, role=role)
+
+    def look(tx: Tx) -> dict[str, Any]:
+        role = roles.get(tx, visit.act, visit.request.path_params["role"])
+        live = Filters(role_id=role.id, state=DelegationState.LIVE)
+        held, following = delegations.page(tx, visit.act, visit.console.terms, live, limit=HOLDERS)
+        return {
+            "role": role,
+            "held": held,
+            "more": following is not None,
+            "uses": delegations.using(tx, [role.id], visit.act.now)[role.id],
+            "meanings": apis.describing(tx, visit.act, role.actions),
+            "used": counts.actions_used(tx, [role.id], visit.act.now - USED_WITHIN),
+            "last_uses": counts.last_uses(tx, [each.delegation.id for each in held]),
+        }
+
+    seen = await visit.read(look)
+    return visit.render("roles/detail.html", title=seen["role"].name, **seen)

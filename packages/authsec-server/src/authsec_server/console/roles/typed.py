@@ -1,34 +1,100 @@
-"""How the actions of a role are typed: those that APIs describe are ticked, any others written, one a line. Pure."""
+"""How a role is typed: the actions that APIs describe are ticked, any others written, one a line."""
 
 from __future__ import annotations
 
-from authsec_server.apis.model import parse_action
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from authsec_server.apis import service as apis
+from authsec_server.apis.model import Described, parse_action
 from authsec_server.console.forms import Form
-from authsec_server.failures import Invalid
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.principal import Act
+from authsec_server.roles.model import RoleDefinition
+
+MOST = 1000  # actions offered; others are written
 
 
-def chosen_actions(form: Form, prefix: str = "") -> list[str]:
-    """The actions that were ticked, then those that were written; nothing of it has been checked."""
-    return [*_ticked(form, prefix), *(text for _, text in _written(form, prefix))]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """The described actions of one resource, each with what it means at which APIs."""
+
+    resource: str
+    actions: Mapping[str, Sequence[Described]]
 
 
-def actions_at_rows(form: Form, invalid: Invalid, prefix: str = "") -> Invalid:
-    """The problem that the room has with the actions, at the field where they were written: each with its line."""
-    wrong = []
-    for line, text in _written(form, prefix):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedRole:
+    """The form as it stands. `written` is the text of the field for actions that are not offered."""
+
+    name: str = ""
+    slug: str = ""
+    description: str = ""
+    ticked: Sequence[str] = ()
+    written: str = ""
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions that were ticked, then those that were written; nothing of it has been checked."""
+        return [*self.ticked, *(text for _, text in _lines(self.written))]
+
+
+def typed_role(form: Form, prefix: str = "") -> TypedRole:
+    """What a form says; the names of its fields begin with `prefix`."""
+    return TypedRole(
+        name=form.text(f"{prefix}name"),
+        slug=form.text(f"{prefix}slug"),
+        description=form.text(f"{prefix}description"),
+        ticked=[text.strip() for text in form.all(f"{prefix}actions") if text.strip()],
+        written=form.exact(f"{prefix}other_actions"),
+    )
+
+
+def stored_role(role: RoleDefinition, offered: Sequence[Offered]) -> TypedRole:
+    """What is stored, as the form shows it."""
+    known = {action for group in offered for action in group.actions}
+    return TypedRole(
+        name=role.name,
+        slug=role.slug,
+        description=role.description,
+        ticked=[action for action in role.actions if action in known],
+        written="\n".join(action for action in role.actions if action not in known),
+    )
+
+
+def described_actions(tx: Tx, act: Act) -> list[Offered]:
+    """The actions that APIs describe, each once, by the resource that they act on."""
+    actions = sorted(apis.described(tx))[:MOST]
+    meanings = apis.describing(tx, act, actions)
+    return [
+        Offered(resource=resource, actions={action: meanings[action] for action in its})
+        for resource, its in groupby(actions, key=lambda action: action.partition(":")[0])
+    ]
+
+
+def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid:
+    """The problem at the field of the form where it can be mended."""
+    if isinstance(failure, Conflict):  # the only one there is: the slug is taken
+        return Invalid(f"{prefix}slug", failure.message, failure.remedy)
+    if failure.field.startswith("actions"):
+        return _at_lines(typed, failure, prefix)
+    return Invalid(f"{prefix}{failure.field}", failure.message, failure.remedy)
+
+
+def _at_lines(typed: TypedRole, invalid: Invalid, prefix: str) -> Invalid:
+    """All lines that are wrong, each by its number: the room names the first only."""
+    wrong, remedy = [], invalid.remedy
+    for line, text in _lines(typed.written):
         try:
             parse_action(text)
         except Invalid as problem:
             wrong.append(f"Line {line}: {problem.message}")
-            invalid = problem
-    message = " ".join(wrong) or invalid.message
-    return Invalid(f"{prefix}other_actions", message, invalid.remedy)
+            remedy = problem.remedy
+    return Invalid(f"{prefix}other_actions", " ".join(wrong) or invalid.message, remedy)
 
 
-def _ticked(form: Form, prefix: str) -> list[str]:
-    return [text.strip() for text in form.all(f"{prefix}actions") if text.strip()]
-
-
-def _written(form: Form, prefix: str) -> list[tuple[int, str]]:
-    lines = enumerate(form.exact(f"{prefix}other_actions").splitlines(), start=1)
+def _lines(written: str) -> list[tuple[int, str]]:
+    lines = enumerate(written.splitlines(), start=1)
     return [(number, text) for number, line in lines for text in line.replace(",", " ").split()]

@@ -1,0 +1,53 @@
+"""Deleting a role: only when nothing uses it; what is over goes with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import listing as delegations
+from authsec_server.delegations import removal
+from authsec_server.delegations.filters import Filters
+from authsec_server.delegations.model import DelegationState
+from authsec_server.failures import Conflict, Failure
+from authsec_server.principal import Role
+from authsec_server.roles import service as roles
+
+IN_USE = (DelegationState.LIVE, DelegationState.DISABLED)
+SHOWN = 20  # of each state
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The page that asks."""
+    return [console.page("/roles/{role}/delete", ask, post=delete, least=Role.OPERATOR)]
+
+
+async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+    """What goes with it, or what stands in the way."""
+
+    def look(tx: Tx) -> dict[str, Any]:
+        role = roles.get(tx, visit.act, visit.request.path_params["role"])
+        in_use = [
+            standing
+            for state in IN_USE
+            for standing in delegations.page(
+                tx, visit.act, visit.console.terms, Filters(role_id=role.id, state=state), limit=SHOWN
+            )[0]
+        ]
+        uses = delegations.using(tx, [role.id], visit.act.now)[role.id]
+        return {"role": role, "in_use": in_use, "uses": uses}
+
+    return visit.render("roles/delete.html", title="Delete this role?", problem=problem, **await visit.read(look))
+
+
+async def delete(visit: Visit) -> Response:
+    """Delete it, unless somebody has delegated in it meanwhile."""
+    try:
+        await visit.change(lambda tx, act: removal.delete_role(tx, act, visit.request.path_params["role"]))
+    except Conflict as failure:
+        return await ask(visit, failure)
+    return visit.redirect("/console/roles", done="role_deleted")
