@@ -17,8 +17,8 @@ OLD = (
     "INSERT INTO clients (id, slug, name, kind, platform, owner, description, labels, enabled, created_at)"
     " VALUES ('c', 'helper', 'Helper', 'ai_agent', 'unattested', '', '', '{}', true, :at)",
     *(
-        "INSERT INTO delegations (id, role_id, client_id, target_type, actions, max_duration, audiences, excluded_proofs,"
-        f" enabled, owner, description, created_at) VALUES ('{id_}', 'r', 'c', 'AutoGen AI agent',"
+        "INSERT INTO delegations (id, role_id, client_id, target_type, actions, max_duration, audiences,"
+        f" excluded_proofs, enabled, owner, description, created_at) VALUES ('{id_}', 'r', 'c', 'AutoGen AI agent',"
         f" '[\"customers:read\"]', 3600, '{audiences}', '[]', true, '', '', :at)"
         for id_, audiences in (("d1", '["payments", "customers-api"]'), ("d2", "[]"))
     ),

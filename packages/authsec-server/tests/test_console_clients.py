@@ -1,0 +1,287 @@
+"""Clients → MCP Servers / AI Agents: the list, and onboarding in the published walk-through's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from authsec.jose import PrivateKey
+from pages import Page, get, post
+from starlette.testclient import TestClient
+
+House = Any
+API = "/authsec/api/v1"
+LIST = "/console/clients"
+ONBOARD = f"{LIST}/onboard"
+WALK_THROUGH = {
+    "k8s:ns": "production",
+    "k8s:sa": "customer-support-sa",
+    "k8s:pod-label:app": "customer-support",
+    "k8s:container-name": "agent",
+}
+
+
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit."""
+    return house(local_operator=True)
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    return opened.door()
+
+
+def make(door: TestClient, **what: Any) -> dict[str, Any]:
+    answer = door.post(f"{API}/clients", json={"platform": "unattested"} | what)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def stored(door: TestClient, slug: str) -> dict[str, Any]:
+    found: dict[str, Any] = door.get(f"{API}/clients/{slug}").json()
+    return found
+
+
+def fill(door: TestClient, **fields: str | list[str]) -> Page:
+    """Open the dialog, fill it in, send it."""
+    return get(door, ONBOARD).form(ONBOARD).send(**fields)
+
+
+def rows(platform: str, pairs: dict[str, str]) -> dict[str, list[str]]:
+    return {f"{platform}-key": list(pairs), f"{platform}-value": list(pairs.values())}
+
+
+def names(page: Page) -> list[str]:
+    """The clients in the list, in its order."""
+    return [part.partition('"')[0] for part in page.html.split('<strong class="clamp" title="')[1:]]
+
+
+def public_key() -> str:
+    return PrivateKey.generate_ed25519().public.to_pem().decode()
+
+
+def test_the_walk_through_finds_its_words_and_its_client_id(door: TestClient) -> None:
+    page = get(door, LIST)
+    assert "MCP Servers / AI Agents" in page.text
+    page = get(door, page.links["Onboard New Client"])
+    for word in ("AI Agent", "MCP Server", "AI Agent Name", "Platform", "Kubernetes", "Docker", "Unix", "+ Onboard"):
+        assert word in page.text
+    for key, example in WALK_THROUGH.items():
+        assert f'placeholder="{key}"' in page.html
+        assert f'placeholder="{example}"' in page.html
+    page = page.form(ONBOARD).send(name="Customer Support", platform="kubernetes", **rows("kubernetes", WALK_THROUGH))
+    page = page.follow()
+    client = stored(door, "customer-support")
+    assert page.path == f"{LIST}/{client['client_id']}"
+    assert "Client ID" in page.text
+    assert client["client_id"] in page.text
+    assert "AUTHSEC_AGENT_CLIENT_ID" in page.text
+    assert {each["key"]: each["value"] for each in client["proofs"][0]["selectors"]} == WALK_THROUGH
+    assert client["kind"] == "ai_agent"
+
+
+def test_without_a_trust_source_it_succeeds_and_says_what_is_missing(door: TestClient) -> None:
+    page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
+    assert "cannot prove itself yet" in page.text
+    assert "No trust source for the platform kubernetes" in page.text
+    assert "cannot prove itself yet" in get(door, LIST).text
+
+
+def test_an_mcp_server_with_a_key_pair_and_all_details(door: TestClient) -> None:
+    details = {"slug": "tools", "owner": "Platform team", "description": "Tools", "labels": "team=tools\n\ntier = 1"}
+    fill(door, kind="mcp_server", name="Tool Server", platform="key", public_key=public_key(), **details).follow()
+    client = stored(door, "tools")
+    assert (client["kind"], client["owner"], client["description"]) == ("mcp_server", "Platform team", "Tools")
+    assert client["labels"] == {"team": "tools", "tier": "1"}
+    assert client["proofs"][0]["kind"] == "key_pair"
+
+
+def test_unattested_is_red_wherever_it_is_seen(door: TestClient) -> None:
+    assert "Anybody who knows its Client ID gets its tokens." in get(door, ONBOARD).text
+    page = fill(door, name="Open", platform="unattested").follow()
+    assert '<div class="alert bad" role="alert">' in page.html
+    assert '<span class="badge bad"' in get(door, LIST).html
+
+
+def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: TestClient) -> None:
+    page = fill(door, name="Both", platform="key", public_key=public_key(), **rows("kubernetes", {"k8s:nonsense": "x"}))
+    assert page.status == 303
+    assert [each["kind"] for each in stored(door, "both")["proofs"]] == ["key_pair"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ({"name": " "}, "Name must have 1 to 120 characters."),
+        ({"platform": ""}, "Choose the platform"),
+        ({"platform": "mainframe"}, "'mainframe' is no platform."),
+        ({"kind": "robot"}, "Choose AI Agent or MCP Server."),
+        ({"platform": "kubernetes"}, "needs at least one selector"),
+        (
+            {"platform": "kubernetes", **rows("kubernetes", {"k8s:namespace": "production"})},
+            "'k8s:namespace' is no selector of the platform kubernetes; the nearest is k8s:ns.",
+        ),
+        ({"platform": "kubernetes", **rows("kubernetes", {"": "production"})}, "Choose a key for this value."),
+        ({"platform": "unix", **rows("unix", {"unix:uid": "root"})}, "'root' cannot be the value of unix:uid"),
+        ({"platform": "key"}, "The platform key needs the agent's public key."),
+        ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
+        ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
+        ({"slug": "taken"}, "The slug taken belongs to the client"),
+        ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
+        ({"labels": "team"}, "The line 'team' is no label."),
+        ({"labels": "team=a\nteam=b"}, "The label 'team' is given twice."),
+        ({"labels": "TEAM=a"}, "'TEAM' is no name for a label."),
+    ],
+)
+def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_kept(
+    door: TestClient, typed: dict[str, Any], says: str
+) -> None:
+    make(door, name="Taken")
+    sent = {"name": "Kept Name", "platform": "unattested", "description": "Kept text"} | typed
+    page = fill(door, **sent)
+    assert page.status in {400, 409}
+    assert says in page.text
+    form = page.form(ONBOARD)
+    for field, value in sent.items():
+        if field not in {"kind", "platform"}:
+            assert form.values(field) == (
+                [each.strip() for each in value] if isinstance(value, list) else [value.strip()]
+            )
+    assert len(door.get(f"{API}/clients").json()["items"]) == 1
+
+
+def test_a_private_key_is_not_sent_back(door: TestClient) -> None:
+    secret = PrivateKey.generate_ed25519().to_pem().decode()
+    page = fill(door, name="Careless", platform="key", public_key=secret)
+    assert page.status == 400
+    assert "This is a PRIVATE key." in page.text
+    assert secret.splitlines()[1] not in page.html
+    assert page.form(ONBOARD).value("public_key") == ""
+
+
+def test_a_row_is_added_without_script(door: TestClient) -> None:
+    page = fill(door, name="Rows", platform="kubernetes", add="kubernetes", **rows("kubernetes", WALK_THROUGH))
+    assert page.status == 200
+    form = page.form(ONBOARD)
+    assert form.values("kubernetes-key") == [*WALK_THROUGH, ""]
+    assert form.value("name") == "Rows"
+    assert door.get(f"{API}/clients").json()["items"] == []
+
+
+def test_enter_onboards_and_does_not_add_a_row(door: TestClient) -> None:
+    form = get(door, ONBOARD).html.partition('<form method="post" action="/console/clients/onboard"')[2]
+    first = form[form.index("<button") : form.index("</button>")]
+    assert "+ Onboard" in first
+    assert "name=" not in first
+
+
+def test_selectors_are_checked_while_they_are_typed(door: TestClient) -> None:
+    pairs = [("platform", "kubernetes"), ("key", "k8s:ns"), ("value", "Production"), ("key", ""), ("value", "")]
+    answer = post(door, f"{LIST}/selectors", pairs)
+    first, second = json.loads(answer.html)["rows"]
+    assert (first["state"], first["identifies"]) == ("wrong", "the pod's namespace")
+    assert "'Production' cannot be the value of k8s:ns" in first["problem"]
+    assert second["state"] == "blank"
+    assert post(door, f"{LIST}/selectors", [("platform", "mainframe")]).status == 400
+    assert door.post(f"{LIST}/selectors", data=dict(pairs), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_an_empty_list_says_how_to_begin(door: TestClient) -> None:
+    page = get(door, LIST)
+    assert "No clients yet" in page.text
+    assert page.links["Onboard New Client"] == ONBOARD
+
+
+def test_the_list_is_searched_and_filtered(door: TestClient) -> None:
+    billing = make(door, name="Billing", platform="key", public_key=public_key(), owner="Payments")
+    make(door, name="Tools", kind="mcp_server", labels={"team": "x"})
+    make(door, name="Pod", platform="unix", selectors=[{"key": "unix:user", "value": "agent"}])
+    door.post(f"{API}/clients/tools/disable")
+    for query, expected in {
+        "text=bill": ["Billing"],
+        f"text={billing['client_id'][:8]}": ["Billing"],
+        "kind=mcp_server": ["Tools"],
+        "platform=unix": ["Pod"],
+        "status=disabled": ["Tools"],
+        "status=enabled": ["Billing", "Pod"],
+        "owner=payments": ["Billing"],
+        "attention=unattested": ["Tools"],
+        "attention=cannot_prove": ["Pod"],
+        "label=team%3Dx": ["Tools"],
+        "kind=nonsense&platform=&status=perhaps&attention=1": ["Billing", "Pod", "Tools"],
+    }.items():
+        assert names(get(door, f"{LIST}?{query}")) == expected, query
+    page = get(door, f"{LIST}?text=nobody")
+    assert "No client fits" in page.text
+    assert page.form(LIST).value("text") == "nobody"
+
+
+def test_the_list_is_sorted_by_name_owner_and_age(door: TestClient, opened: House) -> None:
+    for name, owner in (("b", "X"), ("C", "A"), ("a", "M")):
+        make(door, name=name, owner=owner)
+        opened.clock.at += timedelta(minutes=1)
+    for sort, expected in {
+        "": ["a", "b", "C"],
+        "-name": ["C", "b", "a"],
+        "owner": ["C", "a", "b"],
+        "-created": ["a", "C", "b"],
+        "created": ["b", "C", "a"],
+        "nonsense": ["a", "b", "C"],
+    }.items():
+        assert names(get(door, f"{LIST}?sort={sort}")) == expected, sort
+
+
+def test_pages_follow_each_other(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("authsec_server.console.clients.listing.PAGE", 2)
+    for number in range(5):
+        make(door, name=f"Agent {number}")
+    seen, page = [], get(door, f"{LIST}?text=agent")
+    while True:
+        seen += names(page)
+        assert "5 clients found" in page.text
+        if "Next page" not in page.links:
+            break
+        page = get(door, page.links["Next page"])
+    assert seen == [f"Agent {number}" for number in range(5)]
+    assert get(door, f"{LIST}?cursor=made-up").status == 400
+
+
+def test_a_row_says_how_its_client_fares(door: TestClient, opened: House) -> None:
+    client_id = opened.delegated_name("Busy")
+    assert "1 live" in get(door, LIST).text
+    assert "never" in get(door, LIST).text
+    assert door.get(f"/authsec/uflow/sdk/delegation-token?client_id={client_id}").status_code == 200
+    opened.clock.at += timedelta(minutes=3)
+    assert "3 minutes ago" in get(door, LIST).text
+
+
+def test_many_are_disabled_after_being_asked(door: TestClient, opened: House) -> None:
+    busy, idle = opened.delegated_name("Busy"), make(door, name="Idle")["client_id"]
+    off = make(door, name="Off")["client_id"]
+    door.post(f"{API}/clients/{off}/disable")
+    door.get(f"/authsec/uflow/sdk/delegation-token?client_id={busy}")
+    chosen = [("client", each) for each in (busy, idle, off, "0" * 36, busy)]
+    page = get(door, f"{LIST}/disable?{urlencode(chosen)}")
+    assert "2 clients get no token from that moment on" in page.text
+    assert "Up to 1 live token end" in page.text
+    assert "2026-11-25 13:00:00 UTC" in page.text
+    assert "Disabled already: Off." in page.text
+    assert stored(door, "busy")["enabled"]
+    page = page.form().send(client=page.form().values("client")).follow()
+    assert "They are disabled" in page.text
+    assert not stored(door, "busy")["enabled"]
+    assert not stored(door, "idle")["enabled"]
+
+
+def test_nobody_chosen_is_said(door: TestClient) -> None:
+    assert "No client to disable" in get(door, f"{LIST}/disable").text
+    page = post(door, f"{LIST}/disable", [])
+    assert page.status == 400
+    assert "0 clients are chosen." in page.text
