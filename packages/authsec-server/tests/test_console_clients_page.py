@@ -241,3 +241,17 @@ def test_a_proof_that_cannot_be_checked_yet_is_said_in_the_test(door: TestClient
     delegate(door, client["client_id"])
     page = get(door, f"{LIST}/pod/test")
     assert "This authority cannot check that proof yet." in page.text
+
+
+def test_the_second_of_two_editors_is_told_what_changed(door: TestClient, opened: House) -> None:
+    edit = f"{LIST}/{opened.delegated_name('Open')}/edit"
+    mine = get(door, edit).form()
+    assert get(door, edit).form().send(name="Theirs", owner="Their team").status == 303
+    page = mine.send(name="Mine", labels="team=mine")
+    assert page.status == 412
+    assert "Changed by local operator just now. What you typed is kept." in page.text
+    assert "Now: Theirs" in page.text
+    assert "Now: Their team" in page.text
+    assert (page.form().value("name"), page.form().value("labels")) == ("Mine", "team=mine")
+    assert "Saved." in page.form().send().follow().text  # told, they may overrule it
+    assert get(door, edit).form().value("name") == "Mine"
