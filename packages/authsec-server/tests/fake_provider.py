@@ -51,9 +51,14 @@ class FakeProvider:
         self.codes: dict[str, dict[str, str]] = {}
         self.access_token = "an access token"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of a server that signs people in here."""
+        return {"oidc_issuer": self.issuer} | SETTINGS
+
     def sign_in(self, **settings: str) -> OpenIdSignIn:
         """A server that signs people in here."""
-        its = load_settings(**{"oidc_issuer": self.issuer} | SETTINGS | settings)
+        its = load_settings(**self.settings | settings)
         built = sign_in_of(
             its,
             outbound_of(its, lambda: self.now.timestamp()),

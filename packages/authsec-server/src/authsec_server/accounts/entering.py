@@ -131,6 +131,17 @@ def with_identity(tx: Tx, arrival: Arrival, administrator: Administrator) -> New
     return sessions.begin(tx, arrival, administrator, SignInMethod.OIDC)
 
 
+def without_role(tx: Tx, arrival: Arrival, issuer: str, subject: str) -> Administrator | None:
+    """The administrator with this identity, whom the provider gives no role any more. Only inside a `change`.
+
+    Their sessions end: with a smaller role they would, and none is smaller than any.
+    """
+    found = store.by_identity(tx.connection, *identity(issuer, subject))
+    if found is not None:
+        sessions.end_all_of(tx, arrival.by(found.principal("")), found, because="no role at the provider")
+    return found
+
+
 def refused(tx: Tx, arrival: Arrival, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None) -> None:
     """Count that somebody was not let in. An address that nobody here has is not written down."""
     refusal = Refusal(

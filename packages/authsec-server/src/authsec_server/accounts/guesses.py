@@ -46,6 +46,10 @@ class Guesses:
         self._networks.give_back(guess.network)
         self._accounts.give_back(guess.account)
 
+    def network_wait(self, address: str) -> float:
+        """What `charge_network` would answer, with nothing counted."""
+        return self._networks.wait(limit_key(address), self._monotonic())
+
     def charge_network(self, address: str) -> float:
         """Count something else that failed from there."""
         return self._networks.charge(limit_key(address), self._monotonic())

@@ -110,6 +110,7 @@ class SignIn:
 
     def by_link(self, code: str, caller: Caller) -> NewSession:
         """A session for whoever holds a sign-in link, once. Only upon a POST. Raises `Conflict`, `TooOften`."""
+        self._open_link(code, LinkPurpose.SIGN_IN, caller)  # before the lock, which agents need as well
         return self._with_link(caller, lambda tx, arrival: entering.with_link(tx, arrival, code))
 
     def by_identity(
@@ -130,10 +131,23 @@ class SignIn:
         except Refused as refused:
             raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
-    def refuse_identity(self, reason: OpenIdRefusal, caller: Caller) -> None:
-        """Count that somebody came back from an OpenID provider and was not let in. Raises `TooOften`."""
+    def before_the_provider(self, caller: Caller) -> None:
+        """Raise `TooOften` where too many have failed, before an OpenID provider is asked anything for this one.
+
+        What a browser brings back it can make up. Strangers could have us ask until the provider hears us no more.
+        """
+        if wait := self._guesses.network_wait(caller.address):
+            self._count(SignInRefusal.RATE_LIMITED, None, caller)
+            raise TooOften(TOO_OFTEN, wait)
+
+    def refuse_identity(self, reason: OpenIdRefusal, caller: Caller, *, whom: tuple[str, str] | None = None) -> None:
+        """Count that somebody came back from an OpenID provider and was not let in. Raises `TooOften`.
+
+        `whom` are issuer and subject of one whom it gives no role: what sessions they have here end.
+        """
         wait = self._guesses.charge_network(caller.address)
-        self._count(SignInRefusal.RATE_LIMITED if wait else reason, None, caller)
+        whose = self._without_role(whom, caller) if whom else None
+        self._count(SignInRefusal.RATE_LIMITED if wait else reason, whose, caller)
         if wait:
             raise TooOften(TOO_OFTEN, wait)
 
@@ -150,6 +164,9 @@ class SignIn:
             )
         except Conflict:
             return None
+
+    def _without_role(self, whom: tuple[str, str], caller: Caller) -> Administrator | None:
+        return self._database.change(lambda tx: entering.without_role(tx, self._arrival(caller), *whom))
 
     def _arrival(self, caller: Caller) -> Arrival:
         return Arrival(caller=caller, now=self._now(), token_bytes=self._token_bytes)

@@ -40,7 +40,8 @@ def read_identity(claims: Mapping[str, Any], rule: RoleRule) -> VerifiedIdentity
     """The identity in verified claims. Raises `SignInRefused` for one without role or e-mail address."""
     role = rule.role(claims)
     if role is None:
-        raise SignInRefused(OpenIdRefusal.NO_ROLE, f"no value of the claim {rule.claim} gives a role")
+        whom = (claims["iss"], claims["sub"])
+        raise SignInRefused(OpenIdRefusal.NO_ROLE, f"no value of the claim {rule.claim} gives a role", whom=whom)
     email = _email(claims)
     if email is None:
         raise SignInRefused(OpenIdRefusal.NO_EMAIL, "the provider sends no e-mail address in the claim email")

@@ -59,13 +59,17 @@ _RETRYABLE = frozenset({OpenIdRefusal.UNAVAILABLE, OpenIdRefusal.BUSY})
 
 
 class SignInRefused(NotPermitted):
-    """Nobody was let in. `note` is for the log of whoever runs the server, and safe there; the person never sees it."""
+    """Nobody was let in. `note` is for the log of whoever runs the server, and safe there; the person never sees it.
 
-    def __init__(self, code: OpenIdRefusal, note: str = "") -> None:
+    `whom` are issuer and subject, where the provider vouched for somebody and gives them no role.
+    """
+
+    def __init__(self, code: OpenIdRefusal, note: str = "", *, whom: tuple[str, str] | None = None) -> None:
         super().__init__(*_WORDS[code])
         self.code = code
         self.reason = code
         self.note = note
+        self.whom = whom
 
     @property
     def retryable(self) -> bool:

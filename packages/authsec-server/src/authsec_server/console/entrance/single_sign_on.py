@@ -41,6 +41,7 @@ async def begin(guest: Guest) -> Response:
 async def finish(guest: Guest) -> Response:
     """Back from the provider: let in whom it says, in the role that it says. The transaction ends here, either way."""
     open_id = _open_id(guest)
+    await run_in_threadpool(guest.console.sign_in.before_the_provider, caller(guest))
     brought = guest.request.cookies.get(_cookie(guest.console), "")
     try:
         done = await run_in_threadpool(open_id.finish, brought, guest.request.query_params.multi_items())
@@ -66,7 +67,8 @@ async def finish(guest: Guest) -> Response:
 
 
 async def _turned_away(guest: Guest, refused: SignInRefused) -> Response:
-    await run_in_threadpool(guest.console.sign_in.refuse_identity, refused.code, caller(guest))
+    count = partial(guest.console.sign_in.refuse_identity, refused.code, caller(guest), whom=refused.whom)
+    await run_in_threadpool(count)
     return _page(guest, 503 if refused.retryable else 403, refused.message, refused.remedy)
 
 
