@@ -249,7 +249,7 @@ def test_the_second_of_two_editors_is_told_what_changed(door: TestClient, opened
     assert get(door, edit).form().send(name="Theirs", owner="Their team").status == 303
     page = mine.send(name="Mine", labels="team=mine")
     assert page.status == 412
-    assert "Changed by local operator just now. What you typed is kept." in page.text
+    assert "Changed by local operator just now" in page.text
     assert "Now: Theirs" in page.text
     assert "Now: Their team" in page.text
     assert (page.form().value("name"), page.form().value("labels")) == ("Mine", "team=mine")
