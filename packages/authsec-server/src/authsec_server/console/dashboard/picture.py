@@ -90,11 +90,15 @@ def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
 
 
 def _box(node: Node, y: float) -> Markup:
-    name = node.name if len(node.name) <= _SHOWN else f"{node.name[: _SHOWN - 1]}…"
+    name = node.name.removeprefix("https://")
+    name = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"
     return Markup(
-        '<a href="{}" class="picture-box {}"><title>{}</title>'
-        '<rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/><text x="{}" y="{:.0f}">{}</text></a>'
-    ).format(node.path, node.tone, node.name, _x(node.column), y, BOX, HEIGHT, _x(node.column) + 12, y + 20, name)
+        '<a href="{}" class="picture-box {}"><title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
+        '<svg x="{}" y="{:.0f}" width="{}" height="{}"><text x="12" y="20">{}</text></svg></a>'  # cuts wide letters off
+    ).format(
+        *(node.path, node.tone, node.name, _x(node.column), y, BOX, HEIGHT),
+        *(_x(node.column), y, BOX - 8, HEIGHT, name),
+    )
 
 
 def _focus(kind: str, value: str) -> str:
