@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from urllib.parse import urlencode
 
 import structlog
@@ -26,8 +27,11 @@ TITLES = {
     403: "Not permitted",
     404: "There is nothing here",
     405: "Not possible here",
+    408: "The form did not arrive in time",
     409: "That contradicts what exists",
     412: "Changed in the meantime",
+    413: "The form is larger than this server reads",
+    415: "This was no form",
     429: "Too often",
     503: "Not possible at the moment",
 }
@@ -71,7 +75,8 @@ def _failed(failure: Failure | TooOften | HTTPException) -> Failed:
         remedy = f"Try again in {math.ceil(failure.retry_after)} seconds."
         return Failed(status=429, message=failure.message, remedy=remedy, headers=retry_after(failure.retry_after))
     if isinstance(failure, HTTPException):
-        return Failed(status=failure.status_code, headers=failure.headers or {})
+        said = "" if failure.detail == HTTPStatus(failure.status_code).phrase else failure.detail
+        return Failed(status=failure.status_code, message=said, headers=failure.headers or {})
     if isinstance(failure, Unavailable):
         log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
         headers = retry_after(failure.retry_after)

@@ -16,6 +16,7 @@ from authsec_server.console import (
     dashboard,
     delegations,
     entrance,
+    guard,
     keys,
     roles,
     search,
@@ -57,7 +58,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def _to_console(_request: Request) -> Response:
-    return RedirectResponse("/console", 303)
+    return RedirectResponse("/console", 303, dict(guard.HEADERS))
 
 
 async def _missing(_request: Request) -> Response:

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from authsec_server.console import guard
+
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -41,10 +43,11 @@ class Assets:
             name = request.path_params["name"]
             if name not in self._contents:
                 raise HTTPException(404)
-            current = request.path_params["version"] == self._version
+            kept = request.path_params["version"] == self._version
+            caching = {"Cache-Control": "public, max-age=31536000, immutable"} if kept else {}
             return Response(
                 self._contents[name],
-                headers={"Cache-Control": "public, max-age=31536000, immutable" if current else "no-store"},
+                headers={**guard.HEADERS, **caching},
                 media_type=_TYPES[name.rpartition(".")[2]],
             )
 
