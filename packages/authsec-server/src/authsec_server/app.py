@@ -31,6 +31,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
+from authsec_server.console.activity import stream as activity_stream
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.routes import routes as console_routes
 from authsec_server.console.site import Console
@@ -160,7 +161,7 @@ def _sessions(settings: Settings, issuer: str, database: Database, around: Surro
     terms = SessionTerms(
         idle=timedelta(seconds=settings.session_idle), lifetime=timedelta(seconds=settings.session_lifetime)
     )
-    return Sessions(database, name=cookie_name(issuer), terms=terms, now=around.now)
+    return Sessions(database, name=cookie_name(issuer), terms=terms, now=around.now, unattended={activity_stream.PATH})
 
 
 def _tokens(

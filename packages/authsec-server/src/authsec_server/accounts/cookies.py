@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from starlette.concurrency import run_in_threadpool
@@ -41,20 +41,33 @@ def caller_of(request: Request, name: str) -> Caller:
 
 
 class Sessions:
-    """Lets in whoever sends the cookie of a session that stands."""
+    """Lets in whoever sends the cookie of a session that stands.
 
-    def __init__(self, database: Database, *, name: str, terms: SessionTerms, now: Callable[[], datetime]) -> None:
+    `unattended` are the paths that pages ask for by themselves, for as long as they are open: nobody need be there, so
+    they keep no session from its idle end.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        name: str,
+        terms: SessionTerms,
+        now: Callable[[], datetime],
+        unattended: Collection[str] = (),
+    ) -> None:
         self.name = name
         self._database = database
         self.terms = terms
         self._now = now
+        self._unattended = frozenset(unattended)
 
     async def __call__(self, request: Request) -> Principal:
         """The administrator whose session it is. Raises `Unauthenticated` or `Unavailable`."""
         cookie = _sent(request.headers.getlist("cookie"), self.name)
         if not cookie:
             raise Unauthenticated(NOBODY)
-        return await run_in_threadpool(self._enter, cookie)
+        return await run_in_threadpool(self._enter, cookie, request.scope.get("path") not in self._unattended)
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
         """Raise `Unauthenticated` unless session and administrator stand, with as much of a role, in this transaction.
@@ -69,10 +82,10 @@ class Sessions:
         """End and forget sessions whose time is over."""
         sessions.keep(tx, self._now(), self.terms)
 
-    def _enter(self, cookie: str) -> Principal:
+    def _enter(self, cookie: str, attended: bool) -> Principal:
         session, administrator = self._standing(self._database.read(lambda tx: sessions.by_cookie(tx, cookie)))
         now = self._now()
-        if now - session.last_seen_at >= SEEN_EVERY:
+        if attended and now - session.last_seen_at >= SEEN_EVERY:
             self._database.append(lambda tx: sessions.seen(tx, session, now))
         return administrator.principal(session.id)
 

@@ -64,9 +64,12 @@ class RepeatedRefusal:
     count: int
 
 
-def series(tx: Tx, start: datetime, end: datetime, step: timedelta, *, client_id: str | None = None) -> list[Point]:
+def series(
+    tx: Tx, start: datetime, end: datetime, step: timedelta, *, client_id: str | None = None, reason: str = ""
+) -> list[Point]:
     """Tokens issued and refused from `start` to `end` in steps of whole hours; every step is there, also an empty one.
 
+    With `reason` only what was refused for it.
     `start` is taken down, `end` up, to a whole hour (UTC). Raises `ValueError` for a step of no whole hours.
     """
     if step < _HOUR or step % _HOUR:
@@ -74,6 +77,8 @@ def series(tx: Tx, start: datetime, end: datetime, step: timedelta, *, client_id
     start, end = _whole_hours(start, end)
     hours = _hours(tx, start, end, client_id)
     sums = select(hours.c.hour, hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.hour, hours.c.kind)
+    if reason:
+        sums = sums.where(hours.c.reason == reason)
     found: Counter[tuple[int, str]] = Counter()
     for hour, kind, occurrences in tx.connection.execute(sums):
         found[(hour - start) // step, kind] += int(occurrences)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from authsec_server.audit import months, pages, store
-from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage, LiveTokens
+from authsec_server.audit.filters import EVERYTHING, NO_TOKENS, EventFilter, JournalPage, LiveTokens
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
@@ -77,6 +77,12 @@ def event(tx: Tx, principal: Principal, number: int) -> Recorded:
     return found
 
 
+def newest_number(tx: Tx, principal: Principal) -> int:
+    """The number of the newest event, whatever it is about: from there on somebody can watch. 0 in an empty journal."""
+    principal.require(Role.VIEWER)
+    return pages.highest(tx.connection)
+
+
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
     """All that happened in one request, in order; of a request that did very much, the beginning."""
     wanted = EventFilter(request_id=request_id)
@@ -110,22 +116,18 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ..
     return tuple(found[:limit])
 
 
-def live_tokens(
-    tx: Tx,
-    now: datetime,
-    *,
-    client_ids: Collection[str],
-    delegation_id: str | None = None,
-    above_version: int | None = None,
-) -> LiveTokens:
-    """The tokens of these clients that are still usable: issued and not expired at `now`.
+def live_tokens(tx: Tx, now: datetime, *, client_ids: Collection[str]) -> LiveTokens:
+    """The tokens of these clients that are still usable: issued and not expired at `now`."""
+    return pages.live_tokens(tx.connection, now, sorted(client_ids)) if client_ids else NO_TOKENS
 
-    With `delegation_id` only those that rest on it. `above_version` is the version of the last revocation that covers
-    them all: only tokens decided at that authority version or later survived it.
+
+def live_tokens_under(tx: Tx, now: datetime, *, client_ids: Collection[str], versions: Mapping[str, int]) -> LiveTokens:
+    """Those of them that rest on one of these delegations, by id.
+
+    The version of each is that of the last revocation that covers all that rests on it: only tokens decided at that
+    authority version or later survived it.
     """
-    if not client_ids:
-        return LiveTokens(count=0, until=None)
-    return pages.live_tokens(tx.connection, now, sorted(client_ids), delegation_id, above_version)
+    return pages.live_tokens_under(tx.connection, now, sorted(client_ids), versions) if client_ids else NO_TOKENS
 
 
 def prepare_months(tx: Tx, now: datetime) -> None:

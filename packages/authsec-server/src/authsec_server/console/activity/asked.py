@@ -35,6 +35,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
 _CODE = re.compile(r"[a-z0-9_]{1,40}")
 _MARK = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
+_YEARS = range(1970, 3000)  # far from where the reckoning with dates ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,15 @@ class Asked:
         """Whether something was asked for at all."""
         return any(self.typed.values())
 
+    @property
+    def counted(self) -> bool:
+        """Whether the chart can tell of it: by the hour, requests for tokens are counted by client and reason only."""
+        its = self.wanted
+        known = EventFilter(
+            kinds=its.kinds, client_id=its.client_id, reason=its.reason, since=its.since, until=its.until
+        )
+        return its == known and not its.only_acts
+
 
 FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id", "jti", "since", "until")
 
@@ -59,15 +69,15 @@ def read(tx: Tx, query: Form) -> Asked:
     delegation_id, client_id = _delegation(tx, typed["delegation"])
     wanted = EventFilter(
         kinds=_kinds(typed["what"]),
-        client_id=client_id or _client(tx, typed["client"]),
+        client_id=_client(tx, typed["client"]) or client_id,
         delegation_id=delegation_id,
         principal=_principal(typed["by"]),
         reason=_matching("reason", typed["reason"], _CODE, "e.g. attestation_required"),
         address=_matching("address", typed["address"], _ADDRESS, "e.g. 192.0.2.7"),
         request_id=_matching("request_id", typed["request_id"], _MARK, "e.g. req_…"),
         jti=_matching("jti", typed["jti"], _MARK, "The token's claim jti."),
-        since=_day("since", typed["since"]),
-        until=_after(_day("until", typed["until"])),
+        since=_instant("since", typed["since"]),
+        until=_instant("until", typed["until"], days=1),
     )
     return Asked(wanted=wanted, typed=typed)
 
@@ -117,19 +127,15 @@ def _matching(field: str, text: str, form: re.Pattern[str], example: str) -> str
     return text
 
 
-def _day(field: str, text: str) -> datetime | None:
-    """The beginning of the day, UTC; or the exact instant, where the query has one."""
+def _instant(field: str, text: str, *, days: int = 0) -> datetime | None:
+    """The beginning of the day, UTC, and so many days later; or the exact instant, where the query has one."""
     if not text:
         return None
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise Invalid(field, "This is no date.", "e.g. 2026-11-25") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
-def _after(day: datetime | None) -> datetime | None:
-    """`until` means that day as well; an exact instant means itself."""
-    if day is None or (day.hour, day.minute, day.second, day.microsecond) != (0, 0, 0, 0):
-        return day
-    return day + timedelta(days=1)
+    if instant.year not in _YEARS:
+        raise Invalid(field, "The journal has nothing of that year.", "e.g. 2026-11-25")
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return instant + timedelta(days=days) if len(text) <= len("2026-11-25") else instant

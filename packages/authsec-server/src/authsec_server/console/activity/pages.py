@@ -36,19 +36,19 @@ async def trail(visit: Visit) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[asked.Asked, JournalPage, list[Point]]:
+    def load(tx: Tx) -> tuple[asked.Asked, JournalPage, list[Point], int]:
         its = asked.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
-        return its, found, _series(tx, its, now)
+        return its, found, _series(tx, its, now), audit.newest_number(tx, visit.act.principal)
 
     problem = None
     try:
-        its, found, points = await visit.read(load)
+        its, found, points, newest = await visit.read(load)
     except Invalid as failure:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in asked.FIELDS}
         its = asked.Asked(wanted=EventFilter(), typed=typed)
-        found, points = JournalPage(items=(), next=None), []
+        found, points, newest = JournalPage(items=(), next=None), [], 0
     return visit.render(
         "activity/trail.html",
         title="Activity",
@@ -61,6 +61,7 @@ async def trail(visit: Visit) -> Response:
         chart=chart_of(points),
         stories=stories,
         live=before is None and problem is None and its.wanted.until is None,
+        newest=newest,
     )
 
 
@@ -95,11 +96,14 @@ def chart_of(points: Sequence[Point]) -> Markup:
 
 
 def _series(tx: Tx, its: asked.Asked, now: datetime) -> list[Point]:
-    """By the hour for two days, else by the day; of the client that is asked for, where one is."""
+    """By the hour for two days, else by the day; nothing where it could not tell of what is listed."""
+    if not its.counted:
+        return []
     end = min(its.wanted.until or now, now)
     start = its.wanted.since or end - timedelta(hours=HOURS)
     if start >= end:
         return []
     start = max(start, end - timedelta(days=365))
     step = timedelta(hours=1) if end - start <= timedelta(hours=HOURS) else timedelta(days=1)
-    return counts.series(tx, start.astimezone(UTC), end, step, client_id=its.wanted.client_id or None)
+    client_id, reason = its.wanted.client_id or None, its.wanted.reason
+    return counts.series(tx, start.astimezone(UTC), end, step, client_id=client_id, reason=reason)

@@ -42,6 +42,14 @@ _DID: Mapping[EventKind, str] = {
 }
 
 
+_PLACES: Mapping[str, str] = {
+    "api": "/console/apis/{id}",
+    "administrator": "/console/administrators/{id}",
+    "admin_key": "/console/administrators",
+    "key": "/console/keys",
+}
+
+
 def sentence(recorded: Recorded) -> str:
     """The event in words, without who and without ids."""
     event = recorded.event
@@ -56,6 +64,13 @@ def sentence(recorded: Recorded) -> str:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Sign-in of an administrator refused{times}"
     return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
+
+
+def place(event: Event) -> str:
+    """Where the event's subject is to be seen; empty where it is on no page, or on none any more."""
+    if event.subject is None or event.kind is EventKind.API_DELETED:
+        return ""
+    return _PLACES.get(event.kind.partition(".")[0], "").format(id=event.subject.id)
 
 
 def tone(event: Event) -> str:

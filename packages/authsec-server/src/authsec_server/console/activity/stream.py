@@ -17,13 +17,14 @@ from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import Unauthenticated
 
+PATH = "/console/activity/stream"
 HEARTBEAT_SECONDS = 15
 CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has ended sees no more
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """The stream."""
-    return [console.page("/activity/stream", stream)]
+    return [console.page(PATH.removeprefix("/console"), stream)]
 
 
 async def stream(visit: Visit) -> Response:
@@ -71,7 +72,7 @@ async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recor
 
 
 async def _still_in(visit: Visit) -> bool:
-    """Whether the session stands: who was shut out must not go on watching. Watching alone keeps no session alive."""
+    """Whether the session stands: who was shut out must not go on watching."""
     confirm = visit.console.site.authenticate.confirm
     try:
         await visit.read(lambda tx: confirm(tx, visit.act.principal))

@@ -1,0 +1,397 @@
+"""Activity in the console: the audit trail by its filters, an event's story, and the files to take away."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from authsec_server.audit import pages as journal
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.console.activity import asked
+from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
+from pages import Page, get
+from people import first_administrator, invited
+from starlette.testclient import TestClient
+
+House = Any
+Matches = Callable[[Event], bool]
+API = "/authsec/api/v1"
+TRAIL = "/console/activity"
+MARKUP = "<script>alert(1)</script>\"'&"
+ADA = Principal(
+    kind=PrincipalKind.ADMINISTRATOR, id="0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a11", name="Ada", role=Role.ADMIN
+)
+
+
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit."""
+    return house(local_operator=True)
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    return opened.door()
+
+
+@pytest.fixture
+def busy(opened: House, door: TestClient) -> House:
+    """An authority where one agent was onboarded and got a token, and a day later another was refused one."""
+    agent = opened.delegated_name("Customer Support")
+    assert ask(door, agent).status_code == 200
+    opened.clock.at += timedelta(days=1)
+    other = make(door, "clients", name="Idle", platform="unattested")["client_id"]
+    for _ in range(2):
+        assert ask(opened.door("192.0.2.7"), other).json()["reason"] == "no_delegation"
+    make(door, "apis", name="Customer API", identifier="https://customers.example.com")
+    make(door, "admin-keys", name="CI", role="viewer")
+    opened.clock.at += timedelta(minutes=5)
+    return opened
+
+
+def make(door: TestClient, noun: str, **what: Any) -> dict[str, Any]:
+    answer = door.post(f"{API}/{noun}", json=what)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def ask(door: TestClient, client_id: str) -> Any:
+    return door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client_id})
+
+
+def record(its: House, *events: Event) -> list[int]:
+    """Write events as the rooms below do; their numbers."""
+    numbers: list[int] = its.authority.database.append(lambda tx: [audit.record(tx, event) for event in events])
+    return numbers
+
+
+def an_event(its: House, kind: EventKind = EventKind.ROLE_CREATED, **what: Any) -> Event:
+    return Event(**{"at": its.clock.at, "kind": kind, "request_id": "req_test", "principal": ADA} | what)
+
+
+def shown(page: Page) -> list[int]:
+    """The numbers of the events on a page of the trail, in its order."""
+    return [int(number) for number in re.findall(r'<tr data-event="(\d+)">', page.html)]
+
+
+def facts(page: Page) -> dict[str, str]:
+    """What an event's story says, by its headings."""
+    found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", page.html, re.DOTALL)
+    return {re.sub("<.*?>", "", head): " ".join(re.sub("<.*?>", "", body).split()) for head, body in found}
+
+
+def number_of(its: House, kind: EventKind) -> int:
+    """The newest event of that kind."""
+    return max(each.id for each in its.events() if each.event.kind is kind)
+
+
+def newest(its: House, kind: EventKind) -> Event:
+    """The newest event of that kind, as it is in the journal."""
+    events: list[Event] = [each.event for each in its.events() if each.event.kind is kind]
+    return events[-1]
+
+
+def test_the_groups_to_choose_from_hold_every_kind_once() -> None:
+    kinds = [kind for _, group in asked.GROUPS.values() for kind in group]
+    assert sorted(kinds) == sorted(EventKind)
+
+
+def test_an_empty_journal_says_what_will_be_here(door: TestClient) -> None:
+    door.get(TRAIL)
+    page = get(door, f"{TRAIL}?what=issued")
+    assert "Nothing matches." in page.text
+    assert shown(page) == []
+
+
+def kind_is(*beginnings: str) -> Matches:
+    return lambda event: event.kind.startswith(beginnings)
+
+
+FILTERS: dict[str, Matches] = {
+    "": lambda _: True,
+    "what=issued": kind_is("token.issued"),
+    "what=refused": kind_is("token.refused"),
+    "what=clients": kind_is("client.", "proof."),
+    "what=delegations": kind_is("delegation."),
+    "what=roles": kind_is("role."),
+    "what=apis": kind_is("api."),
+    "what=keys": kind_is("key."),
+    "what=administration": kind_is("admin", "session."),
+    "what=client.created": kind_is("client.created"),
+    "client=customer-support": lambda event: event.client is not None and event.client.name == "Customer Support",
+    "client={agent}": lambda event: event.client is not None and event.client.name == "Customer Support",
+    "client=00000000-0000-4000-8000-000000000000": lambda _: False,
+    "delegation={delegation}": lambda event: bool(event.delegations),
+    "delegation={delegation}&client=idle": lambda _: False,
+    "delegation={delegation}&what=issued": kind_is("token.issued"),
+    "by=local_operator:": lambda event: event.principal == LOCAL_OPERATOR,
+    "by=server:": lambda event: event.principal is not None and event.principal.kind is PrincipalKind.SERVER,
+    f"by=administrator:{ADA.id}": lambda _: False,
+    "reason=no_delegation": kind_is("token.refused"),
+    "reason=client_disabled": lambda _: False,
+    "address=192.0.2.7": kind_is("token.refused"),
+    "request_id={request_id}": kind_is("token.issued"),
+    "jti={jti}": kind_is("token.issued"),
+    "since=2026-11-26": lambda event: event.at.day == 26,
+    "until=2026-11-25": lambda event: event.at.day == 25,
+    "until=2026-11-26T00:00:00Z": lambda event: event.at.day == 25,
+    "since=2026-11-25&until=2026-11-25&what=roles": kind_is("role."),
+    "what=issued&client=customer-support&since=2026-11-26": lambda _: False,
+}
+
+
+def test_a_filter_shows_and_takes_away_what_it_asks_for(busy: House, door: TestClient) -> None:
+    token = newest(busy, EventKind.TOKEN_ISSUED)
+    assert token.client
+    known = {"agent": token.client.id, "delegation": token.delegations[0].id}
+    known |= {"request_id": token.request_id, "jti": token.jti}
+    for query, matches in FILTERS.items():
+        expected = [each.id for each in busy.events() if matches(each.event)]
+        page = get(door, f"{TRAIL}?{query.format(**known)}")
+        assert shown(page) == expected[::-1], query
+        lines = door.get(page.links["JSON Lines"]).text.splitlines()
+        assert [json.loads(line)["id"] for line in lines] == expected, query
+        rows = csv.DictReader(io.StringIO(door.get(page.links["CSV"]).text))
+        assert [int(row["id"]) for row in rows] == expected, query
+
+
+def test_the_form_keeps_what_was_asked(busy: House, door: TestClient) -> None:
+    query = "what=client.created&client=idle&since=2026-11-25&until=2026-11-26&by=local_operator%3A&address=127.0.0.1"
+    form = get(door, f"{TRAIL}?{query}").form()
+    for name, value in parse_qsl(query):
+        assert form.value(name) == value
+    assert shown(form.send()) == [number_of(busy, EventKind.CLIENT_CREATED)]
+    assert shown(form.send(client="customer-support")) == []
+
+
+MEANINGLESS = [
+    "what=nonsense",
+    "client=nobody",
+    "client=%00",
+    "client=nobody&delegation=00000000-0000-4000-8000-000000000000",
+    "delegation=support",
+    "by=ghost:",
+    "by=administrator:ada",
+    "reason=No%20Delegation",
+    "address=everywhere",
+    "request_id=a%20b",
+    "jti=%3Cscript%3E",
+    "since=yesterday",
+    "since=0001-01-01",
+    "since=0001-01-01T00:00:00%2B14:00",
+    "until=9999-12-31",
+    "until=9999-12-31T23:59:59-14:00",
+]
+
+
+def test_a_filter_that_means_nothing_is_said_and_kept(door: TestClient) -> None:
+    for query in MEANINGLESS:
+        page = get(door, f"{TRAIL}?{query}")
+        assert page.status == 400, query
+        assert 'id="problem"' in page.html
+        assert shown(page) == []
+        assert "data-stream" not in page.html
+        for name, value in parse_qsl(query):
+            assert page.form().value(name) == (value[:10] if name in {"since", "until"} else value)
+        for form in ("csv", "jsonl"):
+            assert door.get(f"{TRAIL}/export.{form}?{query}").status_code == 400, query
+
+
+def test_an_address_that_no_page_makes_is_refused(door: TestClient) -> None:
+    for query in ("what=issued&what=refused", "cursor=newest", "cursor=-1", "cursor=" + "9" * 20):
+        assert get(door, f"{TRAIL}?{query}").status == 400, query
+
+
+def test_older_events_are_on_further_pages_of_the_same_filter(opened: House, door: TestClient) -> None:
+    numbers = record(opened, *[an_event(opened)] * 120)
+    record(opened, an_event(opened, EventKind.API_CREATED))
+    page = get(door, f"{TRAIL}?what=roles")
+    assert "Newest" not in page.links
+    seen = shown(page)
+    while "Older" in page.links:
+        page = get(door, page.links["Older"])
+        seen += shown(page)
+        assert "data-stream" not in page.html  # new events do not belong on top of old ones
+    assert seen == numbers[::-1]
+    assert shown(get(door, page.links["Newest"])) == numbers[:-51:-1]
+
+
+def test_what_is_rare_is_searched_for_step_by_step(
+    opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "CANDIDATES", 5)
+    rare, *_ = record(opened, an_event(opened, address="192.0.2.9"), *[an_event(opened)] * 6)
+    page = get(door, f"{TRAIL}?address=192.0.2.9")
+    assert "Nothing in what was searched so far." in page.text
+    assert shown(get(door, page.links["Search further back"])) == [rare]
+
+
+def charted(page: Page) -> list[str]:
+    """The rows of the table that stands beside the chart."""
+    body = page.html.partition("<summary>As a table</summary>")[2].partition("</table>")[0].partition("<tbody>")[2]
+    return [" ".join(re.sub("<.*?>", " ", row).split()) for row in body.split("</tr>")[:-1]]
+
+
+def test_the_chart_has_its_numbers_in_a_table_beside_it(busy: House, door: TestClient) -> None:
+    page = get(door, TRAIL)
+    assert "Tokens by the hour" in page.text
+    assert charted(page) == ["2026-11-25 12:00 1 0", "2026-11-26 12:00 0 2"]
+    assert "<title>25 Nov 12:00 UTC: 1 issued, 0 refused</title>" in page.html
+    assert charted(get(door, f"{TRAIL}?client=idle")) == ["2026-11-26 12:00 0 2"]
+    assert charted(get(door, f"{TRAIL}?reason=no_delegation")) == ["2026-11-26 12:00 0 2"]
+    assert charted(get(door, f"{TRAIL}?reason=client_disabled")) == ["Nothing in this time."]
+    assert charted(get(door, f"{TRAIL}?until=2026-11-25")) == ["2026-11-25 12:00 1 0"]
+    by_day = get(door, f"{TRAIL}?since=2026-11-01")
+    assert "Tokens by the day" in by_day.text
+    assert charted(by_day) == ["2026-11-25 00:00 1 0", "2026-11-26 00:00 0 2"]
+
+
+def test_there_is_no_chart_where_it_would_show_something_else_than_the_list(busy: House, door: TestClient) -> None:
+    for query in ("what=roles", "by=server:", "address=192.0.2.7", "request_id=req_x", "jti=x", "since=2027-01-01"):
+        page = get(door, f"{TRAIL}?{query}")
+        assert page.status == 200, query
+        assert "As a table" not in page.text, query
+
+
+def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
+    event = newest(busy, EventKind.TOKEN_ISSUED)
+    page = get(door, f"{TRAIL}/{number_of(busy, EventKind.TOKEN_ISSUED)}")
+    its = facts(page)
+    assert "Token issued to Customer Support" in page.text
+    assert its["When"].endswith("2026-11-25 12:00:00 UTC")
+    for head, said in {
+        "Decision": "Granted",
+        "Token (jti)": event.jti,
+        "Signing key (kid)": event.kid,
+        "SHA-256 of the signing input": event.token_sha256,
+        "Authority version": str(event.authority_version),
+        "Address": "127.0.0.1",
+        "Request id": event.request_id,
+        "Sealed": "not yet: this version does not seal the audit trail",
+    }.items():
+        assert said in its[head], head
+    assert "Who" not in its  # an agent asked for itself
+    for name in ("Customer Support", "Role of Customer Support → Customer Support", "Role of Customer Support"):
+        assert get(door, page.links[name]).status == 200
+    assert '"actions": [' in page.html.replace("&#34;", '"')
+    assert shown(get(door, page.links["127.0.0.1"])) != []
+
+
+def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient) -> None:
+    refusal = Refusal(address="192.0.2.7", client=Named(id="nobody", name=""), reason="client_not_found")
+    tallies = {refusal: Tally(count=1234, request_id="req_first")}
+    opened.authority.database.append(lambda tx: audit.count_refusals(tx, tallies, opened.clock.at))
+    page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
+    its = facts(page)
+    assert "Token refused 1,234 times to nobody" in page.text
+    assert "Counted: 1,234 times in the minute that begins then. The request id is the first one's." in its["When"]
+    assert its["Decision"] == "Denied client_not_found"
+    assert "req_first" in its["Request id"]
+
+
+def test_the_story_of_an_edit_has_before_and_after(opened: House, door: TestClient) -> None:
+    make(door, "apis", name="Customer API", identifier="https://customers.example.com")
+    form = get(door, "/console/apis/customer-api/edit").form()
+    assert form.send(name="Customers", description="Who buys").status == 303
+    page = get(door, f"{TRAIL}/{number_of(opened, EventKind.API_EDITED)}")
+    assert "Field Before After" in page.text
+    assert re.search("description . Who buys", page.text)  # a dash stands for nothing
+    assert "name Customer API Customers" in page.text
+    assert "local operator (local operator, admin)" in facts(page)["Who"]
+
+
+def test_a_story_leads_to_what_it_is_about(busy: House, door: TestClient) -> None:
+    api = get(door, f"{TRAIL}/{number_of(busy, EventKind.API_CREATED)}")
+    assert "Customer API" in get(door, api.links["Customer API"]).text
+    key = get(door, f"{TRAIL}/{number_of(busy, EventKind.ADMIN_KEY_CREATED)}")
+    assert key.links["CI"] == "/console/administrators"
+    signing = newest(busy, EventKind.KEY_CREATED)
+    assert signing.subject
+    story = get(door, f"{TRAIL}/{number_of(busy, EventKind.KEY_CREATED)}")
+    assert story.links[signing.subject.name] == "/console/keys"
+    assert get(door, "/console/apis/customer-api/delete").form().send().status == 303
+    gone = get(door, f"{TRAIL}/{number_of(busy, EventKind.API_DELETED)}")
+    assert "Customer API" in facts(gone)["About"]
+    assert "Customer API" not in gone.links
+
+
+def test_a_story_tells_what_else_happened_in_its_request(opened: House, door: TestClient) -> None:
+    first, second, other = record(
+        opened,
+        an_event(opened, request_id="req_both", roles=(Named(id="r", name="Support"),)),
+        an_event(opened, EventKind.CLIENT_DISABLED, request_id="req_both", client=Named(id="c", name="Helper")),
+        an_event(opened, EventKind.API_DELETED),
+    )
+    page = get(door, f"{TRAIL}/{first}")
+    assert page.links["Ada disabled Helper"] == f"{TRAIL}/{second}"
+    assert f"{TRAIL}/{first}" not in page.links.values()
+    assert "In the same request" not in get(door, f"{TRAIL}/{other}").text
+
+
+def test_there_is_no_story_of_what_did_not_happen(door: TestClient) -> None:
+    for number in ("0", "999999", "9" * 18, "9" * 30, "-1", "one", "%C2%B2", "1%00"):
+        assert get(door, f"{TRAIL}/{number}").status == 404, number
+
+
+def test_it_says_that_nothing_is_sealed_yet(door: TestClient) -> None:
+    assert "They are not sealed against whoever can write to the database" in get(door, TRAIL).text
+
+
+def test_names_and_reasons_are_text_and_nothing_else(opened: House, door: TestClient) -> None:
+    named = Named(id="c", name=MARKUP)
+    told = an_event(
+        opened,
+        EventKind.API_EDITED,
+        principal=replace(ADA, name=MARKUP),
+        client=named,
+        delegations=(named,),
+        roles=(named,),
+        subject=named,
+        reason="odd",
+        decision=Decision.DENIED,
+        detail={"details": MARKUP, "before": {MARKUP: MARKUP}, "after": {MARKUP: [MARKUP]}},
+    )
+    (number,) = record(opened, told)
+    for page in (get(door, TRAIL), get(door, f"{TRAIL}/{number}")):
+        assert "<script>alert" not in page.html
+        assert MARKUP in page.text
+    assert "<script>alert" not in get(door, f"{TRAIL}?{urlencode({'by': MARKUP})}").html
+
+
+def test_a_file_is_named_by_the_moment_and_is_not_run_by_spreadsheets(opened: House, door: TestClient) -> None:
+    record(opened, an_event(opened, client=Named(id="c", name="=cmd|' /C calc'!A0")))
+    for form, media_type in (("csv", "text/csv; charset=utf-8; header=present"), ("jsonl", "application/jsonl")):
+        answer = door.get(f"{TRAIL}/export.{form}?what=roles&cursor=1")
+        assert answer.headers["content-type"] == media_type
+        assert answer.headers["content-disposition"] == (
+            f'attachment; filename="authsec-events-20261125T120000Z.{form}"'
+        )
+        assert answer.headers["cache-control"] == "no-store"
+    (row,) = csv.DictReader(io.StringIO(door.get(f"{TRAIL}/export.csv?what=roles").text))
+    assert row["client_name"].startswith("'=")
+
+
+def test_there_is_no_file_of_another_form(door: TestClient) -> None:
+    for form in ("xlsx", "json", "csv.exe", "CSV"):
+        assert get(door, f"{TRAIL}/export.{form}").status == 404
+
+
+def test_whoever_signed_in_sees_it_and_nobody_else(house: Callable[..., House]) -> None:
+    its = house()
+    nobody, ada = its.door(), first_administrator(its)
+    vic = invited(its, ada, "viewer")
+    story = f"{TRAIL}/{number_of(its, EventKind.ADMIN_SIGN_IN)}"
+    for path in (TRAIL, story, f"{TRAIL}/export.csv", f"{TRAIL}/export.jsonl"):
+        assert get(vic, path).status == 200, path
+        assert urlsplit(get(nobody, path).location).path == "/console/sign-in", path
