@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from authsec_server.failures import NotPermitted
+from authsec_server.settings import ENV_PREFIX, is_loopback
 
 POLICY = "; ".join(
     (
@@ -31,6 +32,17 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+def refuse_plain_http(issuer: str) -> None:
+    """Raise `NotPermitted` where everybody on the way could read who is signed in: plain http off loopback."""
+    parts = urlsplit(issuer)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise NotPermitted(
+            "The console is not served over plain http: whoever is on the way could read the sign-in.",
+            f"Give this authority an https:// address in {ENV_PREFIX}PUBLIC_URL, by {ENV_PREFIX}TLS_CERT and TLS_KEY "
+            "or by a proxy in front that ends TLS.",
+        )
 
 
 def refuse_other_sites(request: Request, issuer: str) -> None:

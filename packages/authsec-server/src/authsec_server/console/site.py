@@ -178,8 +178,12 @@ class Console:
     def _route(
         self, path: str, endpoint: Callable[[Request], Awaitable[Response]], get: object | None, post: object | None
     ) -> Route:
+        async def private(request: Request) -> Response:
+            guard.refuse_plain_http(self.settings.issuer)
+            return await endpoint(request)
+
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]
-        return Route(f"/console{path}", answered(endpoint, self.failure), methods=methods)
+        return Route(f"/console{path}", answered(private, self.failure), methods=methods)
 
     def failure(self, request: Request, failed: Failed) -> Response:
         """The page that says why there is no other."""
