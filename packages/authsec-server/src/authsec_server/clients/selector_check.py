@@ -12,6 +12,7 @@ from enum import StrEnum
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selectors import (
     KEYS,
+    MAX_SELECTORS,
     known_key,
     nearest_key,
     parse_selector,
@@ -62,16 +63,23 @@ class SelectorCheck:
 
 
 def check_selectors(platform: Platform, rows: Sequence[tuple[str, str]]) -> SelectorCheck:
-    """What to say about these rows of key and value. Space around either is not taken for a part of it."""
+    """What to say about these rows of key and value. Space around either is not taken for a part of it.
+
+    Of rows beyond the most that there can be, nothing is said but that: to find what may have been meant takes long,
+    and a form has room for a thousand.
+    """
     checked: list[RowCheck] = []
     held: list[Selector] = []
+    filled = 0
     for key, value in rows:
-        row = _row(platform, key.strip(), value.strip(), held)
+        look = _row if filled < MAX_SELECTORS else _too_many
+        row = look(platform, key.strip(), value.strip(), held)
         checked.append(row)
+        filled += row.state is not RowState.BLANK
         if row.state is RowState.OK:
             held.append(Selector(key=row.key, value=row.value))
     try:
-        require_fitting_number(platform, sum(row.state is not RowState.BLANK for row in checked))
+        require_fitting_number(platform, filled)
     except Invalid as invalid:
         return SelectorCheck(rows=tuple(checked), problem=invalid.message, remedy=invalid.remedy)
     return SelectorCheck(rows=tuple(checked))
@@ -101,6 +109,14 @@ def _row(platform: Platform, key: str, value: str, before: Sequence[Selector]) -
             key=key, value=value, state=RowState.WRONG, problem=problem, remedy=remedy, nearest=nearest, **meaning
         )
     return RowCheck(key=key, value=value, state=RowState.OK, **meaning)
+
+
+def _too_many(_platform: Platform, key: str, value: str, _before: Sequence[Selector]) -> RowCheck:
+    if not key and not value:
+        return RowCheck(key=key, value=value, state=RowState.BLANK)
+    return RowCheck(
+        key=key, value=value, state=RowState.WRONG, problem=f"There are more than {MAX_SELECTORS} selectors."
+    )
 
 
 def _nearest(platform: Platform, key: str) -> str:
