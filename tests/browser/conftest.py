@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from authsec_server.settings import Settings
+from authsec_server.settings import load_settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
@@ -74,15 +74,18 @@ class Browse:
         self._browser = browser
         self._stack = stack
 
-    def __call__(self, url: str, **options: Any) -> Page:
-        """A blank page before the server at `url`; `options` are Playwright's, of `Browser.new_context`."""
+    def __call__(self, url: str, *, besides: str = "", **options: Any) -> Page:
+        """A blank page before the server at `url`; `options` are Playwright's, of `Browser.new_context`.
+
+        Its pages may lead to `besides`, too: the origin of somebody else's server.
+        """
         told = {"base_url": url, "viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options
         context = self._browser.new_context(permissions=["clipboard-read", "clipboard-write"], **told)
         self._stack.callback(context.close)
         context.set_default_timeout(TIMEOUT)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.problems.append(f"script failed: {error.error}"))
-        context.on("request", lambda request: self._request(request, url))
+        context.on("request", lambda request: self._request(request, [url, *filter(None, [besides])]))
         context.on("requestfailed", self._failed)
         context.on("response", self._response)
         return context.new_page()
@@ -92,8 +95,8 @@ class Browse:
         if message.type in {"error", "warning"} and not message.text.startswith(LOADED_WITH_STATUS):
             self.problems.append(f"console: {message.text}")
 
-    def _request(self, request: Request, url: str) -> None:
-        if not f"{request.url}/".startswith(f"{url}/"):
+    def _request(self, request: Request, origins: list[str]) -> None:
+        if not any(f"{request.url}/".startswith(f"{origin}/") for origin in origins):
             self.problems.append(f"asked another host: {request.url}")
 
     def _failed(self, request: Request) -> None:
@@ -128,7 +131,8 @@ def sign_up() -> SignUp:
     """
 
     def signed_up(its: Any, link: str = "", **more: str) -> dict[str, Any]:
-        code = parse_qs(urlsplit(link or its.cli("admin", "setup-url")).query)["code"][0]
+        link = link or its.post("setup-links", purpose="first_administrator")["url"]
+        code = parse_qs(urlsplit(link).query)["code"][0]
         form = {"code": code, "name": "Mary", "email": "mary@example.com", "password": PASSWORD, "again": PASSWORD}
         answer = its.http.post("/console/set-up", data=form | more, headers={"Origin": its.url})
         assert answer.status_code == 303, answer.text
@@ -145,25 +149,53 @@ def password() -> str:
     return PASSWORD
 
 
+@pytest.fixture(scope="session")
+def invite(sign_up: SignUp) -> Callable[[Any, str, str], dict[str, Any]]:
+    """`browse(its.url, storage_state=invite(its, "Ann", "viewer"))`: the browser of a colleague of Mary's.
+
+    Their password is Mary's.
+    """
+
+    def invited(its: Any, name: str, role: str) -> dict[str, Any]:
+        asked = its.post("administrators", name=name, email=f"{name.lower()}@example.com", role=role)
+        return sign_up(its, asked["link"]["url"])
+
+    return invited
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
-    """An authority that has been worked with, and the browser of its administrator: tests change neither."""
+class Place:
+    """An authority, and the browser of Mary, its first administrator."""
 
     its: Any
     mary: dict[str, Any]
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        address: str = self.its.url
+        return address
+
+
+@pytest.fixture(scope="module")
+def place(serving: Any, sign_up: SignUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """An authority that the tests of one module share, and may change."""
+    with serving(tmp_path_factory.mktemp("place"), "") as serve:
+        its = serve()
+        yield Place(its=its, mary=sign_up(its))
+
 
 @pytest.fixture(scope="session")
-def company(serving: Any, sign_up: SignUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    """The sample company, shared by all tests of this process that only look."""
+def company(serving: Any, sign_up: SignUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The sample company, shared by all tests of this process; they change nothing there but who is there."""
     import sample_company
 
     folder = tmp_path_factory.mktemp("company")
-    settings = Settings(data=folder / "data")
+    settings = load_settings(data=folder / "data")
     sample_company.found(settings, datetime.now(UTC), days=4)
     with serving(folder, "") as serve:
         its = serve(AUTHSEC_SERVER_MASTER_KEY_FILE=str(settings.data / "master.key"), AUTHSEC_SERVER_ENVIRONMENT="TEST")
-        yield Company(its=its, mary=sign_up(its))
+        yield Place(its=its, mary=sign_up(its))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def starts(its: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_every_page(company, browse, axe, viewport: dict[str, int]) -> None:
+def test_every_page(company: Any, browse: Any, axe: Any, viewport: dict[str, int]) -> None:
     page = browse(company.its.url, storage_state=company.mary, viewport=viewport)
     seen, faults = set[str](), defaultdict[str, list[str]](list)
     for pattern in walk(page, ROUTES, starts(company.its)):

@@ -167,7 +167,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     serve: Any, reader: Callable[..., Reader], tmp_path: Path
 ) -> None:
     person = reader(serve())
-    fields = {}
+    fields: dict[str, str] = {}
     for row, (key, value) in enumerate(SELECTORS.items(), start=1):
         fields |= {f"Key of selector {row}": key, f"Value of selector {row}": value}
     person.register("Kubernetes", **fields)

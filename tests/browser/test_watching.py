@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import chromium
 import pytest
@@ -49,7 +50,7 @@ def show(browser_page: Page, **query: str) -> None:
     browser_page.goto("/?" + "&".join(f"{name}={value}" for name, value in query.items()))
 
 
-def test_a_good_page_passes(site: str, browse, axe) -> None:
+def test_a_good_page_passes(site: str, browse: Any, axe: Any) -> None:
     window = browse(site)
     show(window, more="<script src=/hurries.js></script>")
     expect(window.get_by_text("with script")).to_be_visible()
@@ -67,13 +68,13 @@ def test_a_good_page_passes(site: str, browse, axe) -> None:
         ("<img src=http://192.0.2.1:1/x.png alt=x>", "asked another host"),
     ],
 )
-def test_what_goes_wrong_is_noticed(site: str, browse, more: str, problem: str) -> None:
+def test_what_goes_wrong_is_noticed(site: str, browse: Any, more: str, problem: str) -> None:
     show(browse(site), more=more)
     assert any(problem in each for each in browse.problems), browse.problems
     browse.problems.clear()
 
 
-def test_a_form_may_be_refused_but_a_server_must_not_fail(site: str, browse) -> None:
+def test_a_form_may_be_refused_but_a_server_must_not_fail(site: str, browse: Any) -> None:
     window = browse(site)
     show(window, status="422")
     assert browse.problems == []
@@ -82,13 +83,13 @@ def test_a_form_may_be_refused_but_a_server_must_not_fail(site: str, browse) -> 
     browse.problems.clear()
 
 
-def test_axe_names_the_fault_and_its_place(site: str, browse, axe) -> None:
+def test_axe_names_the_fault_and_its_place(site: str, browse: Any, axe: Any) -> None:
     window = browse(site)
     show(window, more="<input id=nameless>")
     assert [fault.partition("\n")[0] for fault in axe(window)] == ["label at #nameless"]
 
 
-def test_without_script(site: str, browse) -> None:
+def test_without_script(site: str, browse: Any) -> None:
     window = browse(site, java_script_enabled=False)
     show(window, more="<script src=/hurries.js></script>")
     expect(window.get_by_text("without script")).to_be_visible()

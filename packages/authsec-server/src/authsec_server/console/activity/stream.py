@@ -19,7 +19,8 @@ from authsec_server.web.errors import Unauthenticated
 
 PATH = "/console/activity/stream"
 HEARTBEAT_SECONDS = 15
-CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has ended sees no more
+CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has run out sees no more
+MAY_SHUT_OUT = asked.GROUPS["administration"][1]  # and at once, where these say that it was ended
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -64,7 +65,8 @@ async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recor
                 recorded = await anext(watcher)
         except StopAsyncIteration:
             return
-        if recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
+        ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
+        if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
             if not await _still_in(visit):
                 return
             checked = visit.console.site.now()

@@ -1,0 +1,77 @@
+"""Nobody is offered what their role may not do; who goes there all the same is told so, and nothing happens."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from console_pages import NOWHERE, console_routes, walk
+from playwright.sync_api import expect
+
+ROUTES = console_routes()
+POSTS = (
+    "all => all.map(form => [form.action, ...[...form.querySelectorAll('[formaction]')].map(b => b.formAction)]).flat()"
+)
+ONES_OWN = {"/console/theme", "/console/sign-out", "/console/account/password"}
+FORBIDDEN = {
+    "viewer": [
+        "/console/clients/onboard",
+        "/console/clients/claims-triage/disable",
+        "/console/delegations/new",
+        "/console/roles/new",
+        "/console/apis/ledger/edit",
+        "/console/settings",
+    ],
+    "operator": ["/console/keys/rotate", "/console/administrators/invite", "/console/settings"],
+}
+
+
+def paths(addresses: list[str]) -> set[str]:
+    return {urlsplit(address).path for address in addresses}
+
+
+def test_a_viewer_finds_nothing_to_change(company: Any, browse: Any, invite: Any) -> None:
+    page = browse(company.url, storage_state=invite(company.its, "Vera", "viewer"))
+    seen = list[str]()
+    for pattern in walk(page, ROUTES, ["/console"]):
+        seen.append(pattern)
+        heading = page.get_by_role("heading", level=1).inner_text()
+        assert pattern != NOWHERE, page.url
+        assert heading != "Not permitted", f"{page.url} is offered to a viewer"
+        changes = paths(page.locator("form[method=post]").evaluate_all(POSTS)) - ONES_OWN
+        assert not changes, f"{page.url} offers to post to {changes}"
+    assert {"/console/clients/{client}", "/console/delegations/{delegation}", "/console/keys"} <= set(seen)
+
+
+def test_an_operator_is_offered_nothing_of_an_administrators(company: Any, browse: Any, invite: Any) -> None:
+    page = browse(company.url, storage_state=invite(company.its, "Omar", "operator"))
+    seen = list[str]()
+    for pattern in walk(page, ROUTES, ["/console"]):
+        seen.append(pattern)
+        assert page.get_by_role("heading", level=1).inner_text() != "Not permitted", page.url
+    assert {"/console/clients/onboard", "/console/delegations/new", "/console/roles/{role}/edit"} <= set(seen)
+
+
+@pytest.mark.parametrize("role", FORBIDDEN)
+def test_an_address_that_is_forced_is_refused_with_a_way_on(company: Any, browse: Any, invite: Any, role: str) -> None:
+    page = browse(company.url, storage_state=invite(company.its, f"Forcing-{role}", role))
+    for path in FORBIDDEN[role]:
+        answer = page.goto(path)
+        assert answer.status == 403, path
+        expect(page.get_by_role("heading", name="Not permitted")).to_be_visible()
+        expect(page.get_by_text(f"the role {role}")).to_be_visible()
+    page.get_by_role("link", name="To the dashboard").click()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+
+
+def test_who_loses_a_role_before_an_open_form_changes_nothing_with_it(place: Any, browse: Any, invite: Any) -> None:
+    page = browse(place.url, storage_state=invite(place.its, "Olga", "operator"))
+    page.goto("/console/roles/new")
+    page.get_by_label("Name").fill("Too Late")
+    page.get_by_label("Actions").fill("customers:read")
+    olga = place.its.admin.get("administrators/olga@example.com").json()
+    place.its.post(f"administrators/{olga['id']}/role", role="viewer", revision=olga["revision"])
+    page.get_by_role("button", name="Create role").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert "Too Late" not in [each["name"] for each in place.its.admin.get("roles").json()["items"]]
