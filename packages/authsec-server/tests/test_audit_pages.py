@@ -230,20 +230,24 @@ def test_live_tokens(database: Database, monkeypatch: pytest.MonkeyPatch) -> Non
         replace(token("a", 60), kind=EventKind.TOKEN_REFUSED, expires_at=None),
     )
 
-    def live(*clients: str, **which: object) -> LiveTokens:
-        return database.read(lambda tx: audit.live_tokens(tx, NOW, client_ids=clients, **which))  # type: ignore[arg-type]
+    def live(*clients: str) -> LiveTokens:
+        return database.read(lambda tx: audit.live_tokens(tx, NOW, client_ids=clients))
+
+    def under(*clients: str, **versions: int) -> LiveTokens:
+        return database.read(lambda tx: audit.live_tokens_under(tx, NOW, client_ids=clients, versions=versions))
 
     def until(minutes: int) -> datetime:
         return NOW + timedelta(minutes=minutes)
 
     assert live("a") == LiveTokens(count=3, until=until(5))
     assert live("a", "b") == LiveTokens(count=4, until=until(9))
-    assert live("a", delegation_id="d") == LiveTokens(count=2, until=until(5))
-    assert live("a", above_version=6) == LiveTokens(count=1, until=until(3))
-    assert live("a", above_version=7) == live("nobody") == live() == LiveTokens(count=0, until=None)
+    assert under("a", d=0) == LiveTokens(count=2, until=until(5))
+    assert under("a", d=6, e=6) == LiveTokens(count=1, until=until(3))
+    assert under("a", d=0, e=0) == live("a")
+    assert under("a", e=7) == under("a") == under(d=0) == live("nobody") == live() == LiveTokens(count=0, until=None)
     monkeypatch.setattr(pages, "MOST_LIVE", 2)
     assert live("a") == LiveTokens(count=2, until=until(5), more=True)
-    assert live("a", delegation_id="d") == LiveTokens(count=2, until=until(5))
+    assert under("a", e=0) == LiveTokens(count=1, until=until(3), more=True)
 
 
 PLANS = {

@@ -27,8 +27,8 @@ def helper(estate: Any) -> Client:
     return client
 
 
-def mint(estate: Any, delegation: Delegation, lifetime: timedelta = timedelta(hours=1)) -> datetime:
-    """The journal's entry of a token under the delegation; when the token expires."""
+def mint(estate: Any, *under: Delegation, lifetime: timedelta = timedelta(hours=1)) -> datetime:
+    """The journal's entry of a token under these delegations; when the token expires."""
     now: datetime = estate.act.now
 
     def record(tx: Any) -> None:
@@ -38,9 +38,9 @@ def mint(estate: Any, delegation: Delegation, lifetime: timedelta = timedelta(ho
                 at=now,
                 kind=EventKind.TOKEN_ISSUED,
                 request_id="req_token",
-                client=Named(id=delegation.client_id, name="Helper"),
-                delegations=(Named(id=delegation.id, name="Support → Helper"),),
-                roles=(Named(id=delegation.role_id, name="Support"),),
+                client=Named(id=under[0].client_id, name="Helper"),
+                delegations=tuple(Named(id=each.id, name="Support → Helper") for each in under),
+                roles=(Named(id=under[0].role_id, name="Support"),),
                 decision=Decision.GRANTED,
                 authority_version=tx.version,
                 jti="j",
@@ -65,7 +65,7 @@ def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) 
     off = estate.delegate().delegation
     estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
     mint(estate, one)
-    last = mint(estate, two, timedelta(hours=5))
+    last = mint(estate, two, lifetime=timedelta(hours=5))
     found = asked(estate, consequences.of_client, helper.slug)
     assert found.agents == (Named(id=helper.id, name="Helper"),)
     assert {each.id for each in found.delegations} == {one.id, two.id}
@@ -78,7 +78,7 @@ def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) 
 def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> None:
     one, two = estate.delegate().delegation, estate.delegate().delegation
     until = mint(estate, one)
-    mint(estate, two, timedelta(hours=9))
+    mint(estate, two, lifetime=timedelta(hours=9))
     found = asked(estate, consequences.of_delegation, one.id)
     assert found.delegations == (Named(id=one.id, name="Support → Helper"),)
     assert (found.live_tokens, found.live_until) == (1, until)
@@ -147,12 +147,27 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
 
 
 def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
-    """More than are counted one by one."""
-    made = [estate.delegate().delegation for _ in range(consequences._COUNTED_SINGLY + 1)]
+    made = [estate.delegate().delegation for _ in range(60)]
     for delegation in made[:3]:
         mint(estate, delegation)
     found = asked(estate, consequences.of_role_deletion, "support")
     assert (len(found.delegations), len(found.agents), found.live_tokens) == (len(made), 1, 3)
+
+
+def test_of_a_role_not_the_tokens_that_its_clients_have_in_another(estate: Any, helper: Client) -> None:
+    estate.role("Billing")
+    until = mint(estate, estate.delegate().delegation)
+    mint(estate, estate.delegate("billing").delegation, lifetime=timedelta(hours=5))
+    found = asked(estate, consequences.of_role_deletion, "support")
+    assert (found.live_tokens, found.live_until) == (1, until)
+
+
+def test_a_token_that_rests_on_two_delegations_is_one(estate: Any, helper: Client) -> None:
+    one, two = estate.delegate().delegation, estate.delegate().delegation
+    until = mint(estate, one, two)
+    for question, what in ((consequences.of_client, helper.id), (consequences.of_delegation, two.id)):
+        found = asked(estate, question, what)
+        assert (found.live_tokens, found.live_until) == (1, until)
 
 
 def test_of_an_apis_new_audience_nothing_ends_but_delegations_keep_the_old_one(estate: Any, helper: Client) -> None:

@@ -87,3 +87,6 @@ class LiveTokens:
     count: int
     until: datetime | None
     more: bool = False
+
+
+NO_TOKENS = LiveTokens(count=0, until=None)

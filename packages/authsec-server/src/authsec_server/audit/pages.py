@@ -6,11 +6,13 @@ an index on numbers finds both where a client's events go on and where they begi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+import math
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, Text, cast, func, literal_column, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage, LiveTokens
@@ -72,18 +74,36 @@ def last_before(connection: Connection, at: datetime) -> int:
     return connection.execute(earlier).scalar_one_or_none() or 0
 
 
-def live_tokens(
-    connection: Connection, now: datetime, client_ids: list[str], delegation_id: str | None, above_version: int | None
-) -> LiveTokens:
+def live_tokens(connection: Connection, now: datetime, client_ids: list[str]) -> LiveTokens:
     """How many of these clients' tokens have not expired; those that live longest are counted first."""
-    live = select(events.c.expires_at).where(events.c.client_id.in_(client_ids), events.c.expires_at > now)
-    if above_version is not None:
-        live = live.where(events.c.authority_version >= above_version)
-    if delegation_id is not None:
-        live = live.where(mentions(events.c, delegation_id))
-    latest = live.order_by(events.c.expires_at.desc()).limit(MOST_LIVE + 1).subquery()
+    latest = _live(now, client_ids, events.c.expires_at)
     found, until = connection.execute(select(func.count(), func.max(latest.c.expires_at))).one()
     return LiveTokens(count=min(found, MOST_LIVE), until=until, more=found > MOST_LIVE)
+
+
+def live_tokens_under(
+    connection: Connection, now: datetime, client_ids: list[str], versions: Mapping[str, int]
+) -> LiveTokens:
+    """The same of those that rest on one of these delegations, each decided at its version or later."""
+    texts = cast(events.c.delegations, Text).label("delegations")
+    latest = _live(now, client_ids, texts, events.c.authority_version, events.c.expires_at).c
+    alike = (latest.delegations, latest.authority_version)
+    rows = connection.execute(select(*alike, func.count(), func.max(latest.expires_at)).group_by(*alike)).all()
+    under = [
+        (number, until)
+        for delegations, version, number, until in rows
+        if any(version >= versions.get(each["id"], math.inf) for each in json.loads(delegations))
+    ]
+    return LiveTokens(
+        count=min(sum(number for number, _ in under), MOST_LIVE),
+        until=max((until for _, until in under), default=None),
+        more=sum(number for _, _, number, _ in rows) > MOST_LIVE,
+    )
+
+
+def _live(now: datetime, client_ids: list[str], *columns: ColumnElement[Any]) -> Subquery:
+    live = select(*columns).where(events.c.client_id.in_(client_ids), events.c.expires_at > now)
+    return live.order_by(events.c.expires_at.desc()).limit(MOST_LIVE + 1).subquery()
 
 
 def mentions(columns: _Columns, delegation_id: str) -> ColumnElement[bool]:

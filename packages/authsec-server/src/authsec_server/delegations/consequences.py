@@ -22,17 +22,16 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 
 MOST = 500  # delegations looked at
-_COUNTED_SINGLY = 50  # delegations; of more, tokens are counted by client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequences:
     """What would stop, and what would be otherwise.
 
-    `delegations` are the live ones whose tokens would end, `audiences` what these tokens are for. Up to `live_tokens`
-    of them are usable at present (one that rests on two delegations may be counted twice); left alone, the last of them
-    would be until `live_until`. `loses` are the live delegations that give less from then on, `agents` the clients of
-    all these, `gains` those that give more though nobody edits them. With `more` there are further ones.
+    `delegations` are the live ones whose tokens would end, `audiences` what these tokens are for; `live_tokens` of them
+    are usable at present, and left alone, the last of them would be until `live_until`. `loses` are the live
+    delegations that give less from then on, `agents` the clients of all these, `gains` those that give more though
+    nobody edits them. With `more` there are further ones.
     """
 
     agents: tuple[Named, ...] = ()
@@ -163,23 +162,12 @@ def _names(tx: Tx, held: Sequence[Delegation], known_roles: Mapping[str, RoleDef
 def _live_tokens(
     tx: Tx, ending: Sequence[Delegation], known_roles: Mapping[str, RoleDefinition], now: datetime
 ) -> LiveTokens:
-    if len(ending) > _COUNTED_SINGLY:
-        return audit.live_tokens(tx, now, client_ids={delegation.client_id for delegation in ending})
     # Whatever ended the delegation's, its client's or its role's tokens ended all that rest on it.
     subjects = {each.id: (each.id, each.client_id, known_roles[each.role_id].slug) for each in ending}
-    versions = revocations.last_versions(tx, set().union(*subjects.values()))
-    counted = [
-        audit.live_tokens(
-            tx,
-            now,
-            client_ids=[delegation.client_id],
-            delegation_id=delegation.id,
-            above_version=max(versions.get(each, 0) for each in subjects[delegation.id]),
-        )
-        for delegation in ending
-    ]
-    return LiveTokens(
-        count=sum(each.count for each in counted),
-        until=max((each.until for each in counted if each.until is not None), default=None),
-        more=any(each.more for each in counted),
+    ended = revocations.last_versions(tx, set().union(*subjects.values()))
+    return audit.live_tokens_under(
+        tx,
+        now,
+        client_ids={each.client_id for each in ending},
+        versions={id_: max(ended.get(each, 0) for each in its) for id_, its in subjects.items()},
     )
