@@ -338,3 +338,10 @@ def test_a_form_that_is_none_is_refused(opened: House) -> None:
     assert answer.status_code == 415
     twice = post(door, "/console/administrators/invite", [("name", "a"), ("name", "b"), ("email", "e@e.example")])
     assert twice.status == 400
+
+
+def test_the_trail_says_who_came_in_first_and_by_what(opened: House) -> None:
+    door = first_administrator(opened)
+    trail = get(door, "/console/activity").text
+    assert "made a one-time link for the first administrator" in trail
+    assert "Ada Admin set up their account" in trail

@@ -40,7 +40,11 @@ _DID: Mapping[EventKind, str] = {
     EventKind.LINK_MADE: "made a one-time link for",
     EventKind.SESSION_ENDED: "ended a session of",
 }
-
+_TO_THEMSELVES: Mapping[EventKind, str] = {
+    EventKind.ADMINISTRATOR_SET_UP: "set up their account",
+    EventKind.ADMINISTRATOR_CHANGED: "changed their own account",
+    EventKind.SESSION_ENDED: "ended a session of their own",
+}
 
 _PLACES: Mapping[str, str] = {
     "api": "/console/apis/{id}",
@@ -63,6 +67,8 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Sign-in of an administrator refused{times}"
+    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:
+        return f"{_who(event)} {_TO_THEMSELVES[event.kind]}"
     return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
 
 
@@ -94,4 +100,6 @@ def _name(event: Event) -> str:
     if event.kind.startswith("role.") and event.roles:
         return event.roles[0].name
     named = event.client or event.subject
+    if event.kind is EventKind.LINK_MADE and named is None:
+        return "the first administrator"
     return named.name or named.id if named else ""
