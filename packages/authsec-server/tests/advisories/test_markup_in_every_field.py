@@ -1,0 +1,209 @@
+"""Somebody calls an agent `"><img onerror=…>`, and whoever looks at the console acts in their name (CWE-79).
+
+Whatever a person, an agent or a provider can say is planted everywhere it may stand; every page is read as a browser
+reads it, and nothing in it may have been born of that. The policy against scripts is the second wall, not the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Timer
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from addresses import ADDRESSES, FORM, Company, address_of
+from anatomy import Anatomy
+from authsec_server.audit import live
+from pages import get, post
+from starlette.testclient import TestClient
+
+House = Any
+# Leaves an attribute, a title, a textarea; begins an element that acts, and a comment; and asks a template to count.
+MARK = "\"/onfocus=alert(1)></title></textarea><img/src/onerror=alert(1)>'`&{{7*7}}<!--"
+AGENT = "/authsec/uflow/sdk/delegation-token"
+PASSWORD = "correct horse battery staple"
+# Where nothing stands that anybody may have typed.
+SILENT = {
+    "/",
+    "/console/static/{version}/{name}",
+    "/console/sign-in",
+    "/console/sign-in/open-id",
+    "/console/sign-in/callback",
+    "/console/{path:path}",
+    "/console/account",
+    "/console/account/password",
+    "/console/apis/new",
+    "/console/sources",
+    "/console/activity/stream",
+    "/console/activity/export.{form}",
+    "/console/keys",
+    "/console/keys/rotate",
+    "/console/administrators/invite",
+    "/console/administrators/keys/new",
+    "/console/settings",
+}
+
+
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit; its live stream ends at once."""
+    its = house(local_operator=True)
+    its.authority.readiness.draining = True
+    return its
+
+
+@pytest.fixture
+def company(opened: House) -> Company:
+    """What is made in it has the mark in every text."""
+    return Company(opened.door(), MARK)
+
+
+def looked_at(door: TestClient, way: str, **asked: str) -> Anatomy:
+    """The page, when it has been found to be sound; nothing for what is no page."""
+    answer = door.get(way, params=asked or None, follow_redirects=False)
+    assert answer.status_code < 500, way
+    return sound(answer.text, way) if answer.headers.get("content-type", "").startswith("text/html") else Anatomy("")
+
+
+def sound(html: str, what: str) -> Anatomy:
+    page = Anatomy(html)
+    assert page.faults == [], what
+    return page
+
+
+def says(page: Anatomy, text: str = MARK) -> bool:
+    """Whether the text stands there as it was typed, to the letter; messages quote it as Python does."""
+    return any(text in said.replace("\\'", "'") for said in page.said)
+
+
+def test_every_page_shows_it_as_text(company: Company) -> None:
+    looked = [each for each in ADDRESSES if each.looks]
+    for _ in range(2):  # or a search would lead to the only one that it finds
+        company.example(address_of("/console/delegations/any")).path  # noqa: B018 - asking for it is what makes it
+    shown = {each.pattern for each in looked if says(looked_at(company.operator, company.example(each).way))}
+    assert shown == {each.pattern for each in looked} - SILENT
+
+
+def test_every_form_shows_again_what_was_typed(company: Company) -> None:
+    """Each field has the mark: where that is refused, it is shown again."""
+    for address in [each for each in ADDRESSES if each.sends]:
+        example = company.example(address)
+        fields = {name for name, _ in example.pairs} | {"name", "email", "slug", "owner", "description", "labels"}
+        kept = {name: value for name, value in example.pairs if name in {"code", "revision"}}
+        page = post(company.operator, example.path, [(name, kept.get(name, MARK)) for name in sorted(fields)])
+        assert page.status < 500, address.path
+        if page.html.startswith("<!doctype"):
+            read = sound(page.html, address.path)
+            if page.status == 400 and address.path != "/console/account/password":
+                assert says(read), address.path
+
+
+# Beside what `ADDRESSES` fill in themselves: what many pages take, some alone, and one that none takes.
+ASKED = ["done", "new", "next", "back", "code", "error", "cursor", "before", "sort", "select", "check", "state"]
+ASKED += ["role", "client", "api", "owner", "label", MARK]
+
+
+def test_what_an_address_says_becomes_no_markup(company: Company) -> None:
+    for address in [each for each in ADDRESSES if each.looks]:
+        path = company.example(address).path
+        looked_at(company.operator, path + quote(MARK, safe=""))
+        looked_at(company.operator, path, **dict.fromkeys(ASKED, MARK))
+        for name in ASKED if "{" not in address.path else ():
+            looked_at(company.operator, path, **{name: MARK})
+
+
+def test_what_an_agent_says_when_it_is_refused(opened: House, company: Company) -> None:
+    """Only of an agent that has proved itself is it kept what it asked for; an audience has some odd characters."""
+    agent, resource = opened.delegated_agent(f"Agent {MARK}"), "https://x.example/'&(a);b=c"
+    headers = {"Authorization": f"Bearer {agent.assertion()}", "X-Forwarded-For": MARK, "X-Request-ID": MARK}
+    asked = {"client_id": agent.client_id, "resource": resource, "scope": "customers:read"}
+    answer = company.operator.get(AGENT, params=asked, headers=headers)
+    assert answer.json()["reason"] == "invalid_target", answer.text
+    for way in (f"/console/clients/{agent.client_id}", f"/console/activity/{newest(company)}"):
+        page = looked_at(company.operator, way)
+        assert says(page), way
+        assert says(page, resource), way
+
+
+def test_every_story_shows_it_as_text(company: Company) -> None:
+    """Also of changes: each has a field before and after it."""
+    for address in [each for each in ADDRESSES if each.sends]:
+        example = company.example(address)
+        company.operator.post(example.path, content=example.body, headers=FORM)
+    numbers = range(1, newest(company) + 1)
+    told = [number for number in numbers if says(looked_at(company.operator, f"/console/activity/{number}"))]
+    assert len(told) > len(numbers) / 2
+
+
+def newest(company: Company) -> int:
+    """The number of the newest event."""
+    return int(company.operator.get("/authsec/api/v1/events", params={"limit": 1}).json()["items"][0]["id"])
+
+
+def test_an_administrator_with_such_a_name_and_browser(house: Callable[..., House], company: Company) -> None:
+    email = "ann'&`{{7*7}}@example.com"
+    invited = company.post("administrators", name=MARK, email=email, role="admin")
+    door = house().door(**{"User-Agent": MARK})
+    form = get(door, invited["link"]["path"]).form()
+    assert form.send(password=PASSWORD, again=PASSWORD).status == 303
+    ways = ["/console/account", "/console/administrators", f"/console/administrators/{invited['id']}", "/console"]
+    for way in ways:
+        page = looked_at(door, way)
+        assert says(page), way
+        assert says(page, email) is (way != "/console"), way
+    for way in (ways[0], ways[2]):
+        browsers = [said for said in looked_at(door, way).said if said == MARK[:200]]
+        assert browsers, way
+
+
+def test_what_a_provider_says(house: Callable[..., House], company: Company, provider: Any) -> None:
+    provider.claims |= {"name": MARK, "email": "mary'&`{{7*7}}@example.com"}
+    door = house(**provider.settings, oidc_label=MARK[:60]).door()
+    assert says(looked_at(door, "/console/sign-in"), MARK[:60])
+    refused = back_from(door, provider, error=MARK, error_description=MARK, iss=MARK)
+    assert refused.status_code in {400, 403}
+    sound(refused.text, "refused")
+    assert back_from(door, provider).status_code == 303
+    assert says(looked_at(door, "/console"))
+    assert says(looked_at(door, "/console/account"), provider.claims["email"])
+
+
+def back_from(door: TestClient, provider: Any, **changes: str) -> Any:
+    """The answer to a browser that comes back from the provider."""
+    begun = door.get("/console/sign-in/open-id", follow_redirects=False)
+    brought = dict(provider.approve(begun.headers["location"])) | changes
+    if "error" in changes:
+        brought.pop("code")
+    return door.get("/console/sign-in/callback", params=brought, follow_redirects=False)
+
+
+def test_files_are_no_pages(company: Company) -> None:
+    company.example(address_of("/console/delegations/any")).path  # noqa: B018 - asking for it is what makes it
+    for form, kind in (("csv", "text/csv; charset=utf-8; header=present"), ("jsonl", "application/jsonl")):
+        answer = company.operator.get(f"/console/activity/export.{form}")
+        assert answer.headers["Content-Type"] == kind
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        written = MARK.replace('"', {"csv": '""', "jsonl": '\\"'}[form])
+        assert written in answer.text, form
+
+
+def test_rows_that_are_sent_to_a_page_are_escaped(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page puts them into its table as they come."""
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.05)
+    its = house(local_operator=True)
+    with TestClient(its.authority.app, base_url="http://127.0.0.1:7468") as door:
+        company = Company(door, MARK)
+        company.example(address_of("/console/delegations/any")).path  # noqa: B018 - asking for it is what makes it
+        ending = Timer(1, lambda: setattr(its.authority.readiness, "draining", True))
+        ending.start()
+        answer = door.get("/console/activity/stream")
+        ending.join()
+    assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    sent = [message for message in answer.text.split("\n\n") if message.startswith("id: ")]
+    rows = ["\n".join(line.removeprefix("data: ") for line in each.splitlines()[1:]) for each in sent]
+    assert all(row.startswith("<tr") for row in rows)
+    assert sum(says(sound(row, row)) for row in rows) > 3
