@@ -1,7 +1,8 @@
 """Somebody opens a page of one client by its slug. Before they send its form, the slug becomes another client's.
 
 "Delete Helper?" would delete the other one, and a new proof would let whoever holds its key be the other one. What a
-page says is done to the client that it shows: its forms name the client_id, which never changes hands.
+page says is done to what it shows: its forms name the id, which never changes hands. So it is with roles and APIs: one
+that is made anew under the old slug begins at the old revision, too.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
+from authsec_server.apis import service as apis
 from authsec_server.clients import changes
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Changes, Client, Onboarding
+from authsec_server.delegations import removal
+from authsec_server.roles import service as roles
 from pages import Page, get
 from starlette.testclient import TestClient
 
@@ -71,6 +75,27 @@ def test_a_proof_is_removed_from_the_client_that_was_shown(
     opened.form().send()
     held = its.authority.database.read(lambda tx: clients.by_ids(tx, [shown.id]))[shown.id].proofs
     assert held == ()
+
+
+@pytest.mark.parametrize("page", ["edit", "delete"])
+def test_a_role_made_anew_is_another_role(door: TestClient, change: Callable[..., Any], page: str) -> None:
+    shown = change(roles.create, name="Support", actions=["customers:read"])
+    opened = get(door, f"/console/roles/support/{page}")
+    change(removal.delete_role, shown.id)
+    other = change(roles.create, name="Support", actions=["payments:make"])
+    reviewed = opened.form().send(**{"other_actions": "customers:delete"} if page == "edit" else {})
+    assert reviewed.status == 404
+    assert change(roles.get, "support") == other
+
+
+@pytest.mark.parametrize("page", ["edit", "delete"])
+def test_an_api_made_anew_is_another_api(door: TestClient, change: Callable[..., Any], page: str) -> None:
+    shown = change(apis.create, name="Customers", identifier="https://customers.example.com")
+    opened = get(door, f"/console/apis/customers/{page}")
+    change(apis.delete, shown.id)
+    other = change(apis.create, name="Customers", identifier="https://other.example.com")
+    assert opened.form().send().status == 404
+    assert change(apis.get, "customers") == other
 
 
 def _send(opened: Page, page: str) -> None:
