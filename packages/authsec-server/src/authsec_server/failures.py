@@ -37,9 +37,13 @@ class NotFound(Failure):
 
 
 class Conflict(Failure):
-    """It contradicts what already exists."""
+    """It contradicts what already exists; `field` names the value that does, where it is one."""
 
     reason = "conflict"
+
+    def __init__(self, message: str, remedy: str = "", *, field: str = "") -> None:
+        super().__init__(message, remedy)
+        self.field = field
 
 
 class Outdated(Failure):

@@ -187,6 +187,7 @@ def _refuse_taken(tx: Tx, email: str) -> None:
         raise Conflict(
             f"There is an administrator {email} already.",
             "One who is disabled can be enabled again; one who lost the password can be reset.",
+            field="email",
         )
 
 

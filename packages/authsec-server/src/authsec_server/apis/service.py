@@ -165,7 +165,9 @@ def _refuse_taken(tx: Tx, api: Api) -> None:
         what = "slug" if api.slug in {taken.slug, taken.identifier} else "identifier"
         given = api.slug if what == "slug" else api.identifier
         raise Conflict(
-            f"The {what} {given} already names the API {taken.name!r} ({taken.slug}).", f"Give another {what}."
+            f"The {what} {given} already names the API {taken.name!r} ({taken.slug}).",
+            f"Give another {what}.",
+            field=what,
         )
 
 

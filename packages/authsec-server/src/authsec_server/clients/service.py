@@ -120,7 +120,9 @@ def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. For the verbs of this room."""
     if taken := store.find(tx.connection, slug):
         raise Conflict(
-            f"The slug {slug} belongs to the client {taken.name!r} ({taken.id}).", "Give this one another slug or name."
+            f"The slug {slug} belongs to the client {taken.name!r} ({taken.id}).",
+            "Give this one another slug or name.",
+            field="slug",
         )
 
 
@@ -133,4 +135,5 @@ def refuse_taken_key(tx: Tx, proof: Proof) -> None:
         raise Conflict(
             f"This public key already belongs to the client {holder.name!r} ({holder.slug}).",
             "Make a key pair of its own for each agent: authsec keygen FILE",
+            field="public_key",
         )

@@ -15,7 +15,7 @@ from authsec_server.clients.selectors import KEYS, SelectorKey
 from authsec_server.console import guard
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.clients.typed import TypedClient, at_field, typed_client
+from authsec_server.console.clients.typed import TypedClient, typed_client
 from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
 from authsec_server.console.site import Visit
 from authsec_server.failures import Conflict, Invalid
@@ -48,7 +48,7 @@ async def onboard(visit: Visit) -> Response:
         wanted = typed.onboarding()
         client = await visit.change(lambda tx, act: clients.create(tx, act, wanted))
     except (Invalid, Conflict) as problem:
-        return await _dialog(visit, typed, at_field(problem))
+        return await _dialog(visit, typed, typed.at_field(problem))
     return visit.redirect(home(client), done="client_onboarded")
 
 

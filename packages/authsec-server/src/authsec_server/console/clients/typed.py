@@ -28,6 +28,12 @@ class TypedClient:
         """Whether any of the optional details is filled in."""
         return bool(self.slug or self.owner or self.description or self.labels)
 
+    def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
+        """The problem at the field that a person sees: that of a slug which the name makes is the name's."""
+        if isinstance(problem, Conflict) and problem.field == "slug" and not self.slug:
+            return Conflict(problem.message, "Give this one another name, or a slug of its own.", field="name")
+        return at_field(problem)
+
     def onboarding(self) -> Onboarding:
         """What is asked for. Raises `Invalid` where the form itself cannot be understood."""
         return Onboarding(
@@ -130,5 +136,6 @@ def label_lines(labels: Mapping[str, str]) -> str:
 
 def at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
     """The problem at the field that a person sees: single rows and labels stand in one field each."""
-    field_of = getattr(problem, "field", "").partition(".")[0]
-    return Invalid(field_of, problem.message, problem.remedy) if isinstance(problem, Invalid) else problem
+    if isinstance(problem, Conflict):
+        return problem
+    return Invalid(problem.field.partition(".")[0], problem.message, problem.remedy)

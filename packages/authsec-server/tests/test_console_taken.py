@@ -1,0 +1,56 @@
+"""What is taken already is said at the field where another can be given; what was typed is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pages import Page, get, post
+from starlette.testclient import TestClient
+
+ONBOARD, APIS, INVITE = "/console/clients/onboard", "/console/apis/new", "/console/administrators/invite"
+
+
+@pytest.fixture
+def door(house: Callable[..., Any]) -> TestClient:
+    """The browser of whoever sits at the authority's machine."""
+    browser: TestClient = house(local_operator=True).door()
+    return browser
+
+
+def problem_at(page: Page, field: str) -> str:
+    """What the page says at that field."""
+    assert f'aria-describedby="field-{field}' in page.html
+    return page.html.partition(f'id="field-{field}-problem">')[2].partition("</p>")[0]
+
+
+@pytest.mark.parametrize(("slug", "field"), [("", "name"), ("support", "slug")])
+def test_a_slug_is_blamed_on_the_name_that_makes_it(door: TestClient, slug: str, field: str) -> None:
+    asked = [("kind", "ai_agent"), ("name", "Support"), ("platform", "unattested"), ("slug", slug)]
+    assert post(door, ONBOARD, asked).follow().status == 200
+    page = post(door, ONBOARD, asked)
+    assert page.status == 409
+    assert "belongs to the client" in problem_at(page, field)
+    assert (page.form(ONBOARD).value("name"), page.form(ONBOARD).value("slug")) == ("Support", slug)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"), [({"slug": "orders"}, "slug"), ({"identifier": "https://orders.example.com"}, "identifier")]
+)
+def test_an_api_s_names(door: TestClient, changes: dict[str, str], field: str) -> None:
+    first = {"name": "Orders", "identifier": "https://orders.example.com"}
+    assert get(door, APIS).form().send(**first).follow().status == 200
+    page = get(door, APIS).form().send(**{"name": "Further", "identifier": "further"} | changes)
+    assert page.status == 409
+    assert "already names the API" in problem_at(page, field)
+    assert page.form().value("name") == "Further"
+
+
+def test_an_administrator_s_address(door: TestClient) -> None:
+    whom = {"name": "Ann", "email": "ann@example.com", "role": "viewer"}
+    get(door, INVITE).form().send(**whom)
+    page = get(door, INVITE).form().send(**whom)
+    assert page.status == 409
+    assert "already" in problem_at(page, "email")
+    assert page.form().value("name") == "Ann"
