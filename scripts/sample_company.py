@@ -207,7 +207,7 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
         capture_logs(),  # hundreds of lines that nobody wants to read
         open_authority(settings, local_operator=True, surroundings=around) as authority,
     ):
-        http = TestClient(authority.app, base_url=settings.issuer)
+        http = TestClient(authority.app, base_url=settings.issuer, client=("10.20.3.17", 50_000))
         yield Past(http=http, clock=clock, issuer=settings.issuer)
         http.close()
 

@@ -77,13 +77,16 @@ def _dashboard(page: Page, _its: Shown) -> None:
 
 
 def _onboarding(page: Page, _its: Shown) -> None:
-    """As the walk-through's first step fills it in."""
+    """As the walk-through's first step fills it in; as high as the dialog wants to be."""
+    page.set_viewport_size({"width": TALL["width"], "height": 1190})
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
     page.get_by_role("radio", name="Kubernetes").check()
     for number, (key, value) in enumerate(SELECTORS, start=1):
         page.get_by_role("combobox", name=f"Key of selector {number}").fill(key)
         page.get_by_role("textbox", name=f"Value of selector {number}").fill(value)
+    page.get_by_role("button", name="+ Onboard").focus()
+    page.get_by_text("✓ a container of the pod").wait_for()
 
 
 def _client(page: Page, _its: Shown) -> None:
@@ -138,9 +141,9 @@ def _steps(its: Shown) -> list[str]:
 def _take(page: Page, file: Path) -> None:
     """A picture of the window, as far down as there is something."""
     bottom: float = page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")
-    filled = page.locator("dialog").count() > 0 or bottom > TALL["height"]
-    height = TALL["height"] if filled else bottom
-    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": TALL["width"], "height": height})
+    window = page.viewport_size or TALL
+    height = window["height"] if page.locator("dialog").count() else min(bottom, window["height"])
+    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": window["width"], "height": height})
     print(f"{file.name}: {file.stat().st_size // 1024} kB")
 
 
