@@ -16,13 +16,15 @@ from authsec_server.accounts.store import administrators as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotPermitted, Outdated
+from authsec_server.failures import Conflict, Invalid, NotPermitted, Outdated
 from authsec_server.principal import Act, PrincipalKind, Role
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Administrator], str | None]:
     """Administrators by e-mail address, from the first behind the address `after`; where the next page begins."""
     act.principal.require(Role.VIEWER)
+    if after and model.read_email(after) != after:
+        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
     found = store.page(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].email if len(found) > limit else None
 

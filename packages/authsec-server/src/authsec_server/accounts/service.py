@@ -73,8 +73,8 @@ def find(tx: Tx, text: str) -> AdminKey | None:
 
 
 def by_id(tx: Tx, key_id: str) -> AdminKey | None:
-    """The admin key with this id, whatever has become of it. For the authenticator."""
-    return store.by_id(tx.connection, key_id)
+    """The admin key with this id, whatever has become of it. For the authenticator and for admins."""
+    return store.by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
 
 
 def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: str) -> None:

@@ -10,7 +10,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotFound
+from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 from authsec_server.revocations import service as revocations
@@ -111,6 +111,8 @@ def page(
     With `text`, those whose name or slug contains it, or whose id begins with it.
     """
     act.principal.require(Role.VIEWER)
+    if after and not naming.is_slug(after):
+        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
     found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 
