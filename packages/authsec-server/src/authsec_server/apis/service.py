@@ -10,7 +10,7 @@ from authsec_server.apis.model import Action, Api, ApiKind, Described, parse_des
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotFound
+from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 
@@ -117,6 +117,8 @@ def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) 
     With `text`, those whose name, slug or identifier contains it, or whose id begins with it.
     """
     act.principal.require(Role.VIEWER)
+    if after and not naming.is_slug(after):
+        raise Invalid("cursor", "This cursor is not one that a list gave out.", "Begin at the first page.")
     found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 
