@@ -62,7 +62,7 @@ def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
             tone="warn",
             text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
             path=f"{path}cannot_prove",
-            more="No token is given until a trust source vouches for it.",
+            more="No token is given before a trust source vouches for the workload.",
         )
 
 
