@@ -34,12 +34,23 @@ def page(
     last = store.find(tx.connection, after) if naming.is_uuid(after) else None
     if after and last is None:
         raise Invalid("cursor", "This cursor is not one that a list gave out.", "Use `next` of the page before.")
-    if any("\0" in text for text in (filters.text, filters.role_id, filters.client_id, filters.audience) if text):
+    texts = (filters.text, filters.role_id, filters.client_id, filters.audience, filters.owner)
+    if any("\0" in text for text in texts if text):
         return [], None  # PostgreSQL takes none, and nothing is called so
     called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
     found = queries.page(tx.connection, filters, called, sort=sort, after=last, limit=limit + 1, now=act.now)
     following = found[limit - 1].id if len(found) > limit else None
     return standings(tx, found[:limit], terms, act.now), following
+
+
+def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) -> tuple[list[Standing], bool]:
+    """The newest live delegations whose tokens are for this audience, by its name or by default; whether more are."""
+    act.principal.require(Role.VIEWER)
+    if "\0" in audience:
+        return [], False
+    by_default = audience == terms.default_audience
+    found = queries.live_for(tx.connection, audience, by_default=by_default, limit=limit + 1, now=act.now)
+    return standings(tx, found[:limit], terms, act.now), len(found) > limit
 
 
 def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[Standing]:

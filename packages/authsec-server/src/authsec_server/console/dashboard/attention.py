@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from authsec_server.audit import counts
 from authsec_server.clients import lists as clients
@@ -46,7 +47,7 @@ def matters(tx: Tx, visit: Visit) -> list[Matter]:
 
 
 def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
-    path = "/console/clients?attention="
+    path = "/console/clients?status=enabled&attention="
     unattested = clients.count(tx, visit.act, ClientFilters(attention=Attention.UNATTESTED, enabled=True))
     if unattested.number:
         yield Matter(
@@ -97,7 +98,7 @@ def _audiences(tx: Tx, visit: Visit) -> Iterator[Matter]:
         yield Matter(
             tone="warn",
             text=f"{plural(shared, 'live trust delegation')} for the shared audience {default}",
-            path="/console/delegations?state=live",
+            path=f"/console/picture?{urlencode({'api': default})}",
             more="APIs that share an audience can use each other's tokens. Name the API instead.",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -79,24 +79,31 @@ class Focus:
 
 
 def _focused(tx: Tx, visit: Visit) -> tuple[Focus | None, Sequence[Standing], bool]:
+    act, terms, query = visit.act, visit.console.terms, visit.query
+    if audience := query.text("api"):
+        known = apis.named(tx, act, audience)
+        found, more = delegations.live_for(
+            tx, act, terms, known.identifier if known else audience, limit=IN_ITS_OWN_PICTURE
+        )
+        name, path = (known.name, f"/console/apis/{known.slug}") if known else ("an audience that no API has", "")
+        return Focus(kind="API", name=name, path=path), found, more
+    focus, filters = _around(tx, visit)
+    found, following = delegations.page(tx, act, terms, filters, limit=IN_ITS_OWN_PICTURE)
+    if focus and focus.kind == "Owner" and not found:
+        focus = replace(focus, name="")  # nobody is called so: what an address says is not said again
+    return focus, found, following is not None
+
+
+def _around(tx: Tx, visit: Visit) -> tuple[Focus | None, Filters]:
     act, query = visit.act, visit.query
-    focus: Focus | None = None
-    filters = Filters(state=DelegationState.LIVE)
+    live = Filters(state=DelegationState.LIVE)
     if slug := query.text("role"):
         role = roles.get(tx, act, slug)
-        focus = Focus(kind="Role", name=role.name, path=f"/console/roles/{role.slug}")
-        filters = Filters(state=DelegationState.LIVE, role_id=role.id)
-    elif slug := query.text("client"):
+        return Focus(kind="Role", name=role.name, path=f"/console/roles/{role.slug}"), replace(live, role_id=role.id)
+    if slug := query.text("client"):
         client = clients_service.get(tx, act, slug)
         focus = Focus(kind="Client", name=client.name, path=f"/console/clients/{client.slug}")
-        filters = Filters(state=DelegationState.LIVE, client_id=client.id)
-    elif audience := query.text("api"):
-        known = apis.named(tx, act, audience)
-        path = f"/console/apis/{known.slug}" if known else "/console/apis"
-        focus = Focus(kind="API", name=known.name if known else "an audience that no API has", path=path)
-        filters = Filters(state=DelegationState.LIVE, audience=audience)
-    elif owner := query.text("owner"):
-        focus = Focus(kind="Owner", name="", path="")
-        filters = Filters(state=DelegationState.LIVE, owner=owner)
-    found, more = delegations.page(tx, act, visit.console.terms, filters, limit=IN_ITS_OWN_PICTURE)
-    return focus, found, more is not None
+        return focus, replace(live, client_id=client.id)
+    if owner := query.text("owner"):
+        return Focus(kind="Owner", name=owner, path=""), replace(live, owner=owner)
+    return None, live

@@ -1,0 +1,168 @@
+"""The search of the top bar: anything by what it is called or by its id, on either database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.console.search import pages
+from databases import settings_for
+from pages import Page, get
+from people import first_administrator, invited
+from starlette.testclient import TestClient
+
+House = Any
+API = "/authsec/api/v1"
+SEARCH = "/console/search"
+MARKUP = "<script>alert(1)</script>\"'&"
+
+
+@pytest.fixture
+def opened(house: Callable[..., House], database_url: str, tmp_path: Path) -> House:
+    """An authority on each kind of database, at whose machine we sit."""
+    return house(local_operator=True, **settings_for(database_url, tmp_path))
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    return opened.door()
+
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def make(door: TestClient, noun: str, **what: Any) -> dict[str, Any]:
+    answer = door.post(f"{API}/{noun}", json=what)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def find(door: TestClient, text: str) -> Page:
+    return get(door, f"{SEARCH}?q={quote(text)}")
+
+
+def found(door: TestClient, text: str) -> list[str]:
+    """Where the hits are; of a single one, where it leads at once."""
+    page = find(door, text)
+    if page.status == 303:
+        return [page.location]
+    assert page.status == 200, page.text
+    kinds = re.findall(r'<ul class="hits">(.*?)</ul>', page.html, re.DOTALL)
+    return [path for hits in kinds for path in re.findall(r'<li><a href="(.*?)">', hits)]
+
+
+def test_each_thing_is_found_by_its_name_its_slug_and_its_id(door: TestClient) -> None:
+    public_key = PrivateKey.generate_ed25519().public.to_pem().decode()
+    client = make(door, "clients", name="Nächtliche Eule", slug="night-owl", platform="key", public_key=public_key)
+    role = make(door, "roles", name="Ledger Keeping", slug="bookkeeper", actions=["ledger:read"])
+    api = make(door, "apis", name="Customer API", slug="crm", identifier="https://customers.example.com")
+    at = f"/console/clients/{client['slug']}"
+    for text in (
+        "nächtliche",
+        "Eule",
+        "EULE",
+        "night-owl",
+        "t-ow",
+        client["client_id"],
+        client["client_id"][:13].upper(),
+    ):
+        assert found(door, text) == [at], text
+    for text in ("ledger keeping", "Keeping", "bookkeep", role["id"]):
+        assert found(door, text) == ["/console/roles/bookkeeper"], text
+    for text in ("customer api", "crm", "customers.example", api["id"]):
+        assert found(door, text) == ["/console/apis/crm"], text
+    what = {"target_type": "AutoGen AI agent", "actions": ["ledger:read"], "max_duration": 3600}
+    delegation = make(door, "delegations", role="bookkeeper", client="night-owl", **what)
+    there = f"/console/delegations/{delegation['id']}"
+    for text in (delegation["id"], delegation["id"][:13]):
+        assert found(door, text) == [there], text
+    assert found(door, "night-owl") == [at, there]
+    assert found(door, "Ledger") == [there, "/console/roles/bookkeeper"]
+    for path in (at, there, "/console/roles/bookkeeper", "/console/apis/crm"):
+        assert get(door, path).status == 200
+
+
+def test_a_token_and_a_request_are_found_by_all_of_their_ids(opened: House, door: TestClient) -> None:
+    client_id = opened.delegated_name("Night Owl")
+    door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client_id})
+    token = opened.events()[-1]
+    for text in (token.event.jti, token.event.request_id, f"  {token.event.jti}  "):
+        assert found(door, text) == [f"/console/activity/{token.id}"], text
+    assert "Token issued to Night Owl" in find(door, token.event.jti).follow().text
+    for text in (token.event.jti[:-1], token.event.request_id[:-1]):
+        assert found(door, text) == []
+    assert len(found(door, "req_set_up")) == 3  # role, client and delegation were made in one request
+
+
+def test_an_administrator_is_found_by_name_and_address(house: Callable[..., House]) -> None:
+    its = house()
+    ada = first_administrator(its)
+    vic = invited(its, ada, "viewer")
+    for text in ("ada admin", "ADA@", "ada@example.com"):
+        (path,) = found(vic, text)
+        assert "Ada Admin" in get(vic, path).text
+    assert len(found(vic, "example.com")) == 2
+    assert urlsplit(find(its.door(), "ada").location).path == "/console/sign-in"
+
+
+def test_odd_characters_mean_themselves(door: TestClient) -> None:
+    make(door, "clients", name="Plain", platform="unattested")
+    odd = make(door, "clients", name="100%_\\ 'odd'", slug="odd", platform="unattested")
+    for text in ("%", "_", "\\", "'", "0%_", "100%_\\ 'odd'"):
+        assert found(door, text) == ["/console/clients/odd"], text
+    for text in ("\0", "Pl\0ain", "\x1b[2J", "\N{OWL}", "; --", "*"):
+        assert found(door, text) == [], text
+    assert odd["name"] == "100%_\\ 'odd'"
+
+
+@on_sqlite
+def test_what_is_not_there_is_not_found_and_says_how_to_look(door: TestClient) -> None:
+    page = find(door, MARKUP)
+    assert "Nothing is called so." in page.text
+    assert "<script>alert" not in page.html
+    assert MARKUP in [form.value("q") for form in page.forms if form.action == SEARCH]
+
+
+@on_sqlite
+def test_without_a_text_nothing_is_looked_for(door: TestClient) -> None:
+    make(door, "clients", name="Plain", platform="unattested")
+    for query in ("", "?q=", "?q=%20%20", "?other=plain"):
+        page = get(door, f"{SEARCH}{query}")
+        assert page.status == 200
+        assert "Nothing is called so." not in page.text
+        assert "/console/clients/plain" not in page.html
+    assert get(door, f"{SEARCH}?q=plain&q=odd").status == 400
+
+
+@on_sqlite
+def test_of_a_very_long_text_so_much_is_looked_for(door: TestClient) -> None:
+    make(door, "clients", name="x" * 120, slug="long", platform="unattested")
+    assert found(door, "x" * 120) == ["/console/clients/long"]
+    page = find(door, "x" * 50_000)
+    assert page.status == 200
+    assert "x" * pages.MOST_TEXT in [form.value("q") for form in page.forms if form.action == SEARCH]
+
+
+@on_sqlite
+def test_of_very_many_the_first_are_shown_and_it_says_so(door: TestClient) -> None:
+    for number in range(pages.EACH + 1):
+        make(door, "roles", name=f"Role {number}", actions=["customers:read"])
+    page = find(door, "role")
+    assert page.html.count('<li><a href="/console/roles/') == pages.EACH
+    assert "These are the first 8; a longer text finds fewer." in page.text
+
+
+@on_sqlite
+def test_names_in_the_results_are_text_and_nothing_else(door: TestClient) -> None:
+    for number in (1, 2):
+        make(door, "roles", name=f"{MARKUP} {number}", slug=f"r{number}", actions=["customers:read"])
+    page = find(door, "script")
+    assert f"{MARKUP} 1" in page.links
+    assert "<script>alert" not in page.html
