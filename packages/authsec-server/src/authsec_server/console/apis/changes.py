@@ -9,11 +9,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
-from authsec_server.apis.model import Action, Api, ApiKind
+from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import callers, consequences
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 
@@ -30,6 +31,7 @@ class Typed:
     identifier: str = ""
     description: str = ""
     actions: Sequence[tuple[str, ...]] = ()
+    spare: int = SPARE_ROWS
 
     @classmethod
     def of(cls, api: Api) -> Typed:
@@ -45,14 +47,17 @@ class Typed:
 
     @classmethod
     def read(cls, form: Form) -> Typed:
-        """What was typed."""
+        """What was typed. Whoever asks for more rows gets more than stood there."""
+        actions = form.rows("action", "action_description")
+        empty = len(form.all("action")) - len(actions)
         return cls(
             name=form.text("name"),
             slug=form.text("slug"),
             kind=form.text("kind", ApiKind.API),
             identifier=form.text("identifier"),
-            description=form.text("description"),
-            actions=form.rows("action", "action_description"),
+            description=form.text("description").replace("\r\n", "\n"),
+            actions=actions,
+            spare=SPARE_ROWS + (min(empty, MAX_ACTIONS) if form.ticked("more") else 0),
         )
 
     @property
@@ -61,9 +66,14 @@ class Typed:
         return [Action(action=action, description=description) for action, description in self.actions]
 
     @property
+    def listed(self) -> str:
+        """The actions in one line."""
+        return "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
+
+    @property
     def rows(self) -> list[tuple[str, ...]]:
         """The rows to show: what there is, and some to write in."""
-        return [*self.actions, *[("", "")] * SPARE_ROWS]
+        return [*self.actions, *[("", "")] * self.spare]
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -118,6 +128,7 @@ async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
         problem=problem,
         typed=Typed.read(visit.form) if posted else Typed.of(api),
         api=api,
+        stored=Typed.of(api),
         revision=revision,
     )
 
@@ -125,6 +136,7 @@ async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
 async def edit(visit: Visit) -> Response:
     """Store what was typed, unless somebody else was first."""
     typed, reference = Typed.read(visit.form), visit.request.path_params["api"]
+    read = visit.form.number("revision")
     if visit.form.ticked("more"):
         return await edit_form(visit)
 
@@ -133,7 +145,7 @@ async def edit(visit: Visit) -> Response:
             tx,
             act,
             reference,
-            revision=visit.form.number("revision"),
+            revision=read,
             name=typed.name,
             identifier=typed.identifier,
             description=typed.description,
@@ -144,30 +156,23 @@ async def edit(visit: Visit) -> Response:
         api = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return visit.redirect(f"/console/apis/{api.slug}", done="saved")
+    return visit.redirect(f"/console/apis/{api.slug}", done="saved" if api.revision > read else "unchanged")
 
 
-async def ask(visit: Visit, problem: Failure | None = None) -> Response:
-    """What goes with it."""
+async def ask(visit: Visit) -> Response:
+    """What goes with it, and what stays."""
 
-    def load(tx: Tx) -> dict[str, object]:
+    def load(tx: Tx) -> tuple[Api, Consequences]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
-        return {
-            "api": api,
-            "callers": callers.who_may_call(tx, visit.act, api, visit.console.terms),
-            "stops": consequences.of_api(tx, visit.act, api.id, visit.console.terms),
-        }
+        return api, consequences.of_api(tx, visit.act, api.id, visit.console.terms)
 
-    found = await visit.read(load)
-    return visit.render("apis/delete.html", title="Delete this API?", problem=problem, found=found)
+    api, what = await visit.read(load)
+    return visit.render("apis/delete.html", title="Delete this API?", api=api, what=what)
 
 
 async def delete(visit: Visit) -> Response:
     """Delete it."""
-    try:
-        await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
-    except Conflict as failure:
-        return await ask(visit, failure)
+    await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
     return visit.redirect("/console/apis", done="api_deleted")
 
 
