@@ -80,7 +80,7 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     for word in ("Assign permissions", "Allowed Actions", "Select All"):
         assert word in page.text
     page = page.form().send(at=f"{NEW}/duration", actions=["customers:read"])
-    for word in ("Set duration", "Maximum Duration", "1 Hour", "Minutes", "Hours", "Days"):
+    for word in ("Set duration", "Maximum Duration", "1 Hour", "Minute", "Hour", "Day"):
         assert word in page.text
     assert (page.form().value("amount"), page.form().value("unit")) == ("1", "hours")
     page = page.form().send()

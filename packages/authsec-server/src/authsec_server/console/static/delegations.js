@@ -1,4 +1,5 @@
-// What script adds to the steps of a trust delegation: "Select All" without another page, Enter where it is expected.
+// What script adds to the steps of a trust delegation: "Select All" without another page, Enter where it is expected, and
+// "1 Hour" that becomes "2 Hours".
 
 for (const button of document.querySelectorAll("button[data-select]")) {
   button.addEventListener("click", (event) => {
@@ -6,6 +7,11 @@ for (const button of document.querySelectorAll("button[data-select]")) {
     for (const box of document.querySelectorAll(`input[type=checkbox][name="${button.dataset.select}"]`)) box.checked = button.value === "all";
   });
 }
+
+const amount = document.querySelector("#field-amount");
+amount?.addEventListener("input", () => {
+  for (const unit of document.querySelectorAll("#field-unit option")) unit.textContent = amount.value === "1" ? unit.dataset.one : unit.dataset.many;
+});
 
 for (const field of document.querySelectorAll("input[data-enter]")) {
   field.addEventListener("keydown", (event) => {
