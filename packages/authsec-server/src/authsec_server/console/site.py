@@ -10,7 +10,8 @@ console.page("/roles", listing)
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from authsec_server.console import guard, navigation
 from authsec_server.console.failing import Failed, answered
 from authsec_server.console.forms import Form, query_of, read_form
 from authsec_server.console.notices import notice
+from authsec_server.console.places import Places
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.static import Assets
 from authsec_server.db import Tx
@@ -36,13 +38,14 @@ from authsec_server.keys.custodian import Custodian
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
 from authsec_server.tokens.service import DelegationTokens
-from authsec_server.web.context import context_of
+from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.errors import status_of
 from authsec_server.web.site import Site
 
 T = TypeVar("T")
 THEME_COOKIE = "authsec-theme"
 THEMES = ("light", "dark")
+GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in all and from one network: each may dawdle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +149,7 @@ class Console:
     session_terms: SessionTerms
     open_id: OpenIdSignIn | None
     live: LiveJournal
+    guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:
         """A page under `/console` for those who have signed in and whose role reaches `least`."""
@@ -163,7 +167,9 @@ class Console:
         """A page under `/console` that anybody may see."""
 
         async def endpoint(request: Request) -> Response:
-            handler, form = await self._pick(request, get, post)
+            network = limit_key(context_of(request.scope).address)
+            with self.guests.one(network) if request.method == "POST" else nullcontext():
+                handler, form = await self._pick(request, get, post)
             return await handler(Guest(console=self, request=request, form=form))
 
         return self._route(path, endpoint, get, post)
