@@ -280,3 +280,19 @@ def plan(tx: Tx, wanted: EventFilter) -> str:
     rows = tx.connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all()
     assert not any("TEMP B-TREE" in row.detail for row in rows), rows
     return " ".join(row.detail for row in rows)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_postgresql_plans_for_each_reason_however_often_it_was_asked(database: Database) -> None:
+    """A common plan would suit the frequent ones, and read the whole journal for one that was never given."""
+    often = ["no_delegation"] * 12
+
+    def common_plans(tx: Tx) -> int:
+        for reason in often:
+            audit.page(tx, LOCAL_OPERATOR, EventFilter(reason=reason))
+        used = "SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '%candidates%'"
+        number: int | None = tx.connection.execute(text(used)).scalar_one()
+        assert number is not None, "the statements are prepared by now"
+        return number
+
+    assert database.read(common_plans) == 0
