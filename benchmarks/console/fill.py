@@ -3,8 +3,9 @@
     uv run --no-sync python benchmarks/console/fill.py sqlite:////tmp/authsec.sqlite3
     uv run --no-sync python benchmarks/console/fill.py postgresql+psycopg://user@host/empty_database
 
-10,000 agents, as many trust delegations, 50 roles, 30 APIs and 1,000,000 events of 60 days, unless asked otherwise; the
-same each time. A few agents are very busy, most are quiet, some were never used.
+10,000 agents of 200 owners, as many trust delegations, 50 roles, 30 APIs, 7 administrators and 1,000,000 events of 60
+days, unless asked otherwise; the same each time. A few agents are very busy, most are quiet, some were never used; the
+busiest has 40 trust delegations.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import accumulate, islice
 from random import Random
 from typing import Any
 from uuid import UUID
 
+from authsec_server.accounts.model import Administrator
+from authsec_server.accounts.store.administrators import add as add_administrator
 from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.apis.store import add as add_api
+from authsec_server.audit import rollup
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.months import prepare_months
-from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.store import events, row_of
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
 from authsec_server.clients.store import add as add_client
@@ -60,7 +64,7 @@ THINGS = (
     "keys",
 )
 VERBS = ("read", "list", "create", "update", "delete")
-OWNERS = tuple(f"team-{department.lower()}@example.com" for department in DEPARTMENTS)
+OWNERS = tuple(f"{department.lower()}-{team}@example.com" for department in DEPARTMENTS for team in range(1, 21))
 PEOPLE = tuple(
     Principal(
         kind=PrincipalKind.ADMINISTRATOR, id=str(UUID(int=number, version=4)), name=f"Admin {number}", role=Role.ADMIN
@@ -76,7 +80,9 @@ ACTS = (
     EventKind.DELEGATION_DISABLED,
 )
 PLATFORMS = (Platform.KUBERNETES, Platform.KUBERNETES, Platform.KEY, Platform.DOCKER, Platform.UNATTESTED)
+BUSIEST_HAS = 40  # trust delegations; so many are looked at one by one when it is asked what would end with them
 BATCH = 5000
+COUNTED_AT_ONCE = 20_000  # events; a server takes smaller steps, for tokens wait while it does
 
 
 @dataclass(kw_only=True)
@@ -106,7 +112,8 @@ class Company:
         self.clients = [self._client(number) for number in range(self.agents)]
         for client in self.clients:
             several = self.chance.choices((0, 1, 2), (10, 80, 10))[0]
-            self.delegations[client.id] = [self._delegation(client) for _ in range(several)]
+            held = BUSIEST_HAS if client is self.clients[0] else several
+            self.delegations[client.id] = [self._delegation(client) for _ in range(held)]
 
     def _api(self, number: int) -> Api:
         thing = THINGS[number % len(THINGS)]
@@ -286,14 +293,19 @@ def fill(database: Database, company: Company, number: int) -> None:
     database.append(lambda tx: prepare_months(tx.connection, company.start, ahead=company.days // 28 + 2))
     journal = company.rows(number)
     while rows := list(islice(journal, BATCH)):
-        database.append(lambda tx, rows=rows: tx.connection.execute(insert(events), rows))
-    while not roll_up(database, company.now):
+        database.append(partial(_write_rows, rows=rows))
+    rollup.BATCH = COUNTED_AT_ONCE
+    while not rollup.roll_up(database, company.now):
         pass
     if database.dialect == "postgresql":  # as autovacuum would, a minute later
         database.append(lambda tx: tx.connection.execute(text("ANALYZE")))
 
 
 def _write_all(tx: Tx, company: Company) -> None:
+    for number, each in enumerate(PEOPLE, start=1):
+        email = f"admin-{number}@example.com"
+        person = Administrator(id=each.id, email=email, name=each.name, role=each.role, created_at=company.start)
+        add_administrator(tx.connection, person)
     for api in company.apis:
         add_api(tx.connection, api)
     for role in company.roles:
@@ -302,6 +314,10 @@ def _write_all(tx: Tx, company: Company) -> None:
         add_client(tx.connection, client)
         for delegation in company.delegations[client.id]:
             add_delegation(tx.connection, delegation)
+
+
+def _write_rows(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    tx.connection.execute(insert(events), rows)
 
 
 def main() -> None:

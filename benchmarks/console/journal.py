@@ -65,8 +65,8 @@ def verbs(tx: Tx, now: datetime) -> Mapping[str, Callable[[Tx], Any]]:
         "minted_under, nothing": lambda tx: audit.minted_under(tx, WHO, busiest, "0" * 36),
         "principal_acts": lambda tx: audit.principal_acts(tx, WHO, PrincipalKind.ADMINISTRATOR, _somebody(tx)),
         "live_tokens, busiest client": lambda tx: audit.live_tokens(tx, now, client_ids=[busiest]),
-        "live_tokens, one delegation": lambda tx: audit.live_tokens(
-            tx, now, client_ids=[busiest], delegation_id=delegation, above_version=1
+        "live_tokens_under, one delegation": lambda tx: audit.live_tokens_under(
+            tx, now, client_ids=[busiest], versions={delegation: 1}
         ),
         "live_tokens, 1,000 clients": lambda tx: audit.live_tokens(tx, now, client_ids=busy[:1000]),
         "series, a day by hours": lambda tx: counts.series(tx, now - DAY, now, HOUR),
