@@ -1,0 +1,98 @@
+"""The settings in the console: what is in force, where it comes from, and no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec_server.console.settings.pages import value_of
+from authsec_server.settings import Settings, load_settings
+from pages import get
+from starlette.testclient import TestClient
+
+House = Any
+PAGE = "/console/settings"
+SECRET = "violet-tram-kiosk"
+
+
+def rows(door: TestClient) -> dict[str, tuple[str, str]]:
+    """Each setting's value and where it is from, as the page shows them."""
+    page = get(door, PAGE)
+    assert page.status == 200
+    found = {}
+    for row in page.html.split("<tr>")[2:]:
+        texts = [part.split(">", 1)[1] for part in row.partition("</tr>")[0].split("<td")[1:]]
+        cells = [unescape(_words(text.partition("</td>")[0])) for text in texts]
+        found[row.partition("<code>")[2].partition("</code>")[0]] = (cells[0], cells[1])
+    return found
+
+
+def _words(html: str) -> str:
+    return "".join(part.rpartition(">")[2] for part in html.split("<")).strip()
+
+
+def test_every_setting_is_there_with_its_meaning(house: Callable[..., House]) -> None:
+    door = house(local_operator=True).door()
+    assert list(rows(door)) == [f"AUTHSEC_SERVER_{name.upper()}" for name in Settings.model_fields]
+    text = get(door, PAGE).text
+    for field in Settings.model_fields.values():
+        assert field.description
+        assert field.description in text
+    assert "The issuer of every token is http://127.0.0.1:7468" in text
+    assert "Settings are changed where the server is started" in text
+
+
+def test_where_each_value_comes_from(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_ENVIRONMENT", "<PRODUCTION>")
+    monkeypatch.setenv("AUTHSEC_SERVER_ALLOWED_HOSTS", "one.example, two.example")
+    monkeypatch.setenv("AUTHSEC_SERVER_ADDRESS_LIMIT", "7")
+    found = rows(house(local_operator=True, address_limit=9).door())
+    assert found["AUTHSEC_SERVER_ENVIRONMENT"] == ("<PRODUCTION>", "environment")
+    assert found["AUTHSEC_SERVER_ALLOWED_HOSTS"] == ("one.example, two.example", "environment")
+    assert found["AUTHSEC_SERVER_ADDRESS_LIMIT"] == ("9", "command-line option")  # it outweighs the environment
+    assert found["AUTHSEC_SERVER_CLIENT_LIMIT"] == ("600", "default")
+    assert found["AUTHSEC_SERVER_PUBLIC_URL"] == ("not set", "default")
+    assert found["AUTHSEC_SERVER_DATABASE"] == ("not set", "default")
+
+
+def test_it_shows_no_secret(house: Callable[..., House], tmp_path: Path, provider: Any) -> None:
+    """Neither what stands in a setting nor what is in a file that a setting names."""
+    secret = tmp_path / "client-secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    database = f"sqlite:///{tmp_path / 'elsewhere.sqlite3'}"
+    its = house(local_operator=True, database=database, oidc_client_secret_file=secret, **provider.settings)
+    door = its.door()
+    found = rows(door)
+    assert found["AUTHSEC_SERVER_DATABASE"] == ("set, and not shown", "command-line option")
+    assert found["AUTHSEC_SERVER_OIDC_CLIENT_SECRET_FILE"] == (str(secret), "command-line option")
+    html = get(door, PAGE).html
+    assert "elsewhere" not in html
+    assert SECRET not in html
+    (master,) = [path for path in tmp_path.iterdir() if "master" in path.name]
+    assert master.read_text().strip() not in html
+
+
+@pytest.mark.parametrize("url", [f"postgresql://u:{SECRET}@db.example/x", f"postgresql://db/x?password={SECRET}"])
+def test_nothing_of_a_database_that_may_have_a_password_is_shown(url: str) -> None:
+    settings = load_settings(database=url)
+    assert value_of(settings, "database") == "set, and not shown"
+    assert not any(SECRET in value_of(settings, name) for name in Settings.model_fields)
+
+
+def test_what_is_called_a_secret_is_in_a_file_or_in_no_repr() -> None:
+    """So that a setting that is added some day does not slip onto the page."""
+    for name, field in Settings.model_fields.items():
+        if any(word in name for word in ("password", "secret", "token", "key", "credential")):
+            by_file = "Path" in str(field.annotation)
+            is_number = field.annotation in {int, float}
+            assert by_file or is_number or not field.repr, name
+
+
+def test_the_environment_is_on_every_page(house: Callable[..., House]) -> None:
+    door = house(local_operator=True, environment="STAGING").door()
+    for path in (PAGE, "/console", "/console/nowhere", "/console/sign-in"):
+        assert "Environment: STAGING" in get(door, path).text, path
