@@ -1,4 +1,4 @@
-"""So many at once and no more: who takes their time at the door must not take the places that agents need."""
+"""So many at once and no more: who takes their time must not take the places that agents need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from authsec_server.failures import Unavailable
 
 
 class Places:
-    """Places for `at_once` in all, and `of_one` network; no line before them. For one event loop."""
+    """Places for `at_once` in all, and `of_one` network or person; no line before them. For one event loop."""
 
     def __init__(self, *, at_once: int, of_one: int) -> None:
         self._at_once = at_once
@@ -18,12 +18,12 @@ class Places:
         self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, network: str) -> Iterator[None]:
+    def one(self, whose: str) -> Iterator[None]:
         """Hold a place. Raises `Unavailable` when all are taken."""
-        if self._taken.total() >= self._at_once or self._taken[network] >= self._of_one:
-            raise Unavailable("Too many people are at the door at this moment.")
-        self._taken[network] += 1
+        if self._taken.total() >= self._at_once or self._taken[whose] >= self._of_one:
+            raise Unavailable("Too many do this at this moment.")
+        self._taken[whose] += 1
         try:
             yield
         finally:
-            self._taken -= Counter({network: 1})  # which also forgets who holds none
+            self._taken -= Counter({whose: 1})  # which also forgets who holds none

@@ -45,6 +45,7 @@ from authsec_server.web.site import Site
 T = TypeVar("T")
 THEME_COOKIE = "authsec-theme"
 THEMES = ("light", "dark")
+DOWNLOADS, DOWNLOADS_OF_ONE = 16, 2  # however slowly they are taken
 GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in all and from one network: each may dawdle
 
 
@@ -149,6 +150,7 @@ class Console:
     session_terms: SessionTerms
     open_id: OpenIdSignIn | None
     live: LiveJournal
+    downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:

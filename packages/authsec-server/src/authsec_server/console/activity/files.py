@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
+
 from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 
 from authsec_server.audit import export
 from authsec_server.console import guard
@@ -16,6 +21,18 @@ FORMS = {
     "jsonl": (export.json_lines, "application/jsonl"),
     "csv": (export.csv_lines, "text/csv; charset=utf-8; header=present"),
 }
+
+
+class Download(StreamingResponse):
+    """An answer that lets go of `held` when it has been taken, or nobody is there any more to take it."""
+
+    def __init__(self, content: AsyncIterator[str], held: ExitStack, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -33,4 +50,6 @@ async def download(visit: Visit) -> Response:
     rows = lines(visit.console.site.database, visit.act.principal, its.wanted)
     name = f"authsec-events-{visit.act.now:%Y%m%dT%H%M%SZ}.{form}"
     headers = dict(guard.HEADERS) | {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(iterate_in_threadpool(rows), media_type=media_type, headers=headers)
+    held = ExitStack()
+    held.enter_context(visit.console.downloads.one(visit.act.principal.id))
+    return Download(iterate_in_threadpool(rows), held, media_type=media_type, headers=headers)
