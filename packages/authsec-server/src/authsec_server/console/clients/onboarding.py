@@ -33,6 +33,12 @@ class Section:
     keys: Sequence[SelectorKey]
     checks: SelectorCheck | None
 
+    @property
+    def first_wrong(self) -> int:
+        """The row to go to; -1 where no row is wrong by itself."""
+        rows = self.checks.rows if self.checks else ()
+        return next((index for index, row in enumerate(rows) if row.problem), -1)
+
 
 async def blank(visit: Visit) -> Response:
     """The empty dialog."""

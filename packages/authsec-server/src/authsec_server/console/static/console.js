@@ -28,6 +28,13 @@ function leave(dialog) {
   if (!typed || window.confirm("Leave without saving what you typed?")) location.assign(dialog.dataset.leave);
 }
 
+// Without a choice it is as the system is: then the first press must lead to the other, too.
+const theme = document.querySelector("button[name=theme]");
+if (theme && !document.documentElement.dataset.theme && window.matchMedia("(prefers-color-scheme: dark)").matches) {
+  theme.value = "light";
+  theme.querySelector("span").textContent = "Light theme";
+}
+
 const sidebar = document.querySelector(".side-fold");
 if (sidebar && window.matchMedia("(max-width: 860px)").matches) sidebar.open = false;
 

@@ -65,6 +65,7 @@ function blankCopy(row, index) {
   told.textContent = "";
   for (const input of copy.querySelectorAll("input")) {
     input.value = "";
+    input.removeAttribute("id");
     input.removeAttribute("value");
     input.placeholder = "";
     input.removeAttribute("aria-invalid");
