@@ -1,0 +1,39 @@
+"""What is shown to be copied comes whole into the clipboard, and it is said; without script there is no dead button."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+AGENT = "/console/clients/claims-triage"
+
+
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        (AGENT, "Copy the Client ID"),
+        (AGENT, "Copy the SPIFFE ID"),
+        (f"{AGENT}/connect", "Copy for bash"),
+        (f"{AGENT}/connect", "Copy for PowerShell"),
+        ("/console/apis/ledger", "Copy audience"),
+        ("/console/keys", "Copy key id"),
+    ],
+)
+def test_a_copy_button_copies_what_stands_beside_it(company: Any, browse: Any, path: str, button: str) -> None:
+    page = browse(company.url, storage_state=company.mary)
+    page.goto(path)
+    copy = page.get_by_role("button", name=button).first
+    copy.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_be_attached()
+    shown = copy.locator("..").get_by_role("code").inner_text()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == shown.strip() != ""
+
+
+def test_without_script_nothing_is_offered_that_does_nothing(company: Any, browse: Any) -> None:
+    page = browse(company.url, storage_state=company.mary, java_script_enabled=False)
+    page.goto(f"{AGENT}/connect")
+    expect(page.get_by_role("code").filter(has_text="export AUTHSEC_BASE_URL")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy")).to_have_count(0)

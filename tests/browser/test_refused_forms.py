@@ -1,0 +1,176 @@
+"""Whatever a form refuses stands at its field, in words and for screen readers; what was typed is kept.
+
+The focus goes to the summary, whose link leads to the field; where there is nothing but the form, to the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from playwright.sync_api import Locator, Page, expect
+
+UNSEEN = "Pay\u202eroll"  # has a character that turns the text round
+HIDDEN = "has control or invisible characters"
+PAST = "2020-01-31T18:00"
+KEY = PrivateKey.generate_ed25519().public.to_pem().decode().strip()
+# As a browser that checks nothing itself; and with what is folded away opened.
+BARE = """() => {
+  for (const form of document.forms) form.noValidate = true;
+  for (const folded of document.querySelectorAll("main details, dialog details")) folded.open = true;
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is typed into a form, and what is said where. `choose` is a radio button; `first` is pressed first."""
+
+    path: str
+    button: str
+    wrong: str
+    says: str
+    typed: Mapping[str, str] = field(default_factory=dict)
+    choose: str = ""
+    first: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path.partition('?')[0].removeprefix('/console/')}: {self.wrong}"
+
+
+def role(form: tuple[str, str]) -> list[Case]:
+    return [
+        Case(*form, "Name", HIDDEN, {"Name": UNSEEN}),
+        Case(*form, "Other actions", "is not an action", {"Name": "Fine", "Other actions": "a:b\npayroll"}),
+    ]
+
+
+def api(form: tuple[str, str]) -> list[Case]:
+    good = {"Name": "Fine", "Audience": "fine"}
+    action, meaning = "Action 1", "What action 1 lets an agent do"
+    return [
+        Case(*form, "Name", HIDDEN, good | {"Name": UNSEEN}),
+        Case(*form, "Audience", "is no audience", good | {"Audience": "no audience"}),
+        Case(*form, action, "is not an action", good | {action: "payroll", meaning: "Pays"}),
+        Case(*form, meaning, "must have 1 to 120", good | {action: "a:b", meaning: ""}),
+    ]
+
+
+def proof(form: tuple[str, str], typed: dict[str, str]) -> list[Case]:
+    key, rows = "Key of selector 1", {"Key of selector 1": "k8s:namespace", "Value of selector 1": "production"}
+    return [
+        Case(*form, "Platform", "Choose the platform", typed),
+        Case(*form, "Platform selectors", "at least one selector", typed, choose="Docker"),
+        Case(*form, key, "the nearest is k8s:ns", typed | rows, choose="Kubernetes"),
+        Case(*form, "Public key", "cannot be used", typed | {"Public key": "no key"}, choose="Key pair"),
+    ]
+
+
+def delegation(form: tuple[str, str]) -> list[Case]:
+    return [
+        Case(*form, "Maximum Duration", "must be 1 minute to", {"Maximum Duration": "99999"}),
+        Case(*form, "Ends", "lies ahead", {"Ends": PAST}),
+        Case(*form, "Owner", HIDDEN, {"Owner": UNSEEN}),
+    ]
+
+
+STEP, CHOSEN = "/console/delegations/new", "role=paying&client=payer"
+ROLE = ("/console/roles/new", "Create role")
+NEW_ROLE = (STEP, "Create this role and use it")
+DURATION = (f"{STEP}/duration?{CHOSEN}&actions=payroll:read", "Continue to review")
+EDIT = ("/console/delegations/{delegation}/edit", "Review the changes")
+ONBOARD = ("/console/clients/onboard", "+ Onboard")
+CLIENT = ("/console/clients/{client}/edit", "Save")
+ADD_PROOF = ("/console/clients/{client}/proofs/add", "Add the proof")
+INVITE = ("/console/administrators/invite", "Invite")
+NEW_KEY = ("/console/administrators/keys/new", "Make the key")
+PASSWORD = ("/console/account", "Change password")
+SET_UP = ("/console/set-up?code={code}", "Set password and sign in")
+FILTER = ("/console/activity", "Filter")
+AGENT = "AI Agent Name"
+CASES = [
+    *role(ROLE),
+    Case(*ROLE, "Slug", "lower-case", {"Name": "Fine", "Slug": "Not One"}),
+    *role(("/console/roles/paying/edit", "Save")),
+    *api(("/console/apis/new", "Register")),
+    *api(("/console/apis/payroll/edit", "Save")),
+    *proof(ONBOARD, {AGENT: "Fine"}),
+    Case(*ONBOARD, AGENT, HIDDEN, {AGENT: UNSEEN}, choose="Unattested"),
+    Case(*ONBOARD, "Labels", "is no label", {AGENT: "Fine", "Labels": "team"}, choose="Unattested"),
+    Case(*CLIENT, AGENT, HIDDEN, {AGENT: UNSEEN}),
+    Case(*CLIENT, "Slug", "lower-case", {"Slug": "Not One"}),
+    Case(*CLIENT, "Labels", "no name for a label", {"Labels": "TEAM=a"}),
+    *proof(ADD_PROOF, {}),
+    Case(*ADD_PROOF, "Ends", "cannot have expired", {"Public key": KEY, "Ends": PAST}, choose="Key pair"),
+    Case(*NEW_ROLE, "Role name", HIDDEN, {"Role name": UNSEEN, "Other actions": "a:b"}),
+    Case(*NEW_ROLE, "Other actions", "is not an action", {"Role name": "Fine", "Other actions": "payroll"}),
+    Case(STEP, "Continue to permissions", "Role", "No role is chosen"),
+    Case(f"{STEP}/actions?{CHOSEN}", "Continue to duration", "Allowed Actions", "No action is chosen"),
+    *delegation(DURATION),
+    *delegation(EDIT),
+    Case(*EDIT, "Allowed Actions", "No actions are given", first="Select none"),
+    Case(*INVITE, "Name", HIDDEN, {"Name": UNSEEN, "E-mail": "new@example.com"}),
+    Case(*INVITE, "E-mail", "e-mail address", {"Name": "New", "E-mail": "nobody"}),
+    Case("/console/administrators/{mary}", "Save", "Name", HIDDEN, {"Name": UNSEEN}),
+    Case(*NEW_KEY, "Name", HIDDEN, {"Name": UNSEEN}),
+    Case(*NEW_KEY, "Days until it expires", "1 to 3650", {"Name": "New", "Days until it expires": "4000"}),
+    Case(*FILTER, "Client", "There is no client", {"Client": "nobody"}),
+    Case(*FILTER, "Reason", "Nothing can have", {"Reason": "Why?"}),
+    Case(*PASSWORD, "Current password", "not your present password", {"Current password": "wrong"}),
+    Case(*PASSWORD, "New password again", "differ", {"New password again": "other"}),
+    Case(*SET_UP, "Password", "A password", {"Password": "short", "Password again": "short"}),
+]
+ONLY_THE_FORM = {PASSWORD[0], SET_UP[0]}  # these have no summary
+
+
+@pytest.fixture(scope="module")
+def names(place: Any) -> dict[str, str]:
+    """What the addresses need: a role, an API, a client, a delegation, a person, a link that nobody used."""
+    its = place.its
+    described = [{"action": "payroll:read", "description": "Read what is paid."}]
+    its.post("apis", name="Payroll", identifier="payroll", actions=described)
+    agent, paying = its.agent("Payer"), its.role("Paying", "payroll:read")
+    invited = its.post("administrators", name="Cy", email="cy@example.com", role="viewer")
+    return {
+        "client": agent.client_id,
+        "delegation": its.delegate(paying, agent, "payroll:read"),
+        "mary": its.admin.get("administrators/mary@example.com").json()["id"],
+        "code": invited["link"]["url"].partition("code=")[2],
+    }
+
+
+def named(page: Page, name: str) -> Locator:
+    """The field or the group of fields that is called so."""
+    label = re.compile(rf"^{re.escape(name)}(MCP Server Name)?( optional)?$")  # which is there, too, and not shown
+    form = page.locator("main, dialog").last
+    return form.get_by_label(label).or_(form.get_by_role("group", name=name, exact=True)).filter(visible=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_form_says_what_is_wrong_where_it_is_wrong(place: Any, names: Any, browse: Any, axe: Any, case: Case) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto(case.path.format(**names))
+    page.evaluate(BARE)
+    if case.choose:
+        page.get_by_role("radio", name=case.choose).check()
+    for label, text in case.typed.items():
+        named(page, label).fill(text)
+    for button in filter(None, (case.first, case.button)):
+        page.get_by_role("button", name=button, exact=True).click()
+
+    wrong = named(page, case.wrong)
+    expect(wrong).to_have_attribute("aria-invalid", "true")
+    expect(wrong).to_have_accessible_description(re.compile(re.escape(case.says)))
+    expect(page).to_have_title(re.compile("^Error · "))
+    for label, text in case.typed.items():
+        if named(page, label).get_attribute("type") != "password":  # these are never sent back
+            expect(named(page, label)).to_have_value(text)
+    assert axe(page) == []
+    if case.path not in ONLY_THE_FORM:
+        summary = page.get_by_role("alert").filter(has_text=case.says)
+        expect(summary).to_be_focused()
+        summary.get_by_role("link").click()
+    expect(wrong).to_be_focused()
