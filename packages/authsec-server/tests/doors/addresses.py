@@ -161,7 +161,7 @@ ADDRESSES = (
     Address(path="/console/activity/{event}", looks=VIEWER),
     Address(path="/console/keys", looks=VIEWER),
     Address(path="/console/keys/rotate", looks=ADMIN, sends=ADMIN, typed={"force": "yes"}),
-    Address(path="/console/administrators", looks=VIEWER, query="cursor={mark}"),
+    Address(path="/console/administrators", looks=VIEWER),
     Address(
         path="/console/administrators/invite",
         looks=ADMIN,
