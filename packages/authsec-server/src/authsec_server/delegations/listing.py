@@ -10,7 +10,7 @@ from authsec_server.clients import lists as clients
 from authsec_server.db import Tx
 from authsec_server.delegations import queries, store
 from authsec_server.delegations.filters import Filters, Sort, Uses
-from authsec_server.delegations.model import DelegationState, Standing, Terms
+from authsec_server.delegations.model import Delegation, DelegationState, Standing, Terms
 from authsec_server.delegations.standing import standings
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
@@ -34,13 +34,15 @@ def page(
     last = store.find(tx.connection, after) if naming.is_uuid(after) else None
     if after and last is None:
         raise Invalid("cursor", "This cursor is not one that a list gave out.", "Use `next` of the page before.")
-    texts = (filters.text, filters.role_id, filters.client_id, filters.audience, filters.owner)
-    if any("\0" in text for text in texts if text):
-        return [], None  # PostgreSQL takes none, and nothing is called so
-    called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
-    found = queries.page(tx.connection, filters, called, sort=sort, after=last, limit=limit + 1, now=act.now)
+    found = _found(tx, act, filters, sort, last, limit + 1)
     following = found[limit - 1].id if len(found) > limit else None
     return standings(tx, found[:limit], terms, act.now), following
+
+
+def first(tx: Tx, act: Act, filters: Filters, *, sort: Sort, limit: int) -> list[Delegation]:
+    """The first that fit, as they are stored: for whoever counts them, and needs to know neither role nor client."""
+    act.principal.require(Role.VIEWER)
+    return _found(tx, act, filters, sort, None, limit)
 
 
 def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) -> tuple[list[Standing], bool]:
@@ -86,3 +88,11 @@ def sharing(tx: Tx, act: Act, terms: Terms) -> int:
     """How many live delegations give tokens for the shared default audience, by its name or by naming none."""
     act.principal.require(Role.VIEWER)
     return queries.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)
+
+
+def _found(tx: Tx, act: Act, filters: Filters, sort: Sort, after: Delegation | None, limit: int) -> list[Delegation]:
+    texts = (filters.text, filters.role_id, filters.client_id, filters.audience, filters.owner)
+    if any("\0" in text for text in texts if text):
+        return []  # PostgreSQL takes none, and nothing is called so
+    called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
+    return queries.page(tx.connection, filters, called, sort=sort, after=after, limit=limit, now=act.now)

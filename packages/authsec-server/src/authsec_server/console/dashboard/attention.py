@@ -81,13 +81,15 @@ def _refusals(tx: Tx, visit: Visit) -> Iterator[Matter]:
 
 def _ending(tx: Tx, visit: Visit) -> Iterator[Matter]:
     soon = Filters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
-    found, more = delegations.page(tx, visit.act, visit.console.terms, soon, sort=Sort.ENDS, limit=LOOKED_AT)
-    if found:
+    first, _ = delegations.page(tx, visit.act, visit.console.terms, soon, sort=Sort.ENDS, limit=1)
+    if first:
+        number = len(delegations.first(tx, visit.act, soon, sort=Sort.ENDS, limit=LOOKED_AT + 1))
+        many = plural(min(number, LOOKED_AT), "trust delegation")
         yield Matter(
             tone="warn",
-            text=f"{'More than ' if more else ''}{plural(len(found), 'trust delegation')} will end within 7 days",
+            text=f"{'More than ' if number > LOOKED_AT else ''}{many} will end within 7 days",
             path="/console/delegations?sort=ends&state=live",
-            more=f"The first: {found[0].role.name} → {found[0].client.name}",
+            more=f"The first: {first[0].role.name} → {first[0].client.name}",
         )
 
 
@@ -106,12 +108,12 @@ def _audiences(tx: Tx, visit: Visit) -> Iterator[Matter]:
 def _unused(tx: Tx, visit: Visit) -> Iterator[Matter]:
     """Live for a month and never used: whoever needs it not should not have it."""
     live = Filters(state=DelegationState.LIVE)
-    oldest, more = delegations.page(tx, visit.act, visit.console.terms, live, sort=Sort.OLDEST, limit=LOOKED_AT)
-    old = [each.delegation.id for each in oldest if each.delegation.created_at < visit.act.now - UNUSED_FOR]
+    oldest = delegations.first(tx, visit.act, live, sort=Sort.OLDEST, limit=LOOKED_AT)
+    old = [each.id for each in oldest if each.created_at < visit.act.now - UNUSED_FOR]
     used = counts.last_uses(tx, old)
     unused = [id_ for id_ in old if id_ not in used]
     if unused:
-        at_least = "At least " if more and len(old) == len(oldest) else ""
+        at_least = "At least " if len(old) == LOOKED_AT else ""
         yield Matter(
             tone="warn",
             text=f"{at_least}{plural(len(unused), 'trust delegation')} older than a month and never used",
