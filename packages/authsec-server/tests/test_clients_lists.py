@@ -139,6 +139,13 @@ def test_pages_hold_each_client_once_and_in_order(
     check()
 
 
+@pytest.mark.parametrize("label", ["team", "team=crm", "env=", "env=a=b", "nope"])
+def test_by_a_label_alone_the_labels_tell_how_many(database: Database, act: Act, label: str) -> None:
+    wanted = [client for client in fill(database, act) if fits(client, Filters(label=label), act)]
+    counted = database.read(lambda tx: lists.count(tx, act, Filters(label=label)))
+    assert counted == Count(number=len(wanted), capped=False)
+
+
 def test_a_client_that_is_renamed_or_deleted_meanwhile_disturbs_no_other(database: Database, act: Act) -> None:
     held = sorted(fill(database, act), key=lambda client: position(client, Sort.NAME))
     first, cursor = database.read(lambda tx: lists.page_of(tx, act, limit=10))
