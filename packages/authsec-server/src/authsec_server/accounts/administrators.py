@@ -112,7 +112,7 @@ def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Adm
 
 
 def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int) -> Administrator:
-    """Give an administrator another address to sign in with. Only inside a `change`.
+    """Give an administrator another address to sign in with; links to the old one are void. Only inside a `change`.
 
     Raises `Invalid`, `Conflict` where another has it, `Outdated`.
     """
@@ -123,6 +123,7 @@ def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int)
         return found
     _refuse_taken(tx, address)
     changed = _change(tx, act, found, email=address)
+    links.void_all_of(tx, act.now, found)
     _record_change(tx, act, changed, before={"email": found.email}, after={"email": address})
     return changed
 
