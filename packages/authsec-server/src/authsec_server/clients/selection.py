@@ -97,7 +97,9 @@ def _unheard_of(text: str) -> bool:
 def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:
     holders = _holders(label)
     if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite keeps no statistics by which it could choose
-        return clients.c.id.in_(holders)
+        # Read once: looked up for each client in turn, those at the end of the order would take their time.
+        once = holders.cte("holders").prefix_with("MATERIALIZED", dialect="postgresql")
+        return clients.c.id.in_(select(once.c.client_id))
     return holders.where(client_labels.c.client_id == clients.c.id).exists()
 
 

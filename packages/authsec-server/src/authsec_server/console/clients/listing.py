@@ -78,11 +78,12 @@ def read_filters(query: Form) -> Filters:
 def _listed(tx: Tx, visit: Visit, filters: Filters, sort: Sort, descending: bool, cursor: str) -> Listed:
     act = visit.act
     found, following = lists.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
+    all_of_them = not cursor and following is None
     ids = [client.id for client in found]
     return Listed(
         clients=found,
         following=following,
-        count=lists.count(tx, act, filters),
+        count=Count(number=len(found), capped=False) if all_of_them else lists.count(tx, act, filters),
         owners=lists.owners(tx, act),
         uses=delegations.held_by(tx, ids, act.now),
         last_tokens=counts.last_tokens(tx, ids),
