@@ -18,13 +18,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from authsec_server.audit.pages import highest
 from authsec_server.audit.store import events
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.settings import ENV_PREFIX
@@ -44,10 +45,10 @@ def main() -> None:
     parser.add_argument("database", help="SQLAlchemy URL of a database that fill.py has filled")
     url = parser.parse_args().database
     headers = {"Cookie": _cookie(url)}
-    with served(url) as port, growing(url):
+    with served(url) as port, growing(url) as newest:
         print(f"{'least':>8} {'median':>8} {'most':>8}  page   (ms)")
         for number in (0, WATCHERS):
-            with watching(port, headers, number) as seen:
+            with watching(port, headers, number, newest()) as seen:
                 for path in PATHS:
                     _measure(port, headers, path, f"{number} watching")
             if number:
@@ -68,7 +69,8 @@ def served(url: str) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         settings = {f"{ENV_PREFIX}{name.upper()}": value for name, value in where(url, Path(folder)).items()}
         command = [sys.executable, "-c", AUTHSEC, "serve", "--port", str(port)]
-        server = subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        server = subprocess.Popen(command, env=os.environ | settings, stdout=quiet, stderr=quiet)
         try:
             _await(port, server)
             yield port
@@ -89,8 +91,11 @@ def _await(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def growing(url: str) -> Iterator[None]:
-    """The newest event once more, so many times a second, as other servers of this database would write it."""
+def growing(url: str) -> Iterator[Callable[[], int]]:
+    """The newest token's event once more, so many times a second, as other servers of this database would write it.
+
+    Gives what tells the number of the newest event.
+    """
     database, done = open_database(url), threading.Event()
     row = database.read(_newest)
 
@@ -101,7 +106,7 @@ def growing(url: str) -> Iterator[None]:
     thread = threading.Thread(target=grow)
     thread.start()
     try:
-        yield
+        yield lambda: database.read(lambda tx: highest(tx.connection))
     finally:
         done.set()
         thread.join()
@@ -120,11 +125,11 @@ def _write(database: Database, row: dict[str, Any]) -> None:
 
 
 @contextmanager
-def watching(port: int, headers: Mapping[str, str], number: int) -> Iterator[list[int]]:
-    """So many streams, each read as it comes; at the end, how many events each has got."""
+def watching(port: int, headers: Mapping[str, str], number: int, after: int) -> Iterator[list[int]]:
+    """So many streams, each read as it comes; at the end, how many events above `after` each has got."""
     seen, done = [0] * number, threading.Event()
     with ExitStack() as stack:
-        streams = [_stream(stack, port, headers) for _ in range(number)]
+        streams = [_stream(stack, port, headers, after) for _ in range(number)]
 
         def read() -> None:
             while not done.is_set():
@@ -141,10 +146,10 @@ def watching(port: int, headers: Mapping[str, str], number: int) -> Iterator[lis
             thread.join()
 
 
-def _stream(stack: ExitStack, port: int, headers: Mapping[str, str]) -> socket.socket:
+def _stream(stack: ExitStack, port: int, headers: Mapping[str, str], after: int) -> socket.socket:
     connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
     lines = [f"{name}: {value}" for name, value in ({"Host": f"127.0.0.1:{port}"} | dict(headers)).items()]
-    connection.sendall("\r\n".join(["GET /console/activity/stream HTTP/1.1", *lines, "", ""]).encode())
+    connection.sendall("\r\n".join([f"GET /console/activity/stream?after={after} HTTP/1.1", *lines, "", ""]).encode())
     return connection
 
 
