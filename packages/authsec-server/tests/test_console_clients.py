@@ -90,7 +90,7 @@ def test_the_walk_through_finds_its_words_and_its_client_id(door: TestClient) ->
 def test_without_a_trust_source_it_succeeds_and_says_what_is_missing(door: TestClient) -> None:
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
     assert "cannot prove itself yet" in page.text
-    assert "No trust source for the platform kubernetes" in page.text
+    assert "No trust source for Kubernetes" in page.text
     assert "cannot prove itself yet" in get(door, LIST).text
 
 
@@ -126,11 +126,11 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
         ({"platform": "kubernetes"}, "needs at least one selector"),
         (
             {"platform": "kubernetes", **rows("kubernetes", {"k8s:namespace": "production"})},
-            "'k8s:namespace' is no selector of the platform kubernetes; the nearest is k8s:ns.",
+            "'k8s:namespace' is no selector of Kubernetes; the nearest is k8s:ns.",
         ),
         ({"platform": "kubernetes", **rows("kubernetes", {"": "production"})}, "Choose a key for this value."),
         ({"platform": "unix", **rows("unix", {"unix:uid": "root"})}, "'root' cannot be the value of unix:uid"),
-        ({"platform": "key"}, "The platform key needs the agent's public key."),
+        ({"platform": "key"}, "A key pair needs the agent's public key."),
         ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
         ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
         ({"slug": "taken"}, "The slug taken belongs to the client"),

@@ -41,7 +41,7 @@ def client(*proofs: Proof) -> Client:
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
             "Cannot prove itself yet",
-            "No trust source for the platform docker",
+            "No trust source for Docker",
         ),
         (ProofKind.SECRET, ProofState.CANNOT_PROVE, "Cannot prove itself yet", "This authority does not check secrets"),
         (ProofKind.UNATTESTED, ProofState.UNATTESTED, "Proves nothing", "Give the client a key pair"),

@@ -36,14 +36,14 @@ def test_an_unknown_key_suggests_one() -> None:
     for typed, nearest in [("k8s:n", "k8s:ns"), ("k8s:namespace", "k8s:ns"), ("k8s:pod-labels", "k8s:pod-label:")]:
         (row,) = check_selectors(K8S, [(typed, "")]).rows
         assert (row.state, row.nearest) == (RowState.WRONG, nearest)
-        assert "is no selector of the platform kubernetes" in row.problem
+        assert "is no selector of Kubernetes" in row.problem
         assert row.remedy.startswith("Known keys: k8s:ns")
 
 
 def test_the_key_of_another_platform_is_called_that() -> None:
     (row,) = check_selectors(Platform.DOCKER, [("k8s:ns", "production")]).rows
     assert (row.state, row.nearest) == (RowState.WRONG, "")
-    assert row.problem == "'k8s:ns' is a selector of the platform kubernetes, not of docker."
+    assert row.problem == "'k8s:ns' is a selector of Kubernetes, not of Docker."
 
 
 def test_a_wrong_value_keeps_the_explanation() -> None:
@@ -62,14 +62,14 @@ def test_the_second_of_two_alike_is_wrong() -> None:
 def test_the_set_has_rules_of_its_own() -> None:
     nothing = check_selectors(K8S, [("", ""), (" ", "")])
     assert not nothing.ok
-    assert nothing.problem.startswith("The platform kubernetes needs at least one selector")
+    assert nothing.problem.startswith("Kubernetes needs at least one selector")
     many = check_selectors(Platform.DOCKER, [(f"docker:label:l{each}", "x") for each in range(MAX_SELECTORS + 1)])
     assert many.problem == "There are more than 32 selectors."
     assert [row.state for row in many.rows] == [RowState.OK] * MAX_SELECTORS + [RowState.WRONG]
     for platform in (Platform.KEY, Platform.UNATTESTED):
         assert check_selectors(platform, [("", "")]).ok
         none_known = check_selectors(platform, [("made:up", "x"), ("k8s:ns", "x")])
-        assert none_known.problem == f"The platform {platform} has no selectors."
+        assert none_known.problem == f"{platform.shown} has no selectors."
         assert [row.nearest for row in none_known.rows] == ["", ""]
 
 

@@ -103,7 +103,7 @@ def test_a_key_that_is_completed_with_nonsense(key: str) -> None:
 
 
 def test_a_key_of_another_platform_says_of_which() -> None:
-    with pytest.raises(Invalid, match="'docker:label:app' is a selector of the platform docker, not of kubernetes"):
+    with pytest.raises(Invalid, match="'docker:label:app' is a selector of Docker, not of Kubernetes"):
         parse_selectors(Platform.KUBERNETES, [("docker:label:app", "x")])
 
 

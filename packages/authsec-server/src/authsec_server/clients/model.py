@@ -35,6 +35,11 @@ class Platform(StrEnum):
     KEY = "key"
     UNATTESTED = "unattested"
 
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return "Key pair" if self is Platform.KEY else self.value.capitalize()
+
 
 class ProofKind(StrEnum):
     """The ways to prove oneself. `UNATTESTED` is the way of those that prove nothing: their name is enough."""

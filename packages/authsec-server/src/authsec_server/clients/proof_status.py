@@ -82,7 +82,7 @@ def _selectors(proof: Proof) -> ProofStatus:
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
         heading="Cannot prove itself yet",
-        explanation=f"The platform {platform} would vouch that the workload has all of these selectors.",
-        missing=f"No trust source for the platform {platform} is registered: attestation of workloads comes with trust "
+        explanation=f"{platform.shown} would vouch that the workload has all of these selectors.",
+        missing=f"No trust source for {platform.shown} is registered: attestation of workloads comes with trust "
         "sources. Until then a key pair gets the agent its tokens.",
     )

@@ -32,9 +32,7 @@ def make_proof(
         raise Invalid("expires_at", "A proof cannot have expired before it is added.", "Give a time in the future.")
     held = parse_selectors(platform, selectors)
     if public_key is not None and platform is not Platform.KEY:
-        raise Invalid(
-            "public_key", f"The platform {platform} takes no public key.", "Leave it out, or name the platform key."
-        )
+        raise Invalid("public_key", f"{platform.shown} takes no public key.", "Leave it out, or name the platform key.")
     if platform is Platform.KEY:
         key = _parse_key(public_key)
         return Proof(
@@ -71,7 +69,7 @@ def same_evidence(one: Proof, other: Proof) -> bool:
 
 def _parse_key(pem: str | None) -> PublicKey:
     if pem is None:
-        raise Invalid("public_key", "The platform key needs the agent's public key.", _HOW)
+        raise Invalid("public_key", "A key pair needs the agent's public key.", _HOW)
     try:
         return PublicKey.from_pem(pem)
     except JoseError as error:

@@ -167,13 +167,11 @@ def require_fitting_number(platform: Platform, number: int) -> None:
     """Raise `Invalid` unless the platform can have so many selectors."""
     known = KEYS.get(platform, ())
     if not known and number:
-        raise Invalid(
-            "selectors", f"The platform {platform} has no selectors.", "Leave them out, or name the platform."
-        )
+        raise Invalid("selectors", f"{platform.shown} has no selectors.", "Leave them out, or name the platform.")
     if known and not number:
         raise Invalid(
             "selectors",
-            f"The platform {platform} needs at least one selector: without any, nothing would identify the workload.",
+            f"{platform.shown} needs at least one selector: without any, nothing would identify the workload.",
             f"Known keys: {', '.join(key.shown for key in known)}",
         )
     if number > MAX_SELECTORS:
@@ -219,10 +217,10 @@ def nearest_key(platform: Platform, key: str) -> SelectorKey:
 
 def _unknown(field: str, platform: Platform, key: str) -> Invalid:
     if platform not in KEYS:
-        return Invalid(field, f"The platform {platform} has no selectors.", "Leave it out.")
+        return Invalid(field, f"{platform.shown} has no selectors.", "Leave it out.")
     for other, keys in KEYS.items():
         if other is not platform and any(each.fits(key) for each in keys):
-            return Invalid(field, f"{quoted(key)} is a selector of the platform {other}, not of {platform}.")
+            return Invalid(field, f"{quoted(key)} is a selector of {other.shown}, not of {platform.shown}.")
     for known in KEYS[platform]:
         if known.parameter and key.rstrip(":") == known.key.rstrip(":"):
             return Invalid(field, f"{quoted(key)} does not say which {known.parameter}.", f"Write {known.shown}.")
@@ -230,6 +228,6 @@ def _unknown(field: str, platform: Platform, key: str) -> Invalid:
             return Invalid(field, f"{quoted(key)} has no valid {known.parameter} behind {known.key}")
     return Invalid(
         field,
-        f"{quoted(key)} is no selector of the platform {platform}; the nearest is {nearest_key(platform, key).shown}.",
+        f"{quoted(key)} is no selector of {platform.shown}; the nearest is {nearest_key(platform, key).shown}.",
         f"Known keys: {', '.join(each.shown for each in KEYS[platform])}",
     )

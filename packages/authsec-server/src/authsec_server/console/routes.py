@@ -24,8 +24,7 @@ from authsec_server.console import (
     sources,
     theme,
 )
-from authsec_server.console.failing import answered
-from authsec_server.console.site import Console
+from authsec_server.console.site import Console, Visit
 
 ROOMS = (
     entrance,
@@ -53,7 +52,7 @@ def routes(console: Console) -> list[BaseRoute]:
         console.assets.route(),
         theme.route(console),
         *pages,
-        Route("/console/{path:path}", answered(_missing, console.failure), methods=["GET", "POST"]),
+        console.page("/{path:path}", _missing, post=_missing),
     ]
 
 
@@ -61,5 +60,5 @@ async def _to_console(_request: Request) -> Response:
     return RedirectResponse("/console", 303, dict(guard.HEADERS))
 
 
-async def _missing(_request: Request) -> Response:
+async def _missing(_visit: Visit) -> Response:
     raise HTTPException(404)

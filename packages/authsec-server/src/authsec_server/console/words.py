@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from authsec_server.clients.model import Platform
+
 _FIELD = re.compile(r"[a-z][a-z0-9_.]*")
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 KINDS = {"ai_agent": "AI Agent", "mcp_server": "MCP Server", "api": "API"}
-PLATFORMS = {
-    "kubernetes": "Kubernetes",
-    "docker": "Docker",
-    "unix": "Unix",
-    "key": "Key pair",
-    "unattested": "Unattested",
-}
+PLATFORMS = {platform.value: platform.shown for platform in Platform}
 PROOFS = {
     "selectors": "Selectors",
     "key_pair": "Key pair",
