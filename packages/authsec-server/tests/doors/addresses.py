@@ -174,7 +174,7 @@ ADDRESSES = (
     Address(path="/console/administrators/keys/{key}/revoke", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}", looks=VIEWER, sends=ADMIN, typed={"name": "Other"}),
     Address(path="/console/administrators/{administrator}/reset", looks=ADMIN, sends=ADMIN),
-    Address(path="/console/administrators/{administrator}/disable", sends=ADMIN),
+    Address(path="/console/administrators/{administrator}/disable", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{disabled administrator}/enable", sends=ADMIN),
     Address(path="/console/administrators/{administrator}/end-sessions", sends=ADMIN),
     Address(path="/console/settings", looks=ADMIN),

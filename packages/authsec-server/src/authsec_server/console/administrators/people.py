@@ -27,7 +27,10 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/administrators", listing),
         console.page(PATH, detail, post=edit),
         console.page(
-            f"{PATH}/disable", post=turned(administrators.disable, "administrator_disabled"), least=Role.ADMIN
+            f"{PATH}/disable",
+            ask_disable,
+            post=turned(administrators.disable, "administrator_disabled"),
+            least=Role.ADMIN,
         ),
         console.page(f"{PATH}/enable", post=turned(administrators.enable, "administrator_enabled"), least=Role.ADMIN),
         console.page(f"{PATH}/end-sessions", post=turned(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
@@ -72,6 +75,7 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
     found = await visit.read(load)
     person = found["person"]
     typed = {
+        "email": visit.form.text("email") or person.email,
         "name": visit.form.text("name") or person.name,
         "role": visit.form.text("role") or person.role.name.lower(),
     }
@@ -79,11 +83,13 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
 
 
 async def edit(visit: Visit) -> Response:
-    """Another name or role."""
+    """Another address, name or role."""
     reference, form = visit.request.path_params["administrator"], visit.form
 
     def work(tx: Tx, act: Act) -> Administrator:
         person = administrators.rename(tx, act, reference, form.text("name"), revision=form.number("revision"))
+        if form.text("email"):
+            person = administrators.change_email(tx, act, reference, form.text("email"), revision=person.revision)
         role = Role.__members__.get(form.text("role").upper())
         if role is None:
             raise Invalid("role", "Choose one of the roles.")
@@ -96,6 +102,17 @@ async def edit(visit: Visit) -> Response:
     except (Invalid, Conflict, Outdated) as failure:
         return await detail(visit, failure)
     return visit.redirect(f"/console/administrators/{person.id}", done="saved")
+
+
+async def ask_disable(visit: Visit) -> Response:
+    """What ends with it, and what does not."""
+
+    def load(tx: Tx) -> tuple[Administrator, int]:
+        person = administrators.get(tx, visit.act, visit.request.path_params["administrator"])
+        return person, len(sessions.of(tx, visit.act, person.id, terms=visit.console.session_terms))
+
+    person, number = await visit.read(load)
+    return visit.render("administrators/disable.html", title=f"Disable {person.name}?", person=person, sessions=number)
 
 
 def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
