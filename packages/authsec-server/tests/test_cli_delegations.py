@@ -112,7 +112,7 @@ def test_which_actions_must_be_said_in_one_way(create: Callable[..., Result], op
 def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
     for options, message in (
         (("--action", "customers:raed"), "the nearest is customers:read"),
-        (("--all-actions", "--max-duration", "10d"), "1 min to 24 h"),
+        (("--all-actions", "--max-duration", "10d"), "1 minute to 24 hours"),
         (("--all-actions", "--ends-at", "tomorrow"), "e.g. 2026-12-31T18:00:00Z"),
         (("--all-actions", "--exclude-proof", "token"), "One of: selectors, key_pair, secret, unattested"),
     ):

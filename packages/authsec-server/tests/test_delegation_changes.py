@@ -120,7 +120,7 @@ ROWS: list[tuple[dict[str, Any], Change]] = [
     ),
     (
         {"max_duration": 900},
-        Change(field="max_duration", label="Maximum Duration", before="1 h", after="15 min", narrows=True),
+        Change(field="max_duration", label="Maximum Duration", before="1 hour", after="15 minutes", narrows=True),
     ),
     (
         {"audiences": (DEFAULT, "payments")},

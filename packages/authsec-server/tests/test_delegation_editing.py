@@ -168,7 +168,7 @@ def test_a_viewer_edits_nothing_and_may_see_what_an_edit_would_do(estate: Any, d
     wanted = as_edit(delegated, max_duration=900)
     standing, rows = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegated.id, wanted, estate.terms))
     assert standing.delegation.max_duration == 900
-    assert [(row.before, row.after, row.narrows) for row in rows] == [("1 h", "15 min", True)]
+    assert [(row.before, row.after, row.narrows) for row in rows] == [("1 hour", "15 minutes", True)]
     assert now_of(estate, delegated) == delegated
 
 
@@ -195,7 +195,7 @@ def test_a_duration_from_before_the_cap_was_lowered_may_stay(estate: Any, delega
     estate.terms = Terms(max_token_lifetime=600, default_audience="authsec-api")
     kept = edit(estate, delegated, description="For the pilot")
     assert kept.max_duration == 3600
-    with pytest.raises(Invalid, match="10 min"):
+    with pytest.raises(Invalid, match="10 minutes"):
         edit(estate, kept, max_duration=1800)
 
 

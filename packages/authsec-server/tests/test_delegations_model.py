@@ -209,7 +209,11 @@ def test_of_what_is_over_there_is_nothing_to_say(change: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(
     ("cap", "shown"),
-    [(86400, r"1 min to 24 h \(60 to 86400 seconds"), (5400, "1 min to 90 min"), (61, "1 min to 61 s")],
+    [
+        (86400, r"1 minute to 24 hours \(60 to 86400 seconds"),
+        (5400, "1 minute to 90 minutes"),
+        (61, "1 minute to 61 seconds"),
+    ],
 )
 def test_a_duration_out_of_range_is_told_the_range_in_words(cap: int, shown: str) -> None:
     with pytest.raises(Invalid, match=shown):

@@ -13,6 +13,7 @@ from authsec_server.naming import quoted
 from authsec_server.roles.model import RoleDefinition
 
 SHORTEST = 60  # seconds
+_UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
 MAX_AUDIENCES = 16
 _SHOWN = 12  # actions named in a message
 
@@ -64,17 +65,16 @@ def max_duration(seconds: int, cap: int) -> int:
     if not SHORTEST <= seconds <= cap:
         raise Invalid(
             "max_duration",
-            f"max_duration must be 1 min to {spoken(cap)} ({SHORTEST} to {cap} seconds).",
+            f"max_duration must be {spoken(SHORTEST)} to {spoken(cap)} ({SHORTEST} to {cap} seconds).",
             "The upper limit is the server's setting max_token_lifetime.",
         )
     return seconds
 
 
 def spoken(seconds: int) -> str:
-    """A duration as people say it: `1 h`, `90 min`, `45 s`."""
-    if seconds % 3600 == 0:
-        return f"{seconds // 3600} h"
-    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+    """A duration as people say it, in its largest whole unit: `1 hour`, `90 minutes`, `45 seconds`."""
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
 def end(ends_at: datetime | None, now: datetime) -> datetime | None:
