@@ -19,8 +19,8 @@ from authsec import (
     ServerError,
     TokenRequestError,
 )
+from authsec.exchange import Answer
 from authsec.refusals import refusal
-from authsec.transport import Answer
 from authsec.wording import plain
 from fake_authority import Reply, http_date, refused
 from hypothesis import given

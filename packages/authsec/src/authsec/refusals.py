@@ -21,8 +21,8 @@ from authsec.errors import (
     ServerError,
     TokenRequestError,
 )
+from authsec.exchange import MOST_BYTES, Answer
 from authsec.strict_json import StrictJsonError, loads
-from authsec.transport import MOST_BYTES, Answer
 from authsec.wording import plain
 
 _SENTENCES = {

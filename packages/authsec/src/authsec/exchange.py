@@ -1,0 +1,90 @@
+"""One GET over HTTP, with limits on time and size, and no redirects. What an answer means is for the caller to say.
+
+There is no connection kept open: an agent asks about once an hour, and what is not kept cannot be shared by mistake
+after a fork or a copy.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import urllib3
+from urllib3 import exceptions
+from urllib3.util import Timeout
+
+from authsec.clock import Clock
+from authsec.pools import open_pool
+
+USER_AGENT = "authsec-python/0.1.0"
+MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. `body` may hold a token, so it is in no repr."""
+
+    status: int
+    content_type: str
+    date: str | None
+    retry_after: str | None
+    location: str | None
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answer(status={self.status}, content_type={self.content_type!r}, {len(self.body)} bytes)"
+
+
+class AnswerTooLarge(Exception):
+    """More than `MOST_BYTES` came; `status` is the answer's."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"an answer of more than {MOST_BYTES} bytes")
+        self.status = status
+
+
+def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
+    """GET `url`, until `deadline` on the monotonic clock. `trust` is needed for https only.
+
+    Raises an `HTTPError` of urllib3 (a `TimeoutError` when the time is up), `AnswerTooLarge`, or `ConfigError` for a
+    proxy that cannot be used.
+    """
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    with open_pool(url, trust) as pool:
+        return _exchange(pool, url, headers, deadline, clock)
+
+
+def _exchange(pool: urllib3.PoolManager, url: str, headers: Mapping[str, str], deadline: float, clock: Clock) -> Answer:
+    left = deadline - clock.monotonic()
+    if left <= 0:
+        raise exceptions.TimeoutError
+    response = pool.request(
+        "GET", url, headers=headers, retries=False, redirect=False, preload_content=False,
+        decode_content=False, timeout=Timeout(total=left),
+    )  # fmt: skip
+    try:
+        return Answer(
+            status=response.status,
+            content_type=response.headers.get("Content-Type", ""),
+            date=response.headers.get("Date"),
+            retry_after=response.headers.get("Retry-After"),
+            location=response.headers.get("Location"),
+            body=_read(response, deadline, clock),
+        )
+    finally:
+        response.close()
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
+    """Read in small steps: the socket's own time limit starts anew with every byte that drips in."""
+    body = bytearray()
+    while piece := response.read1(8192):
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise AnswerTooLarge(response.status)
+        if clock.monotonic() >= deadline:
+            raise exceptions.TimeoutError
+    return bytes(body)
