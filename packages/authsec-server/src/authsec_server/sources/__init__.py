@@ -1,4 +1,4 @@
-"""Trust sources: the clusters, trust domains and issuers whose word counts.
+"""Trust sources: the clusters, trust domains and issuers whose word counts, and the keys by which it is known.
 
-The proofs of `clients` name one; only its table exists so far.
+What their tokens say of a workload is read in `attestation`; the proofs that name a source belong to `clients`.
 """

@@ -1,0 +1,9 @@
+"""What is asked for a trust source, checked into one. Pure."""
+
+from __future__ import annotations
+
+from authsec_server.sources.parsing.asked import Changes, NewSource
+from authsec_server.sources.parsing.checking import checked, edited
+from authsec_server.sources.parsing.comparing import cannot_share, narrows, same_keys
+
+__all__ = ["Changes", "NewSource", "cannot_share", "checked", "edited", "narrows", "same_keys"]

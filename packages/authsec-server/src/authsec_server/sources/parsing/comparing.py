@@ -1,0 +1,54 @@
+"""What two sources have in common, and what a source may not do any more after an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from authsec_server.sources.jwks import read_key_set
+from authsec_server.sources.model import KeysFrom, TrustSource
+
+
+def same_keys(before: TrustSource, after: TrustSource) -> bool:
+    """Whether keys that were fetched for the one are those of the other."""
+    return _where_from(before) == _where_from(after)
+
+
+def narrows(before: TrustSource, after: TrustSource) -> bool:
+    """Whether tokens that counted may count no longer. Another name, further keys and further claims take nothing."""
+    if (*_where_from(before), before.audience) != (*_where_from(after), after.audience):
+        return True
+    kept = _given(after).items()
+    return any(pair not in kept for pair in _given(before).items()) or any(
+        pair not in after.claims.items() for pair in before.claims.items()
+    )
+
+
+def cannot_share(one: TrustSource, its: Collection[str], other: TrustSource, others: Collection[str]) -> str:
+    """Why these two cannot both be of one issuer; empty if they can. `its` and `others` are their keys' thumbprints.
+
+    Many clusters call themselves https://kubernetes.default.svc.cluster.local. By its key a token says of which it is.
+    """
+    if KeysFrom.DISCOVERY in {one.keys_from, other.keys_from}:
+        return "only sources whose keys are given, or come from addresses of their own, can share an issuer"
+    if one.keys_from is KeysFrom.URL and one.keys_url == other.keys_url:
+        return "both have their keys from one address"
+    if not set(its).isdisjoint(others):
+        return "they have a key in common"
+    return ""
+
+
+def given_thumbprints(source: TrustSource) -> frozenset[str]:
+    """The thumbprints (RFC 7638) of the keys that were given for it."""
+    return frozenset(_given(source).values())
+
+
+def _given(source: TrustSource) -> Mapping[str, str]:
+    """Thumbprint by `kid`."""
+    if source.given_keys is None:
+        return {}
+    return {kid: key.thumbprint() for kid, key in read_key_set(source.kind, source.given_keys).keys.items()}
+
+
+def _where_from(source: TrustSource) -> tuple[Any, ...]:
+    return source.issuer, source.keys_from, source.keys_url, source.ca
