@@ -70,6 +70,20 @@ class TrustSource:
     changed_by: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptKeys:
+    """What the database keeps of keys that are fetched: the last good set, and how the last try failed, if it did.
+
+    `refresh_seconds` after `fetched_at` a new one is wanted. All three are None until the first set.
+    """
+
+    jwks: Mapping[str, Any] | None = field(default=None, hash=False)
+    fetched_at: datetime | None = None
+    refresh_seconds: int | None = None
+    failed_at: datetime | None = None
+    failure: str = ""
+
+
 class Provenance(StrEnum):
     """How a source proves a selector, if it can."""
 
