@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -131,6 +133,31 @@ def test_keygen_writes_a_pair(kind: str, algorithm: str, tmp_path: Path) -> None
     assert f"authsec agents create NAME --platform key --public-key {path}.pub" in result.output
     assert f'export AUTHSEC_AGENT_KEY_FILE="{path}"' in result.output
     assert "PRIVATE KEY" not in result.output
+
+
+def test_keygen_prints_the_public_key_alone_on_stdout(tmp_path: Path) -> None:
+    """To be pasted into the console, or kept: `authsec keygen agent.pem > elsewhere.pub`."""
+    result = run("keygen", tmp_path / "agent.pem")
+    assert result.stdout == (tmp_path / "agent.pem.pub").read_text()
+    assert re.fullmatch(r"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END PUBLIC KEY-----\n", result.stdout)
+    assert "is for the authority, and is printed above" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("surroundings", "program"), [({"UV_RUN_RECURSION_DEPTH": "1"}, "uv run authsec"), ({}, "authsec")]
+)
+def test_the_lines_to_paste_run_as_this_one_was_run(
+    surroundings: dict[str, str], program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a clone there is no `authsec` but by `uv run`, and a folder may have a space in its name."""
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    for name, value in surroundings.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "my keys" / "agent.pem"
+    path.parent.mkdir()
+    (line,) = (line.strip() for line in run("keygen", path).stderr.splitlines() if "agents create" in line)
+    assert line.startswith(f"{program} agents create NAME ")
+    assert shlex.split(line)[-1] == f"{path}.pub"
 
 
 def test_the_export_line_names_the_file_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

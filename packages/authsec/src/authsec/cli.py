@@ -16,7 +16,7 @@ from authsec import smoke
 from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.keygen import write_key_pair
-from authsec.terminal import described
+from authsec.terminal import command_line, described
 from authsec.wording import plain
 
 
@@ -86,16 +86,19 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
 def keygen_command(file: Path, kind: str) -> None:
     """Make the key pair of an agent: FILE and FILE.pub.
 
-    The agent proves itself with FILE, which only you can read. The authority is given FILE.pub.
+    The agent proves itself with FILE, which only you can read. The authority is given the public key, FILE.pub, which
+    is alone on stdout.
     """
     public = write_key_pair(file, kind)
+    click.echo(public.read_text(encoding="ascii"), nl=False)
     click.echo(
-        f"private key  {file}      stays on this machine; only you can read it\n"
-        f"public key   {public}  is for the authority\n\n"
-        f"An administrator registers it:\n"
-        f"    authsec agents create NAME --platform key --public-key {public}\n\n"
+        f"\nprivate key  {file}      stays on this machine; only you can read it\n"
+        f"public key   {public}  is for the authority, and is printed above\n\n"
+        f"An administrator registers it in the console, or with:\n"
+        f"    {command_line('agents', 'create', 'NAME', '--platform', 'key', '--public-key', str(public))}\n\n"
         f"And the agent is told where its key is:\n"
-        f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}"
+        f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}",
+        err=True,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import textwrap
 
@@ -17,6 +19,12 @@ def mark(good: bool) -> str:
     except UnicodeEncodeError:
         return "ok" if good else "NO"
     return click.style("✓", fg="green") if good else click.style("✗", fg="red", bold=True)
+
+
+def command_line(*words: str) -> str:
+    """The line that runs `authsec` with these words, to be pasted: by `uv run` where this process was run so."""
+    program = ("uv", "run", "authsec") if "UV_RUN_RECURSION_DEPTH" in os.environ else ("authsec",)  # set by `uv run`
+    return " ".join(map(_quoted, (*program, *words)))
 
 
 def described(error: AuthSecError) -> str:
@@ -40,6 +48,12 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _quoted(word: str) -> str:
+    if os.name != "nt":
+        return shlex.quote(word)
+    return f'"{word}"' if " " in word else word
 
 
 def _wrapped(line: str) -> list[str]:
