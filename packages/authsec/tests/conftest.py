@@ -25,12 +25,13 @@ def _load(name: str) -> ModuleType:
 
 
 fake_authority = _load("fake_authority")
+_load("workload_tokens")
 
 
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith("AUTHSEC_") or name.lower().endswith("_proxy"):
+        if name.startswith(("AUTHSEC_", "SPIFFE_", "ACTIONS_", "GITHUB_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from authsec.client import AuthSecClient
 from authsec.config import AuthSecConfig
-from authsec.credentials import KeyFile
+from authsec.credentials import KeyFile, TokenFile
 from authsec.errors import (
     AuthenticationError,
     AuthSecError,
@@ -46,6 +46,7 @@ __all__ = [
     "KeysUnavailable",
     "RateLimited",
     "ServerError",
+    "TokenFile",
     "TokenRequestError",
     "TokenVerifier",
     "TransportError",

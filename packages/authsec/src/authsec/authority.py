@@ -9,28 +9,18 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
 from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
-from authsec.refusals import document_refusal, json_object, not_an_authority, refusal
+from authsec.issuer import issuer_of, trusted
+from authsec.refusals import document_refusal, json_object, not_an_authority, refusal, without_proof
 from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
 from authsec.transport import Transport
 
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
-
-_ON_A_PLATFORM = (
-    "An agent registered with platform selectors (Kubernetes, Docker, Unix) cannot prove itself to this version of "
-    "AuthSec yet: have an administrator onboard it with a key pair (`--platform key`)."
-)
-_WITHOUT_PROOF = f"{_ON_A_PLATFORM} Retrying will not help until there is a proof."
-_ANOTHER_AGENTS_PROOF = (
-    "Is it the key of this agent, and not of another? If this agent is an unattested one, it needs none: unset "
-    f"AUTHSEC_AGENT_KEY_FILE or take the key file away. {_ON_A_PLATFORM}"
-)
 
 
 class Authority:
@@ -54,7 +44,7 @@ class Authority:
     def issuer(self, deadline: float | None = None) -> str:
         """The authority's `iss`: pinned by the configuration, or as its metadata says (RFC 8414), asked for once."""
         if self._issuer is None:
-            self._issuer = _issuer_of(self._document("oauth-authorization-server", "issuer", self._by(deadline)))
+            self._issuer = issuer_of(self._document("oauth-authorization-server", "issuer", self._by(deadline)))
         return self._issuer
 
     def keys(self) -> dict[str, Any]:
@@ -66,16 +56,7 @@ class Authority:
 
     def find_proof(self, deadline: float | None = None) -> Proof | None:
         """A fresh proof that this is the agent, or None when no source has one."""
-        by = self._by(deadline)
-        return find_proof(
-            self._sources,
-            ProofRequest(
-                client_id=self._config.client_id,
-                issuer=lambda: self.issuer(by),
-                now=int(self._clock.wall()),
-                token_bytes=self._token_bytes,
-            ),
-        )
+        return find_proof(self._sources, self._proof_request(self._by(deadline)))
 
     def fetch(self, request: TokenRequest) -> DelegationToken:
         """Ask for a token, within the configured timeout, with two more tries where the failure may be a short one."""
@@ -100,23 +81,35 @@ class Authority:
             deadline=deadline,
         )
         if answer.status != 200:
-            raise self._refused(refusal(answer, self._now()), proof)
+            raise self._refused(refusal(answer, self._now()), proof, deadline)
         return token_from_answer(
             json_object(answer), client_id=self._config.client_id, date=answer.date, now=self._now()
         )
 
-    def _refused(self, error: AuthSecError, proof: Proof | None) -> AuthSecError:
-        if not isinstance(error, AuthenticationError):
+    def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float) -> AuthSecError:
+        if not isinstance(error, AuthenticationError) and error.reason != "selectors_mismatch":
             return error
         self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
         if proof is None:
-            looked_at = "; ".join(source.looked_at(self._config.client_id) for source in self._sources)
-            hint = f"No proof was found. Looked for: {looked_at}. {_WITHOUT_PROOF}"
+            request = self._proof_request(deadline)
+            hint = without_proof([source.looked_at(request) for source in self._sources])
         else:
-            hint = f"The proof came from: {proof.source}. {_ANOTHER_AGENTS_PROOF}"
-        explained = AuthenticationError(f"{error} {hint}", reason=error.reason)
+            hint = f"The proof came from: {proof.source}. {proof.if_refused}".rstrip()
+        explained = type(error)(f"{error} {hint}", reason=error.reason)
         explained.__dict__.update(error.__dict__)
         return explained
+
+    def _proof_request(self, deadline: float) -> ProofRequest:
+        config = self._config
+        return ProofRequest(
+            client_id=config.client_id,
+            issuer=lambda: self.issuer(deadline),
+            audience=lambda: config.proof_audience or self.issuer(deadline),
+            trusted_audience=lambda: config.proof_audience or trusted(self.issuer(deadline), config),
+            clock=self._clock,
+            deadline=deadline,
+            token_bytes=self._token_bytes,
+        )
 
     def _document(self, name: str, member: str, deadline: float) -> dict[str, Any]:
         answer = self.transport.get(f".well-known/{name}", deadline=deadline)
@@ -141,19 +134,3 @@ def _wait_before_retry(error: TransportError | ServerError, pause: float) -> flo
     if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
         return max(error.retry_after, pause)
     return None
-
-
-def _issuer_of(metadata: dict[str, Any]) -> str:
-    """An issuer is an address without query or fragment (RFC 8414 §2).
-
-    It need not begin with `base_url`, from where the authority may be reached under another name. So whoever answers
-    at `base_url` chooses for whom the agent's proofs are made; a pinned `issuer` takes that choice away.
-    """
-    issuer = metadata.get("issuer")
-    try:
-        parts = urlsplit(issuer) if isinstance(issuer, str) else None
-    except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
-        raise InvalidResponse("The authority's metadata names no valid issuer.", reason="invalid_response", status=200)
-    return str(issuer)

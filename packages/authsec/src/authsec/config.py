@@ -39,7 +39,9 @@ class AuthSecConfig:
     SDK appends `/authsec/…`. `client_id` is the agent's id, as `authsec agents list` shows it: a name, no secret.
 
     `issuer` pins the authority's `iss`; without it the authority is asked for its own. Pin it where the person who
-    sets `base_url` is not trusted to choose for whom this agent's proofs are made.
+    sets `base_url` is not trusted to choose for whom this agent's proofs are made. `proof_audience` is for whom
+    workload tokens (Kubernetes, SPIFFE, GitHub Actions) are made, if their trust source asks for another name than the
+    issuer's.
 
     `timeout` limits one token request in seconds, everything included. `refresh_margin` is how many seconds before
     the end of its life a token is renewed, at most half that life. `ca_file` replaces the system's trust store.
@@ -49,6 +51,7 @@ class AuthSecConfig:
     base_url: str
     client_id: str
     issuer: str | None = field(default_factory=lambda: _environment("AUTHSEC_ISSUER") or None)
+    proof_audience: str | None = field(default_factory=lambda: _environment("AUTHSEC_PROOF_AUDIENCE") or None)
     timeout: float = 10.0
     refresh_margin: float = 300.0
     ca_file: str | None = field(default_factory=lambda: _environment("AUTHSEC_CA_FILE") or None)

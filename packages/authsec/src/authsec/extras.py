@@ -8,3 +8,4 @@ from __future__ import annotations
 from typing import Final
 
 HOW_TO_INSTALL: Final = 'In a clone of AuthSec, run:\n    pip install "./packages/authsec[key,verify]"'
+HOW_TO_INSTALL_SPIFFE: Final = 'In a clone of AuthSec, run:\n    pip install "./packages/authsec[spiffe]"'

@@ -7,7 +7,7 @@ from the authority it carries only the cleaned and shortened `details` (what wou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -85,6 +85,17 @@ def refusal(answer: Answer, now: datetime) -> AuthSecError:
         status=answer.status,
         request_id=_request_id(body),
         retryable=body.get("retryable") is True,
+    )
+
+
+def without_proof(looked_at: Sequence[str]) -> str:
+    """What helps an agent for which no source had a proof. Each text is as `CredentialSource.looked_at` gives it."""
+    places = [text.partition("\n") for text in looked_at]
+    remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
+    return (
+        "This agent must prove where it runs; this machine offered no proof (looked for: "
+        f"{'; '.join(place for place, _, _ in places)}). In the cluster: mount the volume on its Connect page. "
+        f"Retrying will not help.{remedies}"
     )
 
 

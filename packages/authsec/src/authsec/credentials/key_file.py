@@ -1,21 +1,15 @@
-"""How an agent proves itself: sources of proof, asked in order until one says "mine".
-
-A source answers None for "not mine" (nothing here for this agent), a `Proof`, or raises `ConfigError` for "mine, but
-broken", with the way to mend it: what was meant as the agent's proof is never skipped in silence. An agent for which
-no source has anything sends none, which only suffices for one that an administrator made *unattested*.
-"""
+"""A private key in a file: named by the environment, or found by the agent's id."""
 
 from __future__ import annotations
 
 import base64
 import os
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from authsec.errors import ConfigError
+from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.extras import HOW_TO_INSTALL
 
 if TYPE_CHECKING:
@@ -23,51 +17,10 @@ if TYPE_CHECKING:
 
 ASSERTION_LIFE = 60  # seconds; an assertion is used once, at once
 _LARGEST_KEY_FILE = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofRequest:
-    """What a source is asked for: a proof that its bearer is `client_id`, good at the authority called `issuer()`.
-
-    `issuer` is a function, as learning it costs a request that not every source needs. `now` is Unix time.
-    """
-
-    client_id: str
-    issuer: Callable[[], str]
-    now: int
-    token_bytes: Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """The value of the Authorization header, and in words where it came from."""
-
-    authorization: str = field(repr=False)
-    source: str
-
-
-class CredentialSource(Protocol):
-    """A place where a proof may be found. See the module's docstring for the three answers."""
-
-    def proof(self, request: ProofRequest) -> Proof | None: ...
-
-    def looked_at(self, client_id: str) -> str:
-        """Where this source looks, and why there was nothing: for the person whose agent was refused."""
-        ...
-
-
-def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Proof | None:
-    """The proof of the first source that has one."""
-    for source in sources:
-        proof = source.proof(request)
-        if proof is not None:
-            return proof
-    return None
-
-
-def default_sources() -> tuple[CredentialSource, ...]:
-    """Where an agent without an explicit credential looks, in this order."""
-    return (KeyFileFromEnvironment(), KeyFileInConfigFolder())
+_IF_REFUSED = (
+    "Is it the key of this agent, and not of another? If this agent is an unattested one, it needs none: unset "
+    "AUTHSEC_AGENT_KEY_FILE or take the key file away."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +37,13 @@ class KeyFile:
     def proof(self, request: ProofRequest) -> Proof | None:
         key = _private_key(Path(self.path))
         assertion = _private_key_jwt(key, request)
-        return Proof(authorization=f"Bearer {assertion}", source=f"key file {self.path} ({self.found_by})")
+        return Proof(
+            authorization=f"Bearer {assertion}",
+            source=f"key file {self.path} ({self.found_by})",
+            if_refused=_IF_REFUSED,
+        )
 
-    def looked_at(self, client_id: str) -> str:  # noqa: ARG002 - the same file for every agent
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same file for every agent
         return f"the key file {self.path}"
 
 
@@ -98,7 +55,7 @@ class KeyFileFromEnvironment:
         path = os.environ.get("AUTHSEC_AGENT_KEY_FILE", "").strip()
         return KeyFile(path, found_by="AUTHSEC_AGENT_KEY_FILE").proof(request) if path else None
 
-    def looked_at(self, client_id: str) -> str:  # noqa: ARG002 - the same variable for every agent
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variable for every agent
         return "AUTHSEC_AGENT_KEY_FILE (not set)"
 
 
@@ -110,8 +67,8 @@ class KeyFileInConfigFolder:
         path = self._path(request.client_id)
         return KeyFile(path, found_by="found by the agent's id").proof(request) if path.exists() else None
 
-    def looked_at(self, client_id: str) -> str:
-        return f"{self._path(client_id)} (no such file)"
+    def looked_at(self, request: ProofRequest) -> str:
+        return f"{self._path(request.client_id)} (no such file)"
 
     def _path(self, client_id: str) -> Path:
         folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
@@ -122,11 +79,11 @@ def _private_key(path: Path) -> PrivateKey:
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
-        raise _broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}") from None
+        raise broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}") from None
     try:
         return PrivateKey.from_pem(_read_private(path))
     except JoseError as error:
-        raise _broken(f"The key file {path} cannot be used: {error}.") from None
+        raise broken(f"The key file {path} cannot be used: {error}.") from None
 
 
 def _read_private(path: Path) -> bytes:
@@ -135,22 +92,22 @@ def _read_private(path: Path) -> bytes:
         with path.open("rb") as file:
             status, content = os.fstat(file.fileno()), file.read(_LARGEST_KEY_FILE)
             if _is_public_half(path, content):
-                raise _broken(
+                raise broken(
                     f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
                     "Name the file with the private half."
                 )
             if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise _broken(
+                raise broken(
                     f"The key file {path} may be opened by other users of this machine, so it proves nothing. "
                     f"Add:\n    chmod 600 {path}"
                 )
             return content
     except FileNotFoundError:
-        raise _broken(
+        raise broken(
             f"There is no file {path}; is the path right? (A new key would have to be registered first.)"
         ) from None
     except OSError as error:
-        raise _broken(f"The key file {path} cannot be read: {error.strerror}.") from None
+        raise broken(f"The key file {path} cannot be read: {error.strerror}.") from None
 
 
 def _is_public_half(path: Path, content: bytes) -> bool:
@@ -169,7 +126,3 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
         "exp": request.now + ASSERTION_LIFE,
     }
     return sign_compact({"typ": "client-authentication+jwt", "kid": key.public.thumbprint()}, claims, key)
-
-
-def _broken(message: str) -> ConfigError:
-    return ConfigError(message, reason="credential_broken")

@@ -1,0 +1,121 @@
+"""The OpenID Connect token of a job of GitHub Actions, which the job asks GitHub for."""
+
+from __future__ import annotations
+
+import os
+import re
+from copy import copy
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit
+
+from urllib3 import exceptions
+
+from authsec import exchange
+from authsec.config import is_loopback
+from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.workload_token import WorkloadToken
+from authsec.errors import AuthSecError, TransportError
+from authsec.exchange import Answer, AnswerTooLarge
+from authsec.pools import trust_store
+from authsec.strict_json import StrictJsonError, loads
+
+_PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
+_IF_REFUSED = (
+    "Is GitHub Actions registered as a trust source, and does the agent's page name this repository, ref and "
+    "environment? If this agent is an unattested one, it needs no proof: take `id-token: write` from the job."
+)
+_FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """Where this job asks, and the token that lets it."""
+
+    url: str
+    bearer: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubActions:
+    """What `ACTIONS_ID_TOKEN_REQUEST_URL` gives to `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: a token for this authority."""
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        asking = _asking()
+        if asking is None:
+            return None
+        url = f"{asking.url}{'&' if '?' in asking.url else '?'}audience={quote(request.trusted_audience(), safe='')}"
+        token = _fetch(_Asking(url=url, bearer=asking.bearer), request)
+        if isinstance(token, AuthSecError):
+            raise token
+        return Proof(
+            authorization=f"Bearer {token.value}", source="the job's token of GitHub Actions", if_refused=_IF_REFUSED
+        )
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variables for every agent
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            return f"GitHub Actions (this job may not ask for a token)\n{_PERMISSION}"
+        return "ACTIONS_ID_TOKEN_REQUEST_URL (not set)"
+
+
+def _asking() -> _Asking | None:
+    asking = _Asking(url=_variable("URL"), bearer=_variable("TOKEN"))
+    if not asking.url and not asking.bearer:
+        return None
+    if not _may_be_asked(asking.url) or not _FIT_FOR_A_HEADER.fullmatch(asking.bearer):
+        raise broken(
+            "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must both be as GitHub Actions sets them "
+            "(the URL with https). Pass both on to this program, or unset both."
+        )
+    return asking
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{name}", "").strip()
+
+
+def _may_be_asked(url: str) -> bool:
+    """Whether the job's request token may be sent there: over TLS, or on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    readable = url.isascii() and url.isprintable() and not {" ", "\\", "@", "#"} & set(url)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(str(parts.hostname)))
+    return bool(readable and safe and parts.hostname)
+
+
+def _fetch(asking: _Asking, request: ProofRequest) -> WorkloadToken | AuthSecError:
+    """The job's token, or what to raise: no frame that an exception passes holds a token."""
+    try:
+        answer = exchange.get(
+            asking.url,
+            authorization=f"Bearer {asking.bearer}",
+            trust=trust_store(None) if asking.url.startswith("https:") else None,
+            deadline=request.deadline,
+            clock=request.clock,
+        )
+    except AuthSecError as error:  # of the proxy; a copy has no traceback, so none with the header in it
+        return copy(error)
+    except exceptions.TimeoutError:
+        return TransportError("GitHub did not give this job its token in time.", reason="timeout", retryable=True)
+    except (exceptions.HTTPError, AnswerTooLarge):
+        return _not_now("could not be reached")
+    if answer.status == 429 or answer.status >= 500:
+        return _not_now(f"answered {answer.status}")
+    return _token_of(answer) or broken(
+        f"GitHub gave this job no token (status {answer.status}). A job's permission to ask ends with the job. "
+        f"{_PERMISSION}"
+    )
+
+
+def _token_of(answer: Answer) -> WorkloadToken | None:
+    try:
+        body = loads(answer.body, max_bytes=exchange.MOST_BYTES)
+    except StrictJsonError:
+        return None
+    value = body.get("value") if answer.status == 200 and isinstance(body, dict) else None
+    return WorkloadToken.of(value) if isinstance(value, str) else None
+
+
+def _not_now(what: str) -> TransportError:
+    return TransportError(f"GitHub {what}, where this job asks for its token.", reason="unreachable", retryable=True)

@@ -1,0 +1,59 @@
+"""The projected service-account token of a Kubernetes pod, in the volume that the agent's Connect page shows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.token_file import TokenFile, volume_snippet
+from authsec.errors import AuthSecError
+
+PROJECTED = Path("/var/run/secrets/authsec/token")
+AUTOMOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectedToken:
+    """`/var/run/secrets/authsec/token`, which the kubelet renews before its hour is over.
+
+    The token that Kubernetes mounts into every pod by itself is never sent: it is made for the cluster's own API
+    server, and whoever receives it can act there as the pod.
+    """
+
+    path: Path = PROJECTED
+    automounted: Path = AUTOMOUNTED
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        if not _is_there(self.path):
+            return None
+        return TokenFile(self.path, found_by="the pod's projected volume").proof(request)
+
+    def looked_at(self, request: ProofRequest) -> str:
+        if not self.automounted.exists():
+            return f"{self.path} (no such file)"
+        return (
+            f"{self.path} (no such file; the pod's default token at {self.automounted} was seen and not sent, since it "
+            "is made for the cluster's own API server)\n"
+            f"This pod needs a token made for this authority. In its manifest:\n{volume_snippet(_name(request))}"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has that name, be it a link that leads nowhere: it was meant as the proof."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise broken(f"The token file {path} cannot be read: {error.strerror}.") from None
+    return True
+
+
+def _name(request: ProofRequest) -> str:
+    """For whom the token must be made, or what to put in its place: this is said while something else has failed."""
+    try:
+        return request.audience()
+    except AuthSecError:
+        return "<the authority's issuer>"

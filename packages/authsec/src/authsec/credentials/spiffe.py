@@ -1,0 +1,126 @@
+"""A JWT-SVID from the SPIFFE Workload API, as SPIRE's agent serves it (SPIFFE Workload API §6, extra `spiffe`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.workload_token import WorkloadToken
+from authsec.errors import AuthSecError, ConfigError, TransportError
+from authsec.extras import HOW_TO_INSTALL_SPIFFE
+from authsec.strict_json import StrictJsonError, loads
+
+_OTHERWISE = (
+    "Or prove this agent otherwise: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE are looked at first."
+)
+_IF_REFUSED = (
+    "Is its trust domain registered as a trust source, and is the SPIFFE ID that SPIRE gives this workload the one on "
+    "the agent's page? If this agent is an unattested one, it needs no proof: unset SPIFFE_ENDPOINT_SOCKET for it."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpiffeWorkloadApi:
+    """The Workload API at `socket`, by default the one that `SPIFFE_ENDPOINT_SOCKET` names: `unix:///path`.
+
+    A workload may have several identities. `spiffe_id` (`AUTHSEC_SPIFFE_ID`) names the one wanted; without it, it is
+    the first that the API gives.
+    """
+
+    socket: str | None = None
+    spiffe_id: str | None = None
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        socket = self.socket or os.environ.get("SPIFFE_ENDPOINT_SOCKET", "").strip()
+        if not socket:
+            return None
+        _check(socket)
+        spiffe_id = self.spiffe_id or os.environ.get("AUTHSEC_SPIFFE_ID", "").strip()
+        token = _fetch(socket, request.trusted_audience(), spiffe_id, request.seconds_left())
+        if isinstance(token, AuthSecError):
+            raise token
+        return Proof(
+            authorization=f"Bearer {token.value}",
+            source=f"JWT-SVID of the SPIFFE Workload API at {socket}",
+            if_refused=_IF_REFUSED,
+        )
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same socket for every agent
+        return "SPIFFE_ENDPOINT_SOCKET (not set)"
+
+
+def _check(socket: str) -> None:
+    """What can be said without asking; mind that a socket may not be there *yet*."""
+    if not socket.startswith("unix:/"):
+        raise broken(
+            f"SPIFFE_ENDPOINT_SOCKET must name a unix socket, as in unix:///run/spire/sockets/agent.sock. {_OTHERWISE}"
+        )
+    if importlib.util.find_spec("spiffe") is None:
+        raise broken(
+            f"SPIFFE_ENDPOINT_SOCKET is set, and fetching an SVID needs a package that is not installed. "
+            f"{HOW_TO_INSTALL_SPIFFE}\n{_OTHERWISE}"
+        )
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise broken(
+            "An SVID is fetched by a second Python process, and this program has no interpreter to start one. Have "
+            "SPIFFE Helper write the JWT-SVID to a file, and name it with AUTHSEC_WORKLOAD_TOKEN_FILE."
+        )
+
+
+def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> WorkloadToken | AuthSecError:
+    """The SVID, or what to raise: no frame that an exception passes holds the token."""
+    if not Path("/", socket.removeprefix("unix:").lstrip("/")).exists():
+        return _failed("UNAVAILABLE", socket)
+    command = [sys.executable, "-P", "-m", "authsec.credentials.svid_process", socket, audience, spiffe_id]
+    found_here = os.pathsep.join(path for path in sys.path if path)  # wherever this program has its packages from
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [*command, f"{seconds:.3f}"],
+            env={**os.environ, "PYTHONPATH": found_here},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            timeout=seconds, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return _failed("DEADLINE_EXCEEDED", socket)
+    except OSError as error:
+        return broken(f"The process that fetches an SVID cannot be started: {error.strerror}. {_OTHERWISE}")
+    answer = _answer(done.stdout)
+    token = WorkloadToken.of(str(answer.get("token", "")))
+    return token or _failed(str(answer.get("failed", "INVALID")), socket)
+
+
+def _answer(output: bytes) -> Mapping[str, Any]:
+    try:
+        answer = loads(output, max_bytes=64 * 1024)
+    except StrictJsonError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _failed(code: str, socket: str) -> ConfigError | TransportError:
+    """A gRPC status code in words that a person can act on (SPIFFE Workload Endpoint §6)."""
+    if code == "PERMISSION_DENIED":
+        return broken(
+            "The SPIFFE Workload API gives this workload no identity. Register it with SPIRE, with selectors that it "
+            f"has. {_OTHERWISE}"
+        )
+    if code == "DEADLINE_EXCEEDED":
+        return TransportError("The SPIFFE Workload API did not answer in time.", reason="timeout", retryable=True)
+    if code == "UNAVAILABLE":
+        return TransportError(
+            f"The SPIFFE Workload API at {socket} does not answer. Does SPIRE's agent run, and is its socket mounted "
+            "here?",
+            reason="unreachable",
+            retryable=True,
+        )
+    return broken(
+        "The SPIFFE Workload API gave no SVID that can be used. Is AUTHSEC_SPIFFE_ID, if it is set, an identity of "
+        f"this workload, and this machine's clock right? {_OTHERWISE}"
+    )

@@ -1,0 +1,125 @@
+"""A token that a platform keeps in a file: named by the program or the environment, read anew each time."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
+from authsec.wording import plain
+
+_IF_REFUSED = (
+    "Has an administrator registered who makes these tokens as a trust source, and what they prove for this agent on "
+    "its page? If this agent is an unattested one, it needs no proof: take the token away."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """A file with one line: a JWT that a platform made for this workload, and renews in its place.
+
+    It may be a link, as in every volume of Kubernetes. Who else may read it is not asked: the kubelet gives such files
+    mode 0644, and a container has one user.
+    """
+
+    path: str | Path
+    found_by: str = "AuthSecClient(credential=…)"
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        token = read_token(Path(self.path))
+        if isinstance(token, str):
+            raise broken(token)
+        audience = request.audience()
+        if not token.is_for(audience):
+            raise broken(_for_somebody_else(self.path, token, audience))
+        return Proof(
+            authorization=f"Bearer {token.value}",
+            source=f"token file {self.path} ({self.found_by})",
+            if_refused=f"{_expired(token, request.now)}{_IF_REFUSED}",
+        )
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same file for every agent
+        return f"the token file {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFileFromEnvironment:
+    """The file that `AUTHSEC_WORKLOAD_TOKEN_FILE` names."""
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        path = os.environ.get("AUTHSEC_WORKLOAD_TOKEN_FILE", "").strip()
+        return TokenFile(path, found_by="AUTHSEC_WORKLOAD_TOKEN_FILE").proof(request) if path else None
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variable for every agent
+        return "AUTHSEC_WORKLOAD_TOKEN_FILE (not set)"
+
+
+def read_token(path: Path) -> WorkloadToken | str:
+    """The token in the file, or in words what is wrong with it. The words quote nothing from it."""
+    try:
+        content = _content(path)
+    except FileNotFoundError:
+        return f"There is no file {path}; is the path right, and is the volume mounted?"
+    except OSError as error:
+        return f"The token file {path} cannot be read: {error.strerror}."
+    if content is None:
+        return f"{path} is not a file: name the file itself that holds the token."
+    if not content.strip():
+        return f"The token file {path} is empty. Whatever writes the token there has not done so, or failed."
+    token = WorkloadToken.of(content.decode("ascii", "replace"))
+    if token is None:
+        return (
+            f"The token file {path} does not hold a token: one line is expected, three parts joined by dots (a JWT), "
+            f"of at most {MOST_BYTES} bytes."
+        )
+    return token
+
+
+def volume_snippet(audience: str) -> str:
+    """The lines of a pod's manifest that give it a token for `audience`, where this package looks for it."""
+    return f"""\
+    spec:
+      containers:
+        - volumeMounts:
+            - {{name: authsec, mountPath: /var/run/secrets/authsec, readOnly: true}}
+      volumes:
+        - name: authsec
+          projected:
+            sources:
+              - serviceAccountToken: {{audience: "{plain(audience, 200)}", expirationSeconds: 3600, path: token}}"""
+
+
+def _content(path: Path) -> bytes | None:
+    """The beginning of a regular file, None for anything else: a pipe would be waited at for ever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MOST_BYTES + 2)  # with the line's end, and one more than may be
+    finally:
+        os.close(descriptor)
+
+
+def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) -> str:
+    text = (
+        f"The token in {path} was made for {token.audiences_in_words()}, so this authority would refuse it. It must be "
+        f"made for {plain(audience, 200)} (or set AUTHSEC_PROOF_AUDIENCE, if its trust source asks for another name)."
+    )
+    if "kubernetes.io" not in token.claims:
+        return text
+    return f"{text} In the pod's manifest:\n{volume_snippet(audience)}"
+
+
+def _expired(token: WorkloadToken, now: int) -> str:
+    """Said only once the authority has refused: this machine's clock may be the one that is wrong."""
+    over = token.seconds_over(now)
+    if not over:
+        return ""
+    return (
+        f"By this machine's clock the token expired {over // 60} min ago: either the clock is wrong, or whatever "
+        "renews the file no longer does. "
+    )
