@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from typing import Any
 
 import anyio
 import pytest
+import structlog
+import structlog.testing
 from authsec_server import app
 from authsec_server.failures import Unavailable
 from starlette.applications import Starlette
@@ -35,6 +38,36 @@ def test_every_answer_is_hardened_and_can_be_found_again(house: Any) -> None:
 def test_a_request_id_of_the_callers_choice_does_not_count(house: Any) -> None:
     answer = house().door().get("/healthz", headers={"X-Request-ID": "req_mine"})
     assert answer.headers["X-Request-ID"] != "req_mine"
+
+
+def test_the_log_has_what_was_asked_and_not_what_belongs_to_a_page(house: Any) -> None:
+    """Two dozen files and a probe every second would push out of sight whatever somebody looks for."""
+    door = house().door()
+    page = door.get("/console/sign-in")
+    files = set(re.findall(r"/console/static/[^\"' ]+", page.text))
+    assert len(files) > 1
+    with structlog.testing.capture_logs() as lines:
+        for path in (*files, "/healthz", "/readyz"):
+            assert door.get(path).status_code == 200
+        assert lines == []
+        missing = "/console/static/0/nothing.css"
+        for path in (missing, "/console/sign-in", "/healthz/more"):
+            door.get(path)
+        door.post("/healthz")
+    assert [(line["event"], line["path"], line["status"]) for line in lines] == [
+        ("request", missing, 404),
+        ("request", "/console/sign-in", 200),
+        ("request", "/healthz/more", 404),
+        ("request", "/healthz", 405),
+    ]
+
+
+def test_a_probe_that_fails_is_logged(house: Any) -> None:
+    its = house()
+    its.authority.readiness.draining = True
+    with structlog.testing.capture_logs() as lines:
+        its.door().get("/readyz")
+    assert [(line["path"], line["status"]) for line in lines] == [("/readyz", 503)]
 
 
 def test_a_foreign_host_is_not_answered(house: Any) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from authsec_server.console import guard
 
+PATH = "/console/static/"
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -34,7 +35,7 @@ class Assets:
     def url(self, name: str) -> str:
         """The address of a file; raises `KeyError` for one that is not there."""
         self._contents[name]
-        return f"/console/static/{self._version}/{name}"
+        return f"{PATH}{self._version}/{name}"
 
     def route(self) -> Route:
         """Serves them."""
@@ -51,4 +52,4 @@ class Assets:
                 media_type=_TYPES[name.rpartition(".")[2]],
             )
 
-        return Route("/console/static/{version}/{name}", asset, methods=["GET"])
+        return Route(PATH + "{version}/{name}", asset, methods=["GET"])

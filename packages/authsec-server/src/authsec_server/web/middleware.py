@@ -29,13 +29,22 @@ _HEADERS = {
 class Contextualise:
     """Gives every request its id and address, and every answer that id and the headers that harden it.
 
-    The outermost of all: what nothing further in expected becomes an answer here, and every request a line in the log.
+    The outermost of all: what nothing further in expected becomes an answer here, and every request a line in the log,
+    but for those below the paths in `quiet` that succeed.
     """
 
-    def __init__(self, app: ASGIApp, *, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token_bytes: Callable[[int], bytes],
+        trusted_proxies: tuple[str, ...],
+        quiet: tuple[str, ...] = (),
+    ) -> None:
         self._app = app
         self._token_bytes = token_bytes
         self._trusted_proxies = trusted_proxies
+        self._quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,6 +63,8 @@ class Contextualise:
             if answer.status:  # it has begun: too late for another, so the server must break it off
                 raise
             await failure(scope, receive, answer.send)
+        if 200 <= answer.status < 400 and scope["path"].startswith(self._quiet):
+            return
         log.info(
             "request",
             request_id=request_id,
