@@ -31,6 +31,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
+from authsec_server.console import static
 from authsec_server.console.activity import stream as activity_stream
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.routes import routes as console_routes
@@ -149,7 +150,12 @@ def _compose(
         exception_handlers=HANDLERS,
         lifespan=lifespan(maintain, live.run),
         middleware=[
-            Middleware(Contextualise, token_bytes=around.token_bytes, trusted_proxies=settings.trusted_proxies),
+            Middleware(
+                Contextualise,
+                token_bytes=around.token_bytes,
+                trusted_proxies=settings.trusted_proxies,
+                quiet=(*PROBES, static.PATH),
+            ),
             Middleware(Bounded, at_most=settings.max_in_flight, always=PROBES),
             Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
         ],
