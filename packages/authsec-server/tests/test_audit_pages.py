@@ -239,15 +239,17 @@ def test_live_tokens(database: Database, monkeypatch: pytest.MonkeyPatch) -> Non
     def until(minutes: int) -> datetime:
         return NOW + timedelta(minutes=minutes)
 
-    assert live("a") == LiveTokens(count=3, until=until(5))
-    assert live("a", "b") == LiveTokens(count=4, until=until(9))
-    assert under("a", d=0) == LiveTokens(count=2, until=until(5))
-    assert under("a", d=6, e=6) == LiveTokens(count=1, until=until(3))
+    none = LiveTokens(count=0, until=None, out_until=None)
+    assert live("a") == LiveTokens(count=3, until=until(5), out_until=until(5))
+    assert live("a", "b") == LiveTokens(count=4, until=until(9), out_until=until(9))
+    assert under("a", d=0) == LiveTokens(count=2, until=until(5), out_until=until(5))
+    assert under("a", d=6, e=6) == LiveTokens(count=1, until=until(3), out_until=until(5)), "ended, and still out"
     assert under("a", d=0, e=0) == live("a")
-    assert under("a", e=7) == under("a") == under(d=0) == live("nobody") == live() == LiveTokens(count=0, until=None)
+    assert under("a", e=7) == LiveTokens(count=0, until=None, out_until=until(3))
+    assert under("a") == under(d=0) == live("nobody") == live() == none
     monkeypatch.setattr(pages, "MOST_LIVE", 2)
-    assert live("a") == LiveTokens(count=2, until=until(5), more=True)
-    assert under("a", e=0) == LiveTokens(count=1, until=until(3), more=True)
+    assert live("a") == LiveTokens(count=2, until=until(5), out_until=until(5), more=True)
+    assert under("a", e=0) == LiveTokens(count=1, until=until(3), out_until=until(3), more=True)
 
 
 PLANS = {

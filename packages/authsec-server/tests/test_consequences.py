@@ -70,7 +70,7 @@ def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) 
     assert found.agents == (Named(id=helper.id, name="Helper"),)
     assert {each.id for each in found.delegations} == {one.id, two.id}
     assert set(found.delegations) == set(found.loses)
-    assert (found.live_tokens, found.live_until) == (2, last)
+    assert (found.live_tokens, found.out_until) == (2, last)
     assert found.audiences == ("authsec-api", "payments")
     assert (found.gains, found.more) == ((), False)
 
@@ -81,7 +81,7 @@ def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> Non
     mint(estate, two, lifetime=timedelta(hours=9))
     found = asked(estate, consequences.of_delegation, one.id)
     assert found.delegations == (Named(id=one.id, name="Support → Helper"),)
-    assert (found.live_tokens, found.live_until) == (1, until)
+    assert (found.live_tokens, found.out_until) == (1, until)
     with pytest.raises(NotFound):
         asked(estate, consequences.of_delegation, "nobody")
 
@@ -89,7 +89,7 @@ def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> Non
 @pytest.mark.parametrize("ended", ["delegation", "client", "role"])
 def test_tokens_that_have_ended_already_are_not_counted(estate: Any, helper: Client, ended: str) -> None:
     delegation = estate.delegate(actions=("customers:delete", "customers:read")).delegation
-    mint(estate, delegation)
+    until = mint(estate, delegation)
     if ended == "delegation":
         estate.do(lambda tx, act: service.disable(tx, act, delegation.id, estate.terms))
         estate.do(lambda tx, act: service.enable(tx, act, delegation.id, estate.terms))
@@ -99,10 +99,27 @@ def test_tokens_that_have_ended_already_are_not_counted(estate: Any, helper: Cli
     else:
         values = {"revision": 1, "name": "Support", "description": "", "actions": ["customers:read"]}
         estate.do(lambda tx, act: roles.edit(tx, act, "support", **values))
-    assert asked(estate, consequences.of_delegation, delegation.id).live_tokens == 0
+    for question, what in ((consequences.of_delegation, delegation.id), (consequences.of_client, helper.id)):
+        found = asked(estate, question, what)
+        assert (found.live_tokens, found.out_until) == (0, until), "ended, yet out"
     mint(estate, delegation)
     assert asked(estate, consequences.of_delegation, delegation.id).live_tokens == 1
     assert asked(estate, consequences.of_client, helper.id).live_tokens == 1
+
+
+def test_of_a_delegation_what_its_client_keeps(estate: Any, helper: Client) -> None:
+    one, two, off = (estate.delegate().delegation for _ in range(3))
+    estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
+    assert [each.id for each in asked(estate, consequences.of_delegation, one.id).keeps] == [two.id]
+
+
+def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) -> None:
+    delegation = estate.delegate().delegation
+    until = mint(estate, delegation)
+    estate.do(lambda tx, act: service.revoke(tx, act, delegation.id, estate.terms))
+    for question, what in ((consequences.of_delegation, delegation.id), (consequences.of_client, helper.id)):
+        found = asked(estate, question, what)
+        assert (found.delegations, found.live_tokens, found.out_until) == ((), 0, until)
 
 
 def an_edit(**what: Any) -> Edit:
@@ -121,7 +138,7 @@ def test_of_an_edit_only_narrowing_stops_something(estate: Any, helper: Client) 
     its = (Named(id=delegation.id, name="Support → Helper"),)
     narrower = asked(estate, consequences.of_edit, delegation.id, an_edit(max_duration=60))
     assert (narrower.delegations, narrower.loses, narrower.gains) == (its, its, ())
-    assert (narrower.live_tokens, narrower.live_until) == (1, until)
+    assert (narrower.live_tokens, narrower.out_until) == (1, until)
     wider = asked(estate, consequences.of_edit, delegation.id, an_edit(max_duration=7200))
     assert (wider.delegations, wider.loses, wider.gains, wider.live_tokens) == ((), (), its, 0)
     assert asked(estate, consequences.of_edit, delegation.id, an_edit()) == Consequences()
@@ -159,7 +176,7 @@ def test_of_a_role_not_the_tokens_that_its_clients_have_in_another(estate: Any, 
     until = mint(estate, estate.delegate().delegation)
     mint(estate, estate.delegate("billing").delegation, lifetime=timedelta(hours=5))
     found = asked(estate, consequences.of_role_deletion, "support")
-    assert (found.live_tokens, found.live_until) == (1, until)
+    assert (found.live_tokens, found.out_until) == (1, until)
 
 
 def test_a_token_that_rests_on_two_delegations_is_one(estate: Any, helper: Client) -> None:
@@ -167,7 +184,7 @@ def test_a_token_that_rests_on_two_delegations_is_one(estate: Any, helper: Clien
     until = mint(estate, one, two)
     for question, what in ((consequences.of_client, helper.id), (consequences.of_delegation, two.id)):
         found = asked(estate, question, what)
-        assert (found.live_tokens, found.live_until) == (1, until)
+        assert (found.live_tokens, found.out_until) == (1, until)
 
 
 def test_of_an_apis_new_audience_nothing_ends_but_delegations_keep_the_old_one(estate: Any, helper: Client) -> None:

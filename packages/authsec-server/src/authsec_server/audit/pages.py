@@ -78,25 +78,26 @@ def live_tokens(connection: Connection, now: datetime, client_ids: list[str]) ->
     """How many of these clients' tokens have not expired; those that live longest are counted first."""
     latest = _live(now, client_ids, events.c.expires_at)
     found, until = connection.execute(select(func.count(), func.max(latest.c.expires_at))).one()
-    return LiveTokens(count=min(found, MOST_LIVE), until=until, more=found > MOST_LIVE)
+    return LiveTokens(count=min(found, MOST_LIVE), until=until, out_until=until, more=found > MOST_LIVE)
 
 
 def live_tokens_under(
     connection: Connection, now: datetime, client_ids: list[str], versions: Mapping[str, int]
 ) -> LiveTokens:
-    """The same of those that rest on one of these delegations, each decided at its version or later."""
+    """The same of those that rest on one of these delegations; decided before its version, they have ended."""
     texts = cast(events.c.delegations, Text).label("delegations")
     latest = _live(now, client_ids, texts, events.c.authority_version, events.c.expires_at).c
     alike = (latest.delegations, latest.authority_version)
     rows = connection.execute(select(*alike, func.count(), func.max(latest.expires_at)).group_by(*alike)).all()
     under = [
-        (number, until)
+        (number, until, any(version >= versions.get(id_, math.inf) for id_ in ids))
         for delegations, version, number, until in rows
-        if any(version >= versions.get(each["id"], math.inf) for each in json.loads(delegations))
+        if (ids := {each["id"] for each in json.loads(delegations)}) & versions.keys()
     ]
     return LiveTokens(
-        count=min(sum(number for number, _ in under), MOST_LIVE),
-        until=max((until for _, until in under), default=None),
+        count=min(sum(number for number, _, live in under if live), MOST_LIVE),
+        until=max((until for _, until, live in under if live), default=None),
+        out_until=max((until for _, until, _ in under), default=None),
         more=sum(number for _, _, number, _ in rows) > MOST_LIVE,
     )
 

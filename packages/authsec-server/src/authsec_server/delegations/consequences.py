@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,33 +29,38 @@ class Consequences:
     """What would stop, and what would be otherwise.
 
     `delegations` are the live ones whose tokens would end, `audiences` what these tokens are for; `live_tokens` of them
-    are usable at present, and left alone, the last of them would be until `live_until`. `loses` are the live
-    delegations that give less from then on, `agents` the clients of all these, `gains` those that give more though
-    nobody edits them. With `more` there are further ones.
+    have not ended yet. Until `out_until` the last of all that are out, ended or not, could still be used where tokens
+    are checked offline. `loses` are the live delegations that give less from then on, `agents` the clients of all
+    these, `gains` those that give more though nobody edits them, `keeps` those by which a client still gets tokens.
+    With `more` there are further ones.
     """
 
     agents: tuple[Named, ...] = ()
     delegations: tuple[Named, ...] = ()
     live_tokens: int = 0
-    live_until: datetime | None = None
+    out_until: datetime | None = None
     audiences: tuple[str, ...] = ()
     loses: tuple[Named, ...] = ()
     gains: tuple[Named, ...] = ()
+    keeps: tuple[Named, ...] = ()
     more: bool = False
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
     """Of disabling or deleting the client, or of revoking its tokens. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    live = _live(store.of_client(tx.connection, clients.get(tx, act, client_id).id), act.now)
-    return _ending(tx, act, terms, live, loses=live)
+    held = store.of_client(tx.connection, clients.get(tx, act, client_id).id)
+    live = _live(held, act.now)
+    return _ending(tx, act, terms, live, out=held, loses=live)
 
 
 def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequences:
     """Of disabling or revoking the delegation. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    live = _live([stored(tx, delegation_id)], act.now)
-    return _ending(tx, act, terms, live, loses=live)
+    it = stored(tx, delegation_id)
+    live = _live([it], act.now)
+    others = [each for each in store.of_client(tx.connection, it.client_id) if each.id != it.id]
+    return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_live(others, act.now))
 
 
 def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms) -> Consequences:
@@ -128,23 +133,27 @@ def _ending(
     terms: Terms,
     ending: Sequence[Delegation],
     *,
+    out: Sequence[Delegation] = (),
     loses: Sequence[Delegation] = (),
     gains: Sequence[Delegation] = (),
+    keeps: Sequence[Delegation] = (),
 ) -> Consequences:
-    every = (*ending, *loses, *gains)
+    """`out` are further delegations whose tokens may be out, though they have ended."""
+    every = (*ending, *out, *loses, *gains, *keeps)
     known = roles.by_ids(tx, {delegation.role_id for delegation in every})
     names = _names(tx, every, known)
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
-    tokens = _live_tokens(tx, ending, known, act.now)
+    tokens = _live_tokens(tx, {each.id: each for each in (*ending, *out)}.values(), known, act.now)
     audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
     return Consequences(
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
         delegations=tuple(names[delegation.id] for delegation in ending),
         live_tokens=tokens.count,
-        live_until=tokens.until,
+        out_until=tokens.out_until,
         audiences=tuple(sorted(audiences)),
         loses=tuple(names[delegation.id] for delegation in loses),
         gains=tuple(names[delegation.id] for delegation in gains),
+        keeps=tuple(names[delegation.id] for delegation in keeps),
         more=tokens.more or max(len(ending), len(loses), len(gains)) >= MOST,
     )
 
@@ -160,14 +169,14 @@ def _names(tx: Tx, held: Sequence[Delegation], known_roles: Mapping[str, RoleDef
 
 
 def _live_tokens(
-    tx: Tx, ending: Sequence[Delegation], known_roles: Mapping[str, RoleDefinition], now: datetime
+    tx: Tx, held: Collection[Delegation], known_roles: Mapping[str, RoleDefinition], now: datetime
 ) -> LiveTokens:
     # Whatever ended the delegation's, its client's or its role's tokens ended all that rest on it.
-    subjects = {each.id: (each.id, each.client_id, known_roles[each.role_id].slug) for each in ending}
+    subjects = {each.id: (each.id, each.client_id, known_roles[each.role_id].slug) for each in held}
     ended = revocations.last_versions(tx, set().union(*subjects.values()))
     return audit.live_tokens_under(
         tx,
         now,
-        client_ids={each.client_id for each in ending},
+        client_ids={each.client_id for each in held},
         versions={id_: max(ended.get(each, 0) for each in its) for id_, its in subjects.items()},
     )
