@@ -82,7 +82,7 @@ def sign_in(authority: Authority, client: TestClient) -> None:
     )
     link = authority.database.change(lambda tx: local_links.for_a_sign_in(tx, act, WHO))
     session = authority.sign_in.by_link(link.code, Caller(request_id="", address="127.0.0.1"))
-    client.cookies.set(cookie_name(str(client.base_url)), session.cookie)
+    client.cookies.set(cookie_name(authority.tokens.issuer), session.cookie)
 
 
 def _measure(client: TestClient, path: str, runs: int) -> None:

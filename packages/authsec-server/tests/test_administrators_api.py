@@ -129,7 +129,7 @@ def test_a_console_cookie_opens_the_console_and_not_the_api(house: Callable[...,
         password="violet tram kiosk",
         caller=Caller(request_id="r", address=""),
     )
-    answer = its.door().get(PATH, headers={"Cookie": f"authsec-session={new.cookie}"})
+    answer = its.door().get(PATH, headers={"Cookie": f"authsec-session-7468={new.cookie}"})
     assert (answer.status_code, answer.json()["reason"]) == (401, "not_authenticated")
 
 

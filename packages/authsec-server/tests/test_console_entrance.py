@@ -133,13 +133,13 @@ def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(opened: Hou
 
 def test_signing_out_ends_the_session_itself(opened: House) -> None:
     door = first_administrator(opened)
-    cookie = door.cookies.get("authsec-session")
+    cookie = door.cookies.get("authsec-session-7468")
     assert cookie
     out = get(door, "/console/keys").form("/console/sign-out").send()
     assert urlsplit(out.location).path == "/console/sign-in"
-    assert door.cookies.get("authsec-session") is None
+    assert door.cookies.get("authsec-session-7468") is None
     thief = opened.door()
-    thief.cookies.set("authsec-session", cookie)
+    thief.cookies.set("authsec-session-7468", cookie)
     assert get(thief, "/console").status == 303
 
 
@@ -201,7 +201,7 @@ def test_administrators_are_invited_changed_disabled_and_reset(opened: House) ->
     assert get(otto, "/console/keys").status == 303  # a smaller role ends the sessions
     sign_in(otto, "otto@example.com")
     assert get(otto, "/console/apis/new").status == 403
-    assert get(door, path).form(f"{path}/disable").send().status == 303
+    assert get(door, f"{path}/disable").form().send().status == 303
     assert sign_in(otto, "otto@example.com").status == 400
     assert get(door, path).form(f"{path}/enable").send().status == 303
     assert sign_in(otto, "otto@example.com").status == 303
@@ -214,7 +214,7 @@ def test_administrators_are_invited_changed_disabled_and_reset(opened: House) ->
 def test_the_last_admin_stays(opened: House) -> None:
     door = first_administrator(opened)
     path = get(door, "/console/administrators").links["Ada Admin"]
-    refused = get(door, path).form(f"{path}/disable").send()
+    refused = get(door, f"{path}/disable").form().send()
     assert refused.status == 409
     assert get(door, path).form(path).send(role="viewer").status == 409
     assert get(door, "/console/settings").status == 200
@@ -252,7 +252,7 @@ def test_a_session_is_no_admin_key_and_the_other_way_round(opened: House) -> Non
     door = first_administrator(opened)
     assert door.get("/authsec/api/v1/roles").status_code == 401
     assert door.post("/authsec/api/v1/roles", json={"name": "x", "actions": ["a:b"]}).status_code == 401
-    key = door.cookies.get("authsec-session") or ""
+    key = door.cookies.get("authsec-session-7468") or ""
     assert opened.door(Authorization=f"Bearer {key}").get("/authsec/api/v1/roles").status_code == 401
 
 
@@ -261,7 +261,7 @@ def test_an_administrator_disabled_meanwhile_finishes_nothing(opened: House) -> 
     otto = invited(door, opened, name="Otto", email="otto@example.com", role="operator")
     form = get(otto, "/console/roles/new").form()
     path = get(door, "/console/administrators").links["Otto"]
-    get(door, path).form(f"{path}/disable").send()
+    get(door, f"{path}/disable").form().send()
     assert form.send(name="Late", action="customers:read").status == 303  # to the sign-in
     assert "Late" not in get(door, "/console/roles").text
 

@@ -32,7 +32,8 @@ def stored(entrance: Entrance, session_id: str) -> Session:
 
 def test_the_cookie_has_a_name_that_only_this_host_can_set_over_tls() -> None:
     assert cookie_name("https://authsec.example.com") == "__Host-authsec-session"
-    assert cookie_name("http://127.0.0.1:7468") == "authsec-session"
+    assert cookie_name("http://127.0.0.1:7468") == "authsec-session-7468"
+    assert cookie_name("http://127.0.0.1:7469") == "authsec-session-7469", "one browser may be signed in to two"
 
 
 def test_it_ends_when_it_is_not_used(entrance: Entrance) -> None:

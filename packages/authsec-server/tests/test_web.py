@@ -220,15 +220,21 @@ def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPa
     anyio.run(until_the_third)
 
 
-def test_who_hangs_up_is_no_error_of_ours(house: Any, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("path", [f"{API}/roles", "/console/clients/selectors"])
+def test_who_hangs_up_is_no_error_of_ours(house: Any, capfd: pytest.CaptureFixture[str], path: str) -> None:
+    """Also a browser that has sent the form, and asks no more whether it would be right."""
     its = house(local_operator=True)
     scope = {
         "type": "http",
         "method": "POST",
-        "path": f"{API}/roles",
+        "path": path,
         "raw_path": b"",
         "query_string": b"",
-        "headers": [(b"host", b"localhost")],
+        "headers": [
+            (b"host", b"localhost"),
+            (b"sec-fetch-site", b"same-origin"),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+        ],
         "client": ("127.0.0.1", 1),
     }
 

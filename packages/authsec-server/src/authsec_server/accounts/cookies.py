@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -24,9 +25,11 @@ ENDED = "This session has ended. Sign in again."
 def cookie_name(issuer: str) -> str:
     """The cookie's name. With the prefix browsers take it only over TLS and from this very host (RFC 6265bis 4.1.3.2).
 
-    Plain http, which only loopback has, could not set such a cookie.
+    Plain http, which only loopback has, could not set such a cookie. There the name has the port: browsers send a
+    cookie to every port of a host (RFC 6265 section 8.5), and one authority would sign people out of another.
     """
-    return "__Host-authsec-session" if issuer.startswith("https://") else "authsec-session"
+    parts = urlsplit(issuer)
+    return "__Host-authsec-session" if parts.scheme == "https" else f"authsec-session-{parts.port or 80}"
 
 
 def caller_of(request: Request, name: str) -> Caller:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from authsec_server.console import guard
@@ -60,6 +60,8 @@ def answered(endpoint: Endpoint, show: Callable[[Request, Failed], Response]) ->
             return await endpoint(request)
         except Unauthenticated:
             return _to_sign_in(request)
+        except ClientDisconnect:  # nobody is left to answer; the middleware knows
+            raise
         except (Failure, TooOften, HTTPException) as failure:
             return show(request, _failed(failure))
         except Exception as error:  # noqa: BLE001 - a person gets a page, the operator the place where it happened
