@@ -126,6 +126,7 @@ FILTERS: dict[str, Matches] = {
     "what=delegations": kind_is("delegation."),
     "what=roles": kind_is("role."),
     "what=apis": kind_is("api."),
+    "what=sources": kind_is("source."),
     "what=keys": kind_is("key."),
     "what=administration": kind_is("admin", "session."),
     "what=client.created": kind_is("client.created"),

@@ -14,6 +14,7 @@ class SubjectKind(StrEnum):
     DELEGATION = "delegation"
     ROLE = "role"  # its subject is the slug, which is how tokens name roles; of all others it is the id
     PROOF = "proof"
+    SOURCE = "source"
     KEY = "key"
     TOKEN = "token"  # noqa: S105 - a kind's name
 

@@ -24,6 +24,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "delegations": ("Trust delegations", frozenset(k for k in EventKind if k.startswith("delegation."))),
     "roles": ("Roles", frozenset(k for k in EventKind if k.startswith("role."))),
     "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),
+    "sources": ("Trust sources", frozenset(k for k in EventKind if k.startswith("source."))),
     "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith("key."))),
     "administration": (
         "Administrators and admin keys",

@@ -21,6 +21,11 @@ _DID: Mapping[EventKind, str] = {
     EventKind.API_CREATED: "registered the API",
     EventKind.API_EDITED: "edited the API",
     EventKind.API_DELETED: "deleted the API",
+    EventKind.SOURCE_CREATED: "registered the trust source",
+    EventKind.SOURCE_EDITED: "edited the trust source",
+    EventKind.SOURCE_DISABLED: "disabled the trust source",
+    EventKind.SOURCE_ENABLED: "enabled the trust source",
+    EventKind.SOURCE_DELETED: "deleted the trust source",
     EventKind.DELEGATION_CREATED: "created the trust delegation",
     EventKind.DELEGATION_EDITED: "edited the trust delegation",
     EventKind.DELEGATION_DISABLED: "disabled the trust delegation",
@@ -51,6 +56,7 @@ _PLACES: Mapping[str, str] = {
     "administrator": "/console/administrators/{id}",
     "admin_key": "/console/administrators",
     "key": "/console/keys",
+    "source": "/console/sources",
 }
 
 

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from authsec_server.sources.parsing.asked import Changes, NewSource
 from authsec_server.sources.parsing.checking import checked, edited
-from authsec_server.sources.parsing.comparing import cannot_share, narrows, same_keys
+from authsec_server.sources.parsing.comparing import cannot_share, given_keys, given_thumbprints, narrows, same_keys
 
-__all__ = ["Changes", "NewSource", "cannot_share", "checked", "edited", "narrows", "same_keys"]
+__all__ = [
+    "Changes",
+    "NewSource",
+    "cannot_share",
+    "checked",
+    "edited",
+    "given_keys",
+    "given_thumbprints",
+    "narrows",
+    "same_keys",
+]

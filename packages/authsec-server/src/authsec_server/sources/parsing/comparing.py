@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from authsec.jose import PublicKey
+
 from authsec_server.sources.jwks import read_key_set
 from authsec_server.sources.model import KeysFrom, TrustSource
 
@@ -18,8 +20,8 @@ def narrows(before: TrustSource, after: TrustSource) -> bool:
     """Whether tokens that counted may count no longer. Another name, further keys and further claims take nothing."""
     if (*_where_from(before), before.audience) != (*_where_from(after), after.audience):
         return True
-    kept = _given(after).items()
-    return any(pair not in kept for pair in _given(before).items()) or any(
+    kept = given_keys(after).items()
+    return any(pair not in kept for pair in given_keys(before).items()) or any(
         pair not in after.claims.items() for pair in before.claims.items()
     )
 
@@ -38,16 +40,23 @@ def cannot_share(one: TrustSource, its: Collection[str], other: TrustSource, oth
     return ""
 
 
+def given_keys(source: TrustSource) -> dict[str, str]:
+    """The keys that were given for it, by `kid`: thumbprint (RFC 7638), and the algorithm where it is for one alone."""
+    return {kid: _named(key) for kid, key in _given(source).items()}
+
+
 def given_thumbprints(source: TrustSource) -> frozenset[str]:
-    """The thumbprints (RFC 7638) of the keys that were given for it."""
-    return frozenset(_given(source).values())
+    """The thumbprints of the keys that were given for it."""
+    return frozenset(key.thumbprint() for key in _given(source).values())
 
 
-def _given(source: TrustSource) -> Mapping[str, str]:
-    """Thumbprint by `kid`."""
-    if source.given_keys is None:
-        return {}
-    return {kid: key.thumbprint() for kid, key in read_key_set(source.kind, source.given_keys).keys.items()}
+def _given(source: TrustSource) -> Mapping[str, PublicKey]:
+    return {} if source.given_keys is None else read_key_set(source.kind, source.given_keys).keys
+
+
+def _named(key: PublicKey) -> str:
+    only = next(iter(key.algorithms)) if len(key.algorithms) == 1 else ""
+    return f"{key.thumbprint()} {only}".strip()
 
 
 def _where_from(source: TrustSource) -> tuple[Any, ...]:
