@@ -55,7 +55,7 @@ def api(form: tuple[str, str]) -> list[Case]:
         Case(*form, "Name", HIDDEN, good | {"Name": UNSEEN}),
         Case(*form, "Audience", "is no audience", good | {"Audience": "no audience"}),
         Case(*form, action, "is not an action", good | {action: "payroll", meaning: "Pays"}),
-        Case(*form, meaning, "must have 1 to 120", good | {action: "a:b", meaning: ""}),
+        Case(*form, meaning, "must not be empty", good | {action: "a:b", meaning: ""}),
     ]
 
 

@@ -99,7 +99,7 @@ def test_a_new_slug_leads_to_the_same_client(database: Database, act: Act) -> No
 def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     onboard(database, act, name="Other")
     client = onboard(database, act)
-    with pytest.raises(Conflict, match="other belongs to the client 'Other'"):
+    with pytest.raises(Conflict, match="a client 'Other' already, with the slug other"):
         edit(database, act, client, slug="other")
     assert stored(database, client) == client
 

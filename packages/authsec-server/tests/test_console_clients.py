@@ -119,7 +119,7 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ({"name": " "}, "Name must have 1 to 120 characters."),
+        ({"name": " "}, "Name must not be empty."),
         ({"platform": ""}, "Choose the platform"),
         ({"platform": "mainframe"}, "'mainframe' is no platform."),
         ({"kind": "robot"}, "Choose AI Agent or MCP Server."),
@@ -133,7 +133,7 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
         ({"platform": "key"}, "A key pair needs the agent's public key."),
         ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
         ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
-        ({"slug": "taken"}, "The slug taken belongs to the client"),
+        ({"slug": "taken"}, "already, with the slug taken"),
         ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
         ({"labels": "team"}, "The line 'team' is no label."),
         ({"labels": "team=a\nteam=b"}, "The label 'team' is given twice."),
@@ -219,7 +219,7 @@ def test_the_list_is_searched_and_filtered(door: TestClient) -> None:
     }.items():
         assert names(get(door, f"{LIST}?{query}")) == expected, query
     page = get(door, f"{LIST}?text=nobody")
-    assert "No client fits" in page.text
+    assert "Nothing matches" in page.text
     assert page.form(LIST).value("text") == "nobody"
 
 
@@ -251,6 +251,34 @@ def test_pages_follow_each_other(door: TestClient, monkeypatch: pytest.MonkeyPat
         page = get(door, page.links["Next page"])
     assert seen == [f"Agent {number}" for number in range(5)]
     assert get(door, f"{LIST}?cursor=made-up").status == 400
+
+
+def test_to_be_unattested_is_no_proof(door: TestClient) -> None:
+    make(door, name="Open")
+    make(door, name="Keyed", platform="key", public_key=public_key())
+    page = get(door, LIST)
+    assert "Enabled none none never" in page.text  # proofs, delegations, last token
+    assert "Enabled 1 proof none never" in page.text
+
+
+def test_code_in_a_message_is_shown_as_code_and_nothing_else_is_markup(door: TestClient) -> None:
+    page = fill(door, name="No Key", platform="key", public_key="")
+    assert "Make a pair with authsec keygen FILE" in page.text
+    assert "<code>authsec keygen FILE</code>" in page.html
+    page = fill(door, name="Odd", platform="kubernetes", **rows("kubernetes", {"`<b>x</b>`": "y"}))
+    assert "<code>&lt;b&gt;x&lt;/b&gt;</code>" in page.html
+    assert "<b>x" not in page.html
+
+
+def test_half_a_key_is_told_how_to_go_on(door: TestClient) -> None:
+    page = fill(door, name="Half", platform="kubernetes", **rows("kubernetes", {"k8s:pod-label": "support"}))
+    assert "'k8s:pod-label' does not say which key. Write k8s:pod-label:<key>." in page.text
+
+
+def test_the_dialog_says_where_the_key_comes_from(door: TestClient) -> None:
+    page = get(door, ONBOARD)
+    assert "<code>uv run authsec keygen agent-key.pem</code>" in page.html
+    assert "Make a pair in a clone of AuthSec where the agent runs" in page.text
 
 
 def test_a_row_says_how_its_client_fares(door: TestClient, opened: House) -> None:

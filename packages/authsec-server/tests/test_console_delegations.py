@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from authsec_server.delegations.filters import UNUSED_FOR
 from authsec_server.principal import LOCAL_OPERATOR, Role
 from pages import Page, get, post
 from starlette.testclient import TestClient
@@ -64,9 +66,9 @@ def delegate(door: TestClient, role: str, agent: str, **what: Any) -> dict[str, 
 
 def steps(page: Page) -> Page:
     """From a first step with role and client chosen to the review."""
-    page = page.form().send(at=f"{NEW}/actions")
-    page = page.form().send(at=f"{NEW}/duration", actions=["customers:read", "tickets:close"])
-    return page.form().send()
+    page = page.form().send().follow()
+    page = page.form().send(actions=["customers:read", "tickets:close"]).follow()
+    return page.form().send().follow()
 
 
 def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: str, agent: str) -> None:
@@ -76,14 +78,14 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     for word in ("Define context", "Role", "New role…", "Target Type", "AutoGen AI agent", "Client / Application"):
         assert word in page.text
     assert page.form().value("target_type") == "AutoGen AI agent"
-    page = page.form().send(at=f"{NEW}/actions", role=role, client=agent)
+    page = page.form().send(role=role, client=agent, to="actions").follow()
     for word in ("Assign permissions", "Allowed Actions", "Select All"):
         assert word in page.text
-    page = page.form().send(at=f"{NEW}/duration", actions=["customers:read"])
+    page = page.form().send(actions=["customers:read"]).follow()
     for word in ("Set duration", "Maximum Duration", "1 Hour", "Minute", "Hour", "Day"):
         assert word in page.text
     assert (page.form().value("amount"), page.form().value("unit")) == ("1", "hours")
-    page = page.form().send()
+    page = page.form().send().follow()
     assert "Create Trust Delegation" in page.text
     page = page.form().send().follow()
     assert page.path == LIST
@@ -105,7 +107,7 @@ def test_all_state_is_in_the_address_so_every_step_survives_reload(door: TestCli
     assert (back.form().value("amount"), back.form().value("unit")) == ("15", "minutes")
     assert back.form().value("description") == "Nightly"
     assert back.form().values("actions") == ["customers:read"]
-    first = get(door, back.links["Define context"])
+    first = back.form().send(to="context").follow()
     assert (first.form().value("role"), first.form().value("client")) == (role, agent)
     assert first.form().value("description") == "Nightly"
 
@@ -215,10 +217,10 @@ def test_a_first_look_at_a_step_shows_no_problem(door: TestClient, role: str, ag
 
 def test_select_all_works_without_script_and_keeps_the_rest(door: TestClient, role: str, agent: str) -> None:
     form = get(door, f"{NEW}/actions?role={role}&client={agent}&amount=5").form()
-    page = form.send(select="all")
+    page = form.send(select="all").follow()
     assert page.form().values("actions") == ["customers:read", "customers:write", "tickets:close"]
     assert page.form().value("amount") == "5"
-    assert page.form().send(select="none").form().values("actions") == []
+    assert page.form().send(select="none").follow().form().values("actions") == []
 
 
 def test_actions_say_what_they_mean_where_and_whether_they_are_used(
@@ -238,7 +240,7 @@ def test_apis_are_offered_as_audiences_and_none_means_the_shared_one(
     page = get(door, address)
     assert "Customer API https://customers.example.com Describes customers:read" in page.text
     assert "shared audience authsec-api" in page.text
-    page = page.form().send(audiences=[api["identifier"]])
+    page = page.form().send(audiences=[api["identifier"]]).follow()
     assert "Shared audience" not in page.text
     assert "https://customers.example.com" in page.text
     for named in (api["identifier"], api["slug"]):  # as the address may name it
@@ -250,7 +252,7 @@ def test_apis_are_offered_as_audiences_and_none_means_the_shared_one(
 
 def test_a_role_is_made_in_place_and_everything_else_is_kept(door: TestClient, role: str, agent: str) -> None:
     form = get(door, f"{NEW}?role={role}&client={agent}&target_type=MCP+server&amount=5&unit=minutes").form()
-    page = form.send(at=NEW, method="post", role_name="Reports", role_other_actions="reports:read\nreports:list")
+    page = form.send(make_role="1", role_name="Reports", role_other_actions="reports:read\nreports:list")
     page = page.follow()
     assert (page.path, page.form().value("role")) == (NEW, "reports")
     assert (page.form().value("client"), page.form().value("target_type")) == (agent, "MCP server")
@@ -261,7 +263,7 @@ def test_a_role_is_made_in_place_and_everything_else_is_kept(door: TestClient, r
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
     [
-        ({"role_name": "", "role_other_actions": "a:b"}, "role_name", "Name must have 1 to 120 characters"),
+        ({"role_name": "", "role_other_actions": "a:b"}, "role_name", "Name must not be empty"),
         ({"role_name": "Support", "role_other_actions": "a:b"}, "role_name", "belongs to the role"),
         ({"role_name": "New", "role_other_actions": ""}, "role_other_actions", "There are no actions."),
         ({"role_name": "New", "role_other_actions": "a:b\n\nNo\nc:d\n*:*"}, "role_other_actions", "Line 5: '*:*'"),
@@ -271,7 +273,7 @@ def test_a_role_that_cannot_be_made_says_why_at_its_field(
     door: TestClient, role: str, agent: str, typed: dict[str, str], field: str, says: str
 ) -> None:
     form = get(door, f"{NEW}?role={role}&client={agent}&amount=5").form()
-    page = form.send(at=NEW, method="post", **typed)
+    page = form.send(make_role="1", **typed)
     assert page.status in {400, 409}
     assert says in page.text
     assert f'id="field-{field}-problem"' in page.html
@@ -285,7 +287,7 @@ def test_clients_beyond_the_list_are_found_by_their_name(door: TestClient, role:
     ids = [make(door, "clients", name=f"Agent {letter}", platform="unattested")["client_id"] for letter in "abcd"]
     page = get(door, NEW)
     assert len(page.form().options["client"]) == 3  # "Choose a client" and two
-    page = page.form().send(client_text="agent a", role=role)
+    page = page.form().send(client_text="agent a", role=role, to="context").follow()
     assert page.form().options["client"] == ["", ids[0]]
     assert page.form().value("role") == role
     assert get(door, f"{NEW}?client={ids[0]}").form().value("client") == ids[0]
@@ -320,9 +322,46 @@ def test_the_dashboard_filters_sorts_and_pages(door: TestClient, role: str, agen
     assert get(door, f"{LIST}?cursor=nonsense").status == 400
 
 
+def test_what_is_over_says_since_when(opened: House, door: TestClient, role: str, agent: str) -> None:
+    revoked = delegate(door, role, agent)["id"]
+    ended = delegate(door, role, agent, ends_at="2026-11-25T13:00:00Z")["id"]
+    both = delegate(door, role, agent, ends_at="2027-11-25T13:00:00Z")["id"]
+    for each in (revoked, both):
+        door.post(f"{API}/delegations/{each}/revoke")
+    opened.clock.at += timedelta(hours=2)
+    text = get(door, LIST).text
+    assert text.count("Revoked never revoked 2 hours ago") == 2
+    assert "Ended never ended 1 hour ago" in text
+    assert "no end" not in text
+    for each in (revoked, both):
+        assert "Ends revoked 2026-11-25 12:00:00 UTC" in get(door, f"{LIST}/{each}").text
+    assert "Ends ended 2026-11-25 13:00:00 UTC" in get(door, f"{LIST}/{ended}").text
+
+
+def test_what_was_never_used_is_found(opened: House, door: TestClient, role: str, agent: str) -> None:
+    unused = f"{LIST}?state=unused"
+    others = [make(door, "clients", name=name, platform="unattested")["client_id"] for name in ("Used", "Refused")]
+    used, refused = (delegate(door, role, each)["id"] for each in others)
+    never = delegate(door, role, agent)["id"]
+    gone = delegate(door, role, agent, actions=["tickets:close"])["id"]
+    door.post(f"{API}/delegations/{gone}/revoke")
+    opened.clock.at += UNUSED_FOR
+    assert "Nothing matches." in get(door, unused).text, "what is not older than that may yet be used"
+    opened.clock.at += timedelta(minutes=1)
+    door.get(f"/authsec/uflow/sdk/delegation-token?client_id={others[0]}")
+    door.get(f"/authsec/uflow/sdk/delegation-token?client_id={others[1]}&scope=customers:delete")
+    delegate(door, role, agent, max_duration=60)
+    page = get(door, unused)
+    assert {each for each in (used, refused, never, gone) if f"{LIST}/{each}" in page.html} == {refused, never}
+    assert page.html.count('<td data-label="Status">') == 2
+    assert page.form().value("state") == "unused"
+    assert "Live, created more than 30 days ago, and never used" in page.text
+    assert get(door, f"{unused}&client={agent}").html.count('<td data-label="Status">') == 1
+
+
 def test_the_dashboard_says_what_is_there_when_nothing_is(door: TestClient) -> None:
     assert "No trust delegations yet" in get(door, LIST).text
-    assert "No trust delegation is like that" in get(door, f"{LIST}?state=live").text
+    assert "Nothing matches. Ask for less" in get(door, f"{LIST}?state=live").text
 
 
 def test_the_dashboard_shows_the_last_use(door: TestClient, role: str, agent: str) -> None:

@@ -153,7 +153,7 @@ def test_select_all_in_the_edit_works_without_script(door: TestClient, made: dic
         ({"amount": "9", "unit": "days"}, "amount", "must be 1 minute to 1 day"),
         ({"amount": ""}, "amount", "must be a whole number"),
         ({"ends_at": "2020-01-01T00:00"}, "ends_at", "lies ahead"),
-        ({"owner": ""}, "owner", "Owner must have 1 to 120 characters"),
+        ({"owner": ""}, "owner", "Owner must not be empty"),
         ({"target_type": "Toaster"}, "target_type", "is no target type"),
         ({"audiences": ["Not one"]}, "audiences", "is no audience"),
         ({"excluded_proofs": ["selectors", "key_pair", "secret", "unattested"]}, "excluded_proofs", "Every kind"),

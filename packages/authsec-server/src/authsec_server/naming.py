@@ -16,7 +16,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 def name(field: str, value: str) -> str:
     """A display name: one line of 1 to 120 visible characters, in Unicode's composed form (NFC)."""
     cleaned = unicodedata.normalize("NFC", value).strip()
-    if not cleaned or len(cleaned) > MAX_NAME:
+    if not cleaned:
+        raise Invalid(field, f"{field} must not be empty.")
+    if len(cleaned) > MAX_NAME:
         raise Invalid(field, f"{field} must have 1 to {MAX_NAME} characters.")
     _refuse_unseen(field, cleaned)
     return cleaned

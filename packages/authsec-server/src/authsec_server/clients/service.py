@@ -120,8 +120,8 @@ def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. For the verbs of this room."""
     if taken := store.find(tx.connection, slug):
         raise Conflict(
-            f"The slug {slug} belongs to the client {taken.name!r} ({taken.id}).",
-            "Give this one another slug or name.",
+            f"There is a client {taken.name!r} already, with the slug {slug} ({taken.id}).",
+            "Give this one another name, or a slug of its own.",
             field="slug",
         )
 

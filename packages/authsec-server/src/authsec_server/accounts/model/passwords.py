@@ -41,14 +41,14 @@ def acceptable(typed: str, *, known: Iterable[str]) -> str:
     """The new password, normalised. `known` is what others know of the person: address and name. Raises `Invalid`."""
     password = entered(typed)
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise _refused(f"has {MIN_PASSWORD} to {MAX_PASSWORD} characters", ADVICE)
+        raise _refused(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", ADVICE)
     if not _writable(password):
-        raise _refused("has visible characters and spaces only", "A line break may have been pasted along.")
+        raise _refused("must have visible characters and spaces only", "A line break may have been pasted along.")
     folded = password.casefold()
     if len(set(folded)) < MIN_DIFFERENT or _is_run(folded) or _repeats(folded):
-        raise _refused("is no row of characters and no repetition", ADVICE)
+        raise _refused("must not be a plain run or a repetition, such as abcdefghijkl", ADVICE)
     if len(_without(folded, [*TRIED_FIRST, *_words(known)])) < MIN_OWN:
-        raise _refused("is more than your name, your address and words that are tried first", ADVICE)
+        raise _refused("must be more than your name, your address and words that are tried first", ADVICE)
     return password
 
 
