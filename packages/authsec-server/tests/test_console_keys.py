@@ -85,7 +85,17 @@ def test_a_rotation_moves_each_key_on(door: TestClient, opened: House) -> None:
     assert (now[active], now[prepared]) == ("Retired", "Active")
     assert kid_in(page, "Prepared") not in (active, prepared)
     assert published(door) == set(now)
-    assert "in 7 days" in page.text  # as long as a token of the retired one may live, its key is published
+    assert "in 7 days" in page.text
+
+
+def test_how_long_a_retired_key_stays_published_is_said_before_and_kept(door: TestClient, opened: House) -> None:
+    """As long as any setting lets a token live, and an hour for clocks: the setting of today may be lower."""
+    opened.clock.at += PUBLISH_AHEAD
+    assert "A retired key stays published for 7 days 1 hour: longer than any token lives" in get(door, KEYS).text
+    page = get(door, ROTATE)
+    assert "it stays published for 7 days 1 hour more, longer than any token lives" in page.text
+    shown = page.form().send().follow().html
+    assert f'title="{opened.clock.at + timedelta(days=7, hours=1):%Y-%m-%d %H:%M:%S} UTC"' in shown
 
 
 def test_too_early_it_says_when_and_does_nothing(door: TestClient, opened: House) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.console.settings.pages import value_of
+from authsec_server.console.settings.pages import DURATIONS, value_of
 from authsec_server.settings import Settings, load_settings
 from pages import get
 from starlette.testclient import TestClient
@@ -50,12 +50,56 @@ def test_where_each_value_comes_from(house: Callable[..., House], monkeypatch: p
     monkeypatch.setenv("AUTHSEC_SERVER_ALLOWED_HOSTS", "one.example, two.example")
     monkeypatch.setenv("AUTHSEC_SERVER_ADDRESS_LIMIT", "7")
     found = rows(house(local_operator=True, address_limit=9).door())
-    assert found["AUTHSEC_SERVER_ENVIRONMENT"] == ("<PRODUCTION>", "environment")
-    assert found["AUTHSEC_SERVER_ALLOWED_HOSTS"] == ("one.example, two.example", "environment")
+    assert found["AUTHSEC_SERVER_ENVIRONMENT"] == ("<PRODUCTION>", "environment variable")
+    assert found["AUTHSEC_SERVER_ALLOWED_HOSTS"] == ("one.example, two.example", "environment variable")
     assert found["AUTHSEC_SERVER_ADDRESS_LIMIT"] == ("9", "command-line option")  # it outweighs the environment
     assert found["AUTHSEC_SERVER_CLIENT_LIMIT"] == ("600", "default")
-    assert found["AUTHSEC_SERVER_PUBLIC_URL"] == ("not set", "default")
-    assert found["AUTHSEC_SERVER_DATABASE"] == ("not set", "default")
+    assert found["AUTHSEC_SERVER_TLS_CERT"] == ("not set", "default")
+
+
+def test_where_nothing_is_set_it_says_what_counts(house: Callable[..., House], tmp_path: Path) -> None:
+    found = rows(house(local_operator=True).door())
+    assert found["AUTHSEC_SERVER_PUBLIC_URL"] == ("http://127.0.0.1:7468", "default, from HOST and PORT")
+    for name, file in (("DATABASE", "authsec.sqlite3"), ("MASTER_KEY_FILE", "master.key")):
+        value, origin = found[f"AUTHSEC_SERVER_{name}"]
+        assert (Path(value).name, origin) == (file, "default, in DATA")
+        assert Path(value).exists()
+        assert Path(value).is_relative_to(tmp_path)
+
+
+def test_what_was_set_to_nothing_is_told_from_what_was_not_set(
+    house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_ENVIRONMENT", "")
+    found = rows(house(local_operator=True).door())
+    assert found["AUTHSEC_SERVER_ENVIRONMENT"] == ("empty", "environment variable")
+    assert found["AUTHSEC_SERVER_OIDC_ISSUER"] == ("not set", "default")
+
+
+def test_durations_have_their_unit(house: Callable[..., House]) -> None:
+    found = rows(house(local_operator=True, session_idle=5400, drain_seconds=2.5).door())
+    told = {name.removeprefix("AUTHSEC_SERVER_").lower(): value for name, (value, _) in found.items()}
+    assert {name: told[name] for name in DURATIONS} == {
+        "max_token_lifetime": "1 day (86400 s)",
+        "signing_key_max_age": "30 days (2592000 s)",
+        "drain_seconds": "2.5 s",
+        "session_idle": "1 hour 30 minutes (5400 s)",
+        "session_lifetime": "12 hours (43200 s)",
+    }
+
+
+def test_a_number_is_a_duration_or_a_count() -> None:
+    """So that a setting that is added some day does not stand there without its unit."""
+    numbers = {name for name, field in Settings.model_fields.items() if field.annotation in {int, float}}
+    counts = {"port", "metrics_port", "address_limit", "unproved_limit", "client_limit", "max_in_flight"}
+    assert numbers == counts | DURATIONS
+
+
+def test_every_meaning_is_a_sentence_of_its_own() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert field.description[0].isalnum(), name
+        assert field.description.endswith("."), name
 
 
 def test_it_shows_no_secret(house: Callable[..., House], tmp_path: Path, provider: Any) -> None:

@@ -61,7 +61,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of /metrics; 0 turns it off.")
     drain_seconds: float = Field(5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port.")
     address_limit: int = Field(600, ge=1, description="Token requests a minute from one address.")
-    unproved_limit: int = Field(60, ge=1, description="… that prove nothing, from one address for one client.")
+    unproved_limit: int = Field(
+        60, ge=1, description="Unproved token requests a minute from one address for one client."
+    )
     client_limit: int = Field(600, ge=1, description="Proved token requests a minute for one client.")
     max_in_flight: int = Field(512, ge=1, description="Requests under way at once; those beyond are answered 503.")
     outbound_http_hosts: CommaSeparated = Field((), description="Hosts this server may ask over plain http.")

@@ -12,7 +12,7 @@ from authsec.jose import PrivateKey, PublicKey
 from authsec_server.db import Database, Tx
 from authsec_server.keys import service
 from authsec_server.keys.master import NONCE_BYTES, MasterKey
-from authsec_server.keys.model import NewKey, SigningKey, keys_to_make, may_be_forgotten
+from authsec_server.keys.model import PUBLISH_AFTER, NewKey, SigningKey, keys_to_make, may_be_forgotten
 from authsec_server.keys.signer import KeyUnusable, Signer
 from authsec_server.principal import Act
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP, Settings
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 # Not the setting: it may have been higher when the tokens were signed, or be higher at another server.
 LONGEST_TOKEN_LIFETIME = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)
+STAYS_PUBLISHED = LONGEST_TOKEN_LIFETIME + PUBLISH_AFTER  # once it is retired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Conflict, Failure
 from authsec_server.keys import service as keys
+from authsec_server.keys.custodian import STAYS_PUBLISHED
 from authsec_server.keys.model import KeyState, activation_wait, key_in, may_activate
 from authsec_server.principal import Role
 
@@ -24,7 +25,13 @@ def routes(console: Console) -> list[BaseRoute]:
 async def listing(visit: Visit) -> Response:
     """Every key there was."""
     every = await visit.read(lambda tx: keys.every(tx, visit.act))
-    return visit.render("keys/list.html", title="Keys", keys=every, max_age=visit.console.settings.signing_key_max_age)
+    return visit.render(
+        "keys/list.html",
+        title="Keys",
+        keys=every,
+        max_age=visit.console.settings.signing_key_max_age,
+        kept=STAYS_PUBLISHED.total_seconds(),
+    )
 
 
 async def ask(visit: Visit, problem: Failure | None = None) -> Response:
@@ -37,6 +44,7 @@ async def ask(visit: Visit, problem: Failure | None = None) -> Response:
         problem=problem,
         active=key_in(every, KeyState.ACTIVE),
         prepared=prepared,
+        kept=STAYS_PUBLISHED.total_seconds(),
         ready=prepared is not None and may_activate(prepared, visit.act.now),
         wait=activation_wait(prepared, visit.act.now).total_seconds() if prepared else 0,
     )

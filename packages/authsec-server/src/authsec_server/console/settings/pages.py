@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.console.site import Console, Visit
+from authsec_server.console.words import duration
+from authsec_server.keys.master import FILE_NAME
 from authsec_server.principal import Role
-from authsec_server.settings import ENV_PREFIX, Settings
+from authsec_server.settings import ENV_PREFIX, MINUTE, Origin, Settings
 
-ORIGINS = {"option": "command-line option", "environment": "environment", "default": "default"}
+ORIGINS = {
+    Origin.OPTION: "command-line option",
+    Origin.ENVIRONMENT: "environment variable",
+    Origin.DEFAULT: "default",
+}
+DURATIONS = {"max_token_lifetime", "signing_key_max_age", "drain_seconds", "session_idle", "session_lifetime"}
+IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
+    "database": (lambda settings: settings.database_file, "default, in DATA"),
+    "public_url": (lambda settings: settings.issuer, "default, from HOST and PORT"),
+    "master_key_file": (lambda settings: (settings.data / FILE_NAME).absolute(), "default, in DATA"),
+}
+"""What counts where a setting is not set, and where that is from."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -27,7 +41,8 @@ async def show(visit: Visit) -> Response:
             "name": f"{ENV_PREFIX}{name.upper()}",
             "value": value_of(settings, name),
             "meaning": field.description,
-            "origin": ORIGINS[settings.origin(name)],
+            "origin": origin_of(settings, name),
+            "given": settings.origin(name) is not Origin.DEFAULT,
         }
         for name, field in Settings.model_fields.items()
     ]
@@ -35,8 +50,17 @@ async def show(visit: Visit) -> Response:
 
 
 def value_of(settings: Settings, name: str) -> str:
-    """The value in words. What has no place in a repr has none on a page: it may hold a password."""
+    """The value in force, in words. What has no place in a repr has none on a page: it may hold a password."""
     value: Any = getattr(settings, name)
+    if name in IN_FORCE and not value:
+        return str(IN_FORCE[name][0](settings))
     if not Settings.model_fields[name].repr:
         return "set, and not shown" if value else ""
+    if name in DURATIONS:
+        return f"{duration(value)} ({value:.12g} s)" if value >= MINUTE else f"{value:.12g} s"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+
+
+def origin_of(settings: Settings, name: str) -> str:
+    """Where it is from, in words."""
+    return IN_FORCE[name][1] if name in IN_FORCE and not getattr(settings, name) else ORIGINS[settings.origin(name)]
