@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import sys
 from collections.abc import Callable
@@ -9,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec import AuthenticationError, AuthSecClient, ConfigError, InvalidResponse, KeyFile
-from authsec.credentials import Proof, ProofRequest
+from authsec import AuthenticationError, AuthSecClient, ConfigError, InvalidResponse, KeyFile, TokenFile
+from authsec.credentials import Proof, ProofRequest, default_sources
 from authsec.jose import PrivateKey, parse_compact
 from authsec.keygen import write_key_pair
 from fake_authority import CLIENT_ID, Reply, broken_off, refused
@@ -159,6 +161,14 @@ def test_without_any_proof_the_refusal_says_where_was_looked(
     assert re.findall("|".join(places), text) == list(places)  # in this order, each once
     assert "/var/run/secrets/authsec/token (no such file" in text
     assert "In the cluster: mount the volume on its Connect page. Retrying will not help." in text
+
+
+@pytest.mark.parametrize("source", [*default_sources(), KeyFile("/k.pem"), TokenFile("/t")], ids=repr)
+def test_a_source_travels_with_its_agent(source: Any, make_client: Make) -> None:
+    """Frameworks deep-copy what holds a client, and worker pools pickle it."""
+    client = make_client(credential=source)
+    for twin in (copy.deepcopy(client), pickle.loads(pickle.dumps(client))):  # noqa: S301 - our bytes
+        assert twin._credential == source
 
 
 def test_a_refused_proof_is_named(tmp_path: Path, key_file: Path, make_client: Make) -> None:

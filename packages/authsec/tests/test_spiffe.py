@@ -150,6 +150,20 @@ def test_an_interpreter_that_is_none(
     assert "AUTHSEC_WORKLOAD_TOKEN_FILE" in broken(make_client, f"unix:{sockets}/works")
 
 
+def test_a_second_process_that_hangs_is_ended(
+    sockets: Path, tmp_path: Path, make_client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    interpreter.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    source = SpiffeWorkloadApi(socket=f"unix:{sockets}/works")
+    with pytest.raises(TransportError, match="Workload API did not answer in time"):
+        make_client(credential=source, timeout=1.5).get_token()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 def test_the_agents_process_never_loads_grpc(sockets: Path, make_client: Make) -> None:
     make_client(credential=SpiffeWorkloadApi(socket=f"unix:{sockets}/works")).get_token()
     assert "grpc" not in sys.modules

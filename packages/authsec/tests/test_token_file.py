@@ -96,7 +96,8 @@ def test_a_link_that_leads_nowhere_is_broken(volume: ProjectedVolume, make_clien
 
 def test_a_name_that_cannot_be_looked_at_is_broken(tmp_path: Path, make_client: Make) -> None:
     path = tmp_path / ("x" * 300)
-    assert "cannot be read: File name too long" in broken(make_client, ProjectedToken(path=path))
+    for source in (ProjectedToken(path=path), TokenFile(path)):
+        assert "cannot be read: File name too long" in broken(make_client, source)
 
 
 # --- the file that the environment names --------------------------------------------------------------------------
