@@ -9,6 +9,7 @@ import pytest
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme
 from authsec_server.attestation.service import attest
+from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 ISSUER = "https://authsec.example.com"
 CLIENT_ID = "123e4567-e89b-42d3-a456-426614174000"
+NONE = Workloads(lambda _source, _kid: None, issuer=ISSUER, trust_domain="example.com")
 KEY, OTHER_KEY, RSA_KEY = PrivateKey.generate_ed25519(), PrivateKey.generate_ed25519(), PrivateKey.generate_rsa(2048)
 GOOD = {
     "iss": CLIENT_ID,
@@ -64,7 +66,7 @@ def assertion(key: PrivateKey = KEY, header: dict[str, Any] | None = None, **cla
 
 def outcome(credential: str, *proofs: Proof, scheme: Scheme = Scheme.BEARER) -> Proved | Refused:
     evidence = Evidence(scheme=scheme, credential=credential)
-    return attest(client(*(proofs or (proof(),))), evidence, issuer=ISSUER, now=NOW)
+    return attest(client(*(proofs or (proof(),))), {}, evidence, workloads=NONE, issuer=ISSUER, now=NOW)
 
 
 def refused(result: Proved | Refused) -> bool:
@@ -144,7 +146,7 @@ def test_evidence_is_not_seen_in_reprs() -> None:
 
 def test_without_evidence() -> None:
     def ask(*proofs: Proof) -> Proved | Refused:
-        return attest(client(*proofs), None, issuer=ISSUER, now=NOW)
+        return attest(client(*proofs), {}, None, workloads=NONE, issuer=ISSUER, now=NOW)
 
     needed = ask(proof())
     assert isinstance(needed, Refused)

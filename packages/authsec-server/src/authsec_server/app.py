@@ -26,6 +26,7 @@ from authsec_server.accounts.oidc import sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
+from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
@@ -48,6 +49,7 @@ from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
+from authsec_server.sources.model import TrustSource
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
@@ -176,6 +178,7 @@ def _tokens(
     return DelegationTokens(
         database=database,
         signer=signer,
+        workloads=Workloads(_no_key, issuer=issuer, trust_domain=settings.trust_domain),
         limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
         rates=TokenLimits(
             address=settings.address_limit,
@@ -188,6 +191,10 @@ def _tokens(
         now=around.now,
         token_bytes=around.token_bytes,
     )
+
+
+def _no_key(_source: TrustSource, _kid: str) -> None:
+    """No trust source can be registered yet, so nobody has keys."""
 
 
 def _routes(

@@ -9,27 +9,22 @@ from hashlib import sha256
 from typing import Any
 
 from authsec import strict_json
-from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
+from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
-from authsec_server.attestation.model import Evidence, Proved, Refused, SingleUse, invalid
+from authsec_server.attestation.model import Proved, Refused, SingleUse, invalid
 from authsec_server.clients.model import Client, Proof, ProofKind
 
-MAX_BYTES = 8192
 MAX_LIFETIME = 300  # seconds; a used `jti` is remembered that long, so it must be short
 LEEWAY = 30  # seconds of clock difference either way
 MAX_JTI = 256
 _TYPES = {None, "jwt", "client-authentication+jwt"}
 
 
-def verify(evidence: Evidence, client: Client, *, issuer: str, now: datetime) -> Proved | Refused:
-    """Whether the bearer is an assertion signed now, by a key of this client, for this authority alone.
+def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: datetime) -> Proved | Refused:
+    """Whether the assertion was signed now, by a key of this client, for this authority alone.
 
     The signature comes first: until it holds, nothing inside is worth an answer.
     """
-    try:
-        assertion = parse_compact(evidence.credential, max_bytes=MAX_BYTES)
-    except JoseError:
-        return invalid("Send a JWT signed with the agent's private key as `Authorization: Bearer`.")
     proof = _signer_of(assertion, client, now)
     if proof is None:
         return invalid("The assertion is not signed with a key that is registered for this client and still accepted.")

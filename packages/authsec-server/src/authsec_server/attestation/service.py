@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
+
+from authsec.jose import JoseError, parse_compact
 
 from authsec_server.attestation import key_pair, store
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
+from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
+from authsec_server.sources.model import TrustSource
 
-_HOW = "Send `Authorization: Bearer <proof>`: a private_key_jwt assertion (RFC 7523), signed with the agent's own key."
+MAX_BYTES: Final = 16_384
+_HOW = (
+    "Send `Authorization: Bearer <proof>`: the workload's token from its platform (a Kubernetes service account's "
+    "projected token, a JWT-SVID, an OpenID Connect token), or a private_key_jwt assertion (RFC 7523), signed with the "
+    "agent's own key."
+)
 
 
-def attest(client: Client, evidence: Evidence | None, *, issuer: str, now: datetime) -> Proved | Refused:
-    """What the evidence proves. Evidence that comes and does not hold is refused even where none was needed."""
-    if evidence is not None:
-        if evidence.scheme is Scheme.BEARER:
-            return key_pair.verify(evidence, client, issuer=issuer, now=now)
+def attest(
+    client: Client,
+    sources: Mapping[str, TrustSource],
+    evidence: Evidence | None,
+    *,
+    workloads: Workloads,
+    issuer: str,
+    now: datetime,
+) -> Proved | Refused:
+    """What the evidence proves. Evidence that comes and does not hold is refused even where none was needed.
+
+    `sources` are those of the client's proofs, by id. Raises `Unavailable` when nobody can tell at the moment.
+    """
+    if evidence is None:
+        return _unproved(client, now)
+    if evidence.scheme is not Scheme.BEARER:
         return invalid(_HOW)
-    for proof in client.proofs:
-        if proof.kind is ProofKind.UNATTESTED and proof.stands(now):
-            return Proved(proof_id=proof.id, kind=proof.kind)
-    return Refused(reason=RefusalReason.REQUIRED, details=_HOW)
+    known = workloads.recall(evidence, client, sources, now)
+    if known is not None:
+        return known
+    try:
+        token = parse_compact(evidence.credential, max_bytes=MAX_BYTES)
+    except JoseError:
+        return invalid(f"It is no signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
+    if token.claims.get("iss") == client.id:  # who signs about itself; no source has an issuer of that form
+        return key_pair.verify(token, client, issuer=issuer, now=now)
+    return workloads.prove(evidence, token, client, sources, now)
 
 
 def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:
@@ -32,3 +60,11 @@ def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:
 def forget_used(tx: Tx, now: datetime) -> None:
     """Forget used evidence that has expired."""
     store.forget(tx.connection, now)
+
+
+def _unproved(client: Client, now: datetime) -> Proved | Refused:
+    """Only an unattested client gets in without evidence."""
+    for proof in client.proofs:
+        if proof.kind is ProofKind.UNATTESTED and proof.stands(now):
+            return Proved(proof_id=proof.id, kind=proof.kind)
+    return Refused(reason=RefusalReason.REQUIRED, details=_HOW)

@@ -115,10 +115,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How often a refusal was given, and the first request that met it."""
+    """How often a refusal was given, and the first request that met it; `detail` is that one's, as in `Event`."""
 
     count: int
     request_id: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

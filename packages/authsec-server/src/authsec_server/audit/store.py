@@ -141,7 +141,7 @@ def add(connection: Connection, event: Event) -> int:
 
 
 def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
-    """Add to the minute's counted rows, making those that are missing."""
+    """Add to the minute's counted rows, making those that are missing; a row keeps the detail it was made with."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     # In one order always: two processes that add to the same rows must not wait for each other in a circle.
     for refusal, tally in sorted(tallies.items(), key=lambda item: _count_key(item[0])):
@@ -154,6 +154,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             decision=Decision.DENIED,
             reason=refusal.reason,
             address=refusal.address,
+            detail=tally.detail,
         )
         statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=_count_key(refusal))
         connection.execute(

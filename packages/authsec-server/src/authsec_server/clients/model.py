@@ -51,7 +51,10 @@ class ProofKind(StrEnum):
 
 
 CHECKED = frozenset({ProofKind.KEY_PAIR})
-"""The kinds that `attestation` can check. The column `provable_until` rests on it: a new kind needs a migration."""
+"""The kinds that `attestation` checks by themselves; selectors it checks where a trust source vouches for them.
+
+The column `provable_until` rests on it: a new kind needs a migration.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,11 @@ class Proof:
         """Whether it has not expired."""
         return self.expires_at is None or now < self.expires_at
 
+    @property
+    def checkable(self) -> bool:
+        """Whether this authority can check it, as far as the proof itself tells: its source may be disabled."""
+        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and self.source_id is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
@@ -109,7 +117,7 @@ class Client:
     @property
     def provable_until(self) -> datetime | None:
         """When the last of its proofs that can be checked ends, `NEVER` where one has no end; None without any."""
-        return _last_end(proof for proof in self.proofs if proof.kind in CHECKED)
+        return _last_end(proof for proof in self.proofs if proof.checkable)
 
     @property
     def unattested_until(self) -> datetime | None:

@@ -9,9 +9,9 @@ from typing import Any
 from authsec_server.attestation.model import Proved
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
-from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations.model import title
+from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.model import Denied, Facts, Granted, Reason
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.web.context import limit_key
@@ -56,7 +56,8 @@ def issued(
                 "audience": list(granted.audience),
                 "attestation": granted.proved.method,
                 "proof_id": granted.proved.proof_id,
-            },
+            }
+            | _vouching(granted.trust_source),
         ),
     )
 
@@ -64,7 +65,7 @@ def issued(
 def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
     """A request is refused after its proof: a row of its own, where it is the client's for certain."""
     if not proved.attested or outcome.reason in _COUNTED:
-        count(tx, tally(outcome, request.address, request.request_id, facts.client), now)
+        count(tx, tally(outcome, request.address, request.request_id, facts), now)
         return
     name = facts.client.name if facts.client else ""
     audit.record(
@@ -84,24 +85,35 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
                 "details": outcome.details,
                 "missing": list(outcome.missing),
                 "smaller": list(outcome.smaller),
-            },
+            }
+            | _vouching(facts.trust_sources.get(proved.source_id or "")),
         ),
     )
 
 
-def tally(denied: Denied, address: str, request_id: str, client: Client | None) -> Mapping[Refusal, Tally]:
+def tally(denied: Denied, address: str, request_id: str, facts: Facts | None) -> Mapping[Refusal, Tally]:
     """One refusal of a caller that proved nothing, as it is counted.
 
     By what limits count by, and for clients that exist: neither the addresses of a subscriber's /64 nor made-up ids
-    shall each have a row of their own.
+    shall each have a row of their own. What differed where another workload came, the minute's first one tells.
     """
-    address, named = limit_key(address), Named(id=client.id, name=client.name) if client else None
-    return {Refusal(address=address, client=named, reason=denied.reason): Tally(count=1, request_id=request_id)}
+    client = facts.client if facts else None
+    named = Named(id=client.id, name=client.name) if client else None
+    detail: dict[str, Any] = {}
+    if denied.miss and facts:
+        detail = {"miss": denied.miss.detail} | _vouching(facts.trust_sources.get(denied.miss.source_id))
+    refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason)
+    return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
 
 
 def count(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
     """Add it to its minute's counted row."""
     audit.count_refusals(tx, tallies, now)
+
+
+def _vouching(source: TrustSource | None) -> dict[str, Any]:
+    """Whose word it was, by the name that it had then."""
+    return {"source": {"id": source.id, "name": source.name}} if source else {}
 
 
 def _asked(request: TokenRequest) -> dict[str, Any]:

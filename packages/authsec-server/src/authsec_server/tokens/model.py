@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from authsec_server.attestation.model import Proved
+from authsec_server.attestation.model import Miss, Proved
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
 from authsec_server.roles.model import RoleDefinition
+from authsec_server.sources.model import TrustSource
 
 
 class Reason(StrEnum):
@@ -42,7 +43,8 @@ class Reason(StrEnum):
 class Denied:
     """No token. `details` is for the caller; `smaller` is the request that would pass, where one would.
 
-    `missing` are the actions it asked for that are not delegated at all.
+    `missing` are the actions it asked for that are not delegated at all; `miss`, which the caller is never told, says
+    what differs where another workload was proved.
     """
 
     reason: Reason
@@ -50,6 +52,7 @@ class Denied:
     missing: tuple[str, ...] = ()
     smaller: tuple[str, ...] = ()
     retry_after: float = 0.0
+    miss: Miss | None = None
 
 
 def too_often(wait: float) -> Denied:
@@ -72,12 +75,13 @@ class Authority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that a decision rests on, read at one authority version."""
+    """All that a decision rests on, read at one authority version. `trust_sources` are those of the client's proofs."""
 
     version: int
     client: Client | None
     authorities: tuple[Authority, ...]
     audiences: Mapping[str, str]  # a resource as requested → the audience it names
+    trust_sources: Mapping[str, TrustSource] = field(default_factory=dict)  # by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,7 @@ class Granted:
     audience: tuple[str, ...]
     lifetime: int
     sources: tuple[Authority, ...]  # the delegations it draws from, by id
+    trust_source: TrustSource | None  # whose word proved the client
     version: int
 
 
@@ -124,6 +129,8 @@ def decide(
         return Denied(reason=Reason.CLIENT_NOT_FOUND)
     if not _still_proves(client, proved, now):
         return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof has just been removed or has expired.")
+    if not _still_trusted(facts, proved):
+        return Denied(reason=Reason.ATTESTATION_INVALID, details="The proof's trust source was changed or disabled.")
     if not client.enabled:
         return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator can enable it again.")
     usable = _usable(facts.authorities, proved, now)
@@ -147,9 +154,18 @@ def decide(
 def _still_proves(client: Client, proved: Proved, now: datetime) -> bool:
     # The evidence was checked on earlier facts: the proof it matched must still be there.
     return any(
-        proof.id == proved.proof_id and (proof.expires_at is None or _seconds_until(proof.expires_at, now) >= 1)
+        (proof.id, proof.source_id) == (proved.proof_id, proved.source_id)
+        and (proof.expires_at is None or _seconds_until(proof.expires_at, now) >= 1)
         for proof in client.proofs
     )
+
+
+def _still_trusted(facts: Facts, proved: Proved) -> bool:
+    # In another revision the source may have other keys or another issuer: what it vouched for then, it may not now.
+    if proved.source_id is None:
+        return True
+    source = facts.trust_sources.get(proved.source_id)
+    return source is not None and source.enabled and source.revision == proved.source_revision
 
 
 def _usable(authorities: Sequence[Authority], proved: Proved, now: datetime) -> list[Authority] | Denied:
@@ -240,6 +256,7 @@ def _grant(
         audience=tuple(sorted(audience)),
         lifetime=min(*lives, *_proof_life(client, proved, now), limits.max_token_lifetime),
         sources=tuple(sources[id_] for id_ in sorted(sources)),
+        trust_source=facts.trust_sources[proved.source_id] if proved.source_id else None,
         version=facts.version,
     )
 

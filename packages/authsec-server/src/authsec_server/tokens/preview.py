@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from authsec_server.attestation.matching import asked_of, can_hold
 from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import CHECKED, Client, Proof, ProofKind
+from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Standing
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act, Role
+from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims
 from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Issuance, Reason, decide
 from authsec_server.tokens.request import TokenRequest, parse
@@ -99,7 +101,8 @@ def foresee(
     now: datetime,
 ) -> Preview | Denied:
     """The decision on these facts, and the claims of the token that it grants. Pure."""
-    outcome = decide(facts, _as_proved(proof), actions, resources, issuance.limits, now)
+    source = facts.trust_sources.get(proof.source_id or "")
+    outcome = decide(facts, _as_proved(proof, source), actions, resources, issuance.limits, now)
     if isinstance(outcome, Denied):
         return outcome
     its = claims(outcome, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti=JTI, now=now)
@@ -107,7 +110,7 @@ def foresee(
         granted=outcome,
         claims=its,
         proof=proof,
-        provable=proof.kind in CHECKED or proof.kind is ProofKind.UNATTESTED,
+        provable=proof.kind is ProofKind.UNATTESTED or _checked(proof, source),
     )
 
 
@@ -140,6 +143,21 @@ def _best(client: Client, now: datetime) -> Proof | None:
     return min(standing, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
 
 
-def _as_proved(proof: Proof) -> Proved:
+def _as_proved(proof: Proof, source: TrustSource | None) -> Proved:
     """As if evidence for it had come and held."""
-    return Proved(proof_id=proof.id, kind=proof.kind, selectors=tuple(each.key for each in proof.selectors))
+    if source is None:
+        keys = tuple(each.key for each in proof.selectors)
+        return Proved(proof_id=proof.id, kind=proof.kind, source_id=proof.source_id, selectors=keys)
+    return Proved(
+        proof_id=proof.id,
+        kind=proof.kind,
+        source_kind=source.kind,
+        source_id=source.id,
+        source_revision=source.revision,
+        selectors=asked_of(proof, source),
+    )
+
+
+def _checked(proof: Proof, source: TrustSource | None) -> bool:
+    """Whether evidence for it can be had at all: a source may be unable to tell one of its selectors."""
+    return proof.checkable and (source is None or can_hold(proof, source))

@@ -43,6 +43,8 @@ def remedy(reason: Reason, detail: Mapping[str, Any]) -> Remedy:
         return _invalid_target(detail)
     if reason is Reason.PROOF_NOT_ACCEPTED:
         return _proof_not_accepted(detail)
+    if reason is Reason.SELECTORS_MISMATCH:
+        return _selectors_mismatch(detail)
     text, place = _ALWAYS[reason]
     return Remedy(text=text, place=place)
 
@@ -74,12 +76,8 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         Place.PROOFS,
     ),
     Reason.ATTESTATION_INVALID: (
-        "Its proof did not hold: compare the key where it runs with the one registered here, and look at that proof's "
-        "end and the machine's clock.",
-        Place.PROOFS,
-    ),
-    Reason.SELECTORS_MISMATCH: (
-        "Another workload than this one asked. If it is the right one, correct the selectors to what it runs as.",
+        "Its proof did not hold: compare the key where it runs, or its token's issuer and audience, with what is "
+        "registered here, and look at that proof's end and the machine's clock.",
         Place.PROOFS,
     ),
     Reason.CLIENT_DISABLED: ("The client is disabled: enable it if it may act again.", Place.CLIENT),
@@ -136,6 +134,17 @@ def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
     return Remedy(
         text=f"Its delegations exclude clients that prove themselves {way}: give it a proof of another kind, or accept "
         "this kind in the delegation.",
+        place=Place.PROOFS,
+    )
+
+
+def _selectors_mismatch(detail: Mapping[str, Any]) -> Remedy:
+    miss = detail.get("miss")
+    sentence = miss.get("sentence") if isinstance(miss, dict) else None
+    differs = f": {sentence}" if isinstance(sentence, str) else ""
+    return Remedy(
+        text=f"Another workload than this one asked{differs}. If it is the right one, give the client a proof with "
+        "what it runs as.",
         place=Place.PROOFS,
     )
 

@@ -13,8 +13,8 @@ from authsec.jose import assemble, signing_input
 from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import Proved, Refused
+from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client
 from authsec_server.db import Database, Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Unavailable
@@ -50,6 +50,7 @@ class DelegationTokens:
 
     database: Database
     signer: Signer
+    workloads: Workloads
     limits: Limits
     rates: TokenLimits
     issuer: str
@@ -69,13 +70,13 @@ class DelegationTokens:
         facts = self.database.read(lambda tx: load_facts(tx, request))
         proved = self._prove(facts, request)
         if isinstance(proved, Denied):
-            return self.refuse(proved, request.address, request.request_id, client=facts.client)
+            return self.refuse(proved, request.address, request.request_id, facts=facts)
         outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved))
         return outcome if isinstance(outcome, Denied) else self._sign(outcome)
 
-    def refuse(self, denied: Denied, address: str, request_id: str, *, client: Client | None = None) -> Denied:
+    def refuse(self, denied: Denied, address: str, request_id: str, *, facts: Facts | None = None) -> Denied:
         """Count the refusal of a caller that proved nothing, then hand it back."""
-        tallies = journal.tally(denied, address, request_id, client)
+        tallies = journal.tally(denied, address, request_id, facts)
         self.database.append(lambda tx: journal.count(tx, tallies, self.now()))
         return denied
 
@@ -84,9 +85,16 @@ class DelegationTokens:
             return Denied(
                 reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."
             )
-        proved = attestation.attest(facts.client, request.evidence, issuer=self.issuer, now=self.now())
+        proved = attestation.attest(
+            facts.client,
+            facts.trust_sources,
+            request.evidence,
+            workloads=self.workloads,
+            issuer=self.issuer,
+            now=self.now(),
+        )
         if isinstance(proved, Refused):
-            return Denied(reason=Reason(proved.reason), details=proved.details)
+            return Denied(reason=Reason(proved.reason), details=proved.details, miss=proved.miss)
         return proved
 
     def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:

@@ -1,0 +1,63 @@
+"""A Kubernetes service account's token, as the kubelet projects it into a pod. Pure.
+
+Proved by its claims: namespace, service account and, where the token is bound to a pod, that pod and its node. Labels,
+containers and images are in no token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from authsec_server.attestation.workload_tokens import Kind
+from authsec_server.clients.model import Selector
+from authsec_server.sources.model import TrustSource
+
+_VOLUME = """\
+volumes:
+- name: authsec-token
+  projected:
+    sources:
+    - serviceAccountToken:
+        audience: {audience}
+        expirationSeconds: 3600
+        path: token
+"""
+
+
+def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] | str:  # noqa: ARG001 - as every kind
+    """The selectors that the claims prove, or what is wrong with them."""
+    bound = claims.get("kubernetes.io")
+    if not isinstance(bound, dict):  # the tokens of Secrets, which never end, have other claims
+        return "It is no projected token of a Kubernetes service account: it has no claim `kubernetes.io`."
+    namespace, account = bound.get("namespace"), _member(bound, "serviceaccount", "name")
+    if not _is_name(namespace) or not _is_name(account):
+        return "Its claim `kubernetes.io` does not say which service account it is of."
+    if claims.get("sub") != f"system:serviceaccount:{namespace}:{account}":
+        return "Its `sub` and its claim `kubernetes.io` are not of the same service account."
+    proved: dict[str, object] = {"k8s:ns": namespace, "k8s:sa": account}
+    if "pod" in bound:  # without one, a node is where somebody asked for the token to be bound, not where anything runs
+        proved["k8s:pod-name"] = _member(bound, "pod", "name")
+        proved["k8s:pod-uid"] = _member(bound, "pod", "uid")
+        if "node" in bound:
+            proved["k8s:node-name"] = _member(bound, "node", "name")
+    if not all(_is_name(value) for value in proved.values()):
+        return "Its claim `kubernetes.io` names a pod or a node without name or uid."
+    return frozenset(Selector(key=key, value=str(value)) for key, value in proved.items())
+
+
+def audience_help(audience: str) -> str:
+    """How a pod gets a token for us: the one that is mounted everywhere by default is the cluster's own."""
+    return f"Mount a projected volume in the pod and send the token in it:\n{_VOLUME.format(audience=audience)}"
+
+
+KIND = Kind(read=read, audience_help=audience_help)
+
+
+def _member(bound: Mapping[str, Any], name: str, member: str) -> object:
+    thing = bound.get(name)
+    return thing.get(member) if isinstance(thing, dict) else None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 255 and ":" not in value and value.isprintable()

@@ -1,0 +1,37 @@
+"""A token of an OpenID Connect issuer for workloads: GitHub Actions, GitLab CI, Google, Azure and others. Pure.
+
+Which claim is which selector, the trust source says. What it does not name proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from authsec import strict_json
+
+from authsec_server.attestation.workload_tokens import Kind
+from authsec_server.clients.model import Selector
+from authsec_server.sources.model import TrustSource
+
+
+def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] | str:
+    """The selectors that the source's claims are; a claim that is missing, empty or a list gives none."""
+    texts = ((key, _text(claims.get(name))) for key, name in source.claims.items())
+    proved = frozenset(Selector(key=key, value=text) for key, text in texts if text)
+    return proved or "It has none of the claims that this trust source reads."
+
+
+def audience_help(audience: str) -> str:
+    """How a workload gets a token for us."""
+    return f"Have the issuer make it for the audience {audience}."
+
+
+KIND = Kind(read=read, audience_help=audience_help)
+
+
+def _text(value: object) -> str:
+    """As the issuer's documentation writes it: `true`, `42`. Of a list it would be unclear which member counts."""
+    if isinstance(value, str):
+        return value
+    return strict_json.dumps(value).decode() if isinstance(value, bool | int | float) else ""

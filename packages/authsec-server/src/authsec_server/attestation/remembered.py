@@ -1,0 +1,70 @@
+"""Evidence that was verified once: the signature is not checked again while everything it rested on is the same."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from threading import Lock
+from typing import Final
+
+from authsec.jose import PublicKey
+
+from authsec_server.attestation.model import Evidence, Verified
+from authsec_server.attestation.workload_tokens import FindKey
+from authsec_server.sources.model import TrustSource
+
+MAX_REMEMBERED: Final = 10_000
+_Mark = tuple[str, int, bytes]  # source, its revision, SHA-256 of the evidence; none of them is ever empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    verified: Verified
+    kid: str
+    thumbprint: str
+
+
+class RememberedEvidence:
+    """What was verified, by source, its revision and the whole of the evidence; the oldest in use makes room.
+
+    For evidence that may be shown again only: what proves once never comes here. Safe for any number of threads.
+    """
+
+    def __init__(self, find_key: FindKey, *, at_most: int = MAX_REMEMBERED) -> None:
+        self._find_key = find_key
+        self._at_most = at_most
+        self._entries: OrderedDict[_Mark, _Entry] = OrderedDict()
+        self._lock = Lock()
+
+    def recall(self, source: TrustSource, evidence: Evidence, now: datetime) -> Verified | None:
+        """What the evidence was found to say; None once it has expired, or its key is the source's no more.
+
+        Raises `KeysUnavailable`, as `find_key` does.
+        """
+        mark = _mark(source, evidence)
+        with self._lock:
+            entry = self._entries.get(mark)
+            if entry is None:
+                return None
+            if entry.verified.until <= now:
+                del self._entries[mark]
+                return None
+            self._entries.move_to_end(mark)
+        key = self._find_key(source, entry.kid)  # not under the lock: it may fetch
+        return entry.verified if key is not None and key.thumbprint() == entry.thumbprint else None
+
+    def remember(
+        self, source: TrustSource, evidence: Evidence, verified: Verified, *, kid: str, key: PublicKey
+    ) -> None:
+        """Keep what was verified just now, with this key of the source."""
+        entry = _Entry(verified=verified, kid=kid, thumbprint=key.thumbprint())
+        with self._lock:
+            self._entries[_mark(source, evidence)] = entry
+            if len(self._entries) > self._at_most:
+                self._entries.popitem(last=False)
+
+
+def _mark(source: TrustSource, evidence: Evidence) -> _Mark:
+    return source.id, source.revision, sha256(evidence.credential.encode()).digest()

@@ -1,0 +1,37 @@
+"""A JWT-SVID (SPIFFE, "JWT-SVID" sections 2 to 4): it proves one thing, the workload's SPIFFE ID. Pure.
+
+Whatever selectors the workload was given that ID for, SPIRE has checked. There is no rule against using one twice:
+SPIRE hands out those that it has in its cache.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from authsec_server.attestation.workload_tokens import Kind
+from authsec_server.clients.model import Selector
+from authsec_server.sources.model import TrustSource
+
+KEY = "spiffe:id"
+MAX_ID = 2048  # SPIFFE-ID section 2.3
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+")  # section 2.2
+
+
+def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] | str:
+    """The SPIFFE ID, if it is one of the trust domain whose keys signed it; or what is wrong with it."""
+    subject, domain = claims.get("sub"), f"spiffe://{source.issuer}"
+    if not isinstance(subject, str) or len(subject) > MAX_ID or not subject.startswith(f"{domain}/"):
+        return "Its `sub` is no SPIFFE ID of the trust domain that signed it."
+    if not _PATH.fullmatch(subject.removeprefix(domain)):
+        return "Its `sub` is no SPIFFE ID: the path is malformed."
+    return frozenset({Selector(key=KEY, value=subject)})
+
+
+def audience_help(audience: str) -> str:
+    """How a workload gets an SVID for us."""
+    return f"Ask the Workload API for a JWT-SVID with the audience {audience}."
+
+
+KIND = Kind(read=read, names_issuer=False, longest=None, audience_help=audience_help)

@@ -1,0 +1,97 @@
+"""What the tokens of all trust sources have in common: form, signature, issuer, audience, times. Pure.
+
+What its claims say about the workload, a module a kind reads. The key that judges a token is its source's, never the
+token's choice (RFC 8725 sections 3.1 and 3.10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from authsec.jose import JoseError, PublicKey, UnverifiedJws
+
+from authsec_server.clients.model import Selector
+from authsec_server.sources.model import ALGORITHMS, SourceKind, TrustSource
+
+# A thumbprint names a certificate and brings none along; everything else is refused (JWT-SVID section 2).
+HEADERS: Final = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+TYPES: Final = frozenset({"", "jwt", "jose"})  # not at+jwt: a token that we issued does not get its holder another
+MAX_KID: Final = 512
+LEEWAY: Final = 30  # seconds of clock difference either way
+DAY: Final = 86_400
+
+
+FindKey = Callable[[TrustSource, str], PublicKey | None]
+"""Finds a source's key by its `kid`. Raises `KeysUnavailable` when the source's keys are not known at the moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How the tokens of one kind of source are read.
+
+    `read` gives the selectors that the claims prove, or a complaint. `longest` is the longest life of a token in
+    seconds, where there is a limit; such a token must say when it was issued. `names_issuer`: its `iss` is the source's
+    issuer. `audience_help` says how a workload gets a token for this audience.
+    """
+
+    read: Callable[[Mapping[str, Any], TrustSource], frozenset[Selector] | str]
+    audience_help: Callable[[str], str]
+    names_issuer: bool = True
+    longest: int | None = DAY
+
+
+def malformed(token: UnverifiedJws) -> str:
+    """What is wrong with the header, or nothing. Asked before any source is: it tells nothing about the client."""
+    header = token.header
+    if header["alg"] not in ALGORITHMS:
+        return f"Its signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
+    if not header.keys() <= HEADERS:
+        return f"Its header may have {', '.join(sorted(HEADERS))}, and nothing else."
+    if header.get("typ", "").lower() not in TYPES:
+        return "Its header says that it is another kind of token (typ); it must be a JWT about the workload."
+    if not 1 <= len(header.get("kid", "")) <= MAX_KID:
+        return "Its header must say which key signed it (kid)."
+    return ""
+
+
+def speaks_for(source: TrustSource, claims: Mapping[str, Any]) -> bool:
+    """Whether a token with these claims says that it is from this source: the caller's word, until it is verified."""
+    if source.kind is SourceKind.SPIFFE:
+        subject = claims.get("sub")
+        return isinstance(subject, str) and subject.startswith(f"spiffe://{source.issuer}/")
+    return claims.get("iss") == source.issuer
+
+
+def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
+    """Whether this key made the signature, with an algorithm that is fit for it."""
+    try:
+        token.verified_by(key, algorithms=ALGORITHMS)
+    except JoseError:
+        return False
+    return True
+
+
+def complaint(claims: Mapping[str, Any], source: TrustSource, kind: Kind, *, audience: str, now: float) -> str:
+    """What is wrong with the claims of a token that the source signed, or nothing (RFC 7519 section 4.1)."""
+    if kind.names_issuer and claims.get("iss") != source.issuer:
+        return "Its `iss` is not the trust source's issuer."
+    if claims.get("aud") not in (audience, [audience]):  # alone: whoever shares it could replay it here
+        return f"Its `aud` must be exactly {audience}, and nothing else. {kind.audience_help(audience)}"
+    return _untimely(claims, kind.longest, now)
+
+
+def _untimely(claims: Mapping[str, Any], longest: int | None, now: float) -> str:
+    times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
+    if "exp" not in times or not all(type(value) is int for value in times.values()):
+        return "Its `exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
+    if times["exp"] <= now - LEEWAY:
+        return "It has expired; read the token anew for each request. Is the machine's clock right?"
+    if max(times.get("iat", 0), times.get("nbf", 0)) > now + LEEWAY:
+        return "It is from the future. Is the machine's clock right?"
+    if longest is not None and "iat" not in times:
+        return "It does not say when it was issued (iat)."
+    if longest is not None and times["exp"] - times["iat"] > longest:
+        return f"It is valid for longer than {longest // 3600} hours; have it issued for an hour."
+    return ""

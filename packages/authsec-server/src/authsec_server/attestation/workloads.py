@@ -1,0 +1,133 @@
+"""Workloads: whose word the token is, what it says, and whether that is the client. A new kind is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from authsec.jose import PublicKey, UnverifiedJws
+
+from authsec_server.attestation import kubernetes, oidc, spiffe
+from authsec_server.attestation.matching import match
+from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Verified, invalid
+from authsec_server.attestation.remembered import RememberedEvidence
+from authsec_server.attestation.workload_tokens import (
+    DAY,
+    FindKey,
+    Kind,
+    complaint,
+    malformed,
+    signed_by,
+    speaks_for,
+)
+from authsec_server.clients.model import Client, ProofKind
+from authsec_server.failures import Unavailable
+from authsec_server.sources.model import KeysUnavailable, SourceKind, TrustSource
+
+KINDS: Final[Mapping[SourceKind, Kind]] = {
+    SourceKind.KUBERNETES: kubernetes.KIND,
+    SourceKind.SPIFFE: spiffe.KIND,
+    SourceKind.OIDC: oidc.KIND,
+}
+_NOBODY = (  # the same whether the client has no such source or the signature is another's: that is nobody's business
+    "No trust source of this client vouches for it: its issuer is another, or it is not signed with a key of that "
+    "issuer. An administrator can see which sources the client has."
+)
+_ANOTHER = (
+    "The proof is valid, and it is about another workload than the one registered as this client. An administrator "
+    "sees in this client's activity what differs."
+)
+
+
+class Workloads:
+    """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a source names none."""
+
+    def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str) -> None:
+        self._find_key = find_key
+        self._issuer = issuer
+        self._trust_domain = trust_domain
+        self._remembered = RememberedEvidence(find_key)
+
+    def recall(
+        self, evidence: Evidence, client: Client, sources: Mapping[str, TrustSource], now: datetime
+    ) -> Proved | Refused | None:
+        """What evidence proves that was verified before; None for all other evidence."""
+        for source in _trusted(client, sources, now):
+            try:
+                verified = self._remembered.recall(source, evidence, now)
+            except KeysUnavailable:
+                continue  # `prove` says so, unless another source can tell
+            if verified is not None:
+                return self._matched(client, source, verified, now)
+        return None
+
+    def prove(
+        self,
+        evidence: Evidence,
+        token: UnverifiedJws,
+        client: Client,
+        sources: Mapping[str, TrustSource],
+        now: datetime,
+    ) -> Proved | Refused:
+        """What the evidence proves; `token` is the evidence, taken apart. `sources` are those of the client's proofs.
+
+        Raises `Unavailable` when the keys that would tell are not known at the moment.
+        """
+        if problem := malformed(token):
+            return invalid(problem)
+        kid = token.header["kid"]
+        signer = self._signer(token, kid, client, sources, now)
+        if signer is None:
+            return invalid(_NOBODY)
+        source, key = signer
+        kind, audience = KINDS[source.kind], source.audience or self._issuer
+        if problem := complaint(token.claims, source, kind, audience=audience, now=now.timestamp()):
+            return invalid(problem)
+        selectors = kind.read(token.claims, source)
+        if isinstance(selectors, str):
+            return invalid(selectors)
+        verified = Verified(
+            source_id=source.id,
+            source_revision=source.revision,
+            kind=source.kind,
+            selectors=selectors,
+            until=datetime.fromtimestamp(min(token.claims["exp"], now.timestamp() + DAY), UTC),
+        )
+        self._remembered.remember(source, evidence, verified, kid=kid, key=key)
+        return self._matched(client, source, verified, now)
+
+    def _signer(
+        self, token: UnverifiedJws, kid: str, client: Client, sources: Mapping[str, TrustSource], now: datetime
+    ) -> tuple[TrustSource, PublicKey] | None:
+        """The source whose key made the signature: clusters may share an issuer, never a key."""
+        unknown = None
+        for source in _trusted(client, sources, now):
+            if not speaks_for(source, token.claims):
+                continue
+            try:
+                key = self._find_key(source, kid)
+            except KeysUnavailable as error:
+                unknown = error
+                continue
+            if key is not None and signed_by(token, key):
+                return source, key
+        if unknown is not None:
+            raise Unavailable("The proof cannot be checked at the moment.") from unknown
+        return None
+
+    def _matched(self, client: Client, source: TrustSource, verified: Verified, now: datetime) -> Proved | Refused:
+        outcome = match(client, source, verified, self._trust_domain, now)
+        if isinstance(outcome, Proved):
+            return outcome
+        return Refused(reason=RefusalReason.MISMATCH, details=_ANOTHER, miss=outcome)
+
+
+def _trusted(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> Iterator[TrustSource]:
+    """The sources whose word counts for this client now: those of its proofs that stand, unless they are disabled."""
+    named = {
+        proof.source_id
+        for proof in client.proofs
+        if proof.kind is ProofKind.SELECTORS and proof.source_id and proof.stands(now)
+    }
+    return (sources[id_] for id_ in sorted(named) if id_ in sources and sources[id_].enabled)
