@@ -1,0 +1,56 @@
+"""What a style must not take away: the tone of a warning, a badge on a row that stands out, the end of a line of code."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+COLOUR = "element => getComputedStyle(element).color"
+BACKGROUND = "element => getComputedStyle(element).backgroundColor"
+BESIDE = "element => element.scrollWidth - element.clientWidth"
+BELOW = "element => element.scrollHeight - element.clientHeight"
+SCROLLS = "element => getComputedStyle(element).overflowY"
+SCHEMES = ("light", "dark")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_warning_that_is_a_hint_is_amber(company: Any, browse: Any, scheme: str) -> None:
+    page = browse(company.url, storage_state=company.mary, color_scheme=scheme)
+    chosen = {"role": "reporting", "client": "claims-triage", "actions": "customers:read"}
+    page.goto(f"/console/delegations/new/duration?{urlencode(chosen)}")
+    warning = page.get_by_text("If none is chosen, tokens are for the shared audience")
+    assert warning.evaluate(COLOUR) != page.locator("#field-amount-hint").evaluate(COLOUR)
+    amber = warning.evaluate(COLOUR)
+    page.goto("/console/clients?attention=cannot_prove")
+    assert page.locator(".brief-note").first.evaluate(COLOUR) == amber
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_badges_of_a_new_row_stand_out_from_it(company: Any, browse: Any, scheme: str) -> None:
+    page = browse(company.url, storage_state=company.mary, color_scheme=scheme)
+    live = next(each for each in company.its.admin.get("delegations").json()["items"] if each["state"] == "live")
+    page.goto(f"/console/delegations?new={live['id']}")
+    row = page.locator("tr.new")
+    assert row.get_by_text("New", exact=True).is_visible()
+    for badge in row.locator(".badge").all():
+        assert badge.evaluate(BACKGROUND) != row.evaluate(BACKGROUND), badge.inner_text()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_tabs_have_no_place_to_scroll_up_and_down(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/clients/claims-triage")
+    tabs = page.get_by_role("navigation", name="Client")
+    assert tabs.evaluate(BELOW) == 0
+    assert tabs.evaluate(SCROLLS) == "hidden"
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_end_of_a_line_of_code_is_seen(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    for path in ("/console/apis/claims-api", "/console/clients/claims-triage/connect"):
+        page.goto(path)
+        for block in page.locator(".code pre").all():
+            assert block.evaluate(BESIDE) <= 0, block.inner_text()
