@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from authsec_server.tokens.model import Reason
-from authsec_server.tokens.remedies import Place, remedy
+from authsec_server.tokens.remedies import Place, remedy, remedy_of
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -16,6 +16,24 @@ def test_every_refusal_has_a_remedy_and_a_place_for_it(reason: Reason) -> None:
     assert found.text.endswith((".", "passed."))
     assert found.text[0].isupper()
     assert found.place in Place
+
+
+def test_who_holds_nothing_that_can_be_checked_is_led_to_a_proof_and_not_to_connect() -> None:
+    assert remedy(Reason.ATTESTATION_REQUIRED, {}).place is Place.CONNECT
+    found = remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False)
+    assert found.place is Place.PROOFS
+    assert "add one as a further proof" in found.text
+    assert remedy(Reason.NO_DELEGATION, {}, can_prove=False) == remedy(Reason.NO_DELEGATION, {})
+
+
+def test_only_refusals_have_a_remedy(house: Any) -> None:
+    its = house()
+    client_id = its.delegated_name()
+    asked = {"client_id": client_id}
+    assert its.door().get("/authsec/uflow/sdk/delegation-token", params=asked).status_code == 200
+    assert its.door().get("/authsec/uflow/sdk/delegation-token", params=asked | {"scope": "a:b"}).status_code == 403
+    told = {each.event.kind: remedy_of(each.event) for each in its.events()}
+    assert [kind for kind, helps in told.items() if helps] == ["token.refused"]
 
 
 def test_what_was_missing_is_named_and_the_smaller_request() -> None:

@@ -31,6 +31,11 @@ def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
     return store.since(tx.connection, sequence, limit)
 
 
+def after(tx: Tx, subject_ids: Collection[str], version: int) -> list[Revocation]:
+    """What has ended any of these, whatever kind they are (a role by its slug), above that version; in order."""
+    return store.after(tx.connection, subject_ids, version)
+
+
 def last_versions(tx: Tx, subject_ids: Collection[str]) -> dict[str, int]:
     """For each of these clients, delegations (by id) and roles (by slug): below which version its tokens have ended."""
     return store.last_versions(tx.connection, subject_ids)

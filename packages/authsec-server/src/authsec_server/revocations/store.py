@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, String, Table, func, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Select, String, Table, func, insert, select
 
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.revocations.model import Revocation, SubjectKind
@@ -54,6 +55,18 @@ def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]
     statement = (
         select(revocations).where(revocations.c.sequence > sequence).order_by(revocations.c.sequence).limit(limit)
     )
+    return _loaded(connection, statement)
+
+
+def after(connection: Connection, subject_ids: Collection[str], version: int) -> list[Revocation]:
+    """Those of these subjects above the version, in order."""
+    columns = revocations.c
+    of_these = (columns.subject_kind.in_(list(SubjectKind)), columns.subject_id.in_(subject_ids))
+    statement = select(revocations).where(*of_these, columns.version > version).order_by(columns.sequence)
+    return _loaded(connection, statement)
+
+
+def _loaded(connection: Connection, statement: Select[Any]) -> list[Revocation]:
     return [
         Revocation(
             sequence=row.sequence,

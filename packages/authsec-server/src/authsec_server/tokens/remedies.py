@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from authsec_server.audit.model import Event, EventKind
 from authsec_server.tokens.model import Reason
 
 
@@ -35,8 +36,13 @@ class Remedy:
     scope: str = ""
 
 
-def remedy(reason: Reason, detail: Mapping[str, Any]) -> Remedy:
-    """The remedy for a refusal; `detail` is that of its event, which for one of a caller unproved is empty."""
+def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True) -> Remedy:
+    """The remedy for a refusal; `detail` is that of its event, which says little of a caller that was not proved.
+
+    `can_prove`: the client holds a proof that this authority can check, or that is as far as anybody knows.
+    """
+    if reason is Reason.ATTESTATION_REQUIRED and not can_prove:
+        return _NOTHING_TO_CHECK
     if reason is Reason.ACTION_NOT_ALLOWED:
         return _action_not_allowed(detail)
     if reason is Reason.INVALID_TARGET:
@@ -47,6 +53,13 @@ def remedy(reason: Reason, detail: Mapping[str, Any]) -> Remedy:
         return _selectors_mismatch(detail)
     text, place = _ALWAYS[reason]
     return Remedy(text=text, place=place)
+
+
+def remedy_of(event: Event, *, can_prove: bool = True) -> Remedy | None:
+    """The remedy for the refusal that the event tells of; None for any other event."""
+    if event.kind is not EventKind.TOKEN_REFUSED or event.reason not in set(Reason):
+        return None
+    return remedy(Reason(event.reason), event.detail, can_prove=can_prove)
 
 
 _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
@@ -72,8 +85,8 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         Place.CONNECT,
     ),
     Reason.ATTESTATION_REQUIRED: (
-        "It sent no proof: set up where it runs how it proves itself, as Connect shows, or add a proof that it has.",
-        Place.PROOFS,
+        "It sent no proof: set up where it runs how it proves itself, as Connect shows.",
+        Place.CONNECT,
     ),
     Reason.ATTESTATION_INVALID: (
         "Its proof did not hold: compare the key where it runs, or its token's issuer and audience, with what is "
@@ -95,6 +108,13 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         Place.ACTIVITY,
     ),
 }
+
+
+_NOTHING_TO_CHECK = Remedy(
+    text="It holds no proof that this authority can check, so it cannot prove itself yet. A key pair can be checked: "
+    "add one as a further proof.",
+    place=Place.PROOFS,
+)
 
 
 def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:

@@ -1,0 +1,41 @@
+"""Which of the tokens in the journal have been revoked since, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from authsec_server.audit.model import Event, EventKind, Recorded
+from authsec_server.db import Tx
+from authsec_server.revocations import service as revocations
+from authsec_server.roles import service as roles
+
+
+def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
+    """When each of these issued tokens was revoked, by its event's number; without those that ran to their end.
+
+    A token is one of all that it rests on: the end of any of it has ended the token.
+    """
+    issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
+    slugs = {
+        id_: role.slug for id_, role in roles.by_ids(tx, {role.id for it in issued for role in it.event.roles}).items()
+    }
+    subjects = {it.id: _subjects(it.event, slugs) for it in issued}
+    oldest = min((it.event.authority_version or 0 for it in issued), default=0)
+    found = revocations.after(tx, set().union(*subjects.values()), oldest) if issued else []
+    ended: dict[int, datetime] = {}
+    for it in issued:
+        version = it.event.authority_version or 0
+        first = next((each for each in found if each.version > version and each.subject_id in subjects[it.id]), None)
+        if first is not None and (it.event.expires_at is None or first.at < it.event.expires_at):
+            ended[it.id] = first.at
+    return ended
+
+
+def _subjects(event: Event, slugs: dict[str, str]) -> set[str]:
+    """What a revocation may be about that covers this token. Tokens name a role by its slug, and so do revocations."""
+    ids = [event.client.id if event.client else "", event.jti, event.kid, event.detail.get("proof_id")]
+    source = event.detail.get("source")
+    ids += [source.get("id")] if isinstance(source, dict) else []
+    ids += [each.id for each in event.delegations] + [slugs.get(each.id) for each in event.roles]
+    return {each for each in ids if each}
