@@ -78,7 +78,8 @@ def test_a_stranger_and_an_unattested_agent(authsec: Authsec, admin: TestClient)
     assert "Open unattested" in rows[0]
     assert "customers:read at authsec-api" in rows[0]
     assert "granted" in rows[0]
-    assert "denied client_not_found (3 times)" in rows[1]
+    assert rows[1].split()[2:4] == ["(3", "times)"]
+    assert "denied client_not_found" in rows[1]
     assert "unattested" not in rows[1]
 
 
@@ -106,7 +107,14 @@ def test_who(members: dict[str, Any], shown: str) -> None:
         ({"detail": {"actions": None}, "client": AGENT}, "Customer Support"),
         ({"subject": {"id": "kid", "name": "kid"}}, "kid"),
         ({"kind": "role.created", "roles": [{"id": "1", "name": "S"}], "detail": {"actions": ["a:b"]}}, "S"),
-        ({"delegations": [{"id": "1", "name": "Support → Agent"}], "client": AGENT}, "Support → Agent"),
+        (
+            {"kind": "delegation.revoked", "delegations": [{"id": "1", "name": "Support → A"}], "client": AGENT},
+            "Support → A",
+        ),
+        (
+            {"kind": "client.deleted", "delegations": [{"id": "1", "name": "Support → A"}], "client": AGENT},
+            "Customer Support",
+        ),
         ({}, "-"),
     ],
 )
@@ -118,7 +126,7 @@ def test_decision() -> None:
     assert decision(event()).plain == "-"
     assert decision(event(decision="granted")).plain == "granted"
     denied = decision(event(decision="denied", reason="attestation_required", count=12))
-    assert (denied.plain, denied.style) == ("denied attestation_required (12 times)", "red")
+    assert (denied.plain, denied.style) == ("denied attestation_required", "red")
 
 
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
@@ -126,7 +134,12 @@ def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
     assert str(row[-1]) == "192.0.2.1\nCustomer Support\ndenied attestation_required\nreq_1"
 
 
-def test_what_is_counted_by_the_minute_shows_the_minute() -> None:
-    at = "2026-11-25T12:00:00Z"
-    assert _row(event(at=at, counted=True), wide=True)[0] == "2026-11-25 12:00"
-    assert _row(event(at=at), wide=True)[0] == "2026-11-25 12:00:00"
+def test_what_is_counted_by_the_minute_shows_the_minute_and_how_often() -> None:
+    def time(**members: Any) -> str:
+        return str(_row(event(at="2026-11-25T12:00:00Z", **members), wide=True)[0])
+
+    assert time() == "2026-11-25 12:00:00"
+    assert time(counted=True, count=12) == "2026-11-25 12:00 (12 times)"
+    assert time(counted=True) == "2026-11-25 12:00 (once)"
+    row = _row(event(at="2026-11-25T12:00:00Z", counted=True, count=12), wide=False)
+    assert str(row[0]) == "2026-11-25 12:00\n(12 times)"

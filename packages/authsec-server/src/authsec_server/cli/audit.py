@@ -27,7 +27,7 @@ def audit() -> None:
 def list_events(caller: Caller, output: Output, limit: int, request_id: str | None) -> None:
     """List the newest events, the last one at the bottom.
 
-    Refusals of callers that proved nothing are counted by the minute: "(12 times)", with the first one's request id.
+    Refusals of callers that proved nothing are counted by the minute: "12:00 (3 times)", with the first one's id.
     """
     answer = caller.get("events", limit=limit, request_id=request_id)
     wide = output.console.width >= _WIDE
@@ -40,12 +40,15 @@ def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
     about = [who(event), what(event), decision(event), styled(event["request_id"], "dim")]
     if not wide:  # below each other
         about = [Text("\n").join(part for part in about if part.plain != NOTHING)]
-    return [_time(event), event["kind"], *about]
+    return [Text(" " if wide else "\n").join(map(cell, _time(event))), event["kind"], *about]
 
 
-def _time(event: Mapping[str, Any]) -> str:
-    """To the second; of what is counted by the minute, the minute."""
-    return when(event["at"])[: -len(":00")] if event["counted"] else when(event["at"])
+def _time(event: Mapping[str, Any]) -> list[str]:
+    """To the second; of what is counted by the minute, the minute and how often within it."""
+    if not event["counted"]:
+        return [when(event["at"])]
+    times = "once" if event["count"] == 1 else f"{event['count']} times"
+    return [when(event["at"])[: -len(":00")], f"({times})"]
 
 
 def who(event: Mapping[str, Any]) -> Text:
@@ -66,11 +69,12 @@ def what(event: Mapping[str, Any]) -> Text:
         at = detail.get("audience") or detail.get("resources")
         return cell(" ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else ""))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
+    if event["kind"].startswith(("client.", "proof.")):  # what goes with a client that is deleted is named besides
+        acted_on.insert(0, event["client"])
     return cell(next((named["name"] or named["id"] for named in acted_on if named), None))
 
 
 def decision(event: Mapping[str, Any]) -> Text:
-    """How it ended, with the reason, and how often within its minute."""
-    times = f"({event['count']} times)" if event["count"] > 1 else ""
-    words = " ".join(filter(None, [event["decision"], event["reason"], times]))
+    """How it ended, with the reason."""
+    words = " ".join(filter(None, [event["decision"], event["reason"]]))
     return styled(words, _STYLES.get(event["decision"], ""))
