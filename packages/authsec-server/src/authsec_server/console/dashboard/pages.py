@@ -15,7 +15,6 @@ from authsec_server.audit import counts
 from authsec_server.clients import lists as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Filters as ClientFilters
-from authsec_server.console.activity.pages import chart_of
 from authsec_server.console.dashboard.attention import matters
 from authsec_server.console.dashboard.picture import draw
 from authsec_server.console.site import Console, Visit
@@ -53,14 +52,13 @@ async def picture(visit: Visit) -> Response:
 def _dashboard(tx: Tx, visit: Visit) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
-    points = counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1))
     live, more = delegations.page(tx, act, terms, Filters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
     return {
         "clients": clients.count(tx, act, ClientFilters()),
         "tally": delegations.tally(tx, act, now),
         "totals": counts.totals(tx, day, now),
-        "points": points,
-        "chart": chart_of(points),
+        "points": counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1)),
+        "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
         "matters": matters(tx, visit),
         "standings": live,
