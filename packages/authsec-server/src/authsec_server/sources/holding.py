@@ -1,0 +1,187 @@
+"""The keys of one source, as this process holds them: when they are fetched, by whom, and who waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from authsec.jose import PublicKey
+from sqlalchemy.exc import IntegrityError
+
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Unavailable
+from authsec_server.outbound import Limits, Outbound
+from authsec_server.sources.fetching import LIMITS, NotFetched, fetch_key_set, trust_of
+from authsec_server.sources.freshness import (
+    RETRY_PAUSE,
+    UNKNOWN_KEY_PAUSE,
+    USABLE_SECONDS,
+    HeldSet,
+    KeysState,
+    refresh_seconds,
+    state_of,
+)
+from authsec_server.sources.jwks import KeySet, as_document, read_key_set
+from authsec_server.sources.model import KeptKeys, KeysUnavailable, TrustSource
+from authsec_server.sources.store import keys as store
+
+log = structlog.get_logger(__name__)
+
+WAIT_SECONDS = 12.0  # for a flight, by those who have no set to go on with; longer than any flight takes
+UNKNOWN_KEY_WAIT = 1.0  # by those who ask for a key that the set lacks: they may have invented it
+
+
+class FetchedKeys:
+    """The keys of one revision of a source that is asked for them. Used from any thread; one flight at a time.
+
+    Whoever finds the set stale fetches a new one, and the others go on with it meanwhile.
+    """
+
+    def __init__(
+        self,
+        source: TrustSource,
+        database: Database,
+        outbound: Outbound,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.source = source
+        self._database = database
+        self._outbound = outbound
+        self._trust = trust_of(source)
+        self._now = now
+        self._monotonic = monotonic
+        self._limits = limits
+        self._flight = threading.Lock()
+        self._holding = threading.Lock()  # so that a set of the database never replaces a later one
+        self._held: HeldSet | None = None
+        self._tried: float | None = None
+        self._failed_at: datetime | None = None
+        self._failure = ""
+
+    def find(self, kid: str) -> PublicKey | None:
+        """The key; None if the source has none by this name. Raises `KeysUnavailable`."""
+        held = self._held
+        if held is not None and kid in held.keys and self._age() < held.refresh_seconds:
+            return held.keys[kid]
+        if not self._wanted(kid):
+            return self._answer(kid)
+        usable = self._usable()
+        patience = WAIT_SECONDS if usable is None else 0.0 if kid in usable.keys else UNKNOWN_KEY_WAIT
+        if self._flight.acquire(timeout=patience):
+            try:
+                if self._wanted(kid):  # else it came with the flight that was waited for
+                    self._fly(kid)
+            finally:
+                self._flight.release()
+        elif usable is None or kid not in usable.keys:
+            raise self._unavailable("they are still being fetched")
+        return self._answer(kid)
+
+    def refresh(self) -> None:
+        """Fetch them now, or wait for the fetch that is under way. How it went is in `state`."""
+        if self._flight.acquire(timeout=WAIT_SECONDS):
+            try:
+                self._fetch()
+            finally:
+                self._flight.release()
+
+    def state(self) -> KeysState:
+        """How they stand, with what other processes have fetched meanwhile."""
+        kept = self._adopt_kept()
+        failed_at, failure = self._failed_at, self._failure
+        if kept is not None and kept.failed_at is not None and (failed_at is None or kept.failed_at > failed_at):
+            failed_at, failure = kept.failed_at, kept.failure
+        return state_of(self._held, self._age(), failed_at=failed_at, failure=failure)
+
+    def _wanted(self, kid: str) -> bool:
+        """Whether it is time to ask for a new set, on behalf of somebody who looks for this key."""
+        if self._failure and self._since_tried() < RETRY_PAUSE:
+            return False
+        usable = self._usable()
+        if usable is None or self._age() >= usable.refresh_seconds:
+            return True
+        return kid not in usable.keys and min(self._since_tried(), self._age()) >= UNKNOWN_KEY_PAUSE
+
+    def _answer(self, kid: str) -> PublicKey | None:
+        usable = self._usable()
+        if usable is None:
+            raise self._unavailable(self._failure or "none were fetched")
+        key = usable.keys.get(kid)
+        if key is None and self._failure:  # not "no such key": nobody could look
+            raise self._unavailable(self._failure)
+        return key
+
+    def _fly(self, kid: str) -> None:
+        """Under the flight's lock. Another process may have done it already: then its set does."""
+        self._adopt_kept()
+        if self._wanted(kid):
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """A failure leaves the set as it is, and as old as it is."""
+        asked_at, began = self._now(), self._monotonic()
+        try:
+            found = fetch_key_set(self.source, self._outbound, self._trust, self._limits)
+        except NotFetched as error:
+            failure = str(error)
+            self._failed_at, self._failure = asked_at, failure
+            log.warning("keys cannot be renewed", source=self.source.slug, failure=failure)
+            self._write(lambda tx: store.keep_failure(tx.connection, self.source, failed_at=asked_at, failure=failure))
+        else:
+            with self._holding:
+                self._hold(found, asked_at, refresh_seconds(found.refresh_hint), age=0.0, since=began)
+            self._write(lambda tx: self._keep(tx, found, asked_at))
+        finally:
+            self._tried = self._monotonic()
+
+    def _keep(self, tx: Tx, found: KeySet, fetched_at: datetime) -> None:
+        store.keep(
+            tx.connection,
+            self.source,
+            jwks=as_document(self.source.kind, found.keys),
+            fetched_at=fetched_at,
+            refresh_seconds=refresh_seconds(found.refresh_hint),
+        )
+
+    def _write(self, work: Callable[[Tx], None]) -> None:
+        """What is kept helps others, and this process after a restart. Without it the keys are as good."""
+        try:
+            self._database.append(work)
+        except (Unavailable, IntegrityError) as error:  # the source was removed meanwhile
+            log.warning("keys cannot be kept", source=self.source.slug, error=type(error).__name__)
+
+    def _adopt_kept(self) -> KeptKeys | None:
+        """What the database keeps. Its set is held from now on, if it is later than the one that is."""
+        kept = self._database.read(lambda tx: store.find(tx.connection, self.source))
+        if kept is not None and kept.jwks and kept.fetched_at and kept.refresh_seconds:
+            with self._holding:
+                if self._held is None or kept.fetched_at > self._held.fetched_at:
+                    found = read_key_set(self.source.kind, kept.jwks)
+                    age = max(0.0, (self._now() - kept.fetched_at).total_seconds())
+                    self._hold(found, kept.fetched_at, kept.refresh_seconds, age=age, since=self._monotonic())
+        return kept
+
+    def _hold(self, found: KeySet, fetched_at: datetime, seconds: int, *, age: float, since: float) -> None:
+        self._held = HeldSet(keys=found.keys, fetched_at=fetched_at, refresh_seconds=seconds, age=age, since=since)
+        self._failed_at, self._failure = None, ""
+
+    def _usable(self) -> HeldSet | None:
+        return self._held if self._age() < USABLE_SECONDS else None
+
+    def _age(self) -> float:
+        held = self._held
+        return float("inf") if held is None else held.age_at(self._now(), self._monotonic())
+
+    def _since_tried(self) -> float:
+        return float("inf") if self._tried is None else self._monotonic() - self._tried
+
+    def _unavailable(self, why: str) -> KeysUnavailable:
+        too_old = "the last ones are more than 24 hours old, and " if self._held and not self._usable() else ""
+        return KeysUnavailable(
+            f"The keys of the trust source {self.source.name!r} ({self.source.slug}) cannot be had: {too_old}{why}."
+        )
