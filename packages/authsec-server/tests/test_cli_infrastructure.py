@@ -23,8 +23,9 @@ import uvicorn
 from authsec_server.app import open_authority
 from authsec_server.cli import reach, register
 from authsec_server.cli.caller import path
-from authsec_server.cli.output import block, harmless, styled, table
+from authsec_server.cli.output import block, harmless, shareable, styled, table
 from authsec_server.db import open_database
+from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
 from click.testing import CliRunner, Result
 from cryptography import x509
@@ -143,6 +144,22 @@ def test_a_folder_without_data_is_not_begun(run: Authsec, tmp_path: Path) -> Non
     assert "no AuthSec data in elsewhere" in failed(run("keys", "list", AUTHSEC_SERVER_DATA="elsewhere"))
 
 
+def test_what_works_on_the_servers_machine_only_sends_nobody_elsewhere(run: Authsec) -> None:
+    with Elsewhere() as server:
+        for environment in ({}, {"AUTHSEC_ADMIN_KEY": SOME_KEY, "AUTHSEC_BASE_URL": server.url}):
+            said = failed(run("admin", "setup-url", **environment), status=2)
+            assert "--data DIR" in said
+            assert "works there only" in said
+            assert "AUTHSEC_BASE_URL" not in said
+        assert server.seen == []
+
+
+def test_a_folder_that_is_named_outweighs_a_database_of_the_environment(run: Authsec, data: Path) -> None:
+    other = {"AUTHSEC_SERVER_DATABASE": "postgresql://nobody@127.0.0.1:1/none"}
+    assert run("keys", "list", "--data", str(data), **other).exit_code == 0
+    assert "cannot be reached" in failed(run("keys", "list", AUTHSEC_SERVER_DATA=str(data), **other))
+
+
 def test_the_data_of_this_place(run: Authsec, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("keys", "list", "--data", str(data)).exit_code == 0
     assert run("keys", "list", AUTHSEC_SERVER_DATA=str(data)).exit_code == 0
@@ -208,6 +225,32 @@ def test_a_server_that_fails_inside_says_so_without_a_traceback(run: Authsec, da
     assert "request req_" in said
     assert "log: unexpected error error='KeyError' request_id='req_" in said
     assert structlog.get_config() == before, "the log of the surrounding program is its own"
+
+
+def test_addresses_are_those_of_the_server(run: Authsec, data: Path) -> None:
+    """Also where this shell's settings say nothing of where it is served, or where the server would refuse to start."""
+    database = open_database(Settings(data=data).database_url)
+    database.append(lambda tx: remember_issuer(tx, "https://authsec.example.com"))
+    database.close()
+    for settings in ({}, {"AUTHSEC_SERVER_PORT": "7991"}, {"AUTHSEC_SERVER_HOST": "0.0.0.0"}):
+        made = run("admin", "setup-url", "--data", str(data), **settings)
+        assert made.stdout.startswith("https://authsec.example.com/console/set-up?code="), made.output
+        key = run("admin", "create-key", f"ci {settings}", "--data", str(data), **settings)
+        assert "To use it from elsewhere:" in key.stderr
+        assert 'AUTHSEC_BASE_URL="https://authsec.example.com"' in key.stderr
+    named = run("admin", "setup-url", "--data", str(data), AUTHSEC_SERVER_PUBLIC_URL="https://other.example.com")
+    assert named.stdout.startswith("https://other.example.com/console/set-up?code=")
+
+
+def test_a_follow_up_names_the_same_authority_and_no_password(run: Authsec, data: Path) -> None:
+    onboard = ("agents", "create", "--platform", "unattested", "--json")
+    as_json = run(*onboard, "A", "--data", str(data))
+    assert json.loads(as_json.stdout)["slug"] == "a"
+    assert f"--max-duration 1h --data {data}\n" in run(*onboard[:-1], "B", "--data", str(data)).stdout
+    assert "--data" not in run(*onboard[:-1], "C", AUTHSEC_SERVER_DATA=str(data)).stdout
+    for url in ("postgresql://me:hunter2@db/authsec", "postgresql://db/authsec?password=hunter2"):
+        assert shareable(url) == "URL"
+    assert shareable("postgresql://me@db:5432/authsec") == "postgresql://me@db:5432/authsec"
 
 
 # Elsewhere.

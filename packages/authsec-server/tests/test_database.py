@@ -16,6 +16,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx, metadata, open_database
 from authsec_server.db.database import Access
 from authsec_server.db.postgresql import is_outage
+from authsec_server.db.served import last_issuer, remember_issuer
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import text
@@ -32,6 +33,14 @@ def test_a_change_raises_the_version_and_nothing_else_does(database: Database) -
     assert database.record(version) == 1
     assert database.append(version) == 1
     assert database.change(version) == 2
+
+
+def test_the_issuer_of_the_last_start_is_known_to_whoever_opens_the_database(database: Database) -> None:
+    assert database.read(last_issuer) == ""
+    for issuer in ("http://127.0.0.1:7468", "https://authsec.example.com"):
+        database.append(lambda tx, issuer=issuer: remember_issuer(tx, issuer))
+        assert database.read(last_issuer) == issuer
+    assert database.read(version) == 0
 
 
 def test_a_failed_change_leaves_the_version_alone(database: Database) -> None:

@@ -12,9 +12,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from authsec_server.accounts.model import Caller
+from authsec_server.app import open_authority
+from authsec_server.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("not_by_uv")
 COMMAND = [sys.executable, "-c", "from authsec_server.cli.serve import serve; serve()", "--port", "0"]
 URL = re.compile(rb"http://127\.0\.0\.1:\d+/console/set-up\?code=[A-Za-z0-9_-]{43}")
+
+
+@pytest.fixture
+def not_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are then printed as `authsec …`."""
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
 
 
 def said(data: Path, until: bytes, *, terminal: bool) -> bytes:
@@ -44,11 +54,27 @@ def next_part(descriptor: int, seconds: float) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_on_a_terminal(tmp_path: Path) -> None:
     heard = said(tmp_path, b"set-up?code=", terminal=True)
-    assert b"To begin, open within 15 minutes:" in heard
+    assert b"To begin, open the address below." in heard
+    assert f"For another one, in another terminal: authsec admin setup-url --data {tmp_path}\r\n".encode() in heard
     assert len(URL.findall(heard)) == 1
+    assert URL.search(heard.rstrip().rpartition(b"\n")[2]), "the address is the last thing on the screen"
 
 
 def test_in_a_log(tmp_path: Path) -> None:
     heard = said(tmp_path, b"to begin", terminal=False)
     assert f"to begin  authsec admin setup-url --data {tmp_path}".encode() in heard
+    assert b"code=" not in heard
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_once_somebody_administers(tmp_path: Path) -> None:
+    with open_authority(Settings(data=tmp_path)) as authority:
+        link = authority.sign_in.first_link()
+        assert link is not None
+        caller = Caller(request_id="req_test", address="192.0.2.1", user_agent="Browser/1")
+        authority.sign_in.set_up_first(
+            link.code, email="ann@example.com", name="Ann", password="violet tram kiosk 7", caller=caller
+        )
+    heard = said(tmp_path, b"console  ", terminal=True)
+    assert re.search(rb"  console   http://127\.0\.0\.1:\d+/console\r\n$", heard)
     assert b"code=" not in heard

@@ -39,6 +39,7 @@ from authsec_server.console.routes import routes as console_routes
 from authsec_server.console.site import Console
 from authsec_server.console.static import Assets
 from authsec_server.db import Database, open_database
+from authsec_server.db.served import last_issuer
 from authsec_server.delegations import api as delegations_api
 from authsec_server.delegations.model import Terms
 from authsec_server.keys import api as keys_api
@@ -80,6 +81,7 @@ class Authority:
     """An open authority: the ASGI app to serve, and the parts that others need to reach in process."""
 
     app: Starlette
+    issuer: str
     database: Database
     tokens: DelegationTokens
     readiness: Readiness
@@ -93,16 +95,30 @@ def open_authority(
 ) -> Iterator[Authority]:
     """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
 
-    `local_operator`: every request is the operator's at this machine, as the command line calls it in process. Raises
-    `StartupRefused` or `Unavailable` when it must not, or cannot, start.
+    `local_operator`: every request is the operator's at this machine, as the command line calls it in process; its
+    addresses are those of the server of this data. Raises `StartupRefused` or `Unavailable` when it must not, or
+    cannot, start.
     """
-    issuer = settings.issuer  # refuses before anything is touched
+    if not local_operator:
+        settings.issuer  # noqa: B018 - refuses before anything is touched
     database = open_database(settings.database_url)
     try:
         database.migrate()
-        yield _compose(settings, issuer, database, local_operator, surroundings or Surroundings())
+        if local_operator:
+            settings = as_served(settings, database)
+        yield _compose(settings, settings.issuer, database, local_operator, surroundings or Surroundings())
     finally:
         database.close()
+
+
+def as_served(settings: Settings, database: Database) -> Settings:
+    """The settings with the issuer that the server of this data last started with, unless they name one.
+
+    Where this process would listen says nothing: it is another one that people and agents reach.
+    """
+    if settings.public_url or not (issuer := database.read(last_issuer)):
+        return settings
+    return settings.model_copy(update={"public_url": issuer})
 
 
 def _compose(
@@ -162,7 +178,15 @@ def _compose(
             Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
         ],
     )
-    return Authority(app=app, database=database, tokens=tokens, readiness=readiness, sign_in=sign_in, outbound=outbound)
+    return Authority(
+        app=app,
+        issuer=issuer,
+        database=database,
+        tokens=tokens,
+        readiness=readiness,
+        sign_in=sign_in,
+        outbound=outbound,
+    )
 
 
 def _sessions(settings: Settings, issuer: str, database: Database, around: Surroundings) -> Sessions:

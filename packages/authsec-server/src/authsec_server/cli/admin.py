@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
-from authsec.config import export_line
+from authsec.config import export_line, is_loopback
 
 from authsec_server.cli import administrators
 from authsec_server.cli.caller import Caller, admin_command, path
@@ -36,8 +37,10 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
         output.note(f"The admin key {key['name']} ({key['role']}) is good {until}. It is shown this once:")
     output.result(key, key["key"])
     if not output.as_json:
-        output.note("To use it from elsewhere:")
-        output.note(f"    {export_line('AUTHSEC_BASE_URL', 'https://authsec.example.com')}")
+        address = caller.address
+        here = is_loopback(urlsplit(address).hostname or "")
+        output.note("To use it on this machine:" if here else "To use it from elsewhere:")
+        output.note(f"    {export_line('AUTHSEC_BASE_URL', address)}")
         # Not the key once more: where stdout is kept to be read, stderr is kept to be logged.
         output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', 'authsec_…')}")
 

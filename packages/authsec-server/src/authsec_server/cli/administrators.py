@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 import click
 from authsec.config import is_loopback
 
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, admin_command, local_command, path
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 
 ROLES = click.Choice(["viewer", "operator", "admin"])
-public_url_option = click.option("--public-url", help="Where people reach the console. [default: the settings' issuer]")
+public_url_option = click.option("--public-url", help="Where people reach the console. [default: where it is served]")
 
 
 @click.command("setup-url")
 @click.option("--email", help="An administrator who lost the password: it and their sessions end at once.")
 @click.option("--sign-in", "signs_in", is_flag=True, help="Let the administrator with that --email in, once.")
 @public_url_option
-@admin_command
+@local_command
 def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool, public_url: str | None) -> None:
     """Make a URL for the first administrator, or for one who lost the password. On the server's machine only.
 

@@ -16,6 +16,7 @@ from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.reach import CallFailed
 
 MAX_KEY_FILE = 16 * 1024
+_USUAL = ("--target", "AutoGen AI agent", "--all-actions", "--max-duration", "1h")
 _STILL_OUT = "A token that is out already is good until it expires: no API follows revocations yet."
 
 
@@ -60,7 +61,7 @@ def create_agent(
         "description": description,
     }
     agent = caller.post("clients", body)
-    output.result(agent, _shown(agent), *_next_steps(agent))
+    output.result(agent, _shown(agent), *([] if output.as_json else _next_steps(caller, agent)))
 
 
 @agents.command("list")
@@ -176,7 +177,7 @@ def _state(agent: Mapping[str, Any]) -> Text:
     return styled("no proof yet", "yellow")
 
 
-def _next_steps(agent: Mapping[str, Any]) -> list[Text | str]:
+def _next_steps(caller: Caller, agent: Mapping[str, Any]) -> list[Text | str]:
     """What a person does now, as lines to copy."""
     lines: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
@@ -186,9 +187,9 @@ def _next_steps(agent: Mapping[str, Any]) -> list[Text | str]:
         ]
     lines += [
         styled("Next, delegate authority to it:", "dim"),
-        f"  authsec delegations create --role ROLE --client {agent['slug']}"
-        ' --target "AutoGen AI agent" --all-actions --max-duration 1h',
-        styled("and tell the agent who it is:", "dim"),
+        f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--client', agent['slug'], *_USUAL)}",
+        styled("and tell the agent where the authority is, and who it is:", "dim"),
+        f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",
     ]
     if agent["platform"] == "key":

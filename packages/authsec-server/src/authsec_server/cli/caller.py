@@ -7,16 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import click
 import httpx2
+from authsec.terminal import command_line
 
-from authsec_server.cli.output import open_output
+from authsec_server.cli.output import open_output, shareable
 from authsec_server.cli.reach import CallFailed, InProcess, Reach, Remote
 from authsec_server.failures import Failure
-from authsec_server.settings import ENV_PREFIX, Settings, load_settings
+from authsec_server.settings import ENV_PREFIX, load_settings
+
+_NAME_ITS_DATA: Final = (
+    "Which authority?\n\n"
+    "On the server's machine, name its data:  --data DIR  (or --database URL).\n"
+    "`authsec serve` says where it is when it starts."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +31,16 @@ class Caller:
     """Makes calls of the admin API. Paths are below its root; both verbs return the JSON and raise `CallFailed`."""
 
     reach: Reach
+    where: tuple[str, ...] = ()
+
+    def follow_up(self, *words: str) -> str:
+        """The line, to be pasted, of another command about the same authority."""
+        return command_line(*words, *self.where)
+
+    @property
+    def address(self) -> str:
+        """The root of the authority: `AUTHSEC_BASE_URL` of whoever calls it. Raises `CallFailed`."""
+        return self.reach.address()
 
     def get(self, path: str, **query: Any) -> Any:
         """GET `path`; a query parameter of None is left out."""
@@ -45,13 +62,23 @@ def path(*parts: str) -> str:
 
 def admin_command(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command `--data`, `--database` and `--json`, and calls it with a `Caller` and an `Output` first."""
+    return _with_caller(command, _reach)
 
+
+def local_command(command: Callable[..., None]) -> Callable[..., None]:
+    """An `admin_command` that only the operator at the server's machine may give: no admin key is used for it."""
+    return _with_caller(command, _reach_here)
+
+
+def _with_caller(
+    command: Callable[..., None], reach: Callable[[Path | None, str | None], Reach]
+) -> Callable[..., None]:
     @click.option("--data", type=click.Path(path_type=Path), help="On the server's machine: its data folder.")
     @click.option("--database", help="On the server's machine: its database, postgresql://…")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @wraps(command)
     def run(data: Path | None, database: str | None, as_json: bool, **options: Any) -> None:
-        caller, output = Caller(reach=_reach(data, database)), open_output(as_json=as_json)
+        caller, output = Caller(reach=reach(data, database), where=_where(data, database)), open_output(as_json=as_json)
         try:
             command(caller, output, **options)
         except (KeyError, TypeError, IndexError, AttributeError) as error:  # members that it lacks
@@ -73,28 +100,45 @@ def _reach(data: Path | None, database: str | None) -> Reach:
             ca_file=_environment("AUTHSEC_CA_FILE") or None,
             allow_http_hosts=tuple(_environment("AUTHSEC_ALLOW_HTTP_HOSTS").replace(",", " ").split()),
         )
+    here = _here(data, database)
+    if here is None:
+        raise click.UsageError(
+            f"{_NAME_ITS_DATA}\n"
+            "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
+            "`authsec admin create-key NAME`."
+        )
+    return here
+
+
+def _reach_here(data: Path | None, database: str | None) -> Reach:
+    here = _here(data, database)
+    if here is None:
+        raise click.UsageError(f"{_NAME_ITS_DATA}\nThis command works there only.")
+    return here
+
+
+def _here(data: Path | None, database: str | None) -> InProcess | None:
+    """The authority with this data; None where nothing says which. Raises `CallFailed`."""
+    if data and database is None:
+        database = ""  # a folder that is named outweighs a database that the environment names
     try:
         settings = load_settings(data=data, database=database)
     except Failure as failure:
         raise CallFailed(failure.message, failure.remedy) from None
-    _refuse_without_data(settings, named=bool(data or os.environ.get(f"{ENV_PREFIX}DATA")))
-    return InProcess(settings=settings)
-
-
-def _refuse_without_data(settings: Settings, *, named: bool) -> None:
-    """Only `authsec serve` begins an authority: a command with a mistyped folder must not."""
     if settings.database or settings.database_file.exists():
-        return
-    if named:
+        return InProcess(settings=settings)
+    if data or os.environ.get(f"{ENV_PREFIX}DATA"):  # only `authsec serve` begins one: a mistyped folder must not
         raise CallFailed(
-            f"There is no AuthSec data in {settings.data}.", f"Start it with: authsec serve --data {settings.data}"
+            f"There is no AuthSec data in {settings.data}.",
+            f"Start it with: {command_line('serve', '--data', str(settings.data))}",
         )
-    raise click.UsageError(
-        "Which authority?\n\n"
-        "On the server's machine, name its data:  --data DIR  (or --database URL).\n"
-        "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
-        "`authsec admin create-key NAME`."
-    )
+    return None
+
+
+def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
+    """What was named on the command line, as it may be shown. It has been understood already."""
+    named = ("--data", str(data)) if data else ()
+    return (*named, "--database", shareable(database)) if database else named
 
 
 def _environment(name: str) -> str:

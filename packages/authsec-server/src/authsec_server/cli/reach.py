@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -22,8 +22,9 @@ from authsec.errors import ConfigError
 from authsec.pools import trust_store
 
 from authsec_server.accounts.model import is_admin_key
-from authsec_server.app import open_authority
+from authsec_server.app import as_served, open_authority
 from authsec_server.cli.output import say_failed
+from authsec_server.db import open_database
 from authsec_server.failures import Failure
 from authsec_server.settings import Settings
 
@@ -49,6 +50,9 @@ class Reach(Protocol):
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send one request to `path` below the API's root. Raises `CallFailed` when there is no response."""
 
+    def address(self) -> str:
+        """The root of the authority, as those who call it know it. Raises `CallFailed`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InProcess:
@@ -63,10 +67,17 @@ class InProcess:
                 transport = httpx2.ASGITransport(authority.app, raise_app_exceptions=False, client=("", 0))
 
                 async def call() -> httpx2.Response:
-                    async with httpx2.AsyncClient(transport=transport, base_url=self.settings.issuer) as client:
+                    async with httpx2.AsyncClient(transport=transport, base_url=authority.issuer) as client:
                         return await client.request(method, API + path, **content)
 
                 return anyio.run(call)
+        except Failure as failure:
+            raise CallFailed(failure.message, failure.remedy) from None
+
+    def address(self) -> str:
+        try:
+            with closing(open_database(self.settings.database_url)) as database:
+                return as_served(self.settings, database).issuer
         except Failure as failure:
             raise CallFailed(failure.message, failure.remedy) from None
 
@@ -97,6 +108,9 @@ class Remote:
             raise CallFailed(str(error)) from None
         except httpx2.HTTPError as error:
             raise _unreachable(error, parts.netloc) from None
+
+    def address(self) -> str:
+        return self.base_url.rstrip("/")
 
     def _checked(self) -> SplitResult:
         """The address's parts, once neither address nor key can betray the key. Raises `CallFailed`."""

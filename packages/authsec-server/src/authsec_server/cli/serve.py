@@ -15,11 +15,11 @@ from typing import Any
 import click
 import prometheus_client
 import uvicorn
-from sqlalchemy import make_url
 
-from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, open_authority
+from authsec_server.cli.greeting import greet
 from authsec_server.cli.logs import configure_logging
+from authsec_server.db.served import remember_issuer
 from authsec_server.failures import Failure, StartupRefused
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
@@ -63,9 +63,9 @@ def run(settings: Settings) -> None:
         if not settings.database:
             _make_folder(settings.data)
         authority = stack.enter_context(open_authority(settings))
+        authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
         stack.enter_context(_metrics(settings.metrics_port))
-        _say_hello(settings)
-        _say_how_to_begin(authority.sign_in, settings)
+        greet(settings, authority.sign_in)
         config = uvicorn.Config(
             authority.app,
             http=BoundedProtocol,
@@ -174,33 +174,3 @@ def _metrics(port: int) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _say_hello(settings: Settings) -> None:
-    where = place(settings.database_url) if settings.database else str(settings.data.absolute())
-    label = f" [{settings.environment}]" if settings.environment else ""
-    lines = [
-        f"AuthSec{label} listens on {settings.host}:{settings.port}",
-        f"  issuer    {settings.issuer}",
-        f"  data      {where}",
-    ]
-    if settings.metrics_port:
-        lines.append(f"  metrics   http://127.0.0.1:{settings.metrics_port}/metrics")
-    click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
-
-
-def _say_how_to_begin(sign_in: SignIn, settings: Settings) -> None:
-    """Where nobody administers yet: the way in, on a terminal only. A log is kept, and read by others."""
-    if sign_in.somebody_yet():
-        return
-    if not sys.stderr.isatty():
-        where = "--database URL" if settings.database else f"--data {settings.data.absolute()}"
-        click.echo(f"  to begin  authsec admin setup-url {where}", err=True)
-    elif link := sign_in.first_link():
-        click.echo(f"\nTo begin, open within 15 minutes:\n  {settings.issuer}{link.path}\n", err=True)
-
-
-def place(database_url: str) -> str:
-    """Where the database is; a URL holds passwords in more places than one."""
-    url = make_url(database_url)
-    return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"

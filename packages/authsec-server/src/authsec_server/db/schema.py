@@ -1,12 +1,12 @@
 """What all tables share: the metadata that the rooms' stores register with, the column type for instants, and the
-one-row table that holds the authority version.
+one-row table that holds the authority version, and the issuer that the server last started with.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Dialect, Integer, MetaData, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Dialect, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 metadata = MetaData(
@@ -26,6 +26,7 @@ authority = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
+    Column("issuer", Text),
 )
 
 

@@ -1,0 +1,61 @@
+"""What `authsec serve` says on its first screen: where it is, and how to begin. It ends with what to open."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from authsec.terminal import command_line
+from sqlalchemy import make_url
+
+from authsec_server.accounts.sign_in import SignIn
+from authsec_server.cli.output import shareable
+from authsec_server.settings import ENV_PREFIX, Origin, Settings
+
+
+def greet(settings: Settings, sign_in: SignIn) -> None:
+    """Say it on stderr. Where nobody administers yet, this makes a link for the first administrator."""
+    _say_hello(settings)
+    if sign_in.somebody_yet():
+        click.echo(f"  console   {settings.issuer}/console", err=True)
+    elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
+        click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
+    elif link := sign_in.first_link():
+        click.echo(
+            "\nTo begin, open the address below. It is good once, within 15 minutes.\n"
+            f"For another one, in another terminal: {_line_for_a_link(settings)}\n\n"
+            f"  {settings.issuer}{link.path}\n",
+            err=True,
+        )
+
+
+def _say_hello(settings: Settings) -> None:
+    where = place(settings.database_url) if settings.database else str(settings.data.absolute())
+    label = f" [{settings.environment}]" if settings.environment else ""
+    lines = [
+        f"AuthSec{label} listens on {settings.host}:{settings.port}",
+        f"  issuer    {settings.issuer}",
+        f"  data      {where}",
+    ]
+    if settings.metrics_port:
+        lines.append(f"  metrics   http://127.0.0.1:{settings.metrics_port}/metrics")
+    click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
+
+
+def place(database_url: str) -> str:
+    """Where the database is; a URL holds passwords in more places than one."""
+    url = make_url(database_url)
+    return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
+
+
+def _line_for_a_link(settings: Settings) -> str:
+    """The command that makes another link, as it runs in another shell. No password of a database is in it."""
+    words = ["admin", "setup-url"]
+    inherited = settings.master_key_file is not None  # no option names it
+    if not settings.database:
+        words += ["--data", str(settings.data.absolute())]
+    elif settings.origin("database") is Origin.ENVIRONMENT:
+        inherited = True
+    else:
+        words += ["--database", shareable(settings.database)]
+    return f"with this server's {ENV_PREFIX}… variables: " * inherited + command_line(*words)
