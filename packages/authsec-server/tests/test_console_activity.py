@@ -132,6 +132,8 @@ FILTERS: dict[str, Matches] = {
     "what=client.created": kind_is("client.created"),
     "client=customer-support": lambda event: event.client is not None and event.client.name == "Customer Support",
     "client={agent}": lambda event: event.client is not None and event.client.name == "Customer Support",
+    "client=Customer%20Support": lambda event: event.client is not None and event.client.name == "Customer Support",
+    "client=CUSTOMER%20support": lambda event: event.client is not None and event.client.name == "Customer Support",
     "client=00000000-0000-4000-8000-000000000000": lambda _: False,
     "delegation={delegation}": lambda event: bool(event.delegations),
     "delegation={delegation}&client=idle": lambda _: False,
@@ -177,6 +179,7 @@ def test_the_form_keeps_what_was_asked(busy: House, door: TestClient) -> None:
 
 
 MEANINGLESS = [
+    "since=2026-11-26&until=2026-11-25",
     "what=nonsense",
     "client=nobody",
     "client=%00",
@@ -251,7 +254,7 @@ def test_the_chart_has_its_numbers_in_a_table_beside_it(busy: House, door: TestC
     assert "<title>25 Nov 12:00 UTC: 1 issued, 0 refused</title>" in page.html
     assert charted(get(door, f"{TRAIL}?client=idle")) == ["2026-11-26 12:00 0 2"]
     assert charted(get(door, f"{TRAIL}?reason=no_delegation")) == ["2026-11-26 12:00 0 2"]
-    assert charted(get(door, f"{TRAIL}?reason=client_disabled")) == ["Nothing in this time."]
+    assert charted(get(door, f"{TRAIL}?reason=client_disabled")) == []
     assert charted(get(door, f"{TRAIL}?until=2026-11-25")) == ["2026-11-25 12:00 1 0"]
     by_day = get(door, f"{TRAIL}?since=2026-11-01")
     assert "Tokens by the day" in by_day.text
@@ -289,6 +292,69 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
     assert shown(get(door, page.links["127.0.0.1"])) != []
 
 
+def test_a_token_that_was_revoked_since_says_so(busy: House, door: TestClient) -> None:
+    path = f"{TRAIL}/{number_of(busy, EventKind.TOKEN_ISSUED)}"
+    busy.clock.at -= timedelta(hours=23, minutes=35)
+    assert "revoked" not in facts(get(door, path))["Token (jti)"]
+    assert get(door, "/console/clients/customer-support/disable").form().send().status == 303
+    busy.clock.at += timedelta(minutes=5)
+    assert "revoked 5 minutes ago; expires in 25 minutes" in facts(get(door, path))["Token (jti)"]
+
+
+def test_the_story_of_a_refusal_says_what_was_asked_and_what_would_help(opened: House, door: TestClient) -> None:
+    agent = opened.delegated_agent()
+    proof = {"Authorization": f"Bearer {agent.assertion(opened.clock.at)}"}
+    asked = {"client_id": agent.client_id, "scope": "customers:delete customers:read"}
+    refused = door.get("/authsec/uflow/sdk/delegation-token", params=asked, headers=proof)
+    assert refused.json()["reason"] == "action_not_allowed"
+    page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
+    its = facts(page)
+    assert "Not delegated to it: customers:delete. Allow it in a trust delegation" in page.text
+    assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
+    assert its["Asked for"] == "customers:delete customers:read"
+    assert its["Not delegated"] == "customers:delete"
+    assert its["Would have passed"] == "scope=customers:read"
+
+
+def test_the_story_of_a_client_that_cannot_prove_itself_leads_to_a_proof(opened: House, door: TestClient) -> None:
+    selectors = [{"key": "k8s:ns", "value": "production"}]
+    client = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)["client_id"]
+    assert ask(door, client).json()["reason"] == "attestation_required"
+    path = f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}"
+    page = get(door, path)
+    assert "It holds no proof that this authority can check" in page.text
+    assert page.links["Add a proof"] == f"/console/clients/{client}/proofs/add"
+    assert get(door, "/console/clients/pod/delete").form().send().status == 303
+    page = get(door, path)
+    assert "deleted since" in page.text
+    assert {"Pod", "Add a proof"}.isdisjoint(page.links)
+
+
+def test_two_clients_of_one_name_are_told_apart(opened: House, door: TestClient) -> None:
+    for slug in ("one", "two"):
+        make(door, "clients", name="Twin", slug=slug, platform="unattested")
+    page = get(door, f"{TRAIL}?client=twin")
+    assert page.status == 400
+    assert "Several clients are called so. Give the slug or the Client ID." in page.text
+
+
+def test_whom_the_journal_does_not_name_is_told_by_what_it_lacked(opened: House, door: TestClient) -> None:
+    endpoint = "/authsec/uflow/sdk/delegation-token"
+    for query, said in {
+        "": "Token refused to a caller without a client_id",
+        "?client_id=x": "Token refused to a malformed client_id",
+        "?client_id=00000000-0000-4000-8000-000000000000": "Token refused to an unknown client_id",
+    }.items():
+        door.get(f"{endpoint}{query}")
+        assert said in get(door, TRAIL).text
+
+
+def test_both_ends_of_the_time_are_said_to_be_utc(door: TestClient) -> None:
+    text = get(door, TRAIL).text
+    assert "From (UTC)" in text
+    assert "To (UTC)" in text
+
+
 def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient) -> None:
     refusal = Refusal(address="192.0.2.7", client=Named(id="nobody", name=""), reason="client_not_found")
     tallies = {refusal: Tally(count=1234, request_id="req_first")}
@@ -296,7 +362,10 @@ def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient)
     page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
     its = facts(page)
     assert "Token refused 1,234 times to nobody" in page.text
-    assert "Counted: 1,234 times in the minute that begins then. The request id is the first one's." in its["When"]
+    assert its["When"].startswith("this minute, within 2026-11-25 12:00 UTC")
+    assert "Counted by the minute: 1,234 times in this one. The request id is the first one's." in its["When"]
+    assert "Of callers that proved nothing, nothing more is kept." in page.text
+    assert "What would help No client has that Client ID" in page.text
     assert its["Decision"] == "Denied client_not_found"
     assert "req_first" in its["Request id"]
 

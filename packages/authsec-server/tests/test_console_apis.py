@@ -87,7 +87,7 @@ def test_apis_are_found_by_what_they_are_called(door: TestClient, api: str, text
 @pytest.mark.parametrize("text", ["%", "_", "%00", "nothing"])
 def test_what_finds_none_says_so(door: TestClient, api: str, text: str) -> None:
     page = get(door, f"{LIST}?text={text}")
-    assert "No API matches." in page.text
+    assert "Nothing matches." in page.text
     assert page.links["Show all"] == LIST
 
 
@@ -119,7 +119,7 @@ def test_an_api_is_registered(door: TestClient) -> None:
 @pytest.mark.parametrize(
     ("typed", "status", "field", "says"),
     [
-        ({"name": ""}, 400, "name", "1 to 120 characters"),
+        ({"name": ""}, 400, "name", "must not be empty"),
         ({"slug": "Not One"}, 400, "slug", "1 to 63 lower-case letters"),
         ({"identifier": ""}, 400, "identifier", "is no audience"),
         ({"identifier": "customers.example.com/x y"}, 400, "identifier", "neither a URL nor a name"),
@@ -129,7 +129,7 @@ def test_an_api_is_registered(door: TestClient) -> None:
         ({"action": ["customers:read", "all"]}, 400, "actions.1.action", "it has no colon"),
         ({"action": ["customers:*", "x:z"]}, 400, "actions.0.action", "there are no wildcards"),
         ({"action": ["a:b", "a:b"]}, 400, "actions.1.action", "a:b is described twice"),
-        ({"action_description": ["", "Kept"]}, 400, "actions.0.description", "1 to 120 characters"),
+        ({"action_description": ["", "Kept"]}, 400, "actions.0.description", "must not be empty"),
         ({"slug": "customers"}, 409, "slug", "already names the API"),
         ({"identifier": URL}, 409, "identifier", "already names the API"),
         ({"identifier": "customers"}, 409, "identifier", "already names the API"),
@@ -221,6 +221,20 @@ def test_who_may_call_it_now(door: TestClient, api: str) -> None:
     assert "Reader Unattested Role of Reader customers:read reports:read 1 hour at most" in page.text
     assert page.links["1 hour at most"] == f"/console/delegations/{some['id']}"
     assert {"Other", "Anywhere", "Off", "Over"}.isdisjoint(page.links)
+
+
+def test_a_caller_that_cannot_prove_itself_is_marked(door: TestClient, api: str) -> None:
+    role = make(door, "roles", name="Support", actions=["customers:read"])["slug"]
+    selectors = [{"key": "k8s:ns", "value": "production"}]
+    client = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)["client_id"]
+    what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "all_actions": True, "audiences": [URL]}
+    make(door, "delegations", role=role, client=client, **what)
+    assert "Pod cannot prove itself yet Support" in get(door, api).text
+
+
+def test_stacks_without_a_line_of_their_own_are_named(door: TestClient, api: str) -> None:
+    page = get(door, api)
+    assert "WSGI (Flask, Django) and MCP servers There is no line for them yet." in page.text
 
 
 def test_the_shared_audience_is_pointed_out(door: TestClient) -> None:

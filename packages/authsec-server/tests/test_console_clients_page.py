@@ -145,13 +145,13 @@ def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened
         'export AUTHSEC_BASE_URL="http://127.0.0.1:7468"',
         f'export AUTHSEC_AGENT_CLIENT_ID="{agent.client_id}"',
         'export DOWNSTREAM_URL="https://crm.example.com"',
-        'export AUTHSEC_AGENT_KEY_FILE="$PWD/customer-support.pem"',
+        'export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"',
     ]
     assert powershell.splitlines()[1] == f'$env:AUTHSEC_AGENT_CLIENT_ID = "{agent.client_id}"'
     assert any('scope="customers:read")' in code for code in codes(page))
     assert "python examples/smoke_local.py" in codes(page)
     assert any("pip install ./packages/authsec ./packages/authsec-autogen" in code for code in codes(page))
-    assert "authsec keygen customer-support.pem" in codes(page)
+    assert "uv run authsec keygen agent-key.pem" in codes(page)
 
 
 def test_where_several_apis_are_delegated_for_the_lines_name_one(door: TestClient, opened: House) -> None:
@@ -166,7 +166,7 @@ def test_where_several_apis_are_delegated_for_the_lines_name_one(door: TestClien
         if f'authsec smoke --resource "{name}"' in codes(page)
     ]
     assert any(f'resource="{named}")' in code for code in codes(page))
-    assert "AUTHSEC_AGENT_KEY_FILE" not in page.text
+    assert "export AUTHSEC_AGENT_KEY_FILE" not in page.text
 
 
 def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient) -> None:
@@ -175,10 +175,40 @@ def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient) -> None:
     page = get(door, f"{LIST}/pod/connect")
     assert "It cannot prove itself yet" in page.text
     assert "attestation_required" in page.text
+    assert "uv run authsec keygen agent-key.pem" in codes(page)
+    assert page.links["add a proof"] == f"{LIST}/pod/proofs/add"
+
+
+def test_who_has_no_key_forgets_that_of_another_agent(door: TestClient, opened: House) -> None:
+    client_id = opened.delegated_name("Open")
+    page = get(door, f"{LIST}/{client_id}/connect")
+    bash, powershell = (next(code for code in codes(page) if code.startswith(start)) for start in ("export", "$env:"))
+    assert bash.splitlines()[-1] == "unset AUTHSEC_AGENT_KEY_FILE"
+    assert powershell.splitlines()[-1] == "Remove-Item Env:AUTHSEC_AGENT_KEY_FILE -ErrorAction SilentlyContinue"
+    assert "with that one's key, this one would be refused" in page.text
+    assert "uv run authsec keygen agent-key.pem" in codes(page)
+
+
+@pytest.mark.parametrize(
+    ("actions", "wanted"),
+    [
+        (["customers:delete", "customers:list", "customers:read"], ', scope="customers:read")'),
+        (["customers:delete", "customers:list"], ', scope="customers:list")'),
+        (["customers:delete", "customers:readonly"], ")"),
+    ],
+)
+def test_the_example_reads_and_asks_for_nothing_else(door: TestClient, actions: list[str], wanted: str) -> None:
+    client = make(door, "clients", name="Open", platform="unattested")["client_id"]
+    make(door, "roles", name="Role of Open", slug="role-of-open", actions=actions)
+    delegate(door, client, actions=actions)
+    page = get(door, f"{LIST}/open/connect")
+    (line,) = [line for code in codes(page) for line in code.splitlines() if line.startswith("register_function(")]
+    assert line.endswith(f"authsec=authsec{wanted}")
+    assert "It gets no token at present" not in page.text
 
 
 def connection(**values: Any) -> Connection:
-    its = {"base_url": "https://a.example", "client_id": "id", "slug": "s", "has_key": False}
+    its = {"base_url": "https://a.example", "client_id": "id", "has_key": False}
     return Connection(**(its | values))
 
 
@@ -234,13 +264,112 @@ def test_the_test_assumes_the_chosen_proof_and_names_a_resource(door: TestClient
     assert "invalid_scope" in page.text
 
 
-def test_a_proof_that_cannot_be_checked_yet_is_said_in_the_test(door: TestClient) -> None:
+@pytest.fixture
+def pod(door: TestClient) -> str:
+    """The page of a client on Kubernetes, to which nothing is delegated."""
     selectors = [{"key": "k8s:ns", "value": "production"}]
-    client = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)
+    client_id: str = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)["client_id"]
+    return f"{LIST}/{client_id}"
+
+
+def allow(door: TestClient, pod: str) -> None:
     make(door, "roles", name="Role of Pod", slug="role-of-pod", actions=["customers:read"])
-    delegate(door, client["client_id"])
-    page = get(door, f"{LIST}/pod/test")
-    assert "This authority cannot check that proof yet." in page.text
+    delegate(door, pod.removeprefix(f"{LIST}/"))
+
+
+def test_who_cannot_prove_itself_is_answered_that_first_in_the_test(door: TestClient, pod: str) -> None:
+    """In the order of the endpoint: what is malformed, the proof, and only then the delegation."""
+    asked = door.get(TOKEN, params={"client_id": pod.removeprefix(f"{LIST}/")}).json()
+    assert asked["reason"] == "attestation_required"
+    page = get(door, f"{pod}/test")
+    today, then = (page.text.index(f"It would be refused: {why}") for why in ("attestation_required", "no_delegation"))
+    assert today < page.text.index("Once it can prove itself:") < then
+    assert "It holds no proof that this authority can check" in page.text
+    assert page.links["Add a proof"] == f"{pod}/proofs/add"
+
+    allow(door, pod)
+    page = get(door, f"{pod}/test")
+    assert page.text.index("attestation_required") < page.text.index("It would get a token")
+    for query in ("scope=nonsense", "resource=%20,"):
+        malformed = get(door, f"{pod}/test?{query}").text
+        assert "It would be refused: invalid_" in malformed
+        assert "attestation_required" not in malformed
+
+
+def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestClient, opened: House) -> None:
+    agent = opened.delegated_agent()
+    assert "attestation_required" not in get(door, f"{LIST}/{agent.client_id}/test").text
+    (proof,) = door.get(f"{API}/clients/{agent.client_id}").json()["proofs"]
+    form = get(door, f"{LIST}/{agent.client_id}/proofs/add").form()
+    sent = {"platform": "kubernetes", "kubernetes-key": "k8s:ns", "kubernetes-value": "production"}
+    assert form.send(**sent).status == 303
+    (other,) = [
+        each["id"]
+        for each in door.get(f"{API}/clients/{agent.client_id}").json()["proofs"]
+        if each["id"] != proof["id"]
+    ]
+    for its, said in ((proof["id"], False), (other, True), ("", False)):
+        page = get(door, f"{LIST}/{agent.client_id}/test?proof={its}")
+        assert ("It would be refused: attestation_required" in page.text) is said
+
+
+def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, pod: str) -> None:
+    allow(door, pod)
+    page = get(door, pod)
+    assert "What it may do right now" in page.text
+    assert "Nothing, until it can prove itself; then:" in page.text
+    assert "No trust source vouches for it yet" in page.text
+    assert "comes with trust sources" not in page.text
+
+
+def test_its_refusals_lead_to_a_proof_and_not_to_connect(door: TestClient, pod: str) -> None:
+    door.get(TOKEN, params={"client_id": pod.removeprefix(f"{LIST}/")})
+    page = get(door, pod)
+    assert "attestation_required It holds no proof that this authority can check" in page.text
+    assert page.links["Add a proof"] == f"{pod}/proofs/add"
+    assert "as Connect shows" not in page.text
+
+
+def test_refusals_that_are_alike_stand_together(door: TestClient, opened: House) -> None:
+    client_id = opened.delegated_name("Open")
+    for _ in range(3):
+        for _ in range(2):
+            door.get(TOKEN, params={"client_id": client_id, "scope": "a:b"})
+        opened.clock.at += timedelta(minutes=1)
+    assert door.get(TOKEN, params={"client_id": client_id}).status_code == 200
+    door.get(TOKEN, params={"client_id": client_id, "scope": "a:b"})
+    page = get(door, f"{LIST}/{client_id}")
+    assert page.html.count("<code>action_not_allowed</code>") == 2
+    assert "1 minute ago 6 times, first 2 minutes ago refused action_not_allowed" in page.text
+    assert "this minute refused action_not_allowed" in page.text
+
+
+def test_what_is_counted_by_the_minute_is_shown_as_of_its_end(door: TestClient, opened: House) -> None:
+    """A refusal of 12:00:50 is dated 12:00:00; it must not look older than what was issued before it."""
+    client_id = opened.delegated_name("Open")
+    opened.clock.at += timedelta(seconds=45)
+    assert door.get(TOKEN, params={"client_id": client_id}).status_code == 200
+    opened.clock.at += timedelta(seconds=5)
+    for _ in range(2):
+        door.get(TOKEN, params={"client_id": client_id, "scope": "a:b"})
+    opened.clock.at += timedelta(seconds=5)
+    for passed, said in ((0, "this minute"), (60, "1 minute ago"), (120, "2 minutes ago"), (7200, "2 hours ago")):
+        opened.clock.at += timedelta(seconds=passed)
+        page = get(door, f"{LIST}/{client_id}")
+        assert f"{said} 2 times refused" in page.text, passed
+        assert 'data-minute title="within 2026-11-25 12:00 UTC, 2 times"' in page.html
+
+
+def test_tokens_that_were_revoked_since_say_so(door: TestClient, opened: House) -> None:
+    client_id = opened.delegated_name("Open")
+    door.get(TOKEN, params={"client_id": client_id})
+    assert "for authsec-api; expires in 1 hour" in get(door, f"{LIST}/{client_id}").text
+    opened.clock.at += timedelta(minutes=1)
+    assert get(door, f"{LIST}/{client_id}/revoke").form().send().status == 303
+    opened.clock.at += timedelta(minutes=1)
+    assert "for authsec-api; revoked 1 minute ago ; expires in 58 minutes" in get(door, f"{LIST}/{client_id}").text
+    opened.clock.at += timedelta(hours=1)
+    assert "expired 2 minutes ago" in get(door, f"{LIST}/{client_id}").text
 
 
 def test_the_second_of_two_editors_is_told_what_changed(door: TestClient, opened: House) -> None:

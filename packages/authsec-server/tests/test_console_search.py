@@ -125,9 +125,32 @@ def test_odd_characters_mean_themselves(door: TestClient) -> None:
 @on_sqlite
 def test_what_is_not_there_is_not_found_and_says_how_to_look(door: TestClient) -> None:
     page = find(door, MARKUP)
-    assert "Nothing is called so." in page.text
+    assert "Nothing matches." in page.text
     assert "<script>alert" not in page.html
     assert MARKUP in [form.value("q") for form in page.forms if form.action == SEARCH]
+
+
+@on_sqlite
+def test_a_request_id_that_nothing_has_may_be_of_a_refusal_that_was_counted(door: TestClient) -> None:
+    client = make(door, "clients", name="Plain", platform="unattested")
+    asked = {"client_id": client["client_id"]}
+    first, second = (door.get("/authsec/uflow/sdk/delegation-token", params=asked).json() for _ in range(2))
+    assert "Token refused 2 times to Plain" in find(door, first["request_id"]).follow().text
+    page = find(door, second["request_id"])
+    assert "counted by the minute, and only the first one's request id is kept" in page.text
+    assert "Token refused 2 times to Plain" in get(door, page.links["the refusals"]).text
+    assert "counted by the minute" not in find(door, "something else").text
+
+
+def test_of_a_client_that_was_deleted_the_journal_still_tells(door: TestClient) -> None:
+    client = make(door, "clients", name="Former", platform="unattested")
+    assert get(door, f"/console/clients/{client['client_id']}/delete").form().send().status == 303
+    for text in (client["client_id"], client["client_id"].upper()):
+        page = find(door, text)
+        assert "No client has this Client ID any more." in page.text
+        assert "deleted Former" in get(door, page.links["events of Former"]).text
+    assert "journal" not in find(door, "00000000-0000-4000-8000-000000000000").text
+    assert "journal" not in find(door, "Former").text
 
 
 @on_sqlite
@@ -136,7 +159,7 @@ def test_without_a_text_nothing_is_looked_for(door: TestClient) -> None:
     for query in ("", "?q=", "?q=%20%20", "?other=plain"):
         page = get(door, f"{SEARCH}{query}")
         assert page.status == 200
-        assert "Nothing is called so." not in page.text
+        assert "Nothing matches." not in page.text
         assert "/console/clients/plain" not in page.html
     assert get(door, f"{SEARCH}?q=plain&q=odd").status == 400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,7 +42,7 @@ def client(*proofs: Proof) -> Client:
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
             "Cannot prove itself yet",
-            "No trust source for Docker",
+            "No trust source vouches for it yet",
         ),
         (ProofKind.SECRET, ProofState.CANNOT_PROVE, "Cannot prove itself yet", "This authority does not check secrets"),
         (ProofKind.UNATTESTED, ProofState.UNATTESTED, "Proves nothing", "Give the client a key pair"),
@@ -64,6 +65,14 @@ def test_what_is_said_is_what_holds(kind: ProofKind) -> None:
         assert (state is ProofState.PROVES) is held.can_prove_itself(now)
         assert (state is ProofState.UNATTESTED) is held.unattested(now)
         assert (state is ProofState.EXPIRED) is (now == ENDS)
+
+
+def test_selectors_that_a_trust_source_vouches_for_prove() -> None:
+    vouched = replace(proof(ProofKind.SELECTORS, ENDS), source_id="s")
+    status = proof_status(vouched, NOW)
+    assert (status.state, status.missing) == (ProofState.PROVES, "")
+    assert client(vouched).can_prove_itself(NOW)
+    assert proof_status(vouched, ENDS).state is ProofState.EXPIRED
 
 
 def test_whoever_removes_the_last_way_in_is_told() -> None:

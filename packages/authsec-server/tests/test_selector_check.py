@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selector_check import RowState, check_selectors, given
 from authsec_server.clients.selectors import KEYS, MAX_SELECTORS, parse_selectors
@@ -30,6 +31,7 @@ def test_half_a_row_says_what_is_missing() -> None:
     assert no_value.remedy.startswith("It is an RFC 1123 label")
     assert no_value.identifies == "the pod's namespace", "explained as soon as the key is known"
     assert no_key.problem == "Choose a key for this value."
+    assert no_key.remedy == "What stands there in grey is only an example."
 
 
 def test_an_unknown_key_suggests_one() -> None:
@@ -38,6 +40,15 @@ def test_an_unknown_key_suggests_one() -> None:
         assert (row.state, row.nearest) == (RowState.WRONG, nearest)
         assert "is no selector of Kubernetes" in row.problem
         assert row.remedy.startswith("Known keys: k8s:ns")
+
+
+@pytest.mark.parametrize("typed", ["k8s:pod-label", "k8s:pod-label:"])
+def test_half_a_key_is_told_how_to_go_on(typed: str) -> None:
+    """No other key was meant: `nearest` would hide the remedy."""
+    (row,) = check_selectors(K8S, [(typed, "x")]).rows
+    assert (row.state, row.nearest) == (RowState.WRONG, "")
+    assert row.problem == f"'{typed}' does not say which key."
+    assert row.remedy.startswith("Write k8s:pod-label:")
 
 
 def test_the_key_of_another_platform_is_called_that() -> None:

@@ -60,6 +60,11 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
     return page_of(tx, act, Filters(text=text), limit=limit)[0] if text else []
 
 
+def ids_of_name(tx: Tx, name: str) -> list[str]:
+    """The client_ids of those that are called exactly so, in any case; two at most. Asks for no principal."""
+    return selection.called(tx.connection, name, 2)
+
+
 def owners(tx: Tx, act: Act) -> list[str]:
     """Who owns clients, by name, at most `MAX_OWNERS` of them."""
     act.principal.require(Role.VIEWER)

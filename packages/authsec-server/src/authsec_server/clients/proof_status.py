@@ -47,6 +47,11 @@ _SECRET = ProofStatus(
     explanation="The agent would show a secret that it shares with this authority.",
     missing="This authority does not check secrets. Give the client a key pair.",
 )
+_VOUCHED_FOR = ProofStatus(
+    state=ProofState.PROVES,
+    heading="Proved by a trust source",
+    explanation="A trust source vouches that the workload has all of these selectors; this authority checks its word.",
+)
 _EXPIRED = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
@@ -78,11 +83,12 @@ def _worth(proof: Proof) -> ProofStatus:
 
 
 def _selectors(proof: Proof) -> ProofStatus:
-    platform = platform_of(proof)
+    if proof.source_id is not None:
+        return _VOUCHED_FOR
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
         heading="Cannot prove itself yet",
-        explanation=f"{platform.shown} would vouch that the workload has all of these selectors.",
-        missing=f"No trust source for {platform.shown} is registered: attestation of workloads comes with trust "
-        "sources. Until then a key pair gets the agent its tokens.",
+        explanation=f"{platform_of(proof).shown} would vouch that the workload has all of these selectors.",
+        missing="No trust source vouches for it yet, so this authority cannot check these selectors. Until one does, a "
+        "key pair gets the agent its tokens.",
     )

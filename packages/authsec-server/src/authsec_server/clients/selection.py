@@ -48,6 +48,12 @@ def count(connection: Connection, filters: Filters, now: datetime) -> int:
     return _counted(connection, select(clients.c.id).where(*_conditions(connection, filters, now)), MAX_COUNTED + 1)
 
 
+def called(connection: Connection, name: str, limit: int) -> list[str]:
+    """The client_ids of those that are called exactly so, in any case."""
+    named = select(clients.c.id).where(false() if _unheard_of(name) else clients.c.sort_name == folded(name))
+    return list(connection.execute(named.limit(limit)).scalars())
+
+
 def owners(connection: Connection, limit: int) -> list[str]:
     """The first owners by name; of those that differ in case only one."""
     named = select(func.min(clients.c.owner)).group_by(clients.c.sort_owner).order_by(clients.c.sort_owner)

@@ -95,7 +95,8 @@ def _row(platform: Platform, key: str, value: str, before: Sequence[Selector]) -
     if not key and not value:
         return RowCheck(key=key, value=value, state=RowState.BLANK)
     if not key:
-        return RowCheck(key=key, value=value, state=RowState.INCOMPLETE, problem="Choose a key for this value.")
+        problem, remedy = "Choose a key for this value.", "What stands there in grey is only an example."
+        return RowCheck(key=key, value=value, state=RowState.INCOMPLETE, problem=problem, remedy=remedy)
     known = known_key(platform, key)
     meaning = {"identifies": known.identifies, "value_is": known.value_is} if known else {}
     if known and not value:
@@ -120,7 +121,9 @@ def _too_many(_platform: Platform, key: str, value: str, _before: Sequence[Selec
 
 
 def _nearest(platform: Platform, key: str) -> str:
-    """What may have been meant; nothing where the key is right, though perhaps another platform's."""
+    """What may have been meant; nothing where the key is another platform's, or only half of one."""
     if platform not in KEYS or any(known_key(each, key) for each in KEYS):
+        return ""
+    if any(known.parameter and known.key and key.rstrip(":") == known.key.rstrip(":") for known in KEYS[platform]):
         return ""
     return nearest_key(platform, key).key

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
+from authsec_server.audit.model import Recorded
 from authsec_server.console import charts, words
 from authsec_server.console.static import Assets
+
+_CODE = re.compile("`([^`]+)`")
 
 
 class Renderer:
@@ -33,7 +37,9 @@ class Renderer:
             "proof": words.proof,
             "listed": words.listed,
             "said": words.said,
+            "coded": _coded,
             "time": _time,
+            "happened": _happened,
         }
         self._environment.globals |= {"asset": assets.url, "charts": charts}
 
@@ -51,3 +57,20 @@ def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str 
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         instant.isoformat(), exact, escape(words.ago(instant, context["now"]))
     )
+
+
+@jinja2.pass_context
+def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
+    """When the event was; of refusals that are counted by the minute, which minute."""
+    if not recorded.counted:
+        return _time(context, recorded.event.at)
+    at = recorded.event.at
+    exact = f"within {at:%Y-%m-%d %H:%M} UTC, {words.plural(recorded.count, 'time')}"
+    return Markup('<time datetime="{}" data-minute title="{}">{}</time>').format(
+        at.isoformat(), exact, words.of_minute(at, context["now"])
+    )
+
+
+def _coded(message: str) -> Markup:
+    """The message, escaped; what stands in backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(message))))  # noqa: S704 - escaped before

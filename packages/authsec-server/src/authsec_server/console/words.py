@@ -43,6 +43,14 @@ def ago(instant: datetime, now: datetime) -> str:
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
+def of_minute(minute: datetime, now: datetime) -> str:
+    """When something was that is known to its minute only: `this minute`, `3 minutes ago`. As of the minute's end."""
+    passed = int((now - minute).total_seconds()) - 60
+    if passed < 0:
+        return "this minute"
+    return ago(minute, now) if passed >= 3600 else f"{plural(max(passed // 60, 1), 'minute')} ago"
+
+
 def utc(instant: datetime) -> str:
     """The exact instant: `2026-11-25 12:00:00 UTC`."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

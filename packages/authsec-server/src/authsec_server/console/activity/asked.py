@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from authsec_server import naming
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import EventKind
+from authsec_server.clients import lists
 from authsec_server.clients import service as clients
 from authsec_server.console.forms import Form
 from authsec_server.db import Tx
@@ -80,6 +81,8 @@ def read(tx: Tx, query: Form) -> Asked:
         since=_instant("since", typed["since"]),
         until=_instant("until", typed["until"], days=1),
     )
+    if wanted.since and wanted.until and wanted.since >= wanted.until:
+        raise Invalid("until", "This is before From: nothing can have happened then.", "Choose a later day, or none.")
     return Asked(wanted=wanted, typed=typed)
 
 
@@ -98,9 +101,12 @@ def _client(tx: Tx, text: str) -> str:
     if not text or naming.is_uuid(text):
         return text
     client = clients.find(tx, text)
-    if client is None:
-        raise Invalid("client", "There is no client with this slug or Client ID.", "e.g. customer-support")
-    return client.id
+    ids = [client.id] if client else lists.ids_of_name(tx, text)
+    if len(ids) > 1:
+        raise Invalid("client", "Several clients are called so.", "Give the slug or the Client ID.")
+    if not ids:
+        raise Invalid("client", "No client has this name, slug or Client ID.", "One that was deleted: its Client ID.")
+    return ids[0]
 
 
 def _delegation(tx: Tx, text: str) -> tuple[str, str]:

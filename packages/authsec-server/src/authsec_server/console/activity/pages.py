@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup
@@ -15,12 +16,16 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.model import Recorded
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
 from authsec_server.console import charts
 from authsec_server.console.activity import asked, stories
 from authsec_server.console.charts import Column
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
+from authsec_server.tokens.endings import revoked
+from authsec_server.tokens.remedies import Remedy, remedy_of
 
 PAGE = 50
 HOURS = 48
@@ -29,6 +34,17 @@ HOURS = 48
 def routes(console: Console) -> list[BaseRoute]:
     """The pages."""
     return [console.page("/activity", trail), console.page("/activity/{event}", story)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One event and what belongs to it: the rest of its request, the client if it is still there, what would help."""
+
+    recorded: Recorded
+    rest: Sequence[Recorded]
+    client: Client | None
+    remedy: Remedy | None
+    revoked_at: datetime | None
 
 
 async def trail(visit: Visit) -> Response:
@@ -71,21 +87,32 @@ async def story(visit: Visit) -> Response:
     if not (number.isascii() and number.isdigit() and len(number) <= 18):
         raise NotFound("There is no such event.")
 
-    def load(tx: Tx) -> tuple[Recorded, Sequence[Recorded]]:
-        found = audit.event(tx, visit.act.principal, int(number))
-        request_id = found.event.request_id
-        rest = audit.of_request(tx, visit.act.principal, request_id) if request_id else ()
-        return found, [each for each in rest if each.id != found.id]
-
-    found, rest = await visit.read(load)
+    told = await visit.read(lambda tx: _told(tx, visit, int(number)))
+    event = told.recorded.event
     return visit.render(
         "activity/story.html",
-        title=stories.sentence(found),
-        recorded=found,
-        event=found.event,
-        rest=rest,
+        title=stories.sentence(told.recorded),
+        told=told,
+        recorded=told.recorded,
+        event=event,
         stories=stories,
-        detail=json.dumps(dict(found.event.detail), indent=2, ensure_ascii=False, sort_keys=True),
+        detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
+    )
+
+
+def _told(tx: Tx, visit: Visit, number: int) -> Told:
+    principal = visit.act.principal
+    found = audit.event(tx, principal, number)
+    request_id = found.event.request_id
+    rest = audit.of_request(tx, principal, request_id) if request_id else ()
+    client = clients.find(tx, found.event.client.id) if found.event.client else None
+    can_prove = client is None or client.can_prove_itself(visit.act.now) or client.unattested(visit.act.now)
+    return Told(
+        recorded=found,
+        rest=[each for each in rest if each.id != found.id],
+        client=client,
+        remedy=remedy_of(found.event, can_prove=can_prove),
+        revoked_at=revoked(tx, [found]).get(found.id),
     )
 
 

@@ -45,6 +45,13 @@ _DID: Mapping[EventKind, str] = {
     EventKind.LINK_MADE: "made a one-time link for",
     EventKind.SESSION_ENDED: "ended a session of",
 }
+_NAMELESS: Mapping[str, str] = {
+    "client_not_found": "an unknown client_id",
+    "client_id_missing": "a caller without a client_id",
+    "client_id_invalid": "a malformed client_id",
+}
+"""Who asked where the journal names no client: what is made up is not kept."""
+
 _TO_THEMSELVES: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",
     EventKind.ADMINISTRATOR_CHANGED: "changed their own account",
@@ -67,7 +74,7 @@ def sentence(recorded: Recorded) -> str:
         return f"Token issued to {_name(event)}"
     if event.kind is EventKind.TOKEN_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
-        return f"Token refused{times} to {_name(event) or 'an unknown client'}"
+        return f"Token refused{times} to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}"
     if event.kind is EventKind.ADMIN_SIGN_IN:
         return f"{_who(event)} signed in"
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.clients.found import found
-from authsec_server.console.clients.lines import Connection
+from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, example_action
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
@@ -17,7 +17,14 @@ from authsec_server.tokens.preview import preview
 async def connect(visit: Visit) -> Response:
     """The page."""
     client, connection = await visit.read(lambda tx: _connection(tx, visit))
-    return visit.render("clients/connect.html", title=client.name, client=client, connection=connection)
+    return visit.render(
+        "clients/connect.html",
+        title=client.name,
+        client=client,
+        connection=connection,
+        key_file=KEY_FILE,
+        keygen=KEYGEN,
+    )
 
 
 def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection]:
@@ -26,7 +33,6 @@ def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection]:
     return client, Connection(
         base_url=visit.console.settings.issuer,
         client_id=client.id,
-        slug=client.slug,
         has_key=any(proof.kind is ProofKind.KEY_PAIR for proof in client.proofs),
         scope=scope,
         audience=audience,
@@ -38,8 +44,10 @@ def _use(tx: Tx, visit: Visit, client: Client) -> tuple[str, str, str]:
     """An action for the example, the API that it is for, and again that API where the agent must name it."""
     outcome = preview(tx, visit.act, visit.console.tokens.issuance, client.id)
     if not isinstance(outcome, Denied):
-        return outcome.granted.actions[0], outcome.granted.audience[0], ""
+        return example_action(outcome.granted.actions), outcome.granted.audience[0], ""
     if outcome.reason is Reason.INVALID_TARGET:
-        first = next(each for each in effective(tx, visit.act, client.id, visit.console.terms) if not each.dormant)
-        return first.action, first.audiences[0], first.audiences[0]
+        held = [each for each in effective(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
+        scope = example_action(each.action for each in held)
+        audience = next(each for each in held if scope in {"", each.action}).audiences[0]
+        return scope, audience, audience
     return "", "", ""

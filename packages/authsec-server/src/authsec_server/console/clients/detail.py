@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from markupsafe import Markup
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
-from authsec_server.audit.filters import TOKEN_KINDS, EventFilter
+from authsec_server.audit.filters import TOKEN_KINDS, EventFilter, JournalPage
 from authsec_server.audit.model import Recorded
 from authsec_server.clients.model import Client, Proof, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status
@@ -24,12 +25,13 @@ from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
-from authsec_server.tokens.model import Reason
-from authsec_server.tokens.remedies import Remedy, remedy
+from authsec_server.tokens.endings import revoked
+from authsec_server.tokens.remedies import Remedy, remedy_of
 
 CHARTED = timedelta(days=7)
 STEP = timedelta(hours=6)
-LAST = 10  # requests shown
+LAST = 10  # requests shown, those alike together
+LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +45,18 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A token that was issued, or a refusal with what would help."""
+    """A token that was issued, and when it was revoked if it was; or a refusal with what would help.
+
+    Refusals that are alike and follow each other stand together: `recorded` is the newest of them, `first` the oldest.
+    With `more` there are further ones before it.
+    """
 
     recorded: Recorded
+    first: Recorded
+    times: int
+    more: bool
     remedy: Remedy | None
+    revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +115,7 @@ def _overview(tx: Tx, visit: Visit) -> Overview:
         held=held(tx, client, act.now),
         standings=delegations.of_client(tx, act, client.id, terms),
         effective=effective(tx, act, client.id, terms),
-        requests=[_request(each) for each in audit.page(tx, act.principal, wanted, limit=LAST).items],
+        requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )
 
@@ -116,7 +126,25 @@ def held(tx: Tx, client: Client, now: datetime) -> list[Held]:
     return [Held(proof=proof, status=proof_status(proof, now), last_use=used.get(proof.id)) for proof in client.proofs]
 
 
-def _request(recorded: Recorded) -> Request:
+def _requests(tx: Tx, client: Client, page: JournalPage, now: datetime) -> list[Request]:
+    groups = [tuple(alike) for _, alike in groupby(page.items, key=_alike)]
+    shown = groups[:LAST]
+    revoked_at = revoked(tx, [alike[0] for alike in shown])
+    can_prove = client.can_prove_itself(now) or client.unattested(now)
+    return [
+        Request(
+            recorded=alike[0],
+            first=alike[-1],
+            times=sum(each.count for each in alike),
+            more=alike is groups[-1] and page.next is not None,
+            remedy=remedy_of(alike[0].event, can_prove=can_prove),
+            revoked_at=revoked_at.get(alike[0].id),
+        )
+        for alike in shown
+    ]
+
+
+def _alike(recorded: Recorded) -> object:
+    """What is the same of refusals that need no row each; a token has one of its own."""
     event = recorded.event
-    helps = remedy(Reason(event.reason), event.detail) if event.reason in set(Reason) else None
-    return Request(recorded=recorded, remedy=helps)
+    return (event.reason, event.address, event.detail) if event.reason else recorded.id

@@ -7,10 +7,13 @@ name, and the private key's file stays where the agent runs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 YOUR_API = "https://your-api.example.com"
+KEY_FILE = "agent-key.pem"
+KEYGEN = f"uv run authsec keygen {KEY_FILE}"
+"""Makes an agent's key pair, in a clone. The file is called the same wherever the console speaks of it."""
 
 INSTALL = """\
 python3 -m venv agent-venv
@@ -68,44 +71,43 @@ def fetch_secure_data(customer_id: str) -> dict:
 """
 
 
+_KEY = "AUTHSEC_AGENT_KEY_FILE"
+
+
+def example_action(actions: Iterable[str]) -> str:
+    """One that fits an example which gets a customer's record: to read, else to list; nobody copies another unasked."""
+    held = sorted(actions)
+    fitting = (action for verb in (":read", ":list") for action in held if action.endswith(verb))
+    return next(fitting, "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One client and the authority that it asks.
 
-    `scope` is an action that it may use, `audience` the API that it may use it at, `resource` the same where the agent
-    must name it; each is empty where there is none.
+    `scope` is an action that it may use and that the example asks for, `audience` the API that it gets a token for,
+    `resource` the same where the agent must name it; each is empty where there is none.
     """
 
     base_url: str
     client_id: str
-    slug: str
     has_key: bool
     scope: str = ""
     audience: str = ""
     resource: str = ""
 
     @property
-    def key_file(self) -> str:
-        """What its private key's file may be called."""
-        return f"{self.slug}.pem"
-
-    @property
-    def keygen(self) -> str:
-        """The line that makes its key pair."""
-        return f"authsec keygen {self.key_file}"
-
-    @property
     def bash(self) -> str:
         """Its environment, for bash and its like."""
         lines = [f'export {name}="{_in_bash(value)}"' for name, value in self._environment.items()]
-        return "\n".join([*lines, *([f'export AUTHSEC_AGENT_KEY_FILE="$PWD/{self.key_file}"'] if self.has_key else [])])
+        return "\n".join([*lines, f'export {_KEY}="$PWD/{KEY_FILE}"' if self.has_key else f"unset {_KEY}"])
 
     @property
     def powershell(self) -> str:
         """Its environment, for PowerShell."""
         lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in self._environment.items()]
-        key = [f'$env:AUTHSEC_AGENT_KEY_FILE = "$PWD\\{self.key_file}"'] if self.has_key else []
-        return "\n".join([*lines, *key])
+        none = f"Remove-Item Env:{_KEY} -ErrorAction SilentlyContinue"
+        return "\n".join([*lines, f'$env:{_KEY} = "$PWD\\{KEY_FILE}"' if self.has_key else none])
 
     @property
     def install(self) -> str:

@@ -11,9 +11,11 @@ from starlette.responses import JSONResponse, Response
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import CHECKED, Platform, ProofKind, parse_platform
 from authsec_server.clients.selector_check import SelectorCheck, check_selectors
-from authsec_server.clients.selectors import KEYS, SelectorKey
+from authsec_server.clients.selector_keys import SelectorKey
+from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients.found import home
+from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
 from authsec_server.console.clients.typed import TypedClient, typed_client
 from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
@@ -77,7 +79,8 @@ def section_context(typed: TypedProof, *, judged: bool) -> dict[str, Any]:
         )
         for platform, keys in KEYS.items()
     ]
-    return {"sections": sections, "selectors_can_be_proved": ProofKind.SELECTORS in CHECKED}
+    can_be_proved = ProofKind.SELECTORS in CHECKED
+    return {"sections": sections, "selectors_can_be_proved": can_be_proved, "keygen": KEYGEN, "key_file": KEY_FILE}
 
 
 async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:

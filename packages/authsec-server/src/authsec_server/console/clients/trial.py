@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
-from authsec_server.clients.model import Client
+from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
-from authsec_server.tokens.model import Denied
+from authsec_server.tokens.model import Denied, Reason
 from authsec_server.tokens.preview import Preview, preview
 from authsec_server.tokens.remedies import Remedy, remedy
+from authsec_server.tokens.request import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +33,16 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """The answer, and what can be asked for."""
+    """The answer, and what can be asked for.
+
+    `unproved` is what helps a client whose proof this authority cannot check: today it is answered
+    `attestation_required`, and `outcome` only once it can prove itself.
+    """
 
     client: Client
     outcome: Preview | Denied
     remedy: Remedy | None
+    unproved: Remedy | None
     actions: Sequence[str]
     audiences: Sequence[str]
 
@@ -80,6 +87,7 @@ def _tried(tx: Tx, visit: Visit, trial: Trial) -> Tried:
         client=client,
         outcome=outcome,
         remedy=_remedy(outcome, trial) if isinstance(outcome, Denied) else None,
+        unproved=_unproved(client, outcome, trial, visit.act.now),
         actions=sorted({each.action for each in held if not each.dormant}),
         audiences=sorted({audience for each in held for audience in each.audiences}),
     )
@@ -87,4 +95,31 @@ def _tried(tx: Tx, visit: Visit, trial: Trial) -> Tried:
 
 def _remedy(denied: Denied, trial: Trial) -> Remedy:
     detail = {"missing": list(denied.missing), "smaller": list(denied.smaller), "resources": list(trial.resources)}
-    return remedy(denied.reason, detail)
+    return remedy(denied.reason, detail, can_prove=False)
+
+
+def _unproved(client: Client, outcome: Preview | Denied, trial: Trial, now: datetime) -> Remedy | None:
+    """As the endpoint checks: first what is malformed, then the proof, then all else."""
+    if isinstance(outcome, Denied) and (outcome.reason is Reason.ATTESTATION_REQUIRED or _malformed(client, trial)):
+        return None
+    if _can_be_checked(client, outcome, trial, now):
+        return None
+    return remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False)
+
+
+def _malformed(client: Client, trial: Trial) -> bool:
+    query = [("client_id", client.id), ("scope", trial.scope), *(("resource", each) for each in trial.resources)]
+    return isinstance(parse(query, [], [], address="", request_id=""), Denied)
+
+
+def _can_be_checked(client: Client, outcome: Preview | Denied, trial: Trial, now: datetime) -> bool:
+    """Whether the proof that is assumed can be: the one chosen, else any that stands."""
+    if not isinstance(outcome, Denied):
+        return outcome.provable
+    if not trial.proof:
+        return client.can_prove_itself(now) or client.unattested(now)
+    return any(proof.id == trial.proof and (proof.checkable or _lets_in(proof, now)) for proof in client.proofs)
+
+
+def _lets_in(proof: Proof, now: datetime) -> bool:
+    return proof.kind is ProofKind.UNATTESTED and proof.stands(now)

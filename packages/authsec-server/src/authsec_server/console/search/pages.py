@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server import naming
 from authsec_server.accounts import administrators
 from authsec_server.apis import service as apis
 from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.model import Named
 from authsec_server.clients import lists as clients
 from authsec_server.console.activity.stories import sentence
 from authsec_server.console.site import Console, Visit
@@ -44,7 +47,16 @@ async def search(visit: Visit) -> Response:
     hits = [hit for kind in found.values() for hit in kind]
     if len(hits) == 1:
         return visit.redirect(hits[0].path)
-    return visit.render("search/results.html", title="Search", text=text, found=found, each=EACH)
+    former = await visit.read(lambda tx: _former(tx, visit, text.lower())) if not hits else None
+    return visit.render("search/results.html", title="Search", text=text, found=found, each=EACH, former=former)
+
+
+def _former(tx: Tx, visit: Visit, text: str) -> Named | None:
+    """The client that had this Client ID, as the journal last called it."""
+    if not naming.is_uuid(text):
+        return None
+    last = audit.page(tx, visit.act.principal, EventFilter(client_id=text), limit=1).items
+    return last[0].event.client if last else None
 
 
 def _found(tx: Tx, visit: Visit, text: str) -> dict[str, list[Hit]]:

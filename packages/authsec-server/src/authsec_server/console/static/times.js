@@ -12,8 +12,20 @@ function words(instant, now) {
   return seconds > 0 ? `${text} ago` : `in ${text}`;
 }
 
+// Known to its minute only: as of the minute's end.
+function wordsOfMinute(minute, now) {
+  const passed = Math.trunc((now - minute) / 1000) - 60;
+  if (passed < 0) return "this minute";
+  if (passed >= 3600) return words(minute, now);
+  const minutes = Math.max(Math.floor(passed / 60), 1);
+  return `${minutes} minute${minutes === 1 ? "" : "s"} ago`;
+}
+
 export function relativeTimes() {
   setInterval(() => {
-    for (const time of document.querySelectorAll("time[datetime]")) time.textContent = words(new Date(time.dateTime), Date.now());
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      const told = "minute" in time.dataset ? wordsOfMinute : words;
+      time.textContent = told(new Date(time.dateTime), Date.now());
+    }
   }, 15000);
 }
