@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from markupsafe import Markup
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -15,12 +14,10 @@ from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import EventFilter, JournalPage
-from authsec_server.audit.model import Recorded
+from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.console import charts
 from authsec_server.console.activity import asked, stories
-from authsec_server.console.charts import Column
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
@@ -74,7 +71,8 @@ async def trail(visit: Visit) -> Response:
         found=found,
         cursor=before or "",
         points=points,
-        chart=chart_of(points),
+        charted=_charted(its.wanted),
+        hours=HOURS,
         stories=stories,
         live=before is None and problem is None and its.wanted.until is None,
         newest=newest,
@@ -116,10 +114,10 @@ def _told(tx: Tx, visit: Visit, number: int) -> Told:
     )
 
 
-def chart_of(points: Sequence[Point]) -> Markup:
-    """Tokens issued and refused over time."""
-    steps = [Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=(point.issued, point.refused)) for point in points]
-    return charts.columns(steps, ("chart-good", "chart-bad"), ("issued", "refused"))
+def _charted(wanted: EventFilter) -> tuple[str, ...]:
+    """What the chart counts: tokens issued and refused, or the one of them that is listed."""
+    kinds = {"issued": EventKind.TOKEN_ISSUED, "refused": EventKind.TOKEN_REFUSED}
+    return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
 def _series(tx: Tx, its: asked.Asked, now: datetime) -> list[Point]:
