@@ -3,71 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from attesting import HELPER, OWN_ID, SHOWN, ask, client, proof, proved, refused
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
-from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
+from authsec_server.clients.model import ProofKind
 from authsec_server.failures import Unavailable
-from authsec_server.sources.model import KeysUnavailable, SourceKind
+from authsec_server.sources.model import KeysUnavailable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 from workload_evidence import EC, GITHUB, NOW, OTHER_RSA, RSA, US, Issuer, finder, github, kubernetes, spire
 
-CLIENT_ID = "123e4567-e89b-42d3-a456-426614174000"
-OWN_ID = f"spiffe://example.org/agent/{CLIENT_ID}"
-HELPER = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
 SECONDS = int(NOW.timestamp())
-
-
-def proof(issuer: Issuer, *selectors: tuple[str, str], id_: str = "p1", **changes: Any) -> Proof:
-    held = tuple(Selector(key=key, value=value) for key, value in selectors)
-    fields = {"id": id_, "client_id": CLIENT_ID, "kind": ProofKind.SELECTORS, "source_id": issuer.source.id}
-    return Proof(**(fields | {"selectors": held, "created_at": NOW} | changes))
-
-
-def client(*proofs: Proof) -> Client:
-    return Client(
-        id=CLIENT_ID,
-        slug="agent",
-        name="Agent",
-        kind=ClientKind.AI_AGENT,
-        platform=Platform.KUBERNETES,
-        owner="",
-        description="",
-        labels={},
-        enabled=True,
-        created_at=NOW,
-        proofs=proofs,
-    )
-
-
-def ask(credential: str, issuers: Sequence[Issuer], *proofs: Proof, now: Any = NOW, find: Any = None) -> Any:
-    return attest(
-        client(*proofs),
-        {each.source.id: each.source for each in issuers},
-        Evidence(scheme=Scheme.BEARER, credential=credential),
-        workloads=Workloads(find or finder(*issuers), issuer=US, trust_domain="example.org"),
-        issuer=US,
-        now=now,
-    )
-
-
-def proved(outcome: Proved | Refused) -> Proved:
-    assert isinstance(outcome, Proved), outcome
-    return outcome
-
-
-def refused(outcome: Proved | Refused, reason: RefusalReason = RefusalReason.INVALID) -> Refused:
-    assert isinstance(outcome, Refused), outcome
-    assert outcome.reason is reason
-    return outcome
 
 
 def test_a_pods_token_proves_namespace_account_pod_and_node() -> None:
@@ -251,13 +204,6 @@ def test_one_wrong_claim_spoils_it(its: Issuer, claims: dict[str, Any]) -> None:
     held = proof(its, *SHOWN[its.source.kind])
     assert proved(ask(its.token(), [its], held))
     refused(ask(its.token(**claims), [its], held))
-
-
-SHOWN = {
-    SourceKind.KUBERNETES: HELPER,
-    SourceKind.SPIFFE: (("spiffe:id", spire().claims()["sub"]),),
-    SourceKind.OIDC: (("github:repository", "example/support-agent"),),
-}
 
 
 @pytest.mark.parametrize("its", [kubernetes(), github()], ids=lambda its: its.source.kind.value)

@@ -50,7 +50,7 @@ from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
-from authsec_server.sources.model import TrustSource
+from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
@@ -143,7 +143,8 @@ def _compose(
     sign_in = SignIn(database, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
     outbound = outbound_of(settings, around.monotonic)
     open_id = sign_in_of(settings, outbound, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
-    tokens = _tokens(settings, issuer, database, signer, around)
+    key_sets = KeySets(database, outbound, now=around.now, monotonic=around.monotonic)
+    tokens = _tokens(settings, issuer, database, signer, key_sets, around)
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
@@ -197,12 +198,12 @@ def _sessions(settings: Settings, issuer: str, database: Database, around: Surro
 
 
 def _tokens(
-    settings: Settings, issuer: str, database: Database, signer: Signer, around: Surroundings
+    settings: Settings, issuer: str, database: Database, signer: Signer, key_sets: KeySets, around: Surroundings
 ) -> DelegationTokens:
     return DelegationTokens(
         database=database,
         signer=signer,
-        workloads=Workloads(_no_key, issuer=issuer, trust_domain=settings.trust_domain),
+        workloads=Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain),
         limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
         rates=TokenLimits(
             address=settings.address_limit,
@@ -215,10 +216,6 @@ def _tokens(
         now=around.now,
         token_bytes=around.token_bytes,
     )
-
-
-def _no_key(_source: TrustSource, _kid: str) -> None:
-    """No trust source can be registered yet, so nobody has keys."""
 
 
 def _routes(

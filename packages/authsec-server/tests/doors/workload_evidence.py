@@ -39,7 +39,8 @@ class Issuer:
     @property
     def jwks(self) -> dict[str, Any]:
         """Its published keys."""
-        return {"keys": [self.key.public.to_jwk() | {"kid": self.kid, "use": "sig"}]}
+        use = "jwt-svid" if self.source.kind is SourceKind.SPIFFE else "sig"
+        return {"keys": [self.key.public.to_jwk() | {"kid": self.kid, "use": use}]}
 
     def token(self, *, header: Mapping[str, Any] | None = None, key: PrivateKey | None = None, **changes: Any) -> str:
         """A token of now; `changes` spoil its claims, and None leaves one out."""

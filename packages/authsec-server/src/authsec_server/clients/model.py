@@ -115,6 +115,11 @@ class Client:
     changed_by: str = ""  # the principal's name
 
     @property
+    def source_ids(self) -> frozenset[str]:
+        """The trust sources that its proofs rest on."""
+        return frozenset(proof.source_id for proof in self.proofs if proof.source_id)
+
+    @property
     def provable_until(self) -> datetime | None:
         """When the last of its proofs that can be checked ends, `NEVER` where one has no end; None without any."""
         return _last_end(proof for proof in self.proofs if proof.checkable)

@@ -20,6 +20,7 @@ from authsec_server.delegations import service as delegations
 from authsec_server.failures import Unavailable
 from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
+from authsec_server.sources import service as sources
 from authsec_server.tokens import journal
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.limits import TokenLimits
@@ -163,4 +164,5 @@ def load_facts(tx: Tx, request: TokenRequest) -> Facts:
         if client
         else (),
         audiences={resource: identifier for resource, identifier in resolved.items() if identifier},
+        trust_sources=sources.by_ids(tx, client.source_ids) if client and client.source_ids else {},
     )

@@ -1,0 +1,260 @@
+"""Workloads at the endpoint: who gets a token, who does not, what the caller hears of it and what the journal keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attesting import HELPER, SHOWN
+from authsec.jose import parse_compact
+from authsec_server.attestation.workloads import Workloads
+from authsec_server.clients import holding
+from authsec_server.clients import service as clients
+from authsec_server.sources import service as sources
+from authsec_server.sources.parsing import Changes
+from authsec_server.tokens.model import Denied, Reason
+from authsec_server.tokens.preview import Preview, preview
+from authsec_server.tokens.remedies import Place, remedy
+from authsec_server.tokens.request import parse
+from authsec_server.tokens.service import Issued
+from databases import settings_for
+from trusting import ENDPOINT, agent, operator, refusals, shows, trust
+from workload_evidence import OTHER_RSA, US, finder, github, kubernetes, spire
+
+
+@pytest.fixture
+def its(house: Callable[..., Any], database_url: str, tmp_path: Path) -> Any:
+    """An authority on either database."""
+    return house(**settings_for(database_url, tmp_path), trust_domain="example.org")
+
+
+@pytest.mark.parametrize("make", [kubernetes, spire, github], ids=["kubernetes", "spiffe", "oidc"])
+def test_a_workload_gets_a_token_that_says_how_it_was_proved(its: Any, make: Any) -> None:
+    issuer = make()
+    trust(its, issuer)
+    shown = SHOWN[issuer.source.kind]
+    client_id = agent(its, issuer, *shown)
+    answer = shows(its, client_id, issuer.token())
+    assert answer.status_code == 200, answer.text
+    claims = parse_compact(answer.json()["token"]).claims
+    assert claims["attestation"] == {"method": issuer.source.kind, "selectors": [key for key, _ in shown]}
+    event = its.events()[-1].event
+    assert event.detail["attestation"] == issuer.source.kind
+    assert event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert shows(its, client_id, issuer.token()).status_code == 200, "the same evidence may be shown again"
+
+
+def test_the_clients_own_svid_stands_for_what_spire_enforces(its: Any) -> None:
+    issuer = spire()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER, ("k8s:container-name", "agent"))
+    answer = shows(its, client_id, issuer.token(sub=f"spiffe://example.org/agent/{client_id}"))
+    claims = parse_compact(answer.json()["token"]).claims
+    assert claims["attestation"] == {"method": "spiffe", "selectors": ["spiffe:id"]}
+
+
+def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, ("k8s:ns", "production"), ("k8s:sa", "registered-account"))
+    first = shows(its, client_id, issuer.token())
+    assert (first.status_code, first.json()["reason"]) == (403, "selectors_mismatch")
+    for told in ("registered-account", "customer-support", "production", issuer.source.id, issuer.source.name):
+        assert told not in first.text
+    other = issuer.token(**{"kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b"}}, "sub": WHO})
+    for token in (issuer.token(), other):
+        assert shows(its, client_id, token).json() | {"request_id": ""} == first.json() | {"request_id": ""}
+    (counted,) = refusals(its)
+    assert (counted.count, counted.counted, counted.event.client.id) == (3, True, client_id)
+    assert counted.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    miss = counted.event.detail["miss"]
+    assert miss["sentence"] == (
+        "namespace matches; service account is `customer-support-sa`, registered `registered-account`"
+    )
+    assert [row["agrees"] for row in miss["selectors"]] == [True, False]
+
+
+WHO = "system:serviceaccount:a:b"
+
+
+def test_the_order_of_the_checks(its: Any) -> None:
+    """Proof before what it may do, and a limit that is charged to the client only by itself."""
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    foreign = issuer.token(**{"kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b"}}, "sub": WHO})
+    its.authority.database.change(lambda tx: clients.disable(tx, operator(its), client_id))
+    assert shows(its, client_id, foreign).json()["reason"] == "selectors_mismatch"
+    assert shows(its, client_id, issuer.token(key=OTHER_RSA)).json()["reason"] == "attestation_invalid"
+    assert shows(its, client_id, issuer.token()).json()["reason"] == "client_disabled"
+    assert refusals(its)[-1].event.detail["source"]["id"] == issuer.source.id, "it had proved itself"
+
+
+def test_strangers_do_not_use_up_the_clients_limit(house: Callable[..., Any]) -> None:
+    its = house(client_limit=2, address_limit=100)
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    foreign = issuer.token(**{"kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b"}}, "sub": WHO})
+    for _ in range(10):
+        assert shows(its, client_id, foreign).status_code == 403
+    assert [shows(its, client_id, issuer.token()).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_without_evidence_proof_is_required(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    answer = its.door().get(ENDPOINT, params={"client_id": client_id})
+    assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_required")
+
+
+def test_the_automounted_token_is_answered_with_the_volume_that_helps(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    answer = shows(its, client_id, issuer.token(aud=[issuer.source.issuer]))
+    assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
+    assert f"audience: {US}\n" in answer.json()["details"]
+
+
+def test_a_delegation_may_exclude_proofs_by_selectors(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER, excluded_proofs=("selectors",))
+    assert shows(its, client_id, issuer.token()).json()["reason"] == "proof_not_accepted"
+
+
+def test_a_disabled_source_proves_nothing_not_even_what_it_proved_before(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    token = issuer.token()
+    assert shows(its, client_id, token).status_code == 200
+    its.authority.database.change(lambda tx: sources.disable(tx, operator(its), issuer.source.id))
+    assert shows(its, client_id, token).json()["reason"] == "attestation_invalid"
+    its.authority.database.change(lambda tx: sources.enable(tx, operator(its), issuer.source.id))
+    assert shows(its, client_id, token).status_code == 200
+
+
+def test_keys_that_cannot_be_had_are_503_and_no_refusal(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
+    client_id = agent(its, issuer, *HELPER)
+    answer = shows(its, client_id, issuer.token())
+    assert (answer.status_code, answer.json()["reason"], answer.json()["retryable"]) == (503, "unavailable", True)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "127.0.0.1:1" not in answer.text
+    assert issuer.source.name not in answer.text
+    assert refusals(its) == []
+
+
+@pytest.mark.parametrize("change", ["disabled", "edited", "removed"])
+def test_what_changes_between_proof_and_record_counts(its: Any, change: str) -> None:
+    """After the evidence was checked, and before the token is recorded, a source or a proof changes.
+
+    In its next revision a source may have other keys. Asked once more, the evidence is judged by those.
+    """
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    find = finder(issuer)
+    acts = {
+        "disabled": lambda tx, act: sources.disable(tx, act, issuer.source.id),
+        "edited": lambda tx, act: sources.edit(tx, act, issuer.source.id, revision=1, changes=Changes(name="Other")),
+        "removed": lambda tx, act: remove_proof(tx, act, client_id),
+    }
+
+    def meanwhile(source: Any, kid: str) -> Any:
+        its.authority.database.change(lambda tx: acts[change](tx, operator(its)))
+        return find(source, kid)
+
+    judging = Workloads(meanwhile, issuer=US, trust_domain="example.org")
+    outcome = replace(its.authority.tokens, workloads=judging).issue(request(client_id, issuer.token()))
+    assert isinstance(outcome, Denied)
+    assert outcome.reason is Reason.ATTESTATION_INVALID
+    again = its.authority.tokens.issue(request(client_id, issuer.token()))
+    assert isinstance(again, Issued) is (change == "edited")
+
+
+def remove_proof(tx: Any, act: Any, client_id: str) -> None:
+    client = clients.get(tx, act, client_id)
+    holding.remove_proof(tx, act, client_id, client.proofs[0].id)
+
+
+def request(client_id: str, token: str) -> Any:
+    return parse([("client_id", client_id)], [], [f"Bearer {token}"], address="192.0.2.1", request_id="req_real")
+
+
+def test_the_operator_is_told_what_differs(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, ("k8s:ns", "staging"))
+    shows(its, client_id, issuer.token())
+    (counted,) = refusals(its)
+    found = remedy(Reason(counted.event.reason), counted.event.detail)
+    assert "namespace is `production`, registered `staging`" in found.text
+    assert found.place is Place.PROOFS
+
+
+@pytest.mark.parametrize("make", [kubernetes, spire, github], ids=["kubernetes", "spiffe", "oidc"])
+def test_a_preview_is_the_token_that_is_given_then(its: Any, make: Any) -> None:
+    issuer = make()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
+    seen = look(its, client_id)
+    assert isinstance(seen, Preview)
+    assert seen.provable
+    real = its.authority.tokens.issue(request(client_id, issuer.token()))
+    assert isinstance(real, Issued)
+    assert seen.claims | {"jti": real.claims["jti"]} == real.claims
+
+
+def look(its: Any, client_id: str) -> Any:
+    issuance = its.authority.tokens.issuance
+    return its.authority.database.read(lambda tx: preview(tx, operator(its), issuance, client_id))
+
+
+def test_a_preview_of_what_the_source_can_never_tell(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    seen = look(its, agent(its, issuer, ("k8s:pod-label:app", "support")))
+    assert isinstance(seen, Preview)
+    assert not seen.provable
+
+
+def test_a_preview_with_a_disabled_source(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    its.authority.database.change(lambda tx: sources.disable(tx, operator(its), issuer.source.id))
+    denied = look(its, client_id)
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.ATTESTATION_INVALID
+
+
+def test_no_evidence_is_in_the_journal(its: Any) -> None:
+    issuer = github(claims={"x:canary": "canary"})
+    trust(its, issuer)
+    client_id = agent(its, issuer, ("x:canary", "yes"))
+    token = issuer.token(canary="yes")
+    assert shows(its, client_id, token).status_code == 200
+    assert shows(its, client_id, issuer.token(canary="no")).status_code == 403
+    kept = json.dumps([[str(each.event.detail), str(each.event)] for each in its.events()])
+    for part in token.split("."):
+        assert part not in kept
+
+
+def test_a_client_whose_selectors_a_source_vouches_for_can_prove_itself(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    client = its.authority.database.read(lambda tx: clients.get(tx, operator(its), client_id))
+    assert client.can_prove_itself(its.clock.now())
+    without = replace(client, proofs=tuple(replace(each, source_id=None) for each in client.proofs))
+    assert not without.can_prove_itself(its.clock.now())
+    assert client.source_ids == {issuer.source.id}
