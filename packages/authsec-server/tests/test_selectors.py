@@ -8,6 +8,7 @@ import pytest
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selectors import KEYS, parse_selectors
 from authsec_server.failures import Invalid
+from authsec_server.sources.presets import PRESETS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,8 @@ GOOD = {
         ("unix:path", "/opt/customer support/agent"),
         ("unix:sha256", "b" * 64),
     ],
+    Platform.SPIFFE: [("spiffe:id", "spiffe://example.org/ns/production/sa/support")],
+    Platform.OIDC: [("github:repository", "example/support-agent"), ("oidc:sub", "repo:x/y:ref:main"), ("ci:job", "a")],
 }
 
 # The list, copied: the code must not know more, nor less.
@@ -45,6 +48,9 @@ VOCABULARY = {
     "k8s:pod-owner:<kind> k8s:container-name k8s:container-image",
     Platform.DOCKER: "docker:label:<key> docker:env:<key> docker:image_id",
     Platform.UNIX: "unix:uid unix:gid unix:user unix:group unix:path unix:sha256",
+    Platform.SPIFFE: "spiffe:id",
+    Platform.OIDC: " ".join(["oidc:sub", *(key for claims in PRESETS.values() for key in claims if key != "oidc:sub")])
+    + " <issuer>:<claim>",
 }
 
 
@@ -198,3 +204,70 @@ def test_whatever_is_accepted_is_in_the_vocabulary(platform: Platform, key: str,
     assert len(value) <= 255
     assert not key.endswith(":")
     assert key.isascii()
+
+
+def selector(platform: Platform, key: str, value: str) -> Selector:
+    (parsed,) = parse_selectors(platform, [(key, value)])
+    return parsed
+
+
+def test_a_spiffe_id_is_one_of_the_standard() -> None:
+    for value in ("spiffe://example.org/agent", "spiffe://a-b_c.d/ns/production/sa/Support_1.x"):
+        assert selector(Platform.SPIFFE, "spiffe:id", value).value == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "example.org/agent",
+        "spiffe://example.org",  # the trust domain itself is no workload
+        "spiffe://example.org/",
+        "spiffe://Example.org/agent",
+        "SPIFFE://example.org/agent",
+        "spiffe://example.org:8443/agent",
+        "spiffe://user@example.org/agent",
+        "spiffe://example.org//agent",
+        "spiffe://example.org/./agent",
+        "spiffe://example.org/../agent",
+        "spiffe://example.org/agent/..",
+        "spiffe://example.org/agent/",
+        "spiffe://example.org/agent?x=1",
+        "spiffe://example.org/agent#x",
+        "spiffe://example.org/a%20b",
+        "spiffe:///agent",
+    ],
+)
+def test_what_is_no_spiffe_id_of_a_workload(value: str) -> None:
+    with pytest.raises(Invalid, match="cannot be the value of spiffe:id") as caught:
+        selector(Platform.SPIFFE, "spiffe:id", value)
+    assert "a SPIFFE ID: spiffe://" in caught.value.remedy
+
+
+def test_every_selector_that_a_preset_makes_is_offered_and_explained() -> None:
+    made = {key for claims in PRESETS.values() for key in claims}
+    offered = {each.key: each.identifies for each in KEYS[Platform.OIDC] if not each.parameter}
+    assert set(offered) == made
+    assert all(offered.values())
+    assert "never given twice" in offered["github:repository_id"]
+
+
+@pytest.mark.parametrize("key", ["github:repository", "oidc:sub", "ci:job.name", "9:x", "kube:ns"])
+def test_an_issuer_may_have_selectors_of_its_own(key: str) -> None:
+    assert selector(Platform.OIDC, key, "release candidate").key == key
+
+
+@pytest.mark.parametrize(
+    "key", ["k8s:anything", "docker:x", "unix:x", "spiffe:x", "CI:job", "ci", "ci:", ":job", "ci:a/b"]
+)
+def test_what_no_issuer_can_say(key: str) -> None:
+    with pytest.raises(Invalid, match=r"is no selector of OpenID Connect|has no valid|is a selector of"):
+        selector(Platform.OIDC, key, "x")
+
+
+@given(
+    st.from_regex(r"[a-z0-9]{1,8}:[a-z0-9_.:-]{1,20}", fullmatch=True)
+    | st.sampled_from(["k8s:ns", "spiffe:id", "oidc:sub"])
+)
+def test_a_selector_is_never_of_two_platforms(key: str) -> None:
+    fitting = [each for keys in KEYS.values() for each in keys if each.fits(key)]
+    assert len(fitting) <= 1

@@ -30,8 +30,9 @@ def agents() -> None:
 @click.option(
     "--platform",
     required=True,
-    type=click.Choice(["kubernetes", "docker", "unix", "key", "unattested"]),
-    help="Where it runs; or key: it holds a key pair; or unattested: it proves nothing.",
+    type=click.Choice(["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "unattested"]),
+    help="Where it runs, or who vouches for it (spiffe, oidc); or key: it holds a key pair; or unattested: it proves "
+    "nothing.",
 )
 @click.option("--selector", "selectors", multiple=True, help="KEY=VALUE, e.g. k8s:ns=production. Repeat.")
 @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file, for --platform key.")

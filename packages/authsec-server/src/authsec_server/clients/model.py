@@ -32,13 +32,16 @@ class Platform(StrEnum):
     KUBERNETES = "kubernetes"
     DOCKER = "docker"
     UNIX = "unix"
+    SPIFFE = "spiffe"
+    OIDC = "oidc"
     KEY = "key"
     UNATTESTED = "unattested"
 
     @property
     def shown(self) -> str:
         """Its name for people."""
-        return "Key pair" if self is Platform.KEY else self.value.capitalize()
+        special = {Platform.SPIFFE: "SPIFFE", Platform.OIDC: "OpenID Connect", Platform.KEY: "Key pair"}
+        return special.get(self, self.value.capitalize())
 
 
 class ProofKind(StrEnum):

@@ -22,6 +22,12 @@ EXAMPLES: Mapping[Platform, Rows] = {
     ),
     Platform.DOCKER: (("docker:label:app", "customer-support"), ("docker:image_id", "sha256:…")),
     Platform.UNIX: (("unix:user", "support-agent"), ("unix:path", "/opt/support/agent")),
+    Platform.SPIFFE: (("spiffe:id", "spiffe://example.org/customer-support"),),
+    Platform.OIDC: (
+        ("github:repository", "example/customer-support"),
+        ("github:repository_id", "655361111"),
+        ("github:environment", "production"),
+    ),
 }
 """What the empty rows of a platform suggest; for Kubernetes the published walk-through's example."""
 

@@ -1,0 +1,143 @@
+"""The keys of selectors: which there are on each platform, and what each identifies. Pure.
+
+The vocabulary is SPIRE's; a key of an OpenID Connect issuer is what its trust source makes of a claim.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_QUALIFIED = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"  # the name part of a Kubernetes label, and its value
+_NO_SPACE = r"\S+"
+_UNIX_ID = r"0|[1-9][0-9]{0,9}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorKey:
+    """A key that a platform knows. `parameter` is what completes a key that ends in a colon, as shown to people.
+
+    `meant_by` are spellings that people try; they are not accepted, only answered with this key.
+    """
+
+    key: str
+    identifies: str
+    value: str = _NO_SPACE  # a regular expression for the whole value
+    value_is: str = "text without spaces"
+    parameter: str = ""
+    parameter_pattern: str = ""
+    meant_by: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The key as documentation writes it: `k8s:pod-label:<key>`."""
+        return f"{self.key}<{self.parameter}>" if self.parameter else self.key
+
+    def fits(self, key: str) -> bool:
+        """Whether `key` is this key, completed where it must be."""
+        if not self.parameter:
+            return key == self.key
+        return key.startswith(self.key) and re.fullmatch(self.parameter_pattern, key[len(self.key) :]) is not None
+
+
+_IS_LABEL = "an RFC 1123 label: up to 63 lower-case letters, digits or hyphens"
+_IS_SUBDOMAIN = "an RFC 1123 name: lower-case letters, digits, '-' and '.'"
+
+KUBERNETES = (
+    SelectorKey(
+        key="k8s:ns",
+        identifies="the pod's namespace",
+        value=_LABEL,
+        value_is=_IS_LABEL,
+        meant_by=("k8s:namespace",),
+    ),
+    SelectorKey(
+        key="k8s:sa",
+        identifies="the pod's service account",
+        value=_SUBDOMAIN,
+        value_is=_IS_SUBDOMAIN,
+        meant_by=("k8s:serviceaccount", "k8s:service-account"),
+    ),
+    SelectorKey(key="k8s:pod-name", identifies="one pod by its name", value=_SUBDOMAIN, value_is=_IS_SUBDOMAIN),
+    SelectorKey(
+        key="k8s:pod-uid",
+        identifies="one pod by its uid: a pod that replaces it is another",
+        value=r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}",  # the second form: static pods
+        value_is="a uid as `kubectl get pod -o jsonpath={.metadata.uid}` shows it",
+    ),
+    SelectorKey(key="k8s:node-name", identifies="the node the pod runs on", value=_SUBDOMAIN, value_is=_IS_SUBDOMAIN),
+    SelectorKey(
+        key="k8s:pod-label:",
+        parameter="key",
+        parameter_pattern=rf"({_SUBDOMAIN}/)?{_QUALIFIED}",
+        identifies="the value of a label of the pod",
+        value=_QUALIFIED,
+        value_is="a label's value: up to 63 letters, digits, '-', '_' and '.'",
+    ),
+    SelectorKey(
+        key="k8s:pod-owner:",
+        parameter="kind",
+        parameter_pattern=r"[A-Z][A-Za-z0-9]{0,62}",
+        identifies="the object that owns the pod, by its kind (such as ReplicaSet) and name",
+        value=_SUBDOMAIN,
+        value_is=_IS_SUBDOMAIN,
+    ),
+    SelectorKey(
+        key="k8s:container-name", identifies="a container of the pod by its name", value=_LABEL, value_is=_IS_LABEL
+    ),
+    SelectorKey(
+        key="k8s:container-image", identifies="the image of a container of the pod", meant_by=("k8s:pod-image",)
+    ),
+)
+DOCKER = (
+    SelectorKey(
+        key="docker:label:",
+        parameter="key",
+        parameter_pattern=r"[A-Za-z0-9][A-Za-z0-9._/-]{0,126}",
+        identifies="the value of a label of the container",
+        value=r".+",
+        value_is="text",
+    ),
+    SelectorKey(
+        key="docker:env:",
+        parameter="key",
+        parameter_pattern=r"[A-Za-z_][A-Za-z0-9_.-]{0,126}",
+        identifies="the value of an environment variable of the container; never put a secret here",
+        value=r".+",
+        value_is="text",
+    ),
+    SelectorKey(key="docker:image_id", identifies="the image that the container was started from"),
+)
+UNIX = (
+    SelectorKey(
+        key="unix:uid", identifies="the process's user id", value=_UNIX_ID, value_is="a user id in digits, e.g. 1000"
+    ),
+    SelectorKey(
+        key="unix:gid", identifies="the process's group id", value=_UNIX_ID, value_is="a group id in digits, e.g. 1000"
+    ),
+    SelectorKey(key="unix:user", identifies="the process's user by name"),
+    SelectorKey(key="unix:group", identifies="the process's group by name"),
+    SelectorKey(
+        key="unix:path",
+        identifies="the program's file",
+        value=r"(/(?!\.{1,2}(/|$))[^/]+)+",
+        value_is="an absolute path without '.', '..' or doubled slashes",
+    ),
+    SelectorKey(
+        key="unix:sha256",
+        identifies="the program's file by the SHA-256 of its content",
+        value=r"[0-9a-f]{64}",
+        value_is="64 lower-case hexadecimal digits",
+    ),
+)
+SPIFFE = (
+    SelectorKey(
+        key="spiffe:id",
+        identifies="the workload by the SPIFFE ID that its trust domain gives it",
+        value=r"spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+",  # SPIFFE ID section 2
+        value_is="a SPIFFE ID: spiffe://, the trust domain in lower case, and a path, e.g. spiffe://example.org/agent",
+        meant_by=("spiffe", "spiffe_id", "spiffe:spiffe_id"),
+    ),
+)
