@@ -50,6 +50,7 @@ from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
+from authsec_server.sources import api as sources_api
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens.limits import TokenLimits
@@ -149,7 +150,7 @@ def _compose(
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
-            *_routes(site, settings, custodian, tokens, readiness),
+            *_routes(site, settings, custodian, tokens, key_sets, readiness),
             *console_routes(
                 Console(
                     site=people,
@@ -219,7 +220,12 @@ def _tokens(
 
 
 def _routes(
-    site: Site, settings: Settings, custodian: Custodian, tokens: DelegationTokens, readiness: Readiness
+    site: Site,
+    settings: Settings,
+    custodian: Custodian,
+    tokens: DelegationTokens,
+    key_sets: KeySets,
+    readiness: Readiness,
 ) -> list[BaseRoute]:
     return [
         *health.routes(site, readiness),
@@ -228,6 +234,7 @@ def _routes(
         *accounts_api.routes(site),
         *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=settings.trust_domain),
+        *sources_api.routes(site, key_sets, issuer=settings.issuer),
         *roles_api.routes(site),
         *apis_api.routes(site),
         *delegations_api.routes(

@@ -8,8 +8,17 @@ import click
 def register(group: click.Group) -> None:
     """Add the server's commands to the script `authsec` (entry point of the group `authsec.commands`)."""
     # Here, not at the top: `authsec smoke` on an agent's machine shall not wait for a database library.
-    from authsec_server.cli import admin, agents, apis, audit, delegations, keys, roles, serve
+    from authsec_server.cli import admin, agents, apis, audit, delegations, keys, roles, serve, trust
 
     group.add_command(serve.serve)
-    for noun in (agents.agents, roles.roles, apis.apis, delegations.delegations, keys.keys, audit.audit, admin.admin):
+    for noun in (
+        agents.agents,
+        trust.trust,
+        roles.roles,
+        apis.apis,
+        delegations.delegations,
+        keys.keys,
+        audit.audit,
+        admin.admin,
+    ):
         group.add_command(noun)

@@ -105,6 +105,15 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
     return source
 
 
+def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
+    """The source, for an admin who wants its keys fetched now: others do not decide when this server asks another.
+
+    Raises `NotFound`.
+    """
+    act.principal.require(Role.ADMIN)
+    return get(tx, act, id_or_slug)
+
+
 def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) -> tuple[list[TrustSource], str | None]:
     """Sources in the order of their slugs, from the first behind the slug `after`; and where the next page begins.
 

@@ -1,0 +1,133 @@
+"""What a kubeconfig says of one cluster: where its API server is, whom to trust there, and how to sign in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml  # type: ignore[import-untyped]
+from authsec.config import is_loopback
+
+from authsec_server.cli.reach import CallFailed
+
+MAX_FILE = 1024 * 1024
+INSTEAD = (
+    "Where you can use kubectl, read them by hand: `kubectl get --raw /.well-known/openid-configuration` shows the "
+    "issuer, `kubectl get --raw /openid/v1/jwks > jwks.json` keeps the keys. Then: authsec trust add kubernetes NAME "
+    "--issuer ISSUER --jwks jwks.json"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServer:
+    """An API server and the credentials for it. Without `ca` the system's certificates count."""
+
+    server: str
+    ca: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+    key: bytes | None = field(default=None, repr=False)
+
+
+def read_kubeconfig(context: str = "") -> ApiServer:
+    """The API server of this context, or of the current one. Raises `CallFailed`, saying what to do instead."""
+    path = _path()
+    config = _loaded(path)
+    name = context or config.get("current-context")
+    if not isinstance(name, str) or not name:
+        raise _cannot(f"{path} names no current context", "Name one: --from-kubeconfig CONTEXT")
+    chosen = _named(config, path, "context", name)
+    cluster = _named(config, path, "cluster", chosen.get("cluster"))
+    user = _named(config, path, "user", chosen.get("user"))
+    _refuse_what_is_not_followed(path, cluster, user)
+    ca = _data(path, cluster, "certificate-authority")
+    token = user.get("token") or _text(_data(path, {"token-file": user.get("tokenFile")}, "token-file"))
+    return ApiServer(
+        server=_server(path, cluster.get("server")),
+        ca=_text(ca),
+        token=str(token).strip() if token else None,
+        certificate=_data(path, user, "client-certificate"),
+        key=_data(path, user, "client-key"),
+    )
+
+
+def _path() -> Path:
+    """The first file that KUBECONFIG names, or the usual one."""
+    named = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return Path(named[0]) if named else Path.home() / ".kube" / "config"
+
+
+def _loaded(path: Path) -> Mapping[str, Any]:
+    try:
+        config = yaml.safe_load(_read(path))
+    except yaml.YAMLError:
+        raise _cannot(f"{path} is no YAML") from None
+    if not isinstance(config, dict):
+        raise _cannot(f"{path} is no kubeconfig")
+    return config
+
+
+def _named(config: Mapping[str, Any], path: Path, kind: str, name: object) -> Mapping[str, Any]:
+    entries = config.get(f"{kind}s")
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(kind), dict):
+            found: Mapping[str, Any] = entry[kind]
+            return found
+    raise _cannot(f"{path} has no {kind} {name!r}")
+
+
+def _refuse_what_is_not_followed(path: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> None:
+    for part, member, what in (
+        (user, "exec", "signs in by a program of its own (exec)"),
+        (user, "auth-provider", "signs in by an auth-provider"),
+        (user, "username", "signs in by a password"),
+        (cluster, "proxy-url", "is reached through a proxy of its own (proxy-url)"),
+        (cluster, "tls-server-name", "shows a certificate for another name (tls-server-name)"),
+        # Whoever is on the way could have their own keys registered, and would be every workload of the cluster.
+        (cluster, "insecure-skip-tls-verify", "is not checked to be itself (insecure-skip-tls-verify)"),
+    ):
+        if part.get(member):
+            raise _cannot(f"This cluster of {path} {what}, which is not followed here")
+
+
+def _server(path: Path, server: object) -> str:
+    parts = urlsplit(server) if isinstance(server, str) else urlsplit("")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise _cannot(f"{path} names no API server at an https address")
+    return str(server).rstrip("/")
+
+
+def _data(path: Path, part: Mapping[str, Any], member: str) -> bytes | None:
+    """What stands in `<member>-data`, or in the file that `<member>` names, relative to the kubeconfig."""
+    inline, named = part.get(f"{member}-data"), part.get(member)
+    if isinstance(inline, str) and inline:
+        try:
+            return base64.b64decode(inline, validate=True)
+        except binascii.Error:
+            raise _cannot(f"{member}-data of {path} is no base64") from None
+    return _read(path.parent / named) if isinstance(named, str) and named else None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise _cannot(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_FILE:
+        raise _cannot(f"{path} is too large")
+    return content
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _cannot(what: str, remedy: str = INSTEAD) -> CallFailed:
+    return CallFailed(f"{what}.", remedy)

@@ -1,0 +1,70 @@
+"""`authsec trust`: whose word counts for which agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.output import Output, table
+from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.trust_adding import add
+from authsec_server.cli.trust_shown import shown, shown_keys, state_of
+
+
+@click.group()
+def trust() -> None:
+    """Trust sources: clusters, trust domains and issuers whose word counts."""
+
+
+trust.add_command(add)
+
+
+@trust.command("list")
+@page_options
+@admin_command
+def list_sources(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+    """List the trust sources."""
+    answer = caller.get("sources", limit=limit, cursor=cursor)
+    rows = [(each["slug"], each["kind"], each["issuer"], state_of(each)) for each in answer["items"]]
+    output.result(answer, table(("SOURCE", "KIND", "ISSUER", "STATE"), rows, whole=("SOURCE",)))
+    note_more(output, answer)
+
+
+@trust.command("show")
+@click.argument("source")
+@admin_command
+def show_source(caller: Caller, output: Output, source: str) -> None:
+    """Show one trust source, what it proves, and its keys. SOURCE is its slug or id."""
+    found = caller.get(path("sources", source))
+    keys = caller.get(path("sources", source, "keys"))
+    output.result({**found, "keys": keys}, shown(found), "", *shown_keys(keys))
+
+
+@trust.command("refresh")
+@click.argument("source")
+@admin_command
+def refresh_source(caller: Caller, output: Output, source: str) -> None:
+    """Fetch a trust source's keys now. SOURCE is its slug or id."""
+    keys: Mapping[str, Any] = caller.post(path("sources", source, "refresh"))
+    output.result(keys, *shown_keys(keys))
+
+
+@trust.command("disable")
+@click.argument("source")
+@admin_command
+def disable_source(caller: Caller, output: Output, source: str) -> None:
+    """Let a trust source's word count no more. SOURCE is its slug or id."""
+    found = caller.post(path("sources", source, "disable"))
+    output.result(found, f"{found['slug']} is disabled: what it says proves nothing.")
+
+
+@trust.command("enable")
+@click.argument("source")
+@admin_command
+def enable_source(caller: Caller, output: Output, source: str) -> None:
+    """Let a trust source's word count again. SOURCE is its slug or id."""
+    found = caller.post(path("sources", source, "enable"))
+    output.result(found, f"{found['slug']} is enabled: its word counts again.")

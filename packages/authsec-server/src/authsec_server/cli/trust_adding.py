@@ -1,0 +1,178 @@
+"""`authsec trust add`: registering trust sources, one command a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from authsec import strict_json
+
+from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.cluster_keys import read_cluster
+from authsec_server.cli.kubeconfig import read_kubeconfig
+from authsec_server.cli.output import Output
+from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.trust_shown import next_steps, shown
+from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
+from authsec_server.sources.model import SourceKind
+from authsec_server.sources.presets import PRESETS
+
+MAX_FILE = 256 * 1024
+CURRENT = ""  # the current context
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def add() -> None:
+    """Register a trust source."""
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What every kind takes."""
+    for option in (
+        click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]"),
+        click.option("--audience", default="", help="What its tokens must be for. [default: this authority's issuer]"),
+        click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched."),
+    ):
+        command = option(command)
+    return command
+
+
+@add.command("kubernetes")
+@click.argument("name")
+@click.option("--issuer", help="The `iss` of its service-account tokens.")
+@click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
+@click.option("--jwks", type=FILE, help="Its keys: what `kubectl get --raw /openid/v1/jwks` says.")
+@click.option(
+    "--from-kubeconfig",
+    "context",
+    is_flag=False,
+    flag_value=CURRENT,
+    metavar="[CONTEXT]",
+    help="Read issuer and keys from that cluster, with the credentials of your kubeconfig.",
+)
+@common_options
+@admin_command
+def add_kubernetes(
+    caller: Caller,
+    output: Output,
+    name: str,
+    issuer: str | None,
+    keys_url: str | None,
+    jwks: Path | None,
+    context: str | None,
+    **common: Any,
+) -> None:
+    """Register the Kubernetes cluster NAME."""
+    if context is not None:
+        if issuer or keys_url or jwks:
+            raise click.UsageError("--from-kubeconfig reads issuer and keys from the cluster: name neither.")
+        issuer, document = read_cluster(read_kubeconfig(context))
+        keys = _given(SourceKind.KUBERNETES, document, "What the cluster publishes")
+    elif issuer:
+        keys = _keys(SourceKind.KUBERNETES, keys_url, jwks)
+    else:
+        raise click.UsageError("Which cluster? Name its --issuer, or read it with --from-kubeconfig [CONTEXT].")
+    _register(caller, output, name, SourceKind.KUBERNETES, common, issuer=issuer, **keys)
+
+
+@add.command("spiffe")
+@click.argument("name")
+@click.option("--trust-domain", required=True, help="Its name, e.g. example.org.")
+@click.option("--bundle-url", help="Its bundle endpoint (https_web).")
+@click.option("--bundle", type=FILE, help="Its bundle, as `spire-server bundle show -format spiffe` says it.")
+@common_options
+@admin_command
+def add_spiffe(
+    caller: Caller,
+    output: Output,
+    name: str,
+    trust_domain: str,
+    bundle_url: str | None,
+    bundle: Path | None,
+    **common: Any,
+) -> None:
+    """Register the SPIFFE trust domain NAME."""
+    if (bundle_url is None) == (bundle is None):
+        raise click.UsageError("Where is its bundle? Give one of --bundle-url and --bundle.")
+    keys = _keys(SourceKind.SPIFFE, bundle_url, bundle)
+    _register(caller, output, name, SourceKind.SPIFFE, common, issuer=trust_domain, **keys)
+
+
+@add.command("oidc")
+@click.argument("name")
+@click.option("--issuer", required=True, help="The `iss` of its tokens.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Claims of a well-known issuer.")
+@click.option("--claim", "claims", multiple=True, help="SELECTOR=CLAIM, e.g. ci:repository=repository. Repeat.")
+@click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
+@click.option("--jwks", type=FILE, help="Its keys, as a JWK Set.")
+@common_options
+@admin_command
+def add_oidc(
+    caller: Caller,
+    output: Output,
+    name: str,
+    issuer: str,
+    preset: str | None,
+    claims: tuple[str, ...],
+    keys_url: str | None,
+    jwks: Path | None,
+    **common: Any,
+) -> None:
+    """Register the OpenID Connect issuer NAME, for workloads."""
+    asked = {"preset": preset or "", "claims": dict(map(_claim, claims)), **_keys(SourceKind.OIDC, keys_url, jwks)}
+    _register(caller, output, name, SourceKind.OIDC, common, issuer=issuer, **asked)
+
+
+def _register(
+    caller: Caller, output: Output, name: str, kind: SourceKind, common: Mapping[str, Any], **asked: Any
+) -> None:
+    ca = _read(common["ca_file"]).decode("utf-8", "replace") if common["ca_file"] else ""
+    if "PRIVATE KEY" in ca:
+        raise CallFailed(f"{common['ca_file']} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")
+    body = {"name": name, "kind": kind, "slug": common["slug"], "audience": common["audience"], "ca": ca, **asked}
+    source = caller.post("sources", body)
+    output.result(source, shown(source), *next_steps(source))
+
+
+def _keys(kind: SourceKind, url: str | None, file: Path | None) -> dict[str, Any]:
+    if url is not None and file is not None:
+        raise click.UsageError("Its keys are at an address or in a file: give one of the two.")
+    if file is not None:
+        try:
+            document = strict_json.loads(_read(file), max_bytes=MAX_FILE)
+        except strict_json.StrictJsonError as error:
+            raise CallFailed(f"{file} is no strict JSON: {error}.") from None
+        return _given(kind, document if isinstance(document, dict) else {}, str(file))
+    return {"keys_from": "discovery"} if url is None else {"keys_from": "url", "keys_url": url}
+
+
+def _given(kind: SourceKind, document: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    """The public keys, and only these: a private one does not leave this machine."""
+    try:
+        return {"keys_from": "given", "given_keys": as_document(kind, read_key_set(kind, document).keys)}
+    except UnusableKeys as error:
+        alarm = " Consider that key exposed: replace it at the issuer." if error.exposed else ""
+        raise CallFailed(
+            f"{whose} cannot be used: {error}. It was not sent.", f"Give the public JWK Set.{alarm}"
+        ) from None
+
+
+def _claim(text: str) -> tuple[str, str]:
+    selector, equals, claim = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} names no claim: write SELECTOR=CLAIM.", param_hint="--claim")
+    return selector, claim
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise CallFailed(f"{path} cannot be read: {error.strerror}.") from None
+    if len(content) > MAX_FILE:
+        raise CallFailed(f"{path} is larger than {MAX_FILE:,} bytes.")
+    return content

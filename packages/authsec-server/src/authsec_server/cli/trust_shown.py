@@ -1,0 +1,74 @@
+"""Trust sources and their keys, as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from authsec_server.cli.output import block, styled, table, when
+
+_CONDITIONS = {
+    "given": "given by an administrator; they are not fetched",
+    "fresh": "fresh",
+    "stale": "stale: used until a new set comes, or they are too old",
+    "dead": "too old to be used",
+    "none": "none were fetched yet; the first token has them fetched, or `authsec trust refresh`",
+}
+
+
+def shown(source: Mapping[str, Any]) -> Text:
+    """The source, one fact a line."""
+    return block(
+        {
+            "source": source["slug"],
+            "name": source["name"],
+            "kind": source["kind"],
+            "issuer": source["issuer"],
+            "state": state_of(source),
+            "keys from": source["keys_url"] or source["keys_from"],
+            "tokens for": source["token_audience"],
+            "proves": source["proves"],
+            **({"own CA": "yes"} if source["ca"] else {}),
+            "id": source["id"],
+            "created": f"{when(source['created_at'])} UTC",
+        }
+    )
+
+
+def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
+    """How its keys stand, and each of them."""
+    facts: dict[str, object] = {"keys": _CONDITIONS.get(keys["condition"], keys["condition"])}
+    for name, member in (("fetched", "fetched_at"), ("fresh until", "fresh_until"), ("usable until", "usable_until")):
+        if keys[member]:
+            facts[name] = f"{when(keys[member])} UTC"
+    if keys["failure"]:
+        facts["last try"] = styled(f"failed at {when(keys['failed_at'])} UTC: {keys['failure']}", "red")
+    rows = [(key["kid"], key["kty"], key["algorithms"]) for key in keys["keys"]]
+    return [block(facts), "", table(("KEY", "TYPE", "FOR"), rows, whole=("KEY",))]
+
+
+def next_steps(source: Mapping[str, Any]) -> list[str]:
+    """What its workloads need in order to use it."""
+    if source["kind"] != "kubernetes":
+        return ["", f"Its tokens must be for the audience {source['token_audience']}, and for no other."]
+    return [
+        "",
+        "An agent's pod needs a token for this authority alone, mounted at /var/run/secrets/authsec:",
+        "",
+        "    volumes:",
+        "      - name: authsec",
+        "        projected:",
+        "          sources:",
+        "            - serviceAccountToken:",
+        f"                audience: {source['token_audience']}",
+        "                expirationSeconds: 3600",
+        "                path: token",
+    ]
+
+
+def state_of(source: Mapping[str, Any]) -> object:
+    """Whether its word counts."""
+    return "enabled" if source["enabled"] else styled("disabled", "red")

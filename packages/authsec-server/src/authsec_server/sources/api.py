@@ -1,0 +1,166 @@
+"""Trust sources over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from authsec_server import naming
+from authsec_server.db import Tx
+from authsec_server.failures import Unavailable
+from authsec_server.principal import Act
+from authsec_server.sources import parsing, service
+from authsec_server.sources.freshness import KeysState
+from authsec_server.sources.key_sets import KeySets
+from authsec_server.sources.model import KeysUnavailable, TrustSource, provable
+from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.paging import page_answer, read_page
+from authsec_server.web.routing import Handler, resource
+from authsec_server.web.site import Site
+
+PATH = "/authsec/api/v1/sources"
+
+
+class NewSource(Body):
+    """A trust source to be registered."""
+
+    name: str
+    kind: str
+    issuer: str
+    keys_from: str
+    slug: str | None = None
+    keys_url: str = ""
+    given_keys: dict[str, Any] | None = Field(default=None, repr=False)  # somebody will paste private ones
+    ca: str = ""
+    audience: str = ""
+    claims: dict[str, str] = Field(default_factory=dict)
+    preset: str = ""
+
+
+class Changes(Body):
+    """What an edit asks for; what is left out stays. `revision` is the one that the editor had read."""
+
+    revision: int
+    name: str | None = None
+    issuer: str | None = None
+    keys_from: str | None = None
+    keys_url: str | None = None
+    given_keys: dict[str, Any] | None = Field(default=None, repr=False)
+    ca: str | None = None
+    audience: str | None = None
+    claims: dict[str, str] | None = None
+
+
+def routes(site: Site, key_sets: KeySets, *, issuer: str) -> list[Route]:
+    """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else."""
+
+    def answer(source: TrustSource) -> JSONResponse:
+        return JSONResponse(as_json(source, issuer))
+
+    async def create(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        asked = parsing.NewSource(**dict(await read_body(request, NewSource)))
+        source = await site.change(act, lambda tx, act: service.create(tx, act, asked))
+        return JSONResponse(as_json(source, issuer), 201, {"Location": f"{PATH}/{source.id}"})
+
+    async def page(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        asked = read_page(request, naming.is_slug)
+        found, following = await site.read(lambda tx: service.page(tx, act, after=asked.after, limit=asked.limit))
+        return page_answer((as_json(source, issuer) for source in found), following)
+
+    async def show(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        return answer(await site.read(lambda tx: service.get(tx, act, _which(request))))
+
+    async def edit(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        asked = dict(await read_body(request, Changes))
+        revision, changes = asked.pop("revision"), parsing.Changes(**asked)
+        return answer(
+            await site.change(
+                act, lambda tx, act: service.edit(tx, act, _which(request), revision=revision, changes=changes)
+            )
+        )
+
+    def turn(verb: Callable[[Tx, Act, str], TrustSource]) -> Handler:
+        async def handle(request: Request) -> JSONResponse:
+            act = await site.act(request)
+            return answer(await site.change(act, lambda tx, act: verb(tx, act, _which(request))))
+
+        return handle
+
+    return [
+        resource(PATH, get=page, post=create),
+        resource(PATH + "/{source}", get=show, post=edit),
+        resource(PATH + "/{source}/disable", post=turn(service.disable)),
+        resource(PATH + "/{source}/enable", post=turn(service.enable)),
+        resource(PATH + "/{source}/keys", get=_keys(site, service.get, key_sets.state)),
+        resource(PATH + "/{source}/refresh", post=_keys(site, service.to_refresh, key_sets.refresh)),
+    ]
+
+
+def as_json(source: TrustSource, issuer: str) -> dict[str, Any]:
+    """The source as the admin API shows it. `token_audience` is what its tokens must be for, as it stands."""
+    return {
+        "id": source.id,
+        "slug": source.slug,
+        "name": source.name,
+        "kind": source.kind,
+        "issuer": source.issuer,
+        "keys_from": source.keys_from,
+        "keys_url": source.keys_url or None,
+        "given_keys": source.given_keys,
+        "ca": source.ca or None,
+        "audience": source.audience or None,
+        "token_audience": source.audience or issuer,
+        "claims": dict(source.claims),
+        "proves": list(provable(source)),
+        "enabled": source.enabled,
+        "created_at": rfc3339(source.created_at),
+        "revision": source.revision,
+        "changed_at": rfc3339(source.changed_at),
+    }
+
+
+def keys_json(state: KeysState) -> dict[str, Any]:
+    """How a source's keys stand."""
+    return {
+        "condition": state.condition,
+        "keys": [
+            {"kid": kid, "kty": key.kind, "algorithms": sorted(key.algorithms), "thumbprint": key.thumbprint()}
+            for kid, key in state.keys.items()
+        ],
+        "fetched_at": rfc3339(state.fetched_at),
+        "fresh_until": rfc3339(state.fresh_until),
+        "usable_until": rfc3339(state.usable_until),
+        "failed_at": rfc3339(state.failed_at),
+        "failure": state.failure or None,
+    }
+
+
+def _keys(site: Site, find: Callable[[Tx, Act, str], TrustSource], look: Callable[[TrustSource], KeysState]) -> Handler:
+    """A handler that answers how the keys of the source stand, by `look`; it asks outside of any transaction."""
+
+    async def handle(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        source = await site.read(lambda tx: find(tx, act, _which(request)))
+        try:
+            return JSONResponse(keys_json(await run_in_threadpool(look, source)))
+        except KeysUnavailable as error:
+            raise Unavailable(error.sentence) from None
+
+    return handle
+
+
+def _which(request: Request) -> str:
+    """The source that the path names, by id or slug."""
+    reference: str = request.path_params["source"]
+    return reference

@@ -1,0 +1,232 @@
+"""`authsec trust`, as a person and as a program use it; a cluster's API server is one on loopback, with real TLS."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from authsec.jose import PrivateKey
+from click.testing import Result
+
+Authsec = Callable[..., Result]
+KEY = PrivateKey.generate_ec()
+JWKS = {"keys": [{**KEY.public.to_jwk(), "kid": "one", "use": "sig"}]}
+IN_CLUSTER = "https://kubernetes.default.svc.cluster.local"
+
+
+class Cluster:
+    """The API server, as far as it publishes keys; and the kubeconfig of somebody who may see them."""
+
+    def __init__(self, peers: Any, peer: Callable[..., Any]) -> None:
+        self.certificate = peers.Certificate("localhost")
+        self._http = peers.http
+        self.its = peer(self._say, certificate=self.certificate)
+        self.server = self.its.url.replace("127.0.0.1", "localhost")
+        self.discovery: dict[str, Any] = {"issuer": IN_CLUSTER, "jwks_uri": "https://10.0.0.1/openid/v1/jwks"}
+        self.user: dict[str, Any] = {"token": "a-bearer-token"}
+        self.cluster: dict[str, Any] = {
+            "server": self.server,
+            "certificate-authority-data": base64.b64encode(self.certificate.pem).decode(),
+        }
+
+    def _say(self, connection: Any, request: bytes) -> None:
+        path = request.split(b" ")[1].decode()
+        if b"authorization: bearer a-bearer-token" not in request.lower():
+            connection.sendall(self._http({}, status="401 Unauthorized"))
+        elif path == "/.well-known/openid-configuration":
+            connection.sendall(self._http(self.discovery))
+        elif path == "/openid/v1/jwks":
+            body = json.dumps(JWKS).encode()
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/jwk-set+json\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+
+    def kubeconfig(self, **top: Any) -> str:
+        return yaml.safe_dump(
+            {
+                "current-context": "prod",
+                "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [{"name": "c", "cluster": self.cluster}],
+                "users": [{"name": "u", "user": self.user}],
+            }
+            | top
+        )
+
+
+@pytest.fixture
+def cluster(peers: Any, peer: Callable[..., Any]) -> Cluster:
+    return Cluster(peers, peer)
+
+
+@pytest.fixture
+def add_cluster(
+    authsec: Authsec, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Registers the cluster that the kubeconfig names, as it is by then."""
+    path = tmp_path / "kube" / "config"
+    path.parent.mkdir()
+    monkeypatch.setenv("KUBECONFIG", str(path))
+
+    def add(*arguments: str, text: str | None = None) -> Result:
+        path.write_text(cluster.kubeconfig() if text is None else text)
+        return authsec("trust", "add", "kubernetes", "Production", "--from-kubeconfig", *arguments)
+
+    return add
+
+
+def written(folder: Path, name: str, value: Any) -> str:
+    path = folder / name
+    path.write_text(json.dumps(value))
+    return str(path)
+
+
+def shown(authsec: Authsec, slug: str) -> Any:
+    return json.loads(authsec("trust", "show", slug, "--json").stdout)
+
+
+def test_a_cluster_is_registered_with_the_kubeconfig_at_hand(
+    authsec: Authsec, add_cluster: Callable[..., Result]
+) -> None:
+    done = add_cluster()
+    assert done.exit_code == 0, done.output
+    assert "k8s:node-name, k8s:ns, k8s:pod-name, k8s:pod-uid, k8s:sa" in done.stdout
+    assert "            - serviceAccountToken:\n                audience: http://127.0.0.1:7468" in done.stdout
+    assert "a-bearer-token" not in done.output
+    source = shown(authsec, "production")
+    assert (source["issuer"], source["keys_from"]) == (IN_CLUSTER, "given")
+    assert [key["thumbprint"] for key in source["keys"]["keys"]] == [KEY.public.thumbprint()]
+
+
+def test_a_named_context_and_files_beside_the_kubeconfig_are_followed(
+    authsec: Authsec, add_cluster: Callable[..., Result], cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "kube" / "ca.pem").write_bytes(cluster.certificate.pem)
+    (tmp_path / "kube" / "token").write_text("a-bearer-token\n")
+    cluster.cluster = {"server": cluster.server, "certificate-authority": "ca.pem"}
+    cluster.user = {"tokenFile": "token"}
+    contexts = [{"name": "other", "context": {"cluster": "c", "user": "u"}}]
+    text = cluster.kubeconfig(**{"contexts": contexts, "current-context": "gone"})
+    assert "has no context 'gone'" in add_cluster(text=text).stderr
+    done = add_cluster("other", text=text)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_client_certificate_is_shown_to_the_api_server(add_cluster: Callable[..., Result], cluster: Cluster) -> None:
+    pem, key = cluster.certificate.pem, cluster.certificate._key
+    cluster.user = {
+        "client-certificate-data": base64.b64encode(pem).decode(),
+        "client-key-data": base64.b64encode(key).decode(),
+    }
+    refused = add_cluster()  # this server wants a token, so it is asked and says no
+    assert "/.well-known/openid-configuration answers 401" in refused.stderr
+    cluster.user["client-key-data"] = base64.b64encode(b"nonsense").decode()
+    assert "cannot be read" in add_cluster().stderr
+
+
+NOT_FOLLOWED: list[tuple[str, dict[str, Any], str]] = [
+    ("user", {"exec": {"command": "aws"}}, "(exec)"),
+    ("user", {"auth-provider": {"name": "gcp"}}, "auth-provider"),
+    ("user", {"username": "x", "password": "hunter2"}, "password"),
+    ("cluster", {"proxy-url": "http://proxy"}, "(proxy-url)"),
+    ("cluster", {"insecure-skip-tls-verify": True}, "(insecure-skip-tls-verify)"),
+    ("cluster", {"tls-server-name": "x"}, "(tls-server-name)"),
+    ("cluster", {"server": "http://cluster.example.com"}, "https address"),
+    ("cluster", {"certificate-authority-data": "%"}, "no base64"),
+]
+
+
+@pytest.mark.parametrize(("part", "members", "says"), NOT_FOLLOWED, ids=lambda value: str(value)[:30])
+def test_what_is_not_followed_is_said_with_the_two_commands_that_help(
+    add_cluster: Callable[..., Result], cluster: Cluster, part: str, members: dict[str, Any], says: str
+) -> None:
+    getattr(cluster, part).update(members)
+    refused = add_cluster()
+    assert refused.exit_code == 1
+    assert says in refused.stderr
+    assert "kubectl get --raw /.well-known/openid-configuration" in refused.stderr
+    assert "kubectl get --raw /openid/v1/jwks" in refused.stderr
+    assert "--jwks jwks.json" in refused.stderr
+    assert "hunter2" not in refused.output
+    assert cluster.its.requests == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "a: !!python/object/apply:os.getcwd []", "contexts: 7\ncurrent-context: x"]
+)
+def test_a_kubeconfig_that_is_none_is_said_to_be(add_cluster: Callable[..., Result], text: str) -> None:
+    refused = add_cluster(text=text)
+    assert (refused.exit_code, refused.stderr.startswith("✗ ")) == (1, True)
+
+
+def test_a_cluster_whose_certificate_is_another_is_not_believed(
+    add_cluster: Callable[..., Result], cluster: Cluster, peers: Any
+) -> None:
+    other = peers.Certificate("localhost").pem
+    cluster.cluster["certificate-authority-data"] = base64.b64encode(other).decode()
+    assert "certificate is not trusted" in add_cluster().stderr
+
+
+def test_without_an_issuer_or_with_two_ways_it_says_how(authsec: Authsec) -> None:
+    assert "--from-kubeconfig [CONTEXT]" in authsec("trust", "add", "kubernetes", "X").stderr
+    both = authsec("trust", "add", "kubernetes", "X", "--issuer", "https://x.y", "--from-kubeconfig")
+    assert "name neither" in both.stderr
+
+
+def test_keys_from_a_file_are_given(authsec: Authsec, tmp_path: Path) -> None:
+    file = written(tmp_path, "jwks.json", JWKS)
+    done = authsec("trust", "add", "kubernetes", "X", "--issuer", IN_CLUSTER, "--jwks", file)
+    assert done.exit_code == 0, done.output
+    assert shown(authsec, "x")["keys"]["condition"] == "given"
+
+
+def test_a_private_key_does_not_leave_this_machine(authsec: Authsec, tmp_path: Path) -> None:
+    file = written(tmp_path, "jwks.json", {"keys": [{**JWKS["keys"][0], "d": "c2VjcmV0"}]})
+    refused = authsec("trust", "add", "oidc", "X", "--issuer", "https://x.y", "--preset", "github", "--jwks", file)
+    assert refused.exit_code == 1
+    assert "It was not sent." in refused.stderr
+    assert "Consider that key exposed" in refused.stderr
+    assert "c2VjcmV0" not in refused.output
+    assert authsec("trust", "list").stdout.strip() == "none"
+
+
+def test_a_trust_domain_is_registered_and_shown(authsec: Authsec, tmp_path: Path) -> None:
+    bundle = written(tmp_path, "bundle.json", {"keys": [{**JWKS["keys"][0], "use": "jwt-svid"}]})
+    add = ("trust", "add", "spiffe", "Mesh", "--trust-domain")
+    assert "Write example.org" in authsec(*add, "spiffe://example.org", "--bundle", bundle).stderr
+    assert "Give one of" in authsec(*add, "example.org").stderr
+    done = authsec(*add, "example.org", "--bundle", bundle)
+    assert done.exit_code == 0, done.output
+    assert "spiffe:id" in done.stdout
+    assert "for the audience http://127.0.0.1:7468" in done.stdout
+
+
+def test_an_issuer_is_registered_listed_disabled_and_enabled(authsec: Authsec, peers: Any, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(peers.Certificate("x").pem)
+    add = ("trust", "add", "oidc", "CI", "--issuer", "https://ci.example.com", "--ca-file", str(tmp_path / "ca.pem"))
+    assert "nothing could be proved" in authsec(*add).stderr
+    assert "write SELECTOR=CLAIM" in authsec(*add, "--claim", "ci:ref").stderr
+    done = authsec(*add, "--claim", "ci:ref=ref", "--audience", "us")
+    assert done.exit_code == 0, done.output
+    assert "own CA" in done.stdout
+    assert "for the audience us" in done.stdout
+    assert "ci      oidc  https://ci.example.com  enabled" in authsec("trust", "list").stdout
+    assert "ci is disabled" in authsec("trust", "disable", "ci").stdout
+    assert "disabled" in authsec("trust", "list").stdout
+    assert "ci is enabled" in authsec("trust", "enable", "ci").stdout
+    page = authsec("trust", "show", "ci").stdout
+    assert "none were fetched yet" in page
+    assert "ci:ref" in page
+
+
+def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, peer: Any, peers: Any) -> None:
+    its = peer(peers.http(JWKS))
+    authsec("trust", "add", "kubernetes", "X", "--issuer", "https://x.example.com", "--keys-url", its.url + "/jwks")
+    refused = authsec("trust", "refresh", "x")
+    assert refused.exit_code == 0
+    assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stdout
+    assert "failed at" in authsec("trust", "show", "x").stdout
+    assert its.requests == []
