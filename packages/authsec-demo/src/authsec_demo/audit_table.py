@@ -22,7 +22,7 @@ def audit_table(events: Sequence[Mapping[str, Any]]) -> Table:
 
 def _time(event: Mapping[str, Any]) -> str:
     """The time of day; of refusals that are counted by the minute, the minute."""
-    return str(event["at"])[11 : 16 if _unproved(event) else 19]
+    return str(event["at"])[11 : 16 if event["counted"] else 19]
 
 
 def _by(event: Mapping[str, Any]) -> str:
@@ -38,8 +38,8 @@ def _what(event: Mapping[str, Any]) -> str:
     if event["kind"] == "token.issued":
         return ", ".join([*detail["actions"], *detail["audience"]])
     if event["decision"] == "denied":
-        times = f" ({event['count']} times)" if event["count"] > 1 else ""
-        return f"{event['reason']}{times}"
+        times = "once" if event["count"] == 1 else f"{event['count']} times"
+        return str(event["reason"]) + (f" ({times})" if event["counted"] else "")
     if event["kind"].startswith("key."):
         return "signing key"
     acted_on = [*event["delegations"], *event["roles"], event["client"], event["subject"]]

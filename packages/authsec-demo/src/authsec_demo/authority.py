@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from authsec.terminal import command_line
 
 from authsec_demo.loopback import HOST, free_port
 from authsec_demo.stage import StepFailed, check
@@ -70,13 +71,15 @@ class Authority:
             "--sign-in",
             "--email",
             email,
-            "--public-url",
-            self.url,
             "--data",
             str(self._data),
             "--json",
         )
         return str(answer["url"])
+
+    def line_for_a_sign_in(self, email: str) -> str:
+        """What to paste into another shell for another such URL."""
+        return command_line("admin", "setup-url", "--sign-in", "--email", email, "--data", str(self._data))
 
     def stop(self) -> None:
         """End the process."""

@@ -59,7 +59,7 @@ def _tell(live_model: LiveModel | None, *, leave: bool) -> int:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="authsec-demo-", ignore_cleanup_errors=True) as folder,
-            told(stage, Path(folder), live_model),
+            told(stage, Path(folder), live_model, stays=not leave),
         ):
             status = 0
             stage.line()

@@ -6,22 +6,28 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
+from authsec.terminal import command_line
+
 from authsec_demo.onboarding import READ, Agent, delegation_to_read
 from authsec_demo.servers import Servers
 from authsec_demo.stage import Stage, check
 
-SMOKE: Final = "uv run authsec smoke"
 ADMINISTRATOR: Final = "demo@example.com"
 
 
-def hand_over(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, Any]) -> None:
-    """A new delegation instead of the revoked one, and the exports that lead to it."""
+def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, Any]) -> None:
+    """A new delegation instead of the revoked one."""
     why = "A new trust delegation takes the place of the revoked one."
-    with stage.step("Try it yourself", why):
+    with stage.step("The agent may read again", why):
         delegation_to_read(servers.admin, agent, revoked["role"]["slug"])
         permissions = agent.client(servers.authority_url).get_token().permissions
         check(permissions == (READ,), expected=f"a token for {READ}", came=f"one for {', '.join(permissions)}")
         stage.fact("delegated", f"{READ}, as before; a token was issued at once")
+
+
+def hand_over(stage: Stage, servers: Servers, agent: Agent) -> None:
+    """A sign-in to the console, and the exports that lead to the agent. They are good while the servers run."""
+    with stage.step("Try it yourself", "In a browser, and in a second terminal."):
         _show_console(stage, servers)
         _show_exports(stage, exports(servers, agent))
 
@@ -32,6 +38,9 @@ def _show_console(stage: Stage, servers: Servers) -> None:
     stage.line()
     stage.note(f"The console; this sign-in, as {ADMINISTRATOR}, works once, within 15 minutes:")
     stage.copyable(servers.authority.sign_in_url(ADMINISTRATOR))
+    stage.line()
+    stage.note("For another one, when the browser was closed or the time is over:")
+    stage.copyable(servers.authority.line_for_a_sign_in(ADMINISTRATOR))
 
 
 def exports(servers: Servers, agent: Agent) -> dict[str, str]:
@@ -49,12 +58,12 @@ def _show_exports(stage: Stage, variables: Mapping[str, str]) -> None:
     stage.note("bash, zsh:")
     for name, value in variables.items():
         stage.copyable(f"export {name}={shlex.quote(value)}")
-    stage.copyable(SMOKE)
+    stage.copyable(command_line("smoke"))
     stage.line()
     stage.note("PowerShell:")
     for name, value in variables.items():
         stage.copyable(f"$env:{name} = '{_doubled_quotes(value)}'")
-    stage.copyable(SMOKE)
+    stage.copyable(command_line("smoke"))
 
 
 def _doubled_quotes(value: str) -> str:

@@ -25,6 +25,7 @@ def audit(stage: Stage, admin: Administrator) -> None:
         there = {(str(event["kind"]), str(event["reason"])) for event in events}
         missing = [" ".join(wanted).strip() for wanted in _MUST_BE_THERE if wanted not in there]
         stage.show(audit_table(events))
+        stage.note("Refusals of callers that prove nothing are counted by the minute.")
         check(not missing, expected=f"also {', '.join(missing)}", came=f"{len(events)} other events")
         stage.fact("recorded", f"{len(events)} events, each written before the answer was given")
 

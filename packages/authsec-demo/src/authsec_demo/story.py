@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from authsec_demo.farewell import hand_over
+from authsec_demo.farewell import hand_over, renew
 from authsec_demo.onboarding import delegate, onboard
 from authsec_demo.records import audit, count_tokens
 from authsec_demo.scenes import ask_to_delete, fetch, revoke, stranger
@@ -15,8 +15,8 @@ from authsec_demo.stage import Stage
 
 
 @contextmanager
-def told(stage: Stage, folder: Path, live_model: LiveModel | None) -> Iterator[None]:
-    """Tell the story. What it started runs until the end of the `with` block.
+def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: bool) -> Iterator[None]:
+    """Tell the story. What it started runs until the end of the `with` block; if it `stays`, people can try it.
 
     Everything that is written lies in `folder`. Raises `StoryEnded` when a step did not do what it should.
     """
@@ -34,5 +34,7 @@ def told(stage: Stage, folder: Path, live_model: LiveModel | None) -> Iterator[N
         revoke(stage, servers.admin, authsec, delegation["id"])
         audit(stage, servers.admin)
         count_tokens(stage, servers.transcript, servers.tap)
-        hand_over(stage, servers, agent, delegation)
+        renew(stage, servers, agent, delegation)
+        if stays:
+            hand_over(stage, servers, agent)
         yield
