@@ -17,13 +17,35 @@ from hands import Hands, Keyboard, Mouse
 from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[2]
-AUTHSEC = Path(sys.executable).with_name("authsec")
 SELECTORS = {
     "k8s:ns": "production",
     "k8s:sa": "customer-support-sa",
     "k8s:pod-label:app": "customer-support",
     "k8s:container-name": "agent",
 }
+
+
+class Shell:
+    """Where the agent runs: a clone, in which `uv run` and the environment of Step 3 find what is installed here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        programs = folder / "programs"
+        programs.mkdir()
+        uv = programs / "uv"
+        uv.write_text('#!/bin/sh\ntest "$1" = run && shift && exec "$@"\n', "utf-8")
+        uv.chmod(0o755)
+        (folder / "examples").symlink_to(ROOT / "examples")
+        self._path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    def run(self, lines: str) -> subprocess.CompletedProcess[str]:
+        """Paste the lines, and see what is printed."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
+        kept |= {"PATH": self._path, "AUTHSEC_AGENT_KEY_FILE": "/tmp/of-another-agent.pem"}
+        command = ["bash", "-c", lines]
+        return subprocess.run(
+            command, cwd=self._folder, env=kept, capture_output=True, text=True, timeout=60, check=False
+        )
 
 
 class Reader:
@@ -44,8 +66,11 @@ class Reader:
         self.press("button", "Create administrator")
         expect(self.sidebar).to_be_visible()
 
-    def register(self, platform: str, **fields: str) -> str:
-        """Step 1; `fields` by label are what the platform asks for. The Client ID that was copied."""
+    def register(self, platform: str, agent: Shell | None = None, **fields: str) -> str:
+        """Step 1; `fields` by label are what the platform asks for. The Client ID that was copied.
+
+        A line that the dialog has is run where the `agent` is, and what it prints goes into the field below it.
+        """
         expect(self.sidebar.get_by_text("Clients", exact=True)).to_be_visible()
         self.hands.press(self.sidebar.get_by_role("link", name="MCP Servers / AI Agents"))
         self.press("link", "Onboard New Client")
@@ -53,6 +78,10 @@ class Reader:
         self.hands.tick(modal.get_by_role("radio", name="AI Agent"))
         self.hands.fill(modal.get_by_label("AI Agent Name"), "Customer Support")
         self.hands.tick(modal.get_by_role("group", name="Platform", exact=True).get_by_role("radio", name=platform))
+        if agent:
+            printed = agent.run(modal.get_by_role("code").filter(has_text="authsec").filter(visible=True).inner_text())
+            assert printed.returncode == 0, printed.stderr
+            self.hands.fill(modal.get_by_label("Public key"), printed.stdout)
         for label, text in fields.items():
             self.hands.fill(modal.get_by_label(label).filter(visible=True), text)
         self.hands.press(modal.get_by_role("button", name="+ Onboard"))
@@ -100,24 +129,16 @@ class Reader:
             expect(row).to_contain_text(text)
 
     def connection(self) -> str:
-        """The environment lines of the client's page."""
+        """The lines of the client's page, from its environment to the smoke test."""
         self.hands.press(self.sidebar.get_by_role("link", name="MCP Servers / AI Agents"))
         self.press("link", "Customer Support")
         self.press("link", "Connect")
-        return self.page.get_by_role("code").filter(has_text="export AUTHSEC_BASE_URL").inner_text()
+        lines = ("export AUTHSEC_BASE_URL", "smoke_local.py")
+        return "\n".join(self.page.get_by_role("code").filter(has_text=text).inner_text() for text in lines)
 
     def press(self, role: Any, name: str) -> None:
         """What is called so; where a page offers it twice, the first."""
         self.hands.press(self.page.get_by_role(role, name=name, exact=True).first)
-
-
-def smoke_test(lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Step 6: the lines pasted into a shell, then the smoke test."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
-    command = f"{lines}\nexec '{sys.executable}' '{ROOT}/examples/smoke_local.py'"
-    return subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def token_is_accepted(its: Any, client_id: str, key: KeyFile | None = None) -> None:
@@ -147,19 +168,19 @@ def test_an_unattested_agent_gets_a_token(serve: Any, reader: Callable[..., Read
     client_id = person.register("Unattested")
     person.delegate()
     token_is_accepted(its, client_id)
-    done = smoke_test(person.connection(), tmp_path)
+    done = Shell(tmp_path).run(person.connection())
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_an_agent_with_a_key_pair_gets_a_token(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
+    """By the very lines that the console shows, from one to the next."""
     its = serve()
     person = reader(its)
-    key_file = tmp_path / "customer-support.pem"
-    subprocess.run([AUTHSEC, "keygen", str(key_file)], check=True, capture_output=True)
-    client_id = person.register("Key pair", **{"Public key": key_file.with_suffix(".pem.pub").read_text()})
+    agent = Shell(tmp_path)
+    client_id = person.register("Key pair", agent)
     person.delegate()
-    token_is_accepted(its, client_id, KeyFile(key_file))
-    done = smoke_test(person.connection(), tmp_path)
+    token_is_accepted(its, client_id, KeyFile(tmp_path / "agent-key.pem"))
+    done = agent.run(person.connection())
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -175,7 +196,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     for key, value in SELECTORS.items():
         expect(person.page.get_by_text(re.compile(f"{key}.*{value}")).first).to_be_visible()
     person.delegate()
-    done = smoke_test(person.connection(), tmp_path)
+    done = Shell(tmp_path).run(person.connection())
     assert done.returncode == 1
     assert "attestation_required" in done.stdout
 
