@@ -6,6 +6,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import service, store
+from authsec_server.clients.choosing import sourced
 from authsec_server.clients.model import MAX_PROOFS, Client, NewProof, Proof, parse_platform
 from authsec_server.clients.proofs import make_proof, platform_of, same_evidence
 from authsec_server.clients.records import evidence, named
@@ -17,11 +18,14 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
 
-def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof) -> Client:
-    """Let the client prove itself so, too. Raises `Invalid`, `NotFound`, or `Conflict` for what it holds already."""
+def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_domain: str = "") -> Client:
+    """Let the client prove itself so, too. Raises `Invalid`, `NotFound`, or `Conflict` for what it holds already.
+
+    `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
+    """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
-    proof = make_proof(
+    made = make_proof(
         id=act.new_id(),
         client_id=client.id,
         platform=parse_platform(wanted.platform),
@@ -30,6 +34,7 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof) -> Client:
         expires_at=wanted.expires_at,
         now=act.now,
     )
+    proof = sourced(tx, made, wanted.source, trust_domain)
     _refuse_repeated(client, proof)
     service.refuse_taken_key(tx, proof)
     holding = _holding(client, act, (*client.proofs, proof))

@@ -72,13 +72,19 @@ class Selector:
 class Proof:
     """One way in which a client may prove itself; any one suffices. The hash of a secret never leaves the store.
 
-    `selectors` hold all at once. `public_key` is a JWK (RFC 7517), `thumbprint` its RFC 7638 thumbprint.
+    `selectors` hold all at once, by the word of the trust source `source_id` alone; `source_enabled` says whether
+    its word counts. `public_key` is a JWK (RFC 7517), `thumbprint` its RFC 7638 thumbprint.
+
+    One key is one client's, but two clients may have the same selectors at the same source. One workload is both then,
+    as whoever registers them wants it: nobody gets in who is not that workload, the token says as which of them it
+    came, and to move a workload from one client to another takes both for a while.
     """
 
     id: str
     client_id: str
     kind: ProofKind
     source_id: str | None = None
+    source_enabled: bool = True
     selectors: tuple[Selector, ...] = ()
     public_key: Mapping[str, Any] | None = field(default=None, hash=False)
     thumbprint: str | None = None
@@ -91,8 +97,9 @@ class Proof:
 
     @property
     def checkable(self) -> bool:
-        """Whether this authority can check it, as far as the proof itself tells: its source may be disabled."""
-        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and self.source_id is not None)
+        """Whether this authority can check it: by itself, or by the word of a trust source that counts."""
+        vouched_for = self.source_id is not None and self.source_enabled
+        return self.kind in CHECKED or (self.kind is ProofKind.SELECTORS and vouched_for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +152,9 @@ class Client:
 class Onboarding:
     """What is asked for when a client is onboarded; nothing of it has been checked yet.
 
-    `selectors` are pairs of key and value, `public_key` is PEM. Without `slug` the name makes one; without `owner` it
-    is who onboards.
+    `selectors` are pairs of key and value, `public_key` is PEM. `source` is the id or slug of the trust source that
+    vouches for the selectors, needed where several could. Without `slug` the name makes one; without `owner` it is who
+    onboards.
     """
 
     name: str
@@ -154,6 +162,7 @@ class Onboarding:
     kind: ClientKind = ClientKind.AI_AGENT
     selectors: tuple[tuple[str, str], ...] = ()
     public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
+    source: str | None = None
     slug: str | None = None
     owner: str | None = None
     description: str = ""
@@ -178,6 +187,7 @@ class NewProof:
     platform: str
     selectors: tuple[tuple[str, str], ...] = ()
     public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
+    source: str | None = None
     expires_at: datetime | None = None
 
 

@@ -59,12 +59,12 @@ def platform_of(proof: Proof) -> Platform:
 
 
 def same_evidence(one: Proof, other: Proof) -> bool:
-    """Whether both ask for the same: the order of selectors means nothing."""
-    return (one.kind, one.thumbprint, frozenset(one.selectors)) == (
-        other.kind,
-        other.thumbprint,
-        frozenset(other.selectors),
-    )
+    """Whether both ask for the same, of the same source: the order of selectors means nothing."""
+    return _asked(one) == _asked(other)
+
+
+def _asked(proof: Proof) -> tuple[object, ...]:
+    return proof.kind, proof.source_id, proof.thumbprint, frozenset(proof.selectors)
 
 
 def _parse_key(pem: str | None) -> PublicKey:

@@ -36,9 +36,13 @@ def described(client: Client) -> Mapping[str, object]:
 
 def evidence(proof: Proof) -> Mapping[str, object]:
     """What a proof asks for, without its key: the thumbprint says which that is."""
-    shown = {
+    shown: dict[str, object] = {
         "kind": proof.kind,
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],
         "thumbprint": proof.thumbprint,
     }
-    return shown if proof.expires_at is None else {**shown, "expires_at": proof.expires_at.isoformat()}
+    if proof.source_id is not None:
+        shown["source_id"] = proof.source_id
+    if proof.expires_at is not None:
+        shown["expires_at"] = proof.expires_at.isoformat()
+    return shown

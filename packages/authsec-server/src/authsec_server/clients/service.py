@@ -8,6 +8,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.clients import store
+from authsec_server.clients.choosing import sourced
 from authsec_server.clients.model import Client, Onboarding, Proof, parse_labels, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.clients.records import named, whole
@@ -19,10 +20,13 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
 
-def create(tx: Tx, act: Act, wanted: Onboarding) -> Client:
-    """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left."""
+def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
+    """Onboard a client together with its proof. Raises `Invalid` or `Conflict`, and then nothing of it is left.
+
+    `trust_domain` is that of the clients' SPIFFE IDs; without it no SPIRE is taken to vouch for other selectors.
+    """
     act.principal.require(Role.OPERATOR)
-    client = _checked(act, wanted)
+    client = _checked(tx, act, wanted, trust_domain)
     refuse_taken_slug(tx, client.slug)
     for proof in client.proofs:
         refuse_taken_key(tx, proof)
@@ -89,7 +93,7 @@ def find(tx: Tx, id_or_slug: str) -> Client | None:
     return store.find(tx.connection, id_or_slug)
 
 
-def _checked(act: Act, wanted: Onboarding) -> Client:
+def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
     name = naming.name("name", wanted.name)
     platform = parse_platform(wanted.platform)
     client_id = act.new_id()
@@ -112,7 +116,7 @@ def _checked(act: Act, wanted: Onboarding) -> Client:
         labels=parse_labels(wanted.labels),
         enabled=True,
         created_at=act.now,
-        proofs=(proof,),
+        proofs=(sourced(tx, proof, wanted.source, trust_domain),),
     )
 
 

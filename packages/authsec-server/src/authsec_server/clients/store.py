@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    true,
     update,
 )
 
@@ -79,7 +80,9 @@ proofs = Table(
     Column("id", String(36), primary_key=True),
     Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("kind", String(20), nullable=False),  # selectors | key_pair | secret | unattested
-    Column("source_id", String(36), ForeignKey("trust_sources.id")),
+    Column("source_id", String(36), ForeignKey("trust_sources.id"), index=True),
+    # Whether the source's word counts: derived, for lists. Who asks for a token is judged by the source itself.
+    Column("source_enabled", Boolean, nullable=False, server_default=true()),
     Column("selectors", JSON, nullable=False),  # [[key, value], …], in the order given
     Column("public_key", JSON(none_as_null=True)),  # a JWK (RFC 7517)
     Column("thumbprint", String(43)),  # its RFC 7638 thumbprint
@@ -186,6 +189,7 @@ def _proof(row: Row[Any]) -> Proof:
         client_id=row.client_id,
         kind=ProofKind(row.kind),
         source_id=row.source_id,
+        source_enabled=row.source_enabled,
         selectors=tuple(Selector(key=key, value=value) for key, value in row.selectors),
         public_key=row.public_key,
         thumbprint=row.thumbprint,
@@ -226,6 +230,7 @@ def _row_of_proof(proof: Proof) -> dict[str, Any]:
         "client_id": proof.client_id,
         "kind": proof.kind,
         "source_id": proof.source_id,
+        "source_enabled": proof.source_enabled,
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],
         "public_key": None if proof.public_key is None else dict(proof.public_key),
         "thumbprint": proof.thumbprint,

@@ -1,0 +1,134 @@
+"""Which trust source vouches for a proof of selectors: which fit at all, and which can prove what is asked for. Pure.
+
+A proof rests on one source alone: another cluster has a namespace `production`, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from authsec_server.clients.model import Platform, Selector
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+from authsec_server.sources.model import Provenance, SourceKind, TrustSource, provable, provenance
+
+FITTING: Mapping[Platform, tuple[SourceKind, ...]] = {
+    Platform.KUBERNETES: (SourceKind.KUBERNETES, SourceKind.SPIFFE),
+    Platform.DOCKER: (SourceKind.SPIFFE,),
+    Platform.UNIX: (SourceKind.SPIFFE,),
+    Platform.SPIFFE: (SourceKind.SPIFFE,),
+    Platform.OIDC: (SourceKind.OIDC,),
+}
+"""The kinds of source that can know the workloads of each platform; the others need none."""
+_NAMED = 5  # in a message that lists sources
+
+
+def fits(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> bool:
+    """Whether such a workload can be one of the source's at all. `trust_domain` is that of the clients' SPIFFE IDs."""
+    return not _misfit(platform, selectors, source, trust_domain)
+
+
+def proves(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> bool:
+    """Whether the source fits, and can prove each of the selectors. Of nothing to prove, nothing is proved."""
+    able = all(provenance(source, each.key) is not Provenance.NEVER for each in selectors)
+    return bool(selectors) and able and fits(platform, selectors, source, trust_domain)
+
+
+def chosen(
+    platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustSource], trust_domain: str
+) -> TrustSource | None:
+    """The one source that is meant where none is named; None where none of those registered fits.
+
+    Raises `Invalid` where several could be meant, and where the one that fits can never prove a selector.
+    """
+    fitting = [source for source in registered if fits(platform, selectors, source, trust_domain)]
+    able = [source for source in fitting if proves(platform, selectors, source, trust_domain)]
+    if len(able) > 1:
+        names = ", ".join(f"{source.name!r} ({source.slug})" for source in able[:_NAMED])
+        more = f" and {len(able) - _NAMED} more" if len(able) > _NAMED else ""
+        raise Invalid(
+            "source",
+            f"{len(able)} trust sources could vouch for these selectors: {names}{more}.",
+            "Name one: the proof rests on that one alone.",
+        )
+    if fitting and not able:
+        require_provable(selectors, fitting[0])
+    return able[0] if able else None
+
+
+def require_suitable(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> None:
+    """Raise `Invalid` unless the source that was named fits, and can prove all selectors."""
+    if problem := _misfit(platform, selectors, source, trust_domain):
+        raise Invalid("source", f"The trust source {source.name!r} ({source.slug}) {problem}", what_fits(platform))
+    require_provable(selectors, source)
+
+
+def require_provable(selectors: Sequence[Selector], source: TrustSource) -> None:
+    """Raise `Invalid` for the first selector that the source can never prove, saying what would prove it."""
+    for index, selector in enumerate(selectors):
+        if provenance(source, selector.key) is Provenance.NEVER:
+            raise Invalid(
+                f"selectors.{index}",
+                f"The trust source {source.name!r} ({source.slug}) can never prove {selector.key}, and so this proof "
+                "would never get the client in.",
+                what_proves(selector.key, source),
+            )
+
+
+def what_proves(key: str, source: TrustSource) -> str:
+    """What would prove a selector that this source can never prove."""
+    if source.kind is SourceKind.KUBERNETES:
+        return (
+            f"A cluster's token says {', '.join(provable(source))}. {key} takes a look-up of the pod, which no source "
+            "offers here, or SPIRE: register its trust domain as a trust source, and name that one. Or leave it out."
+        )
+    if source.kind is SourceKind.OIDC:
+        return f"It maps claims to {', '.join(provable(source))}. Have it map one to {key}, or leave this one out."
+    return "Leave it out."
+
+
+def what_fits(platform: Platform) -> str:
+    """What to register for this platform, in a sentence; the first half of it holds for a source to be named, too."""
+    kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
+    return f"{platform.shown} workloads are vouched for by {kinds}: authsec trust add"
+
+
+def _misfit(platform: Platform, selectors: Sequence[Selector], source: TrustSource, trust_domain: str) -> str:
+    """Why the source cannot know such a workload, behind "The source …"; empty if it can."""
+    if source.kind not in FITTING.get(platform, ()):
+        return f"is {_article(source.kind)} {source.kind.shown}: it knows no {platform.shown} workloads."
+    if platform is Platform.SPIFFE:
+        return _of_another_domain(selectors, source)
+    if platform is Platform.OIDC:
+        return _of_another_issuer(selectors, source)
+    if source.kind is SourceKind.SPIFFE and source.issuer != trust_domain:
+        return (
+            f"is the trust domain {source.issuer}, whose SPIRE cannot give a workload this client's SPIFFE ID: that is "
+            f"in {trust_domain or 'another one'} (AUTHSEC_SERVER_TRUST_DOMAIN). With the platform spiffe, give the "
+            "SPIFFE ID that it has there instead."
+        )
+    return ""
+
+
+def _of_another_domain(selectors: Sequence[Selector], source: TrustSource) -> str:
+    for selector in selectors:
+        if selector.value.removeprefix("spiffe://").partition("/")[0] != source.issuer:
+            return f"is the trust domain {source.issuer}, and {quoted(selector.value)} is an ID of another."
+    return ""
+
+
+def _of_another_issuer(selectors: Sequence[Selector], source: TrustSource) -> str:
+    """Selectors of `github:…` mean a source that speaks of `github:…`, whichever of them it knows."""
+    spoken = {_vocabulary(key) for key in source.claims}
+    for selector in selectors:
+        if _vocabulary(selector.key) not in spoken:
+            return f"makes no selector {_vocabulary(selector.key)}:… of its tokens, such as {selector.key}."
+    return ""
+
+
+def _vocabulary(key: str) -> str:
+    return key.partition(":")[0]
+
+
+def _article(kind: SourceKind) -> str:
+    return "an" if kind is SourceKind.OIDC else "a"

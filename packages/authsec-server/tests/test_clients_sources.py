@@ -1,0 +1,116 @@
+"""The trust source that a new proof rests on; on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from authsec_server.audit import service as audit
+from authsec_server.clients import holding, lists, service
+from authsec_server.clients.filters import Attention, Filters
+from authsec_server.clients.model import Client, NewProof
+from authsec_server.db import Database
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.principal import Act
+from authsec_server.sources import service as sources
+from vouched import OURS, SEEN, actions, cluster, onboard, our_spire
+
+
+def add(
+    database: Database, act: Act, client: Client, platform: str, source: str | None = None, **what: object
+) -> Client:
+    wanted = NewProof(platform=platform, source=source, **what)  # type: ignore[arg-type]
+    return database.change(lambda tx: holding.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
+
+
+def helpless(database: Database, act: Act) -> list[str]:
+    wanted = Filters(attention=Attention.CANNOT_PROVE)
+    return [each.name for each in database.read(lambda tx: lists.page_of(tx, act, wanted))[0]]
+
+
+def test_the_only_source_that_fits_is_taken(database: Database, act: Act) -> None:
+    actions(database, act)
+    source = cluster(database, act)
+    client = onboard(database, act)
+    assert [each.source_id for each in client.proofs] == [source.id]
+    assert client.can_prove_itself(act.now)
+    assert database.read(lambda tx: service.load(tx, client.id)) == client
+    assert helpless(database, act) == []
+    (event, *_) = database.read(lambda tx: audit.newest(tx, act.principal))
+    assert event.event.detail["proofs"][0]["source_id"] == source.id, "what it rested on stays known"
+
+
+def test_without_a_suitable_source_onboarding_succeeds(database: Database, act: Act) -> None:
+    actions(database, act)
+    client = onboard(database, act)
+    assert [each.source_id for each in client.proofs] == [None]
+    assert not client.can_prove_itself(act.now)
+    assert helpless(database, act) == ["Support"]
+
+
+def test_a_disabled_source_is_taken_and_proves_nothing_yet(database: Database, act: Act) -> None:
+    source = cluster(database, act)
+    database.change(lambda tx: sources.disable(tx, act, source.id))
+    client = onboard(database, act)
+    assert client.proofs[0].source_id == source.id
+    assert not client.can_prove_itself(act.now)
+    assert helpless(database, act) == ["Support"]
+    assert database.read(lambda tx: service.load(tx, client.id)) == client
+
+
+def test_of_several_one_must_be_named(database: Database, act: Act) -> None:
+    for name in ("cluster-a", "cluster-b"):
+        cluster(database, act, name)
+    with pytest.raises(Invalid, match=r"2 trust sources could vouch") as caught:
+        onboard(database, act)
+    assert caught.value.field == "source"
+    assert database.read(lambda tx: service.page(tx, act))[0] == []
+    client = onboard(database, act, source="cluster-b")
+    second = database.read(lambda tx: sources.find(tx, "cluster-b"))
+    assert second is not None
+    assert client.proofs[0].source_id == second.id
+
+
+@pytest.mark.parametrize("named", ["", "nowhere", "\0", "11111111-1111-4111-8111-111111111111", "x" * 10_000])
+def test_a_source_that_there_is_not(database: Database, act: Act, named: str) -> None:
+    cluster(database, act)
+    with pytest.raises(Invalid, match="There is no trust source") as caught:
+        onboard(database, act, source=named)
+    assert caught.value.field == "source"
+
+
+def test_who_proves_itself_without_a_source_names_none(database: Database, act: Act) -> None:
+    cluster(database, act)
+    with pytest.raises(Invalid, match="Unattested needs no trust source") as caught:
+        onboard(database, act, platform="unattested", selectors=(), source="cluster-a")
+    assert caught.value.field == "source"
+    assert onboard(database, act, platform="unattested", selectors=()).proofs[0].source_id is None
+
+
+def test_the_same_selectors_at_another_source_are_another_proof(database: Database, act: Act) -> None:
+    for name in ("cluster-a", "cluster-b"):
+        cluster(database, act, name)
+    client = onboard(database, act, source="cluster-a")
+    held = add(database, act, client, "kubernetes", "cluster-b", selectors=SEEN)
+    assert len({each.source_id for each in held.proofs}) == 2
+    with pytest.raises(Conflict, match="holds this proof already"):
+        add(database, act, client, "kubernetes", "cluster-b", selectors=SEEN[::-1])
+
+
+def test_a_workload_may_be_two_clients(database: Database, act: Act) -> None:
+    cluster(database, act)
+    assert onboard(database, act, "Old").proofs[0].selectors == onboard(database, act, "New").proofs[0].selectors
+
+
+def test_spire_vouches_for_docker(database: Database, act: Act) -> None:
+    source = our_spire(database, act)
+    client = onboard(database, act, platform="docker", selectors=(("docker:image_id", "a"),))
+    assert client.proofs[0].source_id == source.id
+    held = add(database, act, client, "unix", selectors=(("unix:uid", "1000"),))
+    assert [each.source_id for each in held.proofs] == [source.id] * 2
+
+
+def test_a_selector_that_the_source_can_never_prove_is_refused(database: Database, act: Act) -> None:
+    cluster(database, act)
+    with pytest.raises(Invalid, match="can never prove k8s:container-name") as caught:
+        onboard(database, act, selectors=(*SEEN, ("k8s:container-name", "agent")))
+    assert caught.value.field == "selectors.2"
+    assert database.read(lambda tx: service.page(tx, act))[0] == []
