@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from addresses import ADDRESSES, FORM, Address, Company
 from anatomy import Anatomy
+from authsec_server.console.navigation import SIDEBAR
 from pages import Page
 from starlette.testclient import TestClient
 
@@ -74,6 +75,20 @@ def test_every_answer_is_hardened(answers: Callable[[Address], list[Any]]) -> No
             if kind.startswith("text/html"):
                 assert kind == "text/html; charset=utf-8", asked
                 assert Anatomy(answer.text).faults == [], asked
+
+
+def test_the_way_back_is_on_every_page_that_the_frame_does_not_lead_to(opened: House) -> None:
+    operator = opened.door()
+    company = Company(operator)
+    top = {entry.path for group in SIDEBAR for entry in (group, *group.below)} | {"/console/search", "/console/account"}
+    shown = set()
+    for address in ADDRESSES:
+        answer = operator.get(company.example(address).way, follow_redirects=False)
+        if answer.status_code == 200 and 'aria-label="Console"' in answer.text:
+            shown.add(address.path)
+            needed = address.path.removesuffix("/password") not in top and "<dialog" not in answer.text
+            assert ('aria-label="Breadcrumb"' in answer.text) is needed, address.path
+    assert {"/console/clients", "/console/clients/{client}", "/console/picture", "/console/roles/new"} <= shown
 
 
 def hardened(headers: Any, asked: str) -> None:

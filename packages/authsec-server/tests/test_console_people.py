@@ -1,11 +1,15 @@
-"""The page of one administrator: another address for them, and what is said before they are kept out."""
+"""Administrators: how each comes in, another address for one, what is said before they are kept out, what a role is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from authsec_server.accounts import local_links
+from authsec_server.principal import Act
 from pages import get
 from people import PASSWORD, first_administrator, invited
 from starlette.testclient import TestClient
@@ -58,3 +62,48 @@ def test_an_address_that_another_has_is_refused_at_the_field(its: Any, door: Tes
     assert "There is an administrator ada@example.com already." in page.html.partition('id="field-email-problem">')[2]
     assert page.form(home).value("name") == "Victoria"
     assert page_of(door, "Vic") == home, "nothing of it was kept"
+
+
+def test_who_came_in_by_a_link_alone_is_not_called_invited(its: Any, door: TestClient, act: Act) -> None:
+    form = get(door, "/console/administrators/invite").form()
+    form.send(name="Lin", email="lin@example.com", role="viewer")
+    assert "Lin lin@example.com viewer nothing yet Invited never" in get(door, "/console/administrators").text
+    now = replace(act, now=its.clock.now())
+    link = its.authority.database.change(lambda tx: local_links.for_a_sign_in(tx, now, "lin@example.com"))
+    assert get(its.door(), f"/console/set-up?code={link.code}").form().send().status == 303
+    listed = get(door, "/console/administrators")
+    assert "Lin lin@example.com viewer One-time links No password yet just now" in listed.text
+    page = get(door, listed.links["Lin"]).text
+    assert "Signs in with One-time links, no password yet" in page
+    assert "invited" not in page
+
+
+def test_a_role_says_what_it_does_not_see(door: TestClient, its: Any) -> None:
+    vic = invited(its, door, "viewer")
+    for path in ("/console/administrators/invite", "/console/administrators/keys/new", page_of(door, "Vic")):
+        assert "viewer: sees everything but settings and others' sessions" in get(door, path).text, path
+    assert "Settings" not in get(vic, "/console").links
+    assert "Sessions" not in get(vic, page_of(door, "Ada Admin")).text
+
+
+def test_a_person_is_sent_to_people_and_not_to_keys(door: TestClient, its: Any) -> None:
+    vic = invited(its, door, "viewer")
+    page = get(vic, "/console/settings")
+    assert page.status == 403
+    assert "Vic has the role viewer; this needs admin. Ask an administrator who has that role." in page.text
+    assert "use a key" not in page.text
+
+
+def test_whose_session_has_ended_is_told_so(door: TestClient, its: Any) -> None:
+    vic = invited(its, door, "operator")
+    home = page_of(door, "Vic")
+    assert "Your session has ended" not in get(its.door(), "/console").follow().text, "nobody was signed in"
+    get(door, home).form(home).send(role="viewer")
+    answer = get(vic, "/console/keys?x=1")
+    page = answer.follow()
+    assert page.path == urlsplit(answer.location).path == "/console/sign-in"
+    assert "Your session has ended Sign in again." in page.text
+    wrong = page.form("/console/sign-in").send(email="vic@example.com", password="no")
+    assert "Your session has ended" not in wrong.text
+    back = wrong.form("/console/sign-in").send(email="vic@example.com", password=PASSWORD)
+    assert back.location == "/console/keys?x=1"

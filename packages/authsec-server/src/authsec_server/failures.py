@@ -63,6 +63,10 @@ class NotPermitted(Failure):
     reason = "not_permitted"
 
 
+class RoleTooSmall(NotPermitted):
+    """The same, where another role would do."""
+
+
 class Unavailable(Failure):
     """The authority cannot keep its promises at the moment (above all: a durable record), so it does nothing."""
 

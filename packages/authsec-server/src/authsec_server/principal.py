@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
-from authsec_server.failures import NotPermitted
+from authsec_server.failures import RoleTooSmall
 
 
 class PrincipalKind(StrEnum):
@@ -42,9 +42,9 @@ class Principal:
     session_id: str = field(default="", compare=False)
 
     def require(self, role: Role) -> None:
-        """Raise `NotPermitted` unless this principal's role reaches `role`."""
+        """Raise `RoleTooSmall` unless this principal's role reaches `role`."""
         if self.role < role:
-            raise NotPermitted(
+            raise RoleTooSmall(
                 f"{self.name} has the role {self.role.name.lower()}; this needs {role.name.lower()}.",
                 "Ask an administrator, or use a key with that role.",
             )

@@ -22,6 +22,10 @@ NOBODY = "Nobody is signed in."
 ENDED = "This session has ended. Sign in again."
 
 
+class SessionEnded(Unauthenticated):
+    """Somebody was signed in, and is no longer."""
+
+
 def cookie_name(issuer: str) -> str:
     """The cookie's name. With the prefix browsers take it only over TLS and from this very host (RFC 6265bis 4.1.3.2).
 
@@ -79,7 +83,7 @@ class Sessions:
         """
         _, administrator = self._standing(sessions.by_id(tx, principal.session_id))
         if administrator.id != principal.id or administrator.role < principal.role:
-            raise Unauthenticated(ENDED)
+            raise SessionEnded(ENDED)
 
     def keep(self, tx: Tx) -> None:
         """End and forget sessions whose time is over."""
@@ -94,7 +98,7 @@ class Sessions:
 
     def _standing(self, found: tuple[Session, Administrator] | None) -> tuple[Session, Administrator]:
         if found is None or not found[0].stands(self._now(), self.terms) or not found[1].enabled:
-            raise Unauthenticated(ENDED)
+            raise SessionEnded(ENDED)
         return found
 
 

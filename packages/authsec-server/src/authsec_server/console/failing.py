@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from authsec_server.accounts.cookies import SessionEnded
 from authsec_server.console import guard
-from authsec_server.failures import Failure, Unavailable
+from authsec_server.failures import Failure, RoleTooSmall, Unavailable
 from authsec_server.web.context import context_of
 from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where
 
@@ -35,6 +36,9 @@ TITLES = {
     429: "Too often",
     503: "Not possible at the moment",
 }
+
+
+ASK = "Ask an administrator who has that role."  # a person in the console; programs are told of keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,8 @@ def answered(endpoint: Endpoint, show: Callable[[Request, Failed], Response]) ->
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except Unauthenticated:
-            return _to_sign_in(request)
+        except Unauthenticated as failure:
+            return _to_sign_in(request, ended=isinstance(failure, SessionEnded))
         except ClientDisconnect:  # nobody is left to answer; the middleware knows
             raise
         except (Failure, TooOften, HTTPException) as failure:
@@ -83,11 +87,12 @@ def _failed(failure: Failure | TooOften | HTTPException) -> Failed:
         log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
         headers = retry_after(failure.retry_after)
         return Failed(status=503, message=failure.message, remedy=failure.remedy, headers=headers)
-    return Failed(status=status_of(failure), message=failure.message, remedy=failure.remedy)
+    remedy = ASK if isinstance(failure, RoleTooSmall) else failure.remedy
+    return Failed(status=status_of(failure), message=failure.message, remedy=remedy)
 
 
-def _to_sign_in(request: Request) -> Response:
+def _to_sign_in(request: Request, *, ended: bool) -> Response:
     asked = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     back = {"next": asked} if request.method == "GET" and asked != "/console" else {}
-    query = urlencode(back)
+    query = urlencode(back | ({"ended": "yes"} if ended else {}))
     return RedirectResponse(f"/console/sign-in?{query}" if query else "/console/sign-in", 303, dict(guard.HEADERS))

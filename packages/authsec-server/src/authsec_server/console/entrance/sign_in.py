@@ -38,6 +38,7 @@ async def show(guest: Guest, problem: Failure | None = None) -> Response:
         email=asked.text("email"),
         going_on=local_path(asked.text("next"), HOME),
         label=open_id.label if open_id else "",
+        ended="ended" in guest.request.query_params and problem is None,
         first=not await guest.console.site.read(administrators.any_yet),
     )
 
