@@ -311,6 +311,7 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
     for its, said in ((proof["id"], False), (other, True), ("", False)):
         page = get(door, f"{LIST}/{agent.client_id}/test?proof={its}")
         assert ("It would be refused: attestation_required" in page.text) is said
+        assert "It holds no proof" not in page.text
 
 
 def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, pod: str) -> None:

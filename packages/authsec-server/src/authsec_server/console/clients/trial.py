@@ -35,14 +35,15 @@ class Trial:
 class Tried:
     """The answer, and what can be asked for.
 
-    `unproved` is what helps a client whose proof this authority cannot check: today it is answered
-    `attestation_required`, and `outcome` only once it can prove itself.
+    `unproved`: this authority cannot check the proof that is assumed, so that today the answer is
+    `attestation_required`, and `outcome` only once it can. `way_out` is what helps a client that has no other proof.
     """
 
     client: Client
     outcome: Preview | Denied
     remedy: Remedy | None
-    unproved: Remedy | None
+    unproved: bool
+    way_out: Remedy | None
     actions: Sequence[str]
     audiences: Sequence[str]
 
@@ -82,12 +83,13 @@ def _tried(tx: Tx, visit: Visit, trial: Trial) -> Tried:
         resources=trial.resources,
         proof_id=trial.proof or None,
     )
-    held = effective(tx, visit.act, client.id, visit.console.terms)
+    held, now = effective(tx, visit.act, client.id, visit.console.terms), visit.act.now
     return Tried(
         client=client,
         outcome=outcome,
         remedy=_remedy(outcome, trial) if isinstance(outcome, Denied) else None,
-        unproved=_unproved(client, outcome, trial, visit.act.now),
+        unproved=_unproved(client, outcome, trial, now),
+        way_out=None if _gets_in(client, now) else remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False),
         actions=sorted({each.action for each in held if not each.dormant}),
         audiences=sorted({audience for each in held for audience in each.audiences}),
     )
@@ -98,13 +100,15 @@ def _remedy(denied: Denied, trial: Trial) -> Remedy:
     return remedy(denied.reason, detail, can_prove=False)
 
 
-def _unproved(client: Client, outcome: Preview | Denied, trial: Trial, now: datetime) -> Remedy | None:
+def _unproved(client: Client, outcome: Preview | Denied, trial: Trial, now: datetime) -> bool:
     """As the endpoint checks: first what is malformed, then the proof, then all else."""
-    if isinstance(outcome, Denied) and (outcome.reason is Reason.ATTESTATION_REQUIRED or _malformed(client, trial)):
-        return None
-    if _can_be_checked(client, outcome, trial, now):
-        return None
-    return remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False)
+    if not isinstance(outcome, Denied):
+        return not outcome.provable
+    if outcome.reason is Reason.ATTESTATION_REQUIRED or _malformed(client, trial):
+        return False
+    if not trial.proof:
+        return not _gets_in(client, now)
+    return not any(proof.id == trial.proof and _can_be_checked(proof, now) for proof in client.proofs)
 
 
 def _malformed(client: Client, trial: Trial) -> bool:
@@ -112,14 +116,9 @@ def _malformed(client: Client, trial: Trial) -> bool:
     return isinstance(parse(query, [], [], address="", request_id=""), Denied)
 
 
-def _can_be_checked(client: Client, outcome: Preview | Denied, trial: Trial, now: datetime) -> bool:
-    """Whether the proof that is assumed can be: the one chosen, else any that stands."""
-    if not isinstance(outcome, Denied):
-        return outcome.provable
-    if not trial.proof:
-        return client.can_prove_itself(now) or client.unattested(now)
-    return any(proof.id == trial.proof and (proof.checkable or _lets_in(proof, now)) for proof in client.proofs)
+def _can_be_checked(proof: Proof, now: datetime) -> bool:
+    return proof.checkable or (proof.kind is ProofKind.UNATTESTED and proof.stands(now))
 
 
-def _lets_in(proof: Proof, now: datetime) -> bool:
-    return proof.kind is ProofKind.UNATTESTED and proof.stands(now)
+def _gets_in(client: Client, now: datetime) -> bool:
+    return client.can_prove_itself(now) or client.unattested(now)
