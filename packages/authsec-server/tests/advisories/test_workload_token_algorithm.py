@@ -51,6 +51,9 @@ def test_no_key_is_fetched_for_what_cannot_pass() -> None:
     for header in ({"alg": "none"}, {"alg": "HS256"}, {"alg": "EdDSA"}, {"kid": ""}, {"typ": "at+jwt"}, {"zip": "DEF"}):
         refused(ask(its.token(header=header), [its], proof(its, *HELPER), find=never))
     refused(ask(its.token(iss="https://elsewhere.example"), [its], proof(its, *HELPER), find=never))
+    domain = spire()
+    for subject in ("spiffe://example.org.evil.example/a", "spiffe://example.com/a", "spiffe://example.org", None):
+        refused(ask(domain.token(sub=subject), [domain], proof(domain, *HELPER), find=never))
 
 
 def test_a_key_is_used_with_the_algorithms_of_its_kind_only() -> None:

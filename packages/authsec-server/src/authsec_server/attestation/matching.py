@@ -102,6 +102,8 @@ def _with_spiffe_id(asked: Sequence[Selector], verified: Verified, own_id: str) 
 
 def _visible(value: str) -> str:
     """What somebody else wrote, fit for a page: nothing that turns the text around it, and not for ever."""
+    if value.isprintable():
+        return value[:_CLIP]
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value[:_CLIP])
 
 
