@@ -1,4 +1,4 @@
-"""What a style must not take away: the tone of a warning, a badge on a row that stands out, the end of a line of code."""
+"""What a style must not take away: the tone of a warning, badges on a new row, the end of a line of code."""
 
 from __future__ import annotations
 
@@ -54,3 +54,17 @@ def test_the_end_of_a_line_of_code_is_seen(company: Any, browse: Any, width: int
         page.goto(path)
         for block in page.locator(".code pre").all():
             assert block.evaluate(BESIDE) <= 0, block.inner_text()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_picture_of_authority_is_whole_and_can_be_read(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/picture")
+    picture = page.locator("svg.picture")
+    edge = picture.evaluate("svg => svg.getBoundingClientRect().right")
+    for box in picture.locator("rect").all():
+        assert box.evaluate("rect => rect.getBoundingClientRect().right") < edge  # its line is half outside of it
+    for head in picture.locator(".picture-head").all():
+        assert head.evaluate("text => text.getBoundingClientRect().height") > 12
+    for name in picture.locator("span, small").all():
+        assert name.evaluate("element => getComputedStyle(element).textOverflow") == "ellipsis"

@@ -1,0 +1,56 @@
+"""Tables that fit: beside the sidebar or in a narrow window, what somebody must see of a client is to be seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+WIDTHS = (320, 768, 900, 1024, 1280)
+LONG = {
+    "name": "Reconciliation of Correspondence Wwwwwwwwwwwwwwwwwwww",
+    "owner": "Counterfeit-Investigations and Recoveries",
+}
+HIDDEN = "box => box.scrollWidth - box.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def clients(place: Any) -> Any:
+    """An authority with an agent whose name and owner are long, and which cannot prove itself yet."""
+    selectors = [{"key": "k8s:ns", "value": "production"}]
+    place.its.post("clients", platform="kubernetes", selectors=selectors, **LONG)
+    place.its.post("clients", name="Free for All", platform="unattested")
+    return place
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_list_of_clients_shows_how_each_stands(clients: Any, browse: Any, width: int) -> None:
+    page = browse(clients.url, storage_state=clients.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/clients")
+    box = page.get_by_role("region", name="Clients")
+    assert box.evaluate(HIDDEN) == 0
+    for row, tells in ((rows(box).first, ["Unattested"]), (rows(box).last, ["Kubernetes", "cannot prove itself yet"])):
+        row.scroll_into_view_if_needed()
+        for text in ("AI Agent", "Enabled", *tells):
+            expect(seen(row, text)).to_be_in_viewport(ratio=1)
+        expect(row.get_by_role("button", name="Copy the Client ID")).to_be_visible()
+
+
+def rows(box: Locator) -> Locator:
+    return box.locator("tbody tr")
+
+
+def seen(row: Locator, text: str) -> Locator:
+    return row.get_by_text(text).locator("visible=true").first
+
+
+@pytest.mark.parametrize("width", [320, 900])
+def test_what_is_right_of_a_line_stays_with_it(clients: Any, browse: Any, width: int) -> None:
+    """Values of settings, and the buttons that end sessions, were right of a narrow window."""
+    page = browse(clients.url, storage_state=clients.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/settings")
+    row = page.get_by_role("region", name="Settings").locator("tbody tr").first
+    expect(seen(row, "command-line option")).to_be_in_viewport(ratio=1)
+    page.goto("/console/account")
+    expect(page.get_by_text("This one")).to_be_in_viewport(ratio=1)
