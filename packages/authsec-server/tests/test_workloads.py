@@ -68,7 +68,8 @@ def test_a_cluster_too_old_to_name_the_node() -> None:
         bound(pod="customer-support"),
         bound(pod={"name": "customer-support"}),
         bound(node={"uid": "1"}),
-        bound(namespace="production:customer", serviceaccount={"name": "x"}),
+        bound(namespace="production:customer", serviceaccount={"name": "x"})
+        | {"sub": "system:serviceaccount:production:customer:x"},
         {"kubernetes.io": None},
         {"kubernetes.io": "production"},
         {"sub": None},
