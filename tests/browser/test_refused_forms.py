@@ -117,7 +117,7 @@ CASES = [
     Case("/console/administrators/{mary}", "Save", "Name", HIDDEN, {"Name": UNSEEN}),
     Case(*NEW_KEY, "Name", HIDDEN, {"Name": UNSEEN}),
     Case(*NEW_KEY, "Days until it expires", "1 to 3650", {"Name": "New", "Days until it expires": "4000"}),
-    Case(*FILTER, "Client", "There is no client", {"Client": "nobody"}),
+    Case(*FILTER, "Client", "No client has this name", {"Client": "nobody"}),
     Case(*FILTER, "Reason", "Nothing can have", {"Reason": "Why?"}),
     Case(*PASSWORD, "Current password", "not your present password", {"Current password": "wrong"}),
     Case(*PASSWORD, "New password again", "differ", {"New password again": "other"}),
