@@ -11,7 +11,13 @@ from console_pages import NOWHERE, console_routes, pages, walk
 
 ROUTES = console_routes()
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 700}
+BETWEEN = (1024, 900, 768)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+OPEN = "document.querySelectorAll('details.more').forEach(each => { each.open = true; })"
+# What lies beside the edge of a table's box is found by nobody who does not know of it.
+CUT = """() => [...document.querySelectorAll(".table")]
+  .map((box) => [box.getAttribute("aria-label"), box.scrollWidth - box.clientWidth])
+  .filter(([, hidden]) => hidden > 0)"""
 
 
 def starts(its: Any) -> list[str]:
@@ -49,5 +55,11 @@ def test_every_page(company: Any, browse: Any, axe: Any, viewport: dict[str, int
                 faults[f"{scheme}: {fault}"].append(pattern)
         if (wider := page.evaluate(OVERFLOW)) > 0:
             faults["wider than the window"].append(f"{pattern} by {wider} px")
+        page.evaluate(OPEN)
+        for width in (viewport["width"], *(BETWEEN if viewport is WIDE else ())):
+            page.set_viewport_size(viewport | {"width": width})
+            for table, hidden in page.evaluate(CUT):
+                faults["a table is cut"].append(f"{pattern}: {table} by {hidden} px at {width}")
+        page.set_viewport_size(viewport)
     assert not faults, "\n\n".join(f"{fault}\n{', '.join(places)}" for fault, places in faults.items())
     assert seen == pages(ROUTES)
