@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     CLIENT_DELETED = "client.deleted"
     CLIENT_TOKENS_REVOKED = "client.tokens_revoked"
     PROOF_ADDED = "proof.added"
+    PROOF_BOUND = "proof.bound"
     PROOF_REMOVED = "proof.removed"
     ROLE_CREATED = "role.created"
     ROLE_EDITED = "role.edited"

@@ -37,10 +37,10 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_doma
     proof = sourced(tx, made, wanted.source, trust_domain)
     _refuse_repeated(client, proof)
     service.refuse_taken_key(tx, proof)
-    holding = _holding(client, act, (*client.proofs, proof))
+    holding = with_proofs(client, act, (*client.proofs, proof))
     store.add_proof(tx.connection, proof)
     store.save(tx.connection, holding)
-    _record(tx, act, EventKind.PROOF_ADDED, holding, proof)
+    record(tx, act, EventKind.PROOF_ADDED, named(holding), proof)
     return holding
 
 
@@ -54,16 +54,16 @@ def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
     proof = next((each for each in client.proofs if each.id == proof_id), None)
     if proof is None:
         raise NotFound(f"{client.name} holds no proof {naming.quoted(proof_id)}.", "Look at the proofs it holds now.")
-    holding = _holding(client, act, tuple(each for each in client.proofs if each is not proof))
+    holding = with_proofs(client, act, tuple(each for each in client.proofs if each is not proof))
     store.remove_proof(tx.connection, proof.id)
     store.save(tx.connection, holding)
     revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
-    _record(tx, act, EventKind.PROOF_REMOVED, holding, proof)
+    record(tx, act, EventKind.PROOF_REMOVED, named(holding), proof)
     return holding
 
 
-def _holding(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
-    """The client with these proofs. Its platform is that of the first; without any it stays what it was."""
+def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
+    """The client with these proofs, as its next revision. Its platform is that of the first; without any it stays."""
     in_order = tuple(sorted(held, key=lambda proof: (proof.created_at, proof.id)))
     return changed(client, act, proofs=in_order, platform=platform_of(in_order[0]) if in_order else client.platform)
 
@@ -75,7 +75,6 @@ def _refuse_repeated(client: Client, proof: Proof) -> None:
         raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most a client may have.", "Remove one first.")
 
 
-def _record(tx: Tx, act: Act, kind: EventKind, client: Client, proof: Proof) -> None:
-    audit.record_act(
-        tx, act, kind, client=named(client), subject=Named(id=proof.id, name=proof.kind), detail=evidence(proof)
-    )
+def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof) -> None:
+    """Journal what became of a proof. For the verbs of this room."""
+    audit.record_act(tx, act, kind, client=client, subject=Named(id=proof.id, name=proof.kind), detail=evidence(proof))

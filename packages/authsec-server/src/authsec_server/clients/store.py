@@ -160,7 +160,7 @@ def _loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
     if held:
         of_clients = select(proofs).where(proofs.c.client_id.in_(held)).order_by(proofs.c.created_at, proofs.c.id)
         for row in connection.execute(of_clients):
-            held[row.client_id].append(_proof(row))
+            held[row.client_id].append(proof_of(row))
     return [_client(row, tuple(held[row.id])) for row in rows]
 
 
@@ -183,7 +183,8 @@ def _client(row: Row[Any], held: tuple[Proof, ...]) -> Client:
     )
 
 
-def _proof(row: Row[Any]) -> Proof:
+def proof_of(row: Row[Any]) -> Proof:
+    """The proof of a row of `proofs`."""
     return Proof(
         id=row.id,
         client_id=row.client_id,

@@ -14,6 +14,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.CLIENT_DELETED: "deleted",
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
+    EventKind.PROOF_BOUND: "had a trust source vouch for a proof of",
     EventKind.PROOF_REMOVED: "removed a proof from",
     EventKind.ROLE_CREATED: "created the role",
     EventKind.ROLE_EDITED: "edited the role",

@@ -1,0 +1,150 @@
+"""What the database knows of proofs that rest on a trust source, and of those that wait for one. Many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    Update,
+    and_,
+    delete,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
+
+from authsec_server.audit.model import Named
+from authsec_server.clients import store
+from authsec_server.clients.model import CHECKED, NEVER, Client, Proof, ProofKind
+from authsec_server.clients.store import clients, proof_of, proofs
+from authsec_server.db.schema import Instant
+from authsec_server.sources.model import TrustSource
+
+BATCH = 500  # values in one statement
+
+_SELECTORS = proofs.c.kind == ProofKind.SELECTORS
+_VOUCHED_FOR = and_(_SELECTORS, proofs.c.source_id.is_not(None), proofs.c.source_enabled)
+_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _VOUCHED_FOR)  # as `Proof.checkable`
+
+
+def without_source(connection: Connection) -> list[tuple[Named, Proof]]:
+    """The proofs of selectors that rest on no source, each with its client; in the order of the clients' names."""
+    return _with_clients(connection, and_(_SELECTORS, proofs.c.source_id.is_(None)))
+
+
+def of_source(connection: Connection, source_id: str, limit: int | None = None) -> list[tuple[Named, Proof]]:
+    """The proofs that rest on the source, in the same way; at most so many."""
+    return _with_clients(connection, proofs.c.source_id == source_id, limit)
+
+
+def by_ids(connection: Connection, ids: Sequence[str]) -> list[tuple[Named, Proof]]:
+    """The proofs with these ids, in the same way; unknown ids are left out."""
+    return [each for some in _batches(ids) for each in _with_clients(connection, proofs.c.id.in_(some))]
+
+
+def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
+    """The clients, however many they are."""
+    return [client for some in _batches(client_ids) for client in store.by_ids(connection, some).values()]
+
+
+def counts(connection: Connection, source_id: str) -> tuple[int, int]:
+    """How many proofs rest on the source, and of how many clients."""
+    counted = select(func.count(), func.count(proofs.c.client_id.distinct())).where(proofs.c.source_id == source_id)
+    held, holders = connection.execute(counted).one()
+    return held, holders
+
+
+def rest_on(connection: Connection, proof_ids: Sequence[str], source: TrustSource) -> None:
+    """Have these proofs rest on the source."""
+    for some in _batches(proof_ids):
+        bound = {"source_id": source.id, "source_enabled": source.enabled}
+        connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
+
+
+def follow(connection: Connection, source: TrustSource) -> bool:
+    """Note for its proofs whether the source's word counts; False where that was noted already, or nothing rests on it.
+
+    What lists say of the clients is derived anew. Two statements, however many they are.
+    """
+    outdated = and_(proofs.c.source_id == source.id, proofs.c.source_enabled.is_not(source.enabled))
+    noted = connection.execute(update(proofs).where(outdated).values(source_enabled=source.enabled))
+    if noted.rowcount:
+        connection.execute(_derived(clients.c.id.in_(_holders(source.id))))
+    return bool(noted.rowcount)
+
+
+def revise(connection: Connection, client_ids: Sequence[str], *, at: datetime, by: str) -> None:
+    """Put these clients, whose proofs have changed, in their next revision, and derive anew what lists say of them."""
+    following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
+    for some in _batches(client_ids):
+        connection.execute(_derived(clients.c.id.in_(some)).values(following))
+
+
+def remove(connection: Connection, proof_ids: Sequence[str]) -> None:
+    """Delete these proofs."""
+    for some in _batches(proof_ids):
+        connection.execute(delete(proofs).where(proofs.c.id.in_(some)))
+
+
+def show_as(connection: Connection, changed: Collection[Client]) -> None:
+    """Write the platforms of these clients."""
+    for platform in {client.platform for client in changed}:
+        ids = [client.id for client in changed if client.platform is platform]
+        for some in _batches(ids):
+            connection.execute(update(clients).where(clients.c.id.in_(some)).values(platform=platform))
+
+
+def stranded(connection: Connection, source_id: str, now: datetime, limit: int) -> list[Named]:
+    """The clients that nothing else than proofs of this source lets in, by name; it lets them in now."""
+    lets_in = and_(_CHECKABLE, or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now))
+    source = func.coalesce(proofs.c.source_id, "")
+    alone = (  # grouped, not asked of each client in turn: SQLite would look through all proofs of the source each time
+        select(proofs.c.client_id)
+        .where(proofs.c.client_id.in_(_holders(source_id)), lets_in)
+        .group_by(proofs.c.client_id)
+        .having(func.min(source) == source_id, func.max(source) == source_id)
+    )
+    unattested = func.coalesce(clients.c.unattested_until > now, False)
+    wanted = select(clients.c.id, clients.c.name).where(clients.c.id.in_(alone), not_(unattested))
+    wanted = wanted.order_by(clients.c.sort_name, clients.c.id).limit(limit)
+    return [Named(id=row.id, name=row.name) for row in connection.execute(wanted)]
+
+
+def _with_clients(
+    connection: Connection, condition: ColumnElement[bool], limit: int | None = None
+) -> list[tuple[Named, Proof]]:
+    wanted = (
+        select(proofs, clients.c.name.label("client_name"))
+        .join(clients, clients.c.id == proofs.c.client_id)
+        .where(condition)
+        .order_by(clients.c.sort_name, clients.c.id, proofs.c.created_at, proofs.c.id)
+        .limit(limit)
+    )
+    rows = connection.execute(wanted)
+    return [(Named(id=row.client_id, name=row.client_name), proof_of(row)) for row in rows]
+
+
+def _derived(which: ColumnElement[bool]) -> Update:
+    return update(clients).where(which).values(provable_until=_provable_until())
+
+
+def _provable_until() -> ScalarSelect[datetime | None]:
+    """As `Client.provable_until`."""
+    end = func.max(func.coalesce(proofs.c.expires_at, literal(NEVER, Instant)))
+    return select(end).where(proofs.c.client_id == clients.c.id, _CHECKABLE).correlate(clients).scalar_subquery()
+
+
+def _holders(source_id: str) -> Select[tuple[str]]:
+    return select(proofs.c.client_id).where(proofs.c.source_id == source_id)
+
+
+def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
