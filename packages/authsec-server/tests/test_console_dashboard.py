@@ -24,6 +24,7 @@ DASHBOARD = "/console"
 PICTURE = "/console/picture"
 MARKUP = "<script>alert(1)</script>\"'&"
 AUDIENCE = "https://customers.example.com"
+GRANTS, SHARED = "customers:read, 1 hour", "authsec-api, shared audience"
 TWO_STEPS = "Two steps to the first token"
 
 
@@ -236,8 +237,8 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
     delegate(door, agent(door, "Second"), owner="Cem", audiences=[])
     page = get(door, DASHBOARD)
     around = boxes(page)
-    assert set(around) == {"Ann & Bob", "Cem", "Support", "1 action", "First", "Second", AUDIENCE, "authsec-api"}
-    shared = {"Support", "authsec-api"}
+    assert set(around) == {"Ann & Bob", "Cem", "Support", GRANTS, "First", "Second", AUDIENCE, SHARED}
+    shared = {"Support", SHARED}
     for name in {"Ann & Bob", "First", AUDIENCE} | shared:
         picture = get(door, around[name])
         assert picture.status == 200, name
@@ -249,14 +250,36 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
     assert get(door, around["First"]).links["Open client"] == "/console/clients/first"
     assert get(door, around["Support"]).links["Open role"] == "/console/roles/support"
     assert get(door, around[AUDIENCE]).links["Open API"] == "/console/apis/customer-api"
-    assert "an audience that no API has" in get(door, around["authsec-api"]).text
+    assert "an audience that no API has" in get(door, around[SHARED]).text
     assert boxes(get(door, f"{PICTURE}?api=customer-api")).keys() == boxes(get(door, around[AUDIENCE])).keys()
 
 
 def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
     delegate(door, agent(door, "Open One", "unattested"), owner="Ann", all_actions=True, actions=[])
     told = get(door, DASHBOARD).text.partition("In words Owner Role Trust delegation Agent APIs ")[2]
-    assert told.startswith(f"Ann Support customers:read, customers:write Open One Unattested {AUDIENCE}")
+    assert told.startswith(f"Ann Support customers:read, customers:write 1 hour at most Open One Unattested {AUDIENCE}")
+
+
+def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
+    """A live delegation alone gives nothing: its agent must be enabled, and able to prove itself."""
+    selectors = [{"key": "k8s:ns", "value": "production"}]
+    delegate(door, agent(door, "Able"), max_duration=5400)
+    delegate(door, agent(door, "In a pod", "kubernetes", selectors=selectors))
+    delegate(door, agent(door, "For All", "unattested"))
+    delegate(door, agent(door, "Off", "unattested"))
+    assert door.post(f"{API}/clients/off/disable").status_code == 200
+    page = get(door, PICTURE)
+    drawn = {title: tone for tone, title in re.findall(r'class="picture-box (\w*)"><title>(.*?)</title>', page.html)}
+    assert {
+        "Able": "",
+        "In a pod, cannot prove itself yet": "warn",
+        "For All, unattested": "bad",
+        "Off, disabled: gets no token": "off",
+        "customers:read, 1 hour 30 minutes": "",
+    }.items() <= drawn.items()
+    told = page.text.partition("In words")[2]
+    for name, mark in (("In a pod", "cannot prove itself yet"), ("For All", "Unattested"), ("Off", "Disabled")):
+        assert f"{name} {mark}" in told, name
 
 
 def test_only_what_lives_is_in_the_picture(door: TestClient) -> None:

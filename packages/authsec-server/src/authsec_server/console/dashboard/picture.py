@@ -14,39 +14,72 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from authsec_server.clients.model import Client
+from authsec_server.console.words import duration, plural
 from authsec_server.delegations.model import Standing
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
-WIDTH, BOX, HEIGHT, STEP, TOP = 1200, 184, 30, 42, 34
-_SHOWN = 22  # letters of a name that fit a box
+WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
+_EDGE = 1  # half a line is drawn beyond the box
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box: in which column, what makes it one, its name, where it leads, and whether it is to be seen in red."""
+    """A box: in which column, what makes it one, its name, where it leads, what is to be known of it.
+
+    `tone` colours it by the stylesheet: bad, warn, or off for what gives nothing. `whole` is the name where `name` is
+    shorter.
+    """
 
     column: int
     key: str
     name: str = field(compare=False)
     path: str = field(compare=False)
+    note: str = field(default="", compare=False)
     tone: str = field(default="", compare=False)
+    whole: str = field(default="", compare=False)
+
+    @property
+    def title(self) -> str:
+        """All of it in words."""
+        return ", ".join(filter(None, (self.whole or self.name, self.note)))
 
 
 def paths(standing: Standing, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
     """One way through the picture for each audience of a delegation."""
     delegation, role, client = standing.delegation, standing.role, standing.client
-    grants = f"{len(delegation.actions)} action{'' if len(delegation.actions) == 1 else 's'}"
+    actions = delegation.actions
+    note, tone = _agent(client, now)
     begin = (
         Node(0, delegation.owner, delegation.owner, _focus("owner", delegation.owner)),
         Node(1, role.id, role.name, _focus("role", role.slug)),
-        Node(2, delegation.id, grants, f"/console/delegations/{delegation.id}"),
-        Node(3, client.id, client.name, _focus("client", client.slug), "bad" if client.unattested(now) else ""),
+        Node(
+            2,
+            delegation.id,
+            actions[0] if len(actions) == 1 else plural(len(actions), "action"),
+            f"/console/delegations/{delegation.id}",
+            note=duration(delegation.max_duration),
+            whole=", ".join(actions),
+        ),
+        Node(3, client.id, client.name, _focus("client", client.slug), note=note, tone=tone),
     )
-    audiences = delegation.audiences or (default_audience,)
-    return [
-        (*begin, Node(4, each, each, _focus("api", each), "warn" if each == default_audience else ""))
-        for each in audiences
-    ]
+    return [(*begin, _api(each, default_audience)) for each in delegation.audiences or (default_audience,)]
+
+
+def _agent(client: Client, now: datetime) -> tuple[str, str]:
+    """What is to be known of an agent, and its tone: who gets no token is not drawn like one who does."""
+    if not client.enabled:
+        return "disabled: gets no token", "off"
+    if client.unattested(now):
+        return "unattested", "bad"
+    return ("", "") if client.can_prove_itself(now) else ("cannot prove itself yet", "warn")
+
+
+def _api(audience: str, default_audience: str) -> Node:
+    shared = audience == default_audience
+    name, path = audience.removeprefix("https://"), _focus("api", audience)
+    note, tone = ("shared audience", "warn") if shared else ("", "")
+    return Node(4, audience, name, path, note=note, tone=tone, whole=audience)
 
 
 def draw(standings: Iterable[Standing], default_audience: str, now: datetime) -> Markup:
@@ -78,7 +111,7 @@ def _places(ways: Sequence[tuple[Node, ...]]) -> Mapping[Node, float]:
 
 
 def _x(column: int) -> int:
-    return column * (WIDTH - BOX) // (len(COLUMNS) - 1)
+    return _EDGE + column * (WIDTH - BOX - 2 * _EDGE) // (len(COLUMNS) - 1)
 
 
 def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
@@ -90,14 +123,14 @@ def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
 
 
 def _box(node: Node, y: float) -> Markup:
-    name = node.name.removeprefix("https://")
-    name = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"
+    """The text is HTML, which ends with an ellipsis where it is cut; SVG's would not."""
+    note = Markup("<small>{}</small>").format(node.note) if node.note else ""
     return Markup(
         '<a href="{}" class="picture-box {}"><title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
-        '<svg x="{}" y="{:.0f}" width="{}" height="{}"><text x="12" y="20">{}</text></svg></a>'  # cuts wide letters off
+        '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div><span>{}</span>{}</div></foreignObject></a>'
     ).format(
-        *(node.path, node.tone, node.name, _x(node.column), y, BOX, HEIGHT),
-        *(_x(node.column), y, BOX - 8, HEIGHT, name),
+        *(node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
+        *(_x(node.column), y, BOX, HEIGHT, node.name, note),
     )
 
 
