@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
 from authsec_server.clients.proof_status import ProofState, proof_status, removal_caution
+from authsec_server.sources.model import TrustSource
+from workload_evidence import kubernetes, spire
 
+SPIRE, CLUSTER = spire().source, kubernetes().source
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ENDS = NOW + timedelta(hours=1)
 
@@ -51,7 +55,7 @@ def client(*proofs: Proof) -> Client:
 def test_each_kind_says_how_it_is_proved_and_what_it_lacks(
     kind: ProofKind, state: ProofState, heading: str, missing: str
 ) -> None:
-    status = proof_status(proof(kind, ENDS), NOW)
+    status = proof_status(proof(kind, ENDS), None, NOW)
     assert (status.state, status.heading) == (state, heading)
     assert status.missing.startswith(missing)
     assert bool(status.missing) is bool(missing)
@@ -61,18 +65,54 @@ def test_each_kind_says_how_it_is_proved_and_what_it_lacks(
 def test_what_is_said_is_what_holds(kind: ProofKind) -> None:
     held = client(proof(kind, ENDS))
     for now in (NOW, ENDS):
-        state = proof_status(held.proofs[0], now).state
+        state = proof_status(held.proofs[0], None, now).state
         assert (state is ProofState.PROVES) is held.can_prove_itself(now)
         assert (state is ProofState.UNATTESTED) is held.unattested(now)
         assert (state is ProofState.EXPIRED) is (now == ENDS)
 
 
+def vouched(*keys: str, source: TrustSource = SPIRE, **changes: Any) -> Proof:
+    held = tuple(Selector(key=key, value="a") for key in keys)
+    resting = {"source_id": source.id, "source_enabled": source.enabled, "selectors": held}
+    return replace(proof(ProofKind.SELECTORS, ENDS), **(resting | changes))
+
+
 def test_selectors_that_a_trust_source_vouches_for_prove() -> None:
-    vouched = replace(proof(ProofKind.SELECTORS, ENDS), source_id="s")
-    status = proof_status(vouched, NOW)
+    held = vouched("docker:image_id")
+    status = proof_status(held, SPIRE, NOW)
     assert (status.state, status.missing) == (ProofState.PROVES, "")
-    assert client(vouched).can_prove_itself(NOW)
-    assert proof_status(vouched, ENDS).state is ProofState.EXPIRED
+    assert status.explanation.startswith("The SPIFFE trust domain 'spire-a' vouches")
+    assert client(held).can_prove_itself(NOW)
+    assert proof_status(held, SPIRE, ENDS).state is ProofState.EXPIRED
+
+
+def test_each_selector_says_how_it_is_proved() -> None:
+    by_spire = proof_status(vouched("spiffe:id", "docker:image_id"), SPIRE, NOW)
+    assert [each.shown for each in by_spire.selectors] == ["proved by the token", "enforced by SPIRE"]
+    by_cluster = proof_status(vouched("k8s:ns", "k8s:pod-label:app", source=CLUSTER), CLUSTER, NOW)
+    assert [each.shown for each in by_cluster.selectors] == ["proved by the token", "cannot be proved by this source"]
+    (nobody,) = proof_status(proof(ProofKind.SELECTORS), None, NOW).selectors
+    assert nobody.shown == "nobody vouches for it yet"
+
+
+def test_what_the_source_cannot_prove_any_more_proves_nothing() -> None:
+    status = proof_status(vouched("k8s:ns", "k8s:pod-label:app", source=CLUSTER), CLUSTER, NOW)
+    assert status.state is ProofState.CANNOT_PROVE
+    assert "can never prove k8s:pod-label:app" in status.explanation
+    assert "or SPIRE" in status.missing
+
+
+def test_a_disabled_source_is_what_is_missing() -> None:
+    off = replace(CLUSTER, enabled=False)
+    held = vouched("k8s:ns", source=off)
+    status = proof_status(held, off, NOW)
+    assert (status.state, client(held).can_prove_itself(NOW)) == (ProofState.SOURCE_DISABLED, False)
+    assert status.missing.startswith("Enable the trust source 'cluster-a'")
+
+
+def test_what_to_register_is_said() -> None:
+    status = proof_status(proof(ProofKind.SELECTORS), None, NOW)
+    assert "Docker workloads are vouched for by a SPIFFE trust domain: authsec trust add" in status.missing
 
 
 def test_whoever_removes_the_last_way_in_is_told() -> None:

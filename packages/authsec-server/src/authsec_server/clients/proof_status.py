@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from authsec_server.clients.model import Client, Proof, ProofKind
+from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
+from authsec_server.clients.vouching import what_fits, what_proves
+from authsec_server.sources.model import Provenance, TrustSource, provenance
 
 
 class ProofState(StrEnum):
@@ -15,18 +17,36 @@ class ProofState(StrEnum):
 
     PROVES = "proves"
     CANNOT_PROVE = "cannot_prove"
+    SOURCE_DISABLED = "source_disabled"
     UNATTESTED = "unattested"  # it gets anybody in
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorStatus:
+    """A selector, and how its trust source proves it; None where there is no source yet."""
+
+    selector: Selector
+    provenance: Provenance | None = None
+
+    @property
+    def shown(self) -> str:
+        """How it is proved, in words."""
+        return self.provenance.shown if self.provenance else "nobody vouches for it yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStatus:
-    """`heading` says it in two or three words, `explanation` in a sentence; `missing` is what it lacks, if anything."""
+    """`heading` says it in two or three words, `explanation` in a sentence; `missing` is what it lacks, if anything.
+
+    `selectors` say how each is proved, in the order of the proof's; an expired proof has none.
+    """
 
     state: ProofState
     heading: str
     explanation: str
     missing: str = ""
+    selectors: tuple[SelectorStatus, ...] = ()
 
 
 _KEY_PAIR = ProofStatus(
@@ -47,11 +67,6 @@ _SECRET = ProofStatus(
     explanation="The agent would show a secret that it shares with this authority.",
     missing="This authority does not check secrets. Give the client a key pair.",
 )
-_VOUCHED_FOR = ProofStatus(
-    state=ProofState.PROVES,
-    heading="Proved by a trust source",
-    explanation="A trust source vouches that the workload has all of these selectors; this authority checks its word.",
-)
 _EXPIRED = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
@@ -60,9 +75,9 @@ _EXPIRED = ProofStatus(
 )
 
 
-def proof_status(proof: Proof, now: datetime) -> ProofStatus:
-    """What the proof is worth at that time."""
-    return _worth(proof) if proof.stands(now) else _EXPIRED
+def proof_status(proof: Proof, source: TrustSource | None, now: datetime) -> ProofStatus:
+    """What the proof is worth at that time. `source` is the trust source that it rests on, if it does on one."""
+    return _worth(proof, source) if proof.stands(now) else _EXPIRED
 
 
 def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
@@ -76,19 +91,47 @@ def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
     return ""
 
 
-def _worth(proof: Proof) -> ProofStatus:
+def _worth(proof: Proof, source: TrustSource | None) -> ProofStatus:
     if proof.kind is ProofKind.SELECTORS:
-        return _selectors(proof)
+        return _without_source(proof) if source is None else _vouched_for(proof, source)
     return {ProofKind.KEY_PAIR: _KEY_PAIR, ProofKind.UNATTESTED: _UNATTESTED, ProofKind.SECRET: _SECRET}[proof.kind]
 
 
-def _selectors(proof: Proof) -> ProofStatus:
-    if proof.source_id is not None:
-        return _VOUCHED_FOR
+def _vouched_for(proof: Proof, source: TrustSource) -> ProofStatus:
+    shown = tuple(SelectorStatus(selector=each, provenance=provenance(source, each.key)) for each in proof.selectors)
+    never = next((each.selector.key for each in shown if each.provenance is Provenance.NEVER), "")
+    name = f"The {source.kind.shown} {source.name!r}"
+    if never:  # the source was edited since
+        return ProofStatus(
+            state=ProofState.CANNOT_PROVE,
+            heading="Cannot prove itself",
+            explanation=f"{name} can never prove {never}, and all of these selectors must be proved.",
+            missing=what_proves(never, source),
+            selectors=shown,
+        )
+    if not source.enabled:
+        return ProofStatus(
+            state=ProofState.SOURCE_DISABLED,
+            heading="Trust source disabled",
+            explanation=f"{name} would vouch that the workload has all of these selectors, but it is disabled.",
+            missing=f"Enable the trust source {source.name!r}, or give the client a key pair.",
+            selectors=shown,
+        )
+    return ProofStatus(
+        state=ProofState.PROVES,
+        heading="Proved by a trust source",
+        explanation=f"{name} vouches that the workload has all of these selectors; this authority checks its word.",
+        selectors=shown,
+    )
+
+
+def _without_source(proof: Proof) -> ProofStatus:
+    platform = platform_of(proof)
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
         heading="Cannot prove itself yet",
-        explanation=f"{platform_of(proof).shown} would vouch that the workload has all of these selectors.",
-        missing="No trust source vouches for it yet, so this authority cannot check these selectors. Until one does, a "
-        "key pair gets the agent its tokens.",
+        explanation=f"{platform.shown} would know that the workload has all of these selectors.",
+        missing=f"No trust source vouches for it yet. {what_fits(platform)}. Until there is one, a key pair gets the "
+        "agent its tokens.",
+        selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )

@@ -88,7 +88,7 @@ def what_proves(key: str, source: TrustSource) -> str:
 
 
 def what_fits(platform: Platform) -> str:
-    """What to register for this platform, in a sentence; the first half of it holds for a source to be named, too."""
+    """What vouches for this platform's workloads and how to register it, without a full stop."""
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
     return f"{platform.shown} workloads are vouched for by {kinds}: authsec trust add"
 

@@ -25,6 +25,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
+from authsec_server.sources import service as sources
 from authsec_server.tokens.endings import revoked
 from authsec_server.tokens.remedies import Remedy, remedy_of
 
@@ -123,7 +124,15 @@ def _overview(tx: Tx, visit: Visit) -> Overview:
 def held(tx: Tx, client: Client, now: datetime) -> list[Held]:
     """The proofs that the client holds, with how each stands."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
-    return [Held(proof=proof, status=proof_status(proof, now), last_use=used.get(proof.id)) for proof in client.proofs]
+    vouching = sources.by_ids(tx, client.source_ids)
+    return [
+        Held(
+            proof=proof,
+            status=proof_status(proof, vouching.get(proof.source_id or ""), now),
+            last_use=used.get(proof.id),
+        )
+        for proof in client.proofs
+    ]
 
 
 def _requests(tx: Tx, client: Client, page: JournalPage, now: datetime) -> list[Request]:
