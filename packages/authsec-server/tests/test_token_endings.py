@@ -54,9 +54,7 @@ def ended(its: House) -> dict[int, datetime]:
 
 def narrow(tx: Tx, act: Act, token: Any) -> None:
     role = roles.get(tx, act, token.roles[0].id)
-    roles.edit(
-        tx, act, role.id, revision=role.revision, name=role.name, description="", actions=["customers:read"]
-    )
+    roles.edit(tx, act, role.id, revision=role.revision, name=role.name, description="", actions=["customers:read"])
 
 
 ENDINGS: dict[str, End] = {
@@ -65,9 +63,7 @@ ENDINGS: dict[str, End] = {
     "its proof was removed": lambda tx, act, token: holding.remove_proof(
         tx, act, token.client.id, token.detail["proof_id"]
     ),
-    "its delegation was disabled": lambda tx, act, token: delegations.disable(
-        tx, act, token.delegations[0].id, TERMS
-    ),
+    "its delegation was disabled": lambda tx, act, token: delegations.disable(tx, act, token.delegations[0].id, TERMS),
     "its role was narrowed": narrow,
 }
 
