@@ -19,7 +19,7 @@ from authsec_server.revocations.model import SubjectKind
 def test_its_delegations_go_with_it(estate: Any) -> None:
     estate.role()
     client, other = estate.agent(), estate.agent("Other")
-    live, revoked = estate.delegate().delegation.id, estate.delegate().delegation.id
+    live, revoked = estate.delegate().delegation.id, estate.delegate(max_duration=60).delegation.id
     kept = estate.delegate(client="other").delegation.id
     estate.do(lambda tx, act: service.revoke(tx, act, revoked, estate.terms))
     before = len(estate.endings())

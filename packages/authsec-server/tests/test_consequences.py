@@ -62,7 +62,7 @@ def asked(estate: Any, question: Callable[..., Consequences], *what: Any, **more
 def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) -> None:
     one = estate.delegate(audiences=("payments",)).delegation
     two = estate.delegate().delegation
-    off = estate.delegate().delegation
+    off = estate.delegate(max_duration=60).delegation
     estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
     mint(estate, one)
     last = mint(estate, two, lifetime=timedelta(hours=5))
@@ -76,7 +76,7 @@ def test_of_a_client_all_its_live_delegations_stop(estate: Any, helper: Client) 
 
 
 def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> None:
-    one, two = estate.delegate().delegation, estate.delegate().delegation
+    one, two = estate.delegate().delegation, estate.delegate(max_duration=60).delegation
     until = mint(estate, one)
     mint(estate, two, lifetime=timedelta(hours=9))
     found = asked(estate, consequences.of_delegation, one.id)
@@ -108,7 +108,7 @@ def test_tokens_that_have_ended_already_are_not_counted(estate: Any, helper: Cli
 
 
 def test_of_a_delegation_what_its_client_keeps(estate: Any, helper: Client) -> None:
-    one, two, off = (estate.delegate().delegation for _ in range(3))
+    one, two, off = (estate.delegate(max_duration=60 * minutes).delegation for minutes in (1, 2, 3))
     estate.do(lambda tx, act: service.disable(tx, act, off.id, estate.terms))
     assert [each.id for each in asked(estate, consequences.of_delegation, one.id).keeps] == [two.id]
 
@@ -164,7 +164,7 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
 
 
 def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
-    made = [estate.delegate().delegation for _ in range(60)]
+    made = [estate.delegate(max_duration=60 * minutes).delegation for minutes in range(1, 61)]
     for delegation in made[:3]:
         mint(estate, delegation)
     found = asked(estate, consequences.of_role_deletion, "support")
@@ -180,7 +180,7 @@ def test_of_a_role_not_the_tokens_that_its_clients_have_in_another(estate: Any, 
 
 
 def test_a_token_that_rests_on_two_delegations_is_one(estate: Any, helper: Client) -> None:
-    one, two = estate.delegate().delegation, estate.delegate().delegation
+    one, two = estate.delegate().delegation, estate.delegate(max_duration=60).delegation
     until = mint(estate, one, two)
     for question, what in ((consequences.of_client, helper.id), (consequences.of_delegation, two.id)):
         found = asked(estate, question, what)

@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.rollup import roll_up
 from authsec_server.delegations import listing, service
 from authsec_server.delegations.filters import Filters, Sort, Uses
 from authsec_server.delegations.model import DelegationState, Standing, TargetType, state
@@ -31,6 +34,7 @@ def crowd(estate: Any) -> list[Standing]:
                 chance.choice(["support", "sales-100"]),
                 chance.choice(["helper", "arztin-bot", "reporter"]),
                 target_type=chance.choice([TargetType.AUTOGEN, TargetType.CREWAI]).value,
+                max_duration=3600 + number,
                 audiences=chance.choice([(), ("payments",), ("payments", "authsec-api")]),
                 ends_at=chance.choice([None, now + timedelta(hours=chance.randrange(1, 48))]),
             )
@@ -111,6 +115,42 @@ def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd
             fitting.sort(key=lambda standing, sort=sort: order(standing, sort), reverse=sort is Sort.NEWEST)
             expected = [standing.delegation.id for standing in fitting]
             assert paged(estate, filters, sort) == expected, (filters, sort)
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
+    estate: Any, crowd: list[Standing], sort: Sort
+) -> None:
+    counted, late, refused = crowd[2:5], crowd[4:7], crowd[7]
+    before = crowd[12].delegation.created_at
+
+    def use(standing: Standing, decision: Decision) -> None:
+        its = standing.delegation
+        event = Event(
+            at=estate.act.now,
+            kind=EventKind.TOKEN_ISSUED if decision is Decision.GRANTED else EventKind.TOKEN_REFUSED,
+            request_id="req_x",
+            client=Named(id=its.client_id, name="Agent"),
+            delegations=(Named(id=its.id, name="It"),),
+            roles=(Named(id=its.role_id, name="Role"),),
+            decision=decision,
+            reason="" if decision is Decision.GRANTED else "action_not_allowed",
+        )
+        estate.database.append(lambda tx: audit.record(tx, event))
+
+    for standing in counted:
+        use(standing, Decision.GRANTED)
+    estate.act = _at(estate, estate.act.now + timedelta(hours=1))
+    roll_up(estate.database, estate.act.now)
+    for standing in late:
+        use(standing, Decision.GRANTED)
+    use(refused, Decision.DENIED)
+    used = {standing.delegation.id for standing in (*counted, *late)}
+    unused = [each for each in crowd if each.delegation.id not in used and each.delegation.created_at < before]
+    assert refused in unused
+    unused.sort(key=lambda standing: order(standing, sort), reverse=sort is Sort.NEWEST)
+    found = paged(estate, Filters(unused_since=before), sort, limit=2)
+    assert found == [standing.delegation.id for standing in unused]
 
 
 def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(estate: Any, crowd: list[Standing]) -> None:

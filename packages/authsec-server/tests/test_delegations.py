@@ -249,7 +249,10 @@ def test_pages_hold_everything_once_the_newest_first(
     database: Database, act: Act, role: RoleDefinition, client: Client
 ) -> None:
     moments = [NOW + timedelta(minutes=minutes) for minutes in (0, 2, 1, 1, 1)]  # equal ones too
-    made = [create(database, replace(act, now=now)).delegation for now in moments]
+    made = [
+        create(database, replace(act, now=now), max_duration=60 * number).delegation
+        for number, now in enumerate(moments, start=1)
+    ]
     seen: list[str] = []
     after: str | None = ""
     while after is not None:
@@ -280,6 +283,23 @@ def test_a_failed_revocation_changes_nothing(
         database.change(revoke_then_fail)
     assert endings(database) == []
     assert database.read(lambda tx: service.get(tx, act, standing.delegation.id, TERMS)) == standing
+
+
+def test_the_same_is_not_delegated_twice(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
+    first = create(database, act).delegation.id
+    recorded = events(database, act)
+    with pytest.raises(Conflict, match=f"live already: {first}. Nothing was created."):
+        create(database, act, owner="Somebody else", description="For the night")
+    assert len(database.read(lambda tx: service.of_client(tx, client.id))) == 1
+    assert events(database, act) == recorded
+    later = replace(act, now=act.now + timedelta(days=1))
+    ending = create(database, act, ends_at=later.now).delegation.id
+    with pytest.raises(Conflict, match=ending):
+        create(database, act, ends_at=later.now)
+    database.change(lambda tx: service.disable(tx, act, first, TERMS))
+    again = create(database, act).delegation.id
+    database.change(lambda tx: service.revoke(tx, act, again, TERMS))
+    create(database, act)
 
 
 def test_what_is_delegated_twice_is_said(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:

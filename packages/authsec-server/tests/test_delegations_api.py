@@ -133,7 +133,7 @@ def test_off_on_and_over(admin: TestClient, parties: dict[str, Any]) -> None:
 
 
 def test_lists_come_in_pages(admin: TestClient, parties: dict[str, Any]) -> None:
-    made = {create(admin)["id"] for _ in range(3)}
+    made = {create(admin, max_duration=60 * minutes)["id"] for minutes in (1, 2, 3)}
     first = admin.get(PATH, params={"limit": 2}).json()
     second = admin.get(PATH, params={"limit": 2, "cursor": first["next"]}).json()
     assert {each["id"] for each in first["items"] + second["items"]} == made
@@ -147,3 +147,12 @@ def test_an_unknown_delegation_is_not_found(admin: TestClient) -> None:
     for handle in ("nobody", "%00", "6f1d2a34-0000-4000-8000-000000000001"):
         assert admin.get(f"{PATH}/{handle}").status_code == 404
         assert admin.post(f"{PATH}/{handle}/revoke").status_code == 404
+
+
+def test_the_same_is_not_created_twice(admin: TestClient, parties: dict[str, Any]) -> None:
+    first = create(admin)["id"]
+    answer = admin.post(PATH, json={**NEW, "owner": "Somebody else"})
+    assert answer.status_code == 409
+    assert answer.json()["reason"] == "conflict"
+    assert answer.json()["error"] == f"The same trust delegation is live already: {first}. Nothing was created."
+    assert [each["id"] for each in admin.get(PATH).json()["items"]] == [first]

@@ -10,7 +10,16 @@ import pytest
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations.cautions import cautions
-from authsec_server.delegations.model import Delegation, DelegationState, Proposal, TargetType, state, title
+from authsec_server.delegations.model import (
+    Delegation,
+    DelegationState,
+    Proposal,
+    TargetType,
+    grants_the_same,
+    live_twin,
+    state,
+    title,
+)
 from authsec_server.failures import Invalid
 from authsec_server.roles.model import RoleDefinition
 from hypothesis import given
@@ -230,3 +239,38 @@ def test_an_unattested_client_is_named_for_what_it_is() -> None:
         now=NOW,
     )
     assert "anybody who knows its client_id gets this authority" in caution.message
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({"id": "e", "created_at": NOW + timedelta(days=1), "revision": 3, "changed_by": "Ann"}, True),
+        ({"owner": "somebody else", "description": "For the night"}, True),
+        ({"role_id": "s"}, False),
+        ({"client_id": "d"}, False),
+        ({"target_type": TargetType.CREWAI}, False),
+        ({"actions": ("customers:read", "tickets:write")}, False),
+        ({"max_duration": 60}, False),
+        ({"audiences": ()}, False),
+        ({"excluded_proofs": (ProofKind.SECRET,)}, False),
+        ({"ends_at": NOW + timedelta(days=1)}, False),
+    ],
+)
+def test_the_same_authority_is_the_same_whoever_answers_for_it(other: dict[str, Any], same: bool) -> None:
+    assert grants_the_same(DELEGATION, replace(DELEGATION, **other)) is same
+
+
+def test_only_what_is_live_is_a_twin() -> None:
+    off, gone = replace(DELEGATION, enabled=False), replace(DELEGATION, revoked_at=NOW)
+    ended = replace(DELEGATION, ends_at=NOW)
+    assert live_twin(DELEGATION, [off, gone], NOW) is None
+    assert live_twin(ended, [ended], NOW) is None
+    assert live_twin(DELEGATION, [off, DELEGATION], NOW) == DELEGATION
+
+
+@pytest.mark.parametrize(("number", "says"), [(1, "the action: a:00"), (8, "a:07"), (9, "a:07 and 1 more")])
+def test_a_caution_about_many_actions_names_some(number: int, says: str) -> None:
+    many = replace(DELEGATION, actions=tuple(f"a:{each:02}" for each in range(number)))
+    registered = ["customers-api"]
+    (caution,) = cautions(many, client(), described=[], registered=registered, default_audience="default", now=NOW)
+    assert caution.message.endswith(says)

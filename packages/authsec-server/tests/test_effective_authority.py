@@ -46,7 +46,7 @@ def test_each_action_is_traced_to_its_delegation(estate: Any) -> None:
 def test_what_is_not_live_gives_nothing(estate: Any) -> None:
     estate.role()
     client = estate.agent()
-    off, gone = estate.delegate().delegation.id, estate.delegate().delegation.id
+    off, gone = estate.delegate().delegation.id, estate.delegate(max_duration=60).delegation.id
     estate.delegate(ends_at=estate.act.now + timedelta(hours=1))
     estate.do(lambda tx, act: service.disable(tx, act, off, estate.terms))
     estate.do(lambda tx, act: service.revoke(tx, act, gone, estate.terms))

@@ -131,6 +131,23 @@ def last_uses(tx: Tx, subject_ids: Collection[str]) -> dict[str, LastUse]:
     return _last_uses(tx, subject_ids, _late_outcomes(tx))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """Who was ever given a token: the ids that are kept, and besides those that had their first one `lately`."""
+
+    kept: Select[tuple[str]]
+    lately: frozenset[str]
+
+
+def used(tx: Tx) -> Used:
+    """The clients, delegations, roles and proofs that a token was ever given to, under or for; for lists of others."""
+    kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None))
+    late = {outcome for outcome in _late_outcomes(tx) if outcome.kind is EventKind.TOKEN_ISSUED}
+    subjects = frozenset[str]().union(*(outcome.subjects for outcome in late))
+    known = set(tx.connection.execute(kept.where(kept_uses.c.subject_id.in_(subjects))).scalars())
+    return Used(kept=kept, lately=subjects - known)
+
+
 def last_tokens(tx: Tx, client_ids: Collection[str]) -> dict[str, datetime]:
     """When each of these clients last got a token; who never did is left out."""
     return _granted(_last_uses(tx, client_ids, _late_outcomes(tx, client_ids=client_ids)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from authsec_server.clients.model import Client, ClientKind
 from authsec_server.delegations.model import OVER, Caution, Delegation, DelegationState, TargetType, state
+
+_SHOWN = 8  # actions or audiences named in a message
 
 
 def cautions(
@@ -37,7 +39,7 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
         same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
         if same and state(other, now) is DelegationState.LIVE:
             message = f"The delegation {other.id} allows the same already: to end it, both must be revoked."
-            return (Caution(code="delegation_repeats", message=message),)
+            return (Caution(code="delegation_repeats", message=message, delegation_id=other.id),)
     return ()
 
 
@@ -76,12 +78,17 @@ def _about_audiences(delegation: Delegation, registered: Collection[str], defaul
         )
     unknown = [each for each in delegation.audiences if each not in registered and each != default_audience]
     if unknown:
-        yield Caution(
-            code="audience_not_registered", message=f"No API is registered for the audience: {', '.join(unknown)}"
-        )
+        these = "the audience" if len(unknown) == 1 else "these audiences"
+        yield Caution(code="audience_not_registered", message=f"No API is registered for {these}: {_some(unknown)}")
 
 
 def _about_actions(delegation: Delegation, described: Collection[str]) -> Iterator[Caution]:
     unknown = [action for action in delegation.actions if action not in described]
     if unknown:
-        yield Caution(code="action_not_described", message=f"No API describes the action: {', '.join(unknown)}")
+        these = "the action" if len(unknown) == 1 else "these actions"
+        yield Caution(code="action_not_described", message=f"No API describes {these}: {_some(unknown)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return f"{', '.join(names[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from authsec_server import naming
+from authsec_server.audit import counts
 from authsec_server.clients import lists as clients
 from authsec_server.db import Tx
 from authsec_server.delegations import queries, store
@@ -95,4 +96,5 @@ def _found(tx: Tx, act: Act, filters: Filters, sort: Sort, after: Delegation | N
     if any("\0" in text for text in texts if text):
         return []  # PostgreSQL takes none, and nothing is called so
     called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
-    return queries.page(tx.connection, filters, called, sort=sort, after=after, limit=limit, now=act.now)
+    used = None if filters.unused_since is None else counts.used(tx)
+    return queries.page(tx.connection, filters, called, used=used, sort=sort, after=after, limit=limit, now=act.now)

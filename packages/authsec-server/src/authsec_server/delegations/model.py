@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -111,10 +112,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caution:
-    """What whoever delegates should know, though it is allowed: a stable code, and a sentence for the person."""
+    """What whoever delegates should know, though it is allowed: a stable code, and a sentence for the person.
+
+    `delegation_id` is that of the other delegation that it is about, where it is about one.
+    """
 
     code: str
     message: str
+    delegation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +140,31 @@ def state(delegation: Delegation, now: datetime) -> DelegationState:
     if delegation.ends_at is not None and delegation.ends_at <= now:
         return DelegationState.ENDED
     return DelegationState.LIVE if delegation.enabled else DelegationState.DISABLED
+
+
+def grants_the_same(one: Delegation, other: Delegation) -> bool:
+    """Whether they give the same authority to the same client; who owns and describes them makes no difference."""
+    return _granted(one) == _granted(other)
+
+
+def live_twin(new: Delegation, held: Iterable[Delegation], now: datetime) -> Delegation | None:
+    """The live one among those held that grants the very same; it makes a second one pointless, and hard to end."""
+    return next(
+        (each for each in held if grants_the_same(each, new) and state(each, now) is DelegationState.LIVE), None
+    )
+
+
+def _granted(its: Delegation) -> tuple[object, ...]:
+    return (
+        its.role_id,
+        its.client_id,
+        its.target_type,
+        its.actions,
+        its.max_duration,
+        its.audiences,
+        its.excluded_proofs,
+        its.ends_at,
+    )
 
 
 def title(role_name: str, client_name: str) -> str:

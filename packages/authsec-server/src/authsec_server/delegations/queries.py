@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select, tuple_
 
+from authsec_server.audit.counts import Used
 from authsec_server.delegations.filters import Filters, Sort, Uses
 from authsec_server.delegations.model import Delegation, DelegationState
 from authsec_server.delegations.store import NO_AUDIENCE, delegation, delegation_audiences, delegations
@@ -20,6 +21,7 @@ def page(
     filters: Filters,
     called: Collection[Select[tuple[str]]],
     *,
+    used: Used | None = None,
     sort: Sort,
     after: Delegation | None,
     limit: int,
@@ -27,11 +29,15 @@ def page(
 ) -> list[Delegation]:
     """Delegations that fit, in that order, from the first one behind `after`.
 
-    `called` are the ids of the roles, then those of the clients, that the filter's text fits.
+    `called` are the ids of the roles, then those of the clients, that the filter's text fits; `used` is what was used,
+    for a filter that leaves it out.
     """
     columns = delegations.c
     # The ids alone first: an index holds all that this needs, so that a rare thing is found without reading the table.
     fitting = select(columns.id).where(*_conditions(filters, called, now)).limit(limit)
+    if filters.unused_since is not None:
+        assert used is not None  # to leave it out would show what is used as if it were not
+        fitting = fitting.where(columns.created_at < filters.unused_since, *_unused(used))
     created, id_ = columns.created_at, columns.id
     if filters.audience is not None:
         created, id_ = delegation_audiences.c.created_at, delegation_audiences.c.delegation_id
@@ -123,6 +129,13 @@ def _conditions(
         yield columns.ends_at < filters.ends_before
     if filters.owner:
         yield columns.owner == filters.owner
+
+
+def _unused(used: Used) -> Iterator[ColumnElement[bool]]:
+    its = used.kept.selected_columns[0]
+    yield not_(used.kept.where(its == delegations.c.id).correlate(delegations).exists())
+    if used.lately:
+        yield delegations.c.id.not_in(used.lately)
 
 
 def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:

@@ -12,7 +12,15 @@ from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import store
 from authsec_server.delegations.cautions import repeated
-from authsec_server.delegations.model import OVER, Delegation, DelegationState, Proposal, Standing, Terms
+from authsec_server.delegations.model import (
+    OVER,
+    Delegation,
+    DelegationState,
+    Proposal,
+    Standing,
+    Terms,
+    live_twin,
+)
 from authsec_server.delegations.standing import as_granted, audience, record, standings, stored
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
@@ -24,10 +32,16 @@ from authsec_server.roles.model import RoleDefinition
 
 
 def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
-    """Delegate. Raises `Invalid`, naming what is wrong."""
+    """Delegate. Raises `Invalid`, naming what is wrong, or `Conflict` where the very same is live already."""
     act.principal.require(Role.OPERATOR)
     delegation = _checked(tx, act, proposal, terms, delegation_id=act.new_id())
-    repeats = repeated(delegation, store.of_client(tx.connection, delegation.client_id), act.now)
+    held = store.of_client(tx.connection, delegation.client_id)
+    if twin := live_twin(delegation, held, act.now):
+        raise Conflict(
+            f"The same trust delegation is live already: {twin.id}. Nothing was created.",
+            "Use that one; or revoke it first, if there is to be a new one.",
+        )
+    repeats = repeated(delegation, held, act.now)
     store.add(tx.connection, delegation)
     standing = standings(tx, [delegation], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, **as_granted(delegation))
@@ -37,6 +51,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
     """What `create` would make of it, with all its cautions; nothing is stored. Raises `Invalid` as that does.
 
+    What is live already is no obstacle here: see `live_twin`.
     `delegation_id` stands where the id will be; it can be any text that is no id.
     """
     act.principal.require(Role.VIEWER)
