@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.console.dashboard import attention, pages
+from authsec_server.delegations.filters import UNUSED_FOR
 from databases import settings_for
 from pages import Page, get
 from people import first_administrator, invited
@@ -221,11 +222,12 @@ def test_the_shared_audience_needs_attention_and_its_picture_shows_who_uses_it(d
 def test_delegations_that_nobody_uses_need_attention(opened: House, door: TestClient) -> None:
     client = agent(door, platform="unattested")
     delegate(door, client)
-    opened.clock.at += attention.UNUSED_FOR
+    opened.clock.at += UNUSED_FOR
     make(door, "roles", name="Unused", actions=["tickets:close"])
     assert not [text for text in matters(door) if "never used" in text]
     opened.clock.at += timedelta(minutes=1)
-    assert "1 trust delegation older than a month and never used" in matters(door)
+    path = matters(door)["1 trust delegation older than 30 days and never used"][1]
+    assert path == "/console/delegations?sort=oldest&state=unused"
     ask(door, client)
     opened.clock.at += timedelta(minutes=1)
     assert not [text for text in matters(door) if "never used" in text]

@@ -80,6 +80,18 @@ def test_the_page_shows_what_it_grants_and_the_tokens_minted_under_it(door: Test
     assert "anybody who knows its client_id gets this authority" in page.text
 
 
+def test_what_was_minted_and_revoked_says_so(door: TestClient, made: dict[str, Any]) -> None:
+    mint(door, made)
+    path = f"{LIST}/{made['id']}"
+    assert "revoked" not in get(door, path).text
+    get(door, f"{path}/disable").form().send()
+    get(door, f"{path}/enable").form().send()
+    mint(door, made)
+    text = get(door, path).text
+    assert text.count("revoked just now") == 1
+    assert text.count("in 1 hour") == 1
+
+
 def test_tokens_are_shown_in_pages(door: TestClient, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_server.console.delegations.detail.TOKENS", 1)
     mint(door, made)
@@ -109,8 +121,8 @@ def test_an_edit_is_reviewed_before_it_is_made(door: TestClient, made: dict[str,
     mint(door, made)
     page = edited(door, made, actions=["customers:read", "customers:write"], amount="15", unit="minutes")
     assert "customers:read, tickets:close customers:read, customers:write Takes away Gives more" in page.text
-    assert "Maximum Duration 1 h 15 min Takes away" in page.text
-    assert "1 live token, the last of them until" in page.text
+    assert "Maximum Duration 1 hour 15 minutes Takes away" in page.text
+    assert "1 live token" in page.text
     assert stored(door, made)["revision"] == 1
     page = page.form().send(save="1").follow()
     assert "Saved." in page.text

@@ -177,7 +177,7 @@ def test_an_edit_that_changes_no_action_is_saved_at_once(door: TestClient, role:
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
     [
-        ({"name": ""}, "name", "Name must have"),
+        ({"name": ""}, "name", "Name must"),
         ({"actions": [], "other_actions": ""}, "other_actions", "There are no actions."),
         ({"other_actions": "no"}, "other_actions", "Line 1: 'no'"),
     ],

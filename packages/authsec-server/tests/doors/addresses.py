@@ -112,12 +112,20 @@ ADDRESSES = (
         looks=OPERATOR,
         sends=OPERATOR,
         query="role={role}&client={client}&role_text={mark}&client_text={mark}",
-        typed={"role_name": "In place", "role_other_actions": "places:see"},
+        typed={"role_name": "In place", "role_other_actions": "places:see", "make_role": "1"},
     ),
-    Address(path="/console/delegations/new/actions", looks=OPERATOR, query="role={role}&client={client}"),
+    Address(
+        path="/console/delegations/new/actions",
+        looks=OPERATOR,
+        sends=OPERATOR,
+        query="role={role}&client={client}",
+        changes=False,
+    ),
     Address(
         path="/console/delegations/new/duration",
         looks=OPERATOR,
+        sends=OPERATOR,
+        changes=False,
         query="role={role}&client={client}&actions=customers:read&owner={mark}&description={mark}&audiences={mark}"
         "&amount={mark}&unit={mark}&ends_at={mark}",
     ),

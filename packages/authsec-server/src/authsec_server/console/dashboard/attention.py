@@ -16,11 +16,10 @@ from authsec_server.console.site import Visit
 from authsec_server.console.words import plural
 from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
-from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.filters import UNUSED_FOR, Filters, Sort, unused
 from authsec_server.delegations.model import DelegationState
 
 SOON = timedelta(days=7)
-UNUSED_FOR = timedelta(days=30)
 LOOKED_AT = 200
 REPEATED = 10
 
@@ -107,15 +106,11 @@ def _audiences(tx: Tx, visit: Visit) -> Iterator[Matter]:
 
 def _unused(tx: Tx, visit: Visit) -> Iterator[Matter]:
     """Live for a month and never used: whoever needs it not should not have it."""
-    live = Filters(state=DelegationState.LIVE)
-    oldest = delegations.first(tx, visit.act, live, sort=Sort.OLDEST, limit=LOOKED_AT)
-    old = [each.id for each in oldest if each.created_at < visit.act.now - UNUSED_FOR]
-    used = counts.last_uses(tx, old)
-    unused = [id_ for id_ in old if id_ not in used]
-    if unused:
-        at_least = "At least " if len(old) == LOOKED_AT else ""
+    number = len(delegations.first(tx, visit.act, unused(visit.act.now), sort=Sort.OLDEST, limit=LOOKED_AT + 1))
+    if number:
+        many = plural(min(number, LOOKED_AT), "trust delegation")
         yield Matter(
             tone="warn",
-            text=f"{at_least}{plural(len(unused), 'trust delegation')} older than a month and never used",
-            path="/console/delegations?sort=oldest&state=live",
+            text=f"{'More than ' if number > LOOKED_AT else ''}{many} older than {UNUSED_FOR.days} days and never used",
+            path="/console/delegations?sort=oldest&state=unused",
         )

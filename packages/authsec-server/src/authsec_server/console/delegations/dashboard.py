@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import listing
-from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.filters import UNUSED_FOR, Filters, Sort, unused
 from authsec_server.delegations.model import DelegationState, TargetType
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
@@ -27,6 +28,8 @@ SORTS = (
     (Sort.OLDEST, "Oldest first"),
     (Sort.ENDS, "What ends first"),
 )
+UNUSED = "unused"
+"""Asked for like a state: live for a month, and never used."""
 E = TypeVar("E", bound=Enum)
 
 
@@ -55,7 +58,7 @@ async def dashboard(visit: Visit) -> Response:
     sort, cursor = _one_of(Sort, query.text("sort")) or Sort.NEWEST, query.text("cursor")
 
     def look(tx: Tx) -> dict[str, Any]:
-        asked = _asked(tx, query)
+        asked = _asked(tx, query, visit.act.now)
         found, following = listing.page(tx, visit.act, terms, asked.filters, sort=sort, after=cursor, limit=PAGE)
         return {
             "asked": asked,
@@ -71,18 +74,21 @@ async def dashboard(visit: Visit) -> Response:
         sort=sort,
         cursor=cursor,
         sorts=SORTS,
-        states=[(each, each.capitalize()) for each in DelegationState],
+        state=query.text("state"),
+        unused_for=UNUSED_FOR,
+        states=[*((each, each.capitalize()) for each in DelegationState), (UNUSED, "Live, never used")],
         target_types=[(each, each) for each in TargetType],
         terms=terms,
         **await visit.read(look),
     )
 
 
-def _asked(tx: Tx, query: Form) -> Asked:
+def _asked(tx: Tx, query: Form, now: datetime) -> Asked:
     role, client = roles.find(tx, query.text("role")), clients.find(tx, query.text("client"))
-    filters = Filters(
+    state = query.text("state")
+    filters = replace(
+        unused(now) if state == UNUSED else Filters(state=_one_of(DelegationState, state)),
         text=query.text("q")[:200],
-        state=_one_of(DelegationState, query.text("state")),
         role_id=role.id if role else None,
         client_id=client.id if client else None,
         target_type=_one_of(TargetType, query.text("target_type")),

@@ -17,6 +17,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.effective import effective
 from authsec_server.delegations.model import OVER, DelegationState, Standing, title
+from authsec_server.tokens.endings import revoked
 
 TOKENS = 10  # of a page
 
@@ -33,13 +34,15 @@ async def detail(visit: Visit) -> Response:
     def look(tx: Tx) -> dict[str, Any]:
         standing = delegations.get(tx, visit.act, visit.request.path_params["delegation"], visit.console.terms)
         its = standing.delegation
+        minted = audit.minted_under(tx, visit.act.principal, its.client_id, its.id, before=before, limit=TOKENS)
         return {
             "standing": standing,
             "dormant": _dormant(tx, visit, standing),
             "meanings": apis.describing(tx, visit.act, its.actions),
             "used": counts.actions_used(tx, [its.id], visit.act.now - USED_WITHIN),
             "use": counts.last_uses(tx, [its.id]).get(its.id),
-            "minted": audit.minted_under(tx, visit.act.principal, its.client_id, its.id, before=before, limit=TOKENS),
+            "minted": minted,
+            "revoked": revoked(tx, minted.items),
             "foreseen": foreseen(tx, visit, standing) if standing.state is DelegationState.LIVE else None,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from authsec_server.clients import service as clients
 from authsec_server.console.delegations.draft import ACTIONS, CONTEXT, STEPS, Draft, Step
 from authsec_server.console.words import duration
 from authsec_server.db import Tx
@@ -37,11 +38,18 @@ def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> Fault | None:
     return None
 
 
+def client_fault(tx: Tx, draft: Draft) -> Invalid | None:
+    """What is wrong with the client alone: for whoever is about to make the role, too."""
+    if not draft.client:
+        return _no_client()
+    return None if clients.find(tx, draft.client) else _gone("client")
+
+
 def _growing(draft: Draft) -> Iterator[Proposal]:
     if not draft.role:
         raise Invalid("role", "No role is chosen.", "Choose one, or make a new one here.")
     if not draft.client:
-        raise Invalid("client", "No client is chosen.", "Choose the agent that is to have this authority.")
+        raise _no_client()
     yield replace(draft.until(CONTEXT).proposal(), all_actions=True)
     if not draft.actions:
         raise Invalid("actions", "No action is chosen: this would grant nothing.", "Choose at least one.")
@@ -60,12 +68,12 @@ def reworded(invalid: Invalid, terms: Terms) -> Invalid:
     """The problem at the field of the form, for somebody who sees the form and not the admin API."""
     field = invalid.field.partition(".")[0]
     if field in {"role", "client"}:
-        return Invalid(field, f"There is no such {field} (any more).", "Choose one of those offered.")
+        return _gone(field)
     if field == "max_duration":
         return Invalid(
             "amount",
             f"Maximum Duration must be 1 minute to {duration(terms.max_token_lifetime)}.",
-            "The upper limit is the server's setting max_token_lifetime.",
+            invalid.remedy,
         )
     if field == "ends_at":
         return Invalid(
@@ -74,3 +82,11 @@ def reworded(invalid: Invalid, terms: Terms) -> Invalid:
             "Such as 2027-01-31T18:00; or leave it empty: then it does not end by itself.",
         )
     return Invalid(field, invalid.message, invalid.remedy)
+
+
+def _no_client() -> Invalid:
+    return Invalid("client", "No client is chosen.", "Choose the agent that is to have this authority.")
+
+
+def _gone(noun: str) -> Invalid:
+    return Invalid(noun, f"There is no such {noun} (any more).", "Choose one of those offered.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from authsec_server.apis import service as apis
@@ -13,8 +13,11 @@ from authsec_server.clients import lists as client_lists
 from authsec_server.clients import service as clients
 from authsec_server.clients.filters import Filters, Sort
 from authsec_server.clients.model import Client
+from authsec_server.console.delegations.draft import ALL, Draft
 from authsec_server.console.roles.typed import Offered, described_actions
 from authsec_server.db import Tx
+from authsec_server.delegations import service as delegations
+from authsec_server.delegations.model import Delegation, DelegationState, live_twin, state
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
@@ -77,6 +80,14 @@ class Audience:
     describes: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a client has live in the role already, the newest first; `twin` is the very same as what is proposed."""
+
+    live: Sequence[Delegation]
+    twin: Delegation | None
+
+
 def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_text: str) -> Context:
     """What the first step offers, where these are chosen and those texts were looked for."""
     return Context(
@@ -113,6 +124,30 @@ def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] 
         meanings=apis.describing(tx, act, [*its.actions, *dormant]),
         used=counts.actions_used(tx, [who.id], act.now - USED_WITHIN),
     )
+
+
+def chosen(tx: Tx, draft: Draft) -> Draft:
+    """The draft with its actions written out: "all" are those of the role at this moment."""
+    role = roles.find(tx, draft.role)
+    if role is None:
+        return draft
+    every = draft.actions == (ALL,) or set(draft.actions) == set(role.actions)
+    return replace(draft, actions=role.actions, whole=True) if every else draft
+
+
+def chosen_in_role(tx: Tx, draft: Draft) -> Draft:
+    """The same for a role that may have been chosen after its actions were: without those that it does not hold."""
+    role = roles.find(tx, draft.role)
+    held = () if role is None else tuple(action for action in draft.actions if action in (ALL, *role.actions))
+    return chosen(tx, replace(draft, actions=held))
+
+
+def held_already(tx: Tx, act: Act, proposed: Delegation) -> Held:
+    """What the client of the proposed delegation has live in its role."""
+    held = (each for each, _ in delegations.of_client(tx, proposed.client_id) if each.role_id == proposed.role_id)
+    live = [each for each in held if state(each, act.now) is DelegationState.LIVE]
+    live.sort(key=lambda each: (each.created_at, each.id), reverse=True)
+    return Held(live=live, twin=live_twin(proposed, live, act.now))
 
 
 def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -> list[Audience]:

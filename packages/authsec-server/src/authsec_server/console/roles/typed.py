@@ -40,6 +40,11 @@ class TypedRole:
         """The actions that were ticked, then those that were written; nothing of it has been checked."""
         return [*self.ticked, *(text for _, text in _lines(self.written))]
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was typed that a new role needs."""
+        return bool(self.name or self.actions)
+
 
 def typed_role(form: Form, prefix: str = "") -> TypedRole:
     """What a form says; the names of its fields begin with `prefix`."""
