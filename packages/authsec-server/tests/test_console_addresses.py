@@ -139,6 +139,7 @@ def test_whoever_has_the_role_may_do(staff: Staff) -> None:
         if address.sends:
             example = staff.example(address, address.sends)
             door, body = staff.signed_in(address.sends), example.body
+            assert example.path, "what it is about is made before what is kept is looked at"
             before = staff.kept()
             page = send(door, example, body)
             assert page.status in {200, 303}, (address.path, page.text)

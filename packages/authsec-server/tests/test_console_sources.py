@@ -1,48 +1,161 @@
-"""The page of trust sources, which says what there is: none yet, and what that means."""
+"""Trust sources in the console: registered, looked at, edited, bound to agents that wait, turned off and away."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.clients.selectors import KEYS
-from pages import get
+from authsec.jose import PrivateKey
+from pages import Page, get
 from starlette.testclient import TestClient
 
-House = Any
-PAGE = "/console/sources"
+PAGE, NEW, API = "/console/sources", "/console/sources/new", "/authsec/api/v1"
+KEYS = json.dumps({"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]})
+CLUSTER = {"name": "Production", "issuer": "https://cluster.example.com", "keys_from": "given", "given_keys": KEYS}
 
 
 @pytest.fixture
-def door(house: Callable[..., House]) -> TestClient:
+def door(house: Callable[..., Any]) -> TestClient:
     """The browser of the operator at whose machine the authority runs."""
     client: TestClient = house(local_operator=True).door()
     return client
 
 
-def test_it_promises_nothing_that_is_not_there(door: TestClient) -> None:
+def register(door: TestClient, kind: str = "kubernetes", **typed: str) -> Page:
+    """The form of that kind, sent."""
+    return get(door, f"{NEW}?kind={kind}").form(NEW).send(**(CLUSTER | typed))
+
+
+def onboard(door: TestClient, name: str, *selectors: tuple[str, str]) -> Any:
+    """An agent on Kubernetes."""
+    what = {"platform": "kubernetes", "selectors": [{"key": key, "value": value} for key, value in selectors]}
+    answer = door.post(f"{API}/clients", json={"name": name, **what})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def test_none_yet_says_what_that_means(door: TestClient) -> None:
     page = get(door, PAGE)
     assert "No trust sources yet" in page.text
-    assert "This version cannot register any." in page.text
     assert "refused with attestation_required" in page.text
-    assert "anybody who knows its Client ID gets its tokens" in page.text
-    assert all(form.of_the_frame for form in page.forms)
+    assert page.links["New trust source"] == NEW
+    onboard(door, "Pod", ("k8s:ns", "production"))
+    assert "Pod" in get(door, page.links["Agents that cannot prove themselves"]).links
 
 
-def test_what_it_says_of_an_agent_on_kubernetes_is_so(door: TestClient) -> None:
-    what = {"platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "production"}]}
-    client_id = door.post("/authsec/api/v1/clients", json={"name": "Pod", **what}).json()["client_id"]
-    door.post("/authsec/api/v1/clients", json={"name": "Open", "platform": "unattested"})
-    refused = door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client_id})
-    assert refused.json()["reason"] == "attestation_required"
-    listed = get(door, get(door, PAGE).links["Agents that cannot prove themselves"])
-    assert "Pod" in listed.links
-    assert "Open" not in listed.links
+def test_each_kind_says_what_it_proves_and_leads_to_its_form(door: TestClient) -> None:
+    page = get(door, NEW)
+    for kind in ("kubernetes", "spiffe", "oidc"):
+        (link,) = [path for path in page.links.values() if path.endswith(f"?kind={kind}")]
+        assert get(door, link).form(NEW).value("kind") == kind
 
 
-def test_every_selector_is_explained(door: TestClient) -> None:
-    page = get(door, PAGE)
-    for keys in KEYS.values():
-        for key in keys:
-            assert f"{key.shown} {key.identifies}" in page.text
+def test_a_cluster_is_registered_with_its_keys_and_shown(door: TestClient) -> None:
+    page = register(door).follow()
+    assert "The trust source is registered." in page.text
+    assert "one EC ES256" in page.text
+    assert "k8s:ns proved by the token" in page.text
+    assert "k8s:pod-label" not in page.text.partition("What it proves")[2].partition("Pod labels")[0]
+    assert "audience: http://127.0.0.1:7468 expirationSeconds: 3600" in page.text, "what a pod needs"
+    assert "Production" in get(door, PAGE).links
+
+
+def test_an_issuer_of_jobs_takes_the_claims_of_its_preset(door: TestClient) -> None:
+    page = register(door, "oidc", name="Actions", issuer="https://ci.example.com", preset="github").follow()
+    assert "github:repository_id proved by the token its claim repository_id" in page.text
+
+
+def test_a_trust_domain_proves_spiffe_ids(door: TestClient) -> None:
+    bundle = json.dumps({"keys": [{**json.loads(KEYS)["keys"][0], "use": "jwt-svid"}], "spiffe_sequence": 1})
+    page = register(door, "spiffe", name="SPIRE", issuer="prod.example.com", given_keys=bundle).follow()
+    assert "spiffe:id proved by the token" in page.text
+    assert "unix:uid enforced by SPIRE" in page.text
+
+
+PRIVATE = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0LXNlY3JldA", "kid": "mine"}]})
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "said"),
+    [
+        ({"name": ""}, "name", "Name must not be empty"),
+        ({"issuer": "cluster"}, "issuer", ""),
+        ({"given_keys": ""}, "given_keys", "Keys are to be pasted, and there are none."),
+        ({"given_keys": "{"}, "given_keys", "This is not JSON"),
+        ({"given_keys": "[]"}, "given_keys", "This is no JWK Set."),
+        ({"given_keys": PRIVATE}, "given_keys", ""),
+        ({"keys_from": "url"}, "keys_url", ""),
+        ({"keys_from": "url", "keys_url": "https://k.example.com", "ca": "none"}, "ca", ""),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(door: TestClient, typed: dict[str, str], field: str, said: str) -> None:
+    page = register(door, **typed)
+    assert page.status == 400
+    problem = page.html.partition(f'id="field-{field}-problem">')[2].partition("</p>")[0]
+    assert problem
+    assert said in problem
+    assert page.form(NEW).value("issuer") == typed.get("issuer", CLUSTER["issuer"]), "what was typed is kept"
+    assert get(door, PAGE).links.get("Production") is None
+
+
+def test_a_line_that_is_no_claim_is_quoted(door: TestClient) -> None:
+    page = register(door, "oidc", preset="github", claims="ci:project")
+    assert "ci:project" in page.html.partition('id="field-claims-problem">')[2].partition("</p>")[0]
+
+
+def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> None:
+    register(door)
+    first, second = (get(door, f"{PAGE}/production/edit") for _ in range(2))
+    form = f"{PAGE}/production/edit"
+    assert "Saved." in first.form(form).send(name="Production EU").follow().text
+    page = second.form(form).send(issuer="https://other.example.com")
+    assert page.status == 412
+    assert "Now: Production EU" in page.text
+    assert "Saved." in page.form(form).send().follow().text, "who has seen it may go on"
+    unchanged = get(door, form)
+    assert "Nothing was different" in unchanged.form(form).send().follow().text
+
+
+def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
+    made = onboard(door, "Pod", ("k8s:ns", "production"), ("k8s:sa", "support"))
+    onboard(door, "Labelled", ("k8s:pod-label:app", "support"))
+    page = register(door).follow()
+    waiting = page.text.partition("Agents that wait for it")[2].partition("Who rests on it")[0]
+    assert "Pod: k8s:ns=production k8s:sa=support" in waiting
+    assert "Labelled" not in waiting, "this source could never prove that"
+    chosen = [each["id"] for each in made["proofs"]]
+    after = page.form(f"{PAGE}/production/bind").send(proof=chosen).follow()
+    assert "The proofs rest on this source from now on." in after.text
+    assert "1 proof of 1 client. Nothing else lets in Pod." in after.text
+    assert "Agents that wait for it" not in after.text
+
+
+@pytest.mark.parametrize(
+    ("turn", "after"), [("disable", "counts for nobody"), ("remove", "The trust source is removed")]
+)
+def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClient, turn: str, after: str) -> None:
+    register(door)
+    onboard(door, "Pod", ("k8s:ns", "production"))
+    page = get(door, f"{PAGE}/production/{turn}")
+    assert "1 proof of 1 client counts no more" in page.text
+    assert "Nothing else lets in Pod: they get no token from then on." in page.text
+    assert after in page.form().send().follow().text
+    assert "cannot prove itself" in get(door, "/console/clients?attention=cannot_prove").text
+
+
+def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:
+    register(door)
+    get(door, f"{PAGE}/production/disable").form().send()
+    page = get(door, f"{PAGE}/production")
+    assert "It is disabled" in page.text
+    assert "enabled again" in get(door, page.links["Enable"]).form().send().follow().text
+
+
+def test_keys_that_cannot_be_fetched_are_told_with_the_reason(door: TestClient) -> None:
+    page = register(door, keys_from="url", keys_url="https://127.0.0.1:9/keys").follow()
+    assert "Not fetched yet" in page.text
+    after = page.form(f"{PAGE}/production/refresh").send().follow()
+    assert "Cannot be fetched" in after.text
+    assert "The last try failed" in after.text

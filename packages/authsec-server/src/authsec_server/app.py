@@ -164,6 +164,7 @@ def _compose(
                     session_terms=sessions.terms,
                     open_id=open_id,
                     live=live,
+                    key_sets=key_sets,
                 )
             ),
         ],

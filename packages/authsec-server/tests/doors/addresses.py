@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from authsec.jose import PrivateKey
 from pages import get
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -157,7 +158,21 @@ ADDRESSES = (
     Address(path="/console/apis/{api}", looks=VIEWER),
     Address(path="/console/apis/{api}/edit", looks=OPERATOR, sends=OPERATOR, typed={"name": "Other"}),
     Address(path="/console/apis/{api}/delete", looks=OPERATOR, sends=OPERATOR),
-    Address(path="/console/sources", looks=VIEWER),
+    Address(path="/console/sources", looks=VIEWER, query="text={mark}"),
+    Address(
+        path="/console/sources/new",
+        looks=ADMIN,
+        sends=ADMIN,
+        query="kind=kubernetes",
+        typed={"name": "New cluster", "issuer": "https://new.example.com", "keys_from": "discovery"},
+    ),
+    Address(path="/console/sources/{source}", looks=VIEWER),
+    Address(path="/console/sources/{source}/edit", looks=ADMIN, sends=ADMIN, typed={"name": "Other"}),
+    Address(path="/console/sources/{source}/disable", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/sources/{disabled source}/enable", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/sources/{source}/remove", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/sources/{source}/refresh", sends=ADMIN, changes=False),
+    Address(path="/console/sources/{source}/bind", sends=OPERATOR, changes=False),
     Address(
         path="/console/activity",
         looks=VIEWER,
@@ -300,6 +315,18 @@ class Example:
         return slug
 
     _new_idle_role = _new_role
+
+    def _new_source(self) -> str:
+        names = {"name": self._text("Cluster"), "slug": f"cluster-{self._number}"}
+        keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": f"kid {self._company.mark}".strip()}]}
+        what = {"kind": "kubernetes", "issuer": f"https://cluster-{self._number}.example.com", "keys_from": "given"}
+        slug: str = self._company.post("sources", **names, **what, given_keys=keys)["slug"]
+        return slug
+
+    def _new_disabled_source(self) -> str:
+        slug = self._named("source")
+        self._company.post(f"sources/{slug}/disable")
+        return slug
 
     def _new_client(self) -> str:
         """An unattested agent with a second proof and a delegation: it has asked for tokens, and got some."""

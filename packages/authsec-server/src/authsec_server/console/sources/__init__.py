@@ -1,5 +1,13 @@
-"""Trust sources: whose word counts for which selectors. The page says what there is; registering comes with them."""
+"""Trust sources: whose word counts for which selectors."""
 
-from authsec_server.console.sources.pages import routes
+from __future__ import annotations
 
-__all__ = ["routes"]
+from starlette.routing import BaseRoute
+
+from authsec_server.console.site import Console
+from authsec_server.console.sources import changes, pages, turns
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages of this noun; paths with words before those with names."""
+    return [*changes.routes(console), *turns.routes(console), *pages.routes(console)]

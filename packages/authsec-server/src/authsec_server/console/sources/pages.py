@@ -1,19 +1,86 @@
-"""The page of trust sources."""
+"""The list of trust sources, and one of them: its keys, what it proves, and who rests on it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.clients import bindings, following
+from authsec_server.clients.bindings import Held
+from authsec_server.clients.following import Users
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.failures import Failure, Unavailable
+from authsec_server.sources import service as sources
+from authsec_server.sources.freshness import KeysState
+from authsec_server.sources.model import KeysUnavailable, TrustSource, provenance
+
+PAGE = 50
+SHOWN = 200  # agents that wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """One source, and who rests on it or could."""
+
+    source: TrustSource
+    users: Users
+    waiting: Sequence[Held]
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """The page of this noun."""
-    return [console.page("/sources", show)]
+    """The pages."""
+    return [console.page("/sources", listing), console.page("/sources/{source}", detail)]
 
 
-async def show(visit: Visit) -> Response:
-    """What a trust source is for, and what needs one."""
-    return visit.render("sources/show.html", title="Trust sources", platforms=KEYS)
+async def listing(visit: Visit) -> Response:
+    """All sources, by slug, each with how its keys stand."""
+    text, after = visit.query.text("text"), visit.query.text("cursor")
+    found, following_page = await visit.read(lambda tx: sources.page(tx, visit.act, text=text, after=after, limit=PAGE))
+    return visit.render(
+        "sources/list.html",
+        title="Trust sources",
+        sources=[(source, await keys_of(visit, source)) for source in found],
+        text=text,
+        cursor=after,
+        following=following_page,
+    )
+
+
+async def detail(visit: Visit, problem: Failure | None = None) -> Response:
+    """One source."""
+    about = await visit.read(lambda tx: _about(tx, visit))
+    source = about.source
+    return visit.render(
+        "sources/detail.html",
+        title=source.name,
+        problem=problem,
+        source=source,
+        about=about,
+        most=SHOWN,
+        keys=await keys_of(visit, source),
+        proves=[(key.shown, provenance(source, key.key), key.identifies) for keys in KEYS.values() for key in keys],
+        audience=source.audience or visit.console.settings.issuer,
+    )
+
+
+def _about(tx: Tx, visit: Visit) -> About:
+    source = sources.get(tx, visit.act, visit.request.path_params["source"])
+    return About(
+        source=source,
+        users=following.users_of(tx, visit.act, source),
+        waiting=bindings.waiting(tx, visit.act, source, trust_domain=visit.console.settings.trust_domain),
+    )
+
+
+async def keys_of(visit: Visit, source: TrustSource) -> KeysState:
+    """How the source's keys stand. Raises `Unavailable`."""
+    try:
+        return await run_in_threadpool(visit.console.key_sets.state, source)
+    except KeysUnavailable as error:
+        raise Unavailable(error.sentence) from None

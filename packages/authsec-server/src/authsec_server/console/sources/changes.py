@@ -1,0 +1,82 @@
+"""Registering a trust source and editing it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.console.site import Console, Visit
+from authsec_server.console.sources.typed import Typed
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.principal import Act, Role
+from authsec_server.sources import service as sources
+from authsec_server.sources.model import SourceKind, TrustSource
+from authsec_server.sources.presets import PRESETS
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages."""
+    return [
+        console.page("/sources/new", form, post=create, least=Role.ADMIN),
+        console.page("/sources/{source}/edit", edit_form, post=edit, least=Role.ADMIN),
+    ]
+
+
+async def form(visit: Visit, problem: Failure | None = None) -> Response:
+    """Which kind of source; once that is chosen, what is to be known of it."""
+    kind = visit.form.text("kind") or visit.query.text("kind")
+    if kind not in set(SourceKind):
+        return visit.render("sources/kinds.html", title="New trust source", kinds=list(SourceKind), problem=problem)
+    return _form(visit, Typed.read(visit.form, kind), None, f"New {SourceKind(kind).shown}", problem)
+
+
+async def create(visit: Visit) -> Response:
+    """Register it."""
+    typed = Typed.read(visit.form, visit.form.text("kind"))
+    try:
+        asked = typed.asked
+        source = await visit.change(lambda tx, act: sources.create(tx, act, asked))
+    except (Invalid, Conflict) as failure:
+        return await form(visit, failure)
+    return visit.redirect(f"/console/sources/{source.slug}", done="source_registered")
+
+
+async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
+    """What is stored, to be changed; after a problem, what was typed."""
+    source = await visit.read(lambda tx: sources.get(tx, visit.act, visit.request.path_params["source"]))
+    posted = visit.request.method == "POST"
+    typed = Typed.read(visit.form, source.kind) if posted else Typed.of(source)
+    return _form(visit, typed, source, f"Edit {source.name}", problem)
+
+
+async def edit(visit: Visit) -> Response:
+    """Store what was typed, unless somebody else was first."""
+    reference, read = visit.request.path_params["source"], visit.form.number("revision")
+    source = await visit.read(lambda tx: sources.get(tx, visit.act, reference))
+    typed = Typed.read(visit.form, source.kind)
+
+    def work(tx: Tx, act: Act) -> TrustSource:
+        return sources.edit(tx, act, reference, revision=read, changes=typed.changes)
+
+    try:
+        edited = await visit.change(work)
+    except (Invalid, Conflict, Outdated) as failure:
+        return await edit_form(visit, failure)
+    return visit.redirect(f"/console/sources/{edited.slug}", done="saved" if edited.revision > read else "unchanged")
+
+
+def _form(visit: Visit, typed: Typed, source: TrustSource | None, title: str, problem: Failure | None) -> Response:
+    posted = visit.request.method == "POST"
+    # After a conflict the person has seen what changed: the next try counts from there.
+    counts_anew = source is not None and (isinstance(problem, Outdated) or not posted)
+    return visit.render(
+        "sources/form.html",
+        title=title,
+        problem=problem,
+        typed=typed,
+        source=source,
+        stored=Typed.of(source) if source else None,
+        presets=sorted(PRESETS),
+        revision=source.revision if source and counts_anew else visit.form.number("revision") if source else 0,
+    )

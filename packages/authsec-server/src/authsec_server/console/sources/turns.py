@@ -1,0 +1,116 @@
+"""What is done to a trust source: its keys fetched, waiting proofs bound, off, on and away; each says what it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.clients import bindings, following
+from authsec_server.clients.following import Users
+from authsec_server.console.site import Console, Visit
+from authsec_server.console.sources.pages import detail
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Invalid, Unavailable
+from authsec_server.principal import Act, Role
+from authsec_server.sources import service as sources
+from authsec_server.sources.model import KeysUnavailable, TrustSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One of the acts that are asked about first. `key` is its address, `done` the notice afterwards.
+
+    `again` says of what one change brought about whether it takes another: more than one may hold are not left half.
+    """
+
+    key: str
+    heading: str
+    button: str
+    done: str
+    change: Callable[[Tx, Act, str], Any]
+    again: Callable[[Any], bool] = lambda _: False
+
+
+TURNS = (
+    Turn(
+        key="disable",
+        heading="Disable {}?",
+        button="Disable",
+        done="source_disabled",
+        change=following.disable_source,
+    ),
+    Turn(key="enable", heading="Enable {}?", button="Enable", done="source_enabled", change=following.enable_source),
+    Turn(
+        key="remove",
+        heading="Remove {}?",
+        button="Remove",
+        done="source_removed",
+        change=partial(following.remove_source, with_proofs=True),
+        again=lambda removed: removed.left > 0,
+    ),
+)
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages and buttons."""
+    asked = [
+        console.page(f"/sources/{{source}}/{turn.key}", partial(ask, turn), post=partial(do, turn), least=Role.ADMIN)
+        for turn in TURNS
+    ]
+    return [
+        *asked,
+        console.page("/sources/{source}/refresh", post=refresh, least=Role.ADMIN),
+        console.page("/sources/{source}/bind", post=bind, least=Role.OPERATOR),
+    ]
+
+
+async def ask(turn: Turn, visit: Visit) -> Response:
+    """What it brings about."""
+
+    def load(tx: Tx) -> tuple[TrustSource, Users]:
+        source = sources.get(tx, visit.act, visit.request.path_params["source"])
+        return source, following.users_of(tx, visit.act, source)
+
+    source, users = await visit.read(load)
+    return visit.render(
+        "sources/turn.html", title=turn.heading.format(source.name), turn=turn, source=source, users=users
+    )
+
+
+async def do(turn: Turn, visit: Visit) -> Response:
+    """Do it."""
+    reference = visit.request.path_params["source"]
+    while turn.again(await visit.change(lambda tx, act: turn.change(tx, act, reference))):
+        pass
+    gone = turn.key == "remove"
+    return visit.redirect("/console/sources" if gone else f"/console/sources/{reference}", done=turn.done)
+
+
+async def refresh(visit: Visit) -> Response:
+    """Fetch its keys now. Whether that worked, the page shows."""
+    reference = visit.request.path_params["source"]
+    source = await visit.read(lambda tx: sources.to_refresh(tx, visit.act, reference))
+    try:
+        await run_in_threadpool(visit.console.key_sets.refresh, source)
+    except KeysUnavailable as error:
+        raise Unavailable(error.sentence) from None
+    return visit.redirect(f"/console/sources/{source.slug}")
+
+
+async def bind(visit: Visit) -> Response:
+    """Have the chosen proofs rest on it from now on."""
+    reference, chosen = visit.request.path_params["source"], visit.form.all("proof")
+    domain = visit.console.settings.trust_domain
+    if not chosen:
+        return visit.redirect(f"/console/sources/{reference}", done="unchanged")
+    try:
+        await visit.change(lambda tx, act: bindings.bind(tx, act, reference, chosen, trust_domain=domain))
+    except (Invalid, Conflict) as failure:
+        return await detail(visit, failure)
+    return visit.redirect(f"/console/sources/{reference}", done="proofs_bound")

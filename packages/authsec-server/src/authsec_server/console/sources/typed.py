@@ -1,0 +1,105 @@
+"""What the form of a trust source says, as it was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authsec import strict_json
+
+from authsec_server.console.forms import Form
+from authsec_server.failures import Invalid
+from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
+from authsec_server.sources.parsing import Changes, NewSource
+
+MOST_KEYS = 256 * 1024  # bytes of a JWK Set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """The form as it stands: what was typed, or what is stored."""
+
+    kind: str
+    name: str = ""
+    slug: str = ""
+    issuer: str = ""
+    keys_from: str = ""
+    keys_url: str = ""
+    given_keys: str = ""
+    ca: str = ""
+    audience: str = ""
+    preset: str = ""
+    claims: str = ""
+
+    @classmethod
+    def of(cls, source: TrustSource) -> Typed:
+        """What is stored."""
+        return cls(
+            kind=source.kind,
+            name=source.name,
+            slug=source.slug,
+            issuer=source.issuer,
+            keys_from=source.keys_from,
+            keys_url=source.keys_url,
+            given_keys="" if source.given_keys is None else strict_json.dumps(dict(source.given_keys)).decode(),
+            ca=source.ca,
+            audience=source.audience,
+            claims="\n".join(f"{selector} = {claim}" for selector, claim in sorted(source.claims.items())),
+        )
+
+    @classmethod
+    def read(cls, form: Form, kind: str) -> Typed:
+        """What was typed."""
+        usual = KeysFrom.DISCOVERY if kind == SourceKind.OIDC else KeysFrom.GIVEN
+        return cls(
+            kind=kind,
+            keys_from=form.text("keys_from", usual),
+            given_keys=form.text("given_keys"),
+            **{name: form.text(name) for name in ("name", "slug", "issuer", "keys_url", "ca", "audience", "preset")},
+            claims=form.text("claims").replace("\r\n", "\n"),
+        )
+
+    @property
+    def asked(self) -> NewSource:
+        """The source that is asked for. Raises `Invalid`."""
+        return NewSource(slug=self.slug or None, preset=self.preset, kind=self.kind, **self._values())
+
+    @property
+    def changes(self) -> Changes:
+        """The edit that is asked for. Raises `Invalid`."""
+        return Changes(**self._values())
+
+    def _values(self) -> dict[str, Any]:
+        given = self.keys_from == KeysFrom.GIVEN
+        return {
+            "name": self.name,
+            "issuer": self.issuer,
+            "keys_from": self.keys_from,
+            # What belongs to another choice may still stand in the form, where script does not hide it.
+            "keys_url": self.keys_url if self.keys_from == KeysFrom.URL else "",
+            "given_keys": self._keys() if given else None,
+            "ca": "" if given else self.ca,
+            "audience": self.audience,
+            "claims": self._claims(),
+        }
+
+    def _keys(self) -> Mapping[str, Any]:
+        if not self.given_keys:
+            raise Invalid("given_keys", "Keys are to be pasted, and there are none.", "Paste the JWK Set.")
+        try:
+            keys = strict_json.loads(self.given_keys.encode(), max_bytes=MOST_KEYS)
+        except strict_json.StrictJsonError as error:
+            raise Invalid("given_keys", f"This is not JSON: {error}.", 'A JWK Set begins with {"keys": [') from None
+        if not isinstance(keys, dict):
+            raise Invalid("given_keys", "This is no JWK Set.", 'A JWK Set begins with {"keys": [')
+        return keys
+
+    def _claims(self) -> dict[str, str]:
+        claims: dict[str, str] = {}
+        for line in filter(None, (line.strip() for line in self.claims.split("\n"))):
+            selector, equals, claim = (part.strip() for part in line.partition("="))
+            if not (selector and equals and claim):
+                raise Invalid("claims", f"{line[:60]!r} is no line such as github:repository = repository.")
+            claims[selector] = claim
+        return claims
