@@ -32,6 +32,8 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
+from authsec_server.clients import following
+from authsec_server.clients import sources_api as client_sources_api
 from authsec_server.console import static
 from authsec_server.console.activity import stream as activity_stream
 from authsec_server.console.rendering import Renderer
@@ -235,7 +237,14 @@ def _routes(
         *accounts_api.routes(site),
         *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=settings.trust_domain),
-        *sources_api.routes(site, key_sets, issuer=settings.issuer),
+        *sources_api.routes(
+            site,
+            key_sets,
+            issuer=settings.issuer,
+            disable=following.disable_source,
+            enable=following.enable_source,
+        ),
+        *client_sources_api.routes(site, trust_domain=settings.trust_domain),
         *roles_api.routes(site),
         *apis_api.routes(site),
         *delegations_api.routes(

@@ -10,19 +10,26 @@ import click
 from authsec.config import export_line
 from rich.text import Text
 
+from authsec_server.cli.agent_deploying import show_manifest, spire_entry
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.reach import CallFailed
+from authsec_server.sources.model import Provenance
 
 MAX_KEY_FILE = 16 * 1024
 _USUAL = ("--target", "AutoGen AI agent", "--all-actions", "--max-duration", "1h")
+_PROVENANCE = {each.value: each.shown for each in Provenance}
 _STILL_OUT = "A token that is out already is good until it expires: no API follows revocations yet."
 
 
 @click.group()
 def agents() -> None:
     """AI agents: who may ask for delegation tokens, and how each proves itself."""
+
+
+for command in (spire_entry, show_manifest):
+    agents.add_command(command)
 
 
 @agents.command("create")
@@ -36,6 +43,7 @@ def agents() -> None:
 )
 @click.option("--selector", "selectors", multiple=True, help="KEY=VALUE, e.g. k8s:ns=production. Repeat.")
 @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file, for --platform key.")
+@click.option("--source", help="The trust source that vouches for it, where several could: its slug or id.")
 @click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
 @click.option("--owner", help="Who answers for it. [default: you]")
 @click.option("--description", default="", help="What it does.")
@@ -47,6 +55,7 @@ def create_agent(
     platform: str,
     selectors: tuple[str, ...],
     public_key: Path | None,
+    source: str | None,
     slug: str | None,
     owner: str | None,
     description: str,
@@ -57,6 +66,7 @@ def create_agent(
         "platform": platform,
         "selectors": [_selector(text) for text in selectors],
         "public_key": None if public_key is None else _read_public_key(public_key),
+        "source": source,
         "slug": slug,
         "owner": owner,
         "description": description,
@@ -163,7 +173,18 @@ def _proof(proof: Mapping[str, Any]) -> Text:
         return styled("UNATTESTED", "bold red").append(": anybody who knows its client_id gets its authority", "red")
     if proof["kind"] == "key_pair":
         return cell(f"key pair with thumbprint {proof['thumbprint']}")
-    return Text("\n").join(cell(f"{each['key']} = {each['value']}") for each in proof["selectors"])
+    rows = [cell(f"{each['key']} = {each['value']}").append(_proved(proof, each["key"])) for each in proof["selectors"]]
+    if proof["source"]:
+        rows.append(cell(f"by the word of {proof['source']['name']} ({proof['source']['slug']})"))
+    if proof["missing"]:
+        rows.append(styled(proof["missing"], "yellow"))
+    return Text("\n").join(rows)
+
+
+def _proved(proof: Mapping[str, Any], key: str) -> str:
+    """How the trust source proves the selector, behind it."""
+    how = (proof["provenance"] or {}).get(key)
+    return f"  ({_PROVENANCE.get(how, how)})" if how else ""
 
 
 def _platform(agent: Mapping[str, Any]) -> Text:
@@ -183,7 +204,7 @@ def _next_steps(caller: Caller, agent: Mapping[str, Any]) -> list[Text | str]:
     lines: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
         lines += [
-            styled("This authority cannot check selectors yet: until it can, the agent gets no token.", "yellow"),
+            styled("It cannot prove itself yet: until it can, the agent gets no token.", "yellow"),
             "",
         ]
     lines += [

@@ -11,6 +11,7 @@ from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.trust_adding import add
+from authsec_server.cli.trust_bindings import bind, remove
 from authsec_server.cli.trust_shown import shown, shown_keys, state_of
 
 
@@ -19,7 +20,8 @@ def trust() -> None:
     """Trust sources: clusters, trust domains and issuers whose word counts."""
 
 
-trust.add_command(add)
+for command in (add, bind, remove):
+    trust.add_command(command)
 
 
 @trust.command("list")

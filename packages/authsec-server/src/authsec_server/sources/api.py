@@ -26,6 +26,7 @@ from authsec_server.web.routing import Handler, resource
 from authsec_server.web.site import Site
 
 PATH = "/authsec/api/v1/sources"
+Verb = Callable[[Tx, Act, str], TrustSource]
 
 
 class NewSource(Body):
@@ -58,8 +59,11 @@ class Changes(Body):
     claims: dict[str, str] | None = None
 
 
-def routes(site: Site, key_sets: KeySets, *, issuer: str) -> list[Route]:
-    """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else."""
+def routes(site: Site, key_sets: KeySets, *, issuer: str, disable: Verb, enable: Verb) -> list[Route]:
+    """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else.
+
+    `disable` and `enable` are the verbs of `clients`, which has to follow.
+    """
 
     def answer(source: TrustSource) -> JSONResponse:
         return JSONResponse(as_json(source, issuer))
@@ -90,7 +94,7 @@ def routes(site: Site, key_sets: KeySets, *, issuer: str) -> list[Route]:
             )
         )
 
-    def turn(verb: Callable[[Tx, Act, str], TrustSource]) -> Handler:
+    def turn(verb: Verb) -> Handler:
         async def handle(request: Request) -> JSONResponse:
             act = await site.act(request)
             return answer(await site.change(act, lambda tx, act: verb(tx, act, _which(request))))
@@ -100,8 +104,8 @@ def routes(site: Site, key_sets: KeySets, *, issuer: str) -> list[Route]:
     return [
         resource(PATH, get=page, post=create),
         resource(PATH + "/{source}", get=show, post=edit),
-        resource(PATH + "/{source}/disable", post=turn(service.disable)),
-        resource(PATH + "/{source}/enable", post=turn(service.enable)),
+        resource(PATH + "/{source}/disable", post=turn(disable)),
+        resource(PATH + "/{source}/enable", post=turn(enable)),
         resource(PATH + "/{source}/keys", get=_keys(site, service.get, key_sets.state)),
         resource(PATH + "/{source}/refresh", post=_keys(site, service.to_refresh, key_sets.refresh)),
     ]
