@@ -80,7 +80,8 @@ def test_the_first_administrator_is_set_up_and_is_in(opened: House) -> None:
         ({"again": "something else entirely"}, "The two passwords differ."),
         ({"password": "short", "again": "short"}, "12"),
         ({"email": "nobody"}, "e-mail"),
-        ({"name": ""}, "1 to 120 characters"),
+        ({"name": ""}, "Name must not be empty."),
+        ({"name": "x" * 121}, "1 to 120 characters"),
     ],
 )
 def test_what_is_wrong_with_a_set_up_is_said_and_the_rest_is_kept(
