@@ -9,10 +9,11 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import CHECKED, Platform, ProofKind, parse_platform
+from authsec_server.clients.model import Platform, parse_platform
 from authsec_server.clients.selector_check import SelectorCheck, check_selectors
 from authsec_server.clients.selector_keys import SelectorKey
 from authsec_server.clients.selectors import KEYS
+from authsec_server.clients.vouching import FITTING
 from authsec_server.console import guard
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
@@ -21,6 +22,8 @@ from authsec_server.console.clients.typed import TypedClient, typed_client
 from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
 from authsec_server.console.site import Visit
 from authsec_server.failures import Conflict, Invalid
+from authsec_server.sources import service as sources
+from authsec_server.sources.model import SourceKind, TrustSource
 
 TITLE = "Onboard New Client"
 
@@ -34,6 +37,8 @@ class Section:
     examples: Rows
     keys: Sequence[SelectorKey]
     checks: SelectorCheck | None
+    sources: Sequence[TrustSource]  # that know such workloads
+    source: str  # the id of the one chosen
 
     @property
     def first_wrong(self) -> int:
@@ -49,12 +54,12 @@ async def blank(visit: Visit) -> Response:
 
 async def onboard(visit: Visit) -> Response:
     """Onboard what was typed, or show one more row to type into."""
-    typed = typed_client(visit.form)
+    typed, domain = typed_client(visit.form), visit.console.settings.trust_domain
     if visit.form.ticked("add"):
         return await _dialog(visit, replace(typed, proof=typed.proof.with_row(visit.form.text("add"))))
     try:
         wanted = typed.onboarding()
-        client = await visit.change(lambda tx, act: clients.create(tx, act, wanted))
+        client = await visit.change(lambda tx, act: clients.create(tx, act, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _dialog(visit, typed, typed.at_field(problem))
     return visit.redirect(home(client), done="client_onboarded")
@@ -67,8 +72,9 @@ async def check(visit: Visit) -> Response:
     return JSONResponse({"rows": [asdict(row) for row in checked.rows]}, headers=dict(guard.HEADERS))
 
 
-def section_context(typed: TypedProof, *, judged: bool) -> dict[str, Any]:
+async def section_context(visit: Visit, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
     """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
+    registered = await visit.read(lambda tx: {kind: sources.of_kind(tx, kind) for kind in SourceKind})
     sections = [
         Section(
             platform=platform,
@@ -76,11 +82,12 @@ def section_context(typed: TypedProof, *, judged: bool) -> dict[str, Any]:
             examples=EXAMPLES[platform],
             keys=keys,
             checks=check_selectors(platform, typed.rows[platform]) if judged and typed.platform == platform else None,
+            sources=[source for kind in FITTING[platform] for source in registered[kind]],
+            source=typed.sources.get(platform, ""),
         )
         for platform, keys in KEYS.items()
     ]
-    can_be_proved = ProofKind.SELECTORS in CHECKED
-    return {"sections": sections, "selectors_can_be_proved": can_be_proved, "keygen": KEYGEN, "key_file": KEY_FILE}
+    return {"sections": sections, "keygen": KEYGEN, "key_file": KEY_FILE}
 
 
 async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:
@@ -89,6 +96,6 @@ async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict 
         title=TITLE,
         problem=problem,
         typed=typed,
-        **section_context(typed.proof, judged=problem is not None),
+        **await section_context(visit, typed.proof, judged=problem is not None),
         **await list_context(visit),
     )

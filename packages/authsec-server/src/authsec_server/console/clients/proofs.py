@@ -30,10 +30,10 @@ async def add(visit: Visit) -> Response:
     typed, expires = typed_proof(visit.form), visit.form.text("expires_at")
     if visit.form.ticked("add"):
         return await _form(visit, typed.with_row(visit.form.text("add")), expires)
-    asked = visit.request.path_params["client"]
+    asked, domain = visit.request.path_params["client"], visit.console.settings.trust_domain
     try:
         wanted = _new_proof(typed, expires)
-        client = await visit.change(lambda tx, act: holding.add_proof(tx, act, asked, wanted))
+        client = await visit.change(lambda tx, act: holding.add_proof(tx, act, asked, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _form(visit, typed, expires, at_field(problem))
     return visit.redirect(home(client), done="proof_added")
@@ -66,7 +66,11 @@ def _new_proof(typed: TypedProof, expires: str) -> NewProof:
     except Invalid as problem:
         raise Invalid("expires_at", problem.message, problem.remedy) from None
     return NewProof(
-        platform=typed.chosen(), selectors=typed.selectors, public_key=typed.asked_key, expires_at=expires_at
+        platform=typed.chosen(),
+        selectors=typed.selectors,
+        public_key=typed.asked_key,
+        source=typed.source,
+        expires_at=expires_at,
     )
 
 
@@ -79,7 +83,7 @@ async def _form(visit: Visit, typed: TypedProof, expires: str, problem: Invalid 
         client=client,
         typed=typed,
         expires=expires,
-        **section_context(typed, judged=problem is not None),
+        **await section_context(visit, typed, judged=problem is not None),
     )
 
 

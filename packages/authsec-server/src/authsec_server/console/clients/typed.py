@@ -42,6 +42,7 @@ class TypedClient:
             platform=self.proof.chosen(),
             selectors=self.proof.selectors,
             public_key=self.proof.asked_key,
+            source=self.proof.source,
             slug=self.slug or None,
             owner=self.owner or None,
             description=self.description,

@@ -39,6 +39,7 @@ class TypedProof:
     platform: str = ""
     rows: Mapping[str, Rows] = field(default_factory=lambda: {each: _blank(each) for each in KEYS})
     public_key: str = field(default="", repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict)  # the trust source chosen for each platform, by its id
     added: str = ""  # the platform that a row has just been added to
 
     def with_row(self, platform: str) -> TypedProof:
@@ -69,6 +70,11 @@ class TypedProof:
         return given(self.rows.get(self.platform, ()))
 
     @property
+    def source(self) -> str | None:
+        """The trust source chosen for the platform; None to take the one that fits."""
+        return self.sources.get(self.platform) or None
+
+    @property
     def asked_key(self) -> str | None:
         """The key, where the chosen platform takes one."""
         return (self.public_key or None) if self.platform == Platform.KEY else None
@@ -85,6 +91,7 @@ def typed_proof(form: Form) -> TypedProof:
         platform=form.text("platform"),
         rows={each: _rows(form, each) for each in KEYS},
         public_key=form.text("public_key"),
+        sources={each: form.text(f"{each}-source") for each in KEYS},
     )
 
 
