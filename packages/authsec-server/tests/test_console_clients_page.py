@@ -11,6 +11,8 @@ from html import unescape
 from typing import Any
 
 import pytest
+import yaml
+from authsec.jose import PrivateKey
 from authsec_server.console.clients.lines import Connection
 from pages import Page, get
 from starlette.testclient import TestClient
@@ -250,6 +252,22 @@ def test_the_test_shows_reason_remedy_and_smaller_request(door: TestClient, open
     assert page.form().value("scope") == "customers:read customers:delete"
     (smaller,) = [href for text, href in page.links.items() if text.startswith("Test the smaller request")]
     assert "It would get a token" in get(door, smaller).text
+
+
+def test_connect_shows_the_volume_of_a_pod_that_a_cluster_vouches_for(door: TestClient) -> None:
+    keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}
+    what = {"kind": "kubernetes", "issuer": "https://cluster.example.com", "keys_from": "given", "given_keys": keys}
+    sent = {"name": "Cluster", "audience": 'aud"\n# ', **what}
+    assert door.post("/authsec/api/v1/sources", json=sent).status_code == 400, "no line ends in an audience"
+    door.post("/authsec/api/v1/sources", json=sent | {"audience": "our: authority"}).raise_for_status()
+    wanted = {"name": "Pod", "platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "production"}]}
+    client_id = door.post("/authsec/api/v1/clients", json=wanted).json()["client_id"]
+    (pod,) = [code for code in codes(get(door, f"{LIST}/{client_id}/connect")) if "serviceAccountToken" in code]
+    container, volumes = (yaml.safe_load(pod)["spec"][each][0] for each in ("containers", "volumes"))
+    token = volumes["projected"]["sources"][0]["serviceAccountToken"]
+    assert token == {"audience": "our: authority", "expirationSeconds": 3600, "path": "token"}
+    assert container["volumeMounts"][0]["mountPath"] == "/var/run/secrets/authsec"
+    assert {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": client_id} in container["env"]
 
 
 def test_the_test_assumes_the_chosen_proof_and_names_a_resource(door: TestClient, opened: House) -> None:

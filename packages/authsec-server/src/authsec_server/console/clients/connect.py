@@ -10,6 +10,8 @@ from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, e
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
+from authsec_server.sources import service as sources
+from authsec_server.sources.model import SourceKind
 from authsec_server.tokens.model import Denied, Reason
 from authsec_server.tokens.preview import preview
 
@@ -37,7 +39,14 @@ def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection]:
         scope=scope,
         audience=audience,
         resource=resource,
+        pod_audience=_pod_audience(tx, client, visit.console.settings.issuer),
     )
+
+
+def _pod_audience(tx: Tx, client: Client, issuer: str) -> str:
+    """What the tokens of its cluster must be for; empty where no cluster vouches for it."""
+    named = sources.by_ids(tx, client.source_ids).values()
+    return next((each.audience or issuer for each in named if each.kind is SourceKind.KUBERNETES), "")
 
 
 def _use(tx: Tx, visit: Visit, client: Client) -> tuple[str, str, str]:
