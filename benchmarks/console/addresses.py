@@ -94,6 +94,7 @@ def _delegations(one: Examples) -> Iterator[str]:
         yield _at(path, sort=sort, cursor=one.later)
         yield _at(path, sort=sort, q="agent", state="live")
     yield from (_at(path, state=state) for state in DelegationState)
+    yield _at(path, state="unused", sort="oldest")
     yield from (_at(path, target_type=kind) for kind in TargetType)
     yield from (_at(path, q=text) for text in ("support", one.busy.client.name, one.delegation[:8], NOTHING))
     yield _at(path, role=one.role)
