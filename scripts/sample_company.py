@@ -57,6 +57,11 @@ APIS = {
         {"ledger:read": "Read entries and balances.", "ledger:post": "Post entries to open periods."},
     ),
 }
+CLUSTERS = {
+    "Production cluster": "https://kubernetes.example.com",
+    "Old cluster": "https://old-kubernetes.example.com",
+}
+RETIRED_CLUSTER = "old-cluster"
 ROLES = {
     "Customer support": ["customers:read", "customers:update", "claims:read"],
     "Claims handling": ["claims:read", "claims:decide", "customers:read"],
@@ -195,6 +200,9 @@ def found(
         for name, held in ROLES.items():
             past.post("roles", name=name, actions=held)
         agents = [(_onboard(past, each), each) for each in STAFF]
+        for name, issuer in CLUSTERS.items():
+            _trust(past, name, issuer)
+        past.post(f"sources/{RETIRED_CLUSTER}/disable")
         for _ in range(days):
             _a_day(past, agents)
 
@@ -242,6 +250,12 @@ def _onboard(past: Past, agent: Staff) -> str:
     if agent.retired:
         past.post(f"clients/{client_id}/disable")
     return client_id
+
+
+def _trust(past: Past, name: str, issuer: str) -> None:
+    """Let the cluster's word count, by a key that nobody has."""
+    keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "cluster-1"}]}
+    past.post("sources", name=name, kind="kubernetes", issuer=issuer, keys_from="given", given_keys=keys)
 
 
 def _a_day(past: Past, agents: list[tuple[str, Staff]]) -> None:

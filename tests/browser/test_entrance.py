@@ -55,7 +55,7 @@ def test_a_session_that_is_ended_elsewhere_is_out_at_its_next_click(
     expect(found.get_by_text("The session has ended.")).to_be_visible()
 
     lost.get_by_role("link", name="Roles & Actions").click()
-    expect(lost).to_have_url(f"{place.url}/console/sign-in?next=%2Fconsole%2Froles")
+    expect(lost).to_have_url(f"{place.url}/console/sign-in?next=%2Fconsole%2Froles&ended=yes")
     sign_in(lost, "ann@example.com", password)
     expect(lost).to_have_url(f"{place.url}/console/roles")
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 from console_pages import NOWHERE, console_routes, pages, walk
+from sample_company import RETIRED_CLUSTER
 
 ROUTES = console_routes()
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 700}
@@ -36,6 +37,9 @@ def starts(its: Any) -> list[str]:
         f"/console/clients/disable?client={agent}",
         f"/console/clients/{retired}/enable",
         f"/console/delegations/{ended}/enable",
+        f"/console/sources/{RETIRED_CLUSTER}/enable",
+        "/console/sources/production-cluster/disable",
+        "/console/sources/new?kind=kubernetes",
         *(f"/console/delegations/new/{step}?{chosen}" for step in ("actions", "duration", "review")),
     ]
 

@@ -113,7 +113,9 @@ def test_what_is_no_token_is_broken(reply: Reply, github: GitHub, client: AuthSe
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(500), Reply(503), Reply(429), broken_off(), Reply(200, b"x" * 70_000)], ids=str
+    "reply",
+    [Reply(500), Reply(503), Reply(429), broken_off(), Reply(200, b"x" * 70_000)],
+    ids=["500", "503", "429", "broken off", "too large"],
 )
 def test_what_may_be_otherwise_soon_is_tried_again(
     reply: Reply, github: GitHub, client: AuthSecClient, authority: Any

@@ -34,7 +34,7 @@ SILENT = {
     "/console/account",
     "/console/account/password",
     "/console/apis/new",
-    "/console/sources",
+    "/console/sources/new",
     "/console/activity/stream",
     "/console/activity/export.{form}",
     "/console/keys",

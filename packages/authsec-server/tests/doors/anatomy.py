@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 TAGS = re.compile(
     r"""html|head|meta|title|link|script|body|header|footer|nav|main|section|aside|div|p|a|img|span|strong|b|i|small|br|hr
     |h[1-4]|ul|ol|li|dl|dt|dd|table|caption|thead|tbody|tfoot|tr|th|td|form|fieldset|legend|label|input|select|option
-    |optgroup|datalist|textarea|button|details|summary|dialog|code|pre|time|svg|g|path|circle|rect|line|text""",
+    |optgroup|datalist|textarea|button|details|summary|dialog|code|pre|time|svg|g|path|circle|rect|line|text
+    |foreignobject""",
     re.VERBOSE,
 )
 ATTRIBUTES = re.compile(
