@@ -17,7 +17,7 @@ NOTICES: Mapping[str, str] = {
     "source_removed": "The trust source is removed, with the proofs that rested on it.",
     "proofs_bound": "The proofs rest on this source from now on.",
     "admin_key_revoked": "The admin key is revoked.",
-    "key_rotated": "The prepared key signs now. The one before it stays published for a week, longer than any token lives.",
+    "key_rotated": "The prepared key signs now. The one before it stays published for longer than any token lives.",
     "api_registered": "The API is registered. Delegate for its audience, and protect it with the lines below.",
     "api_deleted": "The API is deleted. Delegations that name its audience are as they were.",
     "role_created": "The role is created. It gives nobody anything until a trust delegation uses it.",
