@@ -148,10 +148,11 @@ def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened
         f'export AUTHSEC_AGENT_CLIENT_ID="{agent.client_id}"',
         'export DOWNSTREAM_URL="https://crm.example.com"',
         'export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"',
+        "unset AUTHSEC_WORKLOAD_TOKEN_FILE",
     ]
     assert powershell.splitlines()[1] == f'$env:AUTHSEC_AGENT_CLIENT_ID = "{agent.client_id}"'
     assert any('scope="customers:read")' in code for code in codes(page))
-    assert "python examples/smoke_local.py" in codes(page)
+    assert "uv run python examples/smoke_local.py" in codes(page)
     assert any("pip install ./packages/authsec ./packages/authsec-autogen" in code for code in codes(page))
     assert "uv run authsec keygen agent-key.pem" in codes(page)
 
@@ -165,7 +166,7 @@ def test_where_several_apis_are_delegated_for_the_lines_name_one(door: TestClien
     (named,) = [
         name
         for name in ("authsec-api", "https://crm.example.com")
-        if f'authsec smoke --resource "{name}"' in codes(page)
+        if f'uv run authsec smoke --resource "{name}"' in codes(page)
     ]
     assert any(f'resource="{named}")' in code for code in codes(page))
     assert "export AUTHSEC_AGENT_KEY_FILE" not in page.text
@@ -185,9 +186,10 @@ def test_who_has_no_key_forgets_that_of_another_agent(door: TestClient, opened: 
     client_id = opened.delegated_name("Open")
     page = get(door, f"{LIST}/{client_id}/connect")
     bash, powershell = (next(code for code in codes(page) if code.startswith(start)) for start in ("export", "$env:"))
-    assert bash.splitlines()[-1] == "unset AUTHSEC_AGENT_KEY_FILE"
-    assert powershell.splitlines()[-1] == "Remove-Item Env:AUTHSEC_AGENT_KEY_FILE -ErrorAction SilentlyContinue"
-    assert "with that one's key, this one would be refused" in page.text
+    assert bash.splitlines()[-1] == "unset AUTHSEC_AGENT_KEY_FILE AUTHSEC_WORKLOAD_TOKEN_FILE"
+    named = "Env:AUTHSEC_AGENT_KEY_FILE, Env:AUTHSEC_WORKLOAD_TOKEN_FILE"
+    assert powershell.splitlines()[-1] == f"Remove-Item {named} -ErrorAction SilentlyContinue"
+    assert "with that one's proof, this one would be refused" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)
 
 

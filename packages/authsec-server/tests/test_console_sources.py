@@ -118,6 +118,18 @@ def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> No
     assert "Nothing was different" in unchanged.form(form).send().follow().text
 
 
+def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
+    pod = onboard(door, "Pod", ("k8s:ns", "production"))["client_id"]
+    labelled = onboard(door, "Labelled", ("k8s:pod-label:app", "support"), ("k8s:container-name", "agent"))["client_id"]
+    assert "No trust source vouches for it yet" in get(door, f"/console/clients/{pod}").text
+    register(door)
+    page = get(door, f"/console/clients/{pod}")
+    assert "The trust source 'Production' could vouch for it" in page.text
+    assert page.links["Trust sources"] == PAGE
+    never = "can never prove k8s:pod-label:app and k8s:container-name"
+    assert never in get(door, f"/console/clients/{labelled}").text
+
+
 def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     made = onboard(door, "Pod", ("k8s:ns", "production"), ("k8s:sa", "support"))
     onboard(door, "Labelled", ("k8s:pod-label:app", "support"))

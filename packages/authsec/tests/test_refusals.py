@@ -38,7 +38,7 @@ TABLE = [
     (403, "action_not_allowed", DelegationDenied, "More was asked for"),
     (403, "proof_not_accepted", DelegationDenied, "kind of proof"),
     (404, "client_not_found", DelegationDenied, "does not know this agent"),
-    (404, "no_delegation", DelegationDenied, "Nothing has been delegated"),
+    (404, "no_delegation", DelegationDenied, "Nothing is delegated"),
     (410, "delegation_ended", DelegationDenied, "ended or was revoked"),
     (429, "rate_limited", RateLimited, "asked too often"),
     (503, "unavailable", ServerError, "cannot issue tokens at the moment"),

@@ -36,7 +36,7 @@ _SENTENCES = {
     "attestation_invalid": "The authority did not accept this agent's proof of itself.",
     "selectors_mismatch": "This workload is not the one that was registered as this agent.",
     "client_disabled": "This agent has been disabled by an administrator.",
-    "no_delegation": "Nothing has been delegated to this agent.",
+    "no_delegation": "Nothing is delegated to this agent at present.",
     "delegation_ended": "What was delegated to this agent has ended or was revoked.",
     "action_not_allowed": "More was asked for than has been delegated to this agent.",
     "proof_not_accepted": "The delegation does not accept this kind of proof.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from authsec_server import naming
-from authsec_server.clients.model import Proof, ProofKind
+from authsec_server.clients.model import Platform, Proof, ProofKind
 from authsec_server.clients.proofs import platform_of
-from authsec_server.clients.vouching import FITTING, chosen, require_suitable
+from authsec_server.clients.vouching import FITTING, chosen, lacking, require_suitable
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.sources import service as sources
@@ -29,11 +29,19 @@ def sourced(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof
     return proof if source is None else replace(proof, source_id=source.id, source_enabled=source.enabled)
 
 
+def lacks(tx: Tx, proof: Proof, trust_domain: str) -> str:
+    """What keeps this proof, which rests on no source, from having one of those there are; empty if none fits."""
+    return lacking(platform_of(proof), proof.selectors, _fitting(tx, platform_of(proof)), trust_domain)
+
+
+def _fitting(tx: Tx, platform: Platform) -> list[TrustSource]:
+    return [source for kind in FITTING[platform] for source in sources.of_kind(tx, kind)]
+
+
 def _source(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> TrustSource | None:
     platform = platform_of(proof)
     if named is None:
-        registered = [source for kind in FITTING[platform] for source in sources.of_kind(tx, kind)]
-        return chosen(platform, proof.selectors, registered, trust_domain)
+        return chosen(platform, proof.selectors, _fitting(tx, platform), trust_domain)
     source = sources.find(tx, named)
     if source is None:
         raise Invalid("source", f"There is no trust source {naming.quoted(named)}.", "See the list: authsec trust list")

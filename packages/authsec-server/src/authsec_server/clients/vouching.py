@@ -64,23 +64,44 @@ def require_suitable(platform: Platform, selectors: Sequence[Selector], source: 
 
 
 def require_provable(selectors: Sequence[Selector], source: TrustSource) -> None:
-    """Raise `Invalid` for the first selector that the source can never prove, saying what would prove it."""
-    for index, selector in enumerate(selectors):
-        if provenance(source, selector.key) is Provenance.NEVER:
-            raise Invalid(
-                f"selectors.{index}",
-                f"The trust source {source.name!r} ({source.slug}) can never prove {selector.key}, and so this proof "
-                "would never get the client in.",
-                what_proves(selector.key, source),
+    """Raise `Invalid` at the first selector that the source can never prove; it names all of these."""
+    never = [index for index, each in enumerate(selectors) if provenance(source, each.key) is Provenance.NEVER]
+    if never:
+        keys = " and ".join(selectors[index].key for index in never)
+        raise Invalid(
+            f"selectors.{never[0]}",
+            f"The trust source {source.name!r} ({source.slug}) can never prove {keys}, and so this proof would never "
+            "get the client in.",
+            what_proves(keys, source),
+        )
+
+
+def lacking(
+    platform: Platform, selectors: Sequence[Selector], registered: Sequence[TrustSource], trust_domain: str
+) -> str:
+    """What keeps a proof that rests on no source from having one of those registered; empty if none fits at all."""
+    fitting = [source for source in registered if fits(platform, selectors, source, trust_domain)]
+    for source in fitting:
+        if proves(platform, selectors, source, trust_domain):
+            return (
+                f"The trust source {source.name!r} could vouch for it, and nobody has said yet that it shall. Bind it "
+                f"on that source's page, or with `authsec trust bind {source.slug}`."
             )
+    try:
+        for source in fitting:
+            require_provable(selectors, source)
+    except Invalid as problem:
+        return f"{problem.message} {problem.remedy}"
+    return ""
 
 
 def what_proves(key: str, source: TrustSource) -> str:
     """What would prove a selector that this source can never prove."""
     if source.kind is SourceKind.KUBERNETES:
         return (
-            f"A cluster's token says {', '.join(provable(source))}. {key} takes a look-up of the pod, which no source "
-            "offers here, or SPIRE: register its trust domain as a trust source, and name that one. Or leave it out."
+            f"A cluster's token says {', '.join(provable(source))}. To prove {key} takes a look-up of the pod, which "
+            "no source offers here, or SPIRE: register its trust domain as a trust source, and name that one. Or leave "
+            "it out."
         )
     if source.kind is SourceKind.OIDC:
         return f"It maps claims to {', '.join(provable(source))}. Have it map one to {key}, or leave this one out."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -15,7 +15,8 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import TOKEN_KINDS, EventFilter, JournalPage
 from authsec_server.audit.model import Recorded
-from authsec_server.clients.model import Client, Proof, spiffe_id
+from authsec_server.clients.choosing import lacks
+from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
@@ -26,6 +27,7 @@ from authsec_server.delegations import listing as delegations
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
 from authsec_server.sources import service as sources
+from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.endings import revoked
 from authsec_server.tokens.remedies import Remedy, remedy_of
 
@@ -113,7 +115,7 @@ def _overview(tx: Tx, visit: Visit) -> Overview:
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,
-        held=held(tx, client, act.now),
+        held=held(tx, client, act.now, visit.console.settings.trust_domain),
         standings=delegations.of_client(tx, act, client.id, terms),
         effective=effective(tx, act, client.id, terms),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
@@ -121,18 +123,26 @@ def _overview(tx: Tx, visit: Visit) -> Overview:
     )
 
 
-def held(tx: Tx, client: Client, now: datetime) -> list[Held]:
-    """The proofs that the client holds, with how each stands."""
+def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[Held]:
+    """The proofs that the client holds, with how each stands. `trust_domain` is that of the clients' SPIFFE IDs."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
     vouching = sources.by_ids(tx, client.source_ids)
     return [
         Held(
             proof=proof,
-            status=proof_status(proof, vouching.get(proof.source_id or ""), now),
+            status=_status(tx, proof, vouching.get(proof.source_id or ""), now, trust_domain),
             last_use=used.get(proof.id),
         )
         for proof in client.proofs
     ]
+
+
+def _status(tx: Tx, proof: Proof, source: TrustSource | None, now: datetime, trust_domain: str) -> ProofStatus:
+    """How the proof stands; where no source vouches for it, with what keeps those that are registered from doing so."""
+    status = proof_status(proof, source, now)
+    waits = proof.kind is ProofKind.SELECTORS and source is None and proof.stands(now)
+    missing = lacks(tx, proof, trust_domain) if waits else ""
+    return replace(status, missing=missing) if missing else status
 
 
 def _requests(tx: Tx, client: Client, page: JournalPage, now: datetime) -> list[Request]:

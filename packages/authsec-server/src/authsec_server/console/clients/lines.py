@@ -94,7 +94,7 @@ spec:
               path: token
 """
 
-_KEY = "AUTHSEC_AGENT_KEY_FILE"
+_KEY, _TOKEN = "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE"
 
 
 def example_action(actions: Iterable[str]) -> str:
@@ -134,14 +134,16 @@ class Connection:
     def bash(self) -> str:
         """Its environment, for bash and its like."""
         lines = [f'export {name}="{_in_bash(value)}"' for name, value in self._environment.items()]
-        return "\n".join([*lines, f'export {_KEY}="$PWD/{KEY_FILE}"' if self.has_key else f"unset {_KEY}"])
+        key = [f'export {_KEY}="$PWD/{KEY_FILE}"', f"unset {_TOKEN}"] if self.has_key else [f"unset {_KEY} {_TOKEN}"]
+        return "\n".join([*lines, *key])
 
     @property
     def powershell(self) -> str:
         """Its environment, for PowerShell."""
         lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in self._environment.items()]
-        none = f"Remove-Item Env:{_KEY} -ErrorAction SilentlyContinue"
-        return "\n".join([*lines, f'$env:{_KEY} = "$PWD\\{KEY_FILE}"' if self.has_key else none])
+        others = f"Env:{_TOKEN}" if self.has_key else f"Env:{_KEY}, Env:{_TOKEN}"
+        key = [f'$env:{_KEY} = "$PWD\\{KEY_FILE}"'] if self.has_key else []
+        return "\n".join([*lines, *key, f"Remove-Item {others} -ErrorAction SilentlyContinue"])
 
     @property
     def install(self) -> str:
@@ -168,8 +170,8 @@ class Connection:
     @property
     def smoke(self) -> str:
         """The walk-through's Step 6; where the agent must say for which API, as the command that can say it."""
-        asked = f'authsec smoke --resource "{_in_bash(self.resource)}"'
-        return asked if self.resource else "python examples/smoke_local.py"
+        asked = f'uv run authsec smoke --resource "{_in_bash(self.resource)}"'
+        return asked if self.resource else "uv run python examples/smoke_local.py"
 
     @property
     def _environment(self) -> Mapping[str, str]:

@@ -90,7 +90,7 @@ async def _form(visit: Visit, typed: TypedProof, expires: str, problem: Invalid 
 def _ending(tx: Tx, visit: Visit) -> tuple[Client, Held, LiveTokens]:
     client = found(tx, visit)
     proof_id = visit.request.path_params["proof"]
-    for each in held(tx, client, visit.act.now):
+    for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):
         if each.proof.id == proof_id:
             return client, each, audit.live_tokens(tx, visit.act.now, client_ids=[client.id])
     raise NotFound(f"{client.name} holds no such proof.", "Look at the proofs that it holds now.")
