@@ -139,7 +139,7 @@ def test_the_console_lets_in_by_the_providers_word(browser: Any, oidc_provider: 
     assert (back.status_code, back.headers["location"]) == (303, "/console/clients"), back.text
     assert "Ann" in chrome.http.get("/console/account").text
     kept = {cookie.name for cookie in chrome.http.cookies.jar}
-    assert kept == {"authsec-session"}  # that of the transaction is gone
+    assert kept == {f"authsec-session-{chrome.http.base_url.port}"}  # that of the transaction is gone
 
     people = browser.its.admin.get("administrators").json()["items"]
     assert [(each["email"], each["role"]) for each in people] == [("ann@example.com", "operator")]
