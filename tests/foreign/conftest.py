@@ -56,11 +56,13 @@ def _install(folder: Path) -> None:
     """Make the environment beside its place and move it there, so that what is in its place is always whole."""
     uv = os.environ.get("UV") or shutil.which("uv") or "uv"
     building = folder.with_name(f"{folder.name}.{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, building],
         [uv, "pip", "install", "--quiet", "--python", _python_of(building), "--requirement", PACKAGES],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # From there, where uv finds none of our constraints: other people's packages want other versions.
+        done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             shutil.rmtree(building, ignore_errors=True)
             give_up = pytest.fail if os.environ.get("CI") else pytest.skip
