@@ -50,16 +50,16 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # it may be closed already
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(10)
 
     def _serve(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # the listener was closed: the end
             while True:
                 connection, _ = self._listener.accept()
-                with connection, suppress(OSError):
+                with connection, suppress(OSError):  # who asked may hang up
                     self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:

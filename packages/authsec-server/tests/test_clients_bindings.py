@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from authsec_server.audit import service as audit
@@ -57,8 +57,8 @@ class House:
         newest = self.see(lambda tx, act: audit.newest(tx, act.principal))
         return [each.event for each in reversed(newest) if each.event.kind is kind]
 
-    def add(self, client: Client, platform: str, **what: object) -> Client:
-        wanted = NewProof(platform=platform, **what)  # type: ignore[arg-type]
+    def add(self, client: Client, platform: str, **what: Any) -> Client:
+        wanted = NewProof(platform=platform, **what)
         return self.do(lambda tx, act: holding.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -48,8 +49,8 @@ def test_they_are_sorted_and_filtered_like_all_others(database_url: str, act: Ac
     database = open_database(database_url)
     database.migrate()
 
-    def found(**what: object) -> list[str]:
-        page, _ = database.read(lambda tx: lists.page_of(tx, act, Filters(**what)))  # type: ignore[arg-type]
+    def found(**what: Any) -> list[str]:
+        page, _ = database.read(lambda tx: lists.page_of(tx, act, Filters(**what)))
         return [each.name for each in page]
 
     assert found() == ["alpha", "Zeta", "Émile", "Ökonomie"]

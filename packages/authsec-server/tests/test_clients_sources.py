@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.clients import holding, lists, service
@@ -14,10 +16,8 @@ from authsec_server.sources import service as sources
 from vouched import OURS, SEEN, actions, cluster, onboard, our_spire
 
 
-def add(
-    database: Database, act: Act, client: Client, platform: str, source: str | None = None, **what: object
-) -> Client:
-    wanted = NewProof(platform=platform, source=source, **what)  # type: ignore[arg-type]
+def add(database: Database, act: Act, client: Client, platform: str, source: str | None = None, **what: Any) -> Client:
+    wanted = NewProof(platform=platform, source=source, **what)
     return database.change(lambda tx: holding.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
 
 

@@ -416,7 +416,7 @@ def test_without_an_issuer_there_is_no_sign_in() -> None:
     from authsec_server.outbound import outbound_of
 
     its = load_settings(oidc_issuer="")
-    made = sign_in_of(its, outbound_of(its, lambda: 0.0), now=lambda: None, monotonic=lambda: 0.0, token_bytes=bytes)  # type: ignore[arg-type, return-value]
+    made = sign_in_of(its, outbound_of(its, lambda: 0.0), now=lambda: None, monotonic=lambda: 0.0, token_bytes=bytes)  # type: ignore[arg-type, return-value] # never asked
     assert made is None
 
 

@@ -83,7 +83,7 @@ def test_what_is_accepted_is_normal_and_within_bounds(typed: str) -> None:
     try:
         password = acceptable(typed, known=KNOWN)
     except Invalid:
-        return
+        return  # refused: the property is about what is taken
     assert MIN_PASSWORD <= len(password) <= MAX_PASSWORD
     assert unicodedata.is_normalized("NFC", password)
     assert could_be(entered(typed)), "what can be set can also be entered"

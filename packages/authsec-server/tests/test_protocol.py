@@ -49,7 +49,7 @@ def exchange(port: int, *chunks: bytes, pause: float = 0.0) -> bytes:
             while more := connection.recv(65_536):
                 received += more
         except ConnectionError:
-            pass
+            pass  # the server breaks off what it refuses: what came before that is the answer
         except TimeoutError:
             received += b"<still open>"
     return received

@@ -117,7 +117,7 @@ def test_a_proof_never_rests_on_a_source_that_cannot_know_it(
     try:
         found = chosen(platform, selectors, registered, OURS)
     except Invalid:
-        return
+        return  # refused: the property is about what is taken
     if found is None:
         assert not any(fits(platform, selectors, each, OURS) for each in registered)
     else:

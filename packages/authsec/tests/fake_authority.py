@@ -205,13 +205,13 @@ def connect_proxy(target_port: int) -> Iterator[tuple[str, list[str]]]:
     seen: list[str] = []
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # either side may hang up: the tunnel's end
             while data := source.recv(65536):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
     def serve() -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # the listener was closed: the end
             while True:
                 client, _ = listener.accept()
                 with client, socket.create_connection(("127.0.0.1", target_port)) as upstream:
@@ -259,7 +259,7 @@ def _handler(authority: FakeAuthority) -> type[BaseHTTPRequestHandler]:
             seen = Seen(parts.path, query, dict(self.headers.items()))
             authority.seen.append(seen)
             reply = authority.answer(seen)
-            with suppress(OSError):
+            with suppress(OSError):  # the client may have given up
                 self.reply(reply)
 
         def reply(self, reply: Reply) -> None:

@@ -122,7 +122,7 @@ def _is_ready(http: httpx2.Client) -> bool:
     try:
         return http.get("/readyz").status_code == 200
     except httpx2.TransportError:
-        return False
+        return False  # not up yet: it is asked again
 
 
 def _environment() -> dict[str, str]:

@@ -101,4 +101,4 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return None
+        return None  # not JSON, so it is not what the agent was asked to answer

@@ -60,5 +60,5 @@ def test_nobody_is_ever_let_in_as_somebody_with_another_subject(entrance: Entran
     try:
         came = come(entrance, subject, f"person{number}@example.com").administrator
     except Unauthenticated:
-        return
+        return  # kept out, as it must be
     assert (came.issuer, came.subject) == (ISSUER, subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
 
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 VOID = {"input", "meta", "link", "img", "br", "hr"}
@@ -14,12 +15,12 @@ UNSEEN = {"script", "style", "svg"}
 class Page(HTMLParser):
     """A page as it was answered. `forms` hold their fields as they would be sent, without those of any button."""
 
-    def __init__(self, response: object, client: TestClient) -> None:
+    def __init__(self, response: Response, client: TestClient) -> None:
         super().__init__()
-        self.status: int = response.status_code  # type: ignore[attr-defined]
-        self.html: str = response.text  # type: ignore[attr-defined]
-        self.location: str = response.headers.get("location", "")  # type: ignore[attr-defined]
-        self.path: str = response.url.path  # type: ignore[attr-defined]
+        self.status: int = response.status_code
+        self.html: str = response.text
+        self.location: str = response.headers.get("location", "")
+        self.path: str = response.url.path
         self.links: dict[str, str] = {}
         self.forms: list[Form] = []
         self._client, self._words, self._open = client, [], []

@@ -163,7 +163,7 @@ class SignIn:
                 lambda tx: local_links.for_the_first(tx, self._arrival(at_the_terminal).by(LOCAL_OPERATOR))
             )
         except Conflict:
-            return None
+            return None  # there is a first administrator: the answer, and no failure
 
     def _without_role(self, whom: tuple[str, str], caller: Caller) -> Administrator | None:
         return self._database.change(lambda tx: entering.without_role(tx, self._arrival(caller), *whom))

@@ -54,7 +54,7 @@ def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof
         try:
             assertion.verified_by(key, algorithms=key.algorithms)
         except JoseError:
-            continue
+            continue  # not by this key; another of the client's may have made it
         return proof
     return None
 

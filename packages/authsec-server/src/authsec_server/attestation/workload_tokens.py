@@ -69,7 +69,7 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
     try:
         token.verified_by(key, algorithms=ALGORITHMS)
     except JoseError:
-        return False
+        return False  # why it does not verify would help only somebody who is trying keys
     return True
 
 

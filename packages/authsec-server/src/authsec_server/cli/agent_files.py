@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped] # it has no types
 
 PARENT = "<the SPIFFE ID of the SPIRE agent on its node>"
 _LABEL = "k8s:pod-label:"
@@ -63,7 +63,7 @@ class _Typed(str):
     __slots__ = ()
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc] # for that reason
     """What is named twice is written twice: no anchors."""
 
     def ignore_aliases(self, _data: object) -> bool:

@@ -18,13 +18,13 @@ class Unfailing:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except OSError:
+        except OSError:  # a full disk or a closed pipe: a line that is lost must not stop the server
             return 0
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
+        except OSError:  # as above
             return
 
 

@@ -78,7 +78,7 @@ def _may_be_asked(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return False
+        return False  # no address at all
     readable = url.isascii() and url.isprintable() and not {" ", "\\", "@", "#"} & set(url)
     safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(str(parts.hostname)))
     return bool(readable and safe and parts.hostname)
@@ -112,7 +112,7 @@ def _token_of(answer: Answer) -> WorkloadToken | None:
     try:
         body = loads(answer.body, max_bytes=exchange.MOST_BYTES)
     except StrictJsonError:
-        return None
+        return None  # whoever asked says that there was no token, without quoting what came
     value = body.get("value") if answer.status == 200 and isinstance(body, dict) else None
     return WorkloadToken.of(value) if isinstance(value, str) else None
 

@@ -64,7 +64,7 @@ async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recor
             with anyio.move_on_after(HEARTBEAT_SECONDS):  # nothing is yielded inside: a generator must not hold a scope
                 recorded = await anext(watcher)
         except StopAsyncIteration:
-            return
+            return  # the journal ends with the server
         ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
         if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
             if not await _still_in(visit):
@@ -79,7 +79,7 @@ async def _still_in(visit: Visit) -> bool:
     try:
         await visit.read(lambda tx: confirm(tx, visit.act.principal))
     except Unauthenticated:
-        return False
+        return False  # the session has ended, and the stream ends for that
     return True
 
 
