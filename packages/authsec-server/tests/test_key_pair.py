@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from attesting import CLIENT_ID, client
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads
-from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
+from authsec_server.clients.model import Proof, ProofKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 ISSUER = "https://authsec.example.com"
-CLIENT_ID = "123e4567-e89b-42d3-a456-426614174000"
 NONE = Workloads(lambda _source, _kid: None, issuer=ISSUER, trust_domain="example.com")
 KEY, OTHER_KEY, RSA_KEY = PrivateKey.generate_ed25519(), PrivateKey.generate_ed25519(), PrivateKey.generate_rsa(2048)
 GOOD = {
@@ -40,22 +40,6 @@ def proof(key: PrivateKey = KEY, id_: str = "p1", **changes: Any) -> Proof:
         "created_at": NOW,
     }
     return Proof(**(fields | changes))
-
-
-def client(*proofs: Proof) -> Client:
-    return Client(
-        id=CLIENT_ID,
-        slug="agent",
-        name="Agent",
-        kind=ClientKind.AI_AGENT,
-        platform=Platform.KEY,
-        owner="",
-        description="",
-        labels={},
-        enabled=True,
-        created_at=NOW,
-        proofs=proofs,
-    )
 
 
 def assertion(key: PrivateKey = KEY, header: dict[str, Any] | None = None, **claims: Any) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import yaml  # type: ignore[import-untyped] # it has no types
 from authsec.config import is_loopback
 
+from authsec_server.cli.named_files import read_named
 from authsec_server.cli.reach import CallFailed
 
 MAX_FILE = 1024 * 1024
@@ -65,7 +66,7 @@ def _path() -> Path:
 
 def _loaded(path: Path) -> Mapping[str, Any]:
     try:
-        config = yaml.safe_load(_read(path))
+        config = yaml.safe_load(read_named(path, at_most=MAX_FILE, remedy=INSTEAD))
     except yaml.YAMLError:
         raise _cannot(f"{path} is no YAML") from None
     if not isinstance(config, dict):
@@ -111,18 +112,9 @@ def _data(path: Path, part: Mapping[str, Any], member: str) -> bytes | None:
             return base64.b64decode(inline, validate=True)
         except binascii.Error:
             raise _cannot(f"{member}-data of {path} is no base64") from None
-    return _read(path.parent / named) if isinstance(named, str) and named else None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise _cannot(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > MAX_FILE:
-        raise _cannot(f"{path} is too large")
-    return content
+    return (
+        read_named(path.parent / named, at_most=MAX_FILE, remedy=INSTEAD) if isinstance(named, str) and named else None
+    )
 
 
 def _text(data: bytes | None) -> str | None:

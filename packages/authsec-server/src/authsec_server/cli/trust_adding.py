@@ -12,6 +12,7 @@ from authsec import strict_json
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.cluster_keys import read_cluster
 from authsec_server.cli.kubeconfig import read_kubeconfig
+from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.trust_shown import next_steps, shown
@@ -129,7 +130,7 @@ def add_oidc(
 def _register(
     caller: Caller, output: Output, name: str, kind: SourceKind, common: Mapping[str, Any], **asked: Any
 ) -> None:
-    ca = _read(common["ca_file"]).decode("utf-8", "replace") if common["ca_file"] else ""
+    ca = read_named(common["ca_file"], at_most=MAX_FILE).decode("utf-8", "replace") if common["ca_file"] else ""
     if "PRIVATE KEY" in ca:
         raise CallFailed(f"{common['ca_file']} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")
     body = {"name": name, "kind": kind, "slug": common["slug"], "audience": common["audience"], "ca": ca, **asked}
@@ -142,7 +143,7 @@ def _keys(kind: SourceKind, url: str | None, file: Path | None) -> dict[str, Any
         raise click.UsageError("Its keys are at an address or in a file: give one of the two.")
     if file is not None:
         try:
-            document = strict_json.loads(_read(file), max_bytes=MAX_FILE)
+            document = strict_json.loads(read_named(file, at_most=MAX_FILE), max_bytes=MAX_FILE)
         except strict_json.StrictJsonError as error:
             raise CallFailed(f"{file} is no strict JSON: {error}.") from None
         return _given(kind, document if isinstance(document, dict) else {}, str(file))
@@ -165,14 +166,3 @@ def _claim(text: str) -> tuple[str, str]:
     if not equals:
         raise click.BadParameter(f"{text!r} names no claim: write SELECTOR=CLAIM.", param_hint="--claim")
     return selector, claim
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise CallFailed(f"{path} cannot be read: {error.strerror}.") from None
-    if len(content) > MAX_FILE:
-        raise CallFailed(f"{path} is larger than {MAX_FILE:,} bytes.")
-    return content
