@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -66,10 +66,6 @@ class Form:
     def pairs(self) -> list[tuple[str, str]]:
         """All fields, as they came."""
         return [(name, value) for name, values in self._values.items() for value in values]
-
-    def as_mapping(self) -> Mapping[str, Sequence[str]]:
-        """All values by name, for templates that show again what was typed."""
-        return self._values
 
 
 def query_of(request: Request) -> Form:

@@ -6,7 +6,7 @@ not count for a new one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -108,13 +108,6 @@ def find(connection: Connection, source: TrustSource) -> KeptKeys | None:
     statement = select(trust_source_keys).where(_its.source_id == source.id, _its.revision == source.revision)
     row = connection.execute(statement).first()
     return None if row is None else _kept(row)
-
-
-def of_sources(connection: Connection, sources: Collection[TrustSource]) -> dict[str, KeptKeys]:
-    """The same for several, by the source's id; those without are left out."""
-    revisions = {source.id: source.revision for source in sources}
-    rows = connection.execute(select(trust_source_keys).where(_its.source_id.in_(revisions)))
-    return {row.source_id: _kept(row) for row in rows if row.revision == revisions[row.source_id]}
 
 
 def _insert(connection: Connection, source: TrustSource, row: Mapping[str, Any]) -> Any:
