@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import Result
-from workload_evidence import kubernetes
+from workload_evidence import kubernetes, spire
 
 Authsec = Callable[..., Result]
 CREATE = ("agents", "create", "Support", "--platform", "kubernetes", "--selector", "k8s:ns=production", "--selector")
@@ -68,6 +71,84 @@ def test_a_manifest_for_the_cluster(authsec: Authsec, tmp_path: Path) -> None:
     source = json.loads(done(authsec("trust", "show", "prod", "--json")))
     wanted = {"audience": source["token_audience"], "expirationSeconds": 3600, "path": "token"}
     assert projected["serviceAccountToken"] == wanted
+
+
+def test_what_a_manifest_cannot_bring_about_is_said(authsec: Authsec) -> None:
+    kept = {"k8s:pod-label:team": "care", "k8s:container-name": "worker", "k8s:container-image": "registry.example/a:1"}
+    lost = {
+        "k8s:pod-name": "support-0",
+        "k8s:pod-uid": "5b2cb9d4-4a36-4f5b-9f0e-8d6a9a0f1c22",
+        "k8s:node-name": "worker-1",
+        "k8s:pod-owner:ReplicaSet": "support-7f9c",
+    }
+    asked = [word for key, value in (kept | lost).items() for word in ("--selector", f"{key}={value}")]
+    done(authsec(*CREATE, "k8s:sa=support-sa", *asked))
+    result = authsec("agents", "manifest", "support")
+    comments = [line for line in done(result).splitlines() if line.startswith("#")]
+    assert comments[0] == "# The proof asks for this too, and it is not in here:"
+    for key, value in lost.items():
+        assert any(f"{key} = {value}: " in line for line in comments)
+        assert f"{key} = {value}: " in result.stderr
+    assert len(comments) == 1 + len(lost)
+    account, deployment = yaml.safe_load_all(result.stdout)
+    spec = deployment["spec"]
+    assert account["kind"] == "ServiceAccount"
+    assert (
+        spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"] == {"app": "support", "team": "care"}
+    )
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (container["name"], container["image"]) == ("worker", "registry.example/a:1")
+    as_json = json.loads(done(authsec("agents", "manifest", "support", "--json")))
+    assert len(as_json["left_out"]) == len(lost)
+
+
+def test_an_image_that_nobody_named_is_left_to_be_written(authsec: Authsec) -> None:
+    done(authsec(*CREATE, "k8s:sa=support-sa"))
+    result = authsec("agents", "manifest", "support")
+    assert "#" not in done(result)
+    assert "Write the agent's image in place of IMAGE." in result.stderr
+
+
+def test_a_workload_that_spire_knows_is_sent_to_spire(authsec: Authsec, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.json"
+    bundle.write_text(json.dumps(spire().jwks))
+    done(authsec("trust", "add", "spiffe", "ours", "--trust-domain", "authsec.internal", "--bundle", str(bundle)))
+    assert "enforced by SPIRE" in done(authsec(*CREATE, "k8s:sa=support"))
+    refused = authsec("agents", "manifest", "support")
+    assert refused.exit_code != 0
+    assert "authsec agents spire-entry support" in refused.stderr
+    assert "SVIDs do not get it in yet" not in authsec("agents", "spire-entry", "support").stderr
+
+
+SPIRES = {  # as the documentation of SPIRE's workload attestors writes what each platform's selectors are
+    "kubernetes": {
+        "k8s:ns=production": "k8s:ns:production",
+        "k8s:pod-label:app.kubernetes.io/name=a": "k8s:pod-label:app.kubernetes.io/name:a",
+        "k8s:pod-owner:ReplicaSet=a-7f9c": "k8s:pod-owner:ReplicaSet:a-7f9c",
+        "k8s:container-image=registry.example/a:1": "k8s:container-image:registry.example/a:1",
+    },
+    "docker": {
+        "docker:label:com.example.name=foo": "docker:label:com.example.name:foo",
+        "docker:env:ENVIRONMENT=prod": "docker:env:ENVIRONMENT=prod",
+        "docker:image_id=envoyproxy/envoy:contrib-v1.29.1": "docker:image_id:envoyproxy/envoy:contrib-v1.29.1",
+    },
+    "unix": {
+        "unix:uid=1000": "unix:uid:1000",
+        "unix:group=www-data": "unix:group:www-data",
+        "unix:path=/usr/bin/nginx": "unix:path:/usr/bin/nginx",
+        f"unix:sha256={'3a' * 32}": f"unix:sha256:{'3a' * 32}",
+    },
+}
+
+
+@pytest.mark.parametrize("platform", SPIRES)
+def test_the_selectors_of_an_entry_are_as_spire_spells_them(authsec: Authsec, platform: str) -> None:
+    asked = [word for selector in SPIRES[platform] for word in ("--selector", selector)]
+    done(authsec("agents", "create", "Support", "--platform", platform, *asked))
+    words = shlex.split(done(authsec("agents", "spire-entry", "support")))
+    assert [word for flag, word in pairwise(words) if flag == "-selector"] == [*SPIRES[platform].values()]
+    (entry,) = json.loads(done(authsec("agents", "spire-entry", "support", "--json")))["entries"]
+    assert [f"{each['type']}:{each['value']}" for each in entry["selectors"]] == [*SPIRES[platform].values()]
 
 
 def test_an_entry_for_spire(authsec: Authsec) -> None:

@@ -36,6 +36,7 @@ def agent(value: str) -> dict[str, Any]:
         {"key": "k8s:sa", "value": value},
         {"key": f"k8s:pod-label:{value}", "value": value},
         {"key": "k8s:container-image", "value": value},
+        {"key": "k8s:pod-name", "value": value},  # stands in a comment, which a line break would end
     ]
     proof = {"selectors": selectors, "source": None}
     return {"slug": value, "client_id": value, "spiffe_id": f"spiffe://td/{value}", "proofs": [proof]}
@@ -78,4 +79,4 @@ def test_the_line_for_spire_has_the_words_that_were_meant(value: str) -> None:
     words = shlex.split(spire_command(entry))
     assert words[:3] == ["spire-server", "entry", "create"]
     assert words[3:7] == ["-spiffeID", f"spiffe://td/{value}", "-parentID", value]
-    assert words[7::2] == ["-selector"] * 4
+    assert words[7::2] == ["-selector"] * 5

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from authsec_server.cli.agent_files import PARENT, manifest, spire_command, spire_entries
+from authsec_server.cli.agent_files import IMAGE, PARENT, left_out, manifest, spire_command, spire_entries
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, harmless
 from authsec_server.cli.reach import CallFailed
@@ -32,6 +32,11 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
     output.result({"entries": entries}, *(harmless(spire_command(entry)) for entry in entries))
     if not output.as_json:
         output.note(f"The SPIRE server must be of the trust domain of {found['spiffe_id']}.")
+    if not any(_by_spire(proof) for proof in found["proofs"]):
+        output.note(
+            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. `authsec trust add spiffe` "
+            "registers one; a proof that waits is bound to it with `authsec trust bind`."
+        )
 
 
 @click.command("manifest")
@@ -40,18 +45,42 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
 def show_manifest(caller: Caller, output: Output, agent: str) -> None:
     """Show a Kubernetes manifest by which an agent proves itself. AGENT is its slug or client_id."""
     found = caller.get(path("clients", agent))
-    proof = next((each for each in found["proofs"] if _of_kubernetes(each)), None)
-    if proof is None:
-        raise CallFailed(
-            f"{found['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",
-            "Add one with k8s:ns and k8s:sa to it.",
-        )
+    proof = _shown_by_a_token(found)
     text = manifest(found, proof, base_url=caller.address, audience=_audience(caller, proof))
-    output.result({"manifest": text}, *text.splitlines())
+    missing = left_out(proof)
+    output.result({"manifest": text, "left_out": missing}, *text.splitlines())
+    for each in missing:
+        output.note(f"Not in the manifest, and no pod gets a token without it: {each}.")
+    if not any(each["key"] == "k8s:container-image" for each in proof["selectors"]):
+        output.note(f"Write the agent's image in place of {IMAGE}.")
+
+
+def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The agent's first proof that stands and that a cluster's token can show. Raises `CallFailed`."""
+    proofs: list[Mapping[str, Any]] = [
+        each for each in agent["proofs"] if _of_kubernetes(each) and each["state"] != "expired"
+    ]
+    for each in proofs:
+        if not _by_spire(each):
+            return each
+    if proofs:
+        raise CallFailed(
+            f"What {agent['slug']} runs as is enforced by SPIRE, which hands it its proof: a cluster's token is none.",
+            f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in its pod.",
+        )
+    raise CallFailed(
+        f"{agent['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",
+        "Add one with k8s:ns and k8s:sa to it.",
+    )
 
 
 def _of_kubernetes(proof: Mapping[str, Any]) -> bool:
     return bool(proof["selectors"]) and all(each["key"].startswith("k8s:") for each in proof["selectors"])
+
+
+def _by_spire(proof: Mapping[str, Any]) -> bool:
+    """Whether it rests on a SPIFFE trust domain: such a one alone has SPIRE's word for k8s, docker and unix."""
+    return "spire" in (proof["provenance"] or {}).values()
 
 
 def _audience(caller: Caller, proof: Mapping[str, Any]) -> str:

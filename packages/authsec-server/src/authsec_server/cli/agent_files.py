@@ -11,9 +11,18 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped] # it has no types
 
+from authsec_server.cli.output import harmless
+
 PARENT = "<the SPIFFE ID of the SPIRE agent on its node>"
 _LABEL = "k8s:pod-label:"
 MOUNT = "/var/run/secrets/authsec"
+IMAGE = "IMAGE"
+_NOT_THE_MANIFESTS = {  # what a cluster decides when it runs the deployment, by the beginning of the selector's key
+    "k8s:pod-name": "a deployment's pods get names of their own",
+    "k8s:pod-uid": "each pod gets another uid",
+    "k8s:node-name": "the cluster chooses the node, unless a nodeSelector keeps the pods on this one",
+    "k8s:pod-owner:": "the cluster names what owns a deployment's pods",
+}
 
 Agent = Mapping[str, Any]
 
@@ -40,8 +49,21 @@ def spire_command(entry: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
+def left_out(proof: Mapping[str, Any]) -> list[str]:
+    """The proof's selectors that no manifest can bring about, each with the reason; fit for a terminal."""
+    return [
+        harmless(f"{each['key']} = {each['value']}: {why}")
+        for each in proof["selectors"]
+        for beginning, why in _NOT_THE_MANIFESTS.items()
+        if each["key"].startswith(beginning)
+    ]
+
+
 def manifest(agent: Agent, proof: Mapping[str, Any], *, base_url: str, audience: str) -> str:
-    """A service account and a deployment whose pods prove that they are the agent, in YAML."""
+    """A service account and a deployment whose pods prove that they are the agent, in YAML.
+
+    What of the proof is not in it, its first lines say.
+    """
     seen = {each["key"]: each["value"] for each in proof["selectors"]}
     account = {"name": _Typed(seen.get("k8s:sa", agent["slug"])), "namespace": _Typed(seen.get("k8s:ns", "default"))}
     documents = [
@@ -54,7 +76,8 @@ def manifest(agent: Agent, proof: Mapping[str, Any], *, base_url: str, audience:
         },
     ]
     text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
-    return text
+    missing = "".join(f"#   {each}\n" for each in left_out(proof))  # harmless: no line break ends the comment
+    return f"# The proof asks for this too, and it is not in here:\n{missing}{text}" if missing else text
 
 
 class _Typed(str):
@@ -84,7 +107,7 @@ def _deployed(agent: Agent, seen: Mapping[str, str], account: str, base_url: str
     token = {"audience": _Typed(audience), "expirationSeconds": 3600, "path": "token"}
     container = {
         "name": _Typed(seen.get("k8s:container-name", "agent")),
-        "image": _Typed(seen.get("k8s:container-image", "IMAGE")),
+        "image": _Typed(seen.get("k8s:container-image", IMAGE)),
         "env": [
             {"name": "AUTHSEC_BASE_URL", "value": _Typed(base_url)},
             {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": _Typed(agent["client_id"])},
@@ -100,6 +123,10 @@ def _deployed(agent: Agent, seen: Mapping[str, str], account: str, base_url: str
 
 
 def _of_spire(selector: Mapping[str, str]) -> tuple[str, str]:
-    """`k8s:pod-label:app` = `x` is of SPIRE's type `k8s`, with the value `pod-label:app:x`."""
+    """`k8s:pod-label:app` = `x` is of SPIRE's type `k8s`, with the value `pod-label:app:x`.
+
+    Of `docker:env` it says the variable as Docker does, `env:NAME=x`; else the entry would match nothing.
+    """
     kind, _, rest = selector["key"].partition(":")
-    return kind, f"{rest}:{selector['value']}"
+    joint = "=" if selector["key"].startswith("docker:env:") else ":"
+    return kind, f"{rest}{joint}{selector['value']}"
