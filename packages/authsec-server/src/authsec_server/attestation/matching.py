@@ -41,18 +41,26 @@ def match(client: Client, source: TrustSource, verified: Verified, trust_domain:
     """
     misses = []
     for proof in proofs_of(client, source.id, now):
-        rows = _rows(proof, source, verified, spiffe_id(trust_domain, client.id))
-        if rows and all(row.agrees for row in rows):
-            return Proved(
-                proof_id=proof.id,
-                kind=proof.kind,
-                source_kind=source.kind,
-                source_id=source.id,
-                source_revision=verified.source_revision,
-                selectors=tuple(row.key for row in rows),
-            )
-        misses.append(Miss(proof_id=proof.id, source_id=source.id, rows=tuple(rows), sentence=_sentence(rows)))
-    return max(misses, key=lambda miss: sum(row.agrees for row in miss.rows))
+        outcome = held_against(proof, source, verified, spiffe_id(trust_domain, client.id))
+        if isinstance(outcome, Proved):
+            return outcome
+        misses.append(outcome)
+    return max(misses, key=lambda miss: miss.agreeing)
+
+
+def held_against(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> Proved | Miss:
+    """Whether the workload satisfies this one proof, which rests on the source. `own_id` is the client's SPIFFE ID."""
+    rows = _rows(proof, source, verified, own_id)
+    if rows and all(row.agrees for row in rows):
+        return Proved(
+            proof_id=proof.id,
+            kind=proof.kind,
+            source_kind=source.kind,
+            source_id=source.id,
+            source_revision=verified.source_revision,
+            selectors=tuple(row.key for row in rows),
+        )
+    return Miss(proof_id=proof.id, source_id=source.id, rows=tuple(rows), sentence=_sentence(rows))
 
 
 def asked_of(proof: Proof, source: TrustSource) -> tuple[str, ...]:

@@ -69,6 +69,11 @@ class Miss:
     sentence: str
 
     @property
+    def agreeing(self) -> int:
+        """How many of the selectors are as registered: of two misses, the one with more is the closer."""
+        return sum(row.agrees for row in self.rows)
+
+    @property
     def detail(self) -> dict[str, Any]:
         """As the journal keeps it, in JSON types."""
         rows = [

@@ -75,14 +75,26 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
 
 def complaint(claims: Mapping[str, Any], source: TrustSource, kind: Kind, *, audience: str, now: float) -> str:
     """What is wrong with the claims of a token that the source signed, or nothing (RFC 7519 section 4.1)."""
+    said = (check(claims, source, kind, audience, now) for check in CLAIM_CHECKS.values())
+    return next(filter(None, said), "")
+
+
+def _of_another_issuer(claims: Mapping[str, Any], source: TrustSource, kind: Kind, _audience: str, _now: float) -> str:
     if kind.names_issuer and claims.get("iss") != source.issuer:
         return "Its `iss` is not the trust source's issuer."
+    return ""
+
+
+def _for_another_audience(
+    claims: Mapping[str, Any], _source: TrustSource, kind: Kind, audience: str, _now: float
+) -> str:
     if claims.get("aud") not in (audience, [audience]):  # alone: whoever shares it could replay it here
         return f"Its `aud` must be exactly {audience}, and nothing else. {kind.audience_help(audience)}"
-    return _untimely(claims, kind.longest, now)
+    return ""
 
 
-def _untimely(claims: Mapping[str, Any], longest: int | None, now: float) -> str:
+def _untimely(claims: Mapping[str, Any], _source: TrustSource, kind: Kind, _audience: str, now: float) -> str:
+    longest = kind.longest
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if "exp" not in times or not all(type(value) is int for value in times.values()):
         return "Its `exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
@@ -95,3 +107,11 @@ def _untimely(claims: Mapping[str, Any], longest: int | None, now: float) -> str
     if longest is not None and times["exp"] - times["iat"] > longest:
         return f"It is valid for longer than {longest // 3600} hours; have it issued for an hour."
     return ""
+
+
+CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustSource, Kind, str, float], str]]] = {
+    "issuer": _of_another_issuer,
+    "audience": _for_another_audience,
+    "times": _untimely,
+}
+"""What `complaint` asks of the claims, in this order; by name, for whoever tries a token and asks step by step."""
