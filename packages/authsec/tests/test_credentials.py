@@ -160,7 +160,9 @@ def test_without_any_proof_the_refusal_says_where_was_looked(
     places = ("AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_KEY_FILE", "SPIFFE_ENDPOINT_SOCKET", "ACTIONS_ID_TOKEN")
     assert re.findall("|".join(places), text) == list(places)  # in this order, each once
     assert "/var/run/secrets/authsec/token (no such file" in text
-    assert "In the cluster: mount the volume on its Connect page. Retrying will not help." in text
+    assert text.endswith(
+        "In the cluster: mount the volume on its Connect page. Here: `authsec enrol`. Retrying will not help."
+    )
 
 
 @pytest.mark.parametrize("source", [*default_sources(), KeyFile("/k.pem"), TokenFile("/t")], ids=repr)

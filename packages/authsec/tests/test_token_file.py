@@ -84,7 +84,8 @@ def test_without_a_volume_it_is_not_ours_to_prove(tmp_path: Path, make_client: M
         make_client(credential=source).get_token()
     assert str(caught.value).endswith(
         f"This agent must prove where it runs; this machine offered no proof (looked for: {tmp_path}/a/token "
-        "(no such file)). In the cluster: mount the volume on its Connect page. Retrying will not help."
+        "(no such file)). In the cluster: mount the volume on its Connect page. Here: `authsec enrol`. Retrying "
+        "will not help."
     )
 
 
@@ -95,7 +96,7 @@ def test_a_link_that_leads_nowhere_is_broken(volume: ProjectedVolume, make_clien
 
 
 def test_a_name_that_cannot_be_looked_at_is_broken(tmp_path: Path, make_client: Make) -> None:
-    path = tmp_path / ("x" * 300)
+    path = tmp_path / ("x/" * 3000)
     for source in (ProjectedToken(path=path), TokenFile(path)):
         assert "cannot be read: File name too long" in broken(make_client, source)
 

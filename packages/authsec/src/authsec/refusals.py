@@ -95,7 +95,7 @@ def without_proof(looked_at: Sequence[str]) -> str:
     return (
         "This agent must prove where it runs; this machine offered no proof (looked for: "
         f"{'; '.join(place for place, _, _ in places)}). In the cluster: mount the volume on its Connect page. "
-        f"Retrying will not help.{remedies}"
+        f"Here: `authsec enrol`. Retrying will not help.{remedies}"
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
 from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class KeyFile:
     found_by: str = "AuthSecClient(credential=…)"
 
     def proof(self, request: ProofRequest) -> Proof | None:
+        if is_a_secret(self.path):
+            raise pasted(self.found_by)
         key = _private_key(Path(self.path))
         assertion = _private_key_jwt(key, request)
         return Proof(
@@ -52,7 +56,9 @@ class KeyFileFromEnvironment:
     """The file that `AUTHSEC_AGENT_KEY_FILE` names."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
-        path = os.environ.get("AUTHSEC_AGENT_KEY_FILE", "").strip()
+        path = file_named_by("AUTHSEC_AGENT_KEY_FILE")
+        if isinstance(path, ConfigError):
+            raise path
         return KeyFile(path, found_by="AUTHSEC_AGENT_KEY_FILE").proof(request) if path else None
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variable for every agent

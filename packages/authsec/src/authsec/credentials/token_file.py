@@ -7,8 +7,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
+from authsec.errors import ConfigError
 from authsec.wording import plain
 
 _IF_REFUSED = (
@@ -29,6 +31,8 @@ class TokenFile:
     found_by: str = "AuthSecClient(credential=…)"
 
     def proof(self, request: ProofRequest) -> Proof | None:
+        if is_a_secret(self.path):
+            raise pasted(self.found_by)
         token = read_token(Path(self.path))
         if isinstance(token, str):
             raise broken(token)
@@ -50,7 +54,9 @@ class TokenFileFromEnvironment:
     """The file that `AUTHSEC_WORKLOAD_TOKEN_FILE` names."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
-        path = os.environ.get("AUTHSEC_WORKLOAD_TOKEN_FILE", "").strip()
+        path = file_named_by("AUTHSEC_WORKLOAD_TOKEN_FILE")
+        if isinstance(path, ConfigError):
+            raise path
         return TokenFile(path, found_by="AUTHSEC_WORKLOAD_TOKEN_FILE").proof(request) if path else None
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variable for every agent
