@@ -75,6 +75,7 @@ def test_a_source_is_registered_and_journalled(estate: Any) -> None:
         "ca_sha256": [],
         "audience": "us",
         "claims": {"ci:repository": "repository"},
+        "cluster": None,
     }
     assert estate.endings() == []
 

@@ -211,6 +211,7 @@ def test_what_each_kind_can_prove() -> None:
     assert provenance(domain, "github:ref") is Provenance.NEVER
     assert {each.shown for each in Provenance} == {
         "proved by the token",
+        "proved by look-up",
         "enforced by SPIRE",
         "cannot be proved by this source",
     }
@@ -304,6 +305,7 @@ def test_an_edit_leaves_alone_what_it_does_not_name() -> None:
         "ca": "",
         "audience": "us",
         "claims": {"ci:repository": "repository"},
+        "cluster": None,
     }
 
 

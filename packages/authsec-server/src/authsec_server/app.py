@@ -241,6 +241,7 @@ def _routes(
             site,
             key_sets,
             issuer=settings.issuer,
+            may_look_up=settings.credentials_dir is not None,
             disable=following.disable_source,
             enable=following.enable_source,
         ),

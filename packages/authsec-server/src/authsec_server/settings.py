@@ -73,6 +73,14 @@ class Settings(BaseSettings):
     outbound_ca_file: Path | None = Field(
         None, description="PEM certificates that count for what this server asks, beside the system's."
     )
+    credentials_dir: Path | None = Field(
+        None,
+        description="Folder of the files with which clusters are asked about tokens and pods, and of nothing else; "
+        "each file is read anew at each use.",
+    )
+    lookup_seconds: int = Field(
+        30, ge=0, le=300, description="What a cluster said of a token or a pod counts for so long; 0 asks every time."
+    )
     oidc_issuer: str = Field("", description="OpenID provider that administrators sign in through; empty for none.")
     oidc_client_id: str = Field("", description="The client that this server is at that provider.")
     oidc_client_secret_file: Path | None = Field(

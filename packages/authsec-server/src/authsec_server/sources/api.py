@@ -18,7 +18,7 @@ from authsec_server.principal import Act
 from authsec_server.sources import parsing, service
 from authsec_server.sources.freshness import KeysState
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.model import KeysUnavailable, TrustSource, provable
+from authsec_server.sources.model import KeysUnavailable, TrustSource, looks_up_pods, provable
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.paging import page_answer, read_page
@@ -43,6 +43,11 @@ class NewSource(Body):
     audience: str = ""
     claims: dict[str, str] = Field(default_factory=dict)
     preset: str = ""
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = ""
+    token_review: bool = False
+    pod_lookup: bool = False
 
 
 class Changes(Body):
@@ -57,9 +62,16 @@ class Changes(Body):
     ca: str | None = None
     audience: str | None = None
     claims: dict[str, str] | None = None
+    api_server: str | None = None
+    api_ca: str | None = None
+    credentials: str | None = None
+    token_review: bool | None = None
+    pod_lookup: bool | None = None
 
 
-def routes(site: Site, key_sets: KeySets, *, issuer: str, disable: Verb, enable: Verb) -> list[Route]:
+def routes(
+    site: Site, key_sets: KeySets, *, issuer: str, may_look_up: bool, disable: Verb, enable: Verb
+) -> list[Route]:
     """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else.
 
     `disable` and `enable` are the verbs of `clients`, which has to follow.
@@ -71,7 +83,7 @@ def routes(site: Site, key_sets: KeySets, *, issuer: str, disable: Verb, enable:
     async def create(request: Request) -> JSONResponse:
         act = await site.act(request)
         asked = parsing.NewSource(**dict(await read_body(request, NewSource)))
-        source = await site.change(act, lambda tx, act: service.create(tx, act, asked))
+        source = await site.change(act, lambda tx, act: service.create(tx, act, asked, may_look_up=may_look_up))
         return JSONResponse(as_json(source, issuer), 201, {"Location": f"{PATH}/{source.id}"})
 
     async def page(request: Request) -> JSONResponse:
@@ -90,7 +102,10 @@ def routes(site: Site, key_sets: KeySets, *, issuer: str, disable: Verb, enable:
         revision, changes = asked.pop("revision"), parsing.Changes(**asked)
         return answer(
             await site.change(
-                act, lambda tx, act: service.edit(tx, act, _which(request), revision=revision, changes=changes)
+                act,
+                lambda tx, act: service.edit(
+                    tx, act, _which(request), revision=revision, changes=changes, may_look_up=may_look_up
+                ),
             )
         )
 
@@ -126,6 +141,11 @@ def as_json(source: TrustSource, issuer: str) -> dict[str, Any]:
         "audience": source.audience or None,
         "token_audience": source.audience or issuer,
         "claims": dict(source.claims),
+        "api_server": source.cluster.url if source.cluster else None,
+        "api_ca": (source.cluster.ca if source.cluster else "") or None,
+        "credentials": source.cluster.credentials if source.cluster else None,
+        "token_review": source.cluster is not None and source.cluster.reviews,
+        "pod_lookup": looks_up_pods(source),
         "proves": list(provable(source)),
         "enabled": source.enabled,
         "created_at": rfc3339(source.created_at),

@@ -44,12 +44,34 @@ class KeysFrom(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterApi:
+    """The API server of a Kubernetes cluster, and what it is asked beyond what its tokens say.
+
+    `ca` holds the certificates (PEM) that count for it alone; empty means the system's. `credentials` is the name of a
+    file in the folder that the operator keeps for this: a name, so that no other file of the server goes anywhere.
+    `reviews`: of each token, whether it still counts (TokenReview). `pods`: what there is to know of the token's pod.
+    """
+
+    url: str
+    ca: str = ""
+    credentials: str
+    reviews: bool = False
+    pods: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is asked anything at all."""
+        return self.reviews or self.pods
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSource:
     """Whose word counts. `issuer` is the `iss` of its tokens to the letter; for SPIFFE it is the trust domain's name.
 
     `audience` is what its tokens must be for, alone; empty means this authority's own issuer. `claims` says which claim
     of an OpenID Connect issuer is which selector: `github:repository` → `repository`. `ca` holds the certificates
-    (PEM) that count when its keys are fetched, beside nothing else; empty means the system's.
+    (PEM) that count when its keys are fetched, beside nothing else; empty means the system's. `cluster` is the API
+    server of a Kubernetes cluster, where one may be asked.
     """
 
     id: str
@@ -63,6 +85,7 @@ class TrustSource:
     ca: str = ""
     audience: str = ""
     claims: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cluster: ClusterApi | None = None
     enabled: bool = True
     created_at: datetime
     revision: int = 1
@@ -88,6 +111,7 @@ class Provenance(StrEnum):
     """How a source proves a selector, if it can."""
 
     TOKEN = "token"  # noqa: S105 - where it is read from: a claim of the signed token
+    LOOKUP = "lookup"  # the cluster's API server was asked about the token's pod
     SPIRE = "spire"  # SPIRE checked it before it gave the workload its SPIFFE ID
     NEVER = "never"
 
@@ -96,12 +120,18 @@ class Provenance(StrEnum):
         """In words, for people."""
         return {
             "token": "proved by the token",
+            "lookup": "proved by look-up",
             "spire": "enforced by SPIRE",
             "never": "cannot be proved by this source",
         }[self.value]
 
 
 _IN_KUBERNETES_TOKENS = frozenset({"k8s:ns", "k8s:sa", "k8s:pod-name", "k8s:pod-uid", "k8s:node-name"})
+_OF_A_CONTAINER = {  # a token is bound to its pod, never to one of the containers there
+    "k8s:container-name": "by look-up: the pod has such a container",
+    "k8s:container-image": "by look-up: the pod has a container of this image",
+}
+_BY_LOOKUP = ("k8s:container-image", "k8s:container-name", "k8s:pod-label:*", "k8s:pod-owner:*")
 _IN_SVIDS = frozenset({"spiffe:id"})
 _SPIRE_ENFORCES = ("k8s:", "docker:", "unix:")
 
@@ -109,7 +139,9 @@ _SPIRE_ENFORCES = ("k8s:", "docker:", "unix:")
 def provenance(source: TrustSource, key: str) -> Provenance:
     """How `source` proves the selector `key`."""
     if source.kind is SourceKind.KUBERNETES:
-        return Provenance.TOKEN if key in _IN_KUBERNETES_TOKENS else Provenance.NEVER
+        if key in _IN_KUBERNETES_TOKENS:
+            return Provenance.TOKEN
+        return Provenance.LOOKUP if looks_up_pods(source) and by_lookup(key) else Provenance.NEVER
     if source.kind is SourceKind.SPIFFE:
         if key in _IN_SVIDS:
             return Provenance.TOKEN
@@ -117,8 +149,23 @@ def provenance(source: TrustSource, key: str) -> Provenance:
     return Provenance.TOKEN if key in source.claims else Provenance.NEVER
 
 
+def shown_provenance(key: str, how: Provenance) -> str:
+    """In words, for people, how the selector `key` is proved: exactly what a look-up tells, and no more."""
+    return _OF_A_CONTAINER.get(key, how.shown) if how is Provenance.LOOKUP else how.shown
+
+
+def by_lookup(key: str) -> bool:
+    """Whether a cluster that is asked about a pod can tell the selector `key`."""
+    return any(key.startswith(each[:-1]) if each.endswith("*") else key == each for each in _BY_LOOKUP)
+
+
+def looks_up_pods(source: TrustSource) -> bool:
+    """Whether the source's pods are looked up."""
+    return source.cluster is not None and source.cluster.pods
+
+
 def provable(source: TrustSource) -> tuple[str, ...]:
-    """The selectors that its tokens prove by themselves, sorted."""
+    """The selectors that it proves by its tokens or by look-up, sorted; `*` stands for what completes a key."""
     if source.kind is SourceKind.KUBERNETES:
-        return tuple(sorted(_IN_KUBERNETES_TOKENS))
+        return tuple(sorted([*_IN_KUBERNETES_TOKENS, *(_BY_LOOKUP if looks_up_pods(source) else ())]))
     return tuple(sorted(_IN_SVIDS if source.kind is SourceKind.SPIFFE else source.claims))

@@ -22,10 +22,15 @@ from authsec_server.sources.parsing.certificates import fingerprints
 from authsec_server.sources.store import keys, sources
 
 
-def create(tx: Tx, act: Act, asked: NewSource) -> TrustSource:
-    """Register a source. Raises `Invalid`, or `Conflict` when the slug is taken or the issuer cannot be shared."""
+def create(tx: Tx, act: Act, asked: NewSource, *, may_look_up: bool = False) -> TrustSource:
+    """Register a source. `may_look_up`: the operator has a folder of credentials to ask clusters with.
+
+    Raises `Invalid`, or `Conflict` when the slug is taken or the issuer cannot be shared.
+    """
     act.principal.require(Role.ADMIN)
     source = parsing.checked(asked, id=act.new_id(), now=act.now)
+    if source.cluster:
+        _require_folder(may_look_up)
     if taken := sources.find(tx.connection, source.slug):
         raise Conflict(
             f"The slug {source.slug} belongs to the trust source {taken.name!r} ({taken.id}).",
@@ -38,11 +43,14 @@ def create(tx: Tx, act: Act, asked: NewSource) -> TrustSource:
     return source
 
 
-def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes) -> TrustSource:
+def edit(
+    tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes, may_look_up: bool = False
+) -> TrustSource:
     """Change what is asked for; `revision` is the one that the editor had read. What changes nothing is not recorded.
 
     Where less counts than before, the tokens that rest on it end: another issuer or audience, keys from elsewhere, a
-    given key or a claim that is gone. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
+    given key or a claim that is gone, reviews that were not made before, pods that are looked up no more. For
+    `clients`, which has to follow. Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """
     act.principal.require(Role.ADMIN)
     source = get(tx, act, id_or_slug)
@@ -51,6 +59,8 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes) 
     detail = edit_detail(edited.revision, _as_edited(source), _as_edited(edited))
     if not detail:
         return source
+    if edited.cluster and edited.cluster != source.cluster:
+        _require_folder(may_look_up)
     _refuse_shared_issuer(tx, edited)
     _save(tx, source, edited)
     if parsing.narrows(source, edited):
@@ -148,6 +158,17 @@ def of_kind(tx: Tx, kind: SourceKind) -> list[TrustSource]:
     return sources.of_kind(tx.connection, kind)
 
 
+def _require_folder(may_look_up: bool) -> None:
+    if not may_look_up:
+        raise Invalid(
+            "credentials",
+            "This server has no folder of credentials, so it cannot ask a cluster anything.",
+            "Set AUTHSEC_SERVER_CREDENTIALS_DIR to the folder that holds the file with the cluster's token, and start "
+            "the server anew. In a pod of that cluster: /var/run/secrets/kubernetes.io/serviceaccount, and the file "
+            "is token.",
+        )
+
+
 def _refuse_shared_issuer(tx: Tx, source: TrustSource) -> None:
     """A token names its issuer, and must belong to one source: where two are of one issuer, its key says to which."""
     others = [other for other in sources.of_issuer(tx.connection, source.issuer) if other.id != source.id]
@@ -193,4 +214,5 @@ def _as_edited(source: TrustSource) -> dict[str, object]:
         "ca_sha256": fingerprints(source.ca),
         "audience": source.audience,
         "claims": dict(source.claims),
+        "cluster": parsing.cluster_detail(source.cluster),
     }

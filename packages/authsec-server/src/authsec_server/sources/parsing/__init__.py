@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from authsec_server.sources.parsing.asked import Changes, NewSource
 from authsec_server.sources.parsing.checking import checked, edited
+from authsec_server.sources.parsing.clusters import cluster_detail
 from authsec_server.sources.parsing.comparing import cannot_share, given_keys, given_thumbprints, narrows, same_keys
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "NewSource",
     "cannot_share",
     "checked",
+    "cluster_detail",
     "edited",
     "given_keys",
     "given_thumbprints",

@@ -12,7 +12,7 @@ class NewSource:
     """A source to be registered; the words are those of `TrustSource`.
 
     Without `slug` the name makes one. `preset` names claims of a well-known issuer (`presets`), and `claims` come on
-    top of it.
+    top of it. `api_server` and what follows it become the source's `cluster`.
     """
 
     name: str
@@ -26,12 +26,17 @@ class NewSource:
     audience: str = ""
     claims: Mapping[str, str] = field(default_factory=dict, hash=False)
     preset: str = ""
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = ""
+    token_review: bool = False
+    pod_lookup: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """What an edit asks for; None leaves a thing as it is. With another `keys_from`, the old address, keys and
-    certificates are forgotten unless they are given anew.
+    certificates are forgotten unless they are given anew; with another `api_server`, its certificates alike.
     """
 
     name: str | None = None
@@ -42,3 +47,8 @@ class Changes:
     ca: str | None = None
     audience: str | None = None
     claims: Mapping[str, str] | None = field(default=None, hash=False)
+    api_server: str | None = None
+    api_ca: str | None = None
+    credentials: str | None = None
+    token_review: bool | None = None
+    pod_lookup: bool | None = None

@@ -12,26 +12,26 @@ MAX_PEM = 32 * 1024
 MAX_CERTIFICATES = 20
 
 
-def parse_ca(text: str) -> str:
+def parse_ca(text: str, field: str = "ca") -> str:
     """The certificates in PEM (RFC 7468 section 5), without what stands around them. Raises `Invalid`."""
     if not text.strip():
         return ""
     if "PRIVATE KEY" in text:
         raise Invalid(
-            "ca",
+            field,
             "This holds a PRIVATE key. It was not stored, but it has left its owner: consider it exposed.",
             "Replace that key, and give the certificates alone: the blocks that say BEGIN CERTIFICATE.",
         )
     if len(text) > MAX_PEM:
-        raise Invalid("ca", f"ca must have at most {MAX_PEM:,} characters.", "Give the authorities alone.")
+        raise Invalid(field, f"{field} must have at most {MAX_PEM:,} characters.", "Give the authorities alone.")
     try:
         found = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))
     except ValueError:
         found = []
     if not 1 <= len(found) <= MAX_CERTIFICATES:
         raise Invalid(
-            "ca",
-            f"ca must hold 1 to {MAX_CERTIFICATES} certificates in PEM form.",
+            field,
+            f"{field} must hold 1 to {MAX_CERTIFICATES} certificates in PEM form.",
             "Give the blocks from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
         )
     return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)

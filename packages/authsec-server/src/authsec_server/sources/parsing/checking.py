@@ -13,6 +13,7 @@ from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
 from authsec_server.sources.parsing.asked import Changes, NewSource
 from authsec_server.sources.parsing.certificates import parse_ca
 from authsec_server.sources.parsing.claims import parse_claims
+from authsec_server.sources.parsing.clusters import cluster_edited, parse_cluster
 from authsec_server.sources.parsing.issuers import parse_audience, parse_issuer, parse_url
 
 _AS_SERVED = "Give the public JWK Set, as the issuer serves it at its jwks_uri."
@@ -35,6 +36,7 @@ def checked(asked: NewSource, *, id: str, now: datetime) -> TrustSource:  # noqa
         ca=_ca(keys_from, asked.ca),
         audience=parse_audience(asked.audience),
         claims=parse_claims(kind, asked.claims, asked.preset),
+        cluster=parse_cluster(kind, asked),
         created_at=now,
     )
 
@@ -53,12 +55,13 @@ def edited(source: TrustSource, changes: Changes) -> dict[str, Any]:
         ca=_kept(source.ca if stays else "", changes.ca),
         audience=_kept(source.audience, changes.audience),
         claims=source.claims if changes.claims is None else changes.claims,
+        **cluster_edited(source.cluster, changes),
     )
     made = checked(asked, id=source.id, now=source.created_at)
     return {name: getattr(made, name) for name in _EDITABLE}
 
 
-_EDITABLE = ("name", "issuer", "keys_from", "keys_url", "given_keys", "ca", "audience", "claims")
+_EDITABLE = ("name", "issuer", "keys_from", "keys_url", "given_keys", "ca", "audience", "claims", "cluster")
 
 
 def _kind(text: str) -> SourceKind:

@@ -8,7 +8,9 @@ from typing import Any
 from authsec.jose import PublicKey
 
 from authsec_server.sources.jwks import read_key_set
-from authsec_server.sources.model import KeysFrom, TrustSource
+from authsec_server.sources.model import ClusterApi, KeysFrom, TrustSource
+
+_NOT_ASKED = ClusterApi(url="", credentials="")
 
 
 def same_keys(before: TrustSource, after: TrustSource) -> bool:
@@ -19,6 +21,8 @@ def same_keys(before: TrustSource, after: TrustSource) -> bool:
 def narrows(before: TrustSource, after: TrustSource) -> bool:
     """Whether tokens that counted may count no longer. Another name, further keys and further claims take nothing."""
     if (*_where_from(before), before.audience) != (*_where_from(after), after.audience):
+        return True
+    if _asks_more(before.cluster, after.cluster):
         return True
     kept = given_keys(after).items()
     return any(pair not in kept for pair in given_keys(before).items()) or any(
@@ -57,6 +61,17 @@ def _given(source: TrustSource) -> Mapping[str, PublicKey]:
 def _named(key: PublicKey) -> str:
     only = next(iter(key.algorithms)) if len(key.algorithms) == 1 else ""
     return f"{key.thumbprint()} {only}".strip()
+
+
+def _asks_more(before: ClusterApi | None, after: ClusterApi | None) -> bool:
+    """Whether what was proved with the one may not be with the other.
+
+    A review more may refuse what counted; a pod that is looked up no more proves less, and so does another API server
+    in the place of one whose word counted. To ask less of a token, or to look up more, takes nothing.
+    """
+    had, has = before or _NOT_ASKED, after or _NOT_ASKED
+    moved = had.asked and has.asked and (had.url, had.ca) != (has.url, has.ca)
+    return moved or (has.reviews and not had.reviews) or (had.pods and not has.pods)
 
 
 def _where_from(source: TrustSource) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from authsec_server.db.matching import matches
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
-from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
+from authsec_server.sources.model import ClusterApi, KeysFrom, SourceKind, TrustSource
 
 trust_sources = Table(
     "trust_sources",
@@ -104,6 +105,7 @@ def _changing(source: TrustSource) -> dict[str, Any]:
             "ca": source.ca,
             "audience": source.audience,
             "claims": dict(source.claims),
+            "cluster": None if source.cluster is None else asdict(source.cluster),
         },
         "revision": source.revision,
         "enabled": source.enabled,
@@ -130,6 +132,7 @@ def _source(row: Row[Any]) -> TrustSource:
         ca=its["ca"],
         audience=its["audience"],
         claims=its["claims"],
+        cluster=ClusterApi(**cluster) if (cluster := its.get("cluster")) else None,  # older rows do not know of it
         enabled=row.enabled,
         created_at=row.created_at,
         revision=row.revision,

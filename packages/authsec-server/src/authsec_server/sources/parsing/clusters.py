@@ -1,0 +1,77 @@
+"""The API server of a cluster: where it is, by which certificates it is known, who asks it and what."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+from authsec_server.sources.model import ClusterApi, SourceKind
+from authsec_server.sources.parsing.asked import Changes, NewSource
+from authsec_server.sources.parsing.certificates import fingerprints, parse_ca
+from authsec_server.sources.parsing.issuers import parse_url
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
+
+
+def parse_cluster(kind: SourceKind, asked: NewSource) -> ClusterApi | None:
+    """The API server that is asked for; None for none. Raises `Invalid`: only clusters have one."""
+    given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
+    switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
+    if not given and not switched:
+        return None
+    if kind is not SourceKind.KUBERNETES:
+        raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to be asked.", "Leave it out.")
+    return ClusterApi(
+        url=_url(asked.api_server),
+        ca=parse_ca(asked.api_ca, "api_ca"),
+        credentials=_file_name(asked.credentials),
+        reviews=asked.token_review,
+        pods=asked.pod_lookup,
+    )
+
+
+def cluster_edited(cluster: ClusterApi | None, changes: Changes) -> dict[str, Any]:
+    """What an edit asks for together with what stays, in the words of `NewSource`."""
+    gone = changes.api_server == ""
+    stays = {
+        "api_server": cluster.url if cluster else "",
+        "api_ca": cluster.ca if cluster and changes.api_server in {None, cluster.url} else "",
+        "credentials": cluster.credentials if cluster and not gone else "",
+        "token_review": cluster is not None and cluster.reviews and not gone,
+        "pod_lookup": cluster is not None and cluster.pods and not gone,
+    }
+    asked = {name: getattr(changes, name) for name in stays}
+    return {name: stays[name] if value is None else value for name, value in asked.items()}
+
+
+def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
+    """As the journal keeps it, in JSON types: certificates by their SHA-256."""
+    if cluster is None:
+        return None
+    named = {name: value for name, value in asdict(cluster).items() if name != "ca"}
+    return {**named, "ca_sha256": fingerprints(cluster.ca)}
+
+
+def _url(text: str) -> str:
+    if not text:
+        raise Invalid("api_server", "Look-ups need the address of the cluster's API server.", "Give https://…")
+    parse_url("api_server", text)
+    if not text.startswith("https://"):  # what is sent there opens the cluster, even on this machine
+        raise Invalid("api_server", f"{quoted(text)} is plain http, and credentials are sent there.", "Give https://…")
+    if "?" in text:
+        raise Invalid("api_server", f"{quoted(text)} has a query.", "Give it as a kubeconfig has it: https://host:6443")
+    return text.rstrip("/")
+
+
+def _file_name(text: str) -> str:
+    if _FILE_NAME.fullmatch(text):
+        return text
+    raise Invalid(
+        "credentials",
+        "Look-ups need the name of the file that holds this authority's token for the cluster: letters, digits, '.', "
+        "'-' and '_', without a folder.",
+        "Put the file into the folder that AUTHSEC_SERVER_CREDENTIALS_DIR names, and give its name, e.g. token",
+    )
