@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,7 @@ KEYS = {
     "EdDSA": PrivateKey.generate_ed25519,
 }
 CLAIMS = {"sub": "x", "n": 1}
+HEADER = b'{"alg":"RS256"}'
 
 
 def reason(token: str | bytes, key: PublicKey | None = None, algorithms: Any = ("RS256",)) -> str:
@@ -174,5 +176,32 @@ def made(alg: str) -> PrivateKey:
 
 @given(st.binary())
 def test_one_text_for_the_same_octets(octets: bytes) -> None:
-    unpadded = base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-    assert assemble(b"e30.e30", octets) == f"e30.e30.{unpadded}"
+    assert assemble(b"e30.e30", octets) == f"e30.e30.{encoded(octets)}"
+
+
+@given(st.text(st.sampled_from("AZaz09-_QgwE+/=. \n!é"), max_size=12) | st.binary().map(lambda octets: encoded(octets)))
+def test_of_all_spellings_one_is_accepted(part: str) -> None:
+    """The reference is slow and plain: what Python's lenient decoder makes of it, spelt anew."""
+    try:
+        lenient = base64.urlsafe_b64decode(part + "===")
+    except ValueError:
+        lenient = b""
+    if part and part == encoded(lenient):
+        assert parse_compact(f"{encoded(HEADER)}.e30.{part}").signature == lenient
+    else:
+        with pytest.raises(JoseError):
+            parse_compact(f"{encoded(HEADER)}.e30.{part}")
+
+
+@pytest.mark.parametrize(("before", "endings"), [("", 0), ("A", 4), ("AA", 16), ("AAA", 64), ("AAAA", 0)])
+def test_the_last_character_has_no_bit_to_spare(before: str, endings: int) -> None:
+    accepted = 0
+    for last in map(chr, range(128)):
+        with suppress(JoseError):
+            parse_compact(f"{encoded(HEADER)}.e30.{before}{last}")
+            accepted += 1
+    assert accepted == endings
+
+
+def encoded(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

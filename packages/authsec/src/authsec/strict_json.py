@@ -14,6 +14,7 @@ import math
 from typing import Any, Final, NoReturn
 
 MAX_INTEGER: Final = 2**53 - 1  # RFC 7493 §2.2: beyond it JavaScript's numbers lose digits
+_SPACE: Final = " \t\n\r"  # RFC 8259 §2: what may stand around a value
 
 
 class StrictJsonError(ValueError):
@@ -25,14 +26,16 @@ def loads(data: bytes, *, max_bytes: int = 16_384, max_depth: int = 8) -> Any:
     if len(data) > max_bytes:
         raise StrictJsonError(f"longer than {max_bytes} bytes")
     try:
-        text = data.decode("utf-8")  # strict: refuses surrogates and overlong forms
-        value = _DECODER.decode(text)
+        text = data.decode("utf-8").strip(_SPACE)  # strict: refuses surrogates and overlong forms
+        value, end = _DECODER.raw_decode(text)
     except UnicodeDecodeError:
         raise StrictJsonError("not UTF-8") from None
     except RecursionError:
         raise StrictJsonError(f"nested deeper than {max_depth}") from None
     except json.JSONDecodeError:  # its text is harmless, but it carries the whole document along
         raise StrictJsonError("not JSON") from None
+    if end != len(text):
+        raise StrictJsonError("not JSON")
     # Counting is cheap and can only overestimate; and only an escape can smuggle a surrogate or NUL past the decoder.
     if text.count("[") + text.count("{") > max_depth or "\\u" in text:
         _check(value, max_depth)
@@ -84,6 +87,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
+    if len(digits) < 16:  # nearly always, and cannot be too large
+        return int(digits)
     if len(digits) > 17 or abs(number := int(digits)) > MAX_INTEGER:
         raise StrictJsonError("an integer beyond 2^53 - 1")
     return number

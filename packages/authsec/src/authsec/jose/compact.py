@@ -15,6 +15,13 @@ from authsec.jose.keys import PrivateKey, PublicKey
 
 EMBEDDED_KEY_HEADERS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
 
+_BASE64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/...")  # base64's own two characters, and its padding, are foreign
+# By how many characters the last group has: what completes it, and with which it may end, so that the bits that no
+# octet takes are zero. A group of one is completed by nothing.
+_PADDING: Final = (b"", b"", b"==", b"=")
+_LAST: Final = (_BASE64URL, b"", _BASE64URL[::16], _BASE64URL[::4])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class VerifiedJws:
@@ -117,13 +124,14 @@ def _json_object(part: bytes, name: str) -> dict[str, Any]:
 
 
 def _decode(part: bytes) -> bytes:
+    """The octets that `part` is the one spelling of (RFC 4648 §3.5, §12): no foreign character, no bit to spare."""
+    rest = len(part) % 4
     try:
-        octets = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+        octets = binascii.a2b_base64(part.translate(_TO_BASE64) + _PADDING[rest], strict_mode=True)
     except binascii.Error:
-        _malformed("has a part that is not base64url")
-    # Python skips foreign characters and ignores trailing bits; then one token has many spellings (RFC 4648 §3.5, §12).
-    if _encode(octets) != part:
         _malformed("has a part that is not base64url without padding")
+    if part[-1] not in _LAST[rest]:
+        _malformed("has a part whose last character says more than there is")
     return octets
 
 
