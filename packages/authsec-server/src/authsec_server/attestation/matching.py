@@ -50,16 +50,17 @@ def match(client: Client, source: TrustSource, verified: Verified, trust_domain:
 
 def held_against(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> Proved | Miss:
     """Whether the workload satisfies this one proof, which rests on the source. `own_id` is the client's SPIFFE ID."""
-    rows = _rows(proof, source, verified, own_id)
-    if rows and all(row.agrees for row in rows):
+    asked = _asked(proof, source, verified, own_id)
+    if asked and verified.selectors.issuperset(asked):
         return Proved(
             proof_id=proof.id,
             kind=proof.kind,
             source_kind=source.kind,
             source_id=source.id,
             source_revision=verified.source_revision,
-            selectors=tuple(row.key for row in rows),
+            selectors=tuple([each.key for each in asked]),
         )
+    rows = _rows(asked, verified)
     return Miss(proof_id=proof.id, source_id=source.id, rows=tuple(rows), sentence=_sentence(rows))
 
 
@@ -80,13 +81,16 @@ def _said(proof: Proof, source: TrustSource) -> list[Selector]:
     return [each for each in proof.selectors if provenance(source, each.key) is not Provenance.SPIRE]
 
 
-def _rows(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> list[SelectorRow]:
-    """What the proof asks for beside what was shown. The SPIFFE ID stands for what SPIRE enforces."""
-    if not proof.selectors:
-        return []
+def _asked(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> list[Selector]:
+    """What the workload has to show. The SPIFFE ID stands for what SPIRE enforces."""
     asked = _said(proof, source)
-    if source.kind is SourceKind.SPIFFE:
-        asked = _with_spiffe_id(asked, verified, own_id)
+    if source.kind is SourceKind.SPIFFE and proof.selectors:
+        return _with_spiffe_id(asked, verified, own_id)
+    return asked
+
+
+def _rows(asked: Sequence[Selector], verified: Verified) -> list[SelectorRow]:
+    """What the proof asks for beside what was shown."""
     shown = {each.key: each.value for each in sorted(verified.selectors, key=lambda each: (each.key, each.value))}
     return [
         SelectorRow(
