@@ -217,7 +217,7 @@ def broken(make_client: Make, path: Path) -> str:
 
 
 def test_a_key_file_says_where_it_looks(make_client: Make) -> None:
-    request = make_client().authority._proof_request(0.0)
+    request = make_client().authority.proof_request(0.0)
     assert KeyFile("/etc/agent.pem").looked_at(request) == "the key file /etc/agent.pem"
 
 

@@ -139,7 +139,7 @@ def test_an_explicit_token_file_says_where_it_looks(
     with pytest.raises(AuthenticationError) as caught:
         client.get_token()
     assert f"The proof came from: token file {path} (AuthSecClient(credential=…)). Has an admin" in str(caught.value)
-    assert TokenFile(path).looked_at(client.authority._proof_request(0.0)) == f"the token file {path}"
+    assert TokenFile(path).looked_at(client.authority.proof_request(0.0)) == f"the token file {path}"
 
 
 def test_a_workload_that_is_another_one_hears_where_its_proof_came_from(

@@ -36,7 +36,7 @@ class Authority:
     ) -> None:
         self.transport = Transport(config, clock)
         self._config = config
-        self._sources = sources
+        self.sources = sources
         self._clock = clock
         self._token_bytes = token_bytes
         self._issuer = config.issuer
@@ -44,19 +44,36 @@ class Authority:
     def issuer(self, deadline: float | None = None) -> str:
         """The authority's `iss`: pinned by the configuration, or as its metadata says (RFC 8414), asked for once."""
         if self._issuer is None:
-            self._issuer = issuer_of(self._document("oauth-authorization-server", "issuer", self._by(deadline)))
+            self._issuer = issuer_of(self.metadata(deadline)[0])
         return self._issuer
+
+    def metadata(self, deadline: float | None = None) -> tuple[dict[str, Any], str | None]:
+        """The authority's metadata (RFC 8414), asked for anew, and the Date header that came with them."""
+        return self._document("oauth-authorization-server", "issuer", self._by(deadline))
 
     def keys(self) -> dict[str, Any]:
         """The authority's published JWK Set, as it is (RFC 7517)."""
-        keys = self._document("jwks.json", "keys", self._by(None))
+        keys, _ = self._document("jwks.json", "keys", self._by(None))
         if not isinstance(keys.get("keys"), list):
             raise InvalidResponse("The authority's key set is not one (RFC 7517).", reason="invalid_response")
         return keys
 
     def find_proof(self, deadline: float | None = None) -> Proof | None:
         """A fresh proof that this is the agent, or None when no source has one."""
-        return find_proof(self._sources, self._proof_request(self._by(deadline)))
+        return find_proof(self.sources, self.proof_request(deadline))
+
+    def proof_request(self, deadline: float | None = None) -> ProofRequest:
+        """What each source is asked."""
+        deadline, config = self._by(deadline), self._config
+        return ProofRequest(
+            client_id=config.client_id,
+            issuer=lambda: self.issuer(deadline),
+            audience=lambda: config.proof_audience or self.issuer(deadline),
+            trusted_audience=lambda: config.proof_audience or trusted(self.issuer(deadline), config),
+            clock=self._clock,
+            deadline=deadline,
+            token_bytes=self._token_bytes,
+        )
 
     def fetch(self, request: TokenRequest) -> DelegationToken:
         """Ask for a token, within the configured timeout, with two more tries where the failure may be a short one."""
@@ -91,34 +108,22 @@ class Authority:
             return error
         self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
         if proof is None:
-            request = self._proof_request(deadline)
-            hint = without_proof([source.looked_at(request) for source in self._sources])
+            request = self.proof_request(deadline)
+            hint = without_proof([source.looked_at(request) for source in self.sources])
         else:
             hint = f"The proof came from: {proof.source}. {proof.if_refused}".rstrip()
         explained = type(error)(f"{error} {hint}", reason=error.reason)
         explained.__dict__.update(error.__dict__)
         return explained
 
-    def _proof_request(self, deadline: float) -> ProofRequest:
-        config = self._config
-        return ProofRequest(
-            client_id=config.client_id,
-            issuer=lambda: self.issuer(deadline),
-            audience=lambda: config.proof_audience or self.issuer(deadline),
-            trusted_audience=lambda: config.proof_audience or trusted(self.issuer(deadline), config),
-            clock=self._clock,
-            deadline=deadline,
-            token_bytes=self._token_bytes,
-        )
-
-    def _document(self, name: str, member: str, deadline: float) -> dict[str, Any]:
+    def _document(self, name: str, member: str, deadline: float) -> tuple[dict[str, Any], str | None]:
         answer = self.transport.get(f".well-known/{name}", deadline=deadline)
         if answer.status != 200:
             raise document_refusal(answer, self._now())
         document = json_object(answer)
         if member not in document:
             raise not_an_authority(answer)
-        return document
+        return document, answer.date
 
     def _by(self, deadline: float | None) -> float:
         return deadline if deadline is not None else self._clock.monotonic() + self._config.timeout

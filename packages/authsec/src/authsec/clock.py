@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,3 +17,9 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+
+    def timed(self, call: Callable[[], _T]) -> tuple[_T, float]:
+        """What `call` returns, and how many seconds it took."""
+        began = self.monotonic()
+        result = call()
+        return result, self.monotonic() - began

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import urllib3
 from urllib3 import exceptions
@@ -55,6 +57,14 @@ def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, de
         headers["Authorization"] = authorization
     with open_pool(url, trust) as pool:
         return _exchange(pool, url, headers, deadline, clock)
+
+
+def http_date(header: str | None) -> datetime | None:
+    """What a Date header says (RFC 9110 §6.6.1), or None for one that is missing or says nothing."""
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC) if header else None
+    except ValueError:
+        return None
 
 
 def _exchange(pool: urllib3.PoolManager, url: str, headers: Mapping[str, str], deadline: float, clock: Clock) -> Answer:

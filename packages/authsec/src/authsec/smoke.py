@@ -8,24 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 
 from authsec.client import AuthSecClient
 from authsec.clock import Clock
 from authsec.errors import AuthSecError, ConfigError
-from authsec.extras import HOW_TO_INSTALL
-from authsec.terminal import described, duration, mark
+from authsec.terminal import Grade, described, duration, heading, step
+from authsec.token_report import claims, verified
 from authsec.tokens import DelegationToken
 from authsec.wording import plain
 
-if TYPE_CHECKING:
-    from authsec.verifier import VerifiedToken
-
 _T = TypeVar("_T")
-_TITLE_WIDTH = 20
-_FACT_WIDTH = 13
 
 
 def main(*, scope: str | None = None, resource: tuple[str, ...] = ()) -> int:
@@ -36,7 +31,7 @@ def main(*, scope: str | None = None, resource: tuple[str, ...] = ()) -> int:
     try:
         client = AuthSecClient()
     except ConfigError as error:
-        click.echo(f"\n  {mark(False)} {'configuration':{_TITLE_WIDTH}}{error.reason}\n\n{described(error)}\n")
+        click.echo(f"\n{step(Grade.BAD, 'configuration', [error.reason])}\n\n{described(error)}\n")
         return 1
     return Smoke(client, scope=scope, resource=resource or None).run()
 
@@ -60,8 +55,7 @@ class Smoke:
     def run(self) -> int:
         """All steps in their order; the first one that fails ends it. Returns the exit status."""
         config = self._client.config
-        click.echo(f"\n    {'authority':{_TITLE_WIDTH}}{config.base_url}")
-        click.echo(f"    {'agent':{_TITLE_WIDTH}}{config.client_id}\n")
+        click.echo(f"\n{heading('authority', config.base_url)}\n{heading('agent', config.client_id)}\n")
         try:
             self._steps()
         except AuthSecError as error:
@@ -82,30 +76,15 @@ class Smoke:
             token, took = self._timed(self._get_token)
             self._facts.append(f"in {took}")
         with self._step("signature verified"):
-            identity = self._verified(token, issuer)
+            identity, keys = verified(token, authority, issuer)
+            self._facts.append(keys)
         with self._step("claims"):
-            self._facts += _claims(identity)
+            self._facts += claims(identity)
         with self._step("expires"):
             left = identity.expires_at.timestamp() - self._clock.wall()
             self._facts.append(f"{identity.expires_at:%Y-%m-%d %H:%M:%S} UTC, in {duration(left)}")
         with self._step("second call"):
             self._facts.append(self._cached(token))
-
-    def _verified(self, token: DelegationToken, issuer: str) -> VerifiedToken:
-        """As an API does it, but with the keys from `base_url`: the issuer's own name may not resolve here."""
-        try:
-            from authsec.verifier import TokenVerifier
-        except ImportError:
-            raise ConfigError(
-                f"Verifying the signature needs packages that are not installed. {HOW_TO_INSTALL}",
-                reason="extra_missing",
-            ) from None
-        keys = self._client.authority.keys()
-        audience = token.audience[0] if token.audience else ""
-        identity = TokenVerifier(issuer=issuer, audience=audience, keys=keys).verify(token.value)
-        count = len(keys["keys"])
-        self._facts.append(f"with the authority's published {'key' if count == 1 else f'keys ({count})'}")
-        return identity
 
     def _cached(self, token: DelegationToken) -> str:
         transport = self._client.authority.transport
@@ -119,9 +98,8 @@ class Smoke:
         return f"from the cache in {took}, no request sent"
 
     def _timed(self, call: Callable[[], _T]) -> tuple[_T, str]:
-        began = self._clock.monotonic()
-        result = call()
-        return result, duration(self._clock.monotonic() - began)
+        result, seconds = self._clock.timed(call)
+        return result, duration(seconds)
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
@@ -130,26 +108,6 @@ class Smoke:
         try:
             yield
         except AuthSecError as error:
-            click.echo(f"  {mark(False)} {title:{_TITLE_WIDTH}}{error.reason}")
+            click.echo(step(Grade.BAD, title, [error.reason]))
             raise
-        for number, fact in enumerate(self._facts):
-            click.echo(
-                f"  {mark(True)} {title:{_TITLE_WIDTH}}{fact}" if number == 0 else f"    {'':{_TITLE_WIDTH}}{fact}"
-            )
-
-
-def _claims(identity: VerifiedToken) -> list[str]:
-    proved = identity.attestation
-    rows = [
-        ("agent", identity.agent),
-        ("audience", ", ".join(identity.audience)),
-        ("actions", ", ".join(sorted(identity.permissions))),
-        ("roles", ", ".join(identity.roles)),
-        ("delegations", ", ".join(identity.delegations)),
-        ("attestation", ", ".join((proved.method, *proved.selectors))),
-    ]
-    facts = [f"{name:{_FACT_WIDTH}}{plain(value, 300)}" for name, value in rows]
-    if proved.method == "none":
-        warning = "UNATTESTED: whoever knows the client_id gets this token"
-        facts.append(f"{'':{_FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
-    return facts
+        click.echo(step(Grade.GOOD, title, self._facts))

@@ -6,19 +6,39 @@ import os
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
+from enum import StrEnum
 
 import click
 
 from authsec.errors import AuthSecError
 
+_TITLE_WIDTH = 20
 
-def mark(good: bool) -> str:
-    """✓ or ✗, in colour where the terminal has any; words where it cannot show these characters."""
-    try:
-        "✓✗".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return "ok" if good else "NO"
-    return click.style("✓", fg="green") if good else click.style("✗", fg="red", bold=True)
+
+class Grade(StrEnum):
+    """How a step went."""
+
+    GOOD = "ok"
+    AMBER = "warning"  # works, and deserves a look
+    BAD = "failed"
+    SKIPPED = "skipped"  # could not be done, for what went wrong before
+
+
+_MARKS = {Grade.GOOD: ("✓", "ok"), Grade.AMBER: ("!", "!"), Grade.BAD: ("✗", "NO"), Grade.SKIPPED: ("-", "-")}
+_COLOURS = {Grade.GOOD: "green", Grade.AMBER: "yellow", Grade.BAD: "red"}
+
+
+def step(grade: Grade, title: str, facts: Sequence[str]) -> str:
+    """A step with its mark, and what was seen, one fact a line."""
+    first, *others = facts or [""]
+    lines = [f"  {_mark(grade)} {title:{_TITLE_WIDTH}}{first}", *(f"    {'':{_TITLE_WIDTH}}{each}" for each in others)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def heading(name: str, value: str) -> str:
+    """A line above the steps: what they are about."""
+    return f"    {name:{_TITLE_WIDTH}}{value}"
 
 
 def command_line(*words: str) -> str:
@@ -48,6 +68,16 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _mark(grade: Grade) -> str:
+    """In colour where the terminal has any; words where it cannot show the characters."""
+    sign, word = _MARKS[grade]
+    try:
+        sign.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return word
+    return click.style(sign, fg=_COLOURS.get(grade), bold=grade is Grade.BAD)
 
 
 def _quoted(word: str) -> str:

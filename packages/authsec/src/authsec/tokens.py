@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, Self
 
 from authsec.errors import ConfigError, InvalidResponse
+from authsec.exchange import http_date
 
 _ACTION = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
 _COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -93,7 +93,7 @@ def _life(answer: dict[str, Any], date: str | None, now: datetime) -> tuple[int,
         life = answer["expires_in"]
         if type(life) is not int:
             raise _not_a_token("its expires_in is not a whole number of seconds")
-    elif expires_at is not None and (sent := _http_date(date)) is not None:
+    elif expires_at is not None and (sent := http_date(date)) is not None:
         life = int((expires_at - sent).total_seconds())
     else:
         raise _not_a_token("it does not say how long the token lives")
@@ -110,13 +110,6 @@ def _instant(value: object) -> datetime:
     if instant.tzinfo is None:
         raise _not_a_token("its expires_at names no time zone")
     return instant.astimezone(UTC)
-
-
-def _http_date(date: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(date).astimezone(UTC) if date else None
-    except ValueError:
-        return None
 
 
 def _names(answer: dict[str, Any], member: str) -> tuple[str, ...]:

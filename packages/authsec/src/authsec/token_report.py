@@ -1,0 +1,63 @@
+"""A delegation token in lines that may be shown: verified as an API does it, told by its claims, and never itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from authsec.authority import Authority
+from authsec.errors import ConfigError
+from authsec.extras import HOW_TO_INSTALL
+from authsec.tokens import DelegationToken
+from authsec.wording import plain
+
+if TYPE_CHECKING:
+    from authsec.verifier import VerifiedToken
+
+FACT_WIDTH = 13
+
+
+def verified(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
+    """The token's claims, and which keys it was verified with: those from `base_url`, as the issuer's own name may not
+    resolve here. Raises `AuthSecError`.
+    """
+    try:
+        from authsec.verifier import TokenVerifier
+    except ImportError:
+        raise ConfigError(
+            f"Verifying the signature needs packages that are not installed. {HOW_TO_INSTALL}",
+            reason="extra_missing",
+        ) from None
+    keys = authority.keys()
+    audience = token.audience[0] if token.audience else ""
+    identity = TokenVerifier(issuer=issuer, audience=audience, keys=keys).verify(token.value)
+    count = len(keys["keys"])
+    return identity, f"with the authority's published {'key' if count == 1 else f'keys ({count})'}"
+
+
+def claims(identity: VerifiedToken) -> list[str]:
+    """One line a claim."""
+    proved = identity.attestation
+    facts = [
+        fact("agent", identity.agent),
+        fact("audience", ", ".join(identity.audience)),
+        fact("actions", ", ".join(sorted(identity.permissions))),
+        fact("roles", ", ".join(identity.roles)),
+        fact("delegations", ", ".join(identity.delegations)),
+        fact("attestation", ", ".join((proved.method, *proved.selectors))),
+    ]
+    if unattested(identity):
+        warning = "UNATTESTED: whoever knows the client_id gets this token"
+        facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
+    return facts
+
+
+def unattested(identity: VerifiedToken) -> bool:
+    """Whether it was given for the agent's name alone."""
+    return identity.attestation.method == "none"
+
+
+def fact(name: str, value: str) -> str:
+    """A line of a list; what comes from outside is cleaned and cut."""
+    return f"{name:{FACT_WIDTH}}{plain(value, 300)}"
