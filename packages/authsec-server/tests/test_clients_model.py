@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 from authsec.jose import PrivateKey
@@ -48,7 +49,15 @@ def proof(kind: ProofKind, expires_at: datetime | None = None) -> Proof:
 
 
 def made(platform: Platform, *pairs: tuple[str, str], public_key: str | None = None) -> Proof:
-    return make_proof(id="p", client_id=ID, platform=platform, selectors=pairs, public_key=public_key, now=NOW)
+    return make_proof(
+        id="p",
+        client_id=ID,
+        platform=platform,
+        selectors=pairs,
+        public_key=public_key,
+        now=NOW,
+        token_bytes=lambda n: b"\x07" * n,
+    )
 
 
 def test_a_spiffe_id_holds_nothing_that_a_person_typed() -> None:
@@ -60,7 +69,7 @@ def test_a_spiffe_id_holds_nothing_that_a_person_typed() -> None:
     [
         (ProofKind.KEY_PAIR, True, False),
         (ProofKind.SELECTORS, False, False),
-        (ProofKind.SECRET, False, False),
+        (ProofKind.SECRET, True, False),
         (ProofKind.UNATTESTED, False, True),
     ],
 )
@@ -93,6 +102,11 @@ def test_each_platform_gets_the_proof_that_it_calls_for() -> None:
     assert key.kind is ProofKind.KEY_PAIR
     assert key.thumbprint == PAIR.public.thumbprint()
     assert key.public_key == PAIR.public.to_jwk()
+    secret = made(Platform.SECRET)
+    assert secret.kind is ProofKind.SECRET
+    assert secret.secret is not None
+    assert secret.secret_sha256 == sha256(secret.secret.encode()).hexdigest()
+    assert {secret.secret, secret.secret_sha256}.isdisjoint(repr(secret).split("'"))
 
 
 def test_a_private_key_is_refused_with_a_warning_and_never_repeated() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from authsec.jose import JoseError, parse_compact
 
-from authsec_server.attestation import key_pair, store
+from authsec_server.attestation import key_pair, secret, store
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import Client, ProofKind
@@ -19,7 +19,7 @@ MAX_BYTES: Final = 16_384
 _HOW = (
     "Send `Authorization: Bearer <proof>`: the workload's token from its platform (a Kubernetes service account's "
     "projected token, a JWT-SVID, an OpenID Connect token), or a private_key_jwt assertion (RFC 7523), signed with the "
-    "agent's own key."
+    "agent's own key. A client secret is sent as `Basic`."
 )
 
 
@@ -38,6 +38,8 @@ def attest(
     """
     if evidence is None:
         return _unproved(client, now)
+    if evidence.scheme is Scheme.BASIC:
+        return secret.verify(evidence.credential, client, now)
     if evidence.scheme is not Scheme.BEARER:
         return invalid(_HOW)
     known = workloads.recall(evidence, client, sources, now)

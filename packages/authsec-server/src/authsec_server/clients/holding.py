@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import service, store
 from authsec_server.clients.choosing import sourced
-from authsec_server.clients.model import MAX_PROOFS, Client, NewProof, Proof, parse_platform
+from authsec_server.clients.model import MAX_PROOFS, Client, NewProof, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof, platform_of, same_evidence
 from authsec_server.clients.records import evidence, named
 from authsec_server.db import Tx
@@ -33,6 +35,7 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_doma
         public_key=wanted.public_key,
         expires_at=wanted.expires_at,
         now=act.now,
+        token_bytes=act.token_bytes,
     )
     proof = sourced(tx, made, wanted.source, trust_domain)
     _refuse_repeated(client, proof)
@@ -55,24 +58,38 @@ def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
     if proof is None:
         raise NotFound(f"{client.name} holds no proof {naming.quoted(proof_id)}.", "Look at the proofs it holds now.")
     holding = with_proofs(client, act, tuple(each for each in client.proofs if each is not proof))
-    store.remove_proof(tx.connection, proof.id)
+    end(tx, act, holding, proof)
     store.save(tx.connection, holding)
-    revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
-    record(tx, act, EventKind.PROOF_REMOVED, named(holding), proof)
     return holding
 
 
 def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
-    """The client with these proofs, as its next revision. Its platform is that of the first; without any it stays."""
+    """The client with these proofs, as its next revision. Its platform is that of the first; without any it stays.
+
+    An enrolled key says nothing about it: that is a visit of some hours to a laptop.
+    """
     in_order = tuple(sorted(held, key=lambda proof: (proof.created_at, proof.id)))
-    return changed(client, act, proofs=in_order, platform=platform_of(in_order[0]) if in_order else client.platform)
+    telling = [proof for proof in in_order if proof.kind is not ProofKind.ENROLLED_KEY]
+    return changed(client, act, proofs=in_order, platform=platform_of(telling[0]) if telling else client.platform)
 
 
 def _refuse_repeated(client: Client, proof: Proof) -> None:
     if any(same_evidence(held, proof) for held in client.proofs):
         raise Conflict(f"{client.name} holds this proof already.", "To give it another end, remove that one first.")
-    if len(client.proofs) >= MAX_PROOFS:  # each is tried at every request for a token
+    refuse_too_many(client, [*client.proofs, proof])
+
+
+def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
+    """Raise `Conflict` if these would be more proofs than the client may have. For the verbs of this room."""
+    if len(held) > MAX_PROOFS:  # each is tried at every request for a token
         raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most a client may have.", "Remove one first.")
+
+
+def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
+    """Delete the proof, which the client no longer has, and end the tokens on it. For the verbs of this room."""
+    store.remove_proof(tx.connection, proof.id)
+    revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
+    record(tx, act, EventKind.PROOF_REMOVED, named(client), proof)
 
 
 def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof) -> None:

@@ -35,12 +35,18 @@ class Platform(StrEnum):
     SPIFFE = "spiffe"
     OIDC = "oidc"
     KEY = "key"
+    SECRET = "secret"  # noqa: S105 - a platform's name
     UNATTESTED = "unattested"
 
     @property
     def shown(self) -> str:
         """Its name for people."""
-        special = {Platform.SPIFFE: "SPIFFE", Platform.OIDC: "OpenID Connect", Platform.KEY: "Key pair"}
+        special = {
+            Platform.SPIFFE: "SPIFFE",
+            Platform.OIDC: "OpenID Connect",
+            Platform.KEY: "Key pair",
+            Platform.SECRET: "Client secret",
+        }
         return special.get(self, self.value.capitalize())
 
 
@@ -49,11 +55,15 @@ class ProofKind(StrEnum):
 
     SELECTORS = "selectors"
     KEY_PAIR = "key_pair"
+    ENROLLED_KEY = "enrolled_key"  # a key pair that a machine made for itself, on a code, for some hours
     SECRET = "secret"  # noqa: S105 - a kind's name
     UNATTESTED = "unattested"
 
 
-CHECKED = frozenset({ProofKind.KEY_PAIR})
+SIGNED = frozenset({ProofKind.KEY_PAIR, ProofKind.ENROLLED_KEY})
+"""The kinds by which a client signs for itself."""
+
+CHECKED = SIGNED | {ProofKind.SECRET}
 """The kinds that `attestation` checks by themselves; selectors it checks where a trust source vouches for them.
 
 The column `provable_until` rests on it: a new kind needs a migration.
@@ -70,10 +80,13 @@ class Selector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """One way in which a client may prove itself; any one suffices. The hash of a secret never leaves the store.
+    """One way in which a client may prove itself; any one suffices.
 
     `selectors` hold all at once, by the word of the trust source `source_id` alone; `source_enabled` says whether
-    its word counts. `public_key` is a JWK (RFC 7517), `thumbprint` its RFC 7638 thumbprint.
+    its word counts. `public_key` is a JWK (RFC 7517), `thumbprint` its RFC 7638 thumbprint. `secret` is
+    there where one has just been made, to be shown this once; its hash is kept, for `attestation` alone.
+
+    Of an enrolled key, `enrolled_by` is who made the code and `machine` what the machine calls itself: its own word.
 
     One key is one client's, but two clients may have the same selectors at the same source. One workload is both then,
     as whoever registers them wants it: nobody gets in who is not that workload, the token says as which of them it
@@ -88,6 +101,10 @@ class Proof:
     selectors: tuple[Selector, ...] = ()
     public_key: Mapping[str, Any] | None = field(default=None, hash=False)
     thumbprint: str | None = None
+    secret: str | None = field(default=None, repr=False, compare=False)
+    secret_sha256: str | None = field(default=None, repr=False)
+    enrolled_by: str = ""
+    machine: str = ""
     expires_at: datetime | None = None
     created_at: datetime
 
@@ -142,6 +159,19 @@ class Client:
     def unattested(self, now: datetime) -> bool:
         """Whether its name alone gets it in."""
         return _reaches(self.unattested_until, now)
+
+    @property
+    def fresh_secret(self) -> str | None:
+        """The text of the secret that has just been made for it: never read from anywhere, and gone with this value."""
+        return next((proof.secret for proof in self.proofs if proof.secret), None)
+
+    def holds_secret(self, now: datetime) -> bool:
+        """Whether a secret gets it in: whoever reads that once has it until it is rotated."""
+        return any(proof.kind is ProofKind.SECRET and proof.stands(now) for proof in self.proofs)
+
+    def enrolled(self, now: datetime) -> bool:
+        """Whether a machine somewhere holds a key of it that was enrolled for some hours."""
+        return any(proof.kind is ProofKind.ENROLLED_KEY and proof.stands(now) for proof in self.proofs)
 
     def can_prove_itself(self, now: datetime) -> bool:
         """Whether it holds a proof that this authority can check. An unattested client proves nothing."""

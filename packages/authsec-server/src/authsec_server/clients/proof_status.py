@@ -16,6 +16,7 @@ class ProofState(StrEnum):
     """Whether the proof gets its client in."""
 
     PROVES = "proves"
+    WEAK = "weak"  # it proves that somebody has read a secret
     CANNOT_PROVE = "cannot_prove"
     SOURCE_DISABLED = "source_disabled"
     UNATTESTED = "unattested"  # it gets anybody in
@@ -62,10 +63,10 @@ _UNATTESTED = ProofStatus(
     missing="Give the client a key pair, then remove this.",
 )
 _SECRET = ProofStatus(
-    state=ProofState.CANNOT_PROVE,
-    heading="Cannot prove itself yet",
-    explanation="The agent would show a secret that it shares with this authority.",
-    missing="This authority does not check secrets. Give the client a key pair.",
+    state=ProofState.WEAK,
+    heading="Weak: a secret",
+    explanation="The agent sends a secret that was shown once, when it was made; this authority keeps a hash of it. "
+    "Whoever reads it once has it until it is rotated. Where the agent can sign, a key pair is stronger.",
 )
 _EXPIRED = ProofStatus(
     state=ProofState.EXPIRED,
@@ -92,9 +93,20 @@ def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
 
 
 def _worth(proof: Proof, source: TrustSource | None) -> ProofStatus:
+    if proof.kind is ProofKind.ENROLLED_KEY:
+        return _enrolled(proof)
     if proof.kind is ProofKind.SELECTORS:
         return _without_source(proof) if source is None else _vouched_for(proof, source)
     return {ProofKind.KEY_PAIR: _KEY_PAIR, ProofKind.UNATTESTED: _UNATTESTED, ProofKind.SECRET: _SECRET}[proof.kind]
+
+
+def _enrolled(proof: Proof) -> ProofStatus:
+    return ProofStatus(
+        state=ProofState.WEAK,
+        heading="Enrolled for some hours",
+        explanation=f"{f'The machine {proof.machine!r}' if proof.machine else 'A machine'} made itself this key, with a "
+        f"one-time code of {proof.enrolled_by}. Until it expires, whoever runs programs there can be this agent.",
+    )
 
 
 def _vouched_for(proof: Proof, source: TrustSource) -> ProofStatus:

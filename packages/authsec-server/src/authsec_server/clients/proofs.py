@@ -1,10 +1,12 @@
-"""The proof that a platform calls for: its selectors, a key, or none at all. Pure."""
+"""The proof that a platform calls for: its selectors, a key, a secret, or none at all. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from hashlib import sha256
 
+from authsec import client_secret
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.clients.model import Platform, Proof, ProofKind
@@ -23,10 +25,12 @@ def make_proof(
     public_key: str | None,
     expires_at: datetime | None = None,
     now: datetime,
+    token_bytes: Callable[[int], bytes],
 ) -> Proof:
     """The one proof that the platform calls for. Raises `Invalid` when what it needs is missing, wrong or too much.
 
-    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one.
+    `public_key` is PEM (RFC 7468 section 13); only the platform `key` takes one. A secret is made of `token_bytes`: one
+    that people think of can be guessed.
     """
     if expires_at is not None and expires_at <= now:
         raise Invalid("expires_at", "A proof cannot have expired before it is added.", "Give a time in the future.")
@@ -34,7 +38,7 @@ def make_proof(
     if public_key is not None and platform is not Platform.KEY:
         raise Invalid("public_key", f"{platform.shown} takes no public key.", "Leave it out, or name the platform key.")
     if platform is Platform.KEY:
-        key = _parse_key(public_key)
+        key = parse_key(public_key)
         return Proof(
             id=id,
             client_id=client_id,
@@ -44,14 +48,39 @@ def make_proof(
             expires_at=expires_at,
             created_at=now,
         )
+    if platform is Platform.SECRET:
+        return make_secret(id=id, client_id=client_id, expires_at=expires_at, now=now, token_bytes=token_bytes)
     kind = ProofKind.UNATTESTED if platform is Platform.UNATTESTED else ProofKind.SELECTORS
     return Proof(id=id, client_id=client_id, kind=kind, selectors=held, expires_at=expires_at, created_at=now)
 
 
+def make_secret(
+    *,
+    id: str,  # noqa: A002 - the field's name
+    client_id: str,
+    expires_at: datetime | None,
+    now: datetime,
+    token_bytes: Callable[[int], bytes],
+) -> Proof:
+    """A new secret, with its text. A plain hash is enough to keep of 256 random bits."""
+    text = client_secret.text_of(token_bytes(client_secret.SECRET_BYTES))
+    return Proof(
+        id=id,
+        client_id=client_id,
+        kind=ProofKind.SECRET,
+        secret=text,
+        secret_sha256=sha256(text.encode()).hexdigest(),
+        expires_at=expires_at,
+        created_at=now,
+    )
+
+
 def platform_of(proof: Proof) -> Platform:
-    """The platform that calls for this proof."""
+    """The platform that calls for this proof; for an enrolled key that of key pairs, wherever the machine is."""
     if proof.kind is ProofKind.UNATTESTED:
         return Platform.UNATTESTED
+    if proof.kind is ProofKind.SECRET:
+        return Platform.SECRET
     if proof.kind is not ProofKind.SELECTORS:
         return Platform.KEY
     (platform,) = {platform for platform, keys in KEYS.items() if any(key.fits(proof.selectors[0].key) for key in keys)}
@@ -64,10 +93,11 @@ def same_evidence(one: Proof, other: Proof) -> bool:
 
 
 def _asked(proof: Proof) -> tuple[object, ...]:
-    return proof.kind, proof.source_id, proof.thumbprint, frozenset(proof.selectors)
+    return proof.kind, proof.source_id, proof.thumbprint, proof.secret_sha256, frozenset(proof.selectors)
 
 
-def _parse_key(pem: str | None) -> PublicKey:
+def parse_key(pem: str | None) -> PublicKey:
+    """The public key of that PEM. Raises `Invalid`."""
     if pem is None:
         raise Invalid("public_key", "A key pair needs the agent's public key.", _HOW)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
-from authsec_server.clients import store
+from authsec_server.clients import enrolment_codes, store
 from authsec_server.clients.choosing import sourced
 from authsec_server.clients.model import Client, Onboarding, Proof, parse_labels, parse_platform
 from authsec_server.clients.proofs import make_proof
@@ -52,13 +52,14 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Cl
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """Turn the client off and end all its tokens. What is off already stays as it is."""
+    """Turn the client off and end all its tokens and enrolment codes. What is off already stays as it is."""
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
     if not client.enabled:
         return client
     disabled = changed(client, act, enabled=False)
     store.save(tx.connection, disabled)
+    enrolment_codes.end(tx.connection, [client.id])
     revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
     audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named(client))
     return disabled
@@ -104,6 +105,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
         selectors=wanted.selectors,
         public_key=wanted.public_key,
         now=act.now,
+        token_bytes=act.token_bytes,
     )
     return Client(
         id=client_id,

@@ -86,9 +86,12 @@ proofs = Table(
     Column("selectors", JSON, nullable=False),  # [[key, value], …], in the order given
     Column("public_key", JSON(none_as_null=True)),  # a JWK (RFC 7517)
     Column("thumbprint", String(43)),  # its RFC 7638 thumbprint
-    Column("secret_sha256", String(64)),
+    Column("secret_sha256", String(64)),  # the secret itself is shown once, and kept nowhere
+    Column("enrolled_by", Text),  # of an enrolled key: who made the code
+    Column("machine", Text),  # and what the machine calls itself
     Column("expires_at", Instant),
     Column("created_at", Instant, nullable=False),
+    Index("ix_proofs_kind", "kind", "expires_at", "client_id"),  # who holds a standing proof of a rare kind
     Index("uq_proofs_thumbprint", "thumbprint", unique=True),  # one key, one client
 )
 
@@ -130,6 +133,11 @@ def add_proof(connection: Connection, proof: Proof) -> None:
 def remove_proof(connection: Connection, proof_id: str) -> None:
     """Delete the proof."""
     connection.execute(delete(proofs).where(proofs.c.id == proof_id))
+
+
+def set_end(connection: Connection, proof: Proof) -> None:
+    """Write when the proof ends."""
+    connection.execute(update(proofs).where(proofs.c.id == proof.id).values(expires_at=proof.expires_at))
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
@@ -194,6 +202,9 @@ def proof_of(row: Row[Any]) -> Proof:
         selectors=tuple(Selector(key=key, value=value) for key, value in row.selectors),
         public_key=row.public_key,
         thumbprint=row.thumbprint,
+        secret_sha256=row.secret_sha256,
+        enrolled_by=row.enrolled_by or "",
+        machine=row.machine or "",
         expires_at=row.expires_at,
         created_at=row.created_at,
     )
@@ -235,6 +246,9 @@ def _row_of_proof(proof: Proof) -> dict[str, Any]:
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],
         "public_key": None if proof.public_key is None else dict(proof.public_key),
         "thumbprint": proof.thumbprint,
+        "secret_sha256": proof.secret_sha256,
+        "enrolled_by": proof.enrolled_by or None,
+        "machine": proof.machine or None,
         "expires_at": proof.expires_at,
         "created_at": proof.created_at,
     }

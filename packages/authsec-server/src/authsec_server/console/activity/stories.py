@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from authsec_server.audit.filters import REFUSALS
 from authsec_server.audit.model import Event, EventKind, Recorded
 
 _DID: Mapping[EventKind, str] = {
@@ -15,7 +16,11 @@ _DID: Mapping[EventKind, str] = {
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
     EventKind.PROOF_BOUND: "had a trust source vouch for a proof of",
+    EventKind.PROOF_ENROLLED: "had a machine enrolled as",
     EventKind.PROOF_REMOVED: "removed a proof from",
+    EventKind.ENROLMENT_MADE: "made an enrolment code for",
+    EventKind.ENROLMENT_TAKEN_BACK: "took back an enrolment code of",
+    EventKind.PROOF_ROTATED: "rotated the secret of",
     EventKind.ROLE_CREATED: "created the role",
     EventKind.ROLE_EDITED: "edited the role",
     EventKind.ROLE_DELETED: "deleted the role",
@@ -81,6 +86,9 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Sign-in of an administrator refused{times}"
+    if event.kind is EventKind.ENROLMENT_REFUSED:
+        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
+        return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"
     if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:
         return f"{_who(event)} {_TO_THEMSELVES[event.kind]}"
     return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
@@ -94,13 +102,13 @@ def place(event: Event) -> str:
 
 
 def tone(event: Event) -> str:
-    """The colour of its badge: red for refusals, green for tokens, amber for what ends authority."""
-    if event.kind in {EventKind.TOKEN_REFUSED, EventKind.ADMIN_SIGN_IN_REFUSED}:
+    """The colour of its badge: red for refusals, green for tokens, amber for what ends authority or stretches it."""
+    if event.kind in REFUSALS:
         return "bad"
     if event.kind is EventKind.TOKEN_ISSUED:
         return "good"
-    ending = ("disabled", "revoked", "deleted", "removed", "gone", "reset")
-    return "warn" if event.kind.endswith(ending) else "quiet"
+    notable = ("disabled", "revoked", "deleted", "removed", "gone", "reset", "enrolled")
+    return "warn" if event.kind.endswith(notable) else "quiet"
 
 
 def _who(event: Event) -> str:
