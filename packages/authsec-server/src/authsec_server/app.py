@@ -32,8 +32,9 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
-from authsec_server.clients import following
+from authsec_server.clients import enrolments, enrolments_api, following
 from authsec_server.clients import sources_api as client_sources_api
+from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console import static
 from authsec_server.console.activity import stream as activity_stream
 from authsec_server.console.rendering import Renderer
@@ -148,11 +149,14 @@ def _compose(
     open_id = sign_in_of(settings, outbound, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
     key_sets = KeySets(database, outbound, now=around.now, monotonic=around.monotonic)
     tokens = _tokens(settings, issuer, database, signer, key_sets, around)
+    enrolling = Enrolling(
+        database, issuer=issuer, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes
+    )
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
-            *_routes(site, settings, custodian, tokens, key_sets, readiness),
+            *_routes(site, settings, custodian, tokens, enrolling, key_sets, readiness),
             *console_routes(
                 Console(
                     site=people,
@@ -227,6 +231,7 @@ def _routes(
     settings: Settings,
     custodian: Custodian,
     tokens: DelegationTokens,
+    enrolling: Enrolling,
     key_sets: KeySets,
     readiness: Readiness,
 ) -> list[BaseRoute]:
@@ -246,6 +251,7 @@ def _routes(
             enable=following.enable_source,
         ),
         *client_sources_api.routes(site, trust_domain=settings.trust_domain),
+        *enrolments_api.routes(site, enrolling),
         *roles_api.routes(site),
         *apis_api.routes(site),
         *delegations_api.routes(
@@ -275,6 +281,7 @@ def _maintenance(
         database.append(lambda tx: attestation.forget_used(tx, now))
         database.append(sessions.keep)
         database.append(lambda tx: links.forget(tx, now))
+        database.append(lambda tx: enrolments.forget(tx, now))
         custodian.keep(act)
         roll_up(database, now)
 

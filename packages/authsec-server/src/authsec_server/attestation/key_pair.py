@@ -12,7 +12,7 @@ from authsec import strict_json
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
 from authsec_server.attestation.model import Proved, Refused, SingleUse, invalid
-from authsec_server.clients.model import Client, Proof, ProofKind
+from authsec_server.clients.model import SIGNED, Client, Proof
 
 MAX_LIFETIME = 300  # seconds; a used `jti` is remembered that long, so it must be short
 LEEWAY = 30  # seconds of clock difference either way
@@ -34,7 +34,7 @@ def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: dateti
     claims = assertion.claims
     return Proved(
         proof_id=proof.id,
-        kind=ProofKind.KEY_PAIR,
+        kind=proof.kind,
         single_use=SingleUse(
             jti_sha256=sha256(claims["jti"].encode()).hexdigest(),
             until=datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=2 * LEEWAY),
@@ -46,7 +46,7 @@ def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof
     """The proof whose key made the signature. `kid` only narrows the choice: it is the caller's word."""
     named = assertion.header.get("kid")
     for proof in client.proofs:
-        if proof.kind is not ProofKind.KEY_PAIR or proof.public_key is None:
+        if proof.kind not in SIGNED or proof.public_key is None:
             continue
         if not proof.stands(now) or named not in {None, proof.thumbprint}:
             continue

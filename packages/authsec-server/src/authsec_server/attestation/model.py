@@ -111,7 +111,14 @@ class Proved:
         """The claim `attestation.method`: how, or by whose word, it was proved; `none` where it was not."""
         if self.kind is ProofKind.UNATTESTED:
             return "none"
+        if self.enrolled:
+            return ProofKind.KEY_PAIR.value  # it is one; that it was enrolled is said beside it
         return self.source_kind.value if self.source_kind else self.kind.value
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether it was proved by a key that a machine enrolled for some hours."""
+        return self.kind is ProofKind.ENROLLED_KEY
 
     @property
     def attested(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
-from authsec_server.clients import service, store
+from authsec_server.clients import enrolment_codes, service, store
 from authsec_server.clients.model import Changes, Client, parse_labels
 from authsec_server.clients.records import described, named, whole
 from authsec_server.db import Tx
@@ -79,6 +79,7 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
     known = [found[each] for each in wanted if each in found]
     ended = [client for client in known if client.enabled]
     store.disable(tx.connection, [client.id for client in ended], at=act.now, by=act.principal.name)
+    enrolment_codes.end(tx.connection, [client.id for client in ended])
     for client in ended:
         revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
         audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named(client))

@@ -16,7 +16,7 @@ class ProofState(StrEnum):
     """Whether the proof gets its client in."""
 
     PROVES = "proves"
-    WEAK = "weak"  # it proves that somebody has read a secret
+    WEAK = "weak"  # it proves that somebody has read a secret, or sits at an enrolled machine
     CANNOT_PROVE = "cannot_prove"
     SOURCE_DISABLED = "source_disabled"
     UNATTESTED = "unattested"  # it gets anybody in
@@ -101,11 +101,12 @@ def _worth(proof: Proof, source: TrustSource | None) -> ProofStatus:
 
 
 def _enrolled(proof: Proof) -> ProofStatus:
+    machine = f"The machine {proof.machine!r}" if proof.machine else "A machine"
     return ProofStatus(
         state=ProofState.WEAK,
         heading="Enrolled for some hours",
-        explanation=f"{f'The machine {proof.machine!r}' if proof.machine else 'A machine'} made itself this key, with a "
-        f"one-time code of {proof.enrolled_by}. Until it expires, whoever runs programs there can be this agent.",
+        explanation=f"{machine} made itself this key, with a one-time code of {proof.enrolled_by}. Until it expires, "
+        "whoever runs programs there can be this agent.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from authsec_server.audit.model import Named
-from authsec_server.clients.model import Client, Proof
+from authsec_server.clients.model import Client, Proof, ProofKind
 
 
 def named(client: Client) -> Named:
@@ -41,6 +41,8 @@ def evidence(proof: Proof) -> Mapping[str, object]:
         "selectors": [[selector.key, selector.value] for selector in proof.selectors],
         "thumbprint": proof.thumbprint,
     }
+    if proof.kind is ProofKind.ENROLLED_KEY:
+        shown |= {"enrolled_by": proof.enrolled_by, "machine": proof.machine}
     if proof.source_id is not None:
         shown["source_id"] = proof.source_id
     if proof.expires_at is not None:

@@ -28,7 +28,6 @@ from authsec_server.console import guard, navigation
 from authsec_server.console.failing import Failed, answered
 from authsec_server.console.forms import Form, query_of, read_form
 from authsec_server.console.notices import notice
-from authsec_server.console.places import Places
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.static import Assets
 from authsec_server.db import Tx
@@ -41,6 +40,7 @@ from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens.service import DelegationTokens
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.errors import status_of
+from authsec_server.web.places import Places
 from authsec_server.web.site import Site
 
 T = TypeVar("T")

@@ -15,6 +15,7 @@ PLATFORMS = {platform.value: platform.shown for platform in Platform}
 PROOFS = {
     "selectors": "Selectors",
     "key_pair": "Key pair",
+    "enrolled_key": "Enrolled key",
     "secret": "Client secret",
     "unattested": "Unattested",
 }

@@ -55,7 +55,7 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
             code="client_cannot_prove_itself",
             message=f"{client.name} cannot prove itself to this authority yet, so it gets no token.",
         )
-    if kinds and kinds <= set(delegation.excluded_proofs):
+    if kinds and not any(map(delegation.accepts, kinds)):
         yield Caution(
             code="proofs_excluded", message=f"Every proof that {client.name} holds is excluded, so it gets no token."
         )

@@ -61,6 +61,11 @@ class Delegation:
     changed_at: datetime | None = None
     changed_by: str = ""
 
+    def accepts(self, kind: ProofKind) -> bool:
+        """Whether a proof of that kind suffices. Whoever excluded key pairs wants no enrolled keys: they are such."""
+        kinds = {kind, ProofKind.KEY_PAIR} if kind is ProofKind.ENROLLED_KEY else {kind}
+        return kinds.isdisjoint(self.excluded_proofs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:

@@ -43,4 +43,5 @@ def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: d
 def _attestation(granted: Granted) -> dict[str, Any]:
     if not granted.proved.attested:
         return {"method": "none"}
-    return {"method": granted.proved.method, "selectors": list(granted.proved.selectors)}
+    its: dict[str, Any] = {"method": granted.proved.method, "selectors": list(granted.proved.selectors)}
+    return its | {"enrolled": True} if granted.proved.enrolled else its

@@ -57,6 +57,7 @@ def issued(
                 "attestation": granted.proved.method,
                 "proof_id": granted.proved.proof_id,
             }
+            | _enrolled(granted.proved)
             | _vouching(granted.trust_source),
         ),
     )
@@ -86,6 +87,7 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
                 "missing": list(outcome.missing),
                 "smaller": list(outcome.smaller),
             }
+            | _enrolled(proved)
             | _vouching(facts.trust_sources.get(proved.source_id or "")),
         ),
     )
@@ -109,6 +111,11 @@ def tally(denied: Denied, address: str, request_id: str, facts: Facts | None) ->
 def count(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
     """Add it to its minute's counted row."""
     audit.count_refusals(tx, tallies, now)
+
+
+def _enrolled(proved: Proved) -> dict[str, Any]:
+    """Whether it was proved from a machine that holds a key for some hours only."""
+    return {"enrolled": True} if proved.enrolled else {}
 
 
 def _vouching(source: TrustSource | None) -> dict[str, Any]:

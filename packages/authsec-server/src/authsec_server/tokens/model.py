@@ -179,7 +179,7 @@ def _usable(authorities: Sequence[Authority], proved: Proved, now: datetime) -> 
         if authorities and DelegationState.DISABLED not in states:
             return Denied(reason=Reason.DELEGATION_ENDED, details="Ask an administrator for a new trust delegation.")
         return Denied(reason=Reason.NO_DELEGATION, details="Ask an administrator for a trust delegation.")
-    accepted = [authority for authority in live if proved.kind not in authority.delegation.excluded_proofs]
+    accepted = [authority for authority in live if authority.delegation.accepts(proved.kind)]
     if not accepted:
         return Denied(
             reason=Reason.PROOF_NOT_ACCEPTED,

@@ -25,7 +25,13 @@ from authsec_server.tokens.request import TokenRequest, parse
 from authsec_server.tokens.service import load_facts
 
 JTI = "(a new one for each token)"
-_BEST_FIRST = (ProofKind.KEY_PAIR, ProofKind.SELECTORS, ProofKind.SECRET, ProofKind.UNATTESTED)
+_BEST_FIRST = (
+    ProofKind.KEY_PAIR,
+    ProofKind.SELECTORS,
+    ProofKind.ENROLLED_KEY,
+    ProofKind.SECRET,
+    ProofKind.UNATTESTED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

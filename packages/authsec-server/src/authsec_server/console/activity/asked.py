@@ -21,7 +21,10 @@ from authsec_server.principal import PrincipalKind
 GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),
     "refused": ("Tokens refused", frozenset({EventKind.TOKEN_REFUSED})),
-    "clients": ("Clients and proofs", frozenset(k for k in EventKind if k.startswith(("client.", "proof.")))),
+    "clients": (
+        "Clients and proofs",
+        frozenset(k for k in EventKind if k.startswith(("client.", "proof.", "enrolment."))),
+    ),
     "delegations": ("Trust delegations", frozenset(k for k in EventKind if k.startswith("delegation."))),
     "roles": ("Roles", frozenset(k for k in EventKind if k.startswith("role."))),
     "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),

@@ -1,0 +1,24 @@
+"""Whether somebody who did something a while ago may still do such things: for what is finished later, by others."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from authsec_server.accounts import service
+from authsec_server.accounts.store import administrators as people
+from authsec_server.db import Tx
+from authsec_server.naming import is_uuid
+from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind
+
+
+def standing(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
+    """The principal with the role that they have now; None for one who is disabled, revoked, expired or gone."""
+    if kind is PrincipalKind.LOCAL_OPERATOR:
+        return LOCAL_OPERATOR
+    if kind is PrincipalKind.ADMIN_KEY:
+        key = service.by_id(tx, principal_id)
+        return key.principal() if key and key.refusal(now) is None else None
+    if kind is PrincipalKind.ADMINISTRATOR and is_uuid(principal_id):
+        administrator = people.by_id(tx.connection, principal_id)
+        return administrator.principal("") if administrator and administrator.enabled else None
+    return None

@@ -1,0 +1,80 @@
+"""The door for machines that enrol themselves: limit, look, decide, record; then it is answered. Anybody may knock.
+
+A request that fails its checks does not use up the code. Whoever holds the right code is whom it was given to, and
+would only have to go and ask for another because a clock was wrong; whoever does not hold it, cannot use it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named, Refusal, Tally
+from authsec_server.clients.enrolment import Enrolled, EnrolmentRefused, Redemption, RefusalReason
+from authsec_server.clients.records import named
+from authsec_server.clients.redeeming import Arrival, enrol, usable
+from authsec_server.db import Database
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.web.context import limit_key
+from authsec_server.web.errors import TooOften
+from authsec_server.web.limits import Limiter
+
+FAILURES_A_MINUTE = 20  # from one network
+
+
+class Enrolling:
+    """The way in for machines. Blocks its thread, and writes into the journal before it answers."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        issuer: str,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._issuer = issuer
+        self._now = now
+        self._monotonic = monotonic
+        self._token_bytes = token_bytes
+        self._failures = Limiter(FAILURES_A_MINUTE)
+
+    def redeem(self, asked: Redemption, *, request_id: str, address: str) -> Enrolled:
+        """Enrol the machine. Raises `EnrolmentRefused`, `Invalid`, `Conflict`, `TooOften` or `Unavailable`.
+
+        Each try is charged before it is checked: a thousand at once are not one. One that was right is given back.
+        """
+        arrival = Arrival(now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes)
+        network = limit_key(address)
+        if wait := self._failures.charge(network, self._monotonic()):
+            self._count(arrival, RefusalReason.RATE_LIMITED, None)
+            raise TooOften("Too many enrolments have failed.", wait)
+        client: Named | None = None
+        try:
+            # Looked up before the lock is taken, which agents need as well: no stranger shall have it.
+            client = named(self._database.read(lambda tx: usable(tx, arrival.now, asked)).client)
+            enrolled = self._database.change(
+                lambda tx: enrol(tx, replace(arrival, now=self._now()), asked, issuer=self._issuer)
+            )
+        except (EnrolmentRefused, Invalid, Conflict) as failure:
+            self._count(arrival, _why(failure), client)
+            raise
+        self._failures.give_back(network)
+        return enrolled
+
+    def _count(self, arrival: Arrival, why: RefusalReason, client: Named | None) -> None:
+        refusal = Refusal(
+            kind=EventKind.ENROLMENT_REFUSED, address=limit_key(arrival.address), client=client, reason=why
+        )
+        tallies = {refusal: Tally(count=1, request_id=arrival.request_id)}
+        self._database.append(lambda tx: audit.count_refusals(tx, tallies, arrival.now))
+
+
+def _why(failure: EnrolmentRefused | Invalid | Conflict) -> RefusalReason:
+    if isinstance(failure, EnrolmentRefused):
+        return failure.why
+    return RefusalReason.KEY_INVALID if isinstance(failure, Invalid) else RefusalReason.NOT_ADDED

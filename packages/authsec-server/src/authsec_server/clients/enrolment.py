@@ -1,0 +1,116 @@
+"""Enrolment: with a one-time code a machine makes itself a key, a proof of one client for some hours. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from authsec_server.audit.model import Named
+from authsec_server.clients.model import Client, Proof
+from authsec_server.failures import Invalid, NotPermitted
+from authsec_server.principal import PrincipalKind
+
+CODE_LIFE = timedelta(minutes=15)
+MAX_OPEN = 5  # codes of one client
+DEFAULT_HOURS = 8  # a working day
+MAX_HOURS = 7 * 24
+MAX_MACHINE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """A code that can be used until `expires_at`; the code itself is not here. The proof will last for `hours`.
+
+    `made_by` may be acting again when the code is used: what the machine does rests on their word.
+    """
+
+    id: str
+    client_id: str
+    hours: int
+    made_by_kind: PrincipalKind
+    made_by: Named
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEnrolment:
+    """A code just made, with its text, which is shown this once."""
+
+    client: Client
+    enrolment: Enrolment
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redemption:
+    """What a machine sends; nothing of it has been checked yet.
+
+    `public_key` is PEM, `possession` a JWT signed with its private half, `machine` what the machine calls itself.
+    """
+
+    client_id: str
+    code: str = field(repr=False)
+    public_key: str = field(repr=False)  # somebody will send a private one
+    possession: str = field(repr=False)
+    machine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """The client, and the proof of it that the machine holds now."""
+
+    client: Client
+    proof: Proof
+
+
+class RefusalReason(StrEnum):
+    """Why a machine was not enrolled, as the journal has it; a caller is told less."""
+
+    RATE_LIMITED = "rate_limited"
+    CODE_UNKNOWN = "code_unknown"  # mistyped, used, taken back, or expired so long ago that it is forgotten
+    CODE_EXPIRED = "code_expired"
+    CODE_OF_ANOTHER = "code_of_another_client"
+    MAKER_GONE = "maker_gone"  # who made the code may make none any more
+    KEY_INVALID = "key_invalid"  # or not shown to be the machine's own
+    NOT_ADDED = "not_added"  # the key is a client's already, or the client holds as many proofs as it may
+
+
+_NO_SUCH_CODE = (
+    "There is no such code: it was used or taken back, has expired, or was mistyped.",
+    "Ask for a new code, on the agent's Connect page. Each is good once, for 15 minutes.",
+)
+_OF_ANOTHER = (  # only who holds a code that is good hears this
+    "This code is for another agent.",
+    "This machine was told that it is another agent than the one that the code is for. Set AUTHSEC_AGENT_CLIENT_ID to "
+    "the Client ID beside the code, then use the code again.",
+)
+
+
+class EnrolmentRefused(NotPermitted):
+    """The code enrols nothing. One text for all codes that are no good: whoever guesses learns nothing by it."""
+
+    reason = "enrolment_refused"
+
+    def __init__(self, why: RefusalReason) -> None:
+        super().__init__(*(_OF_ANOTHER if why is RefusalReason.CODE_OF_ANOTHER else _NO_SUCH_CODE))
+        self.why = why
+
+
+def parse_hours(hours: int) -> int:
+    """How long the proof shall last. Raises `Invalid`."""
+    if not 1 <= hours <= MAX_HOURS:
+        raise Invalid("hours", f"{hours} hours are not possible.", f"1 to {MAX_HOURS}: a week at most.")
+    return hours
+
+
+def machine_name(text: str) -> str:
+    """What the machine calls itself, as it may be shown: one line, nothing invisible, not long; perhaps nothing."""
+    seen = "".join(char for char in unicodedata.normalize("NFC", text) if char == " " or _visible(char))
+    return seen.strip()[:MAX_MACHINE].strip()
+
+
+def _visible(char: str) -> bool:
+    return unicodedata.category(char)[0] not in "CZ"  # no control, no format, no separator but a space

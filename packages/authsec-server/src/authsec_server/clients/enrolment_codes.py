@@ -1,0 +1,85 @@
+"""The table of enrolment codes that can be used, and its statements. A code is a hash here, and used by deleting it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, ForeignKey, Integer, Row, String, Table, Text, delete, insert, select
+
+from authsec_server.audit.model import Named
+from authsec_server.clients.enrolment import Enrolment
+from authsec_server.db.schema import Instant, metadata
+from authsec_server.principal import PrincipalKind
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("code_sha256", String(64), nullable=False, unique=True),
+    Column("hours", Integer, nullable=False),
+    Column("made_by_kind", String(20), nullable=False),
+    Column("made_by_id", String(36), nullable=False),  # empty for the local operator
+    Column("made_by_name", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+
+
+def add(connection: Connection, enrolment: Enrolment, code_sha256: str) -> None:
+    """Insert the enrolment."""
+    connection.execute(
+        insert(enrolments).values(
+            id=enrolment.id,
+            client_id=enrolment.client_id,
+            code_sha256=code_sha256,
+            hours=enrolment.hours,
+            made_by_kind=enrolment.made_by_kind,
+            made_by_id=enrolment.made_by.id,
+            made_by_name=enrolment.made_by.name,
+            created_at=enrolment.created_at,
+            expires_at=enrolment.expires_at,
+        )
+    )
+
+
+def by_hash(connection: Connection, code_sha256: str) -> Enrolment | None:
+    """The enrolment whose code has this hash, expired or not."""
+    row = connection.execute(select(enrolments).where(enrolments.c.code_sha256 == code_sha256)).first()
+    return None if row is None else _enrolment(row)
+
+
+def of_client(connection: Connection, client_id: str, now: datetime) -> list[Enrolment]:
+    """The client's codes that can be used now, the oldest first."""
+    can_be_used = select(enrolments).where(enrolments.c.client_id == client_id, enrolments.c.expires_at > now)
+    rows = connection.execute(can_be_used.order_by(enrolments.c.created_at, enrolments.c.id))
+    return [_enrolment(row) for row in rows]
+
+
+def remove(connection: Connection, enrolment_id: str) -> bool:
+    """Delete it; False when it was gone already. Of two who use a code at once, one is told True."""
+    return connection.execute(delete(enrolments).where(enrolments.c.id == enrolment_id)).rowcount == 1
+
+
+def end(connection: Connection, client_ids: Collection[str]) -> None:
+    """Delete all codes of these clients. One statement, however many."""
+    connection.execute(delete(enrolments).where(enrolments.c.client_id.in_(client_ids)))
+
+
+def forget(connection: Connection, now: datetime) -> None:
+    """Delete what has expired."""
+    connection.execute(delete(enrolments).where(enrolments.c.expires_at <= now))
+
+
+def _enrolment(row: Row[Any]) -> Enrolment:
+    return Enrolment(
+        id=row.id,
+        client_id=row.client_id,
+        hours=row.hours,
+        made_by_kind=PrincipalKind(row.made_by_kind),
+        made_by=Named(id=row.made_by_id, name=row.made_by_name),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,36 @@
+"""The form of enrolment codes: what a person copies from a page, and what is remembered of it. Pure.
+
+160 random bits in Crockford's base32: 32 characters in groups of four, none of which looks like another. A code is good
+once and for minutes, so it may stand on a command line.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b32encode
+from hashlib import sha256
+from typing import Final
+
+CODE_BYTES: Final = 20
+_RFC_4648: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_WRITTEN: Final = str.maketrans(_RFC_4648, _CROCKFORD)
+_READ: Final = str.maketrans("OIL", "011", "- ")
+_CODE: Final = re.compile(rf"[{_CROCKFORD}]{{32}}")
+
+
+def text_of(code: bytes) -> str:
+    """The code as it is shown: `7K3M-…`, eight groups of four."""
+    text = b32encode(code).decode().translate(_WRITTEN)
+    return "-".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+def read_code(text: str) -> str | None:
+    """The code without its hyphens, however it was typed; None for what cannot be one."""
+    read = text.upper().translate(_READ) if len(text) <= 100 else ""
+    return read if _CODE.fullmatch(read) else None
+
+
+def hashed(code: str) -> str:
+    """What is stored of a code that was read, and signed over: SHA-256, hex. Enough for 160 random bits."""
+    return sha256(code.encode()).hexdigest()
