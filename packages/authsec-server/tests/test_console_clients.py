@@ -186,9 +186,10 @@ def test_selectors_are_checked_while_they_are_typed(door: TestClient) -> None:
     pairs = [("platform", "kubernetes"), ("key", "k8s:ns"), ("value", "Production"), ("key", ""), ("value", "")]
     answer = post(door, f"{LIST}/selectors", pairs)
     first, second = json.loads(answer.html)["rows"]
-    assert (first["state"], first["identifies"]) == ("wrong", "the pod's namespace")
-    assert "'Production' cannot be the value of k8s:ns" in first["problem"]
-    assert second["state"] == "blank"
+    assert (first["wrong"], first["tone"]) == (True, "problem")
+    assert "'Production' cannot be the value of k8s:ns" in first["text"]
+    assert first["meanwhile"].startswith("the pod's namespace: ")
+    assert (second["wrong"], second["text"]) == (False, "")
     assert post(door, f"{LIST}/selectors", [("platform", "mainframe")]).status == 400
     assert door.post(f"{LIST}/selectors", data=dict(pairs), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.clients.vouching import what_fits, what_proves
-from authsec_server.sources.model import Provenance, TrustSource, provenance
+from authsec_server.sources.model import Provenance, TrustSource, provenance, shown_provenance
 
 
 class ProofState(StrEnum):
@@ -33,7 +33,7 @@ class SelectorStatus:
     @property
     def shown(self) -> str:
         """How it is proved, in words."""
-        return self.provenance.shown if self.provenance else "nobody vouches for it yet"
+        return shown_provenance(self.selector.key, self.provenance) if self.provenance else "nobody vouches for it yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,14 @@ from starlette.responses import JSONResponse, Response
 
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Platform, parse_platform
-from authsec_server.clients.selector_check import SelectorCheck, check_selectors
 from authsec_server.clients.selector_keys import SelectorKey
 from authsec_server.clients.selectors import KEYS
-from authsec_server.clients.vouching import FITTING
+from authsec_server.clients.vouching import FITTING, fits
 from authsec_server.console import guard
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
+from authsec_server.console.clients.told import Spoken, speak
 from authsec_server.console.clients.typed import TypedClient, typed_client
 from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
 from authsec_server.console.site import Visit
@@ -30,21 +30,20 @@ TITLE = "Onboard New Client"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """What the form shows for one platform with selectors. `checks` is there once something was typed."""
+    """What the form shows for one platform with selectors.
+
+    `spoken` says what becomes of its rows; `judged`, whether they were sent and are to be mended.
+    """
 
     platform: Platform
     rows: Rows
     examples: Rows
     keys: Sequence[SelectorKey]
-    checks: SelectorCheck | None
-    sources: Sequence[TrustSource]  # that know such workloads
+    spoken: Spoken
+    judged: bool
+    kinds: Sequence[SourceKind]  # of sources that can know such workloads
+    sources: Sequence[TrustSource]  # that know them
     source: str  # the id of the one chosen
-
-    @property
-    def first_wrong(self) -> int:
-        """The row to go to; -1 where no row is wrong by itself."""
-        rows = self.checks.rows if self.checks else ()
-        return next((index for index, row in enumerate(rows) if row.problem), -1)
 
 
 async def blank(visit: Visit) -> Response:
@@ -68,26 +67,48 @@ async def onboard(visit: Visit) -> Response:
 async def check(visit: Visit) -> Response:
     """What is to be said about the rows typed so far; for the script that asks while somebody types."""
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
-    checked = check_selectors(parse_platform(visit.form.text("platform")), rows)
-    return JSONResponse({"rows": [asdict(row) for row in checked.rows]}, headers=dict(guard.HEADERS))
+    platform, named = parse_platform(visit.form.text("platform")), visit.form.text("source")
+    kinds = FITTING.get(platform, ())
+    registered = await visit.read(lambda tx: [each for kind in kinds for each in sources.of_kind(tx, kind)])
+    domain = visit.console.settings.trust_domain
+    spoken = speak(platform, rows, registered, named=named, trust_domain=domain, judged=False)
+    told = [{"wrong": each.wrong, **asdict(each)} for each in spoken.rows]
+    outlook = visit.part("clients/outlook.html", foresight=spoken.foresight, platform=platform, kinds=kinds)
+    return JSONResponse({"rows": told, "outlook": outlook}, headers=dict(guard.HEADERS))
 
 
 async def section_context(visit: Visit, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
     """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
     registered = await visit.read(lambda tx: {kind: sources.of_kind(tx, kind) for kind in SourceKind})
+    domain = visit.console.settings.trust_domain
     sections = [
-        Section(
-            platform=platform,
-            rows=typed.rows[platform],
-            examples=EXAMPLES[platform],
-            keys=keys,
-            checks=check_selectors(platform, typed.rows[platform]) if judged and typed.platform == platform else None,
-            sources=[source for kind in FITTING[platform] for source in registered[kind]],
-            source=typed.sources.get(platform, ""),
+        _section(
+            typed,
+            platform,
+            [source for kind in FITTING[platform] for source in registered[kind]],
+            domain,
+            judged=judged and typed.platform == platform,
         )
-        for platform, keys in KEYS.items()
+        for platform in KEYS
     ]
     return {"sections": sections, "keygen": KEYGEN, "key_file": KEY_FILE}
+
+
+def _section(
+    typed: TypedProof, platform: Platform, registered: list[TrustSource], domain: str, *, judged: bool
+) -> Section:
+    rows, named = typed.rows[platform], typed.sources.get(platform, "")
+    return Section(
+        platform=platform,
+        rows=rows,
+        examples=EXAMPLES[platform],
+        keys=KEYS[platform],
+        spoken=speak(platform, rows, registered, named=named, trust_domain=domain, judged=judged),
+        judged=judged,
+        kinds=FITTING[platform],
+        sources=[source for source in registered if fits(platform, (), source, domain)],
+        source=named,
+    )
 
 
 async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:

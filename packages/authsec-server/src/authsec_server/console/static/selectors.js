@@ -1,5 +1,5 @@
-// Selectors are explained and checked while they are typed, and rows are added in place. What is right, the server says:
-// without script it says so when the form is sent.
+// Selectors are explained and checked while they are typed, and how each would be proved; rows are added in place. What is
+// right, the server says: without script it says so when the form is sent.
 
 const DELAY = 250;
 
@@ -7,6 +7,7 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
   const rows = section.querySelector(".selector-rows");
   let timer = 0;
   let asked = 0;
+  let shown = "";
 
   section.addEventListener("input", () => {
     clearTimeout(timer);
@@ -22,7 +23,7 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
 
   async function check() {
     const number = ++asked;
-    const body = new URLSearchParams({ platform: section.dataset.selectors });
+    const body = new URLSearchParams({ platform: section.dataset.selectors, source: section.querySelector("select")?.value ?? "" });
     for (const row of rows.children) {
       const [key, value] = row.querySelectorAll("input");
       body.append("key", key.value.trim());
@@ -32,28 +33,25 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
     if (!answer?.ok || number !== asked) return; // the form is checked again when it is sent
     const checked = await answer.json();
     checked.rows.forEach((each, index) => show(rows.children[index], each));
+    if (shown !== checked.outlook) section.querySelector(".outlook").innerHTML = checked.outlook; // rendered and escaped there
+    shown = checked.outlook;
   }
 }
 
 // What is only unfinished is explained, not blamed: somebody is still typing.
-function show(row, check) {
+function show(row, told) {
   if (!row) return;
   const typingKey = document.activeElement === row.querySelector("input");
-  const wrong = check.state === "wrong" && !typingKey;
+  const wrong = told.wrong && !(typingKey && told.text !== told.meanwhile);
   row.classList.toggle("wrong", wrong);
   for (const input of row.querySelectorAll("input")) {
     if (wrong) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
   }
-  const told = row.querySelector("p");
-  const text = wrong ? check.problem + (check.nearest ? "" : ` ${check.remedy}`) : explained(check);
-  told.className = wrong ? "problem" : "hint";
-  if (told.textContent !== text) told.textContent = text;
-}
-
-function explained(check) {
-  if (!check.identifies) return "";
-  return check.state === "ok" ? `✓ ${check.identifies}` : `${check.identifies}: ${check.value_is}`;
+  const place = row.querySelector("p");
+  const text = told.wrong && !wrong ? told.meanwhile : told.text;
+  place.className = told.wrong && !wrong ? "hint" : told.tone;
+  if (place.textContent !== text) place.textContent = text;
 }
 
 function blankCopy(row, index) {

@@ -1,0 +1,139 @@
+"""What a form says will become of selectors while they are typed: the same as becomes of them when they are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from authsec_server.clients.foreseen import Outlook, foresee
+from authsec_server.clients.model import Platform, Selector
+from authsec_server.sources.model import ClusterApi
+from pages import get, post
+from starlette.testclient import TestClient
+from workload_evidence import EC, kubernetes, spire
+
+API, ONBOARD, CHECK = "/authsec/api/v1", "/console/clients/onboard", "/console/clients/selectors"
+OURS = "authsec.internal"
+CLUSTER, OUR_SPIRE, FOREIGN = kubernetes().source, spire("ours", issuer=OURS).source, spire("foreign").source
+LOOKING = replace(
+    kubernetes("looking").source, cluster=ClusterApi(url="https://k8s.example", credentials="k8s", pods=True)
+)
+NS = Selector(key="k8s:ns", value="production")
+LABEL = Selector(key="k8s:pod-label:app", value="support")
+CONTAINER = Selector(key="k8s:container-name", value="agent")
+TYPED = [("k8s:ns", "production"), ("k8s:pod-label:app", "support"), ("k8s:container-name", "agent")]
+
+
+@pytest.mark.parametrize(
+    ("source", "outlook", "shown"),
+    [
+        (
+            CLUSTER,
+            Outlook.REFUSED,
+            ["proved by the token", "cannot be proved by this source", "cannot be proved by this source"],
+        ),
+        (
+            LOOKING,
+            Outlook.RESTS,
+            ["proved by the token", "proved by look-up", "by look-up: the pod has such a container"],
+        ),
+        (OUR_SPIRE, Outlook.RESTS, ["enforced by SPIRE"] * 3),
+        (FOREIGN, Outlook.WAITS, ["nobody vouches for it yet"] * 3),
+    ],
+    ids=["offline", "look-ups", "SPIRE", "another trust domain"],
+)
+def test_each_selector_says_how_the_only_source_proves_it(source: Any, outlook: Outlook, shown: list[str]) -> None:
+    seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [source], trust_domain=OURS)
+    assert (seen.outlook, [each.shown for each in seen.selectors]) == (outlook, shown)
+    if outlook is Outlook.REFUSED:
+        assert "can never prove k8s:pod-label:app and k8s:container-name" in seen.problem
+        assert seen.remedy
+
+
+def test_before_anything_is_typed() -> None:
+    def outlook(*registered: Any) -> tuple[Outlook, Any]:
+        seen = foresee(Platform.KUBERNETES, [], registered, trust_domain=OURS)
+        assert not seen.problem
+        return seen.outlook, seen.source
+
+    assert outlook() == outlook(FOREIGN) == (Outlook.WAITS, None)
+    assert outlook(CLUSTER, FOREIGN) == (Outlook.RESTS, CLUSTER)
+    assert outlook(CLUSTER, OUR_SPIRE) == (Outlook.CHOICE, None), "nobody is blamed before there is anything to choose"
+
+
+def test_the_one_that_is_named_counts() -> None:
+    def named(source: str) -> Any:
+        return foresee(Platform.KUBERNETES, [LABEL], [CLUSTER, OUR_SPIRE, FOREIGN], named=source, trust_domain=OURS)
+
+    assert (named("ours").outlook, named("ours").source) == (Outlook.RESTS, OUR_SPIRE)
+    assert named(CLUSTER.id).outlook is named("foreign").outlook is named("gone").outlook is Outlook.REFUSED
+    assert not named("foreign").selectors, "it knows no such workload, so it proves nothing of it"
+
+
+@pytest.fixture
+def door(house: Callable[..., Any]) -> TestClient:
+    """The browser of whoever sits at the authority's machine."""
+    opened: TestClient = house(local_operator=True).door()
+    return opened
+
+
+def register(door: TestClient, issuer: Any, name: str) -> str:
+    body = {"name": name, "kind": issuer.source.kind, "issuer": issuer.source.issuer, "keys_from": "given"}
+    answer = door.post(f"{API}/sources", json=body | {"given_keys": issuer.jwks})
+    assert answer.status_code == 201, answer.text
+    id_: str = answer.json()["id"]
+    return id_
+
+
+def typing(door: TestClient, *rows: tuple[str, str], source: str = "") -> Any:
+    pairs = [pair for key, value in rows for pair in (("key", key), ("value", value))]
+    return json.loads(post(door, CHECK, [("platform", "kubernetes"), ("source", source), *pairs]).html)
+
+
+def send(door: TestClient, *rows: tuple[str, str], source: str = "") -> Any:
+    halves = {"kubernetes-key": [key for key, _ in rows], "kubernetes-value": [value for _, value in rows]}
+    more = {"kubernetes-source": source} if source else {}
+    return get(door, ONBOARD).form(ONBOARD).send(name="Pod", platform="kubernetes", **halves, **more)
+
+
+def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> None:
+    waits = typing(door, *TYPED)
+    assert "It cannot prove itself yet" in waits["outlook"]
+    assert "/console/sources/new?kind=kubernetes" in waits["outlook"]
+    assert [each["tone"] for each in waits["rows"]] == ["hint warn-text"] * 3
+
+    cluster = register(door, kubernetes(), "Production")
+    never = typing(door, *TYPED)
+    assert [each["wrong"] for each in never["rows"]] == [False, True, True]
+    assert never["rows"][0]["text"] == "✓ the pod's namespace · proved by the token"
+    assert "It would be refused so" in never["outlook"]
+    sent = send(door, *TYPED)
+    assert sent.status == 400
+    assert "✗ the value of a label of the pod · cannot be proved by this source" in sent.text
+    assert sent.text.count("It would be refused so") == 1
+
+    register(door, spire(key=EC, issuer=OURS), "Our SPIRE")
+    choice = typing(door, TYPED[0])
+    assert "2 trust sources could vouch for these selectors" in choice["outlook"]
+    assert "2 trust sources could vouch" in send(door, TYPED[0]).text
+    assert "Production (Kubernetes cluster) vouches for it" in typing(door, TYPED[0], source=cluster)["outlook"]
+    only_spire = typing(door, *TYPED)
+    assert "Our SPIRE (SPIFFE trust domain) vouches for it" in only_spire["outlook"]
+    assert {each["text"].partition(" · ")[2] for each in only_spire["rows"]} == {"enforced by SPIRE"}
+    assert "enforced by SPIRE" in send(door, *TYPED).follow().text
+
+
+def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
+    register(door, kubernetes(), "Production")
+    page = send(door, *TYPED[:2]).form(ONBOARD).send(add="kubernetes")
+    assert "✓ the pod's namespace · proved by the token" in page.text
+    assert "It would be refused so" in page.text
+
+
+def test_a_disabled_source_is_said_to_be_disabled(door: TestClient) -> None:
+    door.post(f"{API}/sources/{register(door, kubernetes(), 'Production')}/disable")
+    assert "Its trust source is disabled" in typing(door, TYPED[0])["outlook"]
+    assert "Trust source disabled" in send(door, TYPED[0]).follow().text
