@@ -155,6 +155,15 @@ def test_a_message_names_the_rule_and_not_the_content() -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("length", [1, 2000])
+def test_a_header_is_checked_however_long_it_is_and_however_often_it_comes(length: int) -> None:
+    kid = "k" * length
+    good, bad = sign_compact({"kid": kid}, CLAIMS, rsa_key()), sign_compact({"kid": kid, "crit": []}, CLAIMS, rsa_key())
+    for _ in range(2):
+        assert parse_compact(good).header == {"alg": "RS256", "kid": kid}
+        assert reason(bad) == "crit"
+
+
 @given(st.binary() | st.text())
 def test_the_parser_raises_nothing_else(token: bytes | str) -> None:
     with pytest.raises(JoseError):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
+from authsec_server.attestation.model import Bound
 from authsec_server.clients.model import Selector
 from authsec_server.sources.model import ALGORITHMS, SourceKind, TrustSource
 
@@ -33,13 +34,15 @@ class Kind:
 
     `read` gives the selectors that the claims prove, or a complaint. `longest` is the longest life of a token in
     seconds, where there is a limit; such a token must say when it was issued. `names_issuer`: its `iss` is the source's
-    issuer. `audience_help` says how a workload gets a token for this audience.
+    issuer. `audience_help` says how a workload gets a token for this audience. `bound`, of claims that `read` took, is
+    what the source can be asked more about.
     """
 
     read: Callable[[Mapping[str, Any], TrustSource], frozenset[Selector] | str]
     audience_help: Callable[[str], str]
     names_issuer: bool = True
     longest: int | None = DAY
+    bound: Callable[[Mapping[str, Any]], Bound] | None = None
 
 
 def malformed(token: UnverifiedJws) -> str:
@@ -67,7 +70,7 @@ def speaks_for(source: TrustSource, claims: Mapping[str, Any]) -> bool:
 def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
     """Whether this key made the signature, with an algorithm that is fit for it."""
     try:
-        token.verified_by(key, algorithms=ALGORITHMS)
+        token.check_signature(key, algorithms=ALGORITHMS)
     except JoseError:
         return False  # why it does not verify would help only somebody who is trying keys
     return True
@@ -75,8 +78,10 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
 
 def complaint(claims: Mapping[str, Any], source: TrustSource, kind: Kind, *, audience: str, now: float) -> str:
     """What is wrong with the claims of a token that the source signed, or nothing (RFC 7519 section 4.1)."""
-    said = (check(claims, source, kind, audience, now) for check in CLAIM_CHECKS.values())
-    return next(filter(None, said), "")
+    for check in CLAIM_CHECKS.values():
+        if problem := check(claims, source, kind, audience, now):
+            return problem
+    return ""
 
 
 def _of_another_issuer(claims: Mapping[str, Any], source: TrustSource, kind: Kind, _audience: str, _now: float) -> str:
@@ -95,16 +100,16 @@ def _for_another_audience(
 
 def _untimely(claims: Mapping[str, Any], _source: TrustSource, kind: Kind, _audience: str, now: float) -> str:
     longest = kind.longest
-    times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
-    if "exp" not in times or not all(type(value) is int for value in times.values()):
+    exp, iat, nbf = claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)
+    if not (type(exp) is int and type(iat) is int and type(nbf) is int):
         return "Its `exp` is required, and `exp`, `iat` and `nbf` are whole seconds."
-    if times["exp"] <= now - LEEWAY:
+    if exp <= now - LEEWAY:
         return "It has expired; read the token anew for each request. Is the machine's clock right?"
-    if max(times.get("iat", 0), times.get("nbf", 0)) > now + LEEWAY:
+    if iat > now + LEEWAY or nbf > now + LEEWAY:
         return "It is from the future. Is the machine's clock right?"
-    if longest is not None and "iat" not in times:
+    if longest is not None and "iat" not in claims:
         return "It does not say when it was issued (iat)."
-    if longest is not None and times["exp"] - times["iat"] > longest:
+    if longest is not None and exp - iat > longest:
         return f"It is valid for longer than {longest // 3600} hours; have it issued for an hour."
     return ""
 

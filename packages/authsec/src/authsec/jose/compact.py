@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -15,6 +16,7 @@ from authsec.jose.keys import PrivateKey, PublicKey
 
 EMBEDDED_KEY_HEADERS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
 
+_USUAL_HEADER: Final = 512  # octets of base64url
 _BASE64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/...")  # base64's own two characters, and its padding, are foreign
 # By how many characters the last group has: what completes it, and with which it may end, so that the bits that no
@@ -49,11 +51,15 @@ class UnverifiedJws:
 
     def verified_by(self, key: PublicKey, *, algorithms: Collection[str]) -> VerifiedJws:
         """The same content, once `key` is shown to have signed it with one of `algorithms`; else `JoseError`."""
+        self.check_signature(key, algorithms=algorithms)
+        return VerifiedJws(header=self.header, claims=self.claims, signing_input=self.signing_input)
+
+    def check_signature(self, key: PublicKey, *, algorithms: Collection[str]) -> None:
+        """Return if `key` signed this with one of `algorithms`; else raise `JoseError`."""
         alg = self.header["alg"]
         if alg not in algorithms:  # RFC 8725 §3.1: the verifier chooses, the header only says; none allowed means no
             raise JoseError("alg_not_allowed", "the token's signature algorithm is not allowed here")
         key.verify(self.signing_input, self.signature, alg)
-        return VerifiedJws(header=self.header, claims=self.claims, signing_input=self.signing_input)
 
 
 def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJws:
@@ -67,10 +73,8 @@ def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJ
     parts = octets.split(b".")
     if len(parts) != 3 or not all(parts):
         _malformed("is not three non-empty parts joined by dots")
-    header = _json_object(parts[0], "header")
-    _check_header(header)
     return UnverifiedJws(
-        header=MappingProxyType(header),
+        header=(_known_header if len(parts[0]) <= _USUAL_HEADER else _header)(parts[0]),
         claims=MappingProxyType(_json_object(parts[1], "payload")),
         signing_input=octets[: octets.rindex(b".")],
         signature=_decode(parts[2]),
@@ -98,6 +102,16 @@ def sign_compact(header: Mapping[str, Any], claims: Mapping[str, Any], key: Priv
 def assemble(signing_input: bytes, signature: bytes) -> str:
     """The compact serialisation of what was signed and its signature."""
     return (signing_input + b"." + _encode(signature)).decode("ascii")
+
+
+def _header(part: bytes) -> Mapping[str, Any]:
+    header = _json_object(part, "header")
+    _check_header(header)
+    return MappingProxyType(header)
+
+
+# All tokens of one key have the same header, to the letter. Strangers can push out what is kept, and not make it large.
+_known_header = lru_cache(maxsize=256)(_header)
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
