@@ -33,6 +33,7 @@ from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import api as clients_api
 from authsec_server.clients import enrolments, enrolments_api, following
+from authsec_server.clients import proofs_api as client_proofs_api
 from authsec_server.clients import sources_api as client_sources_api
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console import static
@@ -242,6 +243,7 @@ def _routes(
         *accounts_api.routes(site),
         *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=settings.trust_domain),
+        *client_proofs_api.routes(site, trust_domain=settings.trust_domain),
         *sources_api.routes(
             site,
             key_sets,
