@@ -184,9 +184,11 @@ class House:
     clock: Clock
     stack: ExitStack
 
-    def delegated_agent(self, name: str = "Customer Support", **delegation: Any) -> Proving:
+    def delegated_agent(
+        self, name: str = "Customer Support", key: PrivateKey | None = None, **delegation: Any
+    ) -> Proving:
         """A new agent with a key pair, and a delegation of customers:read in a role that also deletes."""
-        key = PrivateKey.generate_ed25519()
+        key = key or PrivateKey.generate_ed25519()
         onboarding = Onboarding(name=name, platform="key", public_key=key.public.to_pem().decode())
         return Proving(self._delegate(onboarding, delegation), key)
 

@@ -1,0 +1,49 @@
+"""Whatever has been done to signed tokens (RFC 8725 section 2), done to every door that reads one.
+
+One list (doors/jose_attacks.py): algorithm confusion, keys that tokens bring, critical headers, names that occur twice,
+times that are none, second spellings, other serialisations, bombs. A door that is not in here is a door with a reader
+of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jose_doors as doors
+import pytest
+from jose_attacks import ATTACKS
+from jose_doors import KEYS, Door
+
+
+def attacked(door: Door) -> list[str]:
+    """The attacks that got in. Before and after them good tokens do, so that no refusal is for another reason."""
+    assert door.knock()
+    got_in = [attack.name for attack in ATTACKS if door.knock(attack.make)]
+    assert door.knock()
+    return got_in
+
+
+@pytest.fixture
+def endpoint(house: Callable[..., Any]) -> Any:
+    return house(address_limit=10_000, client_limit=10_000, unproved_limit=10_000)
+
+
+@pytest.mark.parametrize(("kind", "key"), [("kubernetes", "RSA"), ("spiffe", "EC"), ("oidc", "RSA")])
+def test_the_tokens_of_workloads(endpoint: Any, kind: str, key: str) -> None:
+    assert attacked(doors.workload(endpoint, kind, KEYS[key])) == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_assertions_of_agents_with_a_key_pair(endpoint: Any, key: str) -> None:
+    assert attacked(doors.key_pair(endpoint, KEYS[key])) == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_delegation_tokens_at_an_api(key: str) -> None:
+    assert attacked(doors.api(KEYS[key])) == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_id_tokens_of_administrators(provider: Any, key: str) -> None:
+    assert attacked(doors.sign_in(provider, KEYS[key])) == []
