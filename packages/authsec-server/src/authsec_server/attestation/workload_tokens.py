@@ -114,9 +114,16 @@ def _untimely(claims: Mapping[str, Any], _source: TrustSource, kind: Kind, _audi
     return ""
 
 
+def _bound_to_a_key(claims: Mapping[str, Any], _source: TrustSource, _kind: Kind, _audience: str, _now: float) -> str:
+    if "cnf" in claims:  # RFC 7800 section 3.1: what only a key's holder may show must not pass for what anybody may
+        return "It is bound to a key (cnf), and who holds that key is not checked here; have it issued without."
+    return ""
+
+
 CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustSource, Kind, str, float], str]]] = {
     "issuer": _of_another_issuer,
     "audience": _for_another_audience,
     "times": _untimely,
+    "binding": _bound_to_a_key,
 }
 """What `complaint` asks of the claims, in this order; by name, for whoever tries a token and asks step by step."""
