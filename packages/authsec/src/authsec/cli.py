@@ -1,10 +1,11 @@
-"""The command `authsec`. What this package adds is `smoke` and `keygen`; other packages add theirs by entry point.
+"""The command `authsec`. This package adds `smoke`, `keygen` and `enrol`; other packages add theirs by entry point.
 
 An entry point of the group `authsec.commands` is a callable `register(group: click.Group) -> None`.
 """
 
 from __future__ import annotations
 
+import platform
 import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from authsec import smoke
+from authsec import enrol, smoke
 from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.keygen import write_key_pair
@@ -100,6 +101,22 @@ def keygen_command(file: Path, kind: str) -> None:
         f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}",
         err=True,
     )
+
+
+@commands.command("enrol")
+@click.argument("code", required=False)
+@click.option(
+    "--machine", default=platform.node, help="What administrators see this machine called. [default: its host name]"
+)
+@click.option(
+    "--replace", is_flag=True, help="Also over a key of this agent that was registered by hand, which is lost."
+)
+def enrol_command(code: str | None, machine: str, replace: bool) -> None:
+    """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect page.
+
+    Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is good for some hours, and stays on this machine.
+    """
+    enrol.main(code or click.prompt("Code from the agent's Connect page"), machine=machine, replace=replace)
 
 
 def main() -> None:

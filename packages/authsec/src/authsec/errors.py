@@ -79,6 +79,10 @@ class ServerError(TokenRequestError):
     """5xx: the authority cannot issue at the moment, so it issues nothing."""
 
 
+class EnrolmentRefused(AuthSecError):
+    """The authority did not enrol this machine; what it was asked for is not done."""
+
+
 class VerificationError(AuthSecError):
     """The root of what `TokenVerifier` raises. `details` says what would satisfy the check that failed.
 

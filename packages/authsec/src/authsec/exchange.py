@@ -1,4 +1,4 @@
-"""One GET over HTTP, with limits on time and size, and no redirects. What an answer means is for the caller to say.
+"""One exchange over HTTP, with limits on time and size, and no redirects. What an answer means is the caller's to say.
 
 There is no connection kept open: an agent asks about once an hour, and what is not kept cannot be shared by mistake
 after a fork or a copy.
@@ -52,11 +52,15 @@ def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, de
     Raises an `HTTPError` of urllib3 (a `TimeoutError` when the time is up), `AnswerTooLarge`, or `ConfigError` for a
     proxy that cannot be used.
     """
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
-    if authorization is not None:
-        headers["Authorization"] = authorization
+    headers = {} if authorization is None else {"Authorization": authorization}
     with open_pool(url, trust) as pool:
-        return _exchange(pool, url, headers, deadline, clock)
+        return _exchange(pool, "GET", url, headers, None, deadline, clock)
+
+
+def post(url: str, *, json: bytes, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
+    """POST a JSON document to `url`, in the same way. Nothing is sent twice."""
+    with open_pool(url, trust) as pool:
+        return _exchange(pool, "POST", url, {"Content-Type": "application/json"}, json, deadline, clock)
 
 
 def http_date(header: str | None) -> datetime | None:
@@ -67,12 +71,21 @@ def http_date(header: str | None) -> datetime | None:
         return None
 
 
-def _exchange(pool: urllib3.PoolManager, url: str, headers: Mapping[str, str], deadline: float, clock: Clock) -> Answer:
+def _exchange(
+    pool: urllib3.PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    deadline: float,
+    clock: Clock,
+) -> Answer:
     left = deadline - clock.monotonic()
     if left <= 0:
         raise exceptions.TimeoutError
+    ours = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
     response = pool.request(
-        "GET", url, headers=headers, retries=False, redirect=False, preload_content=False,
+        method, url, headers={**ours, **headers}, body=body, retries=False, redirect=False, preload_content=False,
         decode_content=False, timeout=Timeout(total=left),
     )  # fmt: skip
     try:

@@ -45,7 +45,10 @@ _SENTENCES = {
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
 _ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://authsec.example.com, without /authsec."
-_BY_STATUS: Mapping[int, tuple[type[TokenRequestError], str]] = {
+OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
+"""What a refusal with that status is, and the sentence for a reason that has none of its own."""
+
+_OF_TOKENS: OfStatus = {
     400: (DelegationDenied, "The authority refused the request."),
     401: (AuthenticationError, "The authority did not accept this agent's proof of itself."),
     403: (DelegationDenied, "The authority refused the request."),
@@ -68,16 +71,19 @@ def json_object(answer: Answer) -> dict[str, Any]:
     return body
 
 
-def refusal(answer: Answer, now: datetime) -> AuthSecError:
-    """The exception for an answer that is not 200. `now` is the time of day, for a Retry-After that is a date."""
+def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS) -> AuthSecError:
+    """The exception for an answer that is no success, by default to a request for a token.
+
+    `now` is the time of day, for a Retry-After that is a date.
+    """
     body = _error_body(answer)
     if answer.status in _BUSY:
         return _come_back_later(answer, body, now)
     if body is not None and answer.status == 421 and body.get("reason") == "host_not_allowed":
         return _host_not_allowed(body)
-    if body is None or answer.status not in _BY_STATUS:
+    if body is None or answer.status not in of_status:
         return not_an_authority(answer)
-    kind, sentence = _BY_STATUS[answer.status]
+    kind, sentence = of_status[answer.status]
     reason = _reason(body, f"http_{answer.status}")
     return kind(
         _text(_SENTENCES.get(reason, sentence), body),

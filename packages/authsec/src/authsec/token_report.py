@@ -50,6 +50,9 @@ def claims(identity: VerifiedToken) -> list[str]:
     if unattested(identity):
         warning = "UNATTESTED: whoever knows the client_id gets this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
+    if proved.enrolled:
+        note = "enrolled: by a key that this machine was given for some hours"
+        facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")
     return facts
 
 
@@ -60,4 +63,4 @@ def unattested(identity: VerifiedToken) -> bool:
 
 def fact(name: str, value: str) -> str:
     """A line of a list; what comes from outside is cleaned and cut."""
-    return f"{name:{FACT_WIDTH}}{plain(value, 300)}"
+    return f"{name:{FACT_WIDTH - 1}} {plain(value, 300)}"

@@ -1,4 +1,4 @@
-"""One GET to the authority, and nothing else: its address, the system's trust store, and failures in words.
+"""One exchange with the authority, and nothing else: its address, the system's trust store, and failures in words.
 
 What an answer means is not known here (see `authority` and `refusals`).
 """
@@ -6,6 +6,8 @@ What an answer means is not known here (see `authority` and `refusals`).
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 from urllib3 import exceptions
@@ -41,13 +43,19 @@ class Transport:
         Raises `TransportError` when no whole answer came in time, `InvalidResponse` when it is too large.
         """
         url = self._config.url(path) + (f"?{urlencode(query)}" if query else "")
+        return self._exchanged(url, partial(exchange.get, url, authorization=authorization, deadline=deadline))
+
+    def post(self, path: str, *, json: bytes, deadline: float) -> Answer:
+        """POST a JSON document to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
+        url = self._config.url(path)
+        return self._exchanged(url, partial(exchange.post, url, json=json, deadline=deadline))
+
+    def _exchanged(self, url: str, send: Callable[..., Answer]) -> Answer:
         if self._trust is None and urlsplit(url).scheme == "https":
             self._trust = trust_store(self._config.ca_file)
         self.requests_sent += 1
         try:
-            return exchange.get(
-                url, authorization=authorization, trust=self._trust, deadline=deadline, clock=self._clock
-            )
+            return send(trust=self._trust, clock=self._clock)
         except exceptions.HTTPError as error:
             raise _transport_error(error, self._config) from None
         except AnswerTooLarge as error:

@@ -69,7 +69,7 @@ def what(event: Mapping[str, Any]) -> Text:
         at = detail.get("audience") or detail.get("resources")
         return cell(" ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else ""))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
-    if event["kind"].startswith(("client.", "proof.")):  # what goes with a client that is deleted is named besides
+    if event["kind"].startswith(("client.", "proof.", "enrolment.")):  # what goes with a client that is deleted is named besides
         acted_on.insert(0, event["client"])
     return cell(next((named["name"] or named["id"] for named in acted_on if named), None))
 

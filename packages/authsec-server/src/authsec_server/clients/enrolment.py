@@ -79,8 +79,9 @@ class RefusalReason(StrEnum):
 
 
 _NO_SUCH_CODE = (
-    "There is no such code: it was used or taken back, has expired, or was mistyped.",
-    "Ask for a new code, on the agent's Connect page. Each is good once, for 15 minutes.",
+    "There is no such code.",
+    "It was used or taken back, has expired, or was mistyped. Ask for a new one, on the agent's Connect page: each is "
+    "good once, for 15 minutes.",
 )
 _OF_ANOTHER = (  # only who holds a code that is good hears this
     "This code is for another agent.",

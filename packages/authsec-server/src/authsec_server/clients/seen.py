@@ -55,6 +55,7 @@ def as_json(seen: Seen, trust_domain: str, now: datetime) -> dict[str, Any]:
         "enabled": client.enabled,
         "can_prove_itself": client.can_prove_itself(now),
         "unattested": client.unattested(now),
+        "enrolled": client.enrolled(now),
         "proofs": [_proof(proof, seen, now) for proof in client.proofs],
         "created_at": rfc3339(client.created_at),
     }
@@ -81,6 +82,8 @@ def _proof(proof: Proof, seen: Seen, now: datetime) -> dict[str, Any]:
         "provenance": {each.key: provenance(source, each.key) for each in proof.selectors} if source else None,
         "public_key": proof.public_key,
         "thumbprint": proof.thumbprint,
+        "enrolled_by": proof.enrolled_by or None,
+        "machine": proof.machine or None,
         "expires_at": rfc3339(proof.expires_at),
         "last_used_at": rfc3339(seen.used.get(proof.id)),
         "created_at": rfc3339(proof.created_at),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from authsec.credentials.enrolled import enrolled_until, if_enrolled_refused
 from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
@@ -39,12 +40,14 @@ class KeyFile:
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
             raise pasted(self.found_by)
-        key = _private_key(Path(self.path))
+        content = _read_private(Path(self.path))
+        key = _private_key(Path(self.path), content)
         assertion = _private_key_jwt(key, request)
+        until = enrolled_until(content)
         return Proof(
             authorization=f"Bearer {assertion}",
             source=f"key file {self.path} ({self.found_by})",
-            if_refused=_IF_REFUSED,
+            if_refused=_IF_REFUSED if until is None else if_enrolled_refused(until, request.now),
         )
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same file for every agent
@@ -70,24 +73,26 @@ class KeyFileInConfigFolder:
     """`$XDG_CONFIG_HOME/authsec/keys/<client_id>.pem`, by default below `~/.config`."""
 
     def proof(self, request: ProofRequest) -> Proof | None:
-        path = self._path(request.client_id)
+        path = path_in_config_folder(request.client_id)
         return KeyFile(path, found_by="found by the agent's id").proof(request) if path.exists() else None
 
     def looked_at(self, request: ProofRequest) -> str:
-        return f"{self._path(request.client_id)} (no such file)"
-
-    def _path(self, client_id: str) -> Path:
-        folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        return Path(folder, "authsec", "keys", f"{client_id}.pem")
+        return f"{path_in_config_folder(request.client_id)} (no such file)"
 
 
-def _private_key(path: Path) -> PrivateKey:
+def path_in_config_folder(client_id: str) -> Path:
+    """Where the key of that agent is looked for, and where `authsec enrol` puts it."""
+    folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(folder, "authsec", "keys", f"{client_id}.pem")
+
+
+def _private_key(path: Path, content: bytes) -> PrivateKey:
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
         raise broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}") from None
     try:
-        return PrivateKey.from_pem(_read_private(path))
+        return PrivateKey.from_pem(content)
     except JoseError as error:
         raise broken(f"The key file {path} cannot be used: {error}.") from None
 

@@ -137,7 +137,12 @@ def _is_list_of_actions(value: object) -> bool:
 
 
 def _is_attestation(value: object) -> bool:
-    return isinstance(value, dict) and _is_text(value.get("method")) and _is_list_of_text(value.get("selectors", []))
+    return (
+        isinstance(value, dict)
+        and _is_text(value.get("method"))
+        and _is_list_of_text(value.get("selectors", []))
+        and isinstance(value.get("enrolled", False), bool)
+    )
 
 
 def _claim(name: str, source: str, fits: Callable[[object], bool], kind: str) -> Check:

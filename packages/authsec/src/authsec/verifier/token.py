@@ -15,10 +15,14 @@ ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
-    """How the agent proved that it is the agent. `method` is `none` for one that only knew its name."""
+    """How the agent proved that it is the agent. `method` is `none` for one that only knew its name.
+
+    `enrolled`: it signed with a key that some machine, a laptop perhaps, was given for a few hours.
+    """
 
     method: str
     selectors: tuple[str, ...]
+    enrolled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,11 @@ class VerifiedToken:
             permissions=frozenset(claims["permissions"]),
             delegations=tuple(claims["delegation_ids"]),
             roles=tuple(claims["roles"]),
-            attestation=Attestation(method=attestation["method"], selectors=tuple(attestation.get("selectors", ()))),
+            attestation=Attestation(
+                method=attestation["method"],
+                selectors=tuple(attestation.get("selectors", ())),
+                enrolled=attestation.get("enrolled", False),
+            ),
             audience=(audience,) if isinstance(audience, str) else tuple(audience),
             jti=claims["jti"],
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),

@@ -1,0 +1,146 @@
+"""The command `authsec enrol`: a key made on this machine becomes a proof of one agent, for some hours.
+
+It is in a file here before the code is used, and takes the place of an earlier enrolled one only once the authority has
+accepted it. The earlier one is left to expire.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import click
+
+from authsec.authority import Authority
+from authsec.clock import Clock
+from authsec.config import AuthSecConfig
+from authsec.credentials import default_sources
+from authsec.credentials.enrolled import enrolled_until, noted
+from authsec.credentials.key_file import path_in_config_folder
+from authsec.enrolment import enrol_key
+from authsec.enrolment_code import read_code
+from authsec.errors import AuthSecError, ConfigError
+from authsec.extras import HOW_TO_INSTALL
+from authsec.terminal import Grade, command_line, duration, step
+
+if TYPE_CHECKING:
+    from authsec.jose import PrivateKey
+
+_MOST_OF_A_NOTE: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """What this machine is now: the agent called `name`, until then, with the key in that file."""
+
+    name: str
+    until: datetime
+    path: Path
+
+
+def main(code: str, *, machine: str, replace: bool) -> None:
+    """Enrol this machine as the agent that the environment names, and say what it is now. Raises as `enrol` does."""
+    config, clock = AuthSecConfig.from_env(), Clock()
+    enrolled = enrol(config, code, machine=machine, replace=replace, clock=clock)
+    until = f"until {enrolled.until:%Y-%m-%d %H:%M} UTC, in {duration(enrolled.until.timestamp() - clock.wall())}"
+    click.echo("\n" + step(Grade.AMBER, "enrolled", [f"as {enrolled.name}", until]))
+    click.echo(
+        step(Grade.GOOD, "private key", [str(enrolled.path), "only you can read it; the SDK finds it by itself"])
+    )
+    if other := _shown_instead(config, enrolled, clock):
+        click.echo(
+            step(Grade.AMBER, "but first comes", [*other.splitlines(), "Take that away from where the agent runs."])
+        )
+    click.echo("\n  Until then, whoever runs programs as you on this machine can be this agent. Next:\n")
+    click.echo(f"    {command_line('smoke')}\n")
+
+
+def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, clock: Clock) -> Enrolled:
+    """Enrol this machine as the agent of `config`. With `replace`, also over a key that was registered by hand.
+
+    Raises `ConfigError` for what is wrong here, before the code is used; `EnrolmentRefused`; `TransportError`.
+    """
+    its = read_code(code)
+    if its is None:
+        raise ConfigError(
+            "This is no enrolment code. It has 32 letters and digits, in groups of four; copy it from the agent's "
+            "Connect page, where an operator makes it.",
+            reason="code_malformed",
+        )
+    path = path_in_config_folder(config.client_id)
+    _refuse_registered(path, replace)
+    key = _new_key()
+    with _beside(path) as (new, file):
+        name, until = enrol_key(config, its, key, machine, clock)
+        with file:
+            file.write(noted(key.to_pem(), until))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    return Enrolled(name=name, until=until, path=path)
+
+
+def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> str:
+    """What this machine would prove itself with instead of the enrolled key, in words; empty if nothing comes before.
+
+    In a shell that knew another agent, a variable still names that one's key, which would be refused.
+    """
+    try:
+        proof = Authority(config, default_sources(), clock=clock).find_proof()
+    except AuthSecError as error:
+        return str(error)
+    found = f"key file {enrolled.path} "
+    return "" if proof is None or proof.source.startswith(found) else proof.source
+
+
+def _refuse_registered(path: Path, replace: bool) -> None:
+    """Raise `ConfigError` where a key that nobody enrolled would be lost: somebody registered it by hand."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_OF_A_NOTE)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", reason="file_not_readable") from None
+    if enrolled_until(content) is None and not replace:
+        raise ConfigError(
+            f"{path} holds a key of this agent that was not enrolled: somebody registered it by hand. It is not "
+            "overwritten. Use that one, or move it away; or, if it is no longer needed, enrol with --replace.",
+            reason="file_exists",
+        )
+
+
+def _new_key() -> PrivateKey:
+    try:
+        from authsec.jose import PrivateKey
+    except ImportError:
+        raise ConfigError(
+            f"Making a key needs packages that are not installed. {HOW_TO_INSTALL}", reason="extra_missing"
+        ) from None
+    return PrivateKey.generate_ed25519()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file for its owner only, in the same folder: that it can be written is known before the code is used."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"No key can be kept in {path.parent}: {error.strerror}.", reason="file_not_writable"
+        ) from None
+    file = os.fdopen(descriptor, "wb")
+    try:
+        yield new, file
+    finally:
+        file.close()
+        with suppress(FileNotFoundError):  # it has taken its place
+            new.unlink()
