@@ -38,7 +38,7 @@ def rotate_secret(tx: Tx, act: Act, id_or_slug: str, overlap: timedelta = OVERLA
     kept = [_ending(proof, act.now + overlap) for proof in counting] if overlap else []
     others = [proof for proof in client.proofs if proof not in before]
     refuse_too_many(client, [*others, *kept, made])
-    holding = with_proofs(client, act, (*others, *kept, made))
+    holding = replace(with_proofs(client, act, (*others, *kept, made)), platform=client.platform)
     for proof in before:
         if proof.id not in {each.id for each in kept}:
             end(tx, act, holding, proof)

@@ -1,0 +1,109 @@
+"""Client secrets on the command line: shown once or put into a file, and rotated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+from authsec.config import export_line
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.output import Output, styled, when
+from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.units import DURATION
+from authsec_server.clients.model import Platform
+from authsec_server.clients.rotation import OVERLAP
+
+SECRET_FILE = "AUTHSEC_AGENT_SECRET_FILE"  # noqa: S105 - a variable's name
+
+secret_file_option = click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put a new secret into this new file, which nobody else may read, rather than show it.",
+)
+
+
+def require_use_for(file: Path | None, evidence: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where a file for a secret is named, and none will be made."""
+    if file is not None and evidence["platform"] != Platform.SECRET:
+        raise click.UsageError("--secret-file is for --platform secret: no other has a secret of its own.")
+
+
+def with_secret(file: Path | None, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the call answers, without the secret in it if that went to a file.
+
+    The file is made before the call: a secret that is made can be had once, so there must be a place for it.
+    """
+    if file is None:
+        return call()
+    with _new(file) as opened:
+        try:
+            answer = call()
+            secret = answer.pop("client_secret")
+        except BaseException:
+            file.unlink()
+            raise
+        try:
+            opened.write(secret.encode() + b"\n")
+            opened.flush()
+        except OSError as error:
+            raise CallFailed(
+                f"The secret was made, but {file} cannot be written: {error.strerror}.",
+                f"Make another: authsec agents rotate-secret {answer['slug']} --overlap 0s",
+            ) from None
+    return answer
+
+
+def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
+    """What a person does with the new secret, as lines to copy; none where nothing was made."""
+    if file is not None:
+        return [f"  {export_line(SECRET_FILE, str(file))}"]
+    if "client_secret" not in agent:
+        return []
+    return [
+        "",
+        styled("Its secret, shown this once: the authority keeps only a hash of it.", "yellow"),
+        f"  {agent['client_secret']}",
+        styled("Where the agent runs, keep it in a file that nobody else may read (chmod 600), and name that:", "dim"),
+        f"  {export_line(SECRET_FILE, 'the file')}",
+    ]
+
+
+@click.command("rotate-secret")
+@click.argument("agent")
+@click.option(
+    "--overlap",
+    type=DURATION,
+    default=f"{OVERLAP.days * 24}h",
+    show_default=True,
+    help="How long the secrets from before still count; with 0s they and their tokens end at once.",
+)
+@secret_file_option
+@admin_command
+def rotate_secret(caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None) -> None:
+    """Give an agent a new secret. AGENT is its slug or client_id."""
+    found = with_secret(secret_file, lambda: caller.post(path("clients", agent, "secret"), {"overlap": overlap}))
+    output.result(found, f"{found['slug']} has a new secret. {_before(found)}", *lines(found, secret_file))
+
+
+def _before(agent: Mapping[str, Any]) -> str:
+    """What becomes of those before the newest."""
+    *before, _ = [proof for proof in agent["proofs"] if proof["kind"] == "secret"]
+    if not before:
+        return "Those from before count no longer, and the tokens that rest on them are revoked."
+    last = max(proof["expires_at"] for proof in before)
+    return f"Those from before count until {when(last)} UTC; tokens that they have got last as long as they were to."
+
+
+def _new(file: Path) -> BinaryIO:
+    """O_EXCL: never over a secret that is in use, nor through a link that somebody laid there."""
+    try:
+        return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except FileExistsError:
+        raise CallFailed(f"{file} exists already, and is not written over.", "Give another name.") from None
+    except OSError as error:
+        raise CallFailed(f"{file} cannot be written: {error.strerror}.") from None
