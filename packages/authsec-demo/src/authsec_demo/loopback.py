@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -17,18 +18,28 @@ _START_SECONDS = 10.0
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an ASGI application; gives its URL. On leaving, requests under way are answered first."""
+def serving(app: Any, *, certificate: Path | None = None) -> Iterator[str]:
+    """Serve an ASGI application; gives its URL. On leaving, requests under way are answered first.
+
+    With a `certificate`, which is a PEM file that holds the key, too, it is served over TLS.
+    """
     listener = socket.create_server((HOST, 0))
     server = uvicorn.Server(
         # Five seconds: nobody holds the door of a demonstration open for longer.
-        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+            ssl_certfile=certificate,
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="authsec-demo", daemon=True)
     thread.start()
     try:
         _await_start(server, thread)
-        yield f"http://{HOST}:{listener.getsockname()[1]}"
+        yield f"{'https' if certificate else 'http'}://{HOST}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

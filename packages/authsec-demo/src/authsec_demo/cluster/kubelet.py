@@ -1,0 +1,107 @@
+"""The part of a node that concerns tokens: it writes those of projected volumes into files, and renews them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from authsec_demo.cluster.issuer import Issuer
+from authsec_demo.cluster.objects import Json, Objects
+from authsec_demo.cluster.resources import PODS
+from authsec_demo.cluster.tokens import request_token
+
+_RENEWED_AFTER: Final = 0.8  # of a token's life
+_EVERY_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mounted:
+    """A token in a file, and how it is asked for."""
+
+    pod: Json
+    file: Path
+    source: Json
+    renew_at: float
+
+
+class Kubelet:
+    """Keeps the tokens of the pods that it was told of. `folder` takes the place of their containers' file systems."""
+
+    def __init__(self, objects: Objects, issuer: Issuer, folder: Path) -> None:
+        self._objects = objects
+        self._issuer = issuer
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._mounted: list[_Mounted] = []
+
+    def mount(self, pod: Json, container: str) -> Path:
+        """Write the tokens of a container's projected volumes; gives the folder that is its `/`."""
+        root = self._folder / str(pod["metadata"]["uid"]) / container
+        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
+        (wanted,) = (each for each in pod["spec"]["containers"] if each["name"] == container)
+        for mount in wanted.get("volumeMounts", []):
+            for source in volumes[mount["name"]].get("projected", {}).get("sources", []):
+                if "serviceAccountToken" in source:
+                    token = source["serviceAccountToken"]
+                    file = root / mount["mountPath"].lstrip("/") / token["path"]
+                    self._write(_Mounted(pod=pod, file=file, source=token, renew_at=0))
+        return root
+
+    def renew(self) -> None:
+        """Write anew what is due. A pod that is gone gets nothing any more, and its files stay as they are."""
+        with self._lock:
+            due = [each for each in self._mounted if each.renew_at <= self._objects.now()]
+            self._mounted = [each for each in self._mounted if each not in due]
+        for each in due:
+            if self._runs(each.pod):
+                self._write(each)
+
+    def _runs(self, pod: Json) -> bool:
+        found = self._objects.find(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"])
+        return found is not None and found["metadata"]["uid"] == pod["metadata"]["uid"]
+
+    def _write(self, mounted: _Mounted) -> None:
+        pod, source = mounted.pod, mounted.source
+        seconds = source.get("expirationSeconds", 3600)
+        metadata = pod["metadata"]
+        reference = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
+        spec: dict[str, Any] = {"expirationSeconds": seconds, "boundObjectRef": reference}
+        if "audience" in source:
+            spec["audiences"] = [source["audience"]]
+        account = pod["spec"]["serviceAccountName"]
+        answer = request_token(self._objects, self._issuer, metadata["namespace"], account, {"spec": spec})
+        _replace(mounted.file, answer["status"]["token"])
+        renew_at = self._objects.now() + seconds * _RENEWED_AFTER
+        with self._lock:
+            self._mounted.append(_Mounted(pod=pod, file=mounted.file, source=source, renew_at=renew_at))
+
+
+@contextmanager
+def renewing(kubelet: Kubelet) -> Iterator[None]:
+    """Renew what is due, every ten seconds."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(_EVERY_SECONDS):
+            kubelet.renew()
+
+    thread = threading.Thread(target=work, name="authsec-demo-kubelet", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _replace(file: Path, token: str) -> None:
+    """Whole or not at all: a reader must never find half a token."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f"..{file.name}")
+    beside.write_text(token, encoding="ascii")
+    os.replace(beside, file)
