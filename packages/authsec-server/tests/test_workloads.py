@@ -287,6 +287,10 @@ def test_another_sources_keys_may_be_away() -> None:
         ask(a.token(), [a, b], *held, find=find)
 
 
+def row(key: str, registered: str, shown: str, *, agrees: bool = False, proved_by: str = "token") -> dict[str, Any]:
+    return {"key": key, "registered": registered, "shown": shown, "agrees": agrees, "proved_by": proved_by}
+
+
 def test_the_closest_miss_is_told_to_operators_only() -> None:
     its = kubernetes()
     held = (
@@ -297,17 +301,18 @@ def test_the_closest_miss_is_told_to_operators_only() -> None:
     assert found.miss is not None
     assert found.miss.sentence == (
         "namespace matches; service account is `customer-support-sa`, registered `customer-support`; "
-        "k8s:pod-label:app is not shown, registered `x`"
+        "label app is not shown, registered `x`"
     )
     assert found.miss.detail == {
         "proof_id": "p1",
         "source_id": "cluster-a",
         "sentence": found.miss.sentence,
         "selectors": [
-            {"key": "k8s:ns", "registered": "production", "shown": "production", "agrees": True},
-            {"key": "k8s:sa", "registered": "customer-support", "shown": "customer-support-sa", "agrees": False},
-            {"key": "k8s:pod-label:app", "registered": "x", "shown": "", "agrees": False},
+            row("k8s:ns", "production", "production", agrees=True),
+            row("k8s:sa", "customer-support", "customer-support-sa"),
+            row("k8s:pod-label:app", "x", "", proved_by="never"),
         ],
+        "validation": "offline",
     }
     for word in ("customer-support", "production", "staging", "cluster-a"):
         assert word not in found.details

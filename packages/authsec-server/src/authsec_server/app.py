@@ -26,6 +26,7 @@ from authsec_server.accounts.oidc import sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
+from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
@@ -55,6 +56,7 @@ from authsec_server.principal import THE_SERVER, Act
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
 from authsec_server.sources import api as sources_api
+from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens.limits import TokenLimits
@@ -149,7 +151,12 @@ def _compose(
     outbound = outbound_of(settings, around.monotonic)
     open_id = sign_in_of(settings, outbound, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes)
     key_sets = KeySets(database, outbound, now=around.now, monotonic=around.monotonic)
-    tokens = _tokens(settings, issuer, database, signer, key_sets, around)
+    cluster_apis = ClusterApis(
+        outbound, credentials_dir=settings.credentials_dir, now=around.now, monotonic=around.monotonic
+    )
+    clusters = Clusters(cluster_apis, seconds=settings.lookup_seconds, monotonic=around.monotonic)
+    workloads = Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters)
+    tokens = _tokens(settings, issuer, database, signer, workloads, around)
     enrolling = Enrolling(
         database, issuer=issuer, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes
     )
@@ -157,7 +164,7 @@ def _compose(
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
-            *_routes(site, settings, custodian, tokens, enrolling, key_sets, readiness),
+            *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *console_routes(
                 Console(
                     site=people,
@@ -207,12 +214,12 @@ def _sessions(settings: Settings, issuer: str, database: Database, around: Surro
 
 
 def _tokens(
-    settings: Settings, issuer: str, database: Database, signer: Signer, key_sets: KeySets, around: Surroundings
+    settings: Settings, issuer: str, database: Database, signer: Signer, workloads: Workloads, around: Surroundings
 ) -> DelegationTokens:
     return DelegationTokens(
         database=database,
         signer=signer,
-        workloads=Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain),
+        workloads=workloads,
         limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
         rates=TokenLimits(
             address=settings.address_limit,
@@ -234,6 +241,7 @@ def _routes(
     tokens: DelegationTokens,
     enrolling: Enrolling,
     key_sets: KeySets,
+    cluster_apis: ClusterApis,
     readiness: Readiness,
 ) -> list[BaseRoute]:
     return [
@@ -247,8 +255,8 @@ def _routes(
         *sources_api.routes(
             site,
             key_sets,
+            cluster_apis,
             issuer=settings.issuer,
-            may_look_up=settings.credentials_dir is not None,
             disable=following.disable_source,
             enable=following.enable_source,
         ),

@@ -28,7 +28,7 @@ def operator(its: Any) -> Act:
     )
 
 
-def trust(its: Any, issuer: Issuer, **asked: Any) -> None:
+def trust(its: Any, issuer: Issuer, *, may_look_up: bool = False, **asked: Any) -> None:
     """Have the authority trust this issuer, by the keys that it has."""
     known = issuer.source
     given = {"keys_from": "given", "given_keys": issuer.jwks} | asked
@@ -40,7 +40,9 @@ def trust(its: Any, issuer: Issuer, **asked: Any) -> None:
         claims=known.claims,
         **given,
     )
-    issuer.source = its.authority.database.change(lambda tx: sources.create(tx, operator(its), new))
+    issuer.source = its.authority.database.change(
+        lambda tx: sources.create(tx, operator(its), new, may_look_up=may_look_up)
+    )
 
 
 def agent(its: Any, issuer: Issuer, *selectors: tuple[str, str], name: str = "Support", **delegation: Any) -> str:

@@ -1,7 +1,7 @@
 """A Kubernetes service account's token, as the kubelet projects it into a pod. Pure.
 
 Proved by its claims: namespace, service account and, where the token is bound to a pod, that pod and its node. Labels,
-containers and images are in no token.
+containers and images are in no token: the cluster is asked for them, where its source says so.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from authsec_server.attestation.model import Bound
 from authsec_server.attestation.workload_tokens import Kind
 from authsec_server.clients.model import Selector
 from authsec_server.sources.model import TrustSource
@@ -51,7 +52,19 @@ def audience_help(audience: str) -> str:
     return f"Mount a projected volume in the pod and send the token in it:\n{_VOLUME.format(audience=audience)}"
 
 
-KIND = Kind(read=read, audience_help=audience_help)
+def bound_to(claims: Mapping[str, Any]) -> Bound:
+    """What the token is bound to, of claims that `read` took."""
+    bound = claims["kubernetes.io"]
+    named = {"pod_name": _member(bound, "pod", "name"), "pod_uid": _member(bound, "pod", "uid")}
+    return Bound(
+        namespace=bound["namespace"],
+        account=bound["serviceaccount"]["name"],
+        account_uid=_text(_member(bound, "serviceaccount", "uid")),
+        **{name: _text(value) for name, value in named.items()},
+    )
+
+
+KIND = Kind(read=read, audience_help=audience_help, bound=bound_to)
 
 
 def _member(bound: Mapping[str, Any], name: str, member: str) -> object:
@@ -59,5 +72,11 @@ def _member(bound: Mapping[str, Any], name: str, member: str) -> object:
     return thing.get(member) if isinstance(thing, dict) else None
 
 
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 255 and ":" not in value and value.isprintable()
+    if not isinstance(value, str) or value in {".", ".."}:  # in the path of a look-up these lead elsewhere
+        return False
+    return 0 < len(value) <= 255 and ":" not in value and value.isprintable()

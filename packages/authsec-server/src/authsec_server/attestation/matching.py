@@ -6,11 +6,11 @@ a proof of another: two clusters may well have the same namespaces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from authsec_server.attestation import spiffe
-from authsec_server.attestation.model import Miss, Proved, SelectorRow, Verified
+from authsec_server.attestation.model import Miss, Proved, SelectorRow, Validation, Verified
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector, spiffe_id
 from authsec_server.sources.model import Provenance, SourceKind, TrustSource, provenance
 
@@ -21,8 +21,12 @@ _SHOWN = {
     "k8s:pod-name": "pod",
     "k8s:pod-uid": "pod's uid",
     "k8s:node-name": "node",
+    "k8s:container-name": "container",
+    "k8s:container-image": "image",
     spiffe.KEY: "SPIFFE ID",
 }
+_OFFLINE = {SourceKind.KUBERNETES: Validation.OFFLINE}
+_SHOWN_PREFIXES = {"k8s:pod-label:": "label", "k8s:pod-owner:": "owner"}
 
 
 def proofs_of(client: Client, source_id: str, now: datetime) -> list[Proof]:
@@ -35,7 +39,8 @@ def proofs_of(client: Client, source_id: str, now: datetime) -> list[Proof]:
 
 
 def match(client: Client, source: TrustSource, verified: Verified, trust_domain: str, now: datetime) -> Proved | Miss:
-    """The proof that the workload satisfies, or the one that it came closest to.
+    """The proof that the workload satisfies, or the one that it came closest to; before all others, one that a look-up
+    may yet show.
 
     `verified` must be of `source`, and the client must hold a proof that rests on it.
     """
@@ -45,12 +50,13 @@ def match(client: Client, source: TrustSource, verified: Verified, trust_domain:
         if isinstance(outcome, Proved):
             return outcome
         misses.append(outcome)
-    return max(misses, key=lambda miss: miss.agreeing)
+    return max(misses, key=lambda miss: (miss.waits, miss.agreeing))
 
 
 def held_against(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> Proved | Miss:
     """Whether the workload satisfies this one proof, which rests on the source. `own_id` is the client's SPIFFE ID."""
-    asked = _asked(proof, source, verified, own_id)
+    how = _how(proof, source)
+    asked = _asked(proof, source, how, verified, own_id)
     if asked and verified.selectors.issuperset(asked):
         return Proved(
             proof_id=proof.id,
@@ -59,16 +65,25 @@ def held_against(proof: Proof, source: TrustSource, verified: Verified, own_id: 
             source_id=source.id,
             source_revision=verified.source_revision,
             selectors=tuple([each.key for each in asked]),
+            proved_by=how,
+            validation=_OFFLINE.get(source.kind),
         )
-    rows = _rows(asked, verified)
-    return Miss(proof_id=proof.id, source_id=source.id, rows=tuple(rows), sentence=_sentence(rows))
+    rows = _rows(asked, how, verified)
+    return Miss(
+        proof_id=proof.id,
+        source_id=source.id,
+        rows=tuple(rows),
+        sentence=_sentence(rows),
+        validation=_OFFLINE.get(source.kind),
+    )
 
 
 def asked_of(proof: Proof, source: TrustSource) -> tuple[str, ...]:
     """The keys of what the source has to say for the proof to hold; what SPIRE enforces it need not say."""
+    said = tuple(each.key for each in _said(proof, _how(proof, source)))
     if source.kind is SourceKind.SPIFFE and proof.selectors:
-        return (spiffe.KEY, *(each.key for each in _said(proof, source) if each.key != spiffe.KEY))
-    return tuple(each.key for each in _said(proof, source))
+        return (spiffe.KEY, *(key for key in said if key != spiffe.KEY))
+    return said
 
 
 def can_hold(proof: Proof, source: TrustSource) -> bool:
@@ -77,27 +92,45 @@ def can_hold(proof: Proof, source: TrustSource) -> bool:
     return bool(asked) and all(provenance(source, key) is not Provenance.NEVER for key in asked)
 
 
-def _said(proof: Proof, source: TrustSource) -> list[Selector]:
-    return [each for each in proof.selectors if provenance(source, each.key) is not Provenance.SPIRE]
+def validation_of(source: TrustSource) -> Validation | None:
+    """How the tokens of the source are found good; None where there is one way only."""
+    reviewed = source.cluster is not None and source.cluster.reviews
+    return Validation.TOKEN_REVIEW if reviewed else _OFFLINE.get(source.kind)
 
 
-def _asked(proof: Proof, source: TrustSource, verified: Verified, own_id: str) -> list[Selector]:
+def _how(proof: Proof, source: TrustSource) -> dict[str, Provenance]:
+    """How the source proves what the proof asks for; the workload of a trust domain always shows its SPIFFE ID."""
+    how = {each.key: provenance(source, each.key) for each in proof.selectors}
+    return how | {spiffe.KEY: Provenance.TOKEN} if source.kind is SourceKind.SPIFFE else how
+
+
+def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
+    return [each for each in proof.selectors if how[each.key] is not Provenance.SPIRE]
+
+
+def _asked(
+    proof: Proof, source: TrustSource, how: Mapping[str, Provenance], verified: Verified, own_id: str
+) -> list[Selector]:
     """What the workload has to show. The SPIFFE ID stands for what SPIRE enforces."""
-    asked = _said(proof, source)
+    asked = _said(proof, how)
     if source.kind is SourceKind.SPIFFE and proof.selectors:
         return _with_spiffe_id(asked, verified, own_id)
     return asked
 
 
-def _rows(asked: Sequence[Selector], verified: Verified) -> list[SelectorRow]:
-    """What the proof asks for beside what was shown."""
-    shown = {each.key: each.value for each in sorted(verified.selectors, key=lambda each: (each.key, each.value))}
+def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Verified) -> list[SelectorRow]:
+    """What the proof asks for beside what was shown: all of it, where a workload shows several of a kind."""
+    shown: dict[str, list[str]] = {}
+    for each in sorted(verified.selectors, key=lambda each: (each.key, each.value)):
+        shown.setdefault(each.key, []).append(each.value)
     return [
         SelectorRow(
             key=each.key,
             registered=each.value,
-            shown=_visible(shown.get(each.key, "")),
+            shown=_visible(", ".join(shown.get(each.key, ()))),
             agrees=each in verified.selectors,
+            provenance=how[each.key],
+            open=how[each.key] is Provenance.LOOKUP and not verified.looked_up,
         )
         for each in asked
     ]
@@ -129,9 +162,14 @@ def _sentence(rows: Sequence[SelectorRow]) -> str:
 
 
 def _difference(row: SelectorRow) -> str:
+    if row.open:
+        return f"{_name(row.key)} was not looked up"
     said = f"is `{row.shown}`" if row.shown else "is not shown"
     return f"{_name(row.key)} {said}, registered `{row.registered}`"
 
 
 def _name(key: str) -> str:
+    for prefix, name in _SHOWN_PREFIXES.items():
+        if key.startswith(prefix):
+            return f"{name} {key.removeprefix(prefix)}"
     return _SHOWN.get(key, key)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from authsec_server.clients.model import ProofKind, Selector
-from authsec_server.sources.model import SourceKind
+from authsec_server.sources.model import Provenance, SourceKind
 
 
 class Scheme(StrEnum):
@@ -35,11 +36,35 @@ class RefusalReason(StrEnum):
     MISMATCH = "selectors_mismatch"
 
 
+class Validation(StrEnum):
+    """How a cluster's token was found good."""
+
+    OFFLINE = "offline"  # by its signature: a pod that is gone shows when the token expires
+    TOKEN_REVIEW = "token_review"  # noqa: S105 - the cluster was asked, too
+
+    @property
+    def shown(self) -> str:
+        """In words, for people."""
+        return {"offline": "checked by its signature", "token_review": "reviewed by the cluster"}[self.value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What a cluster's token is bound to: an account, and a pod where it names one. What it does not say is empty."""
+
+    namespace: str
+    account: str
+    account_uid: str
+    pod_name: str = ""
+    pod_uid: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """What a trust source says of a workload, in a token that it signed; of which client, nobody has asked yet.
 
-    The selectors mean something within this source only: another cluster has a namespace `production` too.
+    The selectors mean something within this source only: another cluster has a namespace `production` too. `bound` is
+    there where the source can be asked more about the workload; `looked_up`: it was, and these hold what it told.
     """
 
     source_id: str
@@ -47,16 +72,23 @@ class Verified:
     kind: SourceKind
     selectors: frozenset[Selector]
     until: datetime  # the token's `exp`, at most a day from then
+    bound: Bound | None = None
+    looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorRow:
-    """One selector of a proof beside what the workload showed for its key; empty where it showed nothing."""
+    """One selector of a proof beside what the workload showed for its key; empty where it showed nothing.
+
+    `provenance` is how its source proves it. It is `open` where the cluster was not asked for it.
+    """
 
     key: str
     registered: str
     shown: str  # cut short and made visible: to be read by people, never compared
     agrees: bool
+    provenance: Provenance
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +99,12 @@ class Miss:
     source_id: str
     rows: tuple[SelectorRow, ...]
     sentence: str
+    validation: Validation | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a look-up may yet show that the workload is the client: all that the token tells is as registered."""
+        return any(row.open for row in self.rows) and all(row.agrees or row.open for row in self.rows)
 
     @property
     def agreeing(self) -> int:
@@ -77,10 +115,17 @@ class Miss:
     def detail(self) -> dict[str, Any]:
         """As the journal keeps it, in JSON types."""
         rows = [
-            {"key": row.key, "registered": row.registered, "shown": row.shown, "agrees": row.agrees}
+            {
+                "key": row.key,
+                "registered": row.registered,
+                "shown": row.shown,
+                "agrees": row.agrees,
+                "proved_by": row.provenance.value,
+            }
             for row in self.rows
         ]
-        return {"proof_id": self.proof_id, "source_id": self.source_id, "sentence": self.sentence, "selectors": rows}
+        its = {"proof_id": self.proof_id, "source_id": self.source_id, "sentence": self.sentence, "selectors": rows}
+        return its | ({"validation": self.validation.value} if self.validation else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +140,8 @@ class SingleUse:
 class Proved:
     """The caller is the client. `selectors` are the keys that were proved, not their values.
 
-    `source_kind`, `source_id` and `source_revision` tell whose word it was, and as which revision of it that counted.
+    `source_kind`, `source_id` and `source_revision` tell whose word it was, and as which revision of it that counted;
+    `proved_by` how each selector of the proof was proved, those included that SPIRE enforces.
     """
 
     proof_id: str
@@ -104,6 +150,8 @@ class Proved:
     source_id: str | None = None
     source_revision: int | None = None
     selectors: tuple[str, ...] = ()
+    proved_by: Mapping[str, Provenance] = field(default_factory=dict, hash=False)
+    validation: Validation | None = None
     single_use: SingleUse | None = None
 
     @property
@@ -128,11 +176,15 @@ class Proved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The caller is not shown to be the client. `details` says what would satisfy, and nothing about the client."""
+    """The caller is not shown to be the client. `details` says what would satisfy, and nothing about the client.
+
+    `gone_from` is the id of the source whose cluster said that the workload is gone.
+    """
 
     reason: RefusalReason
     details: str
     miss: Miss | None = None
+    gone_from: str | None = None
 
 
 def invalid(details: str) -> Refused:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from authsec.jose import PublicKey, UnverifiedJws
 
 from authsec_server.attestation import kubernetes, oidc, spiffe
+from authsec_server.attestation.clusters import GONE, Clusters
 from authsec_server.attestation.matching import match
-from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Verified, invalid
+from authsec_server.attestation.model import (
+    Evidence,
+    Miss,
+    Proved,
+    RefusalReason,
+    Refused,
+    Validation,
+    Verified,
+    invalid,
+)
 from authsec_server.attestation.remembered import RememberedEvidence
 from authsec_server.attestation.workload_tokens import (
     DAY,
@@ -41,10 +52,14 @@ _ANOTHER = (
 
 
 class Workloads:
-    """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a source names none."""
+    """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a source names none.
 
-    def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str) -> None:
+    Without `clusters`, nothing is proved by a source that wants its cluster asked.
+    """
+
+    def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str, clusters: Clusters | None = None) -> None:
         self._find_key = find_key
+        self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
         self._remembered = RememberedEvidence(find_key)
@@ -59,7 +74,7 @@ class Workloads:
             except KeysUnavailable:
                 continue  # `prove` says so, unless another source can tell
             if verified is not None:
-                return self._matched(client, source, verified, now)
+                return self._judged(client, source, verified, evidence, now)
         return None
 
     def prove(
@@ -81,8 +96,8 @@ class Workloads:
         if signer is None:
             return invalid(_NOBODY)
         source, key = signer
-        kind, audience = KINDS[source.kind], source.audience or self._issuer
-        if problem := complaint(token.claims, source, kind, audience=audience, now=now.timestamp()):
+        kind = KINDS[source.kind]
+        if problem := complaint(token.claims, source, kind, audience=self._audience(source), now=now.timestamp()):
             return invalid(problem)
         selectors = kind.read(token.claims, source)
         if isinstance(selectors, str):
@@ -93,9 +108,10 @@ class Workloads:
             kind=source.kind,
             selectors=selectors,
             until=datetime.fromtimestamp(min(token.claims["exp"], now.timestamp() + DAY), UTC),
+            bound=kind.bound(token.claims) if kind.bound else None,
         )
         self._remembered.remember(source, evidence, verified, kid=kid, key=key)
-        return self._matched(client, source, verified, now)
+        return self._judged(client, source, verified, evidence, now)
 
     def _signer(
         self, token: UnverifiedJws, kid: str, client: Client, sources: Mapping[str, TrustSource], now: datetime
@@ -116,11 +132,48 @@ class Workloads:
             raise Unavailable("The proof cannot be checked at the moment.") from unknown
         return None
 
-    def _matched(self, client: Client, source: TrustSource, verified: Verified, now: datetime) -> Proved | Refused:
+    def _judged(
+        self, client: Client, source: TrustSource, verified: Verified, evidence: Evidence, now: datetime
+    ) -> Proved | Refused:
+        """Whether that is the client. Its cluster is asked only where the token itself says what is registered."""
         outcome = match(client, source, verified, self._trust_domain, now)
+        if isinstance(outcome, Miss) and not outcome.waits:
+            return _another(outcome)
+        if source.cluster is None or not source.cluster.asked or verified.bound is None:
+            return outcome if isinstance(outcome, Proved) else _another(outcome)
+        if self._clusters is None:
+            raise Unavailable("The proof cannot be checked at the moment.")
+        if source.cluster.reviews:
+            if not self._clusters.still_counts(source, evidence, verified.bound, self._audience(source)):
+                return _gone(source)
+            outcome = replace(outcome, validation=Validation.TOKEN_REVIEW)
         if isinstance(outcome, Proved):
             return outcome
-        return Refused(reason=RefusalReason.MISMATCH, details=_ANOTHER, miss=outcome)
+        return self._looked_up(client, source, verified, outcome, now)
+
+    def _looked_up(
+        self, client: Client, source: TrustSource, verified: Verified, miss: Miss, now: datetime
+    ) -> Proved | Refused:
+        """Whether it is the client by what the cluster says of its pod beside the token."""
+        assert self._clusters is not None
+        assert verified.bound is not None
+        told = self._clusters.pod(source, verified.bound)
+        if told is None:
+            return _gone(source)
+        seen = replace(verified, selectors=verified.selectors | told, looked_up=True)
+        outcome = replace(match(client, source, seen, self._trust_domain, now), validation=miss.validation)
+        return outcome if isinstance(outcome, Proved) else _another(outcome)
+
+    def _audience(self, source: TrustSource) -> str:
+        return source.audience or self._issuer
+
+
+def _another(miss: Miss) -> Refused:
+    return Refused(reason=RefusalReason.MISMATCH, details=_ANOTHER, miss=miss)
+
+
+def _gone(source: TrustSource) -> Refused:
+    return Refused(reason=RefusalReason.INVALID, details=GONE, gone_from=source.id)
 
 
 def _trusted(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> Iterator[TrustSource]:

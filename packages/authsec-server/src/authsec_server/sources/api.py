@@ -16,8 +16,10 @@ from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
 from authsec_server.principal import Act
 from authsec_server.sources import parsing, service
+from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.freshness import KeysState
 from authsec_server.sources.key_sets import KeySets
+from authsec_server.sources.lookups import LookupState, LookupUnavailable
 from authsec_server.sources.model import KeysUnavailable, TrustSource, looks_up_pods, provable
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
@@ -70,7 +72,13 @@ class Changes(Body):
 
 
 def routes(
-    site: Site, key_sets: KeySets, *, issuer: str, may_look_up: bool, disable: Verb, enable: Verb
+    site: Site,
+    key_sets: KeySets,
+    cluster_apis: ClusterApis,
+    *,
+    issuer: str,
+    disable: Verb,
+    enable: Verb,
 ) -> list[Route]:
     """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else.
 
@@ -83,7 +91,9 @@ def routes(
     async def create(request: Request) -> JSONResponse:
         act = await site.act(request)
         asked = parsing.NewSource(**dict(await read_body(request, NewSource)))
-        source = await site.change(act, lambda tx, act: service.create(tx, act, asked, may_look_up=may_look_up))
+        source = await site.change(
+            act, lambda tx, act: service.create(tx, act, asked, may_look_up=cluster_apis.possible)
+        )
         return JSONResponse(as_json(source, issuer), 201, {"Location": f"{PATH}/{source.id}"})
 
     async def page(request: Request) -> JSONResponse:
@@ -104,10 +114,19 @@ def routes(
             await site.change(
                 act,
                 lambda tx, act: service.edit(
-                    tx, act, _which(request), revision=revision, changes=changes, may_look_up=may_look_up
+                    tx, act, _which(request), revision=revision, changes=changes, may_look_up=cluster_apis.possible
                 ),
             )
         )
+
+    async def lookups(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        source = await site.read(lambda tx: service.get(tx, act, _which(request)))
+        try:
+            states = cluster_apis.state(source)
+        except LookupUnavailable as error:
+            raise Unavailable(error.sentence) from None
+        return JSONResponse({lookup.value: lookup_json(state) for lookup, state in states.items()})
 
     def turn(verb: Verb) -> Handler:
         async def handle(request: Request) -> JSONResponse:
@@ -121,6 +140,7 @@ def routes(
         resource(PATH + "/{source}", get=show, post=edit),
         resource(PATH + "/{source}/disable", post=turn(disable)),
         resource(PATH + "/{source}/enable", post=turn(enable)),
+        resource(PATH + "/{source}/lookups", get=lookups),
         resource(PATH + "/{source}/keys", get=_keys(site, service.get, key_sets.state)),
         resource(PATH + "/{source}/refresh", post=_keys(site, service.to_refresh, key_sets.refresh)),
     ]
@@ -165,6 +185,15 @@ def keys_json(state: KeysState) -> dict[str, Any]:
         "fetched_at": rfc3339(state.fetched_at),
         "fresh_until": rfc3339(state.fresh_until),
         "usable_until": rfc3339(state.usable_until),
+        "failed_at": rfc3339(state.failed_at),
+        "failure": state.failure or None,
+    }
+
+
+def lookup_json(state: LookupState) -> dict[str, Any]:
+    """How a look-up went last, in the process that answers."""
+    return {
+        "answered_at": rfc3339(state.answered_at),
         "failed_at": rfc3339(state.failed_at),
         "failure": state.failure or None,
     }

@@ -44,4 +44,6 @@ def _attestation(granted: Granted) -> dict[str, Any]:
     if not granted.proved.attested:
         return {"method": "none"}
     its: dict[str, Any] = {"method": granted.proved.method, "selectors": list(granted.proved.selectors)}
+    if granted.proved.validation:
+        its["validation"] = granted.proved.validation.value
     return its | {"enrolled": True} if granted.proved.enrolled else its

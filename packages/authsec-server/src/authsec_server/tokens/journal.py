@@ -58,6 +58,7 @@ def issued(
                 "proof_id": granted.proved.proof_id,
             }
             | _enrolled(granted.proved)
+            | _checked(granted.proved)
             | _vouching(granted.trust_source),
         ),
     )
@@ -88,6 +89,7 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
                 "smaller": list(outcome.smaller),
             }
             | _enrolled(proved)
+            | _checked(proved)
             | _vouching(facts.trust_sources.get(proved.source_id or "")),
         ),
     )
@@ -104,6 +106,8 @@ def tally(denied: Denied, address: str, request_id: str, facts: Facts | None) ->
     detail: dict[str, Any] = {}
     if denied.miss and facts:
         detail = {"miss": denied.miss.detail} | _vouching(facts.trust_sources.get(denied.miss.source_id))
+    if denied.gone_from and facts:
+        detail = {"gone": True} | _vouching(facts.trust_sources.get(denied.gone_from))
     refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason)
     return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
 
@@ -116,6 +120,16 @@ def count(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
 def _enrolled(proved: Proved) -> dict[str, Any]:
     """Whether it was proved from a machine that holds a key for some hours only."""
     return {"enrolled": True} if proved.enrolled else {}
+
+
+def _checked(proved: Proved) -> dict[str, Any]:
+    """How each selector was proved, and how a cluster's token was found good."""
+    its: dict[str, Any] = {}
+    if proved.proved_by:
+        its["proved_by"] = {key: how.value for key, how in sorted(proved.proved_by.items())}
+    if proved.validation:
+        its["validation"] = proved.validation.value
+    return its
 
 
 def _vouching(source: TrustSource | None) -> dict[str, Any]:

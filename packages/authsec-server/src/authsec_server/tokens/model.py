@@ -44,7 +44,8 @@ class Denied:
     """No token. `details` is for the caller; `smaller` is the request that would pass, where one would.
 
     `missing` are the actions it asked for that are not delegated at all; `miss`, which the caller is never told, says
-    what differs where another workload was proved.
+    what differs where another workload was proved, and `gone_from` is the id of the source whose cluster said that the
+    workload is gone.
     """
 
     reason: Reason
@@ -53,6 +54,7 @@ class Denied:
     smaller: tuple[str, ...] = ()
     retry_after: float = 0.0
     miss: Miss | None = None
+    gone_from: str | None = None
 
 
 def too_often(wait: float) -> Denied:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from authsec_server.attestation.matching import asked_of, can_hold
+from authsec_server.attestation.matching import asked_of, can_hold, validation_of
 from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
@@ -161,6 +161,7 @@ def _as_proved(proof: Proof, source: TrustSource | None) -> Proved:
         source_id=source.id,
         source_revision=source.revision,
         selectors=asked_of(proof, source),
+        validation=validation_of(source),
     )
 
 

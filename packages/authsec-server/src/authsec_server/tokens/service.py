@@ -95,7 +95,9 @@ class DelegationTokens:
             now=self.now(),
         )
         if isinstance(proved, Refused):
-            return Denied(reason=Reason(proved.reason), details=proved.details, miss=proved.miss)
+            return Denied(
+                reason=Reason(proved.reason), details=proved.details, miss=proved.miss, gone_from=proved.gone_from
+            )
         return proved
 
     def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:

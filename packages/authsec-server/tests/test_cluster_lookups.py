@@ -1,0 +1,237 @@
+"""Clusters that are asked about tokens and pods: what that proves, when it is asked, and what becomes of a dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_server import OWN_TOKEN, ApiServer, no_longer, pod
+from authsec_server.tokens.preview import preview
+from trusting import agent, operator, refusals, shows, trust
+from workload_evidence import US, kubernetes
+
+House = Any
+FOUR = (
+    ("k8s:ns", "production"),
+    ("k8s:sa", "customer-support-sa"),
+    ("k8s:pod-label:app", "customer-support"),
+    ("k8s:container-name", "agent"),
+)
+BY_TOKEN = FOUR[:2]
+
+
+@pytest.fixture
+def server(peers: Any, peer: Callable[..., Any], tmp_path: Path) -> ApiServer:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    return ApiServer(peers, peer, folder)
+
+
+def set_up(house: Any, server: ApiServer, *selectors: tuple[str, str], **what: Any) -> tuple[Any, Any, str]:
+    """An authority that trusts a cluster, the cluster, and an agent that is known by these selectors."""
+    settings = {name: what.pop(name) for name in ("lookup_seconds", "local_operator") if name in what}
+    its, issuer = house(**server.settings, **settings), kubernetes()
+    trust(its, issuer, may_look_up=True, **server.asked_for(**what))
+    return its, issuer, agent(its, issuer, *(selectors or FOUR))
+
+
+def issued(its: Any) -> dict[str, Any]:
+    """What the journal keeps of the last token."""
+    rows = [each.event for each in its.events() if each.event.kind == "token.issued"]
+    return dict(rows[-1].detail)
+
+
+def test_the_four_selectors_of_a_pod_each_say_how_they_were_proved(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    answer = shows(its, client_id, issuer.token())
+    assert answer.status_code == 200, answer.text
+    assert issued(its)["proved_by"] == {
+        "k8s:ns": "token",
+        "k8s:sa": "token",
+        "k8s:pod-label:app": "lookup",
+        "k8s:container-name": "lookup",
+    }
+    assert issued(its)["validation"] == "token_review"
+    assert server.reviewed()[0]["spec"] == {"token": issuer.token(), "audiences": [US]}
+    assert server.asked == [
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        "/api/v1/namespaces/production/pods/customer-support-7f9c5b4d6-x2x7k",
+    ]
+    assert server.authorization == [f"Bearer {OWN_TOKEN}"] * 2
+
+
+def test_the_token_says_how_it_was_checked_as_the_preview_foretold(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    shows(its, client_id, issuer.token())
+    tokens = its.authority.tokens
+    seen = its.authority.database.read(lambda tx: preview(tx, operator(its), tokens.issuance, client_id))
+    assert seen.claims["attestation"] == {
+        "method": "kubernetes",
+        "selectors": [key for key, _ in FOUR],
+        "validation": "token_review",
+    }
+    offline = kubernetes("cluster-b", issuer="https://b.example.com", key=issuer.key)
+    trust(its, offline)
+    other = agent(its, offline, *BY_TOKEN, name="Other")
+    assert shows(its, other, offline.token()).status_code == 200
+    assert issued(its)["validation"] == "offline"
+    assert len(server.asked) == 2
+
+
+def test_nobody_is_asked_about_a_token_that_is_not_good_by_itself(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    for spoilt in (
+        issuer.token(aud=["another"]),
+        issuer.token(exp=1),
+        issuer.token(iss="https://elsewhere.example.com"),
+        issuer.token()[:-4] + "AAAA",
+        "nonsense",
+    ):
+        assert shows(its, client_id, spoilt).status_code == 401
+    another = issuer.claims()["kubernetes.io"] | {"serviceaccount": {"name": "default", "uid": "2"}}
+    token = issuer.token(sub="system:serviceaccount:production:default", **{"kubernetes.io": another})
+    assert shows(its, client_id, token).status_code == 403
+    assert server.asked == []
+    miss = refusals(its)[-1].event.detail["miss"]
+    assert miss["sentence"] == (
+        "namespace matches; service account is `default`, registered `customer-support-sa`; label app was not looked "
+        "up; container was not looked up"
+    )
+
+
+def test_what_the_pod_shows_instead_is_told_to_operators(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server, *FOUR[:2], ("k8s:pod-label:app", "x"), ("k8s:container-name", "y"))
+    answer = shows(its, client_id, issuer.token())
+    assert (answer.status_code, answer.json()["reason"]) == (403, "selectors_mismatch")
+    assert "agent" not in answer.text
+    miss = refusals(its)[-1].event.detail["miss"]
+    assert miss["validation"] == "token_review"
+    assert miss["sentence"] == (
+        "namespace, service account match; label app is `customer-support`, registered `x`; container is `agent, "
+        "metrics, proxy`, registered `y`"
+    )
+    assert [row["proved_by"] for row in miss["selectors"]] == ["token", "token", "lookup", "lookup"]
+
+
+def test_a_pod_is_looked_up_only_for_whom_it_decides(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server, *BY_TOKEN)
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    assert (server.count("/tokenreviews"), server.count("/pods/")) == (1, 0)
+
+
+def test_a_token_of_no_pod_shows_none_of_a_pods_selectors(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server, token_review=False)
+    bound = {name: it for name, it in issuer.claims()["kubernetes.io"].items() if name not in {"pod", "node"}}
+    answer = shows(its, client_id, issuer.token(**{"kubernetes.io": bound}))
+    assert (answer.status_code, server.asked) == (403, [])
+    assert "label app is not shown" in refusals(its)[-1].event.detail["miss"]["sentence"]
+
+
+def test_a_pod_that_is_gone_is_refused_and_it_is_said_what_would_help(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    server.review = no_longer()
+    answer = shows(its, client_id, issuer.token())
+    assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
+    assert "its pod or its service account is gone" in answer.json()["details"]
+    row = refusals(its)[-1].event
+    assert (row.detail["gone"], row.detail["source"]["name"]) == (True, "cluster-a")
+
+
+@pytest.mark.parametrize("pods", [{}, {"customer-support-7f9c5b4d6-x2x7k": pod({"uid": "its successor"})}])
+def test_without_reviews_the_pod_itself_tells_that_it_is_gone(house: House, server: ApiServer, pods: Any) -> None:
+    its, issuer, client_id = set_up(house, server, token_review=False)
+    server.pods = pods
+    answer = shows(its, client_id, issuer.token())
+    assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
+
+
+def test_what_the_cluster_said_counts_for_half_a_minute(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    for _ in range(3):
+        assert shows(its, client_id, issuer.token()).status_code == 200
+    assert len(server.asked) == 2
+    server.review, server.pods = no_longer(), {}
+    its.clock.at += timedelta(seconds=29)
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    its.clock.at += timedelta(seconds=1)
+    assert shows(its, client_id, issuer.token()).status_code == 401
+
+
+def test_a_no_is_not_kept(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    yes, server.review = server.review, no_longer()
+    assert shows(its, client_id, issuer.token()).status_code == 401
+    server.review = yes
+    assert shows(its, client_id, issuer.token()).status_code == 200
+
+
+def test_with_nothing_kept_the_cluster_is_asked_each_time(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server, lookup_seconds=0)
+    assert [shows(its, client_id, issuer.token()).status_code for _ in range(2)] == [200, 200]
+    assert len(server.asked) == 4
+    server.review = no_longer()
+    assert shows(its, client_id, issuer.token()).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("401 Unauthorized", "it does not accept the token in the file cluster-a.token"),
+        ("403 Forbidden", "may not create tokenreviews. Apply what authsec trust rbac cluster-a prints"),
+        ("404 Not Found", "answers a TokenReview with something else"),
+        ("500 Internal Server Error", "answers 500"),
+        ("302 Found", "redirects"),
+    ],
+)
+def test_a_cluster_that_does_not_answer_proves_nothing(
+    house: House, server: ApiServer, fails: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Callers hear that it cannot be checked now; why, the log says, and the page of the source."""
+    its, issuer, client_id = set_up(house, server, local_operator=True)
+    door = its.door()
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    its.clock.at += timedelta(minutes=1)
+    server.fails = fails
+    answer = shows(its, client_id, issuer.token())
+    assert (answer.status_code, answer.json()["reason"], answer.json()["retryable"]) == (503, "unavailable", True)
+    assert said not in answer.text
+    logged = capsys.readouterr().out
+    assert said in logged
+    state = door.get("/authsec/api/v1/sources/cluster-a/lookups").json()
+    assert said in state["token_review"]["failure"]
+    assert (state["token_review"]["answered_at"], state["token_review"]["failed_at"]) == (
+        "2026-11-25T12:00:00Z",
+        "2026-11-25T12:01:00Z",
+    )
+    assert state["pod_lookup"]["failure"] is None
+    assert issuer.token() not in logged + str(state)
+    assert OWN_TOKEN not in logged + str(state)
+
+
+def test_a_dead_cluster_is_left_alone_for_a_moment(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server)
+    server.fails = "503 Service Unavailable"
+    assert [shows(its, client_id, issuer.token()).status_code for _ in range(5)] == [503] * 5
+    assert len(server.asked) == 1
+    server.fails = ""
+    assert shows(its, client_id, issuer.token()).status_code == 503
+    its.clock.at += timedelta(seconds=2)
+    assert shows(its, client_id, issuer.token()).status_code == 200
+
+
+def test_the_file_of_credentials_is_read_anew_at_each_use(house: House, server: ApiServer) -> None:
+    its, issuer, client_id = set_up(house, server, lookup_seconds=0)
+    (server.folder / "cluster-a.token").unlink()
+    assert shows(its, client_id, issuer.token()).status_code == 503
+    server.write("renewed")
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    assert {*server.authorization} == {"Bearer renewed"}
+
+
+def test_an_api_server_with_another_certificate_is_not_believed(house: House, server: ApiServer, peers: Any) -> None:
+    its, issuer, client_id = set_up(house, server, api_ca=peers.Certificate("localhost").pem.decode())
+    assert shows(its, client_id, issuer.token()).status_code == 503
+    assert server.asked == []
