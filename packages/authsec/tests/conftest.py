@@ -26,6 +26,7 @@ def _load(name: str) -> ModuleType:
 
 fake_authority = _load("fake_authority")
 _load("workload_tokens")
+certificates = _load("certificates")
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +59,25 @@ def make_client(authority: Any) -> Callable[..., AuthSecClient]:
         return AuthSecClient(config, credential=credential, clock=clock)
 
     return make
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Path:
+    """A certificate of authority.example."""
+    made: Path = certificates.certificate(tmp_path, "authority.example")
+    return made
+
+
+@pytest.fixture
+def secure(pem: Path) -> Iterator[Any]:
+    """An authority with that certificate."""
+    with certificates.authority_with(pem) as running:
+        yield running
+
+
+@pytest.fixture
+def proxied(secure: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The secure authority as https://authority.example, by way of a proxy."""
+    with fake_authority.connect_proxy(secure.port) as (address, seen):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        yield seen

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from authsec import AuthSecClient, AuthSecConfig, ConfigError, InvalidResponse, ServerError, TransportError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from fake_authority import CLIENT_ID, FakeAuthority, Reply, basic, broken_off, connect_proxy, drip, hang, refused
+from fake_authority import CLIENT_ID, FakeAuthority, Reply, basic, broken_off, drip, hang, refused
 
 Make = Callable[..., AuthSecClient]
 
@@ -167,53 +162,6 @@ def test_an_answer_may_not_be_larger_than_64_kib(client: AuthSecClient, authorit
 
 
 # --- TLS and proxies ---------------------------------------------------------------------------------------------
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """A self-signed certificate for `name` with its key, as one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certified = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / f"{name}.pem"
-    path.write_bytes(private + certified.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-@pytest.fixture
-def pem(tmp_path: Path) -> Path:
-    return certificate(tmp_path, "authority.example")
-
-
-@pytest.fixture
-def secure(pem: Path) -> Iterator[FakeAuthority]:
-    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trust.load_cert_chain(pem)
-    running = FakeAuthority(trust)
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def proxied(secure: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The secure authority as https://authority.example, by way of a proxy."""
-    with connect_proxy(secure.port) as (address, seen):
-        monkeypatch.setenv("HTTPS_PROXY", address)
-        yield seen
 
 
 def agent(base_url: str = "https://authority.example", **settings: Any) -> AuthSecClient:

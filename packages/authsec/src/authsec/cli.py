@@ -1,4 +1,4 @@
-"""The command `authsec`. This package adds `smoke`, `keygen` and `enrol`; other packages add theirs by entry point.
+"""The command `authsec`. This package adds `doctor`, `smoke`, `keygen` and `enrol`; others theirs by entry point.
 
 An entry point of the group `authsec.commands` is a callable `register(group: click.Group) -> None`.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from authsec import enrol, smoke
+from authsec import doctor, enrol, smoke
 from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.keygen import write_key_pair
@@ -77,6 +77,21 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if a step fails, and says what would help.
     """
     sys.exit(smoke.main(scope=scope, resource=resource))
+
+
+@commands.command("doctor")
+@click.option("--scope", help="Ask for these actions only, separated by spaces. [default: all that is delegated]")
+@click.option(
+    "--resource", multiple=True, help="Ask for this API only; needed where several are delegated for. Repeat."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It holds no secret.")
+def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
+    """Find out why this machine's agent gets no token.
+
+    Goes through settings, packages, network, certificate, clock and every place of a proof, asks for one token, and
+    says what to do next. Shows no secret. Ends with status 1 if anything is wrong.
+    """
+    sys.exit(doctor.main(scope=scope, resource=resource, as_json=as_json))
 
 
 @commands.command("keygen")

@@ -50,6 +50,9 @@ def claims(identity: VerifiedToken) -> list[str]:
     if unattested(identity):
         warning = "UNATTESTED: whoever knows the client_id gets this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")
+    if proved.method == "secret":
+        note = "weak: whoever has read this agent's secret gets this token"
+        facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")
     if proved.enrolled:
         note = "enrolled: by a key that this machine was given for some hours"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(note, fg='yellow')}")

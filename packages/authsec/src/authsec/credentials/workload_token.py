@@ -34,7 +34,7 @@ class WorkloadToken:
         value = text.strip()
         if len(value) > MOST_BYTES or not _COMPACT.fullmatch(value):
             return None
-        claims = _claims(value)
+        claims = _json_part(value, 1)
         return None if claims is None else cls(value=value, claims=claims)
 
     def is_for(self, audience: str) -> bool:
@@ -47,8 +47,22 @@ class WorkloadToken:
 
     def seconds_over(self, now: int) -> int:
         """For how long it has been expired by this machine's clock; 0 while it has not, or does not say."""
+        expires = self._expires()
+        return 0 if expires is None else max(0, now - expires)
+
+    def seconds_left(self, now: int) -> int:
+        """The same before it expires; 0 once it has, or if it does not say."""
+        expires = self._expires()
+        return 0 if expires is None else max(0, expires - now)
+
+    def key_id(self) -> str:
+        """Which key signed it, as it says itself; empty if it does not (RFC 7515 §4.1.4)."""
+        named = (_json_part(self.value, 0) or {}).get("kid")
+        return named if isinstance(named, str) else ""
+
+    def _expires(self) -> int | None:
         expires = self.claims.get("exp")
-        return max(0, now - int(expires)) if isinstance(expires, int | float) and not isinstance(expires, bool) else 0
+        return int(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else None
 
     def _audiences(self) -> tuple[str, ...]:
         named = self.claims.get("aud")
@@ -56,10 +70,10 @@ class WorkloadToken:
         return tuple(one for one in each if isinstance(one, str))
 
 
-def _claims(value: str) -> Mapping[str, Any] | None:
-    part = value.split(".")[1]
+def _json_part(value: str, number: int) -> Mapping[str, Any] | None:
+    part = value.split(".")[number]
     try:
-        claims = loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), max_bytes=MOST_BYTES)
+        members = loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), max_bytes=MOST_BYTES)
     except (binascii.Error, StrictJsonError):
         return None
-    return claims if isinstance(claims, dict) else None
+    return members if isinstance(members, dict) else None

@@ -1,0 +1,59 @@
+"""What to do about each reason: one line for the person whose agent gets no token.
+
+The SDK's own text says what failed and what would satisfy. This says who does what next, and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from authsec.config import AuthSecConfig
+from authsec.errors import AuthSecError
+
+_AGENT_ID: Final = "Copy the Client ID from the agent's page in the console into AUTHSEC_AGENT_CLIENT_ID."
+_IN_THE_AUDIT: Final = "an administrator finds what differed with `authsec audit list --request-id {request}`"
+_ADDRESS: Final = "Correct AUTHSEC_BASE_URL: the authority's root, as its console shows it on the agent's Connect page."
+_LOOK_AT_SERVER: Final = "Try again; if it stays, see on the server whether the authority runs, and what it logs."
+# DESIGN §4: every reason of the endpoint.
+OF_REFUSALS: Final[Mapping[str, str]] = {
+    "client_id_missing": _AGENT_ID,
+    "client_id_invalid": _AGENT_ID,
+    "invalid_scope": "Write actions as resource:action, separated by spaces, as in customers:read.",
+    "invalid_target": "Name the API: here with `--resource`, in the program with get_token(resource=…).",
+    "rate_limited": "Wait as long as it says; then let the program keep one AuthSecClient, which asks once an hour.",
+    "client_not_found": f"{_AGENT_ID} Is AUTHSEC_BASE_URL the authority that knows it?",
+    "attestation_required": "Give it a proof: in the cluster, the volume on its Connect page; here, `authsec enrol`.",
+    "attestation_invalid": f"Compare the proof above with those on the agent's page; {_IN_THE_AUDIT}.",
+    "selectors_mismatch": f"Compare what the proof above says with the selectors on the agent's page; {_IN_THE_AUDIT}.",
+    "client_disabled": "Ask an administrator why it is disabled, and for `authsec agents enable {agent}`.",
+    "no_delegation": "Ask an administrator for a trust delegation: `authsec delegations create --client {agent} …`.",
+    "delegation_ended": "Ask an administrator for a new one: `authsec delegations create --client {agent} …`.",
+    "action_not_allowed": "Ask for less (the text names what would pass), or for a delegation that allows more.",
+    "proof_not_accepted": "Prove this agent in another way, or ask for a delegation that accepts this kind of proof.",
+    "unavailable": _LOOK_AT_SERVER,
+}
+_OF_THE_WAY: Final[Mapping[str, str]] = {
+    "unreachable": "See whether the authority runs, and whether this machine reaches it.",
+    "timeout": _LOOK_AT_SERVER,
+    "connection_lost": "Try again; if it stays, see what is in between: a proxy, a load balancer, a network policy.",
+    "proxy_failed": "See whether the proxy runs; or put the authority's host into NO_PROXY.",
+    "certificate_untrusted": "Let AUTHSEC_CA_FILE name the PEM file of the authority that signed the certificate.",
+    "tls_failed": "See whether this port speaks https at all, and AUTHSEC_BASE_URL has the right scheme and port.",
+    "ca_file_invalid": "Correct AUTHSEC_CA_FILE, or unset it to use the system's trust store.",
+    "proxy_invalid": "Correct HTTPS_PROXY, or put the authority's host into NO_PROXY.",
+    "redirected": _ADDRESS,
+    "invalid_response": _ADDRESS,
+    "host_not_allowed": "Use the authority's public URL as AUTHSEC_BASE_URL.",
+    "issuer_not_pinned": "Set AUTHSEC_ISSUER, as above, if that is the name of your authority.",
+    "credential_broken": "Mend the proof, as above; or take it away, so that the next place is looked at.",
+}
+_OTHERWISE: Final = "Do what the text above says; whoever runs the authority may know more."
+
+
+def advice(error: AuthSecError, config: AuthSecConfig) -> str:
+    """The line for `error`. Commands are for whoever administers the authority."""
+    line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
+    to_copy = [text for text in str(error).splitlines() if text.startswith("    ")]
+    lines = [line.replace("{agent}", config.client_id).replace("{request}", error.request_id or "…")]
+    return "\n".join(lines + (to_copy if len(to_copy) == 1 else []))  # a longer one stands in the text, to be read

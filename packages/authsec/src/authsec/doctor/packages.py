@@ -1,0 +1,77 @@
+"""What is installed beside this package; and packages of other people that are taken for ours.
+
+The public index has other people's packages under names like ours. They speak the same contract, but send no proof,
+and some make up a token that nobody signed when they are refused.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import ssl
+from collections.abc import Iterable
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from typing import Final
+
+from authsec.doctor.findings import Finding
+from authsec.terminal import Grade
+from authsec.wording import plain
+
+_OUR_NAMES: Final = ("authsec", "authsec-autogen", "authsec-server", "authsec-demo")
+_NEEDED: Final = ("urllib3", "cryptography", "joserfc", "spiffe")  # the last three by the extras
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def packages(installed: Iterable[Distribution] | None = None) -> list[Finding]:
+    """Versions, and whose packages they are. `installed` is by default what this interpreter finds."""
+    ours: list[tuple[str, Distribution]] = []
+    strangers: list[tuple[str, Distribution]] = []
+    for found in distributions() if installed is None else installed:
+        name = _canonical(str(found.name))
+        if name.startswith("authsec"):
+            (ours if _is_ours(name, found) else strangers).append((name, found))
+    facts = [f"Python {platform.python_version()} on {platform.system()}, {ssl.OPENSSL_VERSION}"]
+    facts += [", ".join(f"{name} {plain(found.version, 30)}" for name, found in sorted(ours, key=lambda each: each[0]))]
+    facts += [", ".join(map(_version, _NEEDED))]
+    whole = Finding(step="packages", facts=tuple(filter(None, facts)))
+    return [whole, *(_stranger(name, found) for name, found in strangers)]
+
+
+def _is_ours(name: str, found: Distribution) -> bool:
+    """By what cannot be had by chance: ours stand on `authsec`, and `authsec` brings this command."""
+    if name == "authsec":
+        return any(each.value == "authsec.cli:main" for each in found.entry_points)
+    needed = (_NAME.match(requirement) for requirement in found.requires or ())
+    return "authsec" in {_canonical(each.group()) for each in needed if each}
+
+
+def _stranger(name: str, found: Distribution) -> Finding:
+    """Red where an agent that imports our package gets theirs; amber where it must have meant theirs."""
+    taken = name in _OUR_NAMES
+    facts = [f"{name} {plain(found.version, 30)} is another project's: it sends no proof, and may make up a token"]
+    if any(each.group == "console_scripts" and each.name == "authsec" for each in found.entry_points):
+        facts.append("it brings a script `authsec`, too; `python -m authsec` is always this one")
+    install = f"pip install ./packages/authsec ./packages/{name}" if taken and name != "authsec" else ""
+    remedy = (
+        f"take out the package of other people{', and install ours by path, in a clone of AuthSec' * bool(install)}:"
+    )
+    lines = [f"    pip uninstall {name}", *([f"    {install}"] if install else [])]
+    return Finding(
+        step="packages",
+        grade=Grade.BAD if taken else Grade.AMBER,
+        facts=tuple(facts),
+        reason="package_of_others",
+        remedy="\n".join([remedy, *lines]),
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} not installed"
+
+
+def _canonical(name: str) -> str:
+    """As package indexes compare names."""
+    return re.sub(r"[-_.]+", "-", plain(name, 60)).lower()

@@ -1,0 +1,84 @@
+"""Who answers at AUTHSEC_BASE_URL: whether it is an authority, what it calls itself, and what time it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from authsec.authority import Authority
+from authsec.clock import Clock
+from authsec.config import AuthSecConfig, export_line
+from authsec.doctor.advice import advice
+from authsec.doctor.findings import Finding
+from authsec.errors import AuthSecError, ConfigError
+from authsec.exchange import http_date
+from authsec.issuer import issuer_of, trusted
+from authsec.terminal import Grade, duration
+
+_AMBER: Final = 5.0
+_RED: Final = 30.0  # what an authority allows for, either way
+_WITHIN: Final = 0.5  # a Date header says a whole second: on average half of one has passed since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """`issuer` is None where no authority answered."""
+
+    findings: tuple[Finding, ...]
+    issuer: str | None
+
+
+def authority_answers(authority: Authority, config: AuthSecConfig, clock: Clock) -> Answered:
+    """Ask it who it is."""
+    began = clock.wall()
+    try:
+        (metadata, date), took = clock.timed(authority.metadata)
+        issuer = issuer_of(metadata)
+    except AuthSecError as error:
+        nobody = Finding.skipped("clock", "no authority answered that could say what time it is")
+        return Answered(findings=(Finding.failed("authority", error, advice(error, config)), nobody), issuer=None)
+    finding = _named(issuer, config, f"issuer {issuer}, answered in {duration(took)}")
+    return Answered(findings=(finding, clocks(http_date(date), began, clock.wall())), issuer=issuer)
+
+
+def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
+    if config.issuer not in {None, issuer}:
+        return Finding(
+            step="authority",
+            grade=Grade.BAD,
+            facts=(fact, f"AUTHSEC_ISSUER says {config.issuer}: proofs are made for that name, and refused here"),
+            reason="issuer_mismatch",
+            remedy="Correct AUTHSEC_BASE_URL if it leads to another authority than yours; else set:\n"
+            f"    {export_line('AUTHSEC_ISSUER', issuer)}",
+        )
+    try:
+        trusted(issuer, config)
+    except ConfigError as error:
+        return Finding(
+            step="authority",
+            grade=Grade.AMBER,
+            facts=(fact, "which is not where AUTHSEC_BASE_URL leads: SPIFFE and GitHub give no proof for such a name"),
+            reason=error.reason,
+            remedy=f"If that is the name of your authority, set:\n    {export_line('AUTHSEC_ISSUER', issuer)}",
+        )
+    return Finding(step="authority", facts=(fact,))
+
+
+def clocks(date: datetime | None, asked_at: float, answered_at: float) -> Finding:
+    """How far this machine's clock is from the authority's, as its Date header has it."""
+    if date is None:
+        return Finding.skipped("clock", "the authority did not say what time it is there (no Date header)")
+    ahead = (asked_at + answered_at) / 2 - (date.timestamp() + _WITHIN)
+    certain = max(0.0, abs(ahead) - _WITHIN - (answered_at - asked_at) / 2)
+    if certain <= _AMBER:
+        return Finding(step="clock", facts=("agrees with the authority's, as far as can be seen",))
+    fact = f"about {duration(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} the authority's"
+    return Finding(
+        step="clock",
+        grade=Grade.BAD if certain > _RED else Grade.AMBER,
+        facts=(fact, f"proofs and tokens are refused from a difference of {_RED:g} s on"),
+        reason="clock_differs",
+        remedy="Set this machine's clock by the network (`timedatectl set-ntp true`), or the authority's if that is "
+        "the one that is wrong.",
+    )

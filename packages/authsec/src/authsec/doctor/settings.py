@@ -1,0 +1,118 @@
+"""What the environment says: where the authority is, which agent this is, and variables that nobody reads."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from authsec.config import AuthSecConfig, export_line, is_loopback
+from authsec.doctor.findings import Finding
+from authsec.errors import ConfigError
+from authsec.terminal import Grade
+from authsec.wording import plain
+
+READ: Final = (
+    "AUTHSEC_ADMIN_KEY", "AUTHSEC_AGENT_CLIENT_ID", "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_AGENT_SECRET_FILE",
+    "AUTHSEC_ALLOW_HTTP_HOSTS", "AUTHSEC_BASE_URL", "AUTHSEC_CA_FILE", "AUTHSEC_ISSUER", "AUTHSEC_PROOF_AUDIENCE",
+    "AUTHSEC_SPIFFE_ID", "AUTHSEC_WORKLOAD_TOKEN_FILE",
+)  # fmt: skip
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # looks at the server for an agent whose name is not known
+_ALIKE: Final = 0.75  # they all begin with AUTHSEC_, so less would be alike to everything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`config` is None where the authority's address cannot be used. Without `names_agent`, its id is nobody's."""
+
+    findings: tuple[Finding, ...]
+    config: AuthSecConfig | None
+    names_agent: bool
+
+
+def settings() -> Settings:
+    """The settings of the agent that the environment names, and all that is wrong with them at once."""
+    misspelt = _misspelt()
+    try:
+        config = AuthSecConfig.from_env()
+    except ConfigError as error:
+        return _broken(error, misspelt)
+    findings = [Finding(step="settings", facts=_told(config)), *_nobody_reads(misspelt), *_plain_http(config)]
+    return Settings(findings=tuple(findings), config=config, names_agent=True)
+
+
+def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
+    """A wrong address does not hide a wrong id; and the authority can be looked at without knowing the agent."""
+    if error.reason.startswith("client_id"):
+        config, errors = AuthSecConfig.from_env(client_id=_NOBODY), [error]
+    else:
+        config, errors = None, [error, *_wrong_id()]
+    findings = [Finding.failed("settings", each, _remedy(each, misspelt)) for each in errors]
+    findings += [*_nobody_reads(misspelt), *(_plain_http(config) if config else [])]
+    return Settings(findings=tuple(findings), config=config, names_agent=False)
+
+
+def _wrong_id() -> list[ConfigError]:
+    try:
+        AuthSecConfig.from_env(base_url="https://authsec.example.com")
+    except ConfigError as error:
+        return [error]
+    return []
+
+
+def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
+    variable = "AUTHSEC_AGENT_CLIENT_ID" if error.reason.startswith("client_id") else "AUTHSEC_BASE_URL"
+    meant = [found for found, wanted in misspelt.items() if wanted == variable]
+    if meant and error.reason.endswith("_missing"):
+        return _rename(meant[0], variable)
+    return f"Set {variable}; the lines on the agent's Connect page in the console are ready to paste."
+
+
+def _told(config: AuthSecConfig) -> tuple[str, ...]:
+    """The further ones only where they are set."""
+    further = {
+        "AUTHSEC_ISSUER": config.issuer,
+        "AUTHSEC_PROOF_AUDIENCE": config.proof_audience,
+        "AUTHSEC_CA_FILE": config.ca_file,
+        "AUTHSEC_ALLOW_HTTP_HOSTS": " ".join(config.allow_http_hosts),
+    }
+    set_ = [f"{name} is {plain(value, 200)}" for name, value in further.items() if value]
+    return ("AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID have the right form", *set_)
+
+
+def _plain_http(config: AuthSecConfig) -> list[Finding]:
+    parts = urlsplit(config.base_url)
+    if parts.scheme == "https" or is_loopback(str(parts.hostname)):
+        return []
+    fact = f"plain http to {parts.hostname}: whoever is on the way can read this agent's proofs and tokens"
+    remedy = (
+        f"If the authority speaks https, use that:\n    {export_line('AUTHSEC_BASE_URL', f'https://{parts.netloc}')}"
+    )
+    return [Finding(step="encryption", grade=Grade.AMBER, facts=(fact,), reason="plain_http", remedy=remedy)]
+
+
+def _nobody_reads(misspelt: Mapping[str, str]) -> list[Finding]:
+    facts = tuple(f"{found} is set, and nothing reads it; is {wanted} meant?" for found, wanted in misspelt.items())
+    remedy = " ".join(_rename(found, wanted) for found, wanted in misspelt.items())
+    return (
+        [Finding(step="variables", grade=Grade.AMBER, facts=facts, reason="misspelt", remedy=remedy)] if facts else []
+    )
+
+
+def _rename(found: str, wanted: str) -> str:
+    return f"Rename the variable {found} to {wanted}, which is the one that is read."
+
+
+def _misspelt() -> Mapping[str, str]:
+    """Variables that are set, and the one of ours that each is alike; values are not looked at."""
+    found = {}
+    for name in sorted(os.environ):
+        if name in READ or not name.startswith("AUTHSEC_") or name.startswith("AUTHSEC_SERVER_"):
+            continue
+        alike = difflib.get_close_matches(name, [each for each in READ if each not in os.environ], n=1, cutoff=_ALIKE)
+        if alike:
+            found[plain(name, 60)] = alike[0]
+    return found

@@ -1,0 +1,125 @@
+"""What `authsec doctor` prints is pasted into tickets and chats, and holds a token, a proof, a key or a password.
+
+The doctor looks at more secrets than anything else: every place of a proof, the token itself, the addresses of proxies.
+So what it prints, for people and as JSON, is searched for all of them, while all goes well and while all fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec import cli
+from authsec.jose import PrivateKey
+from authsec.keygen import write_key_pair
+from click.testing import CliRunner
+from fake_authority import CLIENT_ID, FakeAuthority, Reply, Seen, broken_off, refused
+from workload_tokens import service_account_token
+
+CANARY = "canary-d0a4e0f2"
+
+
+def parts_of(*tokens: str) -> list[str]:
+    """Payload and signature; a header is the same for all tokens of an issuer."""
+    return [part for token in tokens for part in token.split(".")[1:]]
+
+
+def echo(seen: Seen) -> Reply:
+    """Something that quotes the request's proof in every member of its refusal."""
+    proof = seen.headers["Authorization"]
+    body = {"error": proof, "reason": "attestation_invalid", "details": f"Not valid: {proof}", "request_id": proof}
+    return Reply(401, body)
+
+
+ANSWERS: dict[str, Any] = {
+    "granted": lambda authority: authority.grant,
+    "refused": lambda _: refused(403, "selectors_mismatch"),
+    "an echo of the proof": lambda _: echo,
+    "broken off": lambda _: broken_off(),
+    "a token in a bad answer": lambda authority: Reply(body=authority.grant().body | {"expires_in": -1}),
+    "a token in a redirect": lambda authority: Reply(
+        302, headers={"Location": f"/?t={authority.grant().body['token']}"}
+    ),
+    "a token in its members": lambda authority: authority.grant(
+        permissions=[authority.grant().body["token"]], audience=[authority.grant().body["token"]]
+    ),
+}
+
+
+@pytest.fixture
+def workload_token(authority: FakeAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A machine full of secrets, with the token of a pod as its proof and a key as another."""
+    token = service_account_token(authority.issuer)
+    (tmp_path / "token").write_text(token)
+    write_key_pair(tmp_path / "agent.pem", "ed25519")
+    for name, value in {
+        "AUTHSEC_BASE_URL": authority.base_url,
+        "AUTHSEC_AGENT_CLIENT_ID": CLIENT_ID,
+        "AUTHSEC_WORKLOAD_TOKEN_FILE": str(tmp_path / "token"),
+        "AUTHSEC_AGENT_KEY_FILE": str(tmp_path / "agent.pem"),
+        "AUTHSEC_ADMIN_KEY": CANARY,
+        "AUTHSEC_AGENT_TOKEN": CANARY,
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{authority.base_url}/idtoken",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": CANARY,
+        "HTTPS_PROXY": f"http://bob:{CANARY}@127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return token
+
+
+def told(*options: str) -> str:
+    result = CliRunner().invoke(cli.commands, ["doctor", *options])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_nothing_that_is_printed_is_a_secret(
+    answer: str, workload_token: str, authority: FakeAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    authority.next_answers = [ANSWERS[answer](authority)] * 6
+    printed = told() + told("--json") + caplog.text
+    assert "k8s:ns" in printed  # it did look
+    sent = [seen.headers["Authorization"].split()[-1] for seen in authority.token_requests]
+    assert sent
+    for part in [*parts_of(workload_token, *sent, *authority.tokens), CANARY]:
+        assert part not in printed
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AUTHSEC_WORKLOAD_TOKEN_FILE", f"eyJhbGciOiJub25lIn0.{CANARY}.x"),
+        ("AUTHSEC_AGENT_KEY_FILE", f"-----BEGIN PRIVATE KEY-----\n{CANARY}"),
+        ("AUTHSEC_AGENT_CLIENT_ID", CANARY.replace("-", "_")),
+        ("AUTHSEC_BASE_URL", f"https://bob:{CANARY}@authsec.example.com"),
+        ("AUTHSEC_BASE_URL", f"https://authsec.example.com/?key={CANARY}"),
+        ("HTTPS_PROXY", f"socks5://bob:{CANARY}@127.0.0.1:9"),
+        ("SPIFFE_ENDPOINT_SOCKET", f"tcp://{CANARY}"),
+    ],
+)
+def test_nor_is_what_stands_in_the_wrong_place(
+    variable: str, value: str, workload_token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    printed = told() + told("--json")
+    assert CANARY not in printed
+    assert CANARY.replace("-", "_") not in printed
+
+
+def test_nor_is_a_key_nor_the_assertion_made_with_it(
+    workload_token: str, authority: FakeAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUTHSEC_WORKLOAD_TOKEN_FILE")
+    pem = (tmp_path / "agent.pem").read_bytes()
+    authority.agent_key = PrivateKey.from_pem(pem).public
+    authority.next_answers = [authority.grant, echo]
+    printed = told() + told("--json")
+    assert authority.agent_key.thumbprint() in printed  # which is no secret, and stands on the agent's page
+    sent = [seen.headers["Authorization"].split()[-1] for seen in authority.token_requests]
+    assert len(sent) == 2
+    for part in [*parts_of(*sent, *authority.tokens), pem.decode().splitlines()[1]]:
+        assert part not in printed
