@@ -378,6 +378,8 @@ def test_what_is_not_there_or_makes_no_sense_is_said_in_the_api_servers_words(
     )
     with http(cluster, cluster.admin_token) as client:
         assert client.get("/api/v1/secretz").json()["message"] == "the server could not find the requested resource"
+        protobuf = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+        assert client.post("/api/v1/namespaces", content=b"k8s", headers=protobuf).status_code == 415
 
 
 def test_the_cluster_can_be_discovered(admin: kubernetes.client.ApiClient) -> None:

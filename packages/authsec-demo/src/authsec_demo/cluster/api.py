@@ -41,6 +41,7 @@ from authsec_demo.cluster.statuses import (
     method_not_allowed,
     no_such_path,
     unauthorized,
+    unsupported_media_type,
 )
 from authsec_demo.cluster.tokens import request_token, review_token
 from authsec_demo.cluster.users import ANONYMOUS, User
@@ -70,10 +71,10 @@ class ApiServer:
             asked = parse(request.method, request.url.path)
             user = self._user(request)
             self._authorise(user, asked)
-            body = await request.body()
+            given = _object(await request.body(), request.headers.get("Content-Type", ""))
             if not asked.resource:
                 return self._path(asked, f"{request.url.scheme}://{request.url.netloc}")
-            answer = self._resource(asked, _object(body), request.query_params)
+            answer = self._resource(asked, given, request.query_params)
         except Refusal as refusal:
             return JSONResponse(refusal.status, refusal.code)
         return JSONResponse(answer, 201 if asked.verb == "create" else 200)
@@ -162,13 +163,15 @@ class ApiServer:
         raise method_not_allowed()
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def _object(body: bytes, media_type: str) -> Mapping[str, Any]:
+    if media_type and "json" not in media_type:  # without any it is JSON
+        raise unsupported_media_type()
     try:
         value = json.loads(body or b"{}")
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise bad_request("the object provided is unrecognized (must be of type JSON)")
+        raise bad_request("the body of the request is not a JSON object")
     return value
 
 

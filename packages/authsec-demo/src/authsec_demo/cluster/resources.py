@@ -61,12 +61,12 @@ RESOURCES: Final[Mapping[tuple[str, str], Resource]] = {
 }
 VERSION: Final = {
     "major": "1",
-    "minor": "34",
-    "gitVersion": "v1.34.0",
+    "minor": "36",
+    "gitVersion": "v1.36.1",
     "gitCommit": "0" * 40,
     "gitTreeState": "clean",
-    "buildDate": "2025-08-27T10:09:04Z",
-    "goVersion": "go1.24.6",
+    "buildDate": "2026-05-14T09:22:10Z",
+    "goVersion": "go1.26.2",
     "compiler": "gc",
     "platform": "linux/amd64",
 }

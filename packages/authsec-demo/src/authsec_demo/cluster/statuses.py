@@ -89,6 +89,12 @@ def method_not_allowed() -> Refusal:
     return Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
+def unsupported_media_type() -> Refusal:
+    """The body is not JSON. A real API server reads protobuf, too, which is what kubectl sends where it can."""
+    message = "the body of the request was in an unknown format - accepted media types include: application/json"
+    return Refusal(415, "UnsupportedMediaType", message, {})
+
+
 def _qualified(kind: str, group: str) -> str:
     return f"{kind}.{group}" if group else kind
 
