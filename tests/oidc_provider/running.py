@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urljoin
+from urllib.parse import quote_plus, urljoin
 
 import httpx2
 import pytest
@@ -26,12 +26,13 @@ OLDEST_NODE = 20
 
 
 class RunningProvider:
-    """A provider that runs. Clients: `authsec`, `authsec-post`, `authsec-public`, and `authsec-ES256` and the like."""
+    """A provider that runs. Clients: `authsec`, `authsec-post`, `authsec-public`, one for each algorithm, and `ci`."""
 
     client_secret = "not a secret: a+b%c:d"
 
-    def __init__(self, issuer: str, folder: Path) -> None:
+    def __init__(self, issuer: str, folder: Path, process: subprocess.Popen[str]) -> None:
         self.issuer = issuer
+        self._process = process
         self._accounts = folder / "accounts.json"
         self._secret_file = folder / "client-secret"
         self._secret_file.write_text(self.client_secret + "\n")
@@ -41,6 +42,26 @@ class RunningProvider:
         accounts = json.loads(self._accounts.read_text())
         known = {"email": f"{login}@example.com", "email_verified": True, "name": login.title()}
         self._accounts.write_text(json.dumps(accounts | {login: known | claims}))
+
+    def job_token(self, audience: str, **claims: Any) -> str:
+        """What a job of the CI system `ci` gets there, to show to that audience, with these claims beside the usual."""
+        accounts = json.loads(self._accounts.read_text())
+        self._accounts.write_text(json.dumps(accounts | {"ci": claims}))
+        form = {"grant_type": "client_credentials", "resource": audience}
+        who = httpx2.BasicAuth("ci", quote_plus(self.client_secret))  # each part form-encoded: RFC 6749 section 2.3.1
+        answer = httpx2.post(f"{self.issuer}/token", data=form, auth=who, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+    def rotate(self) -> None:
+        """From now on it signs with new keys, and publishes no old one."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("rotate\n")
+        self._process.stdin.flush()
+        said = iter(self._process.stdout.readline, "")  # what it thinks of its configuration comes there, too
+        assert "rotated\n" in said, "the provider has ended"
 
     def settings(self, client_id: str = "authsec", **more: str) -> dict[str, str]:
         """The settings of a server that signs people in here, as environment variables."""
@@ -96,7 +117,7 @@ def running_provider(folder: Path) -> Iterator[RunningProvider]:
             assert process.stdout is not None
             issuer = process.stdout.readline().strip()
             assert issuer, f"the provider did not start:\n{(folder / 'provider.log').read_text()}"
-            yield RunningProvider(issuer, folder)
+            yield RunningProvider(issuer, folder, process)
             process.terminate()
 
 
