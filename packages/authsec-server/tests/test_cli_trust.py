@@ -238,3 +238,74 @@ def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, pe
     assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stdout
     assert "failed at" in authsec("trust", "show", "x").stdout
     assert its.requests == []
+
+
+LOOKING_UP = ("--token-review", "--pod-lookup", "--credentials", "production.token")
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_CREDENTIALS_DIR", str(tmp_path))
+
+
+def rules(text: str) -> list[Any]:
+    objects = list(yaml.safe_load_all(text))
+    assert [each["kind"] for each in objects] == ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"]
+    account = objects[1]["metadata"]
+    assert objects[3]["subjects"] == [{"kind": "ServiceAccount", **account}]
+    assert objects[3]["roleRef"]["name"] == objects[2]["metadata"]["name"]
+    its: list[Any] = objects[2]["rules"]
+    return its
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_cluster_is_registered_with_look_ups_and_what_it_has_to_permit_is_shown(
+    authsec: Authsec, add_cluster: Callable[..., Result], cluster: Cluster
+) -> None:
+    done = add_cluster(*LOOKING_UP)
+    assert done.exit_code == 0, done.output
+    source = shown(authsec, "production")
+    assert (source["api_server"], source["api_ca"]) == (cluster.server, cluster.certificate.pem.decode())
+    assert (source["credentials"], source["token_review"], source["pod_lookup"]) == ("production.token", True, True)
+    assert "kubectl create token authsec-lookups --namespace authsec" in done.stdout
+    assert '> "$AUTHSEC_SERVER_CREDENTIALS_DIR/production.token"' in done.stdout
+    again = authsec("trust", "rbac", "production")
+    assert rules(again.stdout) == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+    ]
+    assert again.stdout in done.stdout
+    assert "a-bearer-token" not in done.output + json.dumps(source)
+    page = authsec("trust", "show", "production").stdout
+    assert "token review, pod look-up" in page
+    assert "not asked yet by this process" in page
+
+
+@pytest.mark.usefixtures("credentials")
+def test_no_more_is_permitted_than_what_is_on(authsec: Authsec, add_cluster: Callable[..., Result]) -> None:
+    add_cluster()
+    assert "Turn something on: authsec trust edit production" in authsec("trust", "rbac", "production").stderr
+    edited = authsec("trust", "edit", "production", "--from-kubeconfig", "--pod-lookup", "--credentials", "t")
+    assert edited.exit_code == 0, edited.output
+    assert "kubectl create token" in edited.stdout
+    assert rules(authsec("trust", "rbac", "production").stdout) == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    ]
+    off = authsec("trust", "edit", "production", "--no-pod-lookup", "--name", "Prod")
+    assert "kubectl" not in off.stdout
+    assert (shown(authsec, "production")["pod_lookup"], shown(authsec, "production")["name"]) == (False, "Prod")
+
+
+def test_what_look_ups_lack_is_named(
+    authsec: Authsec, add_cluster: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "AUTHSEC_SERVER_CREDENTIALS_DIR" in add_cluster(*LOOKING_UP).stderr
+    monkeypatch.setenv("AUTHSEC_SERVER_CREDENTIALS_DIR", str(tmp_path))
+    assert "the name of the file" in add_cluster("--pod-lookup").stderr
+    assert "without a folder" in add_cluster("--pod-lookup", "--credentials", "../etc/passwd").stderr
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
+    alarm = add_cluster(*LOOKING_UP, "--api-ca-file", str(tmp_path / "key.pem"))
+    assert "It was not sent" in alarm.stderr
+    assert add_cluster().exit_code == 0
+    assert "What is to change?" in authsec("trust", "edit", "production").stderr
+    assert "address of the cluster's API server" in authsec("trust", "edit", "production", "--pod-lookup").stderr

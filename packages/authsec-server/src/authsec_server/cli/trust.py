@@ -12,7 +12,8 @@ from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.trust_adding import add
 from authsec_server.cli.trust_bindings import bind, remove
-from authsec_server.cli.trust_shown import shown, shown_keys, state_of
+from authsec_server.cli.trust_editing import edit, rbac
+from authsec_server.cli.trust_shown import shown, shown_keys, shown_lookups, state_of
 
 
 @click.group()
@@ -20,7 +21,7 @@ def trust() -> None:
     """Trust sources: clusters, trust domains and issuers whose word counts."""
 
 
-for command in (add, bind, remove):
+for command in (add, bind, edit, rbac, remove):
     trust.add_command(command)
 
 
@@ -39,10 +40,12 @@ def list_sources(caller: Caller, output: Output, limit: int, cursor: str | None)
 @click.argument("source")
 @admin_command
 def show_source(caller: Caller, output: Output, source: str) -> None:
-    """Show one trust source, what it proves, and its keys. SOURCE is its slug or id."""
+    """Show one trust source, what it proves, its keys and its look-ups. SOURCE is its slug or id."""
     found = caller.get(path("sources", source))
     keys = caller.get(path("sources", source, "keys"))
-    output.result({**found, "keys": keys}, shown(found), "", *shown_keys(keys))
+    lookups = caller.get(path("sources", source, "lookups"))
+    facts = [shown(found), "", *shown_lookups(lookups), *shown_keys(keys)]
+    output.result({**found, "keys": keys, "lookups": lookups}, *facts)
 
 
 @trust.command("refresh")

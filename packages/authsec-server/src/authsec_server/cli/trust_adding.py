@@ -11,7 +11,9 @@ from authsec import strict_json
 
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.cluster_keys import read_cluster
+from authsec_server.cli.cluster_rbac import steps
 from authsec_server.cli.kubeconfig import read_kubeconfig
+from authsec_server.cli.lookup_options import FILE, MAX_FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
@@ -19,10 +21,6 @@ from authsec_server.cli.trust_shown import next_steps, shown
 from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
 from authsec_server.sources.model import SourceKind
 from authsec_server.sources.presets import PRESETS
-
-MAX_FILE = 256 * 1024
-CURRENT = ""  # the current context
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
@@ -46,14 +44,8 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--issuer", help="The `iss` of its service-account tokens.")
 @click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
 @click.option("--jwks", type=FILE, help="Its keys: what `kubectl get --raw /openid/v1/jwks` says.")
-@click.option(
-    "--from-kubeconfig",
-    "context",
-    is_flag=False,
-    flag_value=CURRENT,
-    metavar="[CONTEXT]",
-    help="Read issuer and keys from that cluster, with the credentials of your kubeconfig.",
-)
+@from_kubeconfig("Read issuer, keys and API server from that cluster, with the credentials of your kubeconfig.")
+@lookup_options
 @common_options
 @admin_command
 def add_kubernetes(
@@ -66,17 +58,23 @@ def add_kubernetes(
     context: str | None,
     **common: Any,
 ) -> None:
-    """Register the Kubernetes cluster NAME."""
+    """Register the Kubernetes cluster NAME.
+
+    With --token-review or --pod-lookup it is asked about the tokens and pods of agents, by this authority, which needs
+    --credentials for that; what the cluster has to permit is shown.
+    """
+    api = None
     if context is not None:
         if issuer or keys_url or jwks:
             raise click.UsageError("--from-kubeconfig reads issuer and keys from the cluster: name neither.")
-        issuer, document = read_cluster(read_kubeconfig(context))
+        api = read_kubeconfig(context)
+        issuer, document = read_cluster(api)
         keys = _given(SourceKind.KUBERNETES, document, "What the cluster publishes")
     elif issuer:
         keys = _keys(SourceKind.KUBERNETES, keys_url, jwks)
     else:
         raise click.UsageError("Which cluster? Name its --issuer, or read it with --from-kubeconfig [CONTEXT].")
-    _register(caller, output, name, SourceKind.KUBERNETES, common, issuer=issuer, **keys)
+    _register(caller, output, name, SourceKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
 
 
 @add.command("spiffe")
@@ -130,12 +128,11 @@ def add_oidc(
 def _register(
     caller: Caller, output: Output, name: str, kind: SourceKind, common: Mapping[str, Any], **asked: Any
 ) -> None:
-    ca = read_named(common["ca_file"], at_most=MAX_FILE).decode("utf-8", "replace") if common["ca_file"] else ""
-    if "PRIVATE KEY" in ca:
-        raise CallFailed(f"{common['ca_file']} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")
+    ca = certificates(common["ca_file"])
     body = {"name": name, "kind": kind, "slug": common["slug"], "audience": common["audience"], "ca": ca, **asked}
     source = caller.post("sources", body)
-    output.result(source, shown(source), *next_steps(source))
+    asked = source["token_review"] or source["pod_lookup"]
+    output.result(source, shown(source), *next_steps(source), *(steps(source) if asked else ()))
 
 
 def _keys(kind: SourceKind, url: str | None, file: Path | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.output import block, styled, table, when
+from authsec_server.sources.lookups import Lookup
 
 _CONDITIONS = {
     "given": "given by an administrator; they are not fetched",
@@ -32,10 +33,39 @@ def shown(source: Mapping[str, Any]) -> Text:
             "tokens for": source["token_audience"],
             "proves": source["proves"],
             **({"own CA": "yes"} if source["ca"] else {}),
+            **_asked(source),
             "id": source["id"],
             "created": f"{when(source['created_at'])} UTC",
         }
     )
+
+
+def _asked(source: Mapping[str, Any]) -> dict[str, object]:
+    """What the cluster is asked, where, and with what."""
+    if not source["api_server"]:
+        return {}
+    asked = [lookup.shown.lower() for lookup in Lookup if source[lookup.value]]
+    own = ", by its own CA" if source["api_ca"] else ""
+    return {
+        "look-ups": asked or styled("off", "yellow"),
+        "API server": f"{source['api_server']}{own}",
+        "credentials": f"the file {source['credentials']}",
+    }
+
+
+def shown_lookups(states: Mapping[str, Mapping[str, Any]]) -> list[Text | str]:
+    """How each look-up went last, in the process that was asked."""
+    facts: dict[str, object] = {}
+    for lookup in Lookup:
+        if state := states.get(lookup.value):
+            facts[lookup.shown.lower()] = _went(state)
+    return [block(facts), ""] if facts else []
+
+
+def _went(state: Mapping[str, Any]) -> object:
+    if state["failure"]:
+        return styled(f"failed at {when(state['failed_at'])} UTC: {state['failure']}", "red")
+    return f"answered at {when(state['answered_at'])} UTC" if state["answered_at"] else "not asked yet by this process"
 
 
 def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:

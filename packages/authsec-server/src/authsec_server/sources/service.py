@@ -165,7 +165,7 @@ def _require_folder(may_look_up: bool) -> None:
             "This server has no folder of credentials, so it cannot ask a cluster anything.",
             "Set AUTHSEC_SERVER_CREDENTIALS_DIR to the folder that holds the file with the cluster's token, and start "
             "the server anew. In a pod of that cluster: /var/run/secrets/kubernetes.io/serviceaccount, and the file "
-            "is token.",
+            "is token. A command that works on the server's data needs the setting, too.",
         )
 
 

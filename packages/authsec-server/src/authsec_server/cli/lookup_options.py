@@ -1,0 +1,67 @@
+"""The options about a cluster's look-ups, as `authsec trust add kubernetes` and `authsec trust edit` take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from authsec_server.cli.kubeconfig import ApiServer
+from authsec_server.cli.named_files import read_named
+from authsec_server.cli.reach import CallFailed
+
+MAX_FILE = 256 * 1024
+CURRENT = ""  # the current context
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def from_kubeconfig(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--from-kubeconfig`, which reads `what`."""
+    return click.option(
+        "--from-kubeconfig", "context", is_flag=False, flag_value=CURRENT, metavar="[CONTEXT]", help=what
+    )
+
+
+def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the API server is, what it is asked, and with what."""
+    for option in (
+        click.option("--api-ca-file", type=FILE, help="PEM certificates that count for the API server alone."),
+        click.option("--api-server", help="Where this authority reaches the cluster's API server, https://…"),
+        click.option("--credentials", metavar="FILE_NAME", help="File in the server's AUTHSEC_SERVER_CREDENTIALS_DIR."),
+        click.option(
+            "--pod-lookup/--no-pod-lookup", default=None, help="Ask for the pod's labels, owners and containers."
+        ),
+        click.option(
+            "--token-review/--no-token-review", default=None, help="Ask of each token whether its pod still lives."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def lookups(options: Mapping[str, Any], api: ApiServer | None) -> dict[str, Any]:
+    """What of it was asked for, in the words of the admin API; what the kubeconfig says counts where nothing else does.
+
+    Raises `CallFailed`.
+    """
+    asked: dict[str, Any] = {
+        "token_review": options["token_review"],
+        "pod_lookup": options["pod_lookup"],
+        "credentials": options["credentials"],
+        "api_server": options["api_server"],
+        "api_ca": certificates(options["api_ca_file"]) or None,
+    }
+    if api is not None and any(value is not None for value in asked.values()):
+        asked["api_server"] = asked["api_server"] or api.server
+        asked["api_ca"] = asked["api_ca"] or api.ca
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def certificates(file: Path | None) -> str:
+    """The certificates in that file; empty for none. Raises `CallFailed` for a private key, before it leaves."""
+    text = read_named(file, at_most=MAX_FILE).decode("utf-8", "replace") if file else ""
+    if "PRIVATE KEY" in text:
+        raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the certificates alone.")
+    return text
