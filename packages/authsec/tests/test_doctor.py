@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from authsec import cli, refusals
 from authsec.clock import Clock
-from authsec.credentials import CredentialSource, KeyFile, ProjectedToken, TokenFile, default_sources
+from authsec.credentials import CredentialSource, GitHubActions, KeyFile, ProjectedToken, TokenFile, default_sources
 from authsec.doctor import settings
 from authsec.doctor.advice import OF_REFUSALS
 from authsec.doctor.examination import examine
@@ -367,6 +367,19 @@ def test_a_proof_is_looked_for_where_nobody_can_be_reached(
     found = examined(ProjectedToken(path=volume.path))
     assert (found["name"].reason, found["proof"].grade) == ("unknown_host", Grade.GOOD)
     assert "k8s:ns       production" in found["proof"].facts
+
+
+def test_no_token_is_made_for_a_name_that_only_the_server_gives_itself(
+    authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor does not have made what the agent would not; see `authsec.issuer`."""
+    authority.issuer = "https://vault.example"
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{authority.base_url}/idtoken")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "asks")
+    found = examined(GitHubActions())
+    assert (found["proof"].reason, found["token"].grade) == ("issuer_not_pinned", Grade.SKIPPED)
+    assert found["proof"].remedy.endswith('export AUTHSEC_ISSUER="https://vault.example"')
+    assert not any("idtoken" in seen.path for seen in authority.seen)
 
 
 # --- what the authority says --------------------------------------------------------------------------------------

@@ -61,8 +61,8 @@ def _proved(
     resource: Names,
 ) -> Iterator[Finding]:
     """A proof is looked for even if nobody can be asked; then AUTHSEC_BASE_URL is taken for the authority's name."""
-    named = config.issuer or issuer or config.base_url.rstrip("/")
-    looked = look(Authority(replace(config, issuer=named), sources, clock=clock), config, clock)
+    known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
+    looked = look(Authority(known, sources, clock=clock), config, clock)
     yield looked.finding
     if looked.broken:
         yield Finding.skipped("token", "the SDK asks for none while its proof is broken")

@@ -27,7 +27,7 @@ def facts_of(proof: Proof, now: int) -> list[str]:
     """Lines that may be shown to anybody."""
     token = _token(proof)
     if token is None:
-        return ["it says nothing about itself"]
+        return ["it is no token, and says nothing about itself"]
     claims = token.claims
     if claims.get("iss") == claims.get("sub"):  # an assertion of the agent about itself (RFC 7523 §3)
         return [fact("key", token.key_id() or "unnamed"), fact("made for", token.audiences_in_words())]
