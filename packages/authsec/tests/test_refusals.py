@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from authsec import (
@@ -19,6 +21,7 @@ from authsec import (
     ServerError,
     TokenRequestError,
 )
+from authsec.client_secret import text_of
 from authsec.exchange import Answer
 from authsec.refusals import refusal
 from authsec.wording import plain
@@ -180,6 +183,15 @@ def test_plain_text_is_always_one_short_visible_line(text: str, limit: int) -> N
     assert len(line) <= limit
     assert line.isprintable()
     assert line == plain(line, limit)
+
+
+@given(st.uuids(), st.binary(min_size=32, max_size=32), st.text(max_size=20), st.sampled_from(["Basic ", "", "basic "]))
+def test_no_secret_comes_through(client_id: UUID, secret: bytes, around: str, scheme: str) -> None:
+    text = text_of(secret)
+    credential = b64encode(f"{client_id}:{text}".encode()).decode()
+    line = plain(f"{around} {scheme}{credential} {text} {around}", 400)
+    assert text[11:] not in line
+    assert credential[20:60] not in line
 
 
 @given(st.binary(max_size=200), st.integers(100, 599).filter(lambda status: status != 200))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from authsec import AuthSecClient, ConfigError, KeyFile, TokenFile
+from authsec.credentials import SecretFile
 from authsec.jose import PrivateKey
 from workload_tokens import service_account_token
 
@@ -25,7 +26,9 @@ SECRETS: dict[str, Callable[[], str]] = {
 }
 
 
-@pytest.mark.parametrize("variable", ["AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_KEY_FILE"])
+@pytest.mark.parametrize(
+    "variable", ["AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_AGENT_SECRET_FILE"]
+)
 @pytest.mark.parametrize("secret", SECRETS)
 def test_it_is_quoted_by_nothing_and_sent_nowhere(
     secret: str, variable: str, client: AuthSecClient, authority: Any, monkeypatch: pytest.MonkeyPatch
@@ -39,7 +42,7 @@ def test_it_is_quoted_by_nothing_and_sent_nowhere(
     assert authority.seen == []
 
 
-@pytest.mark.parametrize("source", [TokenFile, KeyFile])
+@pytest.mark.parametrize("source", [TokenFile, KeyFile, SecretFile])
 def test_nor_where_a_program_gives_it(source: Any, make_client: Any) -> None:
     with pytest.raises(ConfigError, match="must name the file") as caught:
         make_client(credential=source(SECRETS["a short token"]())).get_token()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from authsec.credentials.enrolled import enrolled_until, if_enrolled_refused
 from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
+from authsec.credentials.reading import close_it, open_to_others
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
@@ -107,11 +107,8 @@ def _read_private(path: Path) -> bytes:
                     f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
                     "Name the file with the private half."
                 )
-            if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise broken(
-                    f"The key file {path} may be opened by other users of this machine, so it proves nothing. "
-                    f"Add:\n    chmod 600 {path}"
-                )
+            if open_to_others(status):
+                raise broken(close_it(path, "key file"))
             return content
     except FileNotFoundError:
         raise broken(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
+from authsec.credentials.reading import read_regular
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
 from authsec.errors import ConfigError
@@ -66,16 +65,16 @@ class TokenFileFromEnvironment:
 def read_token(path: Path) -> WorkloadToken | str:
     """The token in the file, or in words what is wrong with it. The words quote nothing from it."""
     try:
-        content = _content(path)
+        read = read_regular(path, at_most=MOST_BYTES + 2)  # with the line's end, and one more than may be
     except FileNotFoundError:
         return f"There is no file {path}; is the path right, and is the volume mounted?"
     except OSError as error:
         return f"The token file {path} cannot be read: {error.strerror}."
-    if content is None:
+    if read is None:
         return f"{path} is not a file: name the file itself that holds the token."
-    if not content.strip():
+    if not read.content.strip():
         return f"The token file {path} is empty. Whatever writes the token there has not done so, or failed."
-    token = WorkloadToken.of(content.decode("ascii", "replace"))
+    token = WorkloadToken.of(read.content.decode("ascii", "replace"))
     if token is None:
         return (
             f"The token file {path} does not hold a token: one line is expected, three parts joined by dots (a JWT), "
@@ -96,18 +95,6 @@ def volume_snippet(audience: str) -> str:
           projected:
             sources:
               - serviceAccountToken: {{audience: "{plain(audience, 200)}", expirationSeconds: 3600, path: token}}"""
-
-
-def _content(path: Path) -> bytes | None:
-    """The beginning of a regular file, None for anything else: a pipe would be waited at for ever."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MOST_BYTES + 2)  # with the line's end, and one more than may be
-    finally:
-        os.close(descriptor)
 
 
 def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) -> str:

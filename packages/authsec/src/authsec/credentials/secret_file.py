@@ -1,0 +1,89 @@
+"""A client secret in a file: the last resort, for an agent whose platform proves nothing and that cannot sign."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from authsec.client_secret import is_client_secret
+from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
+from authsec.credentials.reading import close_it, read_regular
+from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.errors import ConfigError
+
+_MOST_BYTES: Final = 1024
+_IF_REFUSED: Final = (
+    "Is it this agent's secret, and not another's? Has it been rotated since? An operator can make another: `authsec "
+    "agents rotate-secret`. If this agent is an unattested one, it needs none: unset AUTHSEC_AGENT_SECRET_FILE."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file with one line: the secret as it was shown when it was made. Nobody but its owner may read it.
+
+    It is sent with the client_id, to the authority and nobody else (RFC 6749 §2.3.1). The file is read anew each time,
+    so that a secret can be rotated while the agent runs.
+    """
+
+    path: str | Path
+    found_by: str = "AuthSecClient(credential=…)"
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        if is_a_secret(self.path):
+            raise pasted(self.found_by)
+        secret = _read(Path(self.path))
+        if isinstance(secret, ConfigError):
+            raise secret
+        # Neither part has a character that form-encoding would change.
+        credential = b64encode(f"{request.client_id}:{secret.value}".encode()).decode("ascii")
+        return Proof(
+            authorization=f"Basic {credential}",
+            source=f"secret file {self.path} ({self.found_by})",
+            if_refused=_IF_REFUSED,
+        )
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same file for every agent
+        return f"the secret file {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFileFromEnvironment:
+    """The file that `AUTHSEC_AGENT_SECRET_FILE` names."""
+
+    def proof(self, request: ProofRequest) -> Proof | None:
+        path = file_named_by("AUTHSEC_AGENT_SECRET_FILE")
+        if isinstance(path, ConfigError):
+            raise path
+        return SecretFile(path, found_by="AUTHSEC_AGENT_SECRET_FILE").proof(request) if path else None
+
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same variable for every agent
+        return "AUTHSEC_AGENT_SECRET_FILE (not set)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Secret:
+    value: str = field(repr=False)
+
+
+def _read(path: Path) -> _Secret | ConfigError:
+    """The secret in the file, or what to raise, from a frame that does not hold it."""
+    try:
+        read = read_regular(path, at_most=_MOST_BYTES)
+    except FileNotFoundError:
+        return broken(f"There is no file {path}; is the path right? The secret was shown once, when it was made.")
+    except OSError as error:
+        return broken(f"The secret file {path} cannot be read: {error.strerror}.")
+    if read is None:
+        return broken(f"{path} is not a file: name the file itself that holds the secret.")
+    if read.open_to_others:
+        return broken(close_it(path, "secret file"))
+    value = read.content.decode("ascii", "replace").strip()
+    if not is_client_secret(value):
+        return broken(
+            f"The secret file {path} does not hold a client secret: one line is expected, which begins with "
+            "authsec_cs_, as it was shown when it was made. Was it copied whole?"
+        )
+    return _Secret(value=value)
