@@ -1,11 +1,13 @@
 """A SPIFFE Workload API on real unix sockets, one for each way it may answer: `workload_api_server.py FOLDER`.
 
-It runs as a process of its own, as SPIRE's agent does: gRPC stays out of the process that runs the tests, some of which
-fork. Prints `ready` and serves until it is ended.
+Beside them it puts `bundle.json`, the trust bundle by which its SVIDs are known. It runs as a process of its own, as
+SPIRE's agent does: gRPC stays out of the process that runs the tests, some of which fork. Prints `ready` and serves
+until it is ended.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -56,6 +58,8 @@ WAYS = ("works", "denies", "hangs", "is-slow", "talks-nonsense", "is-late", "mis
 def main(folder: str) -> None:
     stopping = threading.Event()
     servers = []
+    key = {**KEY.public.to_jwk(), "kid": "spire-1", "use": "jwt-svid"}
+    Path(folder, "bundle.json").write_text(json.dumps({"keys": [key], "spiffe_sequence": 1}))
     for way in WAYS:
         server = grpc.server(futures.ThreadPoolExecutor(4))
         workload_pb2_grpc.add_SpiffeWorkloadAPIServicer_to_server(WorkloadApi(way, stopping), server)
