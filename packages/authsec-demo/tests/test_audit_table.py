@@ -38,3 +38,7 @@ def test_what_is_counted_by_the_minute_says_so_and_claims_no_second() -> None:
 def test_what_is_not_counted_has_its_second() -> None:
     one = row(at="2026-11-26T00:02:11Z", counted=False, reason="delegation_ended")
     assert one == ["00:02:11", "token.refused", "Support", "delegation_ended"]
+
+
+def test_whoever_proved_to_be_somebody_else_does_not_appear_as_the_agent() -> None:
+    assert row(reason="selectors_mismatch")[-2:] == ["another workload", "selectors_mismatch (once)"]

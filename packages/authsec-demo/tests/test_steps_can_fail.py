@@ -99,6 +99,7 @@ def servers(folder: Path, *, authority: str = "", api: str = "", tap: Tap | None
         api_url=api,
         model=ModelEndpoint(base_url="", api_key="", name=""),
         admin=Administrator(),
+        admin_key="",
         customers=customers,
         tap=tap or Tap(answering(200)),
         transcript=Transcript(),
@@ -123,7 +124,7 @@ def test_a_delegation_that_gives_more_than_was_asked_for(page: Page) -> None:
         },
     )
     with page.failing('{"actions": ["customers:read"]', '{"actions": ["customers:delete", "customers:read"]'):
-        delegate(page.stage, generous, AGENT)
+        delegate(page.stage, generous, AGENT.client_id)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ def _by(event: Mapping[str, Any]) -> str:
     """Who did it: an administrator, an agent that proved itself, or somebody who did not."""
     if event["principal"]:
         return str(event["principal"]["name"])
+    if event["reason"] == "selectors_mismatch":
+        return "another workload"
     return "unproved caller" if _unproved(event) else str(event["client"]["name"])
 
 

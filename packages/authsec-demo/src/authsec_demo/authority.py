@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,33 +12,38 @@ from typing import Any, Final
 import httpx2
 from authsec.terminal import command_line
 
+from authsec_demo.commands import AUTHSEC, environment, result
 from authsec_demo.loopback import HOST, free_port
-from authsec_demo.stage import StepFailed, check
+from authsec_demo.stage import check
 
 ENVIRONMENT: Final = "DEMO"
 TRUST_DOMAIN: Final = "demo"
 
-_AUTHSEC: Final = (sys.executable, "-P", "-c", "from authsec.cli import main; main()")
+_SETTINGS: Final = {
+    "AUTHSEC_SERVER_ENVIRONMENT": ENVIRONMENT,
+    "AUTHSEC_SERVER_TRUST_DOMAIN": TRUST_DOMAIN,
+    "AUTHSEC_SERVER_DRAIN_SECONDS": "0",
+}
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
-_COMMAND_SECONDS: Final = 60.0
 
 
 class Authority:
-    """An authority that has been started; it may not be ready yet."""
+    """An authority that has been started; it may not be ready yet. `settings` are those beside the usual ones."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.url = f"http://{HOST}:{free_port()}"
         self._data = folder / "authority"
         self._log = folder / "authority.log"
+        self._settings = {**_SETTINGS, **settings}
         port = self.url.rpartition(":")[2]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-                [*_AUTHSEC, "serve", "--data", str(self._data), "--host", HOST, "--port", port],
+                [*AUTHSEC, "serve", "--data", str(self._data), "--host", HOST, "--port", port],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=environment(self._settings),
                 start_new_session=True,  # Ctrl-C is for the story, which then stops the authority in its turn
             )
 
@@ -60,22 +62,11 @@ class Authority:
 
     def create_admin_key(self, name: str) -> str:
         """As the operator does it on the server's own machine: `authsec admin create-key NAME --data DIR`."""
-        answer = self._command("admin", "create-key", name, "--data", str(self._data), "--json")
-        return str(answer["key"])
+        return str(self._here("admin", "create-key", name)["key"])
 
     def sign_in_url(self, email: str) -> str:
         """A URL that lets this administrator into the console, once: `authsec admin setup-url --sign-in`."""
-        answer = self._command(
-            "admin",
-            "setup-url",
-            "--sign-in",
-            "--email",
-            email,
-            "--data",
-            str(self._data),
-            "--json",
-        )
-        return str(answer["url"])
+        return str(self._here("admin", "setup-url", "--sign-in", "--email", email)["url"])
 
     def line_for_a_sign_in(self, email: str) -> str:
         """What to paste into another shell for another such URL."""
@@ -90,28 +81,18 @@ class Authority:
             self._process.kill()
             self._process.wait()
 
-    def _command(self, *arguments: str) -> Any:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and program
-            [*_AUTHSEC, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_SECONDS,
-            env=_environment(),
-            check=False,
-        )
-        if done.returncode:
-            raise StepFailed(expected=f"authsec {' '.join(arguments[:2])} to succeed", came=done.stderr.strip())
-        return json.loads(done.stdout)
+    def _here(self, *words: str) -> Any:
+        """A command on the server's own machine."""
+        return result(*words, "--data", str(self._data), variables=self._settings)
 
     def _end_of_log(self) -> str:
         return " ".join(self._log.read_text(encoding="utf-8", errors="replace").split())[-400:]
 
 
 @contextmanager
-def running_authority(folder: Path) -> Iterator[Authority]:
+def running_authority(folder: Path, settings: Mapping[str, str]) -> Iterator[Authority]:
     """Start an authority that keeps all its data in `folder`; stop it at the end."""
-    authority = Authority(folder)
+    authority = Authority(folder, settings)
     try:
         yield authority
     finally:
@@ -123,13 +104,3 @@ def _is_ready(http: httpx2.Client) -> bool:
         return http.get("/readyz").status_code == 200
     except httpx2.TransportError:
         return False  # not up yet: it is asked again
-
-
-def _environment() -> dict[str, str]:
-    """Ours without its AUTHSEC_ settings: they may name a real database, which a demonstration must not touch."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC_")}
-    return kept | {
-        "AUTHSEC_SERVER_ENVIRONMENT": ENVIRONMENT,
-        "AUTHSEC_SERVER_TRUST_DOMAIN": TRUST_DOMAIN,
-        "AUTHSEC_SERVER_DRAIN_SECONDS": "0",
-    }

@@ -19,7 +19,7 @@ def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, An
     """A new delegation instead of the revoked one."""
     why = "A new trust delegation takes the place of the revoked one."
     with stage.step("The agent may read again", why):
-        delegation_to_read(servers.admin, agent, revoked["role"]["slug"])
+        delegation_to_read(servers.admin, agent.client_id, revoked["role"]["slug"])
         permissions = agent.client(servers.authority_url).get_token().permissions
         check(permissions == (READ,), expected=f"a token for {READ}", came=f"one for {', '.join(permissions)}")
         stage.fact("delegated", f"{READ}, as before; a token was issued at once")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from authsec import AuthSecClient, AuthSecConfig, KeyFile
+from authsec.credentials import CredentialSource
 from authsec.keygen import write_key_pair
 
 from authsec_demo.administrator import Administrator
@@ -28,11 +29,16 @@ class Agent:
     key_file: Path
 
     def client(self, authority_url: str) -> AuthSecClient:
-        """The SDK's client as this agent. Everything is named, so that nothing comes from the environment."""
-        config = AuthSecConfig(
-            base_url=authority_url, client_id=self.client_id, issuer=authority_url, ca_file=None, allow_http_hosts=()
-        )
-        return AuthSecClient(config, credential=KeyFile(self.key_file))
+        """The SDK's client as this agent."""
+        return sdk_client(authority_url, self.client_id, KeyFile(self.key_file))
+
+
+def sdk_client(authority_url: str, client_id: str, credential: CredentialSource) -> AuthSecClient:
+    """The SDK's client as any agent. Everything is named, so that nothing comes from the environment."""
+    config = AuthSecConfig(
+        base_url=authority_url, client_id=client_id, issuer=authority_url, ca_file=None, allow_http_hosts=()
+    )
+    return AuthSecClient(config, credential=credential)
 
 
 def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
@@ -53,7 +59,7 @@ def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
     return Agent(client_id=client["client_id"], key_file=key_file)
 
 
-def delegate(stage: Stage, admin: Administrator, agent: Agent) -> Mapping[str, Any]:
+def delegate(stage: Stage, admin: Administrator, client_id: str) -> Mapping[str, Any]:
     """API, role and trust delegation; gives the delegation."""
     why = "The role may read and delete; this agent, in that role, may only read."
     with stage.step("Delegate: who may do what, where and for how long", why):
@@ -62,15 +68,15 @@ def delegate(stage: Stage, admin: Administrator, agent: Agent) -> Mapping[str, A
         stage.fact("API", f"{api['name']}, audience {api['identifier']}")
         role = admin.create_role("Support", list(described))
         stage.fact("role", f"{role['name']}: {', '.join(role['actions'])}")
-        delegation = delegation_to_read(admin, agent, role["slug"])
+        delegation = delegation_to_read(admin, client_id, role["slug"])
         stage.fact("delegation", f"{delegation['target_type']}, {READ} only, 1 hour at most")
     return delegation
 
 
-def delegation_to_read(admin: Administrator, agent: Agent, role: str) -> Mapping[str, Any]:
+def delegation_to_read(admin: Administrator, client_id: str, role: str) -> Mapping[str, Any]:
     """A new trust delegation in that role: customers:read at the sample API, an hour a token."""
     delegation = admin.delegate(
-        role=role, client=agent.client_id, actions=[READ], audience=API_IDENTIFIER, max_duration=_HOUR
+        role=role, client=client_id, actions=[READ], audience=API_IDENTIFIER, max_duration=_HOUR
     )
     given = {name: delegation[name] for name in ("actions", "audiences", "max_duration", "state")}
     wanted = {"actions": [READ], "audiences": [API_IDENTIFIER], "max_duration": _HOUR, "state": "live"}

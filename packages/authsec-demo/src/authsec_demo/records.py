@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
 from authsec_demo.administrator import Administrator
 from authsec_demo.audit_table import audit_table
 from authsec_demo.evidence import Tap, Transcript
@@ -21,20 +24,24 @@ def audit(stage: Stage, admin: Administrator) -> None:
     """The events of this story, as the authority recorded them."""
     why = "No token leaves, and nothing changes, without a durable record."
     with stage.step("The audit trail", why):
-        events = admin.events()
-        there = {(str(event["kind"]), str(event["reason"])) for event in events}
-        missing = [" ".join(wanted).strip() for wanted in _MUST_BE_THERE if wanted not in there]
-        stage.show(audit_table(events))
-        stage.note("Refusals of callers that prove nothing are counted by the minute.")
-        check(not missing, expected=f"also {', '.join(missing)}", came=f"{len(events)} other events")
-        stage.fact("recorded", f"{len(events)} events, each written before the answer was given")
+        show_events(stage, admin.events(), _MUST_BE_THERE)
 
 
-def count_tokens(stage: Stage, transcript: Transcript, tap: Tap) -> None:
-    """Look for every token that the API was sent in every request that the model was sent."""
+def show_events(stage: Stage, events: Sequence[Mapping[str, Any]], wanted: Sequence[tuple[str, str]]) -> None:
+    """The table of the events; those of this kind and reason that are `wanted` must be among them."""
+    there = {(str(event["kind"]), str(event["reason"])) for event in events}
+    missing = [" ".join(each).strip() for each in wanted if each not in there]
+    stage.show(audit_table(events))
+    stage.note("Refusals of callers that prove nothing are counted by the minute.")
+    check(not missing, expected=f"also {', '.join(missing)}", came=f"{len(events)} other events")
+    stage.fact("recorded", f"{len(events)} events, each written before the answer was given")
+
+
+def count_tokens(stage: Stage, transcript: Transcript, tap: Tap, proofs: Collection[str] = ()) -> None:
+    """Look in every request that the model was sent for every token that the API was sent, and for these `proofs`."""
     why = "Each request was searched whole: history, results and tools."
     with stage.step("What the model saw", why):
-        tokens, messages = tap.tokens, len(transcript)
+        tokens, messages = tap.tokens | frozenset(proofs), len(transcript)
         check(bool(tokens and messages), expected="tokens and messages", came=f"{len(tokens)} and {messages}")
         found = transcript.revealing(tokens)
         check(found == 0, expected="a token in none of them", came=f"one in {found} of {messages}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ class Servers:
     api_url: str
     model: ModelEndpoint
     admin: Administrator
+    admin_key: str = field(repr=False)
     customers: Customers
     tap: Tap
     transcript: Transcript
@@ -47,10 +49,16 @@ class Servers:
         return self.authority.url
 
 
-def start(stage: Stage, running: ExitStack, folder: Path, live_model: LiveModel | None) -> Servers:
-    """Start the authority, the sample API and the model; `running` ends them."""
+def start(
+    stage: Stage,
+    running: ExitStack,
+    folder: Path,
+    live_model: LiveModel | None,
+    settings: Mapping[str, str] | None = None,
+) -> Servers:
+    """Start the authority, with these `settings`, the sample API and the model; `running` ends them."""
     with stage.step("Start the servers", "Real ones, on free loopback ports, with throwaway data."):
-        authority = running.enter_context(running_authority(folder))
+        authority = running.enter_context(running_authority(folder, settings or {}))
         import autogen  # noqa: F401 - takes a second, which the authority needs to start in any case
 
         authority.await_ready()
@@ -68,6 +76,7 @@ def start(stage: Stage, running: ExitStack, folder: Path, live_model: LiveModel 
         api_url=api_url,
         model=model,
         admin=admin,
+        admin_key=admin_key,
         customers=customers,
         tap=tap,
         transcript=transcript,

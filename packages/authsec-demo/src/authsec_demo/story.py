@@ -23,7 +23,7 @@ def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: boo
     with ExitStack() as running:
         servers = start(stage, running, folder, live_model)
         agent = onboard(stage, servers.admin, folder)
-        delegation = delegate(stage, servers.admin, agent)
+        delegation = delegate(stage, servers.admin, agent.client_id)
         authsec = agent.client(servers.authority_url)
         from authsec_demo.agent import CustomerSupport  # imports AutoGen, which `start` has done meanwhile
 
