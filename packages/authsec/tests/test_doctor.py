@@ -12,11 +12,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from authsec import cli, refusals
+from authsec import AuthSecConfig, InvalidResponse, cli, refusals
 from authsec.clock import Clock
 from authsec.credentials import CredentialSource, GitHubActions, KeyFile, ProjectedToken, TokenFile, default_sources
 from authsec.doctor import settings
-from authsec.doctor.advice import OF_REFUSALS
+from authsec.doctor.advice import OF_REFUSALS, advice
 from authsec.doctor.examination import examine
 from authsec.doctor.findings import Finding, next_line
 from authsec.doctor.packages import packages
@@ -286,6 +286,14 @@ def test_something_else_answers(reply: Reply, reason: str, authority: FakeAuthor
     assert (found["clock"].grade, found["token"].grade) == (Grade.SKIPPED, Grade.SKIPPED)
 
 
+def test_an_address_with_authsec_appended(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.documents[f"/authsec{METADATA}"] = refused(404, "not_found")
+    monkeypatch.setenv("AUTHSEC_BASE_URL", f"{authority.base_url}/authsec/")
+    assert examined()["authority"].remedy.endswith(f'    export AUTHSEC_BASE_URL="{authority.base_url}"')
+    named_so = AuthSecConfig(base_url="https://authsec.example.com", client_id=CLIENT_ID)
+    assert advice(InvalidResponse("No.", reason="invalid_response"), named_so).startswith("Correct AUTHSEC_BASE_URL")
+
+
 def test_an_authority_under_another_name(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
     authority.issuer = "https://authsec.example.com"
     amber = examined()["authority"]
@@ -407,8 +415,8 @@ def test_each_refusal_says_who_does_what(reason: str, authority: FakeAuthority) 
     assert re.search(rf"✗ token +{reason}\n", result.stdout)
     assert "request id  req-7" in result.stdout
     assert "What would satisfy it." in said(result)
-    advice = OF_REFUSALS[reason].replace("{agent}", CLIENT_ID).replace("{request}", "req-7")
-    assert said(result).endswith(f"Next: {advice}")
+    line = OF_REFUSALS[reason].replace("{agent}", CLIENT_ID).replace("{request}", "req-7")
+    assert said(result).endswith(f"Next: {line}")
 
 
 def test_a_scope_that_is_none_is_not_even_asked_for(authority: FakeAuthority) -> None:

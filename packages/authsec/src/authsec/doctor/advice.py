@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
-from authsec.config import AuthSecConfig
+from authsec.config import AuthSecConfig, export_line
 from authsec.errors import AuthSecError
 
 _AGENT_ID: Final = "Copy the Client ID from the agent's page in the console into AUTHSEC_AGENT_CLIENT_ID."
@@ -54,6 +55,11 @@ _OTHERWISE: Final = "Do what the text above says; whoever runs the authority may
 def advice(error: AuthSecError, config: AuthSecConfig) -> str:
     """The line for `error`. Commands are for whoever administers the authority."""
     line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
+    address = urlsplit(config.base_url)
+    prefix, appended, _ = address.path.partition("/authsec")
+    if line is _ADDRESS and appended:  # the likeliest mistake: the SDK appends it
+        root = export_line("AUTHSEC_BASE_URL", address._replace(path=prefix).geturl())
+        return f"Take {appended} and what follows it from the end of the address:\n    {root}"
     to_copy = [text for text in str(error).splitlines() if text.startswith("    ")]
     lines = [line.replace("{agent}", config.client_id).replace("{request}", error.request_id or "…")]
     return "\n".join(lines + (to_copy if len(to_copy) == 1 else []))  # a longer one stands in the text, to be read
