@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec import AuthenticationError, AuthSecClient, ConfigError, InvalidResponse, KeyFile, TokenFile
+from authsec import AuthenticationError, AuthSecClient, ConfigError, InvalidResponse, KeyFile, TokenFile, TransportError
 from authsec.credentials import Proof, ProofRequest, default_sources
 from authsec.jose import PrivateKey, parse_compact
 from authsec.keygen import write_key_pair
@@ -137,6 +137,20 @@ def test_the_key_file_is_found_by_the_id_of_the_agent(
     folder.mkdir(parents=True)
     known_key(folder / f"{CLIENT_ID}.pem", authority)
     assert client.get_delegation_token() in authority.tokens
+
+
+def test_places_that_cannot_be_looked_at_have_nothing(
+    client: AuthSecClient, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where HOME is another user's: an unattested agent gets its token, another one the list of places."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/x" * 3000)
+    assert client.get_delegation_token() in authority.tokens
+    authority.next_answers = [refused(401, "attestation_required")]
+    with pytest.raises(AuthenticationError, match=r"pem \(cannot be looked at: File name too long\)"):
+        client.get_token(force_refresh=True)
+    monkeypatch.setenv("SPIFFE_ENDPOINT_SOCKET", f"unix://{'/x' * 3000}")
+    with pytest.raises(TransportError, match="where this user may open it"):
+        client.authority.find_proof()
 
 
 def test_the_explicit_credential_counts_before_all_others(

@@ -74,16 +74,28 @@ class KeyFileInConfigFolder:
 
     def proof(self, request: ProofRequest) -> Proof | None:
         path = path_in_config_folder(request.client_id)
-        return KeyFile(path, found_by="found by the agent's id").proof(request) if path.exists() else None
+        return None if _nothing_at(path) else KeyFile(path, found_by="found by the agent's id").proof(request)
 
     def looked_at(self, request: ProofRequest) -> str:
-        return f"{path_in_config_folder(request.client_id)} (no such file)"
+        path = path_in_config_folder(request.client_id)
+        return f"{path} ({_nothing_at(path)})"
 
 
 def path_in_config_folder(client_id: str) -> Path:
     """Where the key of that agent is looked for, and where `authsec enrol` puts it."""
     folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(folder, "authsec", "keys", f"{client_id}.pem")
+
+
+def _nothing_at(path: Path) -> str:
+    """Why there is nothing for this user, empty if there is: in a container HOME is often another user's."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file"
+    except OSError as error:
+        return f"cannot be looked at: {error.strerror}"
+    return ""
 
 
 def _private_key(path: Path, content: bytes) -> PrivateKey:

@@ -31,7 +31,7 @@ class ProjectedToken:
         return TokenFile(self.path, found_by="the pod's projected volume").proof(request)
 
     def looked_at(self, request: ProofRequest) -> str:
-        if not self.automounted.exists():
+        if not os.path.exists(self.automounted):  # also where it may not be looked at
             return f"{self.path} (no such file)"
         return (
             f"{self.path} (no such file; the pod's default token at {self.automounted} was seen and not sent, since it "

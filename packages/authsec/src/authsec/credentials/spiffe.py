@@ -76,7 +76,7 @@ def _check(socket: str) -> None:
 
 def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> WorkloadToken | AuthSecError:
     """The SVID, or what to raise: no frame that an exception passes holds the token."""
-    if not Path("/", socket.removeprefix("unix:").lstrip("/")).exists():
+    if not os.path.exists(Path("/", socket.removeprefix("unix:").lstrip("/"))):  # or may not be looked at
         return _failed("UNAVAILABLE", socket)
     command = [sys.executable, "-P", "-m", "authsec.credentials.svid_process", socket, audience, spiffe_id]
     found_here = os.pathsep.join(path for path in sys.path if path)  # wherever this program has its packages from
@@ -116,7 +116,7 @@ def _failed(code: str, socket: str) -> ConfigError | TransportError:
     if code == "UNAVAILABLE":
         return TransportError(
             f"The SPIFFE Workload API at {socket} does not answer. Does SPIRE's agent run, and is its socket mounted "
-            "here?",
+            "here, where this user may open it?",
             reason="unreachable",
             retryable=True,
         )
