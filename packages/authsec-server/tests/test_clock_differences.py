@@ -10,6 +10,7 @@ from typing import Any
 
 import jose_doors as doors
 import pytest
+from authsec.jose import PrivateKey
 from jose_doors import KEYS, Door
 
 
@@ -38,6 +39,14 @@ def test_agents_with_a_key_pair_have_half_a_minute(house: Any) -> None:
     assert its.leeway == 30
     check(its)
     assert its.at(exp=300 + 30), "five minutes are the longest life of an assertion, by a clock that is ahead"
+    assert not its.at(exp=300 + 31)
+
+
+def test_machines_that_enrol_have_half_a_minute(house: Any) -> None:
+    its = doors.enrolment(house(local_operator=True), PrivateKey.generate_ec)
+    assert its.leeway == 30
+    check(its)
+    assert its.at(exp=300 + 30)
     assert not its.at(exp=300 + 31)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from attesting import SHOWN
 from authsec import InvalidToken
 from authsec.clock import Clock
+from authsec.enrolment_code import hashed, read_code
 from authsec.jose import PrivateKey
 from authsec.verifier import TokenVerifier
 from authsec_server.accounts.oidc import SignInRefused
@@ -24,15 +26,19 @@ SECONDS = int(NOW.timestamp())
 KEYS = {"RSA": PrivateKey.generate_rsa(), "EC": PrivateKey.generate_ec(), "Ed25519": PrivateKey.generate_ed25519()}
 MAKERS = {"kubernetes": kubernetes, "spiffe": spire, "oidc": github}
 API = "https://crm.example.com"
+ENROL = "/authsec/v1/enrolments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """`good` makes a token that is let in, fresh each time; `show` shows one. `leeway`: how far clocks may differ."""
+    """`show` shows what is made of a good token, fresh each time. `leeway`: by how many seconds clocks may differ.
 
-    good: Callable[[], Good]
+    `names_keys`: there `kid` says which key is meant; elsewhere it may say anything.
+    """
+
     show: Callable[[Callable[[Good], str]], bool]
     leeway: int
+    names_keys: bool = True
 
     def knock(self, make: Callable[[Good], str] = Good.token) -> bool:
         """Whether the token that is made of a good one gets in."""
@@ -79,7 +85,39 @@ def _endpoint(its: Any, client_id: str, good: Callable[[], Good]) -> Door:
         assert token[:100] not in answer.text or len(token) < 10
         return False
 
-    return Door(good=good, show=show, leeway=30)
+    return Door(show=show, leeway=30)
+
+
+def enrolment(its: Any, make_key: Callable[[], PrivateKey]) -> Door:
+    """Where a machine shows that it holds the key that it enrols. `its` has the local operator, who makes codes."""
+    operator = its.door()
+    client_id = its.delegated_agent().client_id
+    unused: list[tuple[PrivateKey, str]] = []  # what is refused uses up no code
+    addresses = (f"10.{number // 250}.{number % 250}.1" for number in count())  # of each network few may fail
+
+    def good() -> Good:
+        if not unused:
+            made = operator.post(f"/authsec/api/v1/clients/{client_id}/enrolments")
+            unused.append((make_key(), made.json()["code"]))
+        key, code = unused[0]
+        claims = {"iss": client_id, "sub": client_id, "aud": US, "code_sha256": hashed(read_code(code) or "")}
+        times = {"iat": SECONDS, "nbf": SECONDS, "exp": SECONDS + 120}
+        header = {"alg": key.algorithm, "typ": "authsec-enrolment+jwt", "kid": key.public.thumbprint()}
+        return Good(header=header, claims=claims | times, key=key)
+
+    def show(make: Callable[[Good], str]) -> bool:
+        possession = make(good())
+        key, code = unused[0]
+        body = {"client_id": client_id, "code": code, "public_key": key.public.to_pem().decode()}
+        answer = its.door(next(addresses)).post(ENROL, json=body | {"possession": possession})
+        if answer.status_code == 201:
+            unused.clear()
+            return True
+        assert answer.status_code in {400, 413}, answer.text
+        assert answer.json().get("field", "body") in {"possession", "body"}, answer.text  # too large, or not even JSON
+        return False
+
+    return Door(show=show, leeway=30, names_keys=False)
 
 
 def api(key: PrivateKey) -> Door:
@@ -103,7 +141,7 @@ def api(key: PrivateKey) -> Door:
             return False
         return True
 
-    return Door(good=good, show=show, leeway=30)
+    return Door(show=show, leeway=30)
 
 
 def sign_in(provider: Any, key: PrivateKey) -> Door:
@@ -133,7 +171,7 @@ def sign_in(provider: Any, key: PrivateKey) -> Door:
             return False
         return True
 
-    return Door(good=good, show=show, leeway=60)
+    return Door(show=show, leeway=60)
 
 
 DELEGATED: Mapping[str, Any] = {

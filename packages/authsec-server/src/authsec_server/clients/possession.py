@@ -35,11 +35,11 @@ def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: s
 
 
 def _untimely(claims: Mapping[str, Any], now: float) -> str:
-    issued, expires = claims.get("iat"), claims.get("exp")
-    if type(issued) is not int or type(expires) is not int:
-        return "`iat` and `exp` are required, and whole seconds."
+    issued, expires, begins = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
+    if not (type(issued) is int and type(expires) is int and type(begins) is int):
+        return "`iat` and `exp` are required, and they and `nbf` are whole seconds."
     if expires <= now - LEEWAY:
         return "It has expired. Is the machine's clock right?"
-    if issued > now + LEEWAY or expires > now + MAX_LIFETIME + LEEWAY:
+    if max(issued, begins) > now + LEEWAY or expires > now + MAX_LIFETIME + LEEWAY:
         return f"It is from the future, or lasts longer than {MAX_LIFETIME} seconds. Is the machine's clock right?"
     return ""
