@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from workload_evidence import US
 
-OWN_TOKEN = "eyJhbGciOiJSUzI1NiJ9.b3duLXRva2Vu.c2lnbmF0dXJl"  # noqa: S105 - of nobody
+OWN_TOKEN = "eyJhbGciOiJSUzI1NiJ9.b3duLXRva2Vu.c2lnbmF0dXJl"
 CREDENTIALS = "cluster-a.token"
 
 

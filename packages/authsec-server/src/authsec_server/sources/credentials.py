@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 MAX_BYTES = 16_384
-_TOKEN = re.compile(rb"[\x21-\x7e]+")
+_TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 
 
 class CredentialsUnusable(Exception):
