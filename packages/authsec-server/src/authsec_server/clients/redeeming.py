@@ -85,7 +85,7 @@ def enrol(tx: Tx, arrival: Arrival, asked: Redemption, *, issuer: str) -> Enroll
         raise EnrolmentRefused(RefusalReason.CODE_UNKNOWN)
     service.refuse_taken_key(tx, proof)
     kept = _without_expired(tx, act, found.client)
-    refuse_too_many(found.client, kept)
+    refuse_too_many(found.client, (*kept, proof))
     holding = with_proofs(found.client, act, (*kept, proof))
     store.add_proof(tx.connection, proof)
     store.save(tx.connection, holding)

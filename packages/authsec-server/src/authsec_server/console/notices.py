@@ -36,6 +36,7 @@ NOTICES: Mapping[str, str] = {
     "client_deleted": "The client is deleted, with its proofs and trust delegations.",
     "proof_added": "The proof is added.",
     "proof_removed": "The proof is removed, and the tokens that rested on it are revoked.",
+    "code_taken_back": "The code is taken back: it enrols nothing any more.",
     "welcome": "You are signed in.",
 }
 
