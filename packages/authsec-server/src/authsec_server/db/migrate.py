@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -13,15 +15,28 @@ from authsec_server.failures import StartupRefused
 
 def upgrade(connection: Connection) -> None:
     """Bring the schema up to date. A schema from a newer program is refused: writing to it could lose what it means."""
-    config = Config()
-    config.set_main_option("script_location", "authsec_server:db/migrations")
-    scripts = ScriptDirectory.from_config(config)
+    scripts = _scripts()
     current = MigrationContext.configure(connection).get_current_revision()
+    if current == scripts.get_current_head():
+        return
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         raise StartupRefused(
             f"The database has schema {current}, made by a newer AuthSec; this one knows up to"
             f" {scripts.get_current_head()}.",
             "Start the newer version, or restore a backup made before the upgrade.",
         )
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    """The migrations, read once a process: they are files of this package."""
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "authsec_server:db/migrations")
+    return config
