@@ -1,0 +1,93 @@
+"""A revocation changed a row, and the tokens that had been issued lived on; or what was remembered went on letting in.
+
+Whatever attestation rests on can be ended: the client, its proof, the trust source, or what that source may say. Each
+ends the tokens that rest on it, by a revocation above the version that they were decided under, and the very evidence
+that was good a moment ago is judged anew. Allowing it again revives none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attesting import SHOWN
+from authsec.jose import parse_compact
+from authsec_server.audit.model import EventKind
+from authsec_server.clients import following, holding, service
+from authsec_server.db import Tx
+from authsec_server.principal import Act
+from authsec_server.revocations import service as revocations
+from authsec_server.sources import service as sources
+from authsec_server.sources.parsing import Changes
+from databases import settings_for
+from trusting import agent, operator, shows, trust
+from workload_evidence import Issuer, github
+
+Change = Callable[[Tx, Act, str, Issuer], object]
+
+
+def edit(tx: Tx, act: Act, issuer: Issuer, **changes: Any) -> object:
+    source = sources.get(tx, act, issuer.source.id)
+    return sources.edit(tx, act, source.id, revision=source.revision, changes=Changes(**changes))
+
+
+def take_away(tx: Tx, act: Act, client_id: str, _: Issuer) -> object:
+    (proof,) = service.get(tx, act, client_id).proofs
+    return holding.remove_proof(tx, act, client_id, proof.id)
+
+
+def made(tx: Tx, *, change: Change, by: Act, of: str, issuer: Issuer) -> object:
+    return change(tx, by, of, issuer)
+
+
+ENDS: dict[str, Change] = {
+    "the client is disabled": lambda tx, act, client_id, _: service.disable(tx, act, client_id),
+    "its proof is taken away": take_away,
+    "the source is disabled": lambda tx, act, _, issuer: following.disable_source(tx, act, issuer.source.id),
+    "the source is removed": lambda tx, act, _, issuer: following.remove_source(
+        tx, act, issuer.source.id, with_proofs=True
+    ),
+    "its tokens must be for another": lambda tx, act, _, issuer: edit(tx, act, issuer, audience="elsewhere"),
+    "it may say less": lambda tx, act, _, issuer: edit(tx, act, issuer, claims={"github:ref": "ref"}),
+    "its keys are others": lambda tx, act, _, issuer: edit(tx, act, issuer, given_keys=github(key=OTHER).jwks),
+}
+OTHER = github().key.generate_rsa()
+
+
+@pytest.fixture
+def its(house: Any, database_url: str, tmp_path: Path) -> Any:
+    return house(**settings_for(database_url, tmp_path))
+
+
+def test_each_ends_the_tokens_and_judges_the_evidence_anew(its: Any) -> None:
+    for number, (name, change) in enumerate(ENDS.items()):
+        issuer = github(f"ci-{number}", issuer=f"https://ci-{number}.example", key=OTHER.generate_rsa())
+        trust(its, issuer)
+        client_id = agent(its, issuer, *SHOWN[issuer.source.kind], name=f"Agent {number}")
+        evidence = issuer.token()
+        token = parse_compact(shows(its, client_id, evidence).json()["token"])
+        issued = next(each.event for each in its.events()[::-1] if each.event.kind is EventKind.TOKEN_ISSUED)
+        rests_on = {client_id, issued.detail["proof_id"], issued.detail["source"]["id"]}
+
+        its.authority.database.change(partial(made, change=change, by=operator(its), of=client_id, issuer=issuer))
+
+        assert shows(its, client_id, evidence).status_code in {401, 403}, name
+        feed = its.authority.database.read(lambda tx: revocations.since(tx, 0))
+        ended = [each for each in feed if each.subject_id in rests_on]
+        assert ended, name
+        assert all(token.claims["authority_version"] < each.version for each in ended), name
+
+
+def test_allowing_it_again_revives_none(its: Any) -> None:
+    issuer = github()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
+    before = parse_compact(shows(its, client_id, issuer.token()).json()["token"])
+    for change in (following.disable_source, following.enable_source):
+        its.authority.database.change(lambda tx, change=change: change(tx, operator(its), issuer.source.id))
+    after = parse_compact(shows(its, client_id, issuer.token()).json()["token"])
+    (ended,) = its.authority.database.read(lambda tx: revocations.since(tx, 0))
+    assert before.claims["authority_version"] < ended.version <= after.claims["authority_version"]
