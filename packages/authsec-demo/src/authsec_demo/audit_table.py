@@ -38,7 +38,7 @@ def _what(event: Mapping[str, Any]) -> str:
     """What was given, or why not, or what was acted on."""
     detail = event["detail"]
     if event["kind"] == "token.issued":
-        return ", ".join([*detail["actions"], *detail["audience"]])
+        return ", ".join([*detail["actions"], *detail["audience"]]) + _by_whose_word(detail)
     if event["decision"] == "denied":
         times = "once" if event["count"] == 1 else f"{event['count']} times"
         return str(event["reason"]) + (f" ({times})" if event["counted"] else "")
@@ -46,6 +46,12 @@ def _what(event: Mapping[str, Any]) -> str:
         return "signing key"
     acted_on = [*event["delegations"], *event["roles"], event["client"], event["subject"]]
     return next((str(named["name"]) for named in acted_on if named), event["decision"] or "")
+
+
+def _by_whose_word(detail: Mapping[str, Any]) -> str:
+    """On a line of its own, what a reader should know of the proof: a machine was enrolled, or a cluster asked."""
+    told = [detail["attestation"], "enrolled" if "enrolled" in detail else detail.get("validation")]
+    return f"\n({', '.join(told)})" if all(told) else ""
 
 
 def _unproved(event: Mapping[str, Any]) -> bool:

@@ -29,9 +29,10 @@ def register(group: click.Group) -> None:
 
 @click.command()
 @click.option("--exit", "leave", is_flag=True, help="End after the story, with status 1 if a step failed.")
+@click.option("--kubernetes", is_flag=True, help="The agent runs in a (stand-in) Kubernetes cluster, and proves it.")
 @click.option("--live-model", is_flag=True, help="Use a real model: OPENAI_API_KEY, OPENAI_BASE_URL. It costs money.")
 @click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="Its name.")
-def demo(leave: bool, live_model: bool, model: str) -> None:
+def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
     """See AuthSec at work, on this machine.
 
     An agent is onboarded, given authority, and fetches data from an API in a real AutoGen conversation; then what is
@@ -41,14 +42,17 @@ def demo(leave: bool, live_model: bool, model: str) -> None:
     wanted = _live_model(model) if live_model else None
     _require_autogen()
     _end_orderly()
-    sys.exit(_tell(wanted, leave=leave))
+    sys.exit(_tell(wanted, leave=leave, kubernetes=kubernetes))
 
 
-def _tell(live_model: LiveModel | None, *, leave: bool) -> int:
+def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int:
     from authsec_demo.loopback import bypass_proxies
     from authsec_demo.stage import Stage, StoryEnded
-    from authsec_demo.story import told
 
+    if kubernetes:
+        from authsec_demo.in_cluster.story import told
+    else:
+        from authsec_demo.story import told
     bypass_proxies()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show

@@ -25,11 +25,11 @@ def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, An
         stage.fact("delegated", f"{READ}, as before; a token was issued at once")
 
 
-def hand_over(stage: Stage, servers: Servers, agent: Agent) -> None:
-    """A sign-in to the console, and the exports that lead to the agent. They are good while the servers run."""
+def hand_over(stage: Stage, servers: Servers, variables: Mapping[str, str]) -> None:
+    """A sign-in to the console, and the variables that lead to the agent. They are good while the servers run."""
     with stage.step("Try it yourself", "In a browser, and in a second terminal."):
         _show_console(stage, servers)
-        _show_exports(stage, exports(servers, agent))
+        _show_exports(stage, variables)
 
 
 def _show_console(stage: Stage, servers: Servers) -> None:

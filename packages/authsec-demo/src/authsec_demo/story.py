@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from authsec_demo.farewell import hand_over, renew
+from authsec_demo.farewell import exports, hand_over, renew
 from authsec_demo.onboarding import delegate, onboard
 from authsec_demo.records import audit, count_tokens
 from authsec_demo.scenes import ask_to_delete, fetch, revoke, stranger
@@ -36,5 +36,5 @@ def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: boo
         count_tokens(stage, servers.transcript, servers.tap)
         renew(stage, servers, agent, delegation)
         if stays:
-            hand_over(stage, servers, agent)
+            hand_over(stage, servers, exports(servers, agent))
         yield

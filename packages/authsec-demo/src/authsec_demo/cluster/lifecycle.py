@@ -58,7 +58,7 @@ def _roll_out(objects: Objects, namespace: str, deployment: Json) -> None:
     """A replica set, and its pods."""
     spec, name = deployment["spec"], deployment["metadata"]["name"]
     template = copy.deepcopy(spec["template"])
-    template_hash = generated_suffix() * 2
+    template_hash = generated_suffix() + generated_suffix()
     labels = {**template.get("metadata", {}).get("labels", {}), "pod-template-hash": template_hash}
     template.setdefault("metadata", {})["labels"] = labels
     replica_set = objects.create(

@@ -29,6 +29,7 @@ from authsec_demo.cluster.resources import (
     NAMESPACES,
     NODES,
     PODS,
+    RESOURCES,
 )
 from authsec_demo.cluster.tokens import request_token
 from authsec_demo.loopback import serving
@@ -54,6 +55,15 @@ class Cluster:
     def kubelet(self, folder: Path) -> Kubelet:
         """What writes the tokens of pods into files below `folder`."""
         return Kubelet(self.objects, self._issuer, folder)
+
+    def apply(self, document: Mapping[str, Any]) -> Json:
+        """What a manifest asks for, as `kubectl create` would have it made."""
+        (resource,) = (
+            each
+            for each in RESOURCES.values()
+            if (each.api_version, each.kind) == (document["apiVersion"], document["kind"])
+        )
+        return lifecycle.create(self.objects, resource, document["metadata"].get("namespace", ""), document)
 
     def create_account(self, namespace: str, name: str) -> Json:
         """A service account, and its namespace if that is new."""

@@ -1,0 +1,65 @@
+"""Where the story takes place: the cluster, and the folders of the authority, of the pods and of the laptop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from authsec_demo.cluster.issuer import URL
+from authsec_demo.cluster.kubelet import Kubelet, renewing
+from authsec_demo.cluster.pods import NODE
+from authsec_demo.cluster.resources import VERSION
+from authsec_demo.cluster.running import Cluster, running_cluster
+from authsec_demo.loopback import HOST
+from authsec_demo.stage import Stage
+
+LOOKUP_TOKEN: Final = "production-cluster"  # noqa: S105 - the name of a file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The cluster, what mounts tokens there, and the administrator's way in.
+
+    `credentials` is the folder from which the authority takes its token for the cluster; `laptop` is the developer's.
+    """
+
+    cluster: Cluster
+    kubelet: Kubelet
+    kubeconfig: Path
+    credentials: Path
+    laptop: Path
+
+
+def settings(folder: Path) -> Mapping[str, str]:
+    """What an authority needs in order to ask a cluster that is on this machine, each time anew."""
+    credentials = folder / "credentials"
+    credentials.mkdir(mode=0o700)
+    return {
+        "AUTHSEC_SERVER_CREDENTIALS_DIR": str(credentials),
+        "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS": HOST,
+        "AUTHSEC_SERVER_LOOKUP_SECONDS": "0",  # a demonstration has no 30 seconds to wait for an answer to be forgotten
+    }
+
+
+def start_cluster(stage: Stage, running: ExitStack, folder: Path) -> Place:
+    """Start the stand-in; `running` ends it."""
+    why = "A stand-in: it answers as an API server does, over TLS, and runs no containers."
+    with stage.step("Start a Kubernetes cluster", why):
+        cluster = running.enter_context(running_cluster())
+        kubelet = cluster.kubelet(folder / "pods")
+        running.enter_context(renewing(kubelet))
+        stage.fact("API server", f"{cluster.url}, {VERSION['gitVersion']}, a certificate authority of its own")
+        stage.fact("issuer", f"{URL}, as in most clusters")
+        stage.fact("node", f"{NODE}, whose kubelet writes the tokens of pods into files")
+        laptop = folder / "laptop"
+        laptop.mkdir(mode=0o700)
+    return Place(
+        cluster=cluster,
+        kubelet=kubelet,
+        kubeconfig=cluster.kubeconfig(folder / "kubeconfig"),
+        credentials=folder / "credentials",
+        laptop=laptop,
+    )

@@ -1,0 +1,117 @@
+"""The administrator's part: the cluster's word counts, and the agent is known by what identifies it there."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx2
+import yaml  # type: ignore[import-untyped] # it has no types
+from authsec_server.cli.cluster_rbac import permissions
+from authsec_server.sources.model import Provenance, shown_provenance
+from rich.table import Table
+
+from authsec_demo.administrator import Administrator
+from authsec_demo.cluster.running import Cluster
+from authsec_demo.commands import result
+from authsec_demo.in_cluster.place import LOOKUP_TOKEN, Place
+from authsec_demo.servers import Servers
+from authsec_demo.stage import Stage, check
+
+NAMESPACE: Final = "production"
+ACCOUNT: Final = "customer-support-sa"
+CONTAINER: Final = "agent"
+SELECTORS: Final = {
+    "k8s:ns": NAMESPACE,
+    "k8s:sa": ACCOUNT,
+    "k8s:pod-label:app": "customer-support",
+    "k8s:container-name": CONTAINER,
+}
+PROVED_BY: Final = {
+    "k8s:ns": "token",
+    "k8s:sa": "token",
+    "k8s:pod-label:app": "lookup",
+    "k8s:container-name": "lookup",
+}
+_ADD: Final = ("trust", "add", "kubernetes", "Production", "--from-kubeconfig")
+_LOOK_UPS: Final = ("--token-review", "--pod-lookup", "--credentials", LOOKUP_TOKEN)
+_A_DAY: Final = 24 * 3600
+
+
+def register(stage: Stage, servers: Servers, place: Place) -> str:
+    """Register the cluster, and permit the look-ups there; gives the trust source's slug."""
+    why = "Whose word counts. The cluster is asked about each token, and about its pod."
+    with stage.step("Register the cluster as a trust source", why):
+        stage.said("administrator", f"authsec {' '.join(_ADD)}")
+        stage.said("", " ".join(_LOOK_UPS))
+        source = result(*_ADD, *_LOOK_UPS, variables=as_administrator(servers, place))
+        found = {name: source[name] for name in ("issuer", "token_review", "pod_lookup")}
+        wanted = {"issuer": place.cluster.issuer, "token_review": True, "pod_lookup": True}
+        check(found == wanted, expected=json.dumps(wanted), came=json.dumps(found))
+        stage.fact("registered", f"{source['name']}: its issuer, its keys and its API server")
+        stage.said("administrator", f"authsec trust rbac {source['slug']} | kubectl apply -f -")
+        account = _permit(place.cluster, permissions(source))
+        token = place.cluster.token(*account, seconds=_A_DAY)
+        _check_it_may_no_more(place.cluster, token)
+        (place.credentials / LOOKUP_TOKEN).write_text(token, encoding="ascii")
+        stage.fact("permitted", f"{'/'.join(account)} may review tokens and get a pod, no more")
+        stage.fact("its token", "is in a file of the authority's, read anew at each use")
+    return str(source["slug"])
+
+
+def onboard(stage: Stage, admin: Administrator, source: str) -> Mapping[str, Any]:
+    """The agent "Customer Support", by the four selectors of the walk-through; gives it as the authority shows it."""
+    why = "By what identifies it in Kubernetes. The authority says how each is proved."
+    with stage.step('Onboard the agent "Customer Support"', why):
+        agent = admin.onboard_workload("Customer Support", SELECTORS, source)
+        (proof,) = agent["proofs"]
+        check(
+            agent["can_prove_itself"] and not agent["unattested"] and proof["provenance"] == PROVED_BY,
+            expected=f"an agent that must prove itself: {json.dumps(PROVED_BY)}",
+            came=json.dumps(agent),
+        )
+        stage.fact("client_id", agent["client_id"])
+        stage.fact("selectors", "all four must be proved:")
+        stage.show(selector_table(proof["provenance"]))
+    return agent
+
+
+def selector_table(proved_by: Mapping[str, str]) -> Table:
+    """The selectors, and how each is proved."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for key, value in SELECTORS.items():
+        table.add_row(key, value, shown_provenance(key, Provenance(proved_by[key])))
+    return table
+
+
+def as_administrator(servers: Servers, place: Place) -> dict[str, str]:
+    """The environment of an administrator who has a kubeconfig for the cluster."""
+    return {
+        "AUTHSEC_BASE_URL": servers.authority_url,
+        "AUTHSEC_ADMIN_KEY": servers.admin_key,
+        "KUBECONFIG": str(place.kubeconfig),
+    }
+
+
+def _permit(cluster: Cluster, manifest: str) -> tuple[str, str]:
+    """Apply the YAML; gives namespace and name of the account that it is for."""
+    documents = list(yaml.safe_load_all(manifest))
+    for document in documents:
+        cluster.apply(document)
+    (account,) = (each["metadata"] for each in documents if each["kind"] == "ServiceAccount")
+    return account["namespace"], account["name"]
+
+
+def _check_it_may_no_more(cluster: Cluster, token: str) -> None:
+    """It gets no list of pods, and nothing of anybody else's."""
+    trust = ssl.create_default_context(cadata=cluster.authority.decode("ascii"))
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx2.Client(base_url=cluster.url, verify=trust, headers=headers, trust_env=False, timeout=10) as http:
+        for path in ("/api/v1/pods", "/api/v1/namespaces/default/serviceaccounts"):
+            status = http.get(path).status_code
+            check(status == 403, expected=f"403 for {path}", came=str(status))
