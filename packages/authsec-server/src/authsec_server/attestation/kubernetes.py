@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from authsec_server.attestation.model import Bound
+from authsec_server.attestation.model import Bound, Selectors
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.clients.model import Selector
 from authsec_server.sources.model import TrustSource
 
 _VOLUME = """\
@@ -26,7 +25,7 @@ volumes:
 """
 
 
-def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] | str:  # noqa: ARG001 - as every kind
+def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:  # noqa: ARG001 - as every kind
     """The selectors that the claims prove, or what is wrong with them."""
     bound = claims.get("kubernetes.io")
     if not isinstance(bound, dict):  # the tokens of Secrets, which never end, have other claims
@@ -36,15 +35,15 @@ def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] 
         return "Its claim `kubernetes.io` does not say which service account it is of."
     if claims.get("sub") != f"system:serviceaccount:{namespace}:{account}":
         return "Its `sub` and its claim `kubernetes.io` are not of the same service account."
-    proved: dict[str, object] = {"k8s:ns": namespace, "k8s:sa": account}
+    proved: dict[str, Any] = {"k8s:ns": namespace, "k8s:sa": account}
     if "pod" in bound:  # without one, a node is where somebody asked for the token to be bound, not where anything runs
         proved["k8s:pod-name"] = _member(bound, "pod", "name")
         proved["k8s:pod-uid"] = _member(bound, "pod", "uid")
         if "node" in bound:
             proved["k8s:node-name"] = _member(bound, "node", "name")
-    if not all(_is_name(value) for value in proved.values()):
+    if not all(map(_is_name, proved.values())):
         return "Its claim `kubernetes.io` names a pod or a node without name or uid."
-    return frozenset(Selector(key=key, value=str(value)) for key, value in proved.items())
+    return Selectors(proved)
 
 
 def audience_help(audience: str) -> str:

@@ -57,7 +57,7 @@ def held_against(proof: Proof, source: TrustSource, verified: Verified, own_id: 
     """Whether the workload satisfies this one proof, which rests on the source. `own_id` is the client's SPIFFE ID."""
     how = _how(proof, source)
     asked = _asked(proof, source, how, verified, own_id)
-    if asked and verified.selectors.issuperset(asked):
+    if asked and all(map(verified.selectors.__contains__, asked)):
         return Proved(
             proof_id=proof.id,
             kind=proof.kind,

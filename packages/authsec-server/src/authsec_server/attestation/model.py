@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -59,6 +59,28 @@ class Bound:
     pod_uid: str = ""
 
 
+class Selectors(Set[Selector]):
+    """What a token says, a value for each key, as a set of selectors: none is made until somebody looks at it."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def __contains__(self, selector: object) -> bool:
+        return isinstance(selector, Selector) and self._values.get(selector.key) == selector.value
+
+    def __iter__(self) -> Iterator[Selector]:
+        return (Selector(key=key, value=value) for key, value in self._values.items())
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @classmethod
+    def _from_iterable(cls, selectors: Iterable[Any]) -> Set[Any]:  # with what a look-up told, a key has many values
+        return frozenset(selectors)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """What a trust source says of a workload, in a token that it signed; of which client, nobody has asked yet.
@@ -70,7 +92,7 @@ class Verified:
     source_id: str
     source_revision: int
     kind: SourceKind
-    selectors: frozenset[Selector]
+    selectors: Set[Selector]
     until: datetime  # the token's `exp`, at most a day from then
     bound: Bound | None = None
     looked_up: bool = False

@@ -10,16 +10,16 @@ from typing import Any
 
 from authsec import strict_json
 
+from authsec_server.attestation.model import Selectors
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.clients.model import Selector
 from authsec_server.sources.model import TrustSource
 
 
-def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] | str:
+def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:
     """The selectors that the source's claims are; a claim that is missing, empty or a list gives none."""
     texts = ((key, _text(claims.get(name))) for key, name in source.claims.items())
-    proved = frozenset(Selector(key=key, value=text) for key, text in texts if text)
-    return proved or "It has none of the claims that this trust source reads."
+    proved = {key: text for key, text in texts if text}
+    return Selectors(proved) if proved else "It has none of the claims that this trust source reads."
 
 
 def audience_help(audience: str) -> str:

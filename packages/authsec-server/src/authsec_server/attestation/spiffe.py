@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from authsec_server.attestation.model import Selectors
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.clients.model import Selector
 from authsec_server.sources.model import TrustSource
 
 KEY = "spiffe:id"
@@ -19,14 +19,14 @@ MAX_ID = 2048  # SPIFFE-ID section 2.3
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+")  # section 2.2
 
 
-def read(claims: Mapping[str, Any], source: TrustSource) -> frozenset[Selector] | str:
+def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:
     """The SPIFFE ID, if it is one of the trust domain whose keys signed it; or what is wrong with it."""
     subject, domain = claims.get("sub"), f"spiffe://{source.issuer}"
     if not isinstance(subject, str) or len(subject) > MAX_ID or not subject.startswith(f"{domain}/"):
         return "Its `sub` is no SPIFFE ID of the trust domain that signed it."
     if not _PATH.fullmatch(subject.removeprefix(domain)):
         return "Its `sub` is no SPIFFE ID: the path is malformed."
-    return frozenset({Selector(key=KEY, value=subject)})
+    return Selectors({KEY: subject})
 
 
 def audience_help(audience: str) -> str:

@@ -6,7 +6,7 @@ token's choice (RFC 8725 sections 3.1 and 3.10).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ class Kind:
     what the source can be asked more about.
     """
 
-    read: Callable[[Mapping[str, Any], TrustSource], frozenset[Selector] | str]
+    read: Callable[[Mapping[str, Any], TrustSource], Set[Selector] | str]
     audience_help: Callable[[str], str]
     names_issuer: bool = True
     longest: int | None = DAY

@@ -108,7 +108,7 @@ class Workloads:
             kind=source.kind,
             selectors=selectors,
             until=datetime.fromtimestamp(min(token.claims["exp"], now.timestamp() + DAY), UTC),
-            bound=kind.bound(token.claims) if kind.bound else None,
+            bound=kind.bound(token.claims) if kind.bound and source.cluster is not None else None,
         )
         self._remembered.remember(source, evidence, verified, kid=kid, key=key)
         return self._judged(client, source, verified, evidence, now)
@@ -139,11 +139,12 @@ class Workloads:
         outcome = match(client, source, verified, self._trust_domain, now)
         if isinstance(outcome, Miss) and not outcome.waits:
             return _another(outcome)
-        if source.cluster is None or not source.cluster.asked or verified.bound is None:
+        cluster = source.cluster
+        if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
-        if self._clusters is None:
+        if self._clusters is None or verified.bound is None:
             raise Unavailable("The proof cannot be checked at the moment.")
-        if source.cluster.reviews:
+        if cluster.reviews:
             if not self._clusters.still_counts(source, evidence, verified.bound, self._audience(source)):
                 return _gone(source)
             outcome = replace(outcome, validation=Validation.TOKEN_REVIEW)
