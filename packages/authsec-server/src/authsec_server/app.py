@@ -27,7 +27,9 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.clusters import Clusters
+from authsec_server.attestation import trial_api
 from authsec_server.attestation.workloads import Workloads
+from authsec_server.attestation.trying import Trials
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
@@ -161,11 +163,20 @@ def _compose(
         database, issuer=issuer, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes
     )
     readiness = Readiness()
+    trials = Trials(
+        database,
+        key_sets.find,
+        clusters=Clusters(cluster_apis, seconds=0, monotonic=around.monotonic),  # asked anew each time, and not kept
+        issuer=issuer,
+        trust_domain=settings.trust_domain,
+        monotonic=around.monotonic,
+    )
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *console_routes(
+            *trial_api.routes(site, trials),
                 Console(
                     site=people,
                     settings=settings,
@@ -180,6 +191,8 @@ def _compose(
                     live=live,
                     key_sets=key_sets,
                 )
+                    cluster_apis=cluster_apis,
+                    trials=trials,
             ),
         ],
         exception_handlers=HANDLERS,

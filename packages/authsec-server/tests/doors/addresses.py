@@ -175,6 +175,7 @@ ADDRESSES = (
     Address(path="/console/sources/{source}/bind", sends=OPERATOR, changes=False),
     Address(
         path="/console/activity",
+    Address(path="/console/sources/{source}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
         looks=VIEWER,
         query="what={mark}&client={mark}&delegation={mark}&by={mark}&reason={mark}&address={mark}&request_id={mark}"
         "&jti={mark}&since={mark}&until={mark}",

@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     SOURCE_DISABLED = "source.disabled"
     SOURCE_ENABLED = "source.enabled"
     SOURCE_DELETED = "source.deleted"
+    SOURCE_TRIED = "source.tried"
     DELEGATION_CREATED = "delegation.created"
     DELEGATION_EDITED = "delegation.edited"
     DELEGATION_DISABLED = "delegation.disabled"

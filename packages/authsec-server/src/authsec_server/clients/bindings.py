@@ -44,6 +44,12 @@ def waiting(tx: Tx, act: Act, source: TrustSource, *, trust_domain: str = "") ->
     ]
 
 
+def resting_on(tx: Tx, act: Act, source: TrustSource, *, limit: int) -> list[Held]:
+    """The proofs that rest on the source, by the names of their clients; at most so many."""
+    act.principal.require(Role.VIEWER)
+    return [Held(client=client, proof=proof) for client, proof in resting.of_source(tx.connection, source.id, limit)]
+
+
 def bind(
     tx: Tx, act: Act, id_or_slug: str, proof_ids: Collection[str] | None = None, *, trust_domain: str = ""
 ) -> list[Held]:

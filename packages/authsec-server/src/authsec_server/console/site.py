@@ -23,6 +23,7 @@ from starlette.routing import Route
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
+from authsec_server.attestation.trying import Trials
 from authsec_server.audit.live import LiveJournal
 from authsec_server.console import guard, navigation
 from authsec_server.console.failing import Failed, answered
@@ -153,6 +154,8 @@ class Console:
     live: LiveJournal
     key_sets: KeySets
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
+    cluster_apis: ClusterApis
+    trials: Trials
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:

@@ -32,6 +32,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.SOURCE_DISABLED: "disabled the trust source",
     EventKind.SOURCE_ENABLED: "enabled the trust source",
     EventKind.SOURCE_DELETED: "deleted the trust source",
+    EventKind.SOURCE_TRIED: "tried a token at the trust source",
     EventKind.DELEGATION_CREATED: "created the trust delegation",
     EventKind.DELEGATION_EDITED: "edited the trust delegation",
     EventKind.DELEGATION_DISABLED: "disabled the trust delegation",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from authsec_server.console.site import Console
-from authsec_server.console.sources import changes, pages, turns
+from authsec_server.console.sources import changes, pages, trial, turns
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """The pages of this noun; paths with words before those with names."""
-    return [*changes.routes(console), *turns.routes(console), *pages.routes(console)]
+    return [*changes.routes(console), *turns.routes(console), *trial.routes(console), *pages.routes(console)]

@@ -1,0 +1,120 @@
+"""What people paste where a token is asked for, and what they are told where it is none. Pure.
+
+The answers never repeat any of it: somebody will paste a private key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from authsec import strict_json
+
+_PREFIX = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
+_PART = r"[A-Za-z0-9_-]+"
+_JWTS = re.compile(rf"{_PART}\.{_PART}\.{_PART}(\s+{_PART}\.{_PART}\.{_PART})+")
+_OURS = re.compile(r"authsec_[A-Za-z0-9_-]+")
+_EXPOSED = "It was not kept, but it has left its place: consider it exposed, and replace it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pasted:
+    """The token itself, and what was left out around it."""
+
+    token: str = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoToken:
+    """What it is instead, and what to paste."""
+
+    said: str
+    remedy: str
+
+
+def read_pasted(text: str) -> Pasted | NoToken:
+    """The token in it, without what comes along when one is copied; or what it is instead."""
+    token, notes = text.strip(), []
+    if _PREFIX.match(token):
+        token = token[_PREFIX.match(token).end() :]  # type: ignore[union-attr]  # it has just matched
+        notes.append("`Bearer` was left out: it belongs to the header, not to the token.")
+    if len(token) > 1 and token[0] in "\"'" and token[-1] == token[0]:
+        token = token[1:-1]
+        notes.append("The quotation marks around it were left out.")
+    for looks_like, said, remedy in _ELSE:
+        if looks_like(token):
+            return NoToken(said=said, remedy=remedy)
+    if len(token.split()) > 1:
+        token = "".join(token.split())
+        notes.append("Spaces and line breaks in it were left out. Where the agent reads it from, there must be none.")
+    return Pasted(token=token, notes=tuple(notes))
+
+
+def _is_kubeconfig(text: str) -> bool:
+    return "clusters" in text and "contexts" in text and "apiVersion" in text
+
+
+def _is_json_with(*members: str) -> Callable[[str], bool]:
+    def is_it(text: str) -> bool:
+        if not text.startswith("{"):
+            return False
+        try:
+            held = strict_json.loads(text.encode())
+        except strict_json.StrictJsonError:
+            return False
+        return isinstance(held, dict) and held.keys() >= set(members)
+
+    return is_it
+
+
+_ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
+    (lambda text: not text, "Nothing was pasted.", "Paste the token that the agent sends."),
+    (
+        _is_kubeconfig,
+        "This is a kubeconfig: it holds somebody's own credentials for the cluster. It was not kept.",
+        "Paste the token of the agent's pod: kubectl exec POD -- cat /var/run/secrets/authsec/token",
+    ),
+    (
+        lambda text: "PRIVATE KEY" in text or _is_json_with("kty", "d")(text) or _is_json_with("private_key")(text),
+        f"This is a PRIVATE key, and no token. {_EXPOSED}",
+        "Paste the token that the agent sends.",
+    ),
+    (
+        lambda text: text.startswith("-----BEGIN"),
+        "This is a certificate or a public key, and no token.",
+        "Keys of a trust source belong under Edit; here, paste the token that the agent sends.",
+    ),
+    (
+        lambda text: _OURS.fullmatch(text) is not None,
+        f"This is an admin key or a client secret of AuthSec, and no token. {_EXPOSED}",
+        "Paste the token that the agent gets from its platform.",
+    ),
+    (
+        _is_json_with("keys"),
+        "This is a set of keys, and no token.",
+        "Keys of a trust source belong under Edit; here, paste the token that the agent sends.",
+    ),
+    (
+        lambda text: text.startswith(("{", "[", "apiVersion:")),
+        "This is a document that may hold a token, and no token itself.",
+        "Paste the token alone, which begins with eyJ: of a TokenRequest its status.token, of a Secret the decoded "
+        "data.token, of GitHub's answer its value.",
+    ),
+    (
+        lambda text: text.startswith("ZXlK") and "." not in text,
+        "This is a token in base64 once more, as Secrets show it.",
+        "Decode it first: base64 -d",
+    ),
+    (
+        lambda text: _JWTS.fullmatch(text) is not None,
+        "These are several tokens.",
+        "Paste one.",
+    ),
+    (
+        lambda text: text.count(".") == 4 and text.startswith("eyJ"),
+        "This token is encrypted (it has five parts): only whom it is for can read it, and that is not this authority.",
+        "Have the issuer make a signed token (RFC 7515), which has three.",
+    ),
+)

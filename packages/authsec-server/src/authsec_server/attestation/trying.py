@@ -1,0 +1,171 @@
+"""`Trials`: somebody who administers pastes a token at a trust source, and is told what would become of it.
+
+It is a live credential of an agent's. Nothing of it is kept: not in the journal, which says who tried something and how
+that went, nor in any log, nor in what attestation remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from authsec.jose import JoseError, UnverifiedJws, parse_compact
+
+from authsec_server import naming
+from authsec_server.attestation.clusters import Clusters
+from authsec_server.attestation.hearing import Hearing
+from authsec_server.attestation.matching import held_against
+from authsec_server.attestation.model import Miss, Proved, Verified
+from authsec_server.attestation.pasted import NoToken, Pasted, read_pasted
+from authsec_server.attestation.service import MAX_BYTES
+from authsec_server.attestation.trial import Nearest, Satisfied, Shown, Step, StepName, StepState, Trial, what_it_says
+from authsec_server.attestation.workload_tokens import FindKey, malformed, speaks_for
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.clients import bindings
+from authsec_server.clients import service as clients
+from authsec_server.clients.bindings import Held
+from authsec_server.clients.model import spiffe_id
+from authsec_server.db import Database, Tx
+from authsec_server.principal import Act, Role
+from authsec_server.sources import service as sources
+from authsec_server.sources.model import TrustSource, provenance
+from authsec_server.web.errors import TooOften
+from authsec_server.web.limits import Limiter
+
+A_MINUTE: Final = 30  # of one person or admin key: each may have a cluster asked
+COMPARED: Final = 5_000  # proofs
+_NEAREST: Final = 3
+_LISTED: Final = 50  # proofs that are satisfied, and selectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidates:
+    """The source, and the proofs that rest on it and stand; with `more` there are further ones."""
+
+    source: TrustSource
+    held: Sequence[Held]
+    more: bool
+
+
+class Trials:
+    """Blocks its thread, and is never to be asked inside a transaction: it may have keys fetched and a cluster asked.
+
+    `clusters` has to keep nothing of what they answer.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        find_key: FindKey,
+        *,
+        clusters: Clusters | None,
+        issuer: str,
+        trust_domain: str,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._find_key = find_key
+        self._clusters = clusters
+        self._issuer = issuer
+        self._trust_domain = trust_domain
+        self._monotonic = monotonic
+        self._limiter = Limiter(A_MINUTE)
+
+    def try_token(self, act: Act, id_or_slug: str, pasted: str) -> Trial:
+        """What would become of this token; recorded as an act before it is told. Raises `NotFound` or `TooOften`."""
+        act.principal.require(Role.OPERATOR)
+        if wait := self._limiter.charge(f"{act.principal.kind} {act.principal.id}", self._monotonic()):
+            raise TooOften("Too many tokens were tried in a minute.", wait)
+        found = self._database.read(lambda tx: _candidates(tx, act, id_or_slug))
+        trial = self._tried(found, pasted, act.now)
+        source = Named(id=found.source.id, name=found.source.name)
+        self._database.append(
+            lambda tx: audit.record_act(tx, act, EventKind.SOURCE_TRIED, subject=source, detail=trial.detail)
+        )
+        return trial
+
+    def _tried(self, found: _Candidates, text: str, now: datetime) -> Trial:
+        pasted = read_pasted(text)
+        if isinstance(pasted, NoToken):
+            step = Step(name=StepName.FORM, state=StepState.FAILS, said=f"{pasted.said} {pasted.remedy}")
+            return Trial(source=found.source, steps=(step,))
+        hearing = Hearing(found.source, audience=found.source.audience or self._issuer, now=now)
+        trial = Trial(source=found.source, notes=pasted.notes)
+        token = self._parsed(hearing, pasted, found.source)
+        if token is None:
+            return replace(trial, steps=tuple(hearing.steps))
+        trial = replace(trial, said=what_it_says(token.claims))
+        verified = None
+        if hearing.steps[-1].state is StepState.HOLDS and hearing.signed(token, self._find_key):
+            verified = hearing.verified(token)
+        if verified is not None:
+            verified = hearing.looked_up(verified, pasted.token, self._clusters)
+            trial = self._compared(trial, verified, found)
+        return replace(trial, steps=tuple(hearing.steps))
+
+    def _parsed(self, hearing: Hearing, pasted: Pasted, source: TrustSource) -> UnverifiedJws | None:
+        """The token, taken apart, if it can be; the first step says what is wrong with its form."""
+        try:
+            token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
+        except JoseError as error:
+            problem = f"It is no signed JWT of at most {MAX_BYTES:,} bytes: {error}. Was all of it copied?"
+            hearing.note(StepName.FORM, problem, "")
+            return None
+        problem = malformed(token)
+        if not speaks_for(source, token.claims):
+            problem = self._of_our_own(token) or problem
+        hearing.note(StepName.FORM, problem, f"A signed JWT ({token.header['alg']}).")
+        return token
+
+    def _of_our_own(self, token: UnverifiedJws) -> str:
+        """What it is where an agent or this authority made it: such tokens are about no workload."""
+        named = token.claims.get("iss")
+        if named == self._issuer:
+            return (
+                "It says that it is a delegation token of this authority: agents show those to APIs, and they prove "
+                "nothing here. Try what the agent got from its platform."
+            )
+        if isinstance(named, str) and naming.is_uuid(named) and token.claims.get("sub") == named:
+            return (
+                "It is an assertion that an agent signed with a key of its own. No trust source vouches for those: the "
+                "agent's page shows its keys."
+            )
+        return ""
+
+    def _compared(self, trial: Trial, verified: Verified, found: _Candidates) -> Trial:
+        outcomes = [(each, self._held_against(each, found.source, verified)) for each in found.held]
+        satisfied = [each for each, outcome in outcomes if not isinstance(outcome, Miss)][:_LISTED]
+        misses = [Nearest(client=each.client, miss=miss) for each, miss in outcomes if isinstance(miss, Miss)]
+        misses.sort(key=lambda near: near.miss.agreeing, reverse=True)
+        enabled = self._database.read(lambda tx: _enabled(tx, satisfied))
+        shown = sorted(verified.selectors, key=lambda each: (each.key, each.value))[:_LISTED]
+        return replace(
+            trial,
+            selectors=tuple(Shown(selector=each, provenance=provenance(found.source, each.key)) for each in shown),
+            satisfied=tuple(
+                Satisfied(client=each.client, proof_id=each.proof.id, enabled=each.client.id in enabled)
+                for each in satisfied
+            ),
+            nearest=tuple(near for near in misses if near.miss.agreeing)[:_NEAREST],
+            compared=len(found.held),
+            more=found.more,
+        )
+
+    def _held_against(self, each: Held, source: TrustSource, verified: Verified) -> Proved | Miss:
+        return held_against(each.proof, source, verified, spiffe_id(self._trust_domain, each.client.id))
+
+
+def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
+    source = sources.get(tx, act, id_or_slug)
+    held = bindings.resting_on(tx, act, source, limit=COMPARED + 1)
+    standing = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
+    return _Candidates(source=source, held=standing, more=len(held) > COMPARED)
+
+
+def _enabled(tx: Tx, held: Sequence[Held]) -> set[str]:
+    """The ids of those of these clients that are enabled."""
+    found = clients.by_ids(tx, [each.client.id for each in held])
+    return {client.id for client in found.values() if client.enabled}

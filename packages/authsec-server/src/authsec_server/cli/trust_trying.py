@@ -1,0 +1,82 @@
+"""`authsec trust try`: what would become of a token that an agent sends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.named_files import read_named
+from authsec_server.cli.output import Output, harmless, styled, table, when
+
+MOST = 48 * 1024  # bytes; a token has at most a third of it
+_MARKS = {"holds": ("✓", "green"), "fails": ("✗", "red"), "unknown": ("?", "yellow"), "skipped": ("-", "dim")}
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+@click.command("try")
+@click.argument("source")
+@click.argument("file", type=_FILE, required=False, metavar="[FILE]")
+@admin_command
+def try_token(caller: Caller, output: Output, source: str, file: Path | None) -> None:
+    """Say step by step what would become of a token.
+
+    SOURCE is the trust source's slug or id. The token is read from FILE, or from standard input: on the command line,
+    others on this machine could read it. Nothing of it is kept. The exit status is 1 where it would be refused.
+    """
+    trial = caller.post(path("sources", source, "try"), {"token": _pasted(file, output)})
+    output.result(trial, *_notes(trial), *map(_step, trial["steps"]), *_said(trial), *_proved(trial))
+    if not trial["holds"]:
+        raise SystemExit(1)
+
+
+def _pasted(file: Path | None, output: Output) -> str:
+    if file is not None and str(file) != "-":
+        return read_named(file, at_most=MOST).decode("utf-8", "replace")
+    if sys.stdin.isatty():
+        output.note("Paste the token, then press Enter and Ctrl-D.")
+    return sys.stdin.read(MOST)
+
+
+def _notes(trial: Mapping[str, Any]) -> list[Text]:
+    return [styled(note, "dim") for note in trial["notes"]]
+
+
+def _step(step: Mapping[str, Any]) -> Text:
+    mark, style = _MARKS[step["state"]]
+    said = Text.assemble((f"{mark} ", style), (step["step"].ljust(11), "bold"), harmless(step["said"]))
+    for line in (step["example"] or "").splitlines():
+        said.append(f"\n    {harmless(line)}")
+    return said
+
+
+def _said(trial: Mapping[str, Any]) -> list[Text | str]:
+    claims = trial["claims"]
+    if not claims:
+        return []
+    whose = "It says" if trial["signed"] else "It says, and nobody vouches for any of it"
+    about = f"of {claims['iss'] or '-'}, for {', '.join(claims['aud']) or '-'}, about {claims['sub'] or '-'}"
+    expires = f", expires {when(claims['expires_at'])} UTC" if claims["expires_at"] else ""
+    return ["", f"{whose}: {about}{expires}"]
+
+
+def _proved(trial: Mapping[str, Any]) -> list[Any]:
+    if not trial["selectors"]:
+        return []
+    rows = [(each["key"], each["value"], each["how"]) for each in trial["selectors"]]
+    shown: list[Any] = ["", table(("SELECTOR", "VALUE", "HOW"), rows), ""]
+    would = "satisfies" if trial["holds"] else "would satisfy"
+    for each in trial["satisfies"]:
+        off = " (disabled: it gets no token until somebody enables it)" if not each["enabled"] else ""
+        shown.append(f"It {would} a proof of {each['name']} ({each['client_id']}){off}")
+    if not trial["satisfies"]:
+        shown.append(f"It {would} none of the {trial['compared']} proofs that rest on this source.")
+        shown += [f"  closest: {each['name']}: {each['differs']}" for each in trial["nearest"]]
+    if trial["more"]:
+        shown.append(styled(f"Only the first {trial['compared']} proofs were compared.", "dim"))
+    return shown
