@@ -94,7 +94,8 @@ def test_a_refusal_of_the_authority_reaches_the_model_as_a_sentence(
 
     (result,) = scripted.tool_results
     assert result == (
-        "Error: What was delegated to this agent has ended or was revoked. Ask for a new delegation. (request req-7)"
+        "Error: What was delegated to this agent has ended or was revoked. Ask for a new delegation. (request req-7) "
+        "Retrying will not help."
     )
 
 

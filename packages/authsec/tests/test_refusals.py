@@ -59,6 +59,7 @@ def test_each_reason_has_its_exception_and_sentence(
     assert type(error) is kind
     assert (error.reason, error.status, error.request_id) == (reason, status, "req-7")
     assert error.retryable is (status >= 429)
+    assert ("Retrying may help." if error.retryable else "Retrying will not help.") in str(error)
     assert "Do this. (request req-7)" in str(error)
     assert error.__cause__ is None
     assert error.__suppress_context__

@@ -15,7 +15,7 @@ from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
 from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
 from authsec.issuer import issuer_of, trusted
-from authsec.refusals import document_refusal, json_object, not_an_authority, refusal, without_proof
+from authsec.refusals import document_refusal, json_object, not_an_authority, refusal, retrying, without_proof
 from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
 from authsec.transport import Transport
 
@@ -55,7 +55,10 @@ class Authority:
         """The authority's published JWK Set, as it is (RFC 7517)."""
         keys, _ = self._document("jwks.json", "keys", self._by(None))
         if not isinstance(keys.get("keys"), list):
-            raise InvalidResponse("The authority's key set is not one (RFC 7517).", reason="invalid_response")
+            raise InvalidResponse(
+                "The authority's key set is not one (RFC 7517). Is something in between that changes what it says?",
+                reason="invalid_response",
+            )
         return keys
 
     def find_proof(self, deadline: float | None = None) -> Proof | None:
@@ -104,14 +107,15 @@ class Authority:
         )
 
     def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float) -> AuthSecError:
-        if not isinstance(error, AuthenticationError) and error.reason != "selectors_mismatch":
-            return error
-        self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
-        if proof is None:
-            request = self.proof_request(deadline)
-            hint = without_proof([source.looked_at(request) for source in self.sources])
-        else:
-            hint = f"The proof came from: {proof.source}. {proof.if_refused}".rstrip()
+        """With what helps and whether another try does: a model that reads no more than the text may ask for ever."""
+        hint = retrying(error)
+        if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
+            self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
+            if proof is None:
+                request = self.proof_request(deadline)
+                hint = without_proof([source.looked_at(request) for source in self.sources])
+            else:
+                hint = " ".join(filter(None, [f"The proof came from: {proof.source}.", proof.if_refused, hint]))
         explained = type(error)(f"{error} {hint}", reason=error.reason)
         explained.__dict__.update(error.__dict__)
         return explained

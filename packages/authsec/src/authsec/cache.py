@@ -151,7 +151,11 @@ class TokenCache:
                 refusal.retry_after = entry.pause[1] - now
                 raise refusal from None
             if len(self._stranded) >= _MOST_STRANDED:
-                raise TransportError("The authority has stopped answering.", reason="timeout", retryable=True)
+                raise TransportError(
+                    "The authority has stopped answering: so many requests still wait that no further one is sent.",
+                    reason="timeout",
+                    retryable=True,
+                )
             flight = self._new_flight(entry, now)
         flight.joined = True
         return flight

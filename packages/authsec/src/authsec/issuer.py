@@ -22,7 +22,12 @@ def issuer_of(metadata: dict[str, Any]) -> str:
     """
     issuer = metadata.get("issuer")
     if not isinstance(issuer, str) or not _ADDRESS.fullmatch(issuer) or not _readable(issuer):
-        raise InvalidResponse("The authority's metadata names no valid issuer.", reason="invalid_response", status=200)
+        raise InvalidResponse(
+            "The authority's metadata names no valid issuer, which is an address without query. Whoever runs it sets "
+            "AUTHSEC_SERVER_PUBLIC_URL.",
+            reason="invalid_response",
+            status=200,
+        )
     return issuer
 
 
@@ -35,8 +40,8 @@ def trusted(issuer: str, config: AuthSecConfig) -> str:
     if issuer == config.issuer or _origin(issuer) == _origin(config.base_url):
         return issuer
     raise ConfigError(
-        f"The authority calls itself {issuer}, which is not where AUTHSEC_BASE_URL leads. A token that is "
-        "made for that name opens whatever has it. If it is the name of your authority, add:\n"
+        f"The authority calls itself {issuer}, which is not where AUTHSEC_BASE_URL leads. A proof that is made for "
+        "another's name could be used against that other. If it is the name of your authority, add:\n"
         f"    {export_line('AUTHSEC_ISSUER', issuer)}",
         reason="issuer_not_pinned",
     )

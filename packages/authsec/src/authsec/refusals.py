@@ -6,6 +6,7 @@ from the authority it carries only the cleaned and shortened `details` (what wou
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -94,6 +95,13 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS) -> 
     )
 
 
+def retrying(error: AuthSecError) -> str:
+    """Whether the same request can succeed later without anybody changing anything."""
+    if not error.retryable:
+        return "Retrying will not help."
+    return f"Retrying may help in {math.ceil(error.retry_after)} s." if error.retry_after else "Retrying may help."
+
+
 def without_proof(looked_at: Sequence[str]) -> str:
     """What helps an agent for which no source had a proof. Each text is as `CredentialSource.looked_at` gives it."""
     places = [text.partition("\n") for text in looked_at]
@@ -119,8 +127,8 @@ def not_an_authority(answer: Answer) -> InvalidResponse:
         text = f"The address redirects to {where}. That is not followed, since this agent's proof would go along."
     else:
         reason = "invalid_response"
-        kind = "a web page" if "html" in answer.content_type.lower() else "something else"
-        text = f"Something answered (status {answer.status}, {kind}), but not the root of an AuthSec authority."
+        kind = ", a web page" if "html" in answer.content_type.lower() else ""
+        text = f"Something answered (status {answer.status}{kind}), but not the root of an AuthSec authority."
     return InvalidResponse(f"{text} {_ROOT}", reason=reason, status=answer.status)
 
 

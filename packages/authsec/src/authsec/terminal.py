@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
@@ -12,6 +13,7 @@ from enum import StrEnum
 import click
 
 from authsec.errors import AuthSecError
+from authsec.refusals import retrying
 
 _TITLE_WIDTH = 20
 
@@ -49,7 +51,8 @@ def command_line(*words: str) -> str:
 
 def described(error: AuthSecError) -> str:
     """An error as a block: what failed and what would help; then what code and support want to know."""
-    paragraphs = str(error).replace(f" (request {error.request_id})", "").splitlines()
+    said_below = (f" (request {error.request_id})", f" {retrying(error)}")
+    paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, str(error)).splitlines()
     text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
     status = f" (HTTP {error.status})" if error.status else ""
     rows = [("reason", f"{error.reason}{status}"), ("request id", error.request_id or ""), ("retrying", _advice(error))]

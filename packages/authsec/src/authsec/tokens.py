@@ -122,7 +122,11 @@ def _names(answer: dict[str, Any], member: str) -> tuple[str, ...]:
 
 
 def _not_a_token(what: str) -> InvalidResponse:
-    return InvalidResponse(f"The authority's answer is not a delegation token: {what}.", reason="invalid_response")
+    return InvalidResponse(
+        f"The authority's answer is not a delegation token: {what}. It may be of another version than this package "
+        "is for, or something in between changes what it says.",
+        reason="invalid_response",
+    )
 
 
 def _scope(scope: str | Sequence[str] | None) -> str | None:

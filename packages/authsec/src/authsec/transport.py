@@ -82,9 +82,12 @@ def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> Tran
         case exceptions.NewConnectionError():
             return _error("unreachable", f"Nothing accepts connections at {where}. Is the authority running?")
         case exceptions.TimeoutError():
-            return _error("timeout", "The authority did not answer in time.")
+            return _error("timeout", f"{where} did not answer in time. Is it overloaded, or something in between?")
         case _:
-            return _error("connection_lost", f"The connection to {where} broke before the answer was complete.")
+            return _error(
+                "connection_lost", f"The connection to {where} broke before the answer was complete. If it keeps "
+                "doing so, look at what is in between: a proxy, a load balancer."
+            )  # fmt: skip
 
 
 def _tls_error(error: exceptions.SSLError, where: str) -> TransportError:

@@ -106,7 +106,10 @@ def _private_key(path: Path, content: bytes) -> PrivateKey:
     try:
         return PrivateKey.from_pem(content)
     except JoseError as error:
-        raise broken(f"The key file {path} cannot be used: {error}.") from None
+        raise broken(
+            f"The key file {path} cannot be used: {error}. It must hold a private key in PEM without a password, as "
+            "`authsec keygen` writes it."
+        ) from None
 
 
 def _read_private(path: Path) -> bytes:
