@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +14,9 @@ from authsec_server.clients.enrolment import MAX_MACHINE, machine_name
 from databases import settings_for
 from hypothesis import given
 from hypothesis import strategies as st
-from laptops import ENROL, Laptop, code_for
+from laptops import CLIENTS, ENROL, Laptop, code_for, pod_of
 
 House = Any
-CLIENTS = "/authsec/api/v1/clients"
 
 
 @pytest.fixture
@@ -31,18 +29,6 @@ def its(house: Callable[..., House], database_url: str, tmp_path: Path) -> House
 def pod(its: House) -> str:
     """An agent that runs in a cluster, with something delegated to it: its client_id."""
     return pod_of(its)
-
-
-def pod_of(its: House, name: str = "Support", **delegation: Any) -> str:
-    door, slug = its.door(), name.lower()
-    selectors = [{"key": "k8s:ns", "value": "production"}, {"key": "k8s:sa", "value": slug}]
-    body = {"name": name, "platform": "kubernetes", "selectors": selectors}
-    client_id: str = door.post(CLIENTS, json=body).json()["client_id"]
-    door.post("/authsec/api/v1/roles", json={"name": f"Role {name}", "actions": ["customers:read"]})
-    asked = {"target_type": "AutoGen AI agent", "max_duration": 86_400, "actions": ["customers:read"]} | delegation
-    made = door.post("/authsec/api/v1/delegations", json={"role": f"role-{slug}", "client": client_id, **asked})
-    assert made.status_code == 201, made.text
-    return client_id
 
 
 def client(its: House, client_id: str) -> dict[str, Any]:
@@ -157,24 +143,6 @@ def test_enrolled_keys_that_have_expired_make_room(its: House, pod: str) -> None
     proof = client(its, pod)["proofs"][-1]["id"]
     its.door().post(f"{CLIENTS}/{pod}/proofs/{proof}/remove")
     assert Laptop(its).enrols(pod, code).status_code == 201, "the code was not used up"
-
-
-def test_of_those_who_use_a_code_at_once_one_is_enrolled(its: House, pod: str) -> None:
-    code, laptops = code_for(its, pod), [Laptop(its, address=f"198.51.100.{number}") for number in range(6)]
-    barrier, statuses = threading.Barrier(len(laptops)), list[int]()
-
-    def race(laptop: Laptop) -> None:
-        barrier.wait(10)
-        statuses.append(laptop.enrols(pod, code).status_code)
-
-    threads = [threading.Thread(target=race, args=(laptop,)) for laptop in laptops]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(statuses) == [201, 403, 403, 403, 403, 403]
-    assert kinds(its, pod) == ["enrolled_key", "selectors"]
-    assert sum(laptop.asks(pod).status_code == 200 for laptop in laptops) == 1
 
 
 def test_a_removed_key_is_out_at_once(its: House, pod: str) -> None:

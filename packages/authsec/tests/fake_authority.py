@@ -7,6 +7,7 @@ is granted; `next_answers` changes what the coming ones get.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 import socket
@@ -28,6 +29,7 @@ from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact, verify_
 CLIENT_ID = "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
 SIGNING_KEY = PrivateKey.generate_rsa()
 TOKEN_PATH = "/authsec/uflow/sdk/delegation-token"
+ENROL_PATH = "/authsec/v1/enrolments"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Seen:
     path: str
     query: dict[str, list[str]]
     headers: dict[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,13 @@ class FakeAuthority:
             return Reply(body={"issuer": self.issuer, "jwks_uri": f"{self.base_url}/authsec/.well-known/jwks.json"})
         if seen.path.endswith("/authsec/.well-known/jwks.json"):
             return Reply(body={"keys": [{**SIGNING_KEY.public.to_jwk(), "kid": "k1", "use": "sig", "alg": "RS256"}]})
-        if not seen.path.endswith(TOKEN_PATH):
+        if not seen.path.endswith((TOKEN_PATH, ENROL_PATH)):
             return Reply(404, b"not here")
         if self.next_answers:
             scripted = self.next_answers.pop(0)
             return scripted(seen) if callable(scripted) else scripted
+        if seen.path.endswith(ENROL_PATH):
+            return self.enrol(seen)
         return self.proof_refused(seen) or self.grant(seen)
 
     def proof_refused(self, seen: Seen) -> Reply | None:
@@ -120,6 +125,17 @@ class FakeAuthority:
         fresh = claims["jti"] not in self.used_jtis
         self.used_jtis.add(claims["jti"])
         return None if right and in_time and fresh else refused(401, "attestation_invalid")
+
+    def enrol(self, seen: Seen, **changes: Any) -> Reply:
+        """Take the machine's key for the agent's, once it is shown to be the machine's own."""
+        sent = json.loads(seen.body)
+        self.agent_key = PublicKey.from_pem(sent["public_key"])
+        shown = verify_compact(sent["possession"], self.agent_key, algorithms=("EdDSA",))
+        code = hashlib.sha256(sent["code"].encode()).hexdigest()
+        assert (shown.claims["iss"], shown.claims["aud"], shown.claims["code_sha256"]) == (CLIENT_ID, self.issuer, code)
+        until = _instant(datetime.now(UTC) + timedelta(hours=8))
+        body = {"client_id": CLIENT_ID, "name": "Support", "thumbprint": self.agent_key.thumbprint()}
+        return Reply(201, body | {"proof_id": "p", "expires_at": until} | changes)
 
     def grant(self, seen: Seen | None = None, **changes: Any) -> Reply:
         """The 200 of DESIGN §4; a change to None leaves a member out."""
@@ -256,11 +272,14 @@ def _handler(authority: FakeAuthority) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = parse_qs(parts.query, keep_blank_values=True)
-            seen = Seen(parts.path, query, dict(self.headers.items()))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen = Seen(parts.path, query, dict(self.headers.items()), body)
             authority.seen.append(seen)
             reply = authority.answer(seen)
             with suppress(OSError):  # the client may have given up
                 self.reply(reply)
+
+        do_POST = do_GET  # noqa: N815 - as it is called there
 
         def reply(self, reply: Reply) -> None:
             self.close_connection = True

@@ -11,14 +11,28 @@ from authsec.enrolment_code import hashed, read_code
 from authsec.jose import PrivateKey, sign_compact
 from httpx2 import Response
 
+CLIENTS = "/authsec/api/v1/clients"
 ENROL = "/authsec/v1/enrolments"
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 US = "http://127.0.0.1:7468"
 
 
+def pod_of(its: Any, name: str = "Support", **delegation: Any) -> str:
+    """An agent that runs in a cluster, with something delegated to it: its client_id."""
+    door, slug = its.door(), name.lower()
+    selectors = [{"key": "k8s:ns", "value": "production"}, {"key": "k8s:sa", "value": slug}]
+    body = {"name": name, "platform": "kubernetes", "selectors": selectors}
+    client_id: str = door.post(CLIENTS, json=body).json()["client_id"]
+    door.post("/authsec/api/v1/roles", json={"name": f"Role {name}", "actions": ["customers:read"]})
+    asked = {"target_type": "AutoGen AI agent", "max_duration": 86_400, "actions": ["customers:read"]} | delegation
+    made = door.post("/authsec/api/v1/delegations", json={"role": f"role-{slug}", "client": client_id, **asked})
+    assert made.status_code == 201, made.text
+    return client_id
+
+
 def code_for(its: Any, client: str, **asked: Any) -> str:
     """A fresh code for the client, by the admin API of an authority at whose machine we sit."""
-    answer = its.door().post(f"/authsec/api/v1/clients/{client}/enrolments", json=asked or None)
+    answer = its.door().post(f"{CLIENTS}/{client}/enrolments", json=asked or None)
     assert answer.status_code == 201, answer.text
     code: str = answer.json()["code"]
     return code
