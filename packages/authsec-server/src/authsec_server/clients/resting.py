@@ -10,8 +10,10 @@ from sqlalchemy import (
     Connection,
     ScalarSelect,
     Select,
+    Text,
     Update,
     and_,
+    cast,
     delete,
     func,
     literal,
@@ -43,6 +45,12 @@ def without_source(connection: Connection) -> list[tuple[Named, Proof]]:
 def of_source(connection: Connection, source_id: str, limit: int | None = None) -> list[tuple[Named, Proof]]:
     """The proofs that rest on the source, in the same way; at most so many."""
     return _with_clients(connection, proofs.c.source_id == source_id, limit)
+
+
+def of_source_with(connection: Connection, source_id: str, value: str) -> list[tuple[Named, Proof]]:
+    """Those of them whose selectors, as they are stored, hold this text."""
+    holds = cast(proofs.c.selectors, Text).contains(value, autoescape=True)
+    return _with_clients(connection, and_(_SELECTORS, proofs.c.source_id == source_id, holds))
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> list[tuple[Named, Proof]]:
