@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -33,12 +34,12 @@ ENROL = "/authsec/v1/enrolments"
 class Door:
     """`show` shows what is made of a good token, fresh each time. `leeway`: by how many seconds clocks may differ.
 
-    `names_keys`: there `kid` says which key is meant; elsewhere it may say anything.
+    `excuses` are the beginnings of the names of attacks that are none there.
     """
 
     show: Callable[[Callable[[Good], str]], bool]
     leeway: int
-    names_keys: bool = True
+    excuses: tuple[str, ...] = ()
 
     def knock(self, make: Callable[[Good], str] = Good.token) -> bool:
         """Whether the token that is made of a good one gets in."""
@@ -117,7 +118,35 @@ def enrolment(its: Any, make_key: Callable[[], PrivateKey]) -> Door:
         assert answer.json().get("field", "body") in {"possession", "body"}, answer.text  # too large, or not even JSON
         return False
 
-    return Door(show=show, leeway=30, names_keys=False)
+    return Door(show=show, leeway=30, excuses=("kid ",))  # nobody asks it which key is meant
+
+
+def trial(its: Any, kind: str, key: PrivateKey) -> Door:
+    """Where an operator tries a token that an agent was refused with: what it says is believed, and acted on."""
+    issuer: Issuer = MAKERS[kind](key=key)
+    trust(its, issuer)
+    agent(its, issuer, *SHOWN[issuer.source.kind])
+    operator, path = its.door(), f"/authsec/api/v1/sources/{issuer.source.slug}/try"
+
+    def good() -> Good:
+        its.clock.at += timedelta(seconds=3)  # so many may be tried in a minute
+        issuer.now = its.clock.now()
+        seconds = int(issuer.now.timestamp())
+        claims = issuer.claims() | {"nbf": seconds, "iss": issuer.claims().get("iss", "https://spire.example.org")}
+        return Good(header={"alg": key.algorithm, "kid": issuer.kid, "typ": "JWT"}, claims=claims, key=key)
+
+    def show(make: Callable[[Good], str]) -> bool:
+        answer = operator.post(path, json={"token": make(good())})
+        told = answer.json()
+        if answer.status_code in {400, 413}:
+            assert told.get("field", "body") == "body", answer.text  # too large, or not even JSON
+            return False
+        assert answer.status_code == 200, answer.text
+        if not told["signed"]:  # nobody vouches for what it says; of an expired one somebody did
+            assert (told["satisfies"], told["selectors"], told["nearest"]) == ([], [], [])
+        return bool(told["holds"])
+
+    return Door(show=show, leeway=30, excuses=("a line break in part", "a space in part"))  # people paste those
 
 
 def api(key: PrivateKey) -> Door:
