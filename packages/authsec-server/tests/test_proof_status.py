@@ -99,7 +99,7 @@ def test_what_the_source_cannot_prove_any_more_proves_nothing() -> None:
     status = proof_status(vouched("k8s:ns", "k8s:pod-label:app", source=CLUSTER), CLUSTER, NOW)
     assert status.state is ProofState.CANNOT_PROVE
     assert "can never prove k8s:pod-label:app" in status.explanation
-    assert "or SPIRE" in status.missing
+    assert "turn on pod look-up" in status.missing
 
 
 def test_a_disabled_source_is_what_is_missing() -> None:

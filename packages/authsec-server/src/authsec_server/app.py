@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,10 +27,10 @@ from authsec_server.accounts.oidc import sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
-from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation import trial_api
-from authsec_server.attestation.workloads import Workloads
+from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trying import Trials
+from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
@@ -162,7 +163,6 @@ def _compose(
     enrolling = Enrolling(
         database, issuer=issuer, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes
     )
-    readiness = Readiness()
     trials = Trials(
         database,
         key_sets.find,
@@ -171,12 +171,13 @@ def _compose(
         trust_domain=settings.trust_domain,
         monotonic=around.monotonic,
     )
+    readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
-            *console_routes(
             *trial_api.routes(site, trials),
+            *console_routes(
                 Console(
                     site=people,
                     settings=settings,
@@ -190,9 +191,9 @@ def _compose(
                     open_id=open_id,
                     live=live,
                     key_sets=key_sets,
-                )
                     cluster_apis=cluster_apis,
                     trials=trials,
+                )
             ),
         ],
         exception_handlers=HANDLERS,
@@ -270,8 +271,9 @@ def _routes(
             key_sets,
             cluster_apis,
             issuer=settings.issuer,
+            edit=partial(following.edit_source, trust_domain=settings.trust_domain),
             disable=following.disable_source,
-            enable=following.enable_source,
+            enable=partial(following.enable_source, trust_domain=settings.trust_domain),
         ),
         *client_sources_api.routes(site, trust_domain=settings.trust_domain),
         *enrolments_api.routes(site, enrolling),

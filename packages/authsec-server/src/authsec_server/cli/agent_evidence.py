@@ -13,10 +13,9 @@ from rich.text import Text
 from authsec_server.cli.output import cell, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.clients.model import Platform
-from authsec_server.sources.model import Provenance
+from authsec_server.sources.model import Provenance, shown_provenance
 
 MAX_KEY_FILE = 16 * 1024
-_PROVENANCE = {each.value: each.shown for each in Provenance}
 
 
 def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -74,7 +73,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
 def _proved(proof: Mapping[str, Any], key: str) -> str:
     """How the trust source proves the selector, behind it."""
     how = (proof["provenance"] or {}).get(key)
-    return f"  ({_PROVENANCE.get(how, how)})" if how else ""
+    return f"  ({shown_provenance(key, Provenance(how)) if how in set(Provenance) else how})" if how else ""
 
 
 def _selector(text: str) -> dict[str, str]:

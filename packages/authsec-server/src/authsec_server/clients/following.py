@@ -1,6 +1,7 @@
-"""What becomes of clients when the trust source that their proofs rest on is disabled, enabled or removed: the verbs.
+"""What becomes of clients when the trust source that their proofs rest on is changed: the verbs.
 
-Whoever turns a source off or on goes this way: what lists say of its clients has to follow in the same change.
+Whoever edits a source, turns it off or on, or removes it goes this way: what lists say of its clients has to follow in
+the same change.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import resting
 from authsec_server.clients.holding import record, with_proofs
 from authsec_server.clients.model import Client, Proof
+from authsec_server.clients.proofs import platform_of
+from authsec_server.clients.vouching import proves
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource
+from authsec_server.sources.model import TrustSource, provable
+from authsec_server.sources.parsing import Changes
 
 MOST_AT_ONCE = 500  # each is recorded for itself, under the authority lock
 MOST_STRANDED = 20  # listed by name
@@ -54,6 +58,27 @@ def users_of(tx: Tx, act: Act, source: TrustSource) -> Users:
     )
 
 
+def edit_source(
+    tx: Tx,
+    act: Act,
+    id_or_slug: str,
+    *,
+    revision: int,
+    changes: Changes,
+    trust_domain: str = "",
+    may_look_up: bool = False,
+) -> TrustSource:
+    """Change the source, as `sources.edit` does; the proofs that it can prove no longer count no more, others again.
+
+    `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
+    """
+    before = sources.get(tx, act, id_or_slug)
+    source = sources.edit(tx, act, id_or_slug, revision=revision, changes=changes, may_look_up=may_look_up)
+    if (before.issuer, provable(before)) != (source.issuer, provable(source)):
+        _follow(tx, source, trust_domain)
+    return source
+
+
 def disable_source(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
     """Let the source's word count no more, nor the proofs that rest on it, and end the tokens that do."""
     source = sources.disable(tx, act, id_or_slug)
@@ -61,10 +86,10 @@ def disable_source(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
     return source
 
 
-def enable_source(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
+def enable_source(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustSource:
     """Let the source's word count again, and with it the proofs that rest on it. Tokens that ended stay ended."""
     source = sources.enable(tx, act, id_or_slug)
-    resting.follow(tx.connection, source)
+    _follow(tx, source, trust_domain)
     return source
 
 
@@ -87,6 +112,13 @@ def remove_source(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = Fals
     if users.proofs == len(going):
         sources.remove(tx, act, source, proofs=tuple(Named(id=proof.id, name=client.name) for client, proof in going))
     return Removed(source=source, proofs=len(going), left=users.proofs - len(going))
+
+
+def _follow(tx: Tx, source: TrustSource, trust_domain: str) -> None:
+    """Its word counts for what it can prove, if it is enabled."""
+    held = resting.of_source(tx.connection, source.id)
+    unable = [proof.id for _, proof in held if not proves(platform_of(proof), proof.selectors, source, trust_domain)]
+    resting.follow(tx.connection, source, unable=unable)
 
 
 def _take_away(tx: Tx, act: Act, held: Sequence[tuple[Named, Proof]]) -> None:

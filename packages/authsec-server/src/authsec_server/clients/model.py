@@ -83,8 +83,9 @@ class Proof:
     """One way in which a client may prove itself; any one suffices.
 
     `selectors` hold all at once, by the word of the trust source `source_id` alone; `source_enabled` says whether
-    its word counts. `public_key` is a JWK (RFC 7517), `thumbprint` its RFC 7638 thumbprint. `secret` is
-    there where one has just been made, to be shown this once; its hash is kept, for `attestation` alone.
+    its word counts for them: it is enabled, and can prove them all. `public_key` is a JWK (RFC 7517), `thumbprint` its
+    RFC 7638 thumbprint. `secret` is there where one has just been made, to be shown this once; its hash is kept, for
+    `attestation` alone.
 
     Of an enrolled key, `enrolled_by` is who made the code and `machine` what the machine calls itself: its own word.
 

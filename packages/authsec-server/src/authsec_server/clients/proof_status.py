@@ -119,7 +119,7 @@ def _vouched_for(proof: Proof, source: TrustSource) -> ProofStatus:
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
             explanation=f"{name} can never prove {never}, and all of these selectors must be proved.",
-            missing=what_proves(never, source),
+            missing=what_proves([never], source),
             selectors=shown,
         )
     if not source.enabled:
@@ -128,6 +128,14 @@ def _vouched_for(proof: Proof, source: TrustSource) -> ProofStatus:
             heading="Trust source disabled",
             explanation=f"{name} would vouch that the workload has all of these selectors, but it is disabled.",
             missing=f"Enable the trust source {source.name!r}, or give the client a key pair.",
+            selectors=shown,
+        )
+    if not proof.source_enabled:  # it is enabled, so it was edited: its workloads are others by now
+        return ProofStatus(
+            state=ProofState.CANNOT_PROVE,
+            heading="Cannot prove itself",
+            explanation=f"{name} was edited since, and cannot know such a workload any more.",
+            missing="Add a proof that rests on a trust source which knows it, and remove this one.",
             selectors=shown,
         )
     return ProofStatus(

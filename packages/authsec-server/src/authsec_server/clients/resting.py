@@ -77,16 +77,18 @@ def rest_on(connection: Connection, proof_ids: Sequence[str], source: TrustSourc
         connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
 
 
-def follow(connection: Connection, source: TrustSource) -> bool:
-    """Note for its proofs whether the source's word counts; False where that was noted already, or nothing rests on it.
+def follow(connection: Connection, source: TrustSource, *, unable: Sequence[str] = ()) -> None:
+    """Note for its proofs whether the source's word counts for them: for those that are `unable`, by id, it never does.
 
-    What lists say of the clients is derived anew. Two statements, however many they are.
+    What lists say of the clients is derived anew. A few statements, however many they are.
     """
-    outdated = and_(proofs.c.source_id == source.id, proofs.c.source_enabled.is_not(source.enabled))
-    noted = connection.execute(update(proofs).where(outdated).values(source_enabled=source.enabled))
-    if noted.rowcount:
+    of_source = proofs.c.source_id == source.id
+    outdated = and_(of_source, proofs.c.source_enabled.is_not(source.enabled))
+    noted = connection.execute(update(proofs).where(outdated).values(source_enabled=source.enabled)).rowcount
+    for some in _batches(unable):
+        connection.execute(update(proofs).where(of_source, proofs.c.id.in_(some)).values(source_enabled=False))
+    if noted or unable:
         connection.execute(_derived(clients.c.id.in_(_holders(source.id))))
-    return bool(noted.rowcount)
 
 
 def revise(connection: Connection, client_ids: Sequence[str], *, at: datetime, by: str) -> None:

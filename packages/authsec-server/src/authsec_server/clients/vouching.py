@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
-from authsec_server.sources.model import Provenance, SourceKind, TrustSource, provable, provenance
+from authsec_server.sources.model import Provenance, SourceKind, TrustSource, by_lookup, provable, provenance
 
 FITTING: Mapping[Platform, tuple[SourceKind, ...]] = {
     Platform.KUBERNETES: (SourceKind.KUBERNETES, SourceKind.SPIFFE),
@@ -67,11 +67,11 @@ def require_provable(selectors: Sequence[Selector], source: TrustSource) -> None
     """Raise `Invalid` at the first selector that the source can never prove; it names all of these."""
     never = [index for index, each in enumerate(selectors) if provenance(source, each.key) is Provenance.NEVER]
     if never:
-        keys = " and ".join(selectors[index].key for index in never)
+        keys = [selectors[index].key for index in never]
         raise Invalid(
             f"selectors.{never[0]}",
-            f"The trust source {source.name!r} ({source.slug}) can never prove {keys}, and so this proof would never "
-            "get the client in.",
+            f"The trust source {source.name!r} ({source.slug}) can never prove {' and '.join(keys)}, and so this proof "
+            "would never get the client in.",
             what_proves(keys, source),
         )
 
@@ -95,16 +95,17 @@ def lacking(
     return ""
 
 
-def what_proves(key: str, source: TrustSource) -> str:
-    """What would prove a selector that this source can never prove."""
-    if source.kind is SourceKind.KUBERNETES:
+def what_proves(keys: Sequence[str], source: TrustSource) -> str:
+    """What would prove these selectors, which this source can never prove as it stands."""
+    named = " and ".join(keys)
+    if source.kind is SourceKind.KUBERNETES and all(map(by_lookup, keys)):
         return (
-            f"A cluster's token says {', '.join(provable(source))}. To prove {key} takes a look-up of the pod, which "
-            "no source offers here, or SPIRE: register its trust domain as a trust source, and name that one. Or leave "
-            "it out."
+            f"A cluster's token says {', '.join(provable(source))}. To prove {named}, turn on pod look-up on that "
+            f"source's page, or with `authsec trust edit {source.slug} --pod-lookup`; or have SPIRE vouch for it: "
+            "register its trust domain as a trust source, and name that one. Or leave it out."
         )
     if source.kind is SourceKind.OIDC:
-        return f"It maps claims to {', '.join(provable(source))}. Have it map one to {key}, or leave this one out."
+        return f"It maps claims to {', '.join(provable(source))}. Have it map one to {named}, or leave this one out."
     return "Leave it out."
 
 

@@ -37,6 +37,7 @@ from authsec_server.failures import Failure
 from authsec_server.keys.custodian import Custodian
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
+from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens.service import DelegationTokens
 from authsec_server.web.context import context_of, limit_key
@@ -153,9 +154,9 @@ class Console:
     open_id: OpenIdSignIn | None
     live: LiveJournal
     key_sets: KeySets
-    downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     cluster_apis: ClusterApis
     trials: Trials
+    downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
     def page(self, path: str, get: Page | None = None, *, post: Page | None = None, least: Role = Role.VIEWER) -> Route:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -29,6 +29,14 @@ from authsec_server.web.site import Site
 
 PATH = "/authsec/api/v1/sources"
 Verb = Callable[[Tx, Act, str], TrustSource]
+
+
+class Edit(Protocol):
+    """Changes a source, and what has to follow."""
+
+    def __call__(
+        self, tx: Tx, act: Act, id_or_slug: str, /, *, revision: int, changes: parsing.Changes, may_look_up: bool
+    ) -> TrustSource: ...
 
 
 class NewSource(Body):
@@ -77,12 +85,13 @@ def routes(
     cluster_apis: ClusterApis,
     *,
     issuer: str,
+    edit: Edit,
     disable: Verb,
     enable: Verb,
 ) -> list[Route]:
     """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else.
 
-    `disable` and `enable` are the verbs of `clients`, which has to follow.
+    `edit`, `disable` and `enable` are the verbs of `clients`, which has to follow.
     """
 
     def answer(source: TrustSource) -> JSONResponse:
@@ -106,14 +115,14 @@ def routes(
         act = await site.act(request)
         return answer(await site.read(lambda tx: service.get(tx, act, _which(request))))
 
-    async def edit(request: Request) -> JSONResponse:
+    async def change(request: Request) -> JSONResponse:
         act = await site.act(request)
         asked = dict(await read_body(request, Changes))
         revision, changes = asked.pop("revision"), parsing.Changes(**asked)
         return answer(
             await site.change(
                 act,
-                lambda tx, act: service.edit(
+                lambda tx, act: edit(
                     tx, act, _which(request), revision=revision, changes=changes, may_look_up=cluster_apis.possible
                 ),
             )
@@ -137,7 +146,7 @@ def routes(
 
     return [
         resource(PATH, get=page, post=create),
-        resource(PATH + "/{source}", get=show, post=edit),
+        resource(PATH + "/{source}", get=show, post=change),
         resource(PATH + "/{source}/disable", post=turn(disable)),
         resource(PATH + "/{source}/enable", post=turn(enable)),
         resource(PATH + "/{source}/lookups", get=lookups),

@@ -10,14 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
-
 from authsec_server.outbound import Answer, FailureReason, Limits, Outbound, OutboundFailed
 from authsec_server.sources.credentials import CredentialsUnusable, read_credentials
 from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
 from authsec_server.sources.model import TrustSource
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 LIMITS = Limits(seconds=5.0, max_bytes=2 * 1024 * 1024)  # a pod may be as large as the cluster stores things
@@ -130,7 +127,6 @@ class ClusterLine:
     def _failed(self, lookup: Lookup, failure: str) -> LookupUnavailable:
         answered = self.state(lookup).answered_at
         self._states[lookup] = LookupState(answered_at=answered, failed_at=self._now(), failure=failure)
-        log.warning("a cluster cannot be asked", source=self.source.slug, lookup=lookup.value, failure=failure)
         return self._unavailable(failure)
 
     def _unavailable(self, why: str) -> LookupUnavailable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.clients import following
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.typed import Typed
 from authsec_server.db import Tx
@@ -36,7 +37,7 @@ async def create(visit: Visit) -> Response:
     typed = Typed.read(visit.form, visit.form.text("kind"))
     try:
         asked = typed.asked
-        source = await visit.change(lambda tx, act: sources.create(tx, act, asked))
+        source = await visit.change(lambda tx, act: sources.create(tx, act, asked, may_look_up=_may_look_up(visit)))
     except (Invalid, Conflict) as failure:
         return await form(visit, failure)
     return visit.redirect(f"/console/sources/{source.slug}", done="source_registered")
@@ -57,13 +58,25 @@ async def edit(visit: Visit) -> Response:
     typed = Typed.read(visit.form, source.kind)
 
     def work(tx: Tx, act: Act) -> TrustSource:
-        return sources.edit(tx, act, reference, revision=read, changes=typed.changes)
+        return following.edit_source(
+            tx,
+            act,
+            reference,
+            revision=read,
+            changes=typed.changes,
+            trust_domain=visit.console.settings.trust_domain,
+            may_look_up=_may_look_up(visit),
+        )
 
     try:
         edited = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
     return visit.redirect(f"/console/sources/{edited.slug}", done="saved" if edited.revision > read else "unchanged")
+
+
+def _may_look_up(visit: Visit) -> bool:
+    return visit.console.settings.credentials_dir is not None
 
 
 def _form(visit: Visit, typed: Typed, source: TrustSource | None, title: str, problem: Failure | None) -> Response:
@@ -78,5 +91,6 @@ def _form(visit: Visit, typed: Typed, source: TrustSource | None, title: str, pr
         source=source,
         stored=Typed.of(source) if source else None,
         presets=sorted(PRESETS),
+        may_look_up=_may_look_up(visit),
         revision=source.revision if source and counts_anew else visit.form.number("revision") if source else 0,
     )

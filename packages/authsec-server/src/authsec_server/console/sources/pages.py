@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +18,8 @@ from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.sources import service as sources
 from authsec_server.sources.freshness import KeysState
-from authsec_server.sources.model import KeysUnavailable, TrustSource, provenance
+from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
+from authsec_server.sources.model import KeysUnavailable, TrustSource, provenance, shown_provenance
 
 PAGE = 50
 SHOWN = 200  # agents that wait
@@ -64,7 +65,13 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
         about=about,
         most=SHOWN,
         keys=await keys_of(visit, source),
-        proves=[(key.shown, provenance(source, key.key), key.identifies) for keys in KEYS.values() for key in keys],
+        lookups=_lookups(visit, source),
+        proves=[
+            (key.shown, how, shown_provenance(key.key, how), key.identifies)
+            for keys in KEYS.values()
+            for key in keys
+            for how in [provenance(source, key.key)]
+        ],
         audience=source.audience or visit.console.settings.issuer,
     )
 
@@ -76,6 +83,14 @@ def _about(tx: Tx, visit: Visit) -> About:
         users=following.users_of(tx, visit.act, source),
         waiting=bindings.waiting(tx, visit.act, source, trust_domain=visit.console.settings.trust_domain),
     )
+
+
+def _lookups(visit: Visit, source: TrustSource) -> Mapping[Lookup, LookupState]:
+    """How its look-ups went last, in this process. Raises `Unavailable`."""
+    try:
+        return visit.console.cluster_apis.state(source)
+    except LookupUnavailable as error:
+        raise Unavailable(error.sentence) from None
 
 
 async def keys_of(visit: Visit, source: TrustSource) -> KeysState:

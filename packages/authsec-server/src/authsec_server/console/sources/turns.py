@@ -24,7 +24,8 @@ from authsec_server.sources.model import KeysUnavailable, TrustSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One of the acts that are asked about first. `key` is its address, `done` the notice afterwards.
+    """One of the acts that are asked about first. `key` is its address, `done` the notice afterwards; `change` gets the
+    trust domain of the clients' SPIFFE IDs last.
 
     `again` says of what one change brought about whether it takes another: more than one may hold are not left half.
     """
@@ -33,7 +34,7 @@ class Turn:
     heading: str
     button: str
     done: str
-    change: Callable[[Tx, Act, str], Any]
+    change: Callable[[Tx, Act, str, str], Any]
     again: Callable[[Any], bool] = lambda _: False
 
 
@@ -43,15 +44,21 @@ TURNS = (
         heading="Disable {}?",
         button="Disable",
         done="source_disabled",
-        change=following.disable_source,
+        change=lambda tx, act, source, _: following.disable_source(tx, act, source),
     ),
-    Turn(key="enable", heading="Enable {}?", button="Enable", done="source_enabled", change=following.enable_source),
+    Turn(
+        key="enable",
+        heading="Enable {}?",
+        button="Enable",
+        done="source_enabled",
+        change=lambda tx, act, source, domain: following.enable_source(tx, act, source, trust_domain=domain),
+    ),
     Turn(
         key="remove",
         heading="Remove {}?",
         button="Remove",
         done="source_removed",
-        change=partial(following.remove_source, with_proofs=True),
+        change=lambda tx, act, source, _: following.remove_source(tx, act, source, with_proofs=True),
         again=lambda removed: removed.left > 0,
     ),
 )
@@ -85,8 +92,8 @@ async def ask(turn: Turn, visit: Visit) -> Response:
 
 async def do(turn: Turn, visit: Visit) -> Response:
     """Do it."""
-    reference = visit.request.path_params["source"]
-    while turn.again(await visit.change(lambda tx, act: turn.change(tx, act, reference))):
+    reference, domain = visit.request.path_params["source"], visit.console.settings.trust_domain
+    while turn.again(await visit.change(lambda tx, act: turn.change(tx, act, reference, domain))):
         pass
     gone = turn.key == "remove"
     return visit.redirect("/console/sources" if gone else f"/console/sources/{reference}", done=turn.done)

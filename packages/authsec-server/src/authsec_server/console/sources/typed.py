@@ -10,9 +10,10 @@ from authsec import strict_json
 
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
-from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
+from authsec_server.sources.model import ClusterApi, KeysFrom, SourceKind, TrustSource
 from authsec_server.sources.parsing import Changes, NewSource
 
+_OF_CLUSTER = ("api_server", "api_ca", "credentials", "token_review", "pod_lookup")
 MOST_KEYS = 256 * 1024  # bytes of a JWK Set
 
 
@@ -31,6 +32,11 @@ class Typed:
     audience: str = ""
     preset: str = ""
     claims: str = ""
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = ""
+    token_review: bool = False
+    pod_lookup: bool = False
 
     @classmethod
     def of(cls, source: TrustSource) -> Typed:
@@ -46,18 +52,22 @@ class Typed:
             ca=source.ca,
             audience=source.audience,
             claims="\n".join(f"{selector} = {claim}" for selector, claim in sorted(source.claims.items())),
+            **_of_cluster(source.cluster),
         )
 
     @classmethod
     def read(cls, form: Form, kind: str) -> Typed:
         """What was typed."""
         usual = KeysFrom.DISCOVERY if kind == SourceKind.OIDC else KeysFrom.GIVEN
+        texts = ("name", "slug", "issuer", "keys_url", "given_keys", "ca", "audience", "preset", "api_server", "api_ca")
+        typed: dict[str, Any] = {name: form.text(name) for name in (*texts, "credentials")}
         return cls(
             kind=kind,
             keys_from=form.text("keys_from", usual),
-            given_keys=form.text("given_keys"),
-            **{name: form.text(name) for name in ("name", "slug", "issuer", "keys_url", "ca", "audience", "preset")},
             claims=form.text("claims").replace("\r\n", "\n"),
+            token_review=form.ticked("token_review"),
+            pod_lookup=form.ticked("pod_lookup"),
+            **typed,
         )
 
     @property
@@ -82,6 +92,7 @@ class Typed:
             "ca": "" if given else self.ca,
             "audience": self.audience,
             "claims": self._claims(),
+            **{name: getattr(self, name) for name in _OF_CLUSTER if self.kind == SourceKind.KUBERNETES},
         }
 
     def _keys(self) -> Mapping[str, Any]:
@@ -103,3 +114,10 @@ class Typed:
                 raise Invalid("claims", f"{line[:60]!r} is no line such as github:repository = repository.")
             claims[selector] = claim
         return claims
+
+
+def _of_cluster(cluster: ClusterApi | None) -> dict[str, Any]:
+    if cluster is None:
+        return {}
+    said = (cluster.url, cluster.ca, cluster.credentials, cluster.reviews, cluster.pods)
+    return dict(zip(_OF_CLUSTER, said, strict=True))

@@ -1,0 +1,76 @@
+"""The look-ups of a cluster in the console: turned on in its form, and on its page how they go and what they prove."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_server import CREDENTIALS, ApiServer
+from authsec_server.sources import service as sources
+from pages import get
+from trusting import agent, shows
+from workload_evidence import kubernetes
+
+PAGE, NEW = "/console/sources", "/console/sources/new"
+OFF = "This server has no folder of credentials"
+FOUR = (
+    ("k8s:ns", "production"),
+    ("k8s:sa", "customer-support-sa"),
+    ("k8s:pod-label:app", "customer-support"),
+    ("k8s:container-name", "agent"),
+)
+
+
+@pytest.fixture
+def server(peers: Any, peer: Callable[..., Any], tmp_path: Path) -> ApiServer:
+    (tmp_path / "credentials").mkdir()
+    return ApiServer(peers, peer, tmp_path / "credentials")
+
+
+def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
+    house: Callable[..., Any], server: ApiServer
+) -> None:
+    its, issuer = house(local_operator=True, **server.settings), kubernetes()
+    door = its.door()
+    known = {"name": "Production", "issuer": issuer.source.issuer, "given_keys": json.dumps(issuer.jwks)}
+    page = get(door, f"{NEW}?kind=kubernetes").form(NEW).send(**known).follow()
+    assert "The cluster is not asked" in page.text
+    assert "without pod look-up, this source cannot prove them" in page.text
+    form = get(door, page.links["Turn on token review or pod look-up"]).form(f"{PAGE}/production/edit")
+    typed = {"api_server": server.url, "api_ca": server.ca, "credentials": CREDENTIALS}
+    wrong = form.send(**typed | {"credentials": "../token"}, token_review="yes", pod_lookup="yes")
+    assert "without a folder" in wrong.text
+    again = wrong.form(f"{PAGE}/production/edit")
+    assert (again.value("api_server"), again.value("token_review")) == (server.url, "yes")
+    page = again.send(credentials=CREDENTIALS).follow()
+    assert "Look-ups Not asked yet" in page.text
+    assert "k8s:pod-label:<key> proved by look-up" in page.text
+    assert "k8s:container-name by look-up: the pod has such a container" in page.text
+    assert "authsec trust rbac production" in page.text
+
+    issuer.source = its.authority.database.read(lambda tx: sources.find(tx, "production"))
+    client_id = agent(its, issuer, *FOUR)
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    assert "Look-ups Working" in get(door, f"{PAGE}/production").text
+    its.clock.at += timedelta(minutes=1)
+    server.fails = "403 Forbidden"
+    assert shows(its, client_id, issuer.token()).status_code == 503
+    page = get(door, f"{PAGE}/production")
+    assert "Look-ups Failing" in page.text
+    assert "may not create tokenreviews" in page.text
+
+    form = get(door, f"{PAGE}/production/edit").form(f"{PAGE}/production/edit")
+    page = form.send(token_review=[], pod_lookup=[], api_server="", api_ca="", credentials="").follow()
+    assert "The cluster is not asked" in page.text
+
+
+def test_without_a_folder_the_form_says_what_that_means(house: Callable[..., Any]) -> None:
+    door = house(local_operator=True).door()
+    page = get(door, f"{NEW}?kind=kubernetes")
+    assert OFF in page.text
+    assert "AUTHSEC_SERVER_CREDENTIALS_DIR" in page.text
+    assert OFF not in get(door, f"{NEW}?kind=oidc").text
