@@ -14,13 +14,15 @@ from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import TOKEN_KINDS, EventFilter, JournalPage
-from authsec_server.audit.model import Recorded
+from authsec_server.audit.model import Named, Recorded
+from authsec_server.clients.alike import sharing
 from authsec_server.clients.choosing import lacks
 from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
+from authsec_server.console.clients.misses import ClosestMiss, closest_misses
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
@@ -68,6 +70,8 @@ class Overview:
 
     client: Client
     held: Sequence[Held]
+    misses: Mapping[str, ClosestMiss]  # by proof
+    sharing: Mapping[str, Sequence[Named]]  # the other clients that the same workload could come as, by proof
     standings: Sequence[Standing]
     effective: Sequence[Effective]
     requests: Sequence[Request]
@@ -116,6 +120,8 @@ def _overview(tx: Tx, visit: Visit) -> Overview:
     return Overview(
         client=client,
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
+        misses=closest_misses(tx, act, client),
+        sharing=sharing(tx, client),
         standings=delegations.of_client(tx, act, client.id, terms),
         effective=effective(tx, act, client.id, terms),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),

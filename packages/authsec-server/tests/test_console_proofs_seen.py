@@ -1,0 +1,57 @@
+"""What a client's page says of a proof beyond what it asks for: who came near it, and who else it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from attesting import HELPER
+from pages import get
+from trusting import agent, shows, trust
+from workload_evidence import kubernetes
+
+NEAR = "namespace matches; service account is support , registered customer-support-sa"
+
+
+@pytest.fixture
+def its(house: Callable[..., Any]) -> Any:
+    """An authority at whose machine we sit, which trusts a cluster."""
+    return house(local_operator=True)
+
+
+def as_account(issuer: Any, account: str, namespace: str = "production") -> str:
+    bound = issuer.claims()["kubernetes.io"] | {"namespace": namespace, "serviceaccount": {"name": account, "uid": "1"}}
+    token: str = issuer.token(**{"kubernetes.io": bound, "sub": f"system:serviceaccount:{namespace}:{account}"})
+    return token
+
+
+def test_the_closest_of_recent_misses_with_when_and_how_often(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id, door = agent(its, issuer, *HELPER), its.door()
+    page = f"/console/clients/{client_id}"
+    assert "Closest miss" not in get(door, page).text
+    for account, namespace in (("support", "production"), ("support", "staging"), ("support", "production")):
+        assert shows(its, client_id, as_account(issuer, account, namespace), door=door).status_code == 403
+        its.clock.at += timedelta(minutes=2)
+    seen = get(door, page)
+    assert f"Closest miss: {NEAR} . 2 times, last" in seen.text
+    assert 'small-text warn-text"><strong>Closest miss' in seen.html
+    issuer.now = its.clock.at
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 200
+    assert 'small-text soft"><strong>Closest miss' in get(door, page).html, "it has come in since"
+    its.clock.at += timedelta(days=8)
+    assert "Closest miss" not in get(door, page).text, "nobody looks for that any more"
+
+
+def test_one_workload_that_could_come_as_two(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    first, door = agent(its, issuer, *HELPER, name="First"), its.door()
+    assert "one workload can come as either" not in get(door, f"/console/clients/{first}").text
+    second = agent(its, issuer, *HELPER[::-1], name="Second")
+    page = get(door, f"/console/clients/{first}")
+    assert "Second has these selectors at this trust source, too: one workload can come as either" in page.text
+    assert page.links["Second"] == f"/console/clients/{second}"
