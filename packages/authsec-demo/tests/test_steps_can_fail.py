@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 from authsec_demo.authority import Authority
+from authsec_demo.cluster.running import running_cluster
 from authsec_demo.evidence import Tap, Transcript
+from authsec_demo.in_cluster import records, registering, scenes
+from authsec_demo.in_cluster.place import Place
+from authsec_demo.in_cluster.workload import Workload, mounted, running_one
 from authsec_demo.loopback import serving
 from authsec_demo.model_server import ModelEndpoint
 from authsec_demo.onboarding import Agent, delegate, onboard
@@ -27,6 +32,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+IN_CLUSTER = {"client_id": "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88", "slug": "customer-support"}
+A_TOKEN = {"token": "head.payload.signature", "expires_in": 3600, "permissions": ["customers:read"]}
 AGENT = Agent(client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88", key_file=Path("unused.pem"))
 ADA = ("42", "Ada Lovelace", "ada@example.com")
 
@@ -204,3 +211,113 @@ def test_a_token_that_the_model_saw(page: Page) -> None:
 def test_nothing_to_search_is_no_proof(page: Page) -> None:
     with page.failing("tokens and messages", "0 and 0"):
         count_tokens(page.stage, Transcript(), Tap(answering(200)))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A cluster, and the folders of those who take part."""
+    with running_cluster() as cluster:
+        yield Place(
+            cluster=cluster,
+            kubelet=cluster.kubelet(tmp_path / "pods"),
+            kubeconfig=cluster.kubeconfig(tmp_path / "kubeconfig"),
+            credentials=tmp_path,
+            laptop=tmp_path,
+        )
+
+
+def in_pod(place: Place, audience: str) -> Workload:
+    """The agent's pod, with a token for an authority."""
+    token = {"serviceAccountToken": {"audience": audience, "path": "token"}}
+    mount = {"name": "authsec", "mountPath": "/var/run/secrets/authsec"}
+    spec = {
+        "containers": [{"name": registering.CONTAINER, "image": "agent:1", "volumeMounts": [mount]}],
+        "volumes": [{"name": "authsec", "projected": {"sources": [token]}}],
+    }
+    place.cluster.create_account(registering.NAMESPACE, registering.ACCOUNT)
+    labels = {"app": "customer-support"}
+    pod = place.cluster.run_pod(registering.NAMESPACE, "agent-0", account=registering.ACCOUNT, labels=labels, spec=spec)
+    return mounted(place, pod)
+
+
+def test_an_agent_whose_label_is_not_proved(page: Page) -> None:
+    proof = {"provenance": registering.PROVED_BY | {"k8s:pod-label:app": "never"}}
+    lax = Administrator(
+        onboard_workload={"can_prove_itself": True, "unattested": False, "proofs": [proof], "client_id": "1"}
+    )
+    with page.failing("an agent that must prove itself", '{"can_prove_itself": true'):
+        registering.onboard(page.stage, lax, "production")
+
+
+def test_an_account_for_look_ups_that_may_more(page: Page, place: Place) -> None:
+    with page.failing("403 for /api/v1/pods", "200"), page.stage.step("Permit", "why"):
+        registering.check_it_may_no_more(place.cluster, place.cluster.admin_token)
+
+
+def test_a_deployment_without_a_pod(page: Page, place: Place) -> None:
+    with page.failing("one pod of the deployment", "0"), page.stage.step("Deploy", "why"):
+        running_one(place)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "came"),
+    [
+        (200, A_TOKEN, "a token"),
+        (401, {"reason": "attestation_invalid", "error": "No.", "retryable": False}, "401 attestation_invalid"),
+    ],
+)
+def test_another_account_that_is_not_refused_for_its_selectors(
+    page: Page, tmp_path: Path, place: Place, status: int, body: Any, came: str
+) -> None:
+    with serving(answering(status, body)) as url:
+        workload = in_pod(place, url)
+        with page.failing("403 selectors_mismatch" if status != 200 else "the request to be refused", came):
+            scenes.other_account(page.stage, servers(tmp_path, authority=url), place, IN_CLUSTER, workload)
+
+
+def test_a_laptop_that_is_refused_for_something_else(page: Page, tmp_path: Path, place: Place) -> None:
+    body = {"reason": "client_not_found", "error": "No.", "retryable": False}
+    with serving(answering(404, body)) as url, page.failing("token: attestation_required", "authority: "):
+        scenes.laptop(page.stage, servers(tmp_path, authority=url), place, IN_CLUSTER)
+
+
+def test_a_code_that_enrols_nothing(page: Page, tmp_path: Path, place: Place) -> None:
+    admin = Administrator(make_enrolment_code={"hours": 8, "code": "no code"})
+    asked = dataclasses.replace(servers(tmp_path, authority="http://127.0.0.1:9"), admin=admin)
+    with page.failing("authsec enrol to succeed", "This is no enrolment code."):
+        scenes.enrol(page.stage, asked, place, IN_CLUSTER)
+
+
+def test_a_copied_token_that_outlives_its_pod(page: Page, tmp_path: Path, place: Place) -> None:
+    with serving(answering(200, A_TOKEN)) as url:
+        workload = in_pod(place, url)
+        with page.failing("the request to be refused", "a token"):
+            scenes.pod_deleted(page.stage, servers(tmp_path, authority=url), place, IN_CLUSTER, workload)
+
+
+def test_a_record_without_how_it_was_proved(page: Page) -> None:
+    def event(kind: str, reason: str, detail: Any) -> dict[str, Any]:
+        named = {"name": "Customer Support"}
+        told = {"at": "2026-11-26T00:02:00Z", "principal": None, "client": named, "subject": None, "counted": False}
+        return {
+            **told,
+            "delegations": [],
+            "roles": [],
+            "decision": "",
+            "kind": kind,
+            "reason": reason,
+            "detail": detail,
+        }
+
+    issued = {"actions": [], "audience": [], "attestation": "kubernetes", "source": {"name": "Production"}}
+    events = [event(kind, reason, issued) for kind, reason in records.MUST_BE_THERE]
+    with page.failing("token_review, {'k8s:ns': 'token'", "(None, None)"):
+        records.audit(page.stage, Administrator(events=events))
+    for each in events:
+        each["detail"] = issued | {"validation": "token_review", "proved_by": registering.PROVED_BY}
+    with page.failing("a token of the enrolled laptop", "none"):
+        records.audit(page.stage, Administrator(events=events))
+    for each in events:
+        each["detail"] |= {"enrolled": True, "miss": {"sentence": "namespace is `other`"}}
+    with page.failing("service account is `reporting-sa`", "namespace is `other`"):
+        records.audit(page.stage, Administrator(events=events))

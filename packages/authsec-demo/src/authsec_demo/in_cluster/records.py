@@ -10,7 +10,7 @@ from authsec_demo.in_cluster.registering import PROVED_BY, selector_table
 from authsec_demo.records import show_events
 from authsec_demo.stage import Stage, check
 
-_MUST_BE_THERE: Final = (
+MUST_BE_THERE: Final = (
     ("source.created", ""),
     ("client.created", ""),
     ("delegation.created", ""),
@@ -31,7 +31,7 @@ def audit(stage: Stage, admin: Administrator) -> None:
     why = "Who was let in, by whose word; who was not, and what differed."
     with stage.step("The audit trail", why):
         events = admin.events()
-        show_events(stage, events, _MUST_BE_THERE)
+        show_events(stage, events, MUST_BE_THERE)
         _show_how_it_was_proved(stage, events)
         _show_what_differed(stage, events)
 

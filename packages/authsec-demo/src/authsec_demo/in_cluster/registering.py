@@ -54,7 +54,7 @@ def register(stage: Stage, servers: Servers, place: Place) -> str:
         stage.said("administrator", f"authsec trust rbac {source['slug']} | kubectl apply -f -")
         account = _permit(place.cluster, permissions(source))
         token = place.cluster.token(*account, seconds=_A_DAY)
-        _check_it_may_no_more(place.cluster, token)
+        check_it_may_no_more(place.cluster, token)
         (place.credentials / LOOKUP_TOKEN).write_text(token, encoding="ascii")
         stage.fact("permitted", f"{'/'.join(account)} may review tokens and get a pod, no more")
         stage.fact("its token", "is in a file of the authority's, read anew at each use")
@@ -107,7 +107,7 @@ def _permit(cluster: Cluster, manifest: str) -> tuple[str, str]:
     return account["namespace"], account["name"]
 
 
-def _check_it_may_no_more(cluster: Cluster, token: str) -> None:
+def check_it_may_no_more(cluster: Cluster, token: str) -> None:
     """It gets no list of pods, and nothing of anybody else's."""
     trust = ssl.create_default_context(cadata=cluster.authority.decode("ascii"))
     headers = {"Authorization": f"Bearer {token}"}

@@ -54,9 +54,8 @@ def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
         done = run("doctor", "--json", variables=_on_the_laptop(servers, place, agent))
         check(done.status == 1, expected="a refusal", came=done.out + done.err)
         found = json.loads(done.out)
-        token = next(each for each in found["steps"] if each["step"] == "token")
-        reason = f"{token.get('status')} {token.get('reason')}"
-        check(reason == "401 attestation_required", expected="401 attestation_required", came=reason)
+        came = next(f"{each['step']}: {each['reason']}" for each in found["steps"] if each["grade"] == "failed")
+        check(came == "token: attestation_required", expected="token: attestation_required", came=came)
         stage.said("it hears", found["next"])
         stage.fact("refused", "401 attestation_required")
 
