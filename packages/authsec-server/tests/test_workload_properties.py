@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from api_server import ApiServer, pod
 from attesting import SHOWN
 from authsec.jose import PrivateKey
 from authsec_server.sources.model import SourceKind
@@ -64,6 +66,48 @@ def test_no_pod_that_lacks_a_selector_is_let_in(company: Any) -> None:
         shown = dict(zip(KUBERNETES, values if bound_to_a_pod else values[:2], strict=False))
         let_in = its.lets_in(registered, sub=f"system:serviceaccount:{ns}:{sa}", **{"kubernetes.io": bound})
         assert let_in is (registered.items() <= shown.items())
+
+    check()
+
+
+def test_no_pod_is_let_in_of_which_its_cluster_does_not_say_what_is_registered(
+    house: Any, peers: Any, peer: Any, tmp_path: Path
+) -> None:
+    server, issuer = ApiServer(peers, peer, tmp_path), kubernetes(key=EC)
+    its = house(**server.settings, lookup_seconds=0, client_limit=100_000)
+    trust(its, issuer, may_look_up=True, **server.asked_for(token_review=False))
+    agents: dict[Any, str] = {}
+    asked = (
+        "k8s:pod-label:app",
+        "k8s:pod-label:tier",
+        "k8s:container-name",
+        "k8s:container-image",
+        "k8s:pod-owner:Job",
+    )
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.dictionaries(st.sampled_from(asked), FEW, min_size=1),
+        st.dictionaries(st.sampled_from(["app", "tier"]), FEW),
+        st.lists(st.fixed_dictionaries({"name": FEW, "image": FEW}), max_size=2),
+        st.lists(st.fixed_dictionaries({"kind": st.sampled_from(["Job", "Node"]), "name": FEW}), max_size=1),
+    )
+    def check(
+        registered: dict[str, str],
+        labels: dict[str, str],
+        containers: list[dict[str, str]],
+        owners: list[dict[str, str]],
+    ) -> None:
+        mark = frozenset(registered.items())
+        if mark not in agents:
+            agents[mark] = agent(its, issuer, *SHOWN[issuer.source.kind], *sorted(mark), name=f"Agent {len(agents)}")
+        running = pod({"labels": labels, "ownerReferences": owners}, {"containers": containers, "initContainers": []})
+        server.pods = {running["metadata"]["name"]: running}
+        said = {(f"k8s:pod-label:{name}", value) for name, value in labels.items()}
+        said |= {(f"k8s:container-{name}", each[name]) for each in containers for name in each}
+        said |= {(f"k8s:pod-owner:{each['kind']}", each["name"]) for each in owners}
+        answer = shows(its, agents[mark], issuer.token())
+        assert answer.status_code == (200 if registered.items() <= said else 403), answer.text
 
     check()
 
