@@ -47,6 +47,8 @@ LABELS = [{}, {"team": "crm"}, {"team": "crm", "env": "prod"}, {"env": "a=b"}, {
 
 OPEN_UNTIL = {3: -1, 9: 0, 18: 1, 1: 1, 4: -1}  # hours from now: those that are unattested besides, for a time
 
+SECRET_UNTIL = {2: 1, 3: 1, 6: None, 7: -1, 10: 0}  # the same for those that have a secret, be it without an end
+
 
 def fill(database: Database, act: Act, number: int = 39) -> list[Client]:
     """Clients of every sort, many of them alike but for their ids; every fifth is off, some proofs have an end."""
@@ -68,10 +70,12 @@ def fill(database: Database, act: Act, number: int = 39) -> list[Client]:
         )
         at = replace(act, now=act.now - timedelta(minutes=index % 6))
         client = service.create(tx, at, wanted)
-        if index in OPEN_UNTIL:
-            end = act.now + timedelta(hours=OPEN_UNTIL[index])
-            earlier = replace(act, now=act.now - timedelta(days=1))
-            client = holding.add_proof(tx, earlier, client.id, NewProof(platform="unattested", expires_at=end))
+        for platform, until in (("unattested", OPEN_UNTIL), ("secret", SECRET_UNTIL)):
+            if index in until:
+                hours = until[index]
+                end = None if hours is None else act.now + timedelta(hours=hours)
+                earlier = replace(act, now=act.now - timedelta(days=1))
+                client = holding.add_proof(tx, earlier, client.id, NewProof(platform=platform, expires_at=end))
         return service.disable(tx, at, client.id) if index % 5 == 0 else client
 
     return database.change(work)
@@ -81,7 +85,13 @@ def fits(client: Client, filters: Filters, act: Act) -> bool:
     """Whether the client is one of those, said once more and plainly."""
     text, (label, _, value) = folded(filters.text), filters.label.partition("=")
     unattested, proves = client.unattested(act.now), client.can_prove_itself(act.now)
-    needs = {None: True, Attention.UNATTESTED: unattested, Attention.CANNOT_PROVE: not unattested and not proves}
+    needs = {
+        None: True,
+        Attention.UNATTESTED: unattested,
+        Attention.CANNOT_PROVE: not unattested and not proves,
+        Attention.ENROLLED: client.enrolled(act.now),
+        Attention.SECRET: client.holds_secret(act.now),
+    }
     return (
         (text in folded(client.name) or text in client.slug or client.id.startswith(text))
         and filters.kind in {None, client.kind}

@@ -148,7 +148,7 @@ def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened
         f'export AUTHSEC_AGENT_CLIENT_ID="{agent.client_id}"',
         'export DOWNSTREAM_URL="https://crm.example.com"',
         'export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"',
-        "unset AUTHSEC_WORKLOAD_TOKEN_FILE",
+        "unset AUTHSEC_WORKLOAD_TOKEN_FILE AUTHSEC_AGENT_SECRET_FILE",
     ]
     assert powershell.splitlines()[1] == f'$env:AUTHSEC_AGENT_CLIENT_ID = "{agent.client_id}"'
     assert any('scope="customers:read")' in code for code in codes(page))
@@ -186,8 +186,9 @@ def test_who_has_no_key_forgets_that_of_another_agent(door: TestClient, opened: 
     client_id = opened.delegated_name("Open")
     page = get(door, f"{LIST}/{client_id}/connect")
     bash, powershell = (next(code for code in codes(page) if code.startswith(start)) for start in ("export", "$env:"))
-    assert bash.splitlines()[-1] == "unset AUTHSEC_AGENT_KEY_FILE AUTHSEC_WORKLOAD_TOKEN_FILE"
-    named = "Env:AUTHSEC_AGENT_KEY_FILE, Env:AUTHSEC_WORKLOAD_TOKEN_FILE"
+    others = ("AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_SECRET_FILE")
+    assert bash.splitlines()[-1] == f"unset {' '.join(others)}"
+    named = ", ".join(f"Env:{name}" for name in others)
     assert powershell.splitlines()[-1] == f"Remove-Item {named} -ErrorAction SilentlyContinue"
     assert "with that one's proof, this one would be refused" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)

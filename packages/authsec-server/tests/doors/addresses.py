@@ -94,6 +94,8 @@ ADDRESSES = (
     ),
     Address(path="/console/clients/{client}", looks=VIEWER),
     Address(path="/console/clients/{client}/connect", looks=VIEWER),
+    Address(path="/console/clients/{client}/enrol", looks=OPERATOR, sends=OPERATOR),
+    Address(path="/console/clients/{client}/enrolments/{enrolment}/take-back", sends=OPERATOR),
     Address(path="/console/clients/{client}/test", looks=VIEWER, query="scope={mark}&resource={mark}&proof={mark}"),
     Address(path="/console/clients/{client}/edit", looks=OPERATOR, sends=OPERATOR, typed={"name": "Other"}),
     Address(
@@ -103,6 +105,7 @@ ADDRESSES = (
         typed={"platform": "docker", "docker-key": ["docker:image_id"], "docker-value": ["sha256:0"]},
     ),
     Address(path="/console/clients/{client}/proofs/{proof}/remove", looks=OPERATOR, sends=OPERATOR),
+    Address(path="/console/clients/{secretive client}/secret", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{client}/disable", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{disabled client}/enable", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{client}/revoke", looks=OPERATOR, sends=OPERATOR),
@@ -172,10 +175,10 @@ ADDRESSES = (
     Address(path="/console/sources/{disabled source}/enable", looks=ADMIN, sends=ADMIN),
     Address(path="/console/sources/{source}/remove", looks=ADMIN, sends=ADMIN),
     Address(path="/console/sources/{source}/refresh", sends=ADMIN, changes=False),
+    Address(path="/console/sources/{source}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
     Address(path="/console/sources/{source}/bind", sends=OPERATOR, changes=False),
     Address(
         path="/console/activity",
-    Address(path="/console/sources/{source}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
         looks=VIEWER,
         query="what={mark}&client={mark}&delegation={mark}&by={mark}&reason={mark}&address={mark}&request_id={mark}"
         "&jti={mark}&since={mark}&until={mark}",
@@ -347,10 +350,18 @@ class Example:
             door.get("/authsec/uflow/sdk/delegation-token", params=token | asked)
         return client_id
 
+    def _new_secretive_client(self) -> str:
+        client_id = self._named("client")
+        self._company.post(f"clients/{client_id}/proofs", platform="secret")
+        return client_id
+
     def _new_proof(self) -> str:
         found = self._company.operator.get(f"{API}/clients/{self._named('client')}").json()
         proof_id: str = found["proofs"][-1]["id"]
         return proof_id
+
+    def _new_enrolment(self) -> str:
+        return str(self._company.post(f"clients/{self._named('client')}/enrolments")["id"])
 
     def _new_delegation(self) -> str:
         what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ["customers:read"]}

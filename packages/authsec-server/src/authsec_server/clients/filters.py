@@ -20,6 +20,8 @@ class Attention(StrEnum):
 
     CANNOT_PROVE = "cannot_prove"  # holds nothing that can be checked, so it gets no token
     UNATTESTED = "unattested"  # anybody who knows its client_id gets its tokens
+    SECRET = "secret"  # noqa: S105 - whoever reads its secret once has it until it is rotated
+    ENROLLED = "enrolled"  # a machine that somebody enrolled holds a key of it for some hours
 
 
 class Sort(StrEnum):

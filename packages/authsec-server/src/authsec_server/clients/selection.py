@@ -8,10 +8,12 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Connection, Select, and_, false, func, literal, or_, select, tuple_
 
 from authsec_server.clients.filters import MAX_COUNTED, Attention, Filters, Position, Sort
-from authsec_server.clients.store import client_labels, clients
+from authsec_server.clients.model import ProofKind
+from authsec_server.clients.store import client_labels, clients, proofs
 from authsec_server.naming import folded
 
 FEW = 20_000  # holders of a label: up to so many are looked up one by one; among more, the order's first are tried
+_WEAK = {Attention.SECRET: ProofKind.SECRET, Attention.ENROLLED: ProofKind.ENROLLED_KEY}
 # Each has an index that also holds whatever is filtered by.
 _ORDERS: dict[Sort, tuple[Column[str], ...]] = {
     Sort.NAME: (clients.c.sort_name, clients.c.id),
@@ -121,6 +123,9 @@ def _counted(connection: Connection, some: Select[tuple[str]], limit: int) -> in
 
 
 def _needs(attention: Attention, now: datetime) -> ColumnElement[bool]:
+    if attention in _WEAK:
+        stands = or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now)
+        return clients.c.id.in_(select(proofs.c.client_id).where(proofs.c.kind == _WEAK[attention], stands))
     unattested = func.coalesce(clients.c.unattested_until > now, False)
     if attention is Attention.UNATTESTED:
         return unattested

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from authsec_server.clients.model import Client, ClientKind
+from authsec_server.clients.model import Client, ClientKind, ProofKind
 from authsec_server.delegations.model import OVER, Caution, Delegation, DelegationState, TargetType, state
 
 _SHOWN = 8  # actions or audiences named in a message
@@ -54,6 +54,12 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
         yield Caution(
             code="client_cannot_prove_itself",
             message=f"{client.name} cannot prove itself to this authority yet, so it gets no token.",
+        )
+    elif delegation.accepts(ProofKind.SECRET) and client.holds_secret(now):
+        yield Caution(
+            code="client_holds_secret",
+            message=f"{client.name} may prove itself by a secret: whoever reads that once gets this authority until it "
+            "is rotated.",
         )
     if kinds and not any(map(delegation.accepts, kinds)):
         yield Caution(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from authsec_server.clients import enrolments
+from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.clients.found import found
+from authsec_server.console.clients.laptop import HOURS
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, example_action
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
@@ -18,7 +21,7 @@ from authsec_server.tokens.preview import preview
 
 async def connect(visit: Visit) -> Response:
     """The page."""
-    client, connection = await visit.read(lambda tx: _connection(tx, visit))
+    client, connection, codes = await visit.read(lambda tx: _connection(tx, visit))
     return visit.render(
         "clients/connect.html",
         title=client.name,
@@ -26,21 +29,26 @@ async def connect(visit: Visit) -> Response:
         connection=connection,
         key_file=KEY_FILE,
         keygen=KEYGEN,
+        codes=codes,
+        hours=str(DEFAULT_HOURS),
+        choices=HOURS,
     )
 
 
-def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection]:
+def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolment]]:
     client = found(tx, visit)
     scope, audience, resource = _use(tx, visit, client)
-    return client, Connection(
+    connection = Connection(
         base_url=visit.console.settings.issuer,
         client_id=client.id,
         has_key=any(proof.kind is ProofKind.KEY_PAIR for proof in client.proofs),
+        has_secret=client.holds_secret(visit.act.now),
         scope=scope,
         audience=audience,
         resource=resource,
         pod_audience=_pod_audience(tx, client, visit.console.settings.issuer),
     )
+    return client, connection, enrolments.open_of(tx, visit.act, client.id)
 
 
 def _pod_audience(tx: Tx, client: Client, issuer: str) -> str:

@@ -1,7 +1,7 @@
 """The lines by which a client is connected: for its shell, its program and its smoke test. Pure.
 
 The program is the published walk-through's, with what this client may do. Nothing here is secret: a Client ID is a
-name, and the private key's file stays where the agent runs.
+name, and the file of a private key or secret stays where the agent runs.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ spec:
               path: token
 """
 
+SECRET_FILE, SECRET_VARIABLE = "agent-secret", "AUTHSEC_AGENT_SECRET_FILE"
 _KEY, _TOKEN = "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE"
+PROOF_VARIABLES = (_KEY, _TOKEN, SECRET_VARIABLE)
 
 
 def example_action(actions: Iterable[str]) -> str:
@@ -116,6 +118,7 @@ class Connection:
     base_url: str
     client_id: str
     has_key: bool
+    has_secret: bool = False
     scope: str = ""
     audience: str = ""
     resource: str = ""
@@ -133,17 +136,12 @@ class Connection:
     @property
     def bash(self) -> str:
         """Its environment, for bash and its like."""
-        lines = [f'export {name}="{_in_bash(value)}"' for name, value in self._environment.items()]
-        key = [f'export {_KEY}="$PWD/{KEY_FILE}"', f"unset {_TOKEN}"] if self.has_key else [f"unset {_KEY} {_TOKEN}"]
-        return "\n".join([*lines, *key])
+        return "\n".join(for_bash(self._environment, self._others, files=self._proof))
 
     @property
     def powershell(self) -> str:
         """Its environment, for PowerShell."""
-        lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in self._environment.items()]
-        others = f"Env:{_TOKEN}" if self.has_key else f"Env:{_KEY}, Env:{_TOKEN}"
-        key = [f'$env:{_KEY} = "$PWD\\{KEY_FILE}"'] if self.has_key else []
-        return "\n".join([*lines, *key, f"Remove-Item {others} -ErrorAction SilentlyContinue"])
+        return "\n".join(for_powershell(self._environment, self._others, files=self._proof))
 
     @property
     def install(self) -> str:
@@ -174,6 +172,18 @@ class Connection:
         return asked if self.resource else "uv run python examples/smoke_local.py"
 
     @property
+    def _proof(self) -> Mapping[str, str]:
+        """The variable that names its proof, and the file: of two, the stronger one."""
+        if self.has_key:
+            return {_KEY: KEY_FILE}
+        return {SECRET_VARIABLE: SECRET_FILE} if self.has_secret else {}
+
+    @property
+    def _others(self) -> list[str]:
+        """The variables by which its shell may still offer another agent's proof."""
+        return [name for name in PROOF_VARIABLES if name not in self._proof]
+
+    @property
     def _environment(self) -> Mapping[str, str]:
         downstream = self.audience if self.audience.startswith(("https://", "http://")) else YOUR_API
         return {
@@ -181,6 +191,24 @@ class Connection:
             "AUTHSEC_AGENT_CLIENT_ID": self.client_id,
             "DOWNSTREAM_URL": downstream,
         }
+
+
+def for_bash(
+    environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
+) -> list[str]:
+    """The lines that set these variables and those that name files of the folder, and unset the others."""
+    lines = [f'export {name}="{_in_bash(value)}"' for name, value in environment.items()]
+    lines += [f'export {name}="$PWD/{file}"' for name, file in (files or {}).items()]
+    return [*lines, f"unset {' '.join(others)}"]
+
+
+def for_powershell(
+    environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
+) -> list[str]:
+    """The same for PowerShell."""
+    lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in environment.items()]
+    lines += [f'$env:{name} = "$PWD\\{file}"' for name, file in (files or {}).items()]
+    return [*lines, f"Remove-Item {', '.join(f'Env:{name}' for name in others)} -ErrorAction SilentlyContinue"]
 
 
 def _in_bash(text: str) -> str:

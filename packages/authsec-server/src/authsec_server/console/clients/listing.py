@@ -23,7 +23,12 @@ from authsec_server.delegations.filters import Uses
 TITLE = "MCP Servers / AI Agents"
 PAGE = 50
 STATUSES = {"enabled": True, "disabled": False}
-ATTENTION = {Attention.UNATTESTED: "Unattested", Attention.CANNOT_PROVE: "Cannot prove itself yet"}
+ATTENTION = {
+    Attention.UNATTESTED: "Unattested",
+    Attention.CANNOT_PROVE: "Cannot prove itself yet",
+    Attention.SECRET: "Weak: a secret",
+    Attention.ENROLLED: "On a laptop",
+}
 ORDERS = {f"{turn}{sort}": (sort, bool(turn)) for sort in Sort for turn in ("", "-")}
 
 Choice = TypeVar("Choice", bound=StrEnum)

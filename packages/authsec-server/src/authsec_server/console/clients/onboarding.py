@@ -14,6 +14,7 @@ from authsec_server.clients.selector_keys import SelectorKey
 from authsec_server.clients.selectors import KEYS
 from authsec_server.clients.vouching import FITTING, fits
 from authsec_server.console import guard
+from authsec_server.console.clients import secret
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
@@ -61,7 +62,7 @@ async def onboard(visit: Visit) -> Response:
         client = await visit.change(lambda tx, act: clients.create(tx, act, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _dialog(visit, typed, typed.at_field(problem))
-    return visit.redirect(home(client), done="client_onboarded")
+    return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="client_onboarded")
 
 
 async def check(visit: Visit) -> Response:

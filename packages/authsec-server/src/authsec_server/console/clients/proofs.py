@@ -9,6 +9,7 @@ from authsec_server.audit.filters import LiveTokens
 from authsec_server.clients import holding
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.clients.proof_status import removal_caution
+from authsec_server.console.clients import secret
 from authsec_server.console.clients.detail import Held, held
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.clients.onboarding import section_context
@@ -36,7 +37,7 @@ async def add(visit: Visit) -> Response:
         client = await visit.change(lambda tx, act: holding.add_proof(tx, act, asked, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _form(visit, typed, expires, at_field(problem))
-    return visit.redirect(home(client), done="proof_added")
+    return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
 
 
 async def ask(visit: Visit) -> Response:

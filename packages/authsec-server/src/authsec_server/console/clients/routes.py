@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.clients import bulk, connect, detail, editing, endings, listing, onboarding, proofs, trial
+from authsec_server.console.clients import (
+    bulk,
+    connect,
+    detail,
+    editing,
+    endings,
+    laptop,
+    listing,
+    onboarding,
+    proofs,
+    secret,
+    trial,
+)
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
 
@@ -19,9 +31,12 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients/disable", bulk.ask, post=bulk.disable, least=operator),
         console.page("/clients/{client}", detail.overview),
         console.page("/clients/{client}/connect", connect.connect),
+        console.page("/clients/{client}/enrol", laptop.form, post=laptop.make, least=operator),
+        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=laptop.take_back, least=operator),
         console.page("/clients/{client}/test", trial.test),
         console.page("/clients/{client}/edit", editing.form, post=editing.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
         console.page("/clients/{client}/proofs/{proof}/remove", proofs.ask, post=proofs.remove, least=operator),
+        console.page("/clients/{client}/secret", secret.ask, post=secret.rotate, least=operator),
         *endings.routes(console),
     ]

@@ -23,6 +23,12 @@ SOON = timedelta(days=7)
 LOOKED_AT = 200
 REPEATED = 10
 
+_ATTENTION = "/console/clients?status=enabled&attention="
+_WEAK = (
+    (Attention.SECRET, "with a secret", "Whoever reads a secret once has it until it is rotated."),
+    (Attention.ENROLLED, "on a laptop", "Somebody enrolled it for some hours."),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matter:
@@ -38,6 +44,7 @@ def matters(tx: Tx, visit: Visit) -> list[Matter]:
     """The gravest first."""
     return [
         *_clients(tx, visit),
+        *_weak(tx, visit),
         *_refusals(tx, visit),
         *_ending(tx, visit),
         *_audiences(tx, visit),
@@ -46,13 +53,12 @@ def matters(tx: Tx, visit: Visit) -> list[Matter]:
 
 
 def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
-    path = "/console/clients?status=enabled&attention="
     unattested = clients.count(tx, visit.act, ClientFilters(attention=Attention.UNATTESTED, enabled=True))
     if unattested.number:
         yield Matter(
             tone="bad",
             text=f"{unattested} unattested {'agent' if unattested.number == 1 else 'agents'}",
-            path=f"{path}unattested",
+            path=f"{_ATTENTION}unattested",
             more="Anybody who knows the Client ID gets the tokens.",
         )
     unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
@@ -61,9 +67,17 @@ def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
         yield Matter(
             tone="warn",
             text=f"{unable} {'agent that cannot prove itself' if one else 'agents that cannot prove themselves'} yet",
-            path=f"{path}cannot_prove",
+            path=f"{_ATTENTION}cannot_prove",
             more="No token is given before a trust source vouches for the workload.",
         )
+
+
+def _weak(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    for attention, words, more in _WEAK:
+        found = clients.count(tx, visit.act, ClientFilters(attention=attention, enabled=True))
+        if found.number:
+            text = f"{found} {'agent' if found.number == 1 else 'agents'} {words}"
+            yield Matter(tone="warn", text=text, path=f"{_ATTENTION}{attention}", more=more)
 
 
 def _refusals(tx: Tx, visit: Visit) -> Iterator[Matter]:

@@ -1,0 +1,89 @@
+"""Running a client on a laptop: a one-time code, shown once with the lines to run there; and taking one back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from authsec_server.clients import enrolments
+from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
+from authsec_server.clients.model import Client
+from authsec_server.console.clients.found import found, home
+from authsec_server.console.clients.lines import PROOF_VARIABLES, for_bash, for_powershell
+from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Invalid
+
+HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), ("72", "3 days"), ("168", "7 days"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """What is run on the laptop, with the code in it. Shown once, and nowhere kept."""
+
+    base_url: str
+    made: NewEnrolment
+
+    @property
+    def bash(self) -> str:
+        """For bash and its like."""
+        return "\n".join([*for_bash(self._environment, PROOF_VARIABLES), self._enrol])
+
+    @property
+    def powershell(self) -> str:
+        """For PowerShell."""
+        return "\n".join([*for_powershell(self._environment, PROOF_VARIABLES), self._enrol])
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.made.client.id}
+
+    @property
+    def _enrol(self) -> str:
+        return f"uv run authsec enrol {self.made.code}"
+
+
+async def form(visit: Visit, problem: Invalid | Conflict | None = None) -> Response:
+    """For how long."""
+    client, codes = await visit.read(lambda tx: _client(tx, visit))
+    return visit.render(
+        "clients/enrol.html",
+        title=f"Run {client.name} on a laptop",
+        problem=problem,
+        client=client,
+        codes=codes,
+        hours=visit.form.text("hours") or str(DEFAULT_HOURS),
+        choices=HOURS,
+    )
+
+
+async def make(visit: Visit) -> Response:
+    """Make a code and show it, this once."""
+    asked = visit.request.path_params["client"]
+    try:
+        hours = visit.form.number("hours", DEFAULT_HOURS)
+        made = await visit.change(lambda tx, act: enrolments.make(tx, act, asked, hours=hours))
+    except (Invalid, Conflict) as problem:
+        return await form(visit, problem)
+    lines = Lines(base_url=visit.console.settings.issuer, made=made)
+    return visit.render(
+        "clients/enrolment_code.html",
+        title=f"Run {made.client.name} on a laptop",
+        client=made.client,
+        enrolment=made.enrolment,
+        lines=lines,
+    )
+
+
+async def take_back(visit: Visit) -> Response:
+    """Let the code be used no more."""
+    asked, enrolment = visit.request.path_params["client"], visit.request.path_params["enrolment"]
+    client = await visit.change(lambda tx, act: enrolments.take_back(tx, act, asked, enrolment))
+    return visit.redirect(home(client), done="code_taken_back")
+
+
+def _client(tx: Tx, visit: Visit) -> tuple[Client, list[Enrolment]]:
+    client = found(tx, visit)
+    return client, enrolments.open_of(tx, visit.act, client.id)

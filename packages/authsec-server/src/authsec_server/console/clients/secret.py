@@ -1,0 +1,58 @@
+"""A client's secret: shown once, on the answer to the form that made it; and rotated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from starlette.responses import Response
+
+from authsec_server.clients.model import Client
+from authsec_server.clients.rotation import OVERLAP, rotate_secret
+from authsec_server.console.clients.found import found
+from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
+from authsec_server.console.site import Visit
+from authsec_server.failures import Conflict, Invalid
+
+OVERLAPS: Mapping[str, str] = {
+    "86400": "count for 24 hours yet",
+    "3600": "count for 1 hour yet",
+    "604800": "count for 7 days yet",
+    "0": "end at once, with their tokens: somebody has seen one",
+}
+
+
+async def ask(visit: Visit, problem: Invalid | Conflict | None = None) -> Response:
+    """How long the secrets from before count yet."""
+    client = await visit.read(lambda tx: found(tx, visit))
+    return visit.render(
+        "clients/rotate_secret.html",
+        title="Rotate the secret",
+        problem=problem,
+        client=client,
+        overlaps=OVERLAPS.items(),
+        overlap=visit.form.text("overlap", str(int(OVERLAP.total_seconds()))),
+    )
+
+
+async def rotate(visit: Visit) -> Response:
+    """Make another secret and show it, this once."""
+    asked = visit.request.path_params["client"]
+    try:
+        overlap = timedelta(seconds=min(visit.form.number("overlap", int(OVERLAP.total_seconds())), 10**9))
+        client = await visit.change(lambda tx, act: rotate_secret(tx, act, asked, overlap))
+    except (Invalid, Conflict) as problem:
+        return await ask(visit, problem)
+    return shown(visit, client)
+
+
+def shown(visit: Visit, client: Client) -> Response:
+    """The page with the secret that has just been made. It cannot be had again: nobody keeps it, this page neither."""
+    return visit.render(
+        "clients/secret.html",
+        title="Client secret",
+        client=client,
+        proof=next(proof for proof in client.proofs if proof.secret),
+        file=SECRET_FILE,
+        variable=SECRET_VARIABLE,
+    )
