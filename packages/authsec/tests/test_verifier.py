@@ -57,6 +57,12 @@ def test_the_identity_holds_no_token_and_cannot_be_changed() -> None:
         identity.permissions = frozenset({"everything:delete"})  # this is the point
 
 
+def test_how_a_clusters_token_was_checked_is_said_where_it_was_one() -> None:
+    asked = {"method": "kubernetes", "selectors": ["k8s:ns"], "validation": "token_review"}
+    assert verifier_of().verify(token(attestation=asked)).attestation.validation == "token_review"
+    assert verifier_of().verify(token()).attestation.validation == ""
+
+
 def test_averify_does_the_same() -> None:
     assert asyncio.run(verifier_of().averify(token())) == verifier_of().verify(token())
     with pytest.raises(InvalidToken):
@@ -125,7 +131,8 @@ WRONG: dict[str, list[object]] = {
     "roles": ["support", [7], [""]],
     "delegation_ids": [[], [""], "d1", [7]],
     "authority_version": ["7", 7.0, True, -1],
-    "attestation": [{}, "none", {"method": ""}, {"method": 7}, {"method": "x", "selectors": "k8s:ns"}, []],
+    "attestation": [{}, "none", {"method": ""}, {"method": 7}, {"method": "x", "selectors": "k8s:ns"}, []]
+    + [{"method": "x", "enrolled": "yes"}, {"method": "x", "validation": True}],
 }
 
 

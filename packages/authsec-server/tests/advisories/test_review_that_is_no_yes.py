@@ -2,8 +2,8 @@
 
 API servers that know nothing of audiences ignore `spec.audiences` and say yes to a token for anybody; a proxy may
 answer about somebody else; JSON has more than one way to be true. Only a yes that names our audience, the account and
-its uid, and no other pod, counts. What is neither such a yes nor a no is nobody's answer: it is not kept, and nothing is
-proved.
+its uid, and no other pod, counts. What is neither such a yes nor a no is nobody's answer: it is not kept, and nothing
+is proved.
 """
 
 from __future__ import annotations

@@ -36,6 +36,12 @@ def verified(token: DelegationToken, authority: Authority, issuer: str) -> tuple
     return identity, f"with the authority's published {'key' if count == 1 else f'keys ({count})'}"
 
 
+_CHECKED = {
+    "offline": "checked by its signature; the cluster was not asked whether the pod still lives",
+    "token_review": "reviewed by the cluster",
+}
+
+
 def claims(identity: VerifiedToken) -> list[str]:
     """One line a claim."""
     proved = identity.attestation
@@ -47,6 +53,8 @@ def claims(identity: VerifiedToken) -> list[str]:
         fact("delegations", ", ".join(identity.delegations)),
         fact("attestation", ", ".join((proved.method, *proved.selectors))),
     ]
+    if proved.validation:
+        facts.append(fact("", _CHECKED.get(proved.validation, proved.validation)))
     if unattested(identity):
         warning = "UNATTESTED: whoever knows the client_id gets this token"
         facts.append(f"{'':{FACT_WIDTH}}{click.style(warning, fg='red', bold=True)}")

@@ -142,6 +142,7 @@ def _is_attestation(value: object) -> bool:
         and _is_text(value.get("method"))
         and _is_list_of_text(value.get("selectors", []))
         and isinstance(value.get("enrolled", False), bool)
+        and isinstance(value.get("validation", ""), str)
     )
 
 

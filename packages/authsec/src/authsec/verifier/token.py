@@ -17,12 +17,15 @@ ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}
 class Attestation:
     """How the agent proved that it is the agent. `method` is `none` for one that only knew its name.
 
-    `enrolled`: it signed with a key that some machine, a laptop perhaps, was given for a few hours.
+    `enrolled`: it signed with a key that some machine, a laptop perhaps, was given for a few hours. `validation`: how
+    the token of its cluster was found good, `token_review` where the cluster itself was asked, `offline` where not;
+    empty for all who are no pod of Kubernetes.
     """
 
     method: str
     selectors: tuple[str, ...]
     enrolled: bool = False
+    validation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class VerifiedToken:
                 method=attestation["method"],
                 selectors=tuple(attestation.get("selectors", ())),
                 enrolled=attestation.get("enrolled", False),
+                validation=attestation.get("validation", ""),
             ),
             audience=(audience,) if isinstance(audience, str) else tuple(audience),
             jti=claims["jti"],
