@@ -37,7 +37,7 @@ def loads(data: bytes, *, max_bytes: int = 16_384, max_depth: int = 8) -> Any:
     if end != len(text):
         raise StrictJsonError("not JSON")
     # Counting is cheap and can only overestimate; and only an escape can smuggle a surrogate or NUL past the decoder.
-    if text.count("[") + text.count("{") > max_depth or "\\u" in text:
+    if text.count("[") + text.count("{") > max_depth or "\\" in text:
         _check(value, max_depth)
     return value
 

@@ -7,7 +7,6 @@ make us ask.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Final
 
 from authsec_server.attestation.cluster_answers import pod_selectors, still_counts
@@ -37,7 +36,7 @@ class Clusters:
 
     def still_counts(self, source: TrustSource, evidence: Evidence, bound: Bound, audience: str) -> bool:
         """Whether the cluster accepts the token for this audience now."""
-        mark = (source.id, source.revision, sha256(evidence.credential.encode()).digest(), audience)
+        mark = (source.id, source.revision, evidence.mark, audience)
 
         def ask() -> bool | None:
             return self._apis.review(

@@ -8,7 +8,6 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from authsec import strict_json
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
 from authsec_server.attestation.model import Proved, Refused, SingleUse, invalid
@@ -50,9 +49,9 @@ def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof
             continue
         if not proof.stands(now) or named not in {None, proof.thumbprint}:
             continue
-        key = _key(strict_json.dumps(dict(proof.public_key)))
+        key = _key(tuple(proof.public_key.items()))
         try:
-            assertion.verified_by(key, algorithms=key.algorithms)
+            assertion.check_signature(key, algorithms=key.algorithms)
         except JoseError:
             continue  # not by this key; another of the client's may have made it
         return proof
@@ -60,8 +59,8 @@ def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof
 
 
 @lru_cache(maxsize=10_000)
-def _key(jwk: bytes) -> PublicKey:
-    return PublicKey.from_jwk(strict_json.loads(jwk))  # parsing costs more than verifying: once a key
+def _key(jwk: tuple[tuple[str, Any], ...]) -> PublicKey:
+    return PublicKey.from_jwk(dict(jwk))  # parsing costs more than verifying: once a key
 
 
 def _complaint(assertion: UnverifiedJws, client_id: str, issuer: str, now: float) -> str:

@@ -112,10 +112,9 @@ def _asked(
     proof: Proof, source: TrustSource, how: Mapping[str, Provenance], verified: Verified, own_id: str
 ) -> list[Selector]:
     """What the workload has to show. The SPIFFE ID stands for what SPIRE enforces."""
-    asked = _said(proof, how)
     if source.kind is SourceKind.SPIFFE and proof.selectors:
-        return _with_spiffe_id(asked, verified, own_id)
-    return asked
+        return _with_spiffe_id(_said(proof, how), verified, own_id)
+    return list(proof.selectors)  # elsewhere there is no SPIRE
 
 
 def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Verified) -> list[SelectorRow]:

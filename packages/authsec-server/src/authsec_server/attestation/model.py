@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from authsec_server.clients.model import ProofKind, Selector
@@ -26,6 +27,14 @@ class Evidence:
 
     scheme: Scheme
     credential: str = field(repr=False)
+    _mark: bytes = field(default=b"", init=False, repr=False, compare=False)
+
+    @property
+    def mark(self) -> bytes:
+        """The SHA-256 of the credential: what it is known by where it is remembered. Calculated once."""
+        if not self._mark:
+            object.__setattr__(self, "_mark", sha256(self.credential.encode()).digest())
+        return self._mark
 
 
 class RefusalReason(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -96,8 +96,8 @@ class Workloads:
         if signer is None:
             return invalid(_NOBODY)
         source, key = signer
-        kind = KINDS[source.kind]
-        if problem := complaint(token.claims, source, kind, audience=self._audience(source), now=now.timestamp()):
+        kind, seconds = KINDS[source.kind], now.timestamp()
+        if problem := complaint(token.claims, source, kind, audience=self._audience(source), now=seconds):
             return invalid(problem)
         selectors = kind.read(token.claims, source)
         if isinstance(selectors, str):
@@ -107,7 +107,7 @@ class Workloads:
             source_revision=source.revision,
             kind=source.kind,
             selectors=selectors,
-            until=datetime.fromtimestamp(min(token.claims["exp"], now.timestamp() + DAY), UTC),
+            until=datetime.fromtimestamp(min(token.claims["exp"], seconds + DAY), UTC),
             bound=kind.bound(token.claims) if kind.bound and source.cluster is not None else None,
         )
         self._remembered.remember(source, evidence, verified, kid=kid, key=key)
@@ -177,11 +177,12 @@ def _gone(source: TrustSource) -> Refused:
     return Refused(reason=RefusalReason.INVALID, details=GONE, gone_from=source.id)
 
 
-def _trusted(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> Iterator[TrustSource]:
+def _trusted(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> Sequence[TrustSource]:
     """The sources whose word counts for this client now: those of its proofs that stand, unless they are disabled."""
-    named = {
-        proof.source_id
-        for proof in client.proofs
-        if proof.kind is ProofKind.SELECTORS and proof.source_id and proof.stands(now)
-    }
-    return (sources[id_] for id_ in sorted(named) if id_ in sources and sources[id_].enabled)
+    found = {}
+    for proof in client.proofs:
+        if proof.kind is ProofKind.SELECTORS and proof.source_id and proof.stands(now):
+            source = sources.get(proof.source_id)
+            if source is not None and source.enabled:
+                found[source.id] = source
+    return [found[id_] for id_ in sorted(found)]

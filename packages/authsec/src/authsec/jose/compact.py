@@ -76,7 +76,7 @@ def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJ
     return UnverifiedJws(
         header=(_known_header if len(parts[0]) <= _USUAL_HEADER else _header)(parts[0]),
         claims=MappingProxyType(_json_object(parts[1], "payload")),
-        signing_input=octets[: octets.rindex(b".")],
+        signing_input=octets[: -1 - len(parts[2])],
         signature=_decode(parts[2]),
     )
 
