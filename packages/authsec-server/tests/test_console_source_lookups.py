@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_server import CREDENTIALS, ApiServer
+from api_server import CREDENTIALS, ApiServer, no_longer, pod
 from authsec_server.sources import service as sources
 from pages import get
 from trusting import agent, shows
 from workload_evidence import kubernetes
 
 PAGE, NEW = "/console/sources", "/console/sources/new"
+POD = "customer-support-7f9c5b4d6-x2x7k"
 OFF = "This server has no folder of credentials"
 FOUR = (
     ("k8s:ns", "production"),
@@ -56,6 +57,21 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     client_id = agent(its, issuer, *FOUR)
     assert shows(its, client_id, issuer.token()).status_code == 200
     assert "Look-ups Working" in get(door, f"{PAGE}/production").text
+    story = get(door, f"/console/activity/{its.events()[-1].id}").text
+    assert "By the word of Production; its token was reviewed by the cluster." in story
+    assert "k8s:sa proved by the token" in story
+    assert "k8s:container-name by look-up: the pod has such a container" in story
+    server.pods, its.clock.at = {POD: pod({"labels": {"app": "billing"}})}, its.clock.at + timedelta(minutes=1)
+    assert shows(its, client_id, issuer.token()).status_code == 403
+    story = get(door, f"/console/activity/{its.events()[-1].id}").text
+    assert "label app is billing , registered customer-support" in story
+    assert "k8s:pod-label:app proved by look-up customer-support billing" in story
+    server.review = no_longer()
+    its.clock.at += timedelta(minutes=1)
+    assert shows(its, client_id, issuer.token()).status_code == 401
+    assert (
+        "Its cluster said that the token counts no longer" in get(door, f"/console/activity/{its.events()[-1].id}").text
+    )
     its.clock.at += timedelta(minutes=1)
     server.fails = "403 Forbidden"
     assert shows(its, client_id, issuer.token()).status_code == 503

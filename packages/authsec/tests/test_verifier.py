@@ -131,8 +131,10 @@ WRONG: dict[str, list[object]] = {
     "roles": ["support", [7], [""]],
     "delegation_ids": [[], [""], "d1", [7]],
     "authority_version": ["7", 7.0, True, -1],
-    "attestation": [{}, "none", {"method": ""}, {"method": 7}, {"method": "x", "selectors": "k8s:ns"}, []]
-    + [{"method": "x", "enrolled": "yes"}, {"method": "x", "validation": True}],
+    "attestation": [
+        *({}, "none", [], {"method": ""}, {"method": 7}, {"method": "x", "selectors": "k8s:ns"}),
+        *({"method": "x", "enrolled": "yes"}, {"method": "x", "validation": True}),
+    ],
 }
 
 

@@ -17,7 +17,7 @@ from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.console.activity import asked, stories
+from authsec_server.console.activity import asked, evidence, stories
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
@@ -94,6 +94,7 @@ async def story(visit: Visit) -> Response:
         recorded=told.recorded,
         event=event,
         stories=stories,
+        proof=evidence.told_of(event),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
     )
 
