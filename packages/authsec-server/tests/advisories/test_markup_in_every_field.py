@@ -15,8 +15,11 @@ import pytest
 from addresses import ADDRESSES, FORM, Company, address_of
 from anatomy import Anatomy
 from authsec_server.audit import live
+from laptops import Laptop, code_for
 from pages import get, post
 from starlette.testclient import TestClient
+from trusting import agent, shows, trust
+from workload_evidence import github
 
 House = Any
 # Leaves an attribute, a title, a textarea; begins an element that acts, and a comment; and asks a template to count.
@@ -115,15 +118,43 @@ def test_what_an_address_says_becomes_no_markup(company: Company) -> None:
 
 def test_what_an_agent_says_when_it_is_refused(opened: House, company: Company) -> None:
     """Only of an agent that has proved itself is it kept what it asked for; an audience has some odd characters."""
-    agent, resource = opened.delegated_agent(f"Agent {MARK}"), "https://x.example/'&(a);b=c"
-    headers = {"Authorization": f"Bearer {agent.assertion()}", "X-Forwarded-For": MARK, "X-Request-ID": MARK}
-    asked = {"client_id": agent.client_id, "resource": resource, "scope": "customers:read"}
+    its, resource = opened.delegated_agent(f"Agent {MARK}"), "https://x.example/'&(a);b=c"
+    headers = {"Authorization": f"Bearer {its.assertion()}", "X-Forwarded-For": MARK, "X-Request-ID": MARK}
+    asked = {"client_id": its.client_id, "resource": resource, "scope": "customers:read"}
     answer = company.operator.get(AGENT, params=asked, headers=headers)
     assert answer.json()["reason"] == "invalid_target", answer.text
-    for way in (f"/console/clients/{agent.client_id}", f"/console/activity/{newest(company)}"):
+    for way in (f"/console/clients/{its.client_id}", f"/console/activity/{newest(company)}"):
         page = looked_at(company.operator, way)
         assert says(page), way
         assert says(page, resource), way
+
+
+def test_what_a_workload_says(opened: House, company: Company) -> None:
+    """Its issuer signs whatever the job was called; operators read it where it was refused, and where it is tried."""
+    issuer = github()
+    trust(opened, issuer)
+    client_id = agent(opened, issuer, ("github:repository", "example/support-agent"), name="In a job")
+    token = issuer.token(repository=MARK, sub=MARK, ref=MARK)
+    assert shows(opened, client_id, token).json()["reason"] == "selectors_mismatch"
+    shown = MARK.partition("`")[0]  # what stands between such is set as code
+    for way in (f"/console/clients/{client_id}", f"/console/activity/{newest(company)}"):
+        assert says(looked_at(company.operator, way), shown), way
+    path = f"/console/sources/{issuer.source.slug}/try"
+    for said in (token, issuer.token(iss=MARK, sub=MARK, aud=[MARK, "x"]), MARK):
+        tried = company.operator.post(path, data={"token": said}, headers=FORM)
+        assert tried.status_code == 200, tried.text
+        assert says(sound(tried.text, path), shown) is (said != MARK), (
+            "what is no token may be a key, and is not repeated"
+        )
+
+
+def test_what_a_machine_calls_itself(opened: House, company: Company) -> None:
+    name = "'></title><img/src/onerror=alert(1)>{{7*7}}<!--"  # such names are cut
+    client_id = opened.delegated_agent("On a laptop").client_id
+    laptop = Laptop(opened)
+    assert laptop.enrols(client_id, code_for(opened, client_id), machine=name).status_code == 201
+    for way in (f"/console/clients/{client_id}", f"/console/activity/{newest(company)}"):
+        assert says(looked_at(company.operator, way), name), way
 
 
 def test_every_story_shows_it_as_text(company: Company) -> None:
