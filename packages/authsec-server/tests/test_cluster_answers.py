@@ -92,6 +92,7 @@ def test_a_pod_that_is_gone_has_ended_or_was_replaced(told: Any) -> None:
         pod(metadata=None, spec=None) | {"metadata": None},
         pod({"namespace": "staging"}),
         pod({"name": "another"}),
+        pod({"labels": {f"label-{number}": "x" for number in range(501)}}),
     ],
 )
 def test_what_is_no_pod_or_another_one_is_no_answer(told: Any) -> None:

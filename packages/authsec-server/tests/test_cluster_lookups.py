@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api_server import OWN_TOKEN, ApiServer, no_longer, pod
+from api_server import OWN_TOKEN, ApiServer, no_longer, pod, review
+from attesting import ask, client, proof
+from authsec_server.attestation.clusters import Clusters
+from authsec_server.attestation.model import Evidence, Proved, Scheme
+from authsec_server.attestation.service import attest
+from authsec_server.attestation.workloads import Workloads
+from authsec_server.failures import Unavailable
+from authsec_server.sources.model import ClusterApi
 from authsec_server.tokens.preview import preview
+from hypothesis import given
+from hypothesis import strategies as st
 from trusting import agent, operator, refusals, shows, trust
-from workload_evidence import US, kubernetes
+from workload_evidence import NOW, US, finder, kubernetes
 
 House = Any
 FOUR = (
@@ -140,12 +150,12 @@ def test_a_pod_that_is_gone_is_refused_and_it_is_said_what_would_help(house: Hou
     assert (row.detail["gone"], row.detail["source"]["name"]) == (True, "cluster-a")
 
 
-@pytest.mark.parametrize("pods", [{}, {"customer-support-7f9c5b4d6-x2x7k": pod({"uid": "its successor"})}])
-def test_without_reviews_the_pod_itself_tells_that_it_is_gone(house: House, server: ApiServer, pods: Any) -> None:
+def test_without_reviews_the_pod_itself_tells_that_it_is_gone(house: House, server: ApiServer) -> None:
     its, issuer, client_id = set_up(house, server, token_review=False)
-    server.pods = pods
-    answer = shows(its, client_id, issuer.token())
-    assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
+    for pods in ({}, {"customer-support-7f9c5b4d6-x2x7k": pod({"uid": "its successor"})}):
+        server.pods = pods
+        answer = shows(its, client_id, issuer.token())
+        assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
 
 
 def test_what_the_cluster_said_counts_for_half_a_minute(house: House, server: ApiServer) -> None:
@@ -176,39 +186,36 @@ def test_with_nothing_kept_the_cluster_is_asked_each_time(house: House, server: 
     assert shows(its, client_id, issuer.token()).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("fails", "said"),
-    [
-        ("401 Unauthorized", "it does not accept the token in the file cluster-a.token"),
-        ("403 Forbidden", "may not create tokenreviews. Apply what authsec trust rbac cluster-a prints"),
-        ("404 Not Found", "answers a TokenReview with something else"),
-        ("500 Internal Server Error", "answers 500"),
-        ("302 Found", "redirects"),
-    ],
-)
+WITHOUT_AN_ANSWER = {
+    "401 Unauthorized": "it does not accept the token in the file cluster-a.token",
+    "403 Forbidden": "may not create tokenreviews. Apply what authsec trust rbac cluster-a prints",
+    "404 Not Found": "answers a TokenReview with something else",
+    "500 Internal Server Error": "answers 500",
+    "302 Found": "redirects",
+}
+
+
 def test_a_cluster_that_does_not_answer_proves_nothing(
-    house: House, server: ApiServer, fails: str, said: str, capsys: pytest.CaptureFixture[str]
+    house: House, server: ApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Callers hear that it cannot be checked now; why, the log says, and the page of the source."""
     its, issuer, client_id = set_up(house, server, local_operator=True)
     door = its.door()
     assert shows(its, client_id, issuer.token()).status_code == 200
-    its.clock.at += timedelta(minutes=1)
-    server.fails = fails
-    answer = shows(its, client_id, issuer.token())
-    assert (answer.status_code, answer.json()["reason"], answer.json()["retryable"]) == (503, "unavailable", True)
-    assert said not in answer.text
-    logged = capsys.readouterr().out
-    assert said in logged
-    state = door.get("/authsec/api/v1/sources/cluster-a/lookups").json()
-    assert said in state["token_review"]["failure"]
-    assert (state["token_review"]["answered_at"], state["token_review"]["failed_at"]) == (
-        "2026-11-25T12:00:00Z",
-        "2026-11-25T12:01:00Z",
-    )
-    assert state["pod_lookup"]["failure"] is None
-    assert issuer.token() not in logged + str(state)
-    assert OWN_TOKEN not in logged + str(state)
+    for server.fails, said in WITHOUT_AN_ANSWER.items():
+        its.clock.at += timedelta(minutes=1)
+        answer = shows(its, client_id, issuer.token(), door=door)
+        assert (answer.status_code, answer.json()["reason"], answer.json()["retryable"]) == (503, "unavailable", True)
+        assert said not in answer.text
+        logged = capsys.readouterr().out
+        assert said in logged
+        state = door.get("/authsec/api/v1/sources/cluster-a/lookups").json()
+        assert said in state["token_review"]["failure"]
+        assert state["token_review"]["answered_at"] == "2026-11-25T12:00:00Z"
+        assert state["token_review"]["failed_at"] > "2026-11-25T12:00:00Z"
+        assert state["pod_lookup"]["failure"] is None
+        assert issuer.token() not in logged + str(state)
+        assert OWN_TOKEN not in logged + str(state)
 
 
 def test_a_dead_cluster_is_left_alone_for_a_moment(house: House, server: ApiServer) -> None:
@@ -235,3 +242,66 @@ def test_an_api_server_with_another_certificate_is_not_believed(house: House, se
     its, issuer, client_id = set_up(house, server, api_ca=peers.Certificate("localhost").pem.decode())
     assert shows(its, client_id, issuer.token()).status_code == 503
     assert server.asked == []
+
+
+def test_without_a_way_to_ask_nothing_is_proved() -> None:
+    its = kubernetes()
+    its.source = replace(its.source, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True))
+    with pytest.raises(Unavailable):
+        ask(its.token(), [its], proof(its, *BY_TOKEN))
+    its.source = replace(its.source, cluster=ClusterApi(url="https://10.0.0.1", credentials="t"))
+    assert isinstance(ask(its.token(), [its], proof(its, *BY_TOKEN)), Proved)
+
+
+class Says:
+    """A cluster that knows one pod, and says yes to every token that is of it."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.told = told
+
+    def review(self, _source: Any, _token: str, _audience: str, read: Callable[[Any], Any]) -> Any:
+        return read(review())
+
+    def pod(self, _source: Any, _namespace: str, _name: str, read: Callable[[Any], Any]) -> Any:
+        return read(self.told)
+
+
+EVERY = (*FOUR, ("k8s:pod-owner:ReplicaSet", "customer-support-7f9c5b4d6"), ("k8s:container-image", "busybox:1"))
+LABELS = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["customer-support", "x", ""]))
+NAMES = st.sampled_from(["agent", "customer-support", "proxy"])
+CONTAINERS = st.lists(st.fixed_dictionaries({"name": NAMES, "image": st.sampled_from(["busybox:1", "busybox:2"])}))
+
+
+@given(
+    wanted=st.sets(st.sampled_from(EVERY), min_size=1),
+    labels=LABELS,
+    owner=st.sampled_from(["customer-support-7f9c5b4d6", "another"]),
+    containers=CONTAINERS,
+    looked_up=st.booleans(),
+)
+def test_no_pod_that_lacks_one_registered_selector_ever_gets_in(
+    wanted: set[tuple[str, str]], labels: dict[str, str], owner: str, containers: list[dict[str, str]], looked_up: bool
+) -> None:
+    its = kubernetes()
+    its.source = replace(
+        its.source, cluster=ClusterApi(url="https://10.0.0.1", credentials="t", reviews=True, pods=looked_up)
+    )
+    metadata = {"labels": labels, "ownerReferences": [{"kind": "ReplicaSet", "name": owner}]}
+    apis: Any = Says(pod(metadata, {"containers": containers, "initContainers": []}))
+    workloads = Workloads(
+        finder(its),
+        issuer=US,
+        trust_domain="example.org",
+        clusters=Clusters(apis, seconds=30, monotonic=lambda: 0.0),
+    )
+    shown = {*BY_TOKEN}
+    if looked_up:
+        shown |= {(f"k8s:pod-label:{name}", value) for name, value in labels.items()}
+        shown |= {("k8s:container-name", each["name"]) for each in containers}
+        shown |= {("k8s:container-image", each["image"]) for each in containers}
+        shown.add(("k8s:pod-owner:ReplicaSet", owner))
+    evidence = Evidence(scheme=Scheme.BEARER, credential=its.token())
+    known = {its.source.id: its.source}
+    for _ in range(2):  # and what is remembered says no more
+        outcome = attest(client(proof(its, *wanted)), known, evidence, workloads=workloads, issuer=US, now=NOW)
+        assert isinstance(outcome, Proved) is (wanted <= shown)

@@ -6,12 +6,14 @@ Its answers are held against the claims of the token, which the cluster signed: 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 from authsec_server.attestation.model import Bound
 from authsec_server.clients.model import Selector
+from authsec_server.clients.selectors import MAX_VALUE
 from authsec_server.sources.cluster_line import NotAnswered
 
+MAX_SELECTORS: Final = 500
 _ENDED = {"Succeeded", "Failed"}
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
@@ -54,7 +56,9 @@ def pod_selectors(pod: Mapping[str, Any] | None, bound: Bound) -> frozenset[Sele
     if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
         return None
     said = (*_of_metadata(metadata), *_of_containers(spec))
-    return frozenset(Selector(key=key, value=value) for key, value in said if isinstance(value, str) and value)
+    if len(said) > MAX_SELECTORS:  # they are kept for a while, of many pods
+        raise NotAnswered(f"the pod has more than {MAX_SELECTORS} labels, owners and containers")
+    return frozenset(Selector(key=key, value=value) for key, value in said if _is_value(value))
 
 
 def _is_about(user: Mapping[str, Any], bound: Bound) -> bool:
@@ -86,6 +90,11 @@ def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     for container in (*_objects(spec.get("containers")), *sidecars):
         yield "k8s:container-name", container.get("name")
         yield "k8s:container-image", container.get("image")
+
+
+def _is_value(value: object) -> TypeGuard[str]:
+    """Whether it could be registered: what is longer is no selector."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_VALUE
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
