@@ -130,6 +130,15 @@ def test_it_runs_as_a_module_whatever_has_its_name(authority: FakeAuthority) -> 
     assert json.loads(done.stdout)["healthy"] is True
 
 
+def test_what_failed_comes_before_what_deserves_a_look() -> None:
+    looks, failed, later = (
+        Finding(step=grade, grade=grade, remedy=f"{number}")
+        for number, grade in enumerate([Grade.AMBER, Grade.BAD, Grade.BAD])
+    )
+    assert next_line([looks, failed, later]) == "1"
+    assert next_line([Finding(step="x", grade=Grade.BAD), looks]) == "0"
+
+
 def test_an_unattested_agent_works_and_is_said_to_be_one() -> None:
     result = doctor()
     assert result.exit_code == 0

@@ -7,6 +7,7 @@ So what it prints, for people and as JSON, is searched for all of them, while al
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_nothing_that_is_printed_is_a_secret(
     assert sent
     for part in [*parts_of(workload_token, *sent, *authority.tokens), CANARY]:
         assert part not in printed
+
+
+def test_nor_where_an_answer_is_shown_that_nobody_verified(
+    workload_token: str, authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra `verify` the members of the answer are all there is to show."""
+    monkeypatch.setitem(sys.modules, "authsec.verifier", None)
+    authority.next_answers = [ANSWERS["a token in its members"](authority)] * 2
+    printed = told() + told("--json")
+    assert "not verified here" in printed
+    assert not any(part in printed for part in parts_of(*authority.tokens))
 
 
 @pytest.mark.parametrize(
