@@ -17,7 +17,7 @@ from authsec.clock import Clock
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair
 from authsec.smoke import Smoke
-from authsec.terminal import described, duration
+from authsec.terminal import command_line, described, duration
 from fake_authority import CLIENT_ID, Reply, refused
 
 Make = Callable[..., AuthSecClient]
@@ -79,7 +79,7 @@ def test_a_refusal_says_what_would_help(
     status, text = report(client, capsys)
     assert status == 1
     assert text.endswith(
-        """  ✗ token received      delegation_ended
+        f"""  ✗ token received      delegation_ended
 
   What was delegated to this agent has ended or was revoked. Ask an administrator for a new
   trust delegation.
@@ -87,6 +87,8 @@ def test_a_refusal_says_what_would_help(
   reason      delegation_ended (HTTP 410)
   request id  req-7
   retrying    will not help until something changes
+
+  All that can stand in the way:  {command_line("doctor")}
 
 """
     )

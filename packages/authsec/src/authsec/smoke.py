@@ -15,7 +15,7 @@ import click
 from authsec.client import AuthSecClient
 from authsec.clock import Clock
 from authsec.errors import AuthSecError, ConfigError
-from authsec.terminal import Grade, described, duration, heading, step
+from authsec.terminal import Grade, command_line, described, duration, heading, step
 from authsec.token_report import claims, verified
 from authsec.tokens import DelegationToken
 from authsec.wording import plain
@@ -31,7 +31,7 @@ def main(*, scope: str | None = None, resource: tuple[str, ...] = ()) -> int:
     try:
         client = AuthSecClient()
     except ConfigError as error:
-        click.echo(f"\n{step(Grade.BAD, 'configuration', [error.reason])}\n\n{described(error)}\n")
+        click.echo(f"\n{step(Grade.BAD, 'configuration', [error.reason])}\n\n{_explained(error)}\n")
         return 1
     return Smoke(client, scope=scope, resource=resource or None).run()
 
@@ -59,7 +59,7 @@ class Smoke:
         try:
             self._steps()
         except AuthSecError as error:
-            click.echo(f"\n{described(error)}\n")
+            click.echo(f"\n{_explained(error)}\n")
             return 1
         click.echo(f"\n  {click.style('All is well:', fg='green', bold=True)} this agent gets its tokens.\n")
         return 0
@@ -111,3 +111,8 @@ class Smoke:
             click.echo(step(Grade.BAD, title, [error.reason]))
             raise
         click.echo(step(Grade.GOOD, title, self._facts))
+
+
+def _explained(error: AuthSecError) -> str:
+    """The first thing that failed, and how to see the others."""
+    return f"{described(error)}\n\n  All that can stand in the way:  {command_line('doctor')}"
