@@ -35,15 +35,16 @@ def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:  # 
         return "Its claim `kubernetes.io` does not say which service account it is of."
     if claims.get("sub") != f"system:serviceaccount:{namespace}:{account}":
         return "Its `sub` and its claim `kubernetes.io` are not of the same service account."
-    proved: dict[str, Any] = {"k8s:ns": namespace, "k8s:sa": account}
+    whose: dict[str, Any] = {"k8s:ns": namespace, "k8s:sa": account}
+    where: dict[str, Any] = {}
     if "pod" in bound:  # without one, a node is where somebody asked for the token to be bound, not where anything runs
-        proved["k8s:pod-name"] = _member(bound, "pod", "name")
-        proved["k8s:pod-uid"] = _member(bound, "pod", "uid")
+        where["k8s:pod-name"] = _member(bound, "pod", "name")
+        where["k8s:pod-uid"] = _member(bound, "pod", "uid")
         if "node" in bound:
-            proved["k8s:node-name"] = _member(bound, "node", "name")
-    if not all(map(_is_name, proved.values())):
+            where["k8s:node-name"] = _member(bound, "node", "name")
+    if not all(map(_is_name, where.values())):
         return "Its claim `kubernetes.io` names a pod or a node without name or uid."
-    return Selectors(proved)
+    return Selectors(whose | where)
 
 
 def audience_help(audience: str) -> str:
