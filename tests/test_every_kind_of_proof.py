@@ -33,7 +33,7 @@ WORKLOAD_API = Path(__file__).parents[1] / "packages" / "authsec" / "tests" / "w
 def its(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One authority for all of them, with a role to delegate."""
     with serving(tmp_path_factory.mktemp("authority"), "") as serve:
-        authority = serve()
+        authority = serve(AUTHSEC_SERVER_TRUST_DOMAIN="example.org")
         authority.role("Support", "customers:read")
         yield authority
 
@@ -125,6 +125,14 @@ def test_a_workload_of_spiffe(its: Any) -> None:
         )
         assert agent.refusal(another).reason == "selectors_mismatch"
         assert agent.without_a_proof() == "attestation_required"
+
+        on_a_host = Agent(its, "On a host", "unix", {"unix:uid": "1000", "unix:path": "/usr/bin/agent"})
+        entry = its.cli("agents", "spire-entry", "on-a-host")
+        assert f"-spiffeID {on_a_host.made['spiffe_id']} " in entry
+        assert entry.endswith("-selector unix:uid:1000 -selector unix:path:/usr/bin/agent")
+        by_that_entry = SpiffeWorkloadApi(socket=socket, spiffe_id=on_a_host.made["spiffe_id"])
+        assert on_a_host.attestation(by_that_entry) == ("spiffe", ("spiffe:id",))
+        assert on_a_host.refusal(SpiffeWorkloadApi(socket=socket)).reason == "selectors_mismatch"
 
 
 @contextmanager
