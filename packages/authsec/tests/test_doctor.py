@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from authsec import AuthSecConfig, InvalidResponse, cli, refusals
 from authsec.clock import Clock
 from authsec.credentials import CredentialSource, GitHubActions, KeyFile, ProjectedToken, TokenFile, default_sources
+from authsec.credentials.enrolled import noted
 from authsec.doctor import settings
 from authsec.doctor.advice import OF_REFUSALS, advice
 from authsec.doctor.examination import examine
@@ -357,6 +359,21 @@ def test_an_expired_token(volume: ProjectedVolume, authority: FakeAuthority) -> 
     found = examined(ProjectedToken(path=volume.path))["proof"]
     assert (found.grade, found.reason) == (Grade.AMBER, "proof_expired")
     assert re.fullmatch(r"EXPIRED 12 min \d s ago, by this machine's clock", found.facts[-1])
+
+
+def test_a_key_that_was_enrolled_for_some_hours(key_file: Path, authority: FakeAuthority) -> None:
+    """The last hour of a laptop, and the first one after."""
+    now = datetime.now(UTC)
+    pem = key_file.read_bytes()
+    key_file.write_bytes(noted(pem, now + timedelta(hours=1)))
+    assert re.fullmatch(
+        "enrolled     for (59 min .*|1 h 0 min) from now", examined(KeyFile(key_file))["proof"].facts[-1]
+    )
+    key_file.write_bytes(noted(pem, now - timedelta(hours=1)))
+    authority.next_answers = [refused(401, "attestation_invalid")]
+    found = examined(KeyFile(key_file))
+    assert (found["proof"].reason, found["proof"].grade) == ("proof_expired", Grade.AMBER)
+    assert found["token"].remedy.endswith("then `authsec enrol`.")
 
 
 def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAuthority) -> None:

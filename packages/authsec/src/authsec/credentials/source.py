@@ -44,12 +44,14 @@ class ProofRequest:
 class Proof:
     """The value of the Authorization header, and in words where it came from.
 
-    `if_refused` is what to look at when the authority does not accept it.
+    `if_refused` is what to look at when the authority does not accept it. `until` is when what made it ends, in Unix
+    time, where the source knows that and the proof does not say it.
     """
 
     authorization: str = field(repr=False)
     source: str
     if_refused: str = ""
+    until: float | None = None
 
 
 class CredentialSource(Protocol):

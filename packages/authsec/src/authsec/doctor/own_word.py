@@ -30,7 +30,10 @@ def facts_of(proof: Proof, now: int) -> list[str]:
         return ["it is no token, and says nothing about itself"]
     claims = token.claims
     if claims.get("iss") == claims.get("sub"):  # an assertion of the agent about itself (RFC 7523 §3)
-        return [fact("key", token.key_id() or "unnamed"), fact("made for", token.audiences_in_words())]
+        facts = [fact("key", token.key_id() or "unnamed"), fact("made for", token.audiences_in_words())]
+        if proof.until is not None and proof.until > now:
+            facts.append(fact("enrolled", f"for {duration(proof.until - now)} from now"))
+        return facts
     rows = [("issuer", claims.get("iss")), ("made for", token.audiences_in_words()), ("subject", claims.get("sub"))]
     rows += [(name, claims.get(name)) for name in _OF_A_JOB if name in claims]
     rows += _pod(claims.get("kubernetes.io"))
@@ -39,7 +42,9 @@ def facts_of(proof: Proof, now: int) -> list[str]:
 
 
 def seconds_over(proof: Proof, now: int) -> int:
-    """For how long it has been expired; 0 if it has not, or does not say."""
+    """For how long it, or the key that made it, has been expired; 0 if it has not, or nobody says."""
+    if proof.until is not None:
+        return max(0, int(now - proof.until))
     token = _token(proof)
     return token.seconds_over(now) if token else 0
 

@@ -18,6 +18,8 @@ from authsec.terminal import Grade, duration
 from authsec.wording import plain
 
 _PATIENCE: Final = 3.0  # with a place that does not count
+_RENEWED: Final = "See why whatever writes this token no longer renews it; or set the clock, if that is wrong."
+_ENROLLED: Final = "Enrol this machine again: a new code on the agent's Connect page, then `authsec enrol`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
         grade=Grade.AMBER,
         facts=(*facts, f"EXPIRED {duration(over)} ago, by this machine's clock"),
         reason="proof_expired",
-        remedy="See why whatever writes this token no longer renews it; or set the clock, if that is wrong.",
+        remedy=_RENEWED if proof.until is None else _ENROLLED,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from authsec.authority import Authority
 from authsec.clock import Clock
@@ -18,6 +19,7 @@ from authsec.token_report import claims, fact, unattested, verified
 from authsec.tokens import DelegationToken, TokenRequest
 
 Names = str | Sequence[str] | None
+_OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +49,8 @@ def token(config: AuthSecConfig, looked: Looked, clock: Clock, *, scope: Names, 
 
 
 def _remedy(error: AuthSecError, looked: Looked, config: AuthSecConfig) -> str:
-    """Where a place has said how to be filled, that is what helps."""
-    if error.reason == "attestation_required" and looked.source is None and looked.finding.remedy:
-        return looked.finding.remedy
-    return advice(error, config)
+    """What the search for a proof has said, if it has: a place could be filled, or what is there has expired."""
+    return (looked.finding.remedy if error.reason in _OF_PROOFS else "") or advice(error, config)
 
 
 def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Finding:
