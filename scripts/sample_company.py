@@ -57,11 +57,9 @@ APIS = {
         {"ledger:read": "Read entries and balances.", "ledger:post": "Post entries to open periods."},
     ),
 }
-CLUSTERS = {
-    "Production cluster": "https://kubernetes.example.com",
-    "Old cluster": "https://old-kubernetes.example.com",
-}
-RETIRED_CLUSTER = "old-cluster"
+CLUSTER, RETIRED_CLUSTER = "production-cluster", "old-cluster"
+CLUSTERS = {CLUSTER: "https://kubernetes.example.com", RETIRED_CLUSTER: "https://old-kubernetes.example.com"}
+ACCOUNT, MISTAKEN_ACCOUNT = "customer-support-sa", "customer-support"
 ROLES = {
     "Customer support": ["customers:read", "customers:update", "claims:read"],
     "Claims handling": ["claims:read", "claims:decide", "customers:read"],
@@ -115,7 +113,7 @@ STAFF = (
         role="customer-support",
         actions=("customers:read",),
         api="Customers API",
-        selectors=(("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"), ("k8s:pod-label:app", "support")),
+        selectors=(("k8s:ns", "production"), ("k8s:sa", ACCOUNT)),
     ),
     Staff(
         name="Fraud Watch",
@@ -156,12 +154,17 @@ class Clock:
 
 @dataclass
 class Past:
-    """The authority, its clock, and the private keys of the agents that have one."""
+    """The authority, its clock, the private keys of the agents that have one, and that of the cluster.
+
+    `pod` is the agent that runs in the cluster.
+    """
 
     http: TestClient
     clock: Clock
     issuer: str
     keys: dict[str, PrivateKey] = field(default_factory=dict)
+    cluster: PrivateKey = field(default_factory=PrivateKey.generate_ec)
+    pod: str = ""
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """One call of the admin API."""
@@ -171,10 +174,26 @@ class Past:
         made: dict[str, Any] = answer.json()
         return made
 
-    def ask(self, client_id: str, **parameters: str) -> None:
+    def ask(self, client_id: str, *, account: str = ACCOUNT, **parameters: str) -> None:
         """Ask for a token, with whatever proof the agent has; refusals are part of the story."""
-        headers = {"Authorization": f"Bearer {self._assertion(client_id)}"} if client_id in self.keys else {}
+        proof = self._assertion(client_id) if client_id in self.keys else ""
+        if client_id == self.pod:
+            proof = self._pod_token(account)
+        headers = {"Authorization": f"Bearer {proof}"} if proof else {}
         self.http.get(TOKENS, params={"client_id": client_id} | parameters, headers=headers)
+
+    def _pod_token(self, account: str) -> str:
+        """As the kubelet has it from the cluster for a pod of that account."""
+        now = int(self.clock.now.timestamp())
+        bound = {
+            "namespace": "production",
+            "pod": {"name": "customer-support-7f9c5b4d6-x2x7k", "uid": "5b2cb9d4-4a36-4f5b-9f0e-8d6a9a0f1c22"},
+            "serviceaccount": {"name": account, "uid": "b1fb3d0c-33c5-4d77-bbcb-8d2b1f6a4a10"},
+        }
+        claims = {"iss": CLUSTERS[CLUSTER], "sub": f"system:serviceaccount:production:{account}", "aud": [self.issuer]}
+        header = {"alg": self.cluster.algorithm, "kid": "cluster-1"}
+        unsigned = signing_input(header, claims | {"iat": now, "exp": now + HOUR, "kubernetes.io": bound})
+        return assemble(unsigned, self.cluster.sign(unsigned))
 
     def _assertion(self, client_id: str) -> str:
         key, now = self.keys[client_id], int(self.clock.now.timestamp())
@@ -200,9 +219,8 @@ def found(
         for name, held in ROLES.items():
             past.post("roles", name=name, actions=held)
         agents = [(_onboard(past, each), each) for each in STAFF]
-        for name, issuer in CLUSTERS.items():
-            _trust(past, name, issuer)
-        past.post(f"sources/{RETIRED_CLUSTER}/disable")
+        _trust(past)
+        past.pod = next(client_id for client_id, agent in agents if agent.platform == "kubernetes")
         for _ in range(days):
             _a_day(past, agents)
 
@@ -213,11 +231,16 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
     around = Surroundings(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
     with (
         capture_logs(),  # hundreds of lines that nobody wants to read
-        open_authority(settings, local_operator=True, surroundings=around) as authority,
+        open_authority(_may_look_up(settings), local_operator=True, surroundings=around) as authority,
     ):
         http = TestClient(authority.app, base_url=settings.issuer, client=("10.20.3.17", 50_000))
         yield Past(http=http, clock=clock, issuer=settings.issuer)
         http.close()
+
+
+def _may_look_up(settings: Settings) -> Settings:
+    """With a folder of credentials, without which no cluster can be registered that is asked."""
+    return settings.model_copy(update={"credentials_dir": settings.data})
 
 
 def _onboard(past: Past, agent: Staff) -> str:
@@ -252,18 +275,29 @@ def _onboard(past: Past, agent: Staff) -> str:
     return client_id
 
 
-def _trust(past: Past, name: str, issuer: str) -> None:
-    """Let the cluster's word count, by a key that nobody has."""
-    keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "cluster-1"}]}
-    past.post("sources", name=name, kind="kubernetes", issuer=issuer, keys_from="given", given_keys=keys)
+def _trust(past: Past) -> None:
+    """Let the clusters' word count: of the one that agents run in, by its key; of the retired one, no longer."""
+    keys = {CLUSTER: past.cluster, RETIRED_CLUSTER: PrivateKey.generate_ec()}
+    # Nobody has to ask it: no proof of an agent here needs a look-up.
+    asked = {CLUSTER: {"api_server": "https://10.20.0.1:6443", "credentials": "production.token", "pod_lookup": True}}
+    for slug, issuer in CLUSTERS.items():
+        published = {"keys": [{**keys[slug].public.to_jwk(), "kid": "cluster-1"}]}
+        named = {"name": slug.replace("-", " ").capitalize(), "slug": slug, "kind": "kubernetes", "issuer": issuer}
+        past.post("sources", **named, keys_from="given", given_keys=published, **asked.get(slug, {}))
+    past.post(f"sources/{CLUSTER}/bind")
+    past.post(f"sources/{RETIRED_CLUSTER}/disable")
 
 
 def _a_day(past: Past, agents: list[tuple[str, Staff]]) -> None:
-    """Each asks as often as it does, all day long; at the end the first asks for more than it may."""
+    """Each asks as often as it does, all day long; at the end the first asks for more than it may.
+
+    And once a day something in the cluster asks for the agent there, as an account that is nearly its own.
+    """
     begin = past.clock.now
     asks = [(DAY * (time + 0.5) / agent.daily, client_id) for client_id, agent in agents for time in range(agent.daily)]
     for after, client_id in sorted(asks):
         past.clock.now = begin + after
         past.ask(client_id)
     past.ask(agents[0][0], scope="ledger:post")
+    past.ask(past.pod, account=MISTAKEN_ACCOUNT)
     past.clock.now = begin + DAY

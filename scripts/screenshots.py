@@ -78,7 +78,7 @@ def _dashboard(page: Page, _its: Shown) -> None:
 
 def _onboarding(page: Page, _its: Shown) -> None:
     """As the walk-through's first step fills it in; as high as the dialog wants to be."""
-    page.set_viewport_size({"width": TALL["width"], "height": 1190})
+    page.set_viewport_size({"width": TALL["width"], "height": 1400})
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
     page.get_by_role("radio", name="Kubernetes").check()
@@ -86,7 +86,8 @@ def _onboarding(page: Page, _its: Shown) -> None:
         page.get_by_role("combobox", name=f"Key of selector {number}").fill(key)
         page.get_by_role("textbox", name=f"Value of selector {number}").fill(value)
     page.get_by_role("button", name="+ Onboard").focus()
-    page.get_by_text("✓ a container of the pod").wait_for()
+    page.get_by_text("by look-up: the pod has such a container").wait_for()
+    page.get_by_text("It can prove itself").wait_for()
 
 
 def _client(page: Page, _its: Shown) -> None:

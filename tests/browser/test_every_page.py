@@ -22,7 +22,7 @@ CUT = """() => [...document.querySelectorAll(".table")]
 
 
 def starts(its: Any) -> list[str]:
-    """Where no link leads: in, where forms lead, and what is offered only for something that is disabled."""
+    """Where no link leads: in, where forms lead, and what is offered only for what is disabled, or has a secret."""
     clients, delegations = (its.admin.get(path).json()["items"] for path in ("clients", "delegations"))
     agent = next(each["client_id"] for each in clients if each["enabled"])
     chosen = urlencode({"role": "reporting", "client": agent, "actions": "customers:read"})
@@ -39,7 +39,10 @@ def starts(its: Any) -> list[str]:
         f"/console/delegations/{ended}/enable",
         f"/console/sources/{RETIRED_CLUSTER}/enable",
         "/console/sources/production-cluster/disable",
+        "/console/sources/production-cluster/try",
         "/console/sources/new?kind=kubernetes",
+        f"/console/clients/{agent}/enrol",
+        f"/console/clients/{agent}/secret",
         *(f"/console/delegations/new/{step}?{chosen}" for step in ("actions", "duration", "review")),
     ]
 
