@@ -65,9 +65,9 @@ def test_a_key_survives_both_forms(name: str) -> None:
         again.verify(b"signed", pair.sign(b"signed"), pair.algorithm)
         assert again.thumbprint() == pair.public.thumbprint()
         assert again.algorithms == pair.public.algorithms
-    restored = PrivateKey.from_pem(pair.to_pem())
-    assert restored.algorithm == pair.algorithm
-    pair.public.verify(b"signed", restored.sign(b"signed"), pair.algorithm)
+    for restored in (PrivateKey.from_pem(pair.to_pem()), PrivateKey.from_pem(pair.to_pem(), ours=True)):
+        assert restored.algorithm == pair.algorithm
+        pair.public.verify(b"signed", restored.sign(b"signed"), pair.algorithm)
 
 
 def test_what_a_key_may_be_used_with() -> None:

@@ -21,7 +21,7 @@ class KeyUnusable(Unavailable):
 
 
 class Signer:
-    """Used from any thread. Opening a key costs some 40 ms of parsing: once a key, never a token."""
+    """Used from any thread. A key is opened once, never for each token."""
 
     def __init__(self, database: Database, master_key: MasterKey) -> None:
         self._database = database
@@ -56,7 +56,7 @@ class Signer:
         if sealed is None:
             raise KeyUnusable(f"The signing key {kid} is gone.")
         try:
-            key = PrivateKey.from_pem(self._master_key.unseal(sealed, kid=kid))
+            key = PrivateKey.from_pem(self._master_key.unseal(sealed, kid=kid), ours=True)  # unsealing shows any change
         except (NotUnsealed, JoseError):
             raise KeyUnusable(f"The signing key {kid} cannot be opened: its row was damaged or changed.") from None
         # Tokens name the key by its thumbprint: signed by another, each would be refused everywhere.

@@ -152,14 +152,18 @@ class PrivateKey:
         return cls(ed25519.Ed25519PrivateKey.generate())
 
     @classmethod
-    def from_pem(cls, pem: bytes | str) -> Self:
-        """Read one unencrypted `BEGIN PRIVATE KEY` block. Costs some 40 ms for RSA: once, never per call."""
+    def from_pem(cls, pem: bytes | str, *, ours: bool = False) -> Self:
+        """Read one unencrypted `BEGIN PRIVATE KEY` block. Costs some 40 ms for RSA: once, never per call.
+
+        They go into whether the numbers fit together. `ours` leaves that out: for nothing but a key that this program
+        wrote, kept where any change would show.
+        """
         octets = _octets(pem)
         _check_one_block(octets)
         if b"PRIVATE KEY" not in octets:
             raise JoseError("not_private_key", "this is not a private key: expected a block that says PRIVATE KEY")
         try:
-            key = serialization.load_pem_private_key(octets, password=None)
+            key = serialization.load_pem_private_key(octets, password=None, unsafe_skip_rsa_key_validation=ours)
         except TypeError:
             raise JoseError("encrypted_key", "the private key is encrypted with a passphrase; decrypt it") from None
         except (ValueError, UnsupportedAlgorithm):
