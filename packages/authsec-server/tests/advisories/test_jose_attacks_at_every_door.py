@@ -8,10 +8,12 @@ of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jose_doors as doors
 import pytest
+from api_server import ApiServer
 from authsec.jose import PrivateKey
 from jose_attacks import ATTACKS
 from jose_doors import KEYS, Door
@@ -26,12 +28,24 @@ def attacked(door: Door) -> list[str]:
     return got_in
 
 
+LIMITS = dict.fromkeys(("address_limit", "client_limit", "unproved_limit"), 10_000)
+
+
 @pytest.fixture
 def endpoint(house: Callable[..., Any]) -> Any:
-    return house(address_limit=10_000, client_limit=10_000, unproved_limit=10_000)
+    return house(**LIMITS)
 
 
-@pytest.mark.parametrize(("kind", "key"), [("kubernetes", "RSA"), ("spiffe", "EC"), ("oidc", "RSA")])
+def test_the_tokens_of_a_cluster_that_is_asked_about_them(house: Any, peers: Any, peer: Any, tmp_path: Path) -> None:
+    """It reads them, too, and hears of none that is not good by itself: it may not be as strict."""
+    server = ApiServer(peers, peer, tmp_path)
+    its = house(**server.settings, **LIMITS, lookup_seconds=0)
+    door = doors.workload(its, "kubernetes", KEYS["RSA"], may_look_up=True, **server.asked_for(pod_lookup=False))
+    assert attacked(door) == []
+    assert len(server.reviewed()) == 2, "of the good one before, and the good one after"
+
+
+@pytest.mark.parametrize(("kind", "key"), [("spiffe", "EC"), ("oidc", "RSA")])
 def test_the_tokens_of_workloads(endpoint: Any, kind: str, key: str) -> None:
     assert attacked(doors.workload(endpoint, kind, KEYS[key])) == []
 

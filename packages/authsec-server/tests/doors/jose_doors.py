@@ -51,10 +51,10 @@ class Door:
         return self.knock(lambda good: replace(good, claims={**good.claims, **given}).token())
 
 
-def workload(its: Any, kind: str, key: PrivateKey) -> Door:
-    """The endpoint of an authority that trusts an issuer of that kind."""
+def workload(its: Any, kind: str, key: PrivateKey, **asked: Any) -> Door:
+    """The endpoint of an authority that trusts an issuer of that kind; `asked` is said of it beside its keys."""
     issuer: Issuer = MAKERS[kind](key=key)
-    trust(its, issuer)
+    trust(its, issuer, **asked)
     client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
     claims = issuer.claims() | {"nbf": SECONDS, "iss": issuer.claims().get("iss", "https://spire.example.org")}
     header = {"alg": key.algorithm, "kid": issuer.kid, "typ": "JWT"}
