@@ -193,6 +193,8 @@ def test_where_all_is_well_there_is_nothing_to_say() -> None:
     [
         ({}, client(ProofKind.UNATTESTED), ["client_unattested"]),
         ({}, client(ProofKind.SELECTORS), ["client_cannot_prove_itself"]),
+        ({}, client(ProofKind.SECRET), ["client_holds_secret"]),
+        ({"excluded_proofs": (ProofKind.SECRET,)}, client(ProofKind.SECRET), ["proofs_excluded"]),
         ({"excluded_proofs": (ProofKind.KEY_PAIR,)}, client(), ["proofs_excluded"]),
         ({"excluded_proofs": (ProofKind.SECRET,)}, client(), []),
         ({}, client(enabled=False), ["client_disabled"]),
