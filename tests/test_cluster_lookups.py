@@ -74,6 +74,10 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
         token = AuthSecClient(config, credential=ProjectedToken(path=tmp_path / name)).get_delegation_token()
         return TokenVerifier(its.url, "authsec-api").verify(token)
 
+    def tried(name: str) -> dict[str, str]:
+        steps = its.post("sources/production/try", token=(tmp_path / name).read_text())["steps"]
+        return {step["step"]: f"{step['state']}: {step['said']}" for step in steps}
+
     def refused(name: str) -> str:
         with pytest.raises(TokenRequestError) as caught:
             gets_in(name)
@@ -87,6 +91,8 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
         gets_in("agent")
     seen = its.admin.get("sources/production/lookups").json()
     assert "may not create tokenreviews" in seen["token_review"]["failure"]
+    assert "may not get pods" in seen["pod_lookup"]["failure"]
+    assert "may not create tokenreviews" in tried("agent")["review"]
 
     permit(its, cluster, tmp_path / "credentials" / "production")
     verified = gets_in("agent")
@@ -101,6 +107,10 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
     }
 
     runs("another", label="billing")
+    shown = its.cli("trust", "try", "production", str(tmp_path / "agent"))
+    assert "It satisfies a proof of Customer Support" in shown
+    assert "by look-up: the pod has such a container" in shown
+
     assert refused("another") == "selectors_mismatch"
     runs("stranger", container="main")
     assert refused("stranger") == "selectors_mismatch"
@@ -108,6 +118,7 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
     cluster.delete_pod("production", "agent")
     assert refused("agent") == "attestation_invalid"
     token = (tmp_path / "agent").read_text()
+    assert tried("agent")["review"].startswith("fails: The cluster says that this token counts no longer")
     runs("agent")
     assert gets_in("agent").client_id == agent.client_id
     (tmp_path / "agent").write_text(token)

@@ -76,3 +76,10 @@ def test_what_is_no_token(issuer: Issuer, attempt: Any, authsec: Authsec, tmp_pa
     assert "This is a kubeconfig" in done.output
     missing = authsec("trust", "try", "prod", str(tmp_path / "none"))
     assert (missing.exit_code, "cannot be read" in missing.output) == (1, True)
+
+
+def test_the_token_itself_does_not_belong_on_the_command_line(issuer: Issuer, authsec: Authsec) -> None:
+    done = authsec("trust", "try", "prod", issuer.token())
+    assert done.exit_code == 2
+    assert "give it in a file, or by standard input" in " ".join(done.output.replace("│", " ").split())
+    assert issuer.token().split(".")[2] not in done.output

@@ -37,6 +37,11 @@ def try_token(caller: Caller, output: Output, source: str, file: Path | None) ->
 
 def _pasted(file: Path | None, output: Output) -> str:
     if file is not None and str(file) != "-":
+        if str(file).startswith(("eyJ", "Bearer")):  # and must not be repeated in a message that the file is missing
+            raise click.UsageError(
+                "This looks like the token itself. Others on this machine can read command lines, and your shell keeps "
+                "them: give it in a file, or by standard input."
+            )
         return read_named(file, at_most=MOST).decode("utf-8", "replace")
     if sys.stdin.isatty():
         output.note("Paste the token, then press Enter and Ctrl-D.")
