@@ -6,11 +6,13 @@ deleted a one-time token without checking that exactly one row went, and two con
 
 from __future__ import annotations
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec.jose import PrivateKey
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -42,6 +44,26 @@ def test_the_same_jti_of_another_agent_is_another_assertion(its: Any) -> None:
     for agent in (its.delegated_agent("A"), its.delegated_agent("B")):
         headers = {"Authorization": f"Bearer {agent.assertion(jti='the-same')}"}
         assert its.door().get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers).status_code == 200
+
+
+P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # the order of its base point
+
+
+def test_the_other_signature_that_anybody_can_make_of_one(its: Any) -> None:
+    """Beside each ECDSA signature (r, s) stands (r, -s), which verifies too: another text, and the same `jti`."""
+    agent = its.delegated_agent(key=PrivateKey.generate_ec())
+    signed, _, signature = agent.assertion().rpartition(".")
+    octets = base64.urlsafe_b64decode(signature + "==")
+    other = octets[:32] + (P256 - int.from_bytes(octets[32:])).to_bytes(32)
+    both = [f"{signed}.{base64.urlsafe_b64encode(each).rstrip(b'=').decode()}" for each in (other, octets)]
+    answers = [
+        its.door().get(
+            ENDPOINT, params={"client_id": agent.client_id}, headers={"Authorization": f"Bearer {assertion}"}
+        )
+        for assertion in both
+    ]
+    assert [answer.status_code for answer in answers] == [200, 401], "it verifies, and is used up with the first"
+    assert "used before" in answers[1].json()["details"]
 
 
 def test_forgetting_used_assertions_brings_none_back(its: Any) -> None:
