@@ -152,6 +152,18 @@ def test_of_an_unsigned_word_nothing_is_proved(its: Any) -> None:
         assert "\u202e" not in json.dumps(trial, ensure_ascii=False)
 
 
+def test_what_is_another_source_s_is_sent_there(its: Any) -> None:
+    """Clusters that share an issuer are told apart by their keys."""
+    production, staging, mesh = kubernetes("production"), kubernetes("staging", OTHER_RSA), spire("mesh")
+    for each in (production, staging, mesh):
+        trust(its, each)
+    door = its.door()
+    assert "Try it at the trust source 'staging' (staging)." in said(attempt(door, "production", staging.token()))
+    assert "Try it at the trust source 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
+    unknown = said(attempt(door, "mesh", spire("other", issuer="example.com").token(sub="spiffe://example.com/x")))
+    assert unknown.strip() == "It says that it is of `spiffe://example.com/x`; this source is `example.org`."
+
+
 def test_a_disabled_source_is_believed_by_nobody(its: Any) -> None:
     issuer = kubernetes()
     trust(its, issuer)

@@ -6,10 +6,10 @@ remembers no evidence, uses none up, and gives nobody a token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from authsec.jose import UnverifiedJws
 
@@ -20,7 +20,7 @@ from authsec_server.attestation.workload_tokens import CLAIM_CHECKS, FindKey, Ki
 from authsec_server.attestation.workloads import KINDS
 from authsec_server.failures import Unavailable
 from authsec_server.sources.lookups import LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, TrustSource
+from authsec_server.sources.model import KeysUnavailable, SourceKind, TrustSource
 
 T = TypeVar("T")
 _GOOD = {
@@ -30,14 +30,18 @@ _GOOD = {
     "binding": "",  # what nobody has heard of need not be said to be in order
 }
 _FIRST = "What comes before has to hold first."
+_NAMED = 3  # sources
 
 
 class Hearing:
-    """`steps` are what was asked so far. `audience` is what the source's tokens must be for."""
+    """`steps` are what was asked so far. `audience` is what the source's tokens must be for, `others` are sources that
+    the token may have been meant for.
+    """
 
-    def __init__(self, source: TrustSource, *, audience: str, now: datetime) -> None:
+    def __init__(self, source: TrustSource, others: Sequence[TrustSource], *, audience: str, now: datetime) -> None:
         self.steps: list[Step] = []
         self._source = source
+        self._others = others
         self._kind: Kind = KINDS[source.kind]
         self._audience = audience
         self._now = now
@@ -55,25 +59,34 @@ class Hearing:
         if not self._source.enabled:
             self.note(StepName.SOURCE, "This trust source is disabled: its word counts for nobody.", "")
         if not speaks_for(self._source, token.claims):
-            named = token.claims.get("iss")
-            whose = f"`{visible(named)}`" if isinstance(named, str) else "nobody"
-            self.note(StepName.ISSUER, f"It says that it is of {whose}; this source is `{self._source.issuer}`.", "")
-            return False
+            return self.note(StepName.ISSUER, self._of_another(token.claims), "")
         kid = token.header["kid"]
         try:
             key = find_key(self._source, kid)
         except KeysUnavailable as error:
             self._unknown(StepName.SIGNATURE, error.sentence)
             return False
-        named = f"`{visible(kid)}`"
+        named, problem = f"`{visible(kid)}`", ""
         if key is None:
             anew = "paste them anew under Edit" if self._source.given_keys is not None else "fetch them now"
             problem = f"It names the key {named}, which is none of this source's. If the keys were renewed, {anew}."
-            return self.note(StepName.SIGNATURE, problem, "")
-        problem = (
-            "" if signed_by(token, key) else f"This source's key {named} did not sign it: it is another's, or cut."
+        elif not signed_by(token, key):
+            problem = f"This source's key {named} did not sign it: it is another's, or was changed on the way."
+        return self.note(
+            StepName.SIGNATURE,
+            f"{problem}{self._elsewhere(token.claims)}" if problem else "",
+            f"Signed with this source's key {named}.",
         )
-        return self.note(StepName.SIGNATURE, problem, f"Signed with this source's key {named}.")
+
+    def _of_another(self, claims: Mapping[str, Any]) -> str:
+        named = claims.get("sub" if self._source.kind is SourceKind.SPIFFE else "iss")
+        whose = f"`{visible(named)}`" if isinstance(named, str) else "nobody"
+        return f"It says that it is of {whose}; this source is `{self._source.issuer}`.{self._elsewhere(claims)}"
+
+    def _elsewhere(self, claims: Mapping[str, Any]) -> str:
+        """Where else it may have been meant to be tried."""
+        named = [f"{other.name!r} ({other.slug})" for other in self._others if speaks_for(other, claims)]
+        return f" Try it at the trust source {' or '.join(named[:_NAMED])}." if named else ""
 
     def verified(self, token: UnverifiedJws) -> Verified | None:
         """What the claims say of the workload; None where they cannot be read. An expired token is read, too."""

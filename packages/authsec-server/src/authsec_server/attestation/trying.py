@@ -31,7 +31,7 @@ from authsec_server.clients.model import spiffe_id
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource, provenance
+from authsec_server.sources.model import SourceKind, TrustSource, provenance
 from authsec_server.web.errors import TooOften
 from authsec_server.web.limits import Limiter
 
@@ -43,9 +43,10 @@ _LISTED: Final = 50  # proofs that are satisfied, and selectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidates:
-    """The source, and the proofs that rest on it and stand; with `more` there are further ones."""
+    """The source beside all others, and the proofs that rest on it and stand; with `more` there are further ones."""
 
     source: TrustSource
+    others: Sequence[TrustSource]
     held: Sequence[Held]
     more: bool
 
@@ -92,7 +93,8 @@ class Trials:
         if isinstance(pasted, NoToken):
             step = Step(name=StepName.FORM, state=StepState.FAILS, said=f"{pasted.said} {pasted.remedy}")
             return Trial(source=found.source, steps=(step,))
-        hearing = Hearing(found.source, audience=found.source.audience or self._issuer, now=now)
+        audience = found.source.audience or self._issuer
+        hearing = Hearing(found.source, found.others, audience=audience, now=now)
         trial = Trial(source=found.source, notes=pasted.notes)
         token = self._parsed(hearing, pasted, found.source)
         if token is None:
@@ -162,7 +164,8 @@ def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
     source = sources.get(tx, act, id_or_slug)
     held = bindings.resting_on(tx, act, source, limit=COMPARED + 1)
     standing = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
-    return _Candidates(source=source, held=standing, more=len(held) > COMPARED)
+    others = [each for kind in SourceKind for each in sources.of_kind(tx, kind) if each.id != source.id]
+    return _Candidates(source=source, others=others, held=standing, more=len(held) > COMPARED)
 
 
 def _enabled(tx: Tx, held: Sequence[Held]) -> set[str]:
