@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import anyio
 import click
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from argon2 import PasswordHasher
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.accounts import administrators
@@ -103,12 +104,21 @@ def act() -> Act:
     )
 
 
+@pytest.fixture(scope="session")
+def portal() -> Iterator[BlockingPortal]:
+    """An event loop in a thread of its own: a client without one starts another for each request."""
+    with start_blocking_portal() as started:
+        yield started
+
+
 @pytest.fixture
-def admin(tmp_path: Path, begun_today: Path) -> Iterator[TestClient]:
+def admin(tmp_path: Path, begun_today: Path, portal: BlockingPortal) -> Iterator[TestClient]:
     """The local operator's HTTP client to a whole authority of its own."""
     shutil.copytree(begun_today, tmp_path, dirs_exist_ok=True)
     with open_authority(Settings(data=tmp_path), local_operator=True) as authority:
-        yield TestClient(authority.app, base_url="http://127.0.0.1")
+        client = TestClient(authority.app, base_url="http://127.0.0.1")
+        client.portal = portal
+        yield client
 
 
 @pytest.fixture
@@ -217,6 +227,7 @@ class House:
     authority: Authority
     clock: Clock
     stack: ExitStack
+    portal: BlockingPortal
 
     def delegated_agent(
         self, name: str = "Customer Support", key: PrivateKey | None = None, **delegation: Any
@@ -269,11 +280,12 @@ class House:
             headers=headers,
             raise_server_exceptions=False,
         )
+        client.portal = self.portal
         return self.stack.enter_context(contextlib.closing(client))
 
 
 @pytest.fixture
-def house(tmp_path: Path, begun_at_noon: Path) -> Iterator[Callable[..., House]]:
+def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterator[Callable[..., House]]:
     """Opens authorities over this test's SQLite file: `house(local_operator=True, setting=…)`."""
     with ExitStack() as stack:
 
@@ -283,7 +295,7 @@ def house(tmp_path: Path, begun_at_noon: Path) -> Iterator[Callable[..., House]]
                 shutil.copytree(begun_at_noon, tmp_path, dirs_exist_ok=True)
             its = load_settings(data=tmp_path, **settings)
             opened = open_authority(its, local_operator=local_operator, surroundings=clock.around())
-            return House(stack.enter_context(opened), clock, stack)
+            return House(stack.enter_context(opened), clock, stack, portal)
 
         yield build
 
