@@ -67,4 +67,4 @@ def test_whoever_made_it_may_make_none_any_more(house: Callable[..., Any], endin
     for code in (by_key[1], by_person[1]):
         assert Laptop(its).enrols(pod["client_id"], code).json()["reason"] == "enrolment_refused"
     (refused,) = [each for each in its.events() if each.event.kind == "enrolment.refused"]
-    assert (refused.event.reason, refused.count) == ("maker_gone", 2)
+    assert (refused.event.reason, refused.event.client.id, refused.count) == ("maker_gone", pod["client_id"], 2)

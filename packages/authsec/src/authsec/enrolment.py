@@ -12,7 +12,7 @@ from authsec import strict_json
 from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
-from authsec.enrolment_code import hashed
+from authsec.enrolment_code import POSSESSION_TYPE, hashed
 from authsec.errors import AuthSecError, EnrolmentRefused, TransportError
 from authsec.exchange import Answer
 from authsec.refusals import OfStatus, json_object, not_an_authority, refusal
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from authsec.jose import PrivateKey
 
 PATH: Final = "v1/enrolments"
-POSSESSION_TYPE: Final = "authsec-enrolment+jwt"  # no assertion by which an agent asks for a token (RFC 8725 §3.11)
 _POSSESSION_LIFE: Final = 120  # seconds
 _OF_ENROLMENTS: OfStatus = {
     400: (EnrolmentRefused, "The authority could not use what this machine sent."),

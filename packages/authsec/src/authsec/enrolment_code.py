@@ -12,6 +12,9 @@ from hashlib import sha256
 from typing import Final
 
 CODE_BYTES: Final = 20
+POSSESSION_TYPE: Final = "authsec-enrolment+jwt"
+"""The `typ` of what shows that a machine holds its key: no assertion of an agent (RFC 8725 section 3.11)."""
+
 _RFC_4648: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _WRITTEN: Final = str.maketrans(_RFC_4648, _CROCKFORD)

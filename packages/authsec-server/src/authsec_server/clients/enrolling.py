@@ -61,7 +61,8 @@ class Enrolling:
                 lambda tx: enrol(tx, replace(arrival, now=self._now()), asked, issuer=self._issuer)
             )
         except (EnrolmentRefused, Invalid, Conflict) as failure:
-            self._count(arrival, _why(failure), client)
+            named_by = failure.client if isinstance(failure, EnrolmentRefused) else None
+            self._count(arrival, _why(failure), client or named_by)
             raise
         self._failures.give_back(network)
         return enrolled

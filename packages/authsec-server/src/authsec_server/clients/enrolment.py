@@ -95,9 +95,10 @@ class EnrolmentRefused(NotPermitted):
 
     reason = "enrolment_refused"
 
-    def __init__(self, why: RefusalReason) -> None:
+    def __init__(self, why: RefusalReason, client: Named | None = None) -> None:
         super().__init__(*(_OF_ANOTHER if why is RefusalReason.CODE_OF_ANOTHER else _NO_SUCH_CODE))
         self.why = why
+        self.client = client  # for the journal
 
 
 def parse_hours(hours: int) -> int:

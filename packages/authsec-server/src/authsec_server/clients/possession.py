@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from authsec.enrolment_code import POSSESSION_TYPE
 from authsec.jose import JoseError, PublicKey, parse_compact
 
-TYPE: Final = "authsec-enrolment+jwt"
 MAX_BYTES: Final = 4096
 MAX_LIFETIME: Final = 300  # seconds
 LEEWAY: Final = 30  # seconds of clock difference either way
@@ -26,8 +26,8 @@ def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: s
         token.verified_by(key, algorithms=key.algorithms)
     except JoseError:
         return "It is not signed with the private half of this public key."
-    if token.header.get("typ") != TYPE:
-        return f"The header `typ` must be {TYPE}."
+    if token.header.get("typ") != POSSESSION_TYPE:
+        return f"The header `typ` must be {POSSESSION_TYPE}."
     claims = token.claims
     if (claims.get("iss"), claims.get("aud"), claims.get("code_sha256")) != (client_id, issuer, code_sha256):
         return f"It is about another client or another code, or for another authority than {issuer}."

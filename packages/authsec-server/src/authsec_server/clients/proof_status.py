@@ -76,9 +76,18 @@ _EXPIRED = ProofStatus(
 )
 
 
+_ENROLLED_ONCE = ProofStatus(
+    state=ProofState.EXPIRED,
+    heading="Expired",
+    explanation="The machine's hours are over: it gets nobody in any more. The next enrolment takes it away.",
+)
+
+
 def proof_status(proof: Proof, source: TrustSource | None, now: datetime) -> ProofStatus:
     """What the proof is worth at that time. `source` is the trust source that it rests on, if it does on one."""
-    return _worth(proof, source) if proof.stands(now) else _EXPIRED
+    if not proof.stands(now):
+        return _ENROLLED_ONCE if proof.kind is ProofKind.ENROLLED_KEY else _EXPIRED
+    return _worth(proof, source)
 
 
 def removal_caution(client: Client, proof: Proof, now: datetime) -> str:

@@ -67,12 +67,12 @@ def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
     if enrolment is None or client is None or not client.enabled:
         raise EnrolmentRefused(RefusalReason.CODE_UNKNOWN)
     if now >= enrolment.expires_at:
-        raise EnrolmentRefused(RefusalReason.CODE_EXPIRED)
+        raise EnrolmentRefused(RefusalReason.CODE_EXPIRED, named(client))
     maker = standing(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
     if maker is None or maker.role < Role.OPERATOR:
-        raise EnrolmentRefused(RefusalReason.MAKER_GONE)
+        raise EnrolmentRefused(RefusalReason.MAKER_GONE, named(client))
     if client.id != asked.client_id:
-        raise EnrolmentRefused(RefusalReason.CODE_OF_ANOTHER)
+        raise EnrolmentRefused(RefusalReason.CODE_OF_ANOTHER, named(client))
     return Usable(enrolment=enrolment, client=client, maker=maker)
 
 
