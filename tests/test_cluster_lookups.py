@@ -89,12 +89,13 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
     (tmp_path / "credentials" / "production").write_text(cluster.token("production", FOUR["k8s:sa"]))
     with pytest.raises(ServerError):  # an account that may not ask
         gets_in("agent")
-    seen = its.admin.get("sources/production/lookups").json()
+    seen = its.post("sources/production/lookups")
     assert "may not create tokenreviews" in seen["token_review"]["failure"]
     assert "may not get pods" in seen["pod_lookup"]["failure"]
     assert "may not create tokenreviews" in tried("agent")["review"]
 
     permit(its, cluster, tmp_path / "credentials" / "production")
+    assert its.cli("trust", "check", "production").count("answered at") == 2
     verified = gets_in("agent")
     assert set(verified.attestation.selectors) == set(FOUR)
     assert verified.attestation.validation == "token_review"
@@ -106,19 +107,19 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
         "k8s:container-name": "lookup",
     }
 
-    runs("another", label="billing")
     shown = its.cli("trust", "try", "production", str(tmp_path / "agent"))
     assert "It satisfies a proof of Customer Support" in shown
     assert "by look-up: the pod has such a container" in shown
 
+    runs("another", label="billing")
     assert refused("another") == "selectors_mismatch"
     runs("stranger", container="main")
     assert refused("stranger") == "selectors_mismatch"
 
     cluster.delete_pod("production", "agent")
     assert refused("agent") == "attestation_invalid"
-    token = (tmp_path / "agent").read_text()
     assert tried("agent")["review"].startswith("fails: The cluster says that this token counts no longer")
+    token = (tmp_path / "agent").read_text()
     runs("agent")
     assert gets_in("agent").client_id == agent.client_id
     (tmp_path / "agent").write_text(token)

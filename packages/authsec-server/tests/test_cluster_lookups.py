@@ -238,6 +238,18 @@ def test_the_file_of_credentials_is_read_anew_at_each_use(house: House, server: 
     assert {*server.authorization} == {"Bearer renewed"}
 
 
+def test_whether_it_works_can_be_asked_before_an_agent_needs_it(house: House, server: ApiServer) -> None:
+    its, _, _ = set_up(house, server, local_operator=True)
+    door, path = its.door(), "/authsec/api/v1/sources/cluster-a/lookups"
+    assert [state["answered_at"] for state in door.get(path).json().values()] == [None, None]
+    server.review = no_longer()
+    assert [state["answered_at"] for state in door.post(path).json().values()] == ["2026-11-25T12:00:00Z"] * 2
+    assert server.reviewed()[0]["spec"]["token"] == "none"
+    assert server.asked[1].startswith("/api/v1/namespaces/default/pods/")
+    server.write("")
+    assert all("cluster-a.token" in state["failure"] for state in door.post(path).json().values())
+
+
 def test_an_api_server_with_another_certificate_is_not_believed(house: House, server: ApiServer, peers: Any) -> None:
     its, issuer, client_id = set_up(house, server, api_ca=peers.Certificate("localhost").pem.decode())
     assert shows(its, client_id, issuer.token()).status_code == 503

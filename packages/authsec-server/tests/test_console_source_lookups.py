@@ -52,6 +52,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     assert "k8s:pod-label:<key> proved by look-up" in page.text
     assert "k8s:container-name by look-up: the pod has such a container" in page.text
     assert "authsec trust rbac production" in page.text
+    assert "Look-ups Working" in page.form(f"{PAGE}/production/check").send().follow().text
 
     issuer.source = its.authority.database.read(lambda tx: sources.find(tx, "production"))
     client_id = agent(its, issuer, *FOUR)
@@ -75,8 +76,9 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     its.clock.at += timedelta(minutes=1)
     server.fails = "403 Forbidden"
     assert shows(its, client_id, issuer.token()).status_code == 503
-    page = get(door, f"{PAGE}/production")
+    page = get(door, f"{PAGE}/production").form(f"{PAGE}/production/check").send().follow()
     assert "Look-ups Failing" in page.text
+    assert "may not get pods" in page.text
     assert "may not create tokenreviews" in page.text
 
     form = get(door, f"{PAGE}/production/edit").form(f"{PAGE}/production/edit")

@@ -12,7 +12,7 @@ from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.trust_adding import add
 from authsec_server.cli.trust_bindings import bind, remove
-from authsec_server.cli.trust_editing import edit, rbac
+from authsec_server.cli.trust_editing import check, edit, rbac
 from authsec_server.cli.trust_shown import shown, shown_keys, shown_lookups, state_of
 from authsec_server.cli.trust_trying import try_token
 
@@ -22,7 +22,7 @@ def trust() -> None:
     """Trust sources: clusters, trust domains and issuers whose word counts."""
 
 
-for command in (add, bind, edit, rbac, remove, try_token):
+for command in (add, bind, check, edit, rbac, remove, try_token):
     trust.add_command(command)
 
 

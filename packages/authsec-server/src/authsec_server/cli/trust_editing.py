@@ -1,4 +1,4 @@
-"""`authsec trust edit` and `authsec trust rbac`: what a cluster is asked, and what that takes."""
+"""`authsec trust edit`, `rbac` and `check`: what a cluster is asked, what that takes, and whether it works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authsec_server.cli.cluster_rbac import NAMESPACE, permissions, steps, token
 from authsec_server.cli.kubeconfig import read_kubeconfig
 from authsec_server.cli.lookup_options import from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
-from authsec_server.cli.trust_shown import shown
+from authsec_server.cli.trust_shown import shown, shown_lookups
 
 
 @click.command("edit")
@@ -49,6 +49,17 @@ def rbac(caller: Caller, output: Output, source: str, namespace: str) -> None:
     if not output.as_json:
         output.note("Then put that account's token where the authority reads it, on its machine:")
         output.note(f"  {line}")
+
+
+@click.command("check")
+@click.argument("source")
+@admin_command
+def check(caller: Caller, output: Output, source: str) -> None:
+    """Ask a cluster now, to see whether its look-ups work. SOURCE is its slug or id."""
+    states = caller.post(path("sources", source, "lookups"))
+    output.result(states, *(shown_lookups(states) or ["Nothing is looked up in it."]))
+    if any(state["failure"] for state in states.values()):
+        raise SystemExit(1)
 
 
 def needs_more(before: dict[str, Any], after: dict[str, Any]) -> bool:

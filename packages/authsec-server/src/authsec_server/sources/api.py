@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -19,7 +19,7 @@ from authsec_server.sources import parsing, service
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.freshness import KeysState
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.lookups import LookupState, LookupUnavailable
+from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
 from authsec_server.sources.model import KeysUnavailable, TrustSource, looks_up_pods, provable
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
@@ -128,15 +128,6 @@ def routes(
             )
         )
 
-    async def lookups(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        source = await site.read(lambda tx: service.get(tx, act, _which(request)))
-        try:
-            states = cluster_apis.state(source)
-        except LookupUnavailable as error:
-            raise Unavailable(error.sentence) from None
-        return JSONResponse({lookup.value: lookup_json(state) for lookup, state in states.items()})
-
     def turn(verb: Verb) -> Handler:
         async def handle(request: Request) -> JSONResponse:
             act = await site.act(request)
@@ -149,7 +140,11 @@ def routes(
         resource(PATH + "/{source}", get=show, post=change),
         resource(PATH + "/{source}/disable", post=turn(disable)),
         resource(PATH + "/{source}/enable", post=turn(enable)),
-        resource(PATH + "/{source}/lookups", get=lookups),
+        resource(
+            PATH + "/{source}/lookups",
+            get=_lookups(site, service.get, cluster_apis.state),
+            post=_lookups(site, service.to_refresh, cluster_apis.check),
+        ),
         resource(PATH + "/{source}/keys", get=_keys(site, service.get, key_sets.state)),
         resource(PATH + "/{source}/refresh", post=_keys(site, service.to_refresh, key_sets.refresh)),
     ]
@@ -218,6 +213,25 @@ def _keys(site: Site, find: Callable[[Tx, Act, str], TrustSource], look: Callabl
             return JSONResponse(keys_json(await run_in_threadpool(look, source)))
         except KeysUnavailable as error:
             raise Unavailable(error.sentence) from None
+
+    return handle
+
+
+def _lookups(
+    site: Site,
+    find: Callable[[Tx, Act, str], TrustSource],
+    look: Callable[[TrustSource], Mapping[Lookup, LookupState]],
+) -> Handler:
+    """A handler that answers how the look-ups of the source stand, by `look`; it asks outside of any transaction."""
+
+    async def handle(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        source = await site.read(lambda tx: find(tx, act, _which(request)))
+        try:
+            states = await run_in_threadpool(look, source)
+        except LookupUnavailable as error:
+            raise Unavailable(error.sentence) from None
+        return JSONResponse({lookup.value: lookup_json(state) for lookup, state in states.items()})
 
     return handle
 

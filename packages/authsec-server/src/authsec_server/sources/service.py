@@ -116,7 +116,7 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
 
 
 def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
-    """The source, for an admin who wants its keys fetched now: others do not decide when this server asks another.
+    """The source, for an admin who wants it asked now: others do not decide when this server asks another.
 
     Raises `NotFound`.
     """

@@ -19,6 +19,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, Unavailable
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
+from authsec_server.sources.lookups import LookupUnavailable
 from authsec_server.sources.model import KeysUnavailable, TrustSource
 
 
@@ -73,6 +74,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         *asked,
         console.page("/sources/{source}/refresh", post=refresh, least=Role.ADMIN),
+        console.page("/sources/{source}/check", post=check, least=Role.ADMIN),
         console.page("/sources/{source}/bind", post=bind, least=Role.OPERATOR),
     ]
 
@@ -106,6 +108,17 @@ async def refresh(visit: Visit) -> Response:
     try:
         await run_in_threadpool(visit.console.key_sets.refresh, source)
     except KeysUnavailable as error:
+        raise Unavailable(error.sentence) from None
+    return visit.redirect(f"/console/sources/{source.slug}")
+
+
+async def check(visit: Visit) -> Response:
+    """Ask its cluster now. How that went, the page shows."""
+    reference = visit.request.path_params["source"]
+    source = await visit.read(lambda tx: sources.to_refresh(tx, visit.act, reference))
+    try:
+        await run_in_threadpool(visit.console.cluster_apis.check, source)
+    except LookupUnavailable as error:
         raise Unavailable(error.sentence) from None
     return visit.redirect(f"/console/sources/{source.slug}")
 
