@@ -97,6 +97,8 @@ def test_wherever_the_client_is_it_is_called_weak(door: TestClient) -> None:
     made = door.post(f"{API}/delegations", json=wanted | {"all_actions": True}).json()
     assert "client_holds_secret" in [each["code"] for each in made["warnings"]]
     assert "whoever reads that once gets this authority" in get(door, f"/console/delegations/{made['id']}").text
+    for path in (f"/console/delegations/{made['id']}", "/console/delegations", "/console/roles/support", "/console"):
+        assert "weak: a secret" in get(door, path).text
 
 
 def test_connect_names_the_file_and_no_other_agents_proof(door: TestClient) -> None:

@@ -90,7 +90,7 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
     ),
     Reason.ATTESTATION_INVALID: (
         "Its proof did not hold: compare the key where it runs, or its token's issuer and audience, with what is "
-        "registered here, and look at that proof's end and the machine's clock.",
+        "registered here, and look at that proof's end and the machine's clock. A secret may have been rotated.",
         Place.PROOFS,
     ),
     Reason.CLIENT_DISABLED: ("The client is disabled: enable it if it may act again.", Place.CLIENT),

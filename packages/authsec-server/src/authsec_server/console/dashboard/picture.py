@@ -72,7 +72,9 @@ def _agent(client: Client, now: datetime) -> tuple[str, str]:
         return "disabled: gets no token", "off"
     if client.unattested(now):
         return "unattested", "bad"
-    return ("", "") if client.can_prove_itself(now) else ("cannot prove itself yet", "warn")
+    if not client.can_prove_itself(now):
+        return "cannot prove itself yet", "warn"
+    return ("weak: a secret", "warn") if client.holds_secret(now) else ("", "")
 
 
 def _api(audience: str, default_audience: str) -> Node:
