@@ -250,6 +250,7 @@ def test_pods_are_as_the_api_server_gives_them(admin: kubernetes.client.ApiClien
         "agent-1"
     ]
     assert core.list_namespaced_pod("default").items == []
+    assert core.list_namespaced_pod(NAMESPACE, label_selector="app=customer-support,tier=silver").items == []
     core.patch_namespaced_pod("agent-1", NAMESPACE, {"metadata": {"labels": {"tier": None, "app": "other"}}})
     assert core.read_namespaced_pod("agent-1", NAMESPACE).metadata.labels == {"app": "other"}
 
@@ -320,7 +321,11 @@ def test_whoever_nobody_is_hears_401_and_whoever_may_not_403(cluster: Cluster, p
 def test_a_role_gives_what_it_says_where_it_is_bound_and_nothing_else(
     admin: kubernetes.client.ApiClient, cluster: Cluster, pod: Any, tmp_path: Path
 ) -> None:
-    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"], "resourceNames": ["default"]},
+    ]
     subjects = [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "pod-reader"}
     version = {"apiVersion": "rbac.authorization.k8s.io/v1"}
@@ -332,8 +337,10 @@ def test_a_role_gives_what_it_says_where_it_is_bound_and_nothing_else(
     with caller(cluster, tmp_path, cluster.token("default", "default")) as client:
         core = kubernetes.client.CoreV1Api(client)
         assert core.read_namespaced_pod("agent-1", NAMESPACE).metadata.uid == pod["metadata"]["uid"]
+        assert core.read_namespaced_service_account("default", NAMESPACE).metadata.name == "default"
         for forbidden in (
             lambda: core.list_namespaced_pod(NAMESPACE),
+            lambda: core.read_namespaced_service_account(ACCOUNT, NAMESPACE),
             lambda: core.read_namespaced_pod("elsewhere", "default"),
         ):
             with pytest.raises(ApiException, match="is forbidden"):
@@ -361,6 +368,12 @@ def test_what_is_not_there_or_makes_no_sense_is_said_in_the_api_servers_words(
         400,
         'cannot bind token for serviceaccount "default" to pod running with different serviceaccount name.',
         token("default", boundObjectRef=bound_to("agent-1")),
+    )
+    refused(
+        409,
+        'Operation cannot be fulfilled on Pod "agent-1": the UID in the bound object reference (0) does not match '
+        "the UID in record. The object might have been deleted and then recreated",
+        token(ACCOUNT, boundObjectRef={**bound_to("agent-1"), "uid": "0"}),
     )
     refused(
         422,
