@@ -91,12 +91,13 @@ def test_whatever_changes_anything_is_recorded(office: Office) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_looking_changes_nothing(office: Office, method: str) -> None:
+    signed_in = office.admin(ADDRESSES[0])
     for address in ADDRESSES:
         if not address.looks:
             continue
-        door = office.admin(address)
         example = office.company.example(address)
         path, body = example.way, example.body if address.sends else ""
+        door = office.admin(address) if "{password}" in address.typed.values() else signed_in
         before = office.kept()
         joint = "&" if "?" in path else "?"
         for way in (path, f"{path}{joint}{body}&_method=POST"):
