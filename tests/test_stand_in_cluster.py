@@ -255,6 +255,21 @@ def test_pods_are_as_the_api_server_gives_them(admin: kubernetes.client.ApiClien
     assert core.read_namespaced_pod("agent-1", NAMESPACE).metadata.labels == {"app": "other"}
 
 
+def test_a_namespace_has_its_account_and_takes_all_that_is_in_it_along(
+    admin: kubernetes.client.ApiClient, cluster: Cluster, pod: Any
+) -> None:
+    core = kubernetes.client.CoreV1Api(admin)
+    accounts = [each.metadata.name for each in core.list_namespaced_service_account(NAMESPACE).items]
+    assert accounts == [ACCOUNT, "default"]
+    core.delete_namespace(NAMESPACE)
+    assert core.list_pod_for_all_namespaces().items == []
+    nameless: Any = {"metadata": {"name": "Production"}}
+    for status, given in ((404, NAMESPACE), (422, nameless), (409, {"metadata": {"name": "default"}})):
+        with pytest.raises(ApiException) as refused:
+            core.read_namespace(given) if isinstance(given, str) else core.create_namespace(given)
+        assert refused.value.status == status
+
+
 def test_a_deployment_runs_pods_that_are_replaced_until_it_is_deleted(
     admin: kubernetes.client.ApiClient, cluster: Cluster
 ) -> None:
