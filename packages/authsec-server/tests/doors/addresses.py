@@ -175,6 +175,7 @@ ADDRESSES = (
     Address(path="/console/sources/{disabled source}/enable", looks=ADMIN, sends=ADMIN),
     Address(path="/console/sources/{source}/remove", looks=ADMIN, sends=ADMIN),
     Address(path="/console/sources/{source}/refresh", sends=ADMIN, changes=False),
+    Address(path="/console/sources/{source}/check", sends=ADMIN, changes=False),
     Address(path="/console/sources/{source}/try", looks=OPERATOR, sends=OPERATOR, typed={"token": "{mark}"}),
     Address(path="/console/sources/{source}/bind", sends=OPERATOR, changes=False),
     Address(
