@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from authsec import AuthSecClient, AuthSecConfig, DelegationDenied
+from authsec.jose import PrivateKey
 from authsec_server.app import Surroundings, open_authority
 from authsec_server.settings import load_settings
 from starlette.testclient import TestClient
@@ -60,6 +61,9 @@ def test_a_job_gets_a_token_and_no_other_does(
     elsewhere = its.ask(agent, proof=oidc_provider.job_token("https://other.example", **JOB))
     assert (elsewhere.status_code, elsewhere.json()["reason"]) == (401, "attestation_invalid")
     assert f"`aud` must be exactly {its.url}" in elsewhere.json()["details"]
+    bound = its.ask(agent, proof=oidc_provider.job_token(its.url, bound_to=PrivateKey.generate_ec(), **JOB))
+    assert (bound.status_code, bound.json()["reason"]) == (401, "attestation_invalid")
+    assert "bound to a key (cnf)" in bound.json()["details"]
     for claims in ({"repository": "example/fork"}, {"repository_id": "1"}, {"environment": ""}):
         with pytest.raises(DelegationDenied) as another:
             ask(**claims)

@@ -10,8 +10,10 @@ import html
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from urllib.parse import quote_plus, urljoin
 
 import httpx2
 import pytest
+from authsec.jose import PrivateKey, sign_compact
 
 HERE = Path(__file__).parent
 OLDEST_NODE = 20
@@ -43,13 +46,18 @@ class RunningProvider:
         known = {"email": f"{login}@example.com", "email_verified": True, "name": login.title()}
         self._accounts.write_text(json.dumps(accounts | {login: known | claims}))
 
-    def job_token(self, audience: str, **claims: Any) -> str:
-        """What a job of the CI system `ci` gets there, to show to that audience, with these claims beside the usual."""
+    def job_token(self, audience: str, *, bound_to: PrivateKey | None = None, **claims: Any) -> str:
+        """What a job of the CI system `ci` gets there, to show to that audience, with these claims beside the usual.
+
+        One that is `bound_to` a key counts for whoever shows that they hold it, and for nobody else (RFC 9449).
+        """
         accounts = json.loads(self._accounts.read_text())
         self._accounts.write_text(json.dumps(accounts | {"ci": claims}))
         form = {"grant_type": "client_credentials", "resource": audience}
         who = httpx2.BasicAuth("ci", quote_plus(self.client_secret))  # each part form-encoded: RFC 6749 section 2.3.1
-        answer = httpx2.post(f"{self.issuer}/token", data=form, auth=who, trust_env=False)
+        url = f"{self.issuer}/token"
+        headers = {"DPoP": _held(bound_to, url)} if bound_to else {}
+        answer = httpx2.post(url, data=form, auth=who, headers=headers, trust_env=False)
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["access_token"]
         return token
@@ -97,6 +105,12 @@ class RunningProvider:
                 assert prompt
                 form = {"prompt": prompt[1], "login": login, "password": "any"}
                 answer = browser.post(urljoin(str(answer.url), html.unescape(action[1])), data=form)
+
+
+def _held(key: PrivateKey, url: str) -> str:
+    """That this key is held, for one request (RFC 9449 section 4.2)."""
+    claims = {"jti": secrets.token_hex(16), "htm": "POST", "htu": url, "iat": int(time.time())}
+    return sign_compact({"typ": "dpop+jwt", "jwk": key.public.to_jwk()}, claims, key)
 
 
 @contextmanager
