@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import kubernetes
 import pytest
-from authsec.jose import PublicKey, parse_compact
+from authsec.jose import PrivateKey, PublicKey, parse_compact
 from authsec_demo.cluster.kubelet import Kubelet
 from authsec_demo.cluster.running import Cluster, running_cluster
 from kubernetes.client import ApiException
@@ -140,6 +140,14 @@ def test_its_keys_are_published_where_discovery_says(
         403,
         'forbidden: User "system:anonymous" cannot get path "/openid/v1/jwks"',
     )
+
+
+def test_a_cluster_may_sign_with_an_elliptic_curve() -> None:
+    with running_cluster(key=PrivateKey.generate_ec()) as cluster:
+        token = cluster.token("default", "default")
+        with http(cluster, token) as client:
+            (jwk,) = client.get("/openid/v1/jwks").json()["keys"]
+        parse_compact(token).verified_by(PublicKey.from_jwk(jwk), algorithms={"ES256"})
 
 
 def test_a_token_is_reviewed_for_the_audiences_that_are_asked_for(

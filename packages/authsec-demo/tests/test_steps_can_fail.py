@@ -260,18 +260,24 @@ def test_a_deployment_without_a_pod(page: Page, place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "came"),
+    ("status", "body", "expected", "came"),
     [
-        (200, A_TOKEN, "a token"),
-        (401, {"reason": "attestation_invalid", "error": "No.", "retryable": False}, "401 attestation_invalid"),
+        (200, A_TOKEN, "the request to be refused", "a token"),
+        (401, {"reason": "attestation_invalid"}, "403 selectors_mismatch", "401 attestation_invalid"),
+        (
+            403,
+            {"reason": "selectors_mismatch", "details": "It must be customer-support-sa."},
+            "a refusal that does not name customer-support-sa",
+            "This workload is not the one",
+        ),
     ],
 )
 def test_another_account_that_is_not_refused_for_its_selectors(
-    page: Page, tmp_path: Path, place: Place, status: int, body: Any, came: str
+    page: Page, tmp_path: Path, place: Place, status: int, body: Any, expected: str, came: str
 ) -> None:
-    with serving(answering(status, body)) as url:
+    with serving(answering(status, {"error": "No.", "retryable": False, **body})) as url:
         workload = in_pod(place, url)
-        with page.failing("403 selectors_mismatch" if status != 200 else "the request to be refused", came):
+        with page.failing(expected, came):
             scenes.other_account(page.stage, servers(tmp_path, authority=url), place, IN_CLUSTER, workload)
 
 

@@ -13,7 +13,7 @@ from authsec import AuthSecClient, AuthSecError, KeyFile, TokenFile, TokenVerifi
 
 from authsec_demo.commands import run
 from authsec_demo.in_cluster.place import Place
-from authsec_demo.in_cluster.registering import NAMESPACE, PROVED_BY, SELECTORS
+from authsec_demo.in_cluster.registering import ACCOUNT, NAMESPACE, PROVED_BY, SELECTORS
 from authsec_demo.in_cluster.workload import Workload, another_account, running_one
 from authsec_demo.onboarding import READ, sdk_client
 from authsec_demo.servers import API_IDENTIFIER, Servers
@@ -43,8 +43,9 @@ def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[s
         stage.said("pod", f"{NAMESPACE}/{other.name}, of {_OTHER_ACCOUNT}")
         refusal = _refusal(other.client(servers.authority_url, agent["client_id"]))
         _check(refusal, 403, "selectors_mismatch")
+        check(ACCOUNT not in str(refusal), expected=f"a refusal that does not name {ACCOUNT}", came=str(refusal))
         stage.said("it hears", _in_brief(str(refusal)))
-        stage.fact("refused", "403 selectors_mismatch, and no word about what is registered")
+        stage.fact("refused", "403 selectors_mismatch, and not told what is registered")
 
 
 def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ def laptop(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any
         found = json.loads(done.out)
         came = next(f"{each['step']}: {each['reason']}" for each in found["steps"] if each["grade"] == "failed")
         check(came == "token: attestation_required", expected="token: attestation_required", came=came)
-        stage.said("it hears", found["next"])
+        stage.said("doctor", found["next"])
         stage.fact("refused", "401 attestation_required")
 
 
@@ -94,7 +95,7 @@ def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str
         place.cluster.delete_pod(NAMESPACE, workload.name)
         refusal = _refusal(authsec)
         _check(refusal, 401, "attestation_invalid")
-        stage.said("it hears", _in_brief(str(refusal)))
+        stage.said("its holder", _in_brief(str(refusal)))
         stage.fact("refused", "401 attestation_invalid: the cluster was asked, and said no")
         successor = running_one(place)
         successor.client(servers.authority_url, agent["client_id"]).get_token(scope=READ)

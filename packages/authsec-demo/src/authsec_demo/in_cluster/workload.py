@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml  # type: ignore[import-untyped] # it has no types
-from authsec import AuthSecClient, TokenFile
+from authsec import AuthSecClient
+from authsec.credentials import ProjectedToken
 
 from authsec_demo.cluster.objects import Json
 from authsec_demo.cluster.resources import PODS
@@ -38,7 +39,7 @@ class Workload:
 
     def client(self, authority_url: str, client_id: str) -> AuthSecClient:
         """The SDK's client in that container, as the agent that it says it is."""
-        return sdk_client(authority_url, client_id, TokenFile(self.token_file))
+        return sdk_client(authority_url, client_id, ProjectedToken(path=self.token_file))
 
 
 def deploy(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> Workload:
