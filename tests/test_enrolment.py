@@ -75,3 +75,4 @@ def test_the_lines_of_the_operator_let_the_laptop_in(its: Running, tmp_path: Pat
     events = its.cli("audit", "list", "--json")
     assert code.replace("-", "") not in events.replace("-", "")
     assert "proof.enrolled" in events
+    assert "Support on a laptop" in its.cli("audit", "list")

@@ -53,7 +53,9 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
     overview = get(door, f"/console/clients/{pod}")
     for words in ("on a laptop", "Enrolled for some hours", "The machine 'ada-laptop' made itself this key"):
         assert words in overview.text
-    assert "had a machine enrolled as Support" in get(door, "/console/activity").text
+    activity = get(door, "/console/activity").text
+    assert "Token issued to Support on a laptop" in activity
+    assert "had a machine enrolled as Support" in activity
     assert "1 agent on a laptop" in get(door, "/console").text
     pod_of(its, "Other")
     listed = get(door, "/console/clients?attention=enrolled")

@@ -59,6 +59,8 @@ def who(event: Mapping[str, Any]) -> Text:
     if not client or not proof:
         return cell(event["address"])
     name = cell(client["name"] or client["id"])
+    if event["detail"].get("enrolled"):
+        return Text(" ").join([name, styled("on a laptop", "yellow")])
     return name if proof != "none" else Text(" ").join([name, styled("unattested", "bold red")])
 
 
@@ -69,7 +71,8 @@ def what(event: Mapping[str, Any]) -> Text:
         at = detail.get("audience") or detail.get("resources")
         return cell(" ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else ""))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
-    if event["kind"].startswith(("client.", "proof.", "enrolment.")):  # what goes with a client that is deleted is named besides
+    # What goes with a client that is deleted is named besides.
+    if event["kind"].startswith(("client.", "proof.", "enrolment.")):
         acted_on.insert(0, event["client"])
     return cell(next((named["name"] or named["id"] for named in acted_on if named), None))
 
