@@ -24,7 +24,12 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-CLUSTER: dict[str, Any] = {"name": "Production", "kind": "kubernetes", "issuer": "https://k8s.example.com", "keys_from": "discovery"}
+CLUSTER: dict[str, Any] = {
+    "name": "Production",
+    "kind": "kubernetes",
+    "issuer": "https://k8s.example.com",
+    "keys_from": "discovery",
+}
 ASKED: dict[str, Any] = {
     "api_server": "https://10.0.0.1:6443/k8s/clusters/c-1/",
     "credentials": "production.token",
