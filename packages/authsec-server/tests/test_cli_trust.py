@@ -275,6 +275,10 @@ def test_a_cluster_is_registered_with_look_ups_and_what_it_has_to_permit_is_show
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
     ]
     assert again.stdout in done.stdout
+    own = authsec("trust", "rbac", "production", "--namespace", "security", "--account", "authsec")
+    assert rules(own.stdout) == rules(again.stdout)
+    assert "namespace: security" in own.stdout
+    assert "kubectl create token authsec --namespace security" in own.stderr
     assert "a-bearer-token" not in done.output + json.dumps(source)
     page = authsec("trust", "show", "production").stdout
     assert "token review, pod look-up" in page

@@ -89,6 +89,9 @@ def test_a_cluster_that_is_dead_is_tried_by_one_at_a_time(asker: Asker) -> None:
     assert "nothing answers" in asker.pod()
     assert "nothing answers" in asker.pod()
     assert server.calls == 1, "for a moment nobody is sent there"
+    seen = asker.apis.check(SOURCE)
+    assert server.calls == 1
+    assert all("nothing answers" in state.failure for state in seen.values()), "of both questions it is said"
     asker.at += QUIET_SECONDS
     server.open.clear()
     with ThreadPoolExecutor(1) as pool:

@@ -15,7 +15,7 @@ _REVIEWS = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"
 _PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
-def permissions(source: Mapping[str, Any], namespace: str = NAMESPACE) -> str:
+def permissions(source: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
     """The account, its role and what binds them, for the look-ups of this source that are on. Raises `CallFailed`."""
     rules = [*([_REVIEWS] if source["token_review"] else []), *([_PODS] if source["pod_lookup"] else [])]
     if not rules:
@@ -24,39 +24,42 @@ def permissions(source: Mapping[str, Any], namespace: str = NAMESPACE) -> str:
             f"Turn something on: authsec trust edit {source['slug']} --token-review --pod-lookup",
         )
     rbac = "rbac.authorization.k8s.io"
+    named = {"name": account, "namespace": namespace}
     made = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": namespace}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": named},
         {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
         {
             "apiVersion": f"{rbac}/v1",
             "kind": "ClusterRoleBinding",
             "metadata": {"name": ACCOUNT},
             "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
+            "subjects": [{"kind": "ServiceAccount", **named}],
         },
     ]
     return "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in made)
 
 
-def token_command(source: Mapping[str, Any], namespace: str = NAMESPACE) -> str:
+def token_command(source: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
     """The line that puts the account's token where the authority reads it, readable by its owner alone."""
     return (
-        f"(umask 077; kubectl create token {ACCOUNT} --namespace {namespace} --duration 24h "
+        f"(umask 077; kubectl create token {account} --namespace {namespace} --duration 24h "
         f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{source["credentials"]}")'
     )
 
 
-def steps(source: Mapping[str, Any], namespace: str = NAMESPACE) -> list[str]:
+def steps(source: Mapping[str, Any]) -> list[str]:
     """What is still to be done, for people."""
     return [
         "",
         "Apply this in the cluster, so that it may be asked:",
         "",
-        *permissions(source, namespace).splitlines(),
+        *permissions(source).splitlines(),
         "",
         "And put that account's token where this authority reads it, on its machine; again before it expires, at best "
         "by a timer, since the file is read at each use:",
         "",
-        f"    {token_command(source, namespace)}",
+        f"    {token_command(source)}",
+        "",
+        f"Then `authsec trust check {source['slug']}` says whether it works.",
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.cluster_rbac import NAMESPACE, permissions, steps, token_command
+from authsec_server.cli.cluster_rbac import ACCOUNT, NAMESPACE, permissions, steps, token_command
 from authsec_server.cli.kubeconfig import read_kubeconfig
 from authsec_server.cli.lookup_options import from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
@@ -40,11 +40,14 @@ def edit(caller: Caller, output: Output, source: str, name: str | None, context:
 @click.command("rbac")
 @click.argument("source")
 @click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the account.")
+@click.option(
+    "--account", default=ACCOUNT, show_default=True, help="The account that asks, as the authority's pod's own."
+)
 @admin_command
-def rbac(caller: Caller, output: Output, source: str, namespace: str) -> None:
+def rbac(caller: Caller, output: Output, source: str, namespace: str, account: str) -> None:
     """Show what a cluster has to permit for its look-ups, for `kubectl apply -f -`. SOURCE is its slug or id."""
     found = caller.get(path("sources", source))
-    text, line = permissions(found, namespace), token_command(found, namespace)
+    text, line = permissions(found, namespace, account), token_command(found, namespace, account)
     output.result({"manifest": text, "token_command": line}, *text.splitlines())
     if not output.as_json:
         output.note("Then put that account's token where the authority reads it, on its machine:")

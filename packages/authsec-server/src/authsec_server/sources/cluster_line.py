@@ -61,7 +61,7 @@ class ClusterLine:
 
     def ask(self, lookup: Lookup, path: str, document: Mapping[str, Any] | None, read: Callable[[Answer], T]) -> T:
         """What `read` makes of the answer. Raises `LookupUnavailable`, also where `read` cannot use it."""
-        with self._turn():
+        with self._turn(lookup):
             try:
                 answer = self._send(lookup, path, document)
                 found = read(answer)
@@ -75,20 +75,20 @@ class ClusterLine:
         return self._states.get(lookup, LookupState())
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        self._refuse_while_quiet()
+    def _turn(self, lookup: Lookup) -> Iterator[None]:
+        self._refuse_while_quiet(lookup)
         gate = self._alone if self._down else self._turns
         if not gate.acquire(timeout=0.0 if self._down else TURN_SECONDS):
-            raise self._unavailable(self._down or "it is being asked as often at once as this server may")
+            raise self._failed(lookup, self._down or "it is being asked as often at once as this server may")
         try:
-            self._refuse_while_quiet()  # somebody before us may have found out
+            self._refuse_while_quiet(lookup)  # somebody before us may have found out
             yield
         finally:
             gate.release()
 
-    def _refuse_while_quiet(self) -> None:
+    def _refuse_while_quiet(self, lookup: Lookup) -> None:
         if self._down and self._monotonic() < self._quiet_until:
-            raise self._unavailable(self._down)
+            raise self._failed(lookup, self._down)
 
     def _send(self, lookup: Lookup, path: str, document: Mapping[str, Any] | None) -> Answer:
         headers = {"Authorization": f"Bearer {read_credentials(self._credentials_dir, self._cluster.credentials)}"}
@@ -127,9 +127,6 @@ class ClusterLine:
     def _failed(self, lookup: Lookup, failure: str) -> LookupUnavailable:
         answered = self.state(lookup).answered_at
         self._states[lookup] = LookupState(answered_at=answered, failed_at=self._now(), failure=failure)
-        return self._unavailable(failure)
-
-    def _unavailable(self, why: str) -> LookupUnavailable:
         return LookupUnavailable(
-            f"The API server of the trust source {self.source.name!r} ({self.source.slug}) cannot be asked: {why}."
+            f"The API server of the trust source {self.source.name!r} ({self.source.slug}) cannot be asked: {failure}."
         )
