@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from authsec_server.clients.model import ProofKind
 from authsec_server.principal import LOCAL_OPERATOR, Role
 from pages import Page, get, post
 from starlette.testclient import TestClient
@@ -168,7 +169,7 @@ def test_select_all_in_the_edit_works_without_script(door: TestClient, made: dic
         ({"owner": ""}, "owner", "Owner must not be empty"),
         ({"target_type": "Toaster"}, "target_type", "is no target type"),
         ({"audiences": ["Not one"]}, "audiences", "is no audience"),
-        ({"excluded_proofs": ["selectors", "key_pair", "secret", "unattested"]}, "excluded_proofs", "Every kind"),
+        ({"excluded_proofs": [*ProofKind]}, "excluded_proofs", "Every kind"),
     ],
 )
 def test_what_is_wrong_in_an_edit_stands_at_its_field(

@@ -19,7 +19,14 @@ ORIGINS = {
     Origin.ENVIRONMENT: "environment variable",
     Origin.DEFAULT: "default",
 }
-DURATIONS = {"max_token_lifetime", "signing_key_max_age", "drain_seconds", "session_idle", "session_lifetime"}
+DURATIONS = {
+    "max_token_lifetime",
+    "signing_key_max_age",
+    "drain_seconds",
+    "session_idle",
+    "session_lifetime",
+    "lookup_seconds",
+}
 IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
     "database": (lambda settings: settings.database_file, "default, in DATA"),
     "public_url": (lambda settings: settings.issuer, "default, from HOST and PORT"),
