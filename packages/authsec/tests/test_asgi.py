@@ -12,7 +12,7 @@ import pytest
 import urllib3
 import uvicorn
 from authsec import ConfigError, InsufficientScope, InvalidToken, KeysUnavailable, TokenVerifier, VerificationError
-from authsec.asgi import BearerAuth, answer_refusal, identity_of
+from authsec.asgi import BearerAuth, agent_of, answer_refusal, identity_of
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -21,10 +21,11 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from .fake_keys import AUDIENCE, NOW, FakeAuthority, FakeClock, serving, token, verifier_of
+from .fake_keys import AUDIENCE, ISSUER, NOW, FakeAuthority, FakeClock, key_set, serving, token, verifier_of
 from .speaking_asgi import call, connect, speak
 
-REALM = f'Bearer realm="{AUDIENCE}"'
+METADATA = "/.well-known/oauth-protected-resource"
+REALM = f'Bearer realm="{AUDIENCE}", resource_metadata="{AUDIENCE}{METADATA}"'
 
 
 async def show(request: Request) -> JSONResponse:
@@ -92,6 +93,7 @@ ROUTES = [
     WebSocketRoute("/talk-only-if", talk_only_if),
     WebSocketRoute("/hang-up", hang_up),
 ]
+GRANT_AT = "https://authsec.example.com/console/delegations/new?client=3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
 PUBLIC = ("/healthz", "/careless")
 
 
@@ -159,6 +161,13 @@ def test_a_good_token_without_the_action(path: str) -> None:
         "retryable": False,
         "missing_actions": ["customers:delete"],
         "granted_actions": ["customers:read", "tickets:write"],
+        "allowed_scope": "customers:read" if path == "/customers/42" else "",
+        "grantable": True,
+        "grant_at": GRANT_AT,
+        "for_model": (
+            "You are not allowed customers:delete here: do not try again, go on without it, or tell the person you "
+            f"work for that it can be granted at {GRANT_AT}."
+        ),
     }
 
 
@@ -214,7 +223,8 @@ def test_on_a_public_path_there_is_no_identity(authorization: tuple[str, ...]) -
 
 
 def test_the_realm_cannot_leave_its_quotes() -> None:
-    answer = call(application(realm='x", error="none\r\nSet-Cookie: a=b é\\'), "/customers/42")
+    realm = 'x", error="none\r\nSet-Cookie: a=b é\\'
+    answer = call(application(realm=realm, publish_metadata=False), "/customers/42")
     assert answer.headers["www-authenticate"] == 'Bearer realm="x?, error=?none??Set-Cookie: a=b ??"'
 
 
@@ -299,6 +309,51 @@ def test_a_websocket_whose_agent_may_not() -> None:
     assert talked[-1] == {"type": "websocket.close", "code": 1008, "reason": "action_not_allowed"}
     with pytest.raises(InsufficientScope):
         connect(application(), "/hang-up", bearer())
+
+
+def test_the_metadata_are_published_where_the_challenge_says() -> None:
+    """RFC 9728 §3.1: the well-known part comes before the path of the identifier."""
+    verifier = TokenVerifier(ISSUER, f"{AUDIENCE}/v1/", keys=key_set())
+    app = application(verifier, actions=["customers:read"])
+    assert f'resource_metadata="{AUDIENCE}{METADATA}/v1"' in call(app, "/customers/42").headers["www-authenticate"]
+    answer = call(app, f"{METADATA}/v1")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.body == {
+        "resource": f"{AUDIENCE}/v1/",
+        "authorization_servers": [ISSUER],
+        "bearer_methods_supported": ["header"],
+        "scopes_supported": ["customers:read"],
+    }
+    assert call(app, METADATA).status == 401
+
+
+@pytest.mark.parametrize("audience", ["authsec-api", "https://crm.example.com/?a=b", "https://me@crm.example.com"])
+def test_an_audience_that_is_no_plain_address_has_no_metadata(audience: str) -> None:
+    app = application(TokenVerifier(ISSUER, audience, keys=key_set()))
+    assert call(app, METADATA).headers["www-authenticate"] == f'Bearer realm="{audience}"'
+
+
+async def both(request: Request) -> JSONResponse:
+    agent = agent_of(request)
+    return JSONResponse({"agent": None if agent is None else agent.client_id})
+
+
+def test_what_is_left_to_the_apis_own_authentication_has_no_agent() -> None:
+    routes = [Route("/both", both), Route("/customers/{id}", show)]
+    auth = Middleware(BearerAuth, verifier=verifier_of(), other_issuers="pass")
+    app = Starlette(routes=routes, middleware=[auth])
+    for authorization in ((), (bearer(iss="https://users.example.com"),), ("Bearer opaque",), ("Basic dXNlcjpwYXNz",)):
+        assert call(app, "/both", *authorization).body == {"agent": None}
+        refused = call(app, "/customers/42", *authorization)
+        assert (refused.status, refused.body["reason"]) == (401, "token_missing")
+        assert refused.headers["www-authenticate"] == REALM
+    assert call(app, "/both", bearer()).body == {"agent": "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"}
+    assert call(app, "/both", bearer(exp=NOW - 60)).body["reason"] == "token_expired"
+
+
+def test_settings_that_protect_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError, match="refuse"):
+        BearerAuth(application(), verifier=verifier_of(), other_issuers="ignore")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from authsec.client import AuthSecClient
 from authsec.config import AuthSecConfig
 from authsec.credentials import KeyFile, TokenFile
 from authsec.errors import (
+    AgentRequired,
     AuthenticationError,
     AuthSecError,
     ConfigError,
@@ -21,10 +22,12 @@ from authsec.errors import (
     InvalidToken,
     KeysUnavailable,
     RateLimited,
+    RevocationsUnavailable,
     ServerError,
     TokenRequestError,
     TransportError,
     VerificationError,
+    VerificationUnavailable,
 )
 from authsec.tokens import DelegationToken
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from authsec.verifier import TokenVerifier, VerifiedToken
 
 __all__ = [
+    "AgentRequired",
     "AuthSecClient",
     "AuthSecConfig",
     "AuthSecError",
@@ -45,12 +49,14 @@ __all__ = [
     "KeyFile",
     "KeysUnavailable",
     "RateLimited",
+    "RevocationsUnavailable",
     "ServerError",
     "TokenFile",
     "TokenRequestError",
     "TokenVerifier",
     "TransportError",
     "VerificationError",
+    "VerificationUnavailable",
     "VerifiedToken",
 ]
 

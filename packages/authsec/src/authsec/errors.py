@@ -112,18 +112,35 @@ class InvalidToken(VerificationError):
         super().__init__(message, reason=reason, status=401, details=details, retryable=retryable)
 
 
+class AgentRequired(InvalidToken, LookupError):
+    """Only an agent may do this, and the request brings no token of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This API needs a delegation token.",
+            reason="token_missing",
+            details="Send the header Authorization: Bearer <delegation token>.",
+        )
+
+
 class InsufficientScope(VerificationError):
     """The token is good and does not carry the action (RFC 6750 `insufficient_scope`, 403).
 
     `required` are the actions that the call needs: all of them, or with `any_of` one of them. `granted` are those
-    that the token carries, so that a model can see what is left to it. `missing` are the required ones it lacks.
+    that the token carries, so that a model can see what is left to it. `missing` are the required ones it lacks,
+    `allowed` those it has. A person can grant what is missing at `grant_at`, a page of the authority's console;
+    `for_model` says all of it in one sentence.
     """
 
-    def __init__(self, *, required: tuple[str, ...], granted: tuple[str, ...], any_of: bool = False) -> None:
+    def __init__(
+        self, *, required: tuple[str, ...], granted: tuple[str, ...], any_of: bool = False, grant_at: str | None = None
+    ) -> None:
         self.required = required
         self.granted = granted
         self.any_of = any_of
+        self.grant_at = grant_at
         self.missing = tuple(action for action in required if action not in granted)
+        self.allowed = tuple(action for action in required if action in granted)
         wanted = (" or " if any_of else " and ").join(self.missing)
         super().__init__(
             f"This agent's token does not allow {wanted}. It allows {', '.join(granted) or 'nothing'}.",
@@ -131,19 +148,42 @@ class InsufficientScope(VerificationError):
             status=403,
             details=f"A trust delegation of this agent that allows {wanted}; retrying does not help.",
         )
+        self.for_model = (
+            f"You are not allowed {wanted} here: do not try again, go on without it, or tell the person you work for "
+            f"that it can be granted{f' at {grant_at}' if grant_at else ''}."
+        )
 
 
-class KeysUnavailable(VerificationError):
-    """The authority's published keys cannot be had, so nothing can be verified (503, retryable)."""
+class VerificationUnavailable(VerificationError):
+    """Nothing can be verified at the moment, good tokens neither (503, retryable). Why is for the API's log."""
 
     retry_after: float
+
+    def __init__(self, message: str, *, reason: str, details: str, retry_after: float) -> None:
+        super().__init__(
+            message, reason=reason, status=503, details=details, retryable=True, retry_after=retry_after
+        )  # fmt: skip
+
+
+class KeysUnavailable(VerificationUnavailable):
+    """The authority's published keys cannot be had."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(
             message,
             reason="keys_unavailable",
-            status=503,
             details="The authority's key set, as its metadata names it, must be reachable from this API.",
-            retryable=True,
+            retry_after=retry_after,
+        )
+
+
+class RevocationsUnavailable(VerificationUnavailable):
+    """What the authority has revoked of late is not known, so a token that looks good may have ended."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(
+            message,
+            reason="revocations_unavailable",
+            details="The authority's feed of revocations, as its metadata names it, must be reachable from this API.",
             retry_after=retry_after,
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 from authsec.errors import InsufficientScope
 
@@ -76,18 +77,23 @@ class VerifiedToken:
 
         Raises `ValueError` for no action at all, or for text that is no action and so could never be granted.
         """
-        _check_actions(actions)
+        check_actions(actions)
         if not self.permissions.issuperset(actions):
-            raise InsufficientScope(required=actions, granted=tuple(sorted(self.permissions)))
+            raise self._insufficient(actions)
 
     def require_any(self, *actions: str) -> None:
         """Return if the token carries at least one of `actions`; else raise `InsufficientScope`."""
-        _check_actions(actions)
+        check_actions(actions)
         if self.permissions.isdisjoint(actions):
-            raise InsufficientScope(required=actions, granted=tuple(sorted(self.permissions)), any_of=True)
+            raise self._insufficient(actions, any_of=True)
+
+    def _insufficient(self, actions: tuple[str, ...], *, any_of: bool = False) -> InsufficientScope:
+        page = f"{self.claims['iss'].removesuffix('/')}/console/delegations/new?client={quote(self.client_id, safe='')}"
+        granted = tuple(sorted(self.permissions))
+        return InsufficientScope(required=actions, granted=granted, any_of=any_of, grant_at=page)
 
 
-def _check_actions(actions: tuple[str, ...]) -> None:
+def check_actions(actions: tuple[str, ...]) -> None:
     if not actions:  # "all of nothing" is true: an empty list built by mistake would let everybody in
         raise ValueError("name at least one action")
     for action in actions:

@@ -1,0 +1,164 @@
+"""The decision at an API's door, whichever server stands before it: who comes in, and as whom.
+
+`authsec.asgi`, `authsec.wsgi` and `authsec.django` carry requests here and answers back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from enum import Enum
+from typing import Any, Final, Literal, TypedDict, Unpack
+
+from authsec.answers import Answer, InvalidRequest, ProtectedSpace, answer_to
+from authsec.errors import AgentRequired, ConfigError, VerificationError
+from authsec.resource_metadata import ResourceMetadata
+from authsec.verifier import TokenVerifier, VerifiedToken
+
+IDENTITY: Final = "authsec.identity"
+"""Where a request keeps its agent: in the ASGI scope, in the WSGI environ."""
+
+_LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
+
+
+class Let(Enum):
+    """Who is let in without a token of ours."""
+
+    PUBLIC = "to a path that is public"
+    FOREIGN = "to the API's own authentication"
+
+
+class GateSettings(TypedDict, total=False):
+    """What all the middlewares can be told.
+
+    `public_paths` are let through unverified: whole paths, compared exactly. `realm` names the protected space in
+    challenges, by default the verifier's audience.
+
+    `other_issuers="pass"` leaves requests without a token, and tokens of other issuers, to the API's own
+    authentication, which must be there: such a request has no agent, and nobody has verified it. A token that names
+    the verifier's issuer is verified all the same and refused if anything is wrong with it.
+
+    `publish_metadata` serves the protected resource metadata (RFC 9728), publicly, and names them in challenges, if the
+    audience is an address; `actions` are listed in them. Switch it off if a proxy hides the well-known address.
+    """
+
+    public_paths: Collection[str]
+    realm: str | None
+    other_issuers: Literal["refuse", "pass"]
+    publish_metadata: bool
+    actions: Sequence[str]
+
+
+class Gate:
+    """Takes the path and the Authorization headers of a request; gives its agent, or the answer that refuses it.
+
+    Tokens are taken from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
+    """
+
+    def __init__(self, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+        public_paths, others = settings.get("public_paths", ()), settings.get("other_issuers", "refuse")
+        if isinstance(public_paths, str):  # a collection of its characters, among them the path "/"
+            raise ConfigError("public_paths must be a list of paths, like ['/healthz']", reason="public_paths_invalid")
+        if others not in {"refuse", "pass"}:
+            raise ConfigError('other_issuers must be "refuse" or "pass"', reason="other_issuers_invalid")
+        expected, realm = verifier.expected, settings.get("realm")
+        self._verifier = verifier
+        self._public_paths = frozenset(public_paths)
+        self._pass_others = others == "pass"
+        self._metadata = (
+            ResourceMetadata.of(expected.issuer, expected.audience, settings.get("actions", ()))
+            if settings.get("publish_metadata", True)
+            else None
+        )
+        self.space = ProtectedSpace(
+            realm=expected.audience if realm is None else realm,
+            metadata_url=None if self._metadata is None else self._metadata.url,
+        )
+
+    def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | Let | Answer:
+        """The decision; may wait for a fetch of keys."""
+        try:
+            found = self._token(path, authorizations)
+            return self._verifier.verify(found) if isinstance(found, str) else found
+        except VerificationError as error:
+            return self.refuse(error)
+
+    async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | Let | Answer:
+        """The same for coroutines."""
+        try:
+            found = self._token(path, authorizations)
+            return await self._verifier.averify(found) if isinstance(found, str) else found
+        except VerificationError as error:
+            return self.refuse(error)
+
+    def refuse(self, error: VerificationError) -> Answer:
+        """The answer to what an endpoint, or the verifier, has raised."""
+        return answer_to(error, self.space)
+
+    def _token(self, path: str, authorizations: Sequence[str]) -> str | Let | Answer:
+        """The token that decides, or what is decided without one."""
+        if path in self._public_paths:
+            return Let.PUBLIC
+        if self._metadata is not None and path == self._metadata.path:
+            return Answer(status=200, body=self._metadata.document)
+        token = bearer_token(authorizations)
+        if self._pass_others and (token is None or not _names_issuer(token, self._verifier.expected.issuer)):
+            return Let.FOREIGN
+        if token is None:
+            raise AgentRequired
+        return token
+
+
+def bearer_token(authorizations: Sequence[str]) -> str | None:
+    """The token (RFC 6750 §2.1), None if the request brings no bearer credentials; raises `InvalidRequest`."""
+    if len(authorizations) > 1:  # whoever is behind us might read the other one
+        raise InvalidRequest("The request has several Authorization headers.")
+    value = authorizations[0] if authorizations else ""
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer":
+        if _LATER_BEARER.search(value):
+            raise InvalidRequest("The request has several Authorization headers.")
+        return None
+    token = token.strip(" ")
+    if not token or " " in token or "," in token:
+        raise InvalidRequest("The Authorization header does not hold exactly one bearer token.")
+    return token
+
+
+def keep(request: MutableMapping[str, Any], entered: VerifiedToken | Let) -> None:
+    """Note in a scope or environ who was let in."""
+    if entered is not Let.PUBLIC:
+        request[IDENTITY] = entered
+
+
+def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
+    """The agent that `keep` noted, None for a request that was left to the API's own authentication."""
+    entered = request.get(IDENTITY)
+    if isinstance(entered, VerifiedToken):
+        return entered
+    if entered is Let.FOREIGN:
+        return None
+    raise LookupError("no verified token on this request: its path is public, or BearerAuth is not in front of it")
+
+
+def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
+    """The agent that `keep` noted; else `AgentRequired`, which the middleware answers with 401."""
+    agent = agent_in(request)
+    if agent is None:
+        raise AgentRequired
+    return agent
+
+
+def _names_issuer(token: str, issuer: str) -> bool:
+    """Whether any reader could take the token for one of that issuer. Unverified: it may decide to pass one on only.
+
+    Every `iss` counts where there are several, since readers differ in which one they take.
+    """
+    payload = "".join(token.split(".")[1:2]).encode()
+    try:
+        members = json.loads(base64.b64decode(payload + b"===", altchars=b"-_"), object_pairs_hook=list)
+    except (ValueError, RecursionError):  # no JWT: none of ours
+        return False
+    return isinstance(members, list) and ("iss", issuer) in members

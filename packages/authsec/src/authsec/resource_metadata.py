@@ -1,0 +1,41 @@
+"""Protected resource metadata (RFC 9728): where an API says which authority's tokens it takes.
+
+A client that was refused finds the address in the challenge, and in the document the authority to ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
+
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+# Letters that need no quoting anywhere; no user, no query, no fragment.
+_PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~!$&'()*+,;=:%/-]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceMetadata:
+    """The document of one API, its address, and the path at which a request asks for it."""
+
+    url: str
+    path: str
+    document: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, issuer: str, audience: str, actions: Sequence[str] = ()) -> Self | None:
+        """None for an API whose identifier is a name and no address: RFC 9728 §1.2 knows addresses only."""
+        if not _PLAIN_URL.fullmatch(audience):
+            return None
+        parts = urlsplit(audience)
+        path = WELL_KNOWN + parts.path.removesuffix("/")  # §3.1: between the host and the path of the identifier
+        document: dict[str, Any] = {
+            "resource": audience,
+            "authorization_servers": [issuer],
+            "bearer_methods_supported": ["header"],
+        }
+        if actions:
+            document["scopes_supported"] = list(actions)
+        return cls(url=f"{parts.scheme}://{parts.netloc}{path}", path=unquote(path), document=document)
