@@ -52,10 +52,14 @@ from authsec_server.delegations import api as delegations_api
 from authsec_server.delegations.model import Terms
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.custodian import Custodian
+from authsec_server.keys.feed import FeedKeys
 from authsec_server.keys.master import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
+from authsec_server.revocations import api as revocations_api
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.heads import Feed
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
 from authsec_server.sources import api as sources_api
@@ -140,7 +144,14 @@ def _compose(
         database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=around.token_bytes
     )
     sessions = _sessions(settings, issuer, database, around)
-    maintain = _maintenance(database, custodian, sessions, around)
+    feed_keys = FeedKeys(
+        database,
+        master_key,
+        max_age=timedelta(seconds=settings.signing_key_max_age),
+        token_bytes=around.token_bytes,
+    )
+    feed = Feed(database=database, issuer=issuer, signing_key=feed_keys.signing_key, now=around.now)
+    maintain = _maintenance(database, custodian, feed_keys, sessions, around)
     maintain()
     admin_keys = authenticate.AdminKeys(database, now=around.now, monotonic=around.monotonic)
     site = Site(
@@ -177,6 +188,7 @@ def _compose(
         routes=[
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
+            *revocations_api.routes(feed, feed_keys.published),
             *console_routes(
                 Console(
                     site=people,
@@ -297,7 +309,7 @@ def _hosts(settings: Settings) -> set[str]:
 
 
 def _maintenance(
-    database: Database, custodian: Custodian, sessions: Sessions, around: Surroundings
+    database: Database, custodian: Custodian, feed_keys: FeedKeys, sessions: Sessions, around: Surroundings
 ) -> Callable[[], None]:
     def maintain() -> None:
         now = around.now()
@@ -307,7 +319,9 @@ def _maintenance(
         database.append(sessions.keep)
         database.append(lambda tx: links.forget(tx, now))
         database.append(lambda tx: enrolments.forget(tx, now))
+        database.append(lambda tx: revocations.forget(tx, now))
         custodian.keep(act)
+        feed_keys.keep(now)
         roll_up(database, now)
 
     return maintain

@@ -14,6 +14,7 @@ from authsec_server.keys import service
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
 from authsec_server.principal import Role
+from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339
@@ -75,6 +76,8 @@ def metadata(issuer: str) -> dict[str, Any]:
         "issuer": issuer,
         "jwks_uri": issuer + JWKS_PATH,
         "delegation_token_endpoint": issuer + "/authsec/uflow/sdk/delegation-token",
+        "authsec_revocations_uri": issuer + revocations_api.PATH,
+        "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
         "grant_types_supported": [],
         "response_types_supported": [],
         "subject_types_supported": ["public"],

@@ -12,6 +12,7 @@ import binascii
 import os
 import stat
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -30,6 +31,13 @@ _VERSION: Final = b"\x01"
 _HOW_TO_MAKE: Final = "openssl rand -base64 32"
 
 
+class Purpose(StrEnum):
+    """What a sealed key signs. It opens for nothing else."""
+
+    TOKENS = "signing key"
+    FEED = "feed key"
+
+
 class NotUnsealed(Exception):
     """The blob was not sealed by this master key for this key, or was changed since. It cannot be told which."""
 
@@ -44,17 +52,17 @@ class MasterKey:
             raise ValueError(f"a master key has {KEY_BYTES} bytes")
         self._aead = AESGCM(octets)
 
-    def seal(self, plain: bytes, *, kid: str, nonce: bytes) -> bytes:
+    def seal(self, plain: bytes, *, kid: str, nonce: bytes, purpose: Purpose = Purpose.TOKENS) -> bytes:
         """`plain`, sealed for the key `kid`: version, nonce, ciphertext, tag. `nonce`: 12 random bytes, used once."""
-        return _VERSION + nonce + self._aead.encrypt(nonce, plain, _purpose(kid))
+        return _VERSION + nonce + self._aead.encrypt(nonce, plain, _bound_to(purpose, kid))
 
-    def unseal(self, blob: bytes, *, kid: str) -> bytes:
-        """What was sealed for the key `kid`. Raises `NotUnsealed`."""
+    def unseal(self, blob: bytes, *, kid: str, purpose: Purpose = Purpose.TOKENS) -> bytes:
+        """What was sealed for the key `kid` and this purpose. Raises `NotUnsealed`."""
         nonce, sealed = blob[1 : 1 + NONCE_BYTES], blob[1 + NONCE_BYTES :]
         if blob[:1] != _VERSION or len(nonce) != NONCE_BYTES:
             raise NotUnsealed
         try:
-            return self._aead.decrypt(nonce, sealed, _purpose(kid))
+            return self._aead.decrypt(nonce, sealed, _bound_to(purpose, kid))
         except InvalidTag:
             raise NotUnsealed from None
 
@@ -185,6 +193,6 @@ def _opens(key: MasterKey, blob: bytes, kid: str) -> bool:
     return True
 
 
-def _purpose(kid: str) -> bytes:
+def _bound_to(purpose: Purpose, kid: str) -> bytes:
     """The associated data: a blob of one key does not open as another's, nor in another place."""
-    return b"authsec signing key 1 " + kid.encode()
+    return f"authsec {purpose} 1 {kid}".encode()

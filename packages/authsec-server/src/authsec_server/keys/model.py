@@ -71,6 +71,15 @@ class NewKey:
         return SigningKey(kid=self.kid, state=KeyState.PREPARED, public_jwk=self.public_jwk, created_at=now)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedFeedKey:
+    """A key that signs the heads of the revocation feed, its private part sealed."""
+
+    kid: str
+    sealed: bytes = field(repr=False)
+    created_at: datetime
+
+
 def key_in(keys: Iterable[SigningKey], state: KeyState) -> SigningKey | None:
     """The one key in this state, for `ACTIVE` and `PREPARED`."""
     return next((key for key in keys if key.state is state), None)

@@ -1,14 +1,14 @@
-"""The table of signing keys. Only here does a sealed private part go in and out."""
+"""The tables of signing keys and of the feed's keys. Only here does a sealed private part go in and out."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Index, LargeBinary, Row, String, Table, insert, select, update
+from sqlalchemy import JSON, Column, Connection, Index, LargeBinary, Row, String, Table, delete, insert, select, update
 
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.keys.model import KeyState, SigningKey
+from authsec_server.keys.model import KeyState, SealedFeedKey, SigningKey
 
 signing_keys = Table(
     "signing_keys",
@@ -22,6 +22,14 @@ signing_keys = Table(
     Column("retired_at", Instant),
     Column("publish_until", Instant),  # when the last token it signed is dead for certain
     Index("ix_signing_keys_state", "state"),
+)
+
+feed_keys = Table(
+    "feed_keys",
+    metadata,
+    Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
+    Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
+    Column("created_at", Instant, nullable=False),
 )
 
 
@@ -67,6 +75,27 @@ def all_sealed(connection: Connection) -> dict[str, bytes]:
     statement = select(signing_keys.c.kid, signing_keys.c.sealed_private)
     rows = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
     return {row.kid: row.sealed_private for row in rows}
+
+
+def add_feed_key(connection: Connection, key: SealedFeedKey) -> None:
+    """Insert a key of the revocation feed."""
+    connection.execute(
+        insert(feed_keys).values(kid=key.kid, sealed_private=key.sealed, created_at=key.created_at),
+    )
+
+
+def all_feed_keys(connection: Connection) -> list[SealedFeedKey]:
+    """The keys of the revocation feed, oldest first; of the same moment in one order everywhere."""
+    ordered = select(feed_keys).order_by(feed_keys.c.created_at, feed_keys.c.kid)
+    return [
+        SealedFeedKey(kid=row.kid, sealed=row.sealed_private, created_at=row.created_at)
+        for row in connection.execute(ordered)
+    ]
+
+
+def delete_feed_keys(connection: Connection, kids: Collection[str]) -> None:
+    """Delete these keys of the revocation feed."""
+    connection.execute(delete(feed_keys).where(feed_keys.c.kid.in_(kids)))
 
 
 def _standing(key: SigningKey) -> dict[str, Any]:

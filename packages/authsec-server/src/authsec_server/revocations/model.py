@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 
 
 class SubjectKind(StrEnum):
@@ -28,3 +29,24 @@ class Revocation:
     subject_id: str
     version: int
     at: datetime
+
+    @property
+    def published_subject(self) -> str:
+        """The subject as everybody may read it: an id is random and tells nothing, a role's name would."""
+        if self.subject_kind is SubjectKind.ROLE:
+            return sha256(self.subject_id.encode()).hexdigest()
+        return self.subject_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What the feed has after `since`, in order and with nothing left out up to `through`; more follows below `last`.
+
+    A `snapshot` begins with the oldest that is kept, whatever was asked for: the reader replaces what it knows.
+    """
+
+    since: int
+    through: int
+    last: int
+    snapshot: bool
+    entries: tuple[Revocation, ...]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.revocations import store
-from authsec_server.revocations.model import Revocation, SubjectKind
+from authsec_server.revocations.model import Page, Revocation, SubjectKind
+from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
+
+# Not the setting: it may have been higher when the tokens were signed. The hour is for clocks that are behind.
+MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)
+SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
 
 
 def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation:
@@ -29,6 +34,26 @@ def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation
 def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
     """The feed after `sequence`, in order."""
     return store.since(tx.connection, sequence, limit)
+
+
+def last(tx: Tx) -> int:
+    """The number of the newest entry; 0 before the first."""
+    return store.last_sequence(tx.connection)
+
+
+def page(tx: Tx, since: int, limit: int) -> Page:
+    """The feed after `since`; all that is kept of it, where what came next is kept no more or never was."""
+    oldest, newest = store.bounds(tx.connection)
+    snapshot = not oldest - 1 <= since <= newest
+    limit = SNAPSHOT_AT_MOST if snapshot else limit
+    found = store.since(tx.connection, oldest - 1 if snapshot else since, limit)
+    through = found[-1].sequence if len(found) == limit else newest
+    return Page(since=since, through=through, last=newest, snapshot=snapshot, entries=tuple(found))
+
+
+def forget(tx: Tx, now: datetime) -> None:
+    """Delete what can end no token any more: whatever it covers has expired."""
+    store.delete_before(tx.connection, now - MATTERS_FOR)
 
 
 def after(tx: Tx, subject_ids: Collection[str], version: int) -> list[Revocation]:

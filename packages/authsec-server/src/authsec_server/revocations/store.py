@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Select, String, Table, func, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Select, String, Table, delete, func, insert, select
 
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.revocations.model import Revocation, SubjectKind
@@ -19,6 +20,7 @@ revocations = Table(
     Column("version", BigInteger, nullable=False),
     Column("at", Instant, nullable=False),
     Index("ix_revocations_subject_kind_subject_id", "subject_kind", "subject_id"),
+    Index("ix_revocations_at", "at"),
 )
 
 
@@ -26,6 +28,22 @@ def last_sequence(connection: Connection) -> int:
     """The highest number given so far; 0 before the first."""
     number: int = connection.execute(select(func.coalesce(func.max(revocations.c.sequence), 0))).scalar_one()
     return number
+
+
+def bounds(connection: Connection) -> tuple[int, int]:
+    """The lowest number that is kept and the highest given so far; 0 and 0 before the first."""
+    number = revocations.c.sequence
+    lowest, highest = connection.execute(
+        select(func.coalesce(func.min(number), 0), func.coalesce(func.max(number), 0))
+    ).one()
+    return lowest, highest
+
+
+def delete_before(connection: Connection, instant: datetime) -> None:
+    """Delete what is older. The highest number stays: the next is given after it."""
+    columns = revocations.c
+    newest = select(func.max(columns.sequence)).scalar_subquery()
+    connection.execute(delete(revocations).where(columns.at < instant, columns.sequence < newest))
 
 
 def add(connection: Connection, revocation: Revocation) -> None:

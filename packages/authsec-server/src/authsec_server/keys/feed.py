@@ -1,0 +1,105 @@
+"""The keys that sign the heads of the revocation feed: made, published, replaced by age.
+
+They sign no token, and no key that signs tokens signs a head. Which key signs follows from when each was made, so that
+all servers of a database agree without asking each other: the newest that every reader can have seen by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from authsec.jose import JoseError, PrivateKey, PublicKey
+
+from authsec_server.db import Database
+from authsec_server.failures import Unavailable
+from authsec_server.keys import store
+from authsec_server.keys.master import NONCE_BYTES, MasterKey, NotUnsealed, Purpose
+from authsec_server.keys.model import SealedFeedKey
+from authsec_server.revocations.heads import KEYS_MAX_AGE
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_AHEAD = KEYS_MAX_AGE + timedelta(seconds=60)  # the minute: until every server has seen the key itself
+PUBLISH_AFTER = timedelta(hours=1)  # a head counts for seconds; clocks differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedKey:
+    """An opened key of the feed."""
+
+    private: PrivateKey
+    created_at: datetime
+
+
+class FeedKeys:
+    """The feed's keys of one database. `keep` must have run once before anything is signed. Used from any thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        master_key: MasterKey,
+        *,
+        max_age: timedelta,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._master_key = master_key
+        self._max_age = max_age
+        self._token_bytes = token_bytes
+        self._held: Sequence[FeedKey] = ()
+
+    def keep(self, now: datetime) -> None:
+        """Make a key where none is young enough, and delete those whose time is over. Raises `Unavailable`.
+
+        Run at the start and every minute. No lock: a key changes nobody's authority, and one too many does no harm.
+        """
+        held = self._read()
+        if not held or now - held[-1].created_at >= self._max_age:
+            self._make(now)
+            held = self._read()
+        over = {key.private.public.thumbprint() for key in held[: _signing(held, now - PUBLISH_AFTER)]}
+        if over:
+            self._database.append(lambda tx: store.delete_feed_keys(tx.connection, over))
+        self._held = [key for key in held if key.private.public.thumbprint() not in over]
+
+    def signing_key(self, now: datetime) -> PrivateKey:
+        """The key that signs heads now. Raises `Unavailable`."""
+        held = self._held
+        if not held:
+            raise Unavailable("There is no key to sign the revocation feed with.")
+        return held[_signing(held, now)].private
+
+    def published(self) -> list[PublicKey]:
+        """What verifies heads: what the table lists *and* the master key opens. Raises `Unavailable`."""
+        return [key.private.public for key in self._read()]
+
+    def _read(self) -> list[FeedKey]:
+        sealed = self._database.read(lambda tx: store.all_feed_keys(tx.connection))
+        return [opened for each in sealed if (opened := self._opened(each)) is not None]
+
+    def _opened(self, sealed: SealedFeedKey) -> FeedKey | None:
+        try:
+            pem = self._master_key.unseal(sealed.sealed, kid=sealed.kid, purpose=Purpose.FEED)
+            private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
+        except (NotUnsealed, JoseError):
+            log.error("a key of the revocation feed cannot be opened and is not published", kid=sealed.kid)
+            return None
+        return FeedKey(private=private, created_at=sealed.created_at)
+
+    def _make(self, now: datetime) -> None:
+        private = PrivateKey.generate_ed25519()
+        kid = private.public.thumbprint()
+        nonce = self._token_bytes(NONCE_BYTES)
+        sealed = self._master_key.seal(private.to_pem(), kid=kid, nonce=nonce, purpose=Purpose.FEED)
+        made = SealedFeedKey(kid=kid, sealed=sealed, created_at=now)
+        self._database.append(lambda tx: store.add_feed_key(tx.connection, made))
+        log.info("a key of the revocation feed was made", kid=kid)
+
+
+def _signing(held: Sequence[FeedKey], now: datetime) -> int:
+    """The place of the key that signs at that moment: the newest of those published long enough, else the oldest."""
+    ready = [place for place, key in enumerate(held) if now - key.created_at >= PUBLISH_AHEAD]
+    return ready[-1] if ready else 0

@@ -1,0 +1,65 @@
+"""The revocation feed over HTTP, for every API that wants to know what has ended. It takes no credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from authsec import strict_json
+from authsec.jose import PublicKey
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server.failures import Invalid
+from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed
+from authsec_server.web.bodies import query_int
+from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.places import Places
+from authsec_server.web.routing import resource
+
+PATH = "/authsec/v1/revocations"
+KEYS_PATH = PATH + "/keys"
+AT_ONCE, AT_MOST = 500, 1000  # entries on a page: unless the reader says otherwise, and whatever it says
+READ_AT_ONCE, READ_BY_ONE_NETWORK = 16, 8  # each takes a thread for some milliseconds
+_FRESH = {"Cache-Control": "no-store"}
+_CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
+
+
+def routes(feed: Feed, published: Callable[[], list[PublicKey]]) -> list[Route]:
+    """The feed and its keys."""
+    reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
+
+    async def read(request: Request) -> Response:
+        since, limit = _since(request), _limit(request)
+        with reading.one(limit_key(context_of(request.scope).address)):
+            document = await run_in_threadpool(feed.document, since, limit)
+        return JSONResponse(document.body, headers=_FRESH)
+
+    async def keys(_request: Request) -> Response:
+        found = await run_in_threadpool(published)
+        return JSONResponse({"keys": [as_jwk(key) for key in found]}, headers=_CACHED)
+
+    return [resource(PATH, get=read), resource(KEYS_PATH, get=keys)]
+
+
+def as_jwk(key: PublicKey) -> dict[str, str]:
+    """A key of the feed as published (RFC 7517, RFC 8037). It is none of the keys that sign tokens."""
+    return {"kid": key.thumbprint(), "use": "sig", "alg": "EdDSA", **key.to_jwk()}
+
+
+def _since(request: Request) -> int:
+    since = query_int(request, "since")
+    if since is None:
+        raise Invalid("since", "since is missing.", "0 reads from the beginning.")
+    return _in_range("since", since, 0, strict_json.MAX_INTEGER)
+
+
+def _limit(request: Request) -> int:
+    return _in_range("limit", query_int(request, "limit", default=AT_ONCE) or 0, 1, AT_MOST)
+
+
+def _in_range(name: str, value: int, lowest: int, highest: int) -> int:
+    if not lowest <= value <= highest:
+        raise Invalid(name, f"{name} must be {lowest} to {highest}.")
+    return value

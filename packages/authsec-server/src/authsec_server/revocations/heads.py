@@ -1,0 +1,88 @@
+"""The feed as it is read: pages in JSON, each with a signed head.
+
+Whoever stands between the authority and an API can neither change an entry nor leave one out: the head covers them all.
+Nor can it keep back what is new: a head is as old as its `iat`, and readers want a fresh one every few seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from authsec import strict_json
+from authsec.jose import PrivateKey, sign_compact
+
+from authsec_server.db import Database
+from authsec_server.revocations import service
+from authsec_server.revocations.model import Page, Revocation
+from authsec_server.web.instants import rfc3339
+
+TYPE = "authsec-revocations+jwt"
+KEYS_MAX_AGE = timedelta(seconds=240)  # how long a reader may keep the feed's key set without asking again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A page as it goes out; `body` in JSON types."""
+
+    through: int
+    last: int
+    body: dict[str, Any] = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing follows it yet."""
+        return self.through == self.last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """The feed of one authority. `signing_key` is the key that signs heads at a moment; it raises `Unavailable`."""
+
+    database: Database
+    issuer: str
+    signing_key: Callable[[datetime], PrivateKey]
+    now: Callable[[], datetime]
+
+    def last(self) -> int:
+        """The number of the newest entry. Blocks its thread; raises `Unavailable`."""
+        return self.database.read(service.last)
+
+    def document(self, since: int, limit: int) -> Document:
+        """What comes after `since`, with its head. Blocks its thread; raises `Unavailable`."""
+        now = self.now()  # before the look at the database: a head must not promise more than was seen
+        page = self.database.read(lambda tx: service.page(tx, since, limit))
+        entries = [as_json(each) for each in page.entries]
+        told = {"issuer": self.issuer, **_numbers(page), "entries": entries}
+        return Document(
+            through=page.through,
+            last=page.last,
+            body=told | {"head": self._head(page, entries, self.signing_key(now), now)},
+        )
+
+    def _head(self, page: Page, entries: list[dict[str, Any]], key: PrivateKey, now: datetime) -> str:
+        claims = {
+            "iss": self.issuer,
+            "iat": int(now.timestamp()),
+            **_numbers(page),
+            "entries_sha256": sha256(strict_json.dumps(entries)).hexdigest(),
+        }
+        return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
+
+
+def as_json(entry: Revocation) -> dict[str, Any]:
+    """The entry as everybody may read it."""
+    return {
+        "sequence": entry.sequence,
+        "kind": entry.subject_kind.value,
+        "subject": entry.published_subject,
+        "version": entry.version,
+        "at": rfc3339(entry.at),
+    }
+
+
+def _numbers(page: Page) -> dict[str, Any]:
+    return {"since": page.since, "through": page.through, "last": page.last, "snapshot": page.snapshot}

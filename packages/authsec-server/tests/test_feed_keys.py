@@ -1,0 +1,89 @@
+"""The keys of the revocation feed: several servers agree on the one that signs, and every reader has seen it before."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.db import Database
+from authsec_server.failures import Unavailable
+from authsec_server.keys import store
+from authsec_server.keys.feed import PUBLISH_AFTER, PUBLISH_AHEAD, FeedKeys
+from authsec_server.keys.master import MasterKey, Purpose
+from authsec_server.keys.model import SealedFeedKey
+from authsec_server.principal import Act
+
+MAX_AGE = timedelta(days=30)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def master_key() -> MasterKey:
+    return MasterKey(secrets.token_bytes(32))
+
+
+def opened(database: Database, master_key: MasterKey) -> FeedKeys:
+    return FeedKeys(database, master_key, max_age=MAX_AGE, token_bytes=secrets.token_bytes)
+
+
+def signs(keys: FeedKeys, now: datetime) -> str:
+    return keys.signing_key(now).public.thumbprint()
+
+
+def published(keys: FeedKeys) -> list[str]:
+    return [key.thumbprint() for key in keys.published()]
+
+
+def test_a_new_key_signs_once_every_reader_has_seen_it(database: Database, act: Act, master_key: MasterKey) -> None:
+    keys, noon = opened(database, master_key), act.now
+    with pytest.raises(Unavailable):
+        keys.signing_key(noon)
+    keys.keep(noon)
+    keys.keep(noon + MAX_AGE - SECOND)
+    (first,) = published(keys)
+    assert signs(keys, noon) == first
+    due = noon + MAX_AGE
+    keys.keep(due)
+    _, second = published(keys)
+    assert signs(keys, due + PUBLISH_AHEAD - SECOND) == first
+    assert signs(keys, due + PUBLISH_AHEAD) == second
+    keys.keep(due + PUBLISH_AHEAD + PUBLISH_AFTER - SECOND)
+    assert published(keys) == [first, second]
+    keys.keep(due + PUBLISH_AHEAD + PUBLISH_AFTER)
+    assert published(keys) == [second]
+    assert signs(keys, due) == second
+
+
+def test_servers_that_start_together_come_to_agree(database: Database, act: Act, master_key: MasterKey) -> None:
+    one, other = opened(database, master_key), opened(database, master_key)
+    one.keep(act.now)
+    other._make(act.now)  # as if it had looked before the first had made its own
+    for keys in (one, other):
+        keys.keep(act.now)
+    assert signs(one, act.now) == signs(other, act.now)
+    assert signs(one, act.now + PUBLISH_AHEAD) == signs(other, act.now + PUBLISH_AHEAD)
+    assert len(published(one)) == 2
+
+
+@pytest.mark.parametrize("sealed", ["by nobody", "by another master key", "as a signing key", "under another name"])
+def test_a_planted_key_neither_signs_nor_is_published(
+    database: Database, act: Act, master_key: MasterKey, sealed: str
+) -> None:
+    keys = opened(database, master_key)
+    keys.keep(act.now)
+    genuine = published(keys)
+    intruder = PrivateKey.generate_ed25519()
+    kid, how = intruder.public.thumbprint(), dict[str, Any](nonce=bytes(12), purpose=Purpose.FEED)
+    blob = {
+        "by nobody": intruder.to_pem(),
+        "by another master key": MasterKey(bytes(32)).seal(intruder.to_pem(), kid=kid, **how),
+        "as a signing key": master_key.seal(intruder.to_pem(), kid=kid, nonce=bytes(12)),
+        "under another name": master_key.seal(intruder.to_pem(), kid="another", **how),
+    }[sealed]
+    planted = SealedFeedKey(kid=kid, sealed=blob, created_at=act.now - MAX_AGE / 2)
+    database.append(lambda tx: store.add_feed_key(tx.connection, planted))
+    keys.keep(act.now + SECOND)
+    assert published(keys) == genuine == [signs(keys, act.now + SECOND)]
