@@ -7,7 +7,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from authsec.clock import Clock
 from authsec.errors import InvalidToken
 from authsec.jose import PrivateKey, assemble, sign_compact
 from authsec.verifier import TokenVerifier
+from authsec.verifier.revocations.following import Unfollowed
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -142,17 +143,18 @@ class Page:
 
 @dataclass
 class FakeAuthority:
-    """Serves `pages` on loopback and remembers what was asked for."""
+    """Serves `pages` on loopback and remembers what was asked for. `live` answers by itself, whatever the query."""
 
     url: str
     pages: dict[str, Page] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    live: dict[str, Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
 
     def publish(self, document: object, path: str = JWKS, **page: Any) -> None:
         self.pages[path] = Page(body=json.dumps(document).encode(), **page)
 
     def verifier(self, clock: FakeClock, **settings: Any) -> TokenVerifier:
-        return TokenVerifier(self.url, AUDIENCE, clock=clock.clock(), **settings)
+        return TokenVerifier(self.url, AUDIENCE, clock=clock.clock(), **{"revocations": Unfollowed(), **settings})
 
     def token(self, kid: str = "current", **changes: Any) -> str:
         return token(rsa_key(kid), header={"kid": kid}, **{"iss": self.url, **changes})
@@ -173,6 +175,10 @@ def serving(certificate: Path | None = None) -> Iterator[FakeAuthority]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             authority.asked.append(self.path)
+            if answer := authority.live.get(self.path.partition("?")[0]):
+                with suppress(OSError):
+                    answer(self)
+                return
             page = authority.pages.get(self.path, Page(body=b"{}", status=404))
             if page.gate is not None:
                 page.gate.wait(10)

@@ -6,7 +6,18 @@ what comes out. Signatures themselves are the business of `authsec.jose`, HTTP a
 
 from __future__ import annotations
 
+from authsec.verifier.health import Health
+from authsec.verifier.key_set import KeysHealth
+from authsec.verifier.revocations.following import FeedHealth, Revocations
 from authsec.verifier.token import Attestation, VerifiedToken
 from authsec.verifier.verifier import TokenVerifier
 
-__all__ = ["Attestation", "TokenVerifier", "VerifiedToken"]
+__all__ = [
+    "Attestation",
+    "FeedHealth",
+    "Health",
+    "KeysHealth",
+    "Revocations",
+    "TokenVerifier",
+    "VerifiedToken",
+]

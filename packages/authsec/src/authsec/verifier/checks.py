@@ -47,12 +47,16 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One token before its judge. `now` is in seconds since the epoch."""
+    """One token before its judge.
+
+    `now` is in seconds since the epoch; `ended` knows of claims and kid whether such a token was revoked.
+    """
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
     expected: Expected
     now: float
+    ended: Callable[[Mapping[str, Any], str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ def _is_attestation(value: object) -> bool:
         and _is_list_of_text(value.get("selectors", []))
         and isinstance(value.get("enrolled", False), bool)
         and isinstance(value.get("validation", ""), str)
+        and all(_is_text(value.get(name, "-")) for name in ("proof", "source"))
     )
 
 
@@ -214,6 +219,13 @@ CLAIM_CHECKS: Final = (
         lambda case: _actions_of(case.claims["scope"]) == sorted(case.claims["permissions"]),
         "The token's scope and its permissions do not name the same actions.",
         _ONE_OF_OURS,
+    ),
+    Check(
+        "token_revoked",
+        "RFC 7009 §2, §3",  # what the token rests on has ended; last, since it reads claims that must be what they seem
+        lambda case: not case.ended(case.claims, case.header["kid"]),
+        "The token has been revoked.",
+        f"{_A_NEW_ONE} If it gives none, an administrator has ended what this agent may do.",
     ),
 )
 

@@ -35,24 +35,26 @@ class DocumentRefused(Exception):
 
 
 class Documents:
-    """GETs JSON objects. `trust` is needed for https only."""
+    """GETs JSON objects of at most `most_bytes`. `trust` is needed for https only."""
 
-    def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None) -> None:
+    def __init__(self, *, clock: Clock, trust: ssl.SSLContext | None, most_bytes: int = MOST_BYTES) -> None:
         self._clock = clock
         self._trust = trust
+        self._most_bytes = most_bytes
 
     def fetch(self, url: str) -> Mapping[str, Any]:
         """The object at `url`; raises `DocumentRefused`."""
-        body = self._get(url)
+        body = self.get(url)
         try:
-            document = strict_json.loads(body, max_bytes=MOST_BYTES)
+            document = strict_json.loads(body, max_bytes=self._most_bytes)
         except strict_json.StrictJsonError as error:
             raise DocumentRefused(f"{url} is not strict JSON: {error}") from None
         if not isinstance(document, dict):
             raise DocumentRefused(f"{url} is not a JSON object")
         return document
 
-    def _get(self, url: str) -> bytes:
+    def get(self, url: str) -> bytes:
+        """What is served at `url` as JSON, unread; raises `DocumentRefused`."""
         deadline = self._clock.monotonic() + MOST_SECONDS
         try:
             with open_pool(url, self._trust) as pool:
@@ -66,7 +68,7 @@ class Documents:
                 finally:
                     response.close()
         except exceptions.HTTPError as error:
-            raise DocumentRefused(f"{url} cannot be fetched: {_why(error)}") from None
+            raise DocumentRefused(f"{url} cannot be fetched: {why(error)}") from None
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
@@ -75,14 +77,15 @@ class Documents:
         body = bytearray()
         while piece := response.read1(16_384):
             body += piece
-            if len(body) > MOST_BYTES:
-                raise DocumentRefused(f"{url} is larger than {MOST_BYTES} bytes")
+            if len(body) > self._most_bytes:
+                raise DocumentRefused(f"{url} is larger than {self._most_bytes} bytes")
             if self._clock.monotonic() >= deadline:
                 raise DocumentRefused(f"{url} takes longer than {MOST_SECONDS:g} seconds")
         return bytes(body)
 
 
-def _why(error: exceptions.HTTPError) -> str:
+def why(error: exceptions.HTTPError) -> str:
+    """What went wrong on the way, in words that name no object."""
     return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the connection broke")
 
 

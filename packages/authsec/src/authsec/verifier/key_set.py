@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authsec.errors import ConfigError
 from authsec.jose import JoseError, PublicKey
 
 _log = logging.getLogger("authsec.verifier")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysHealth:
+    """`age` is in seconds since the keys were fetched: None before the first time, and for keys that were given."""
+
+    age: float | None
+    failure: str | None
 
 
 class KeySource(Protocol):
@@ -20,6 +29,9 @@ class KeySource(Protocol):
 
     def find(self, kid: str) -> PublicKey | None:
         """The key, or None if the authority has none by this name. May fetch; raises `KeysUnavailable`."""
+
+    def health(self) -> KeysHealth:
+        """How old the keys are, and why they are not newer. Never waits."""
 
 
 def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
@@ -49,3 +61,6 @@ class GivenKeys:
         return self._keys.get(kid)
 
     find = at_hand
+
+    def health(self) -> KeysHealth:
+        return KeysHealth(age=None, failure=None)

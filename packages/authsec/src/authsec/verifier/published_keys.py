@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from authsec.clock import Clock
 from authsec.errors import ConfigError, KeysUnavailable
 from authsec.jose import PublicKey
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.key_set import usable_keys
-from authsec.wording import plain
+from authsec.verifier.key_set import KeysHealth, usable_keys
+from authsec.verifier.metadata import published_address
+from authsec.verifier.moments import Moment, moment, since
 
 _log = logging.getLogger("authsec.verifier")
 
@@ -28,17 +28,9 @@ SHORTEST_PAUSE: Final = 1.0  # of unknown_key_pause
 
 
 @dataclass(frozen=True, slots=True)
-class _Moment:
-    """Monotonic time stops while a machine sleeps, wall time can be set back: the longer of the two has passed."""
-
-    monotonic: float
-    wall: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Snapshot:
     keys: Mapping[str, PublicKey]
-    fetched: _Moment
+    fetched: Moment
 
 
 class PublishedKeys:
@@ -47,7 +39,8 @@ class PublishedKeys:
     Up to `fresh_for` seconds a set is used as it is. Up to twice that it is used while a new one is fetched in the
     background; then a caller waits for the new one. Only while the authority cannot be reached is an older set used,
     until it is `keep_for` seconds old. A `kid` that is not in the set is looked for at most once every
-    `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority.
+    `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority. `named` is the
+    member of the metadata that says where the set is.
     """
 
     def __init__(
@@ -59,6 +52,7 @@ class PublishedKeys:
         fresh_for: float,
         keep_for: float,
         unknown_key_pause: float,
+        named: str = "jwks_uri",
     ) -> None:
         if not 0 < fresh_for <= keep_for or unknown_key_pause < SHORTEST_PAUSE:
             raise ConfigError(
@@ -71,11 +65,12 @@ class PublishedKeys:
         self._fresh_for = fresh_for
         self._keep_for = keep_for
         self._unknown_key_pause = unknown_key_pause
+        self._named = named
         self._snapshot: _Snapshot | None = None
         self._failure: str | None = None  # why the last try failed; None if it did not
         self._tries = 0
-        self._tried: _Moment | None = None
-        self._looked: _Moment | None = None
+        self._tried: Moment | None = None
+        self._looked: Moment | None = None
         self._make_locks()
 
     def at_hand(self, kid: str) -> PublicKey | None:
@@ -92,6 +87,10 @@ class PublishedKeys:
         if key is None and self._tries == tries:
             key = self._look_again(kid)
         return key
+
+    def health(self) -> KeysHealth:
+        age = self._age()
+        return KeysHealth(age=None if age == math.inf else age, failure=self._failure)
 
     def _current(self) -> _Snapshot:
         """The set to be used now."""
@@ -157,17 +156,7 @@ class PublishedKeys:
             self._tries += 1
 
     def _download(self) -> Mapping[str, PublicKey]:
-        metadata = self._fetch(self._issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
-        issuer = metadata.get("issuer")
-        if issuer != self._issuer:  # RFC 8414 §3.3: stops one authority from posing as another
-            named = f"the issuer {plain(issuer, 100)!r}" if isinstance(issuer, str) else "no issuer"
-            raise DocumentRefused(f"its metadata names {named} instead of {self._issuer!r}")
-        parts = urlsplit(self._issuer)
-        origin = f"{parts.scheme}://{parts.netloc}/"
-        jwks_uri = metadata.get("jwks_uri")
-        # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
-        if not isinstance(jwks_uri, str) or not jwks_uri.startswith(origin) or not _is_plain(jwks_uri):
-            raise DocumentRefused(f"its jwks_uri does not begin with {origin}")
+        jwks_uri = published_address(self._issuer, self._named, self._fetch)
         keys = usable_keys(self._fetch(jwks_uri))
         if not keys:  # an empty set is a fault, not a message: it never replaces a good one
             raise DocumentRefused(f"{jwks_uri} holds no usable key")
@@ -184,20 +173,13 @@ class PublishedKeys:
         snapshot = self._snapshot
         return math.inf if snapshot is None else self._since(snapshot.fetched)
 
-    def _since(self, moment: _Moment | None) -> float:
-        if moment is None:
-            return math.inf
-        now = self._now()
-        return max(now.monotonic - moment.monotonic, now.wall - moment.wall)
+    def _since(self, earlier: Moment | None) -> float:
+        return math.inf if earlier is None else since(earlier, self._clock)
 
-    def _now(self) -> _Moment:
-        return _Moment(self._clock.monotonic(), self._clock.wall())
+    def _now(self) -> Moment:
+        return moment(self._clock)
 
     def _make_locks(self) -> None:
         self._flight = threading.Lock()
         self._look = threading.Lock()
         self._process = os.getpid()
-
-
-def _is_plain(url: str) -> bool:
-    return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url

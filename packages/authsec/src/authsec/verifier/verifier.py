@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +17,12 @@ from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.pools import trust_store
 from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, Case, Check, Expected
 from authsec.verifier.documents import MOST_BYTES, Documents
+from authsec.verifier.health import Health
 from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeySource
 from authsec.verifier.published_keys import PublishedKeys
+from authsec.verifier.revocations.following import Followed, Policy, Revocations, Unfollowed, check_policy
+from authsec.verifier.revocations.sharing import shared_follower
 from authsec.verifier.token import VerifiedToken
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
@@ -46,6 +50,13 @@ class TokenVerifier:
     kept fresh. `fresh_for`, `keep_for` and `unknown_key_pause` (seconds) are explained at
     `authsec.verifier.published_keys.PublishedKeys`.
 
+    `revocations` says what counts while the authority's feed of revocations cannot be followed. It is followed in one
+    background thread a process and authority, from the first token on, so that what is revoked is refused within a
+    second or so. With `"fail_closed"` nothing is accepted once the feed has said nothing for `stale_after` seconds
+    (`RevocationsUnavailable`, 503). With `"until_exp"` tokens are accepted on, until they expire; with given `keys` it
+    also means that no feed is followed. An object that answers as `authsec.verifier.Revocations` does is asked instead.
+    Those who fork may do so at any time; `close` ends the thread early.
+
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
     `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
     settings that cannot protect anything.
@@ -63,6 +74,8 @@ class TokenVerifier:
         fresh_for: float = 300.0,
         keep_for: float = 86_400.0,
         unknown_key_pause: float = 60.0,
+        revocations: Policy | Revocations = "until_exp",
+        stale_after: float = 30.0,
         ca_file: str | None = None,
         allow_http_hosts: Collection[str] | None = None,
         clock: Clock | None = None,
@@ -70,36 +83,55 @@ class TokenVerifier:
         self.expected = Expected(issuer=issuer, audience=audience, leeway=leeway, algorithms=frozenset(algorithms))
         self._max_bytes = max_bytes
         self._clock = clock or Clock()
+        check_policy(revocations)
+        ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
+        offline = keys is not None and revocations == "until_exp"
+        trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
         if keys is not None:
             self._keys: KeySource = GivenKeys(_key_set(keys))
-            return
-        check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
-        over_tls = urlsplit(issuer).scheme == "https"
-        trust = trust_store(ca_file or os.environ.get("AUTHSEC_CA_FILE")) if over_tls else None
-        self._keys = PublishedKeys(
-            issuer,
-            Documents(clock=self._clock, trust=trust).fetch,
-            clock=self._clock,
-            fresh_for=fresh_for,
-            keep_for=keep_for,
-            unknown_key_pause=unknown_key_pause,
-        )
+        else:
+            self._keys = PublishedKeys(
+                issuer,
+                Documents(clock=self._clock, trust=trust).fetch,
+                clock=self._clock,
+                fresh_for=fresh_for,
+                keep_for=keep_for,
+                unknown_key_pause=unknown_key_pause,
+            )
+        if offline:
+            self._revocations: Revocations = Unfollowed()
+        elif isinstance(revocations, str):
+            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock)
+            self._revocations = Followed(issuer, follower, policy=revocations, stale_after=stale_after)
+        else:
+            self._revocations = revocations
 
     def verify(self, bearer: str) -> VerifiedToken:
         """Verify the token of an `Authorization: Bearer` header (without the word Bearer).
 
-        Raises `InvalidToken` with the `reason` of the check that failed, or `KeysUnavailable`. May wait for a fetch of
-        keys, some five seconds at most.
+        Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
+        fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
         """
         jws = self._parse(bearer)
         kid = jws.header["kid"]
+        self._revocations.settle()
         return self._conclude(jws, self._keys.at_hand(kid) or self._keys.find(kid))
 
     async def averify(self, bearer: str) -> VerifiedToken:
-        """`verify` for coroutines on asyncio: a fetch, where one is needed, happens in a thread."""
+        """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
         jws = self._parse(bearer)
         kid = jws.header["kid"]
+        if not self._revocations.settled:
+            await asyncio.to_thread(self._revocations.settle)
         return self._conclude(jws, self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid))
+
+    def health(self) -> Health:
+        """How fresh keys and revocations are, and what is in the way. Never waits, and asks nobody."""
+        return Health(keys=self._keys.health(), revocations=self._revocations.health())
+
+    def close(self) -> None:
+        """End the background thread, if no other verifier needs it. Then revocations are followed no more."""
+        self._revocations.close()
 
     def _parse(self, bearer: str) -> UnverifiedJws:
         """What can be refused before a key is needed."""
@@ -123,10 +155,11 @@ class TokenVerifier:
         except JoseError as error:
             raise self._refused(error) from None
         self._apply(CLAIM_CHECKS, jws)
+        self._revocations.check_current()  # after the check for revocations: one that is known stays true
         return VerifiedToken.from_claims(jws.claims)
 
     def _apply(self, checks: tuple[Check, ...], jws: UnverifiedJws) -> None:
-        case = Case(jws.header, jws.claims, self.expected, self._clock.wall())
+        case = Case(jws.header, jws.claims, self.expected, self._clock.wall(), self._revocations.ended)
         for check in checks:
             check.apply(case)
 
@@ -150,6 +183,12 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
     except (OSError, strict_json.StrictJsonError) as error:
         raise ConfigError(f"keys={str(keys)!r} cannot be read as a JWK Set: {error}", reason="keys_invalid") from None
     return document if isinstance(document, dict) else {}
+
+
+def _trust(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
+    """Whose certificates count, if the issuer may be spoken to at all; None over plain http."""
+    check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
+    return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None
 
 
 def _http_hosts() -> list[str]:

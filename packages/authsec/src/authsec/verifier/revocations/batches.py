@@ -1,0 +1,111 @@
+"""Reading one batch of the feed: what it says, once it is shown to be the authority's, whole, recent and the next.
+
+Only what the signed head says counts; the same members beside it are for people who look at the feed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from authsec import strict_json
+from authsec.jose import JoseError, parse_compact
+from authsec.verifier.key_set import KeySource
+from authsec.verifier.revocations.entries import BatchRefused, Entry, entry_of, is_count
+
+MOST_BYTES: Final = 4 * 1024 * 1024  # some 25,000 entries
+OLDEST_HEAD: Final = 60  # seconds
+LEEWAY: Final = 30  # seconds by which the clocks of authority and API may differ, either way
+_TYPE: Final = "authsec-revocations+jwt"  # no token has it, and a head is none
+_ALGORITHMS: Final = frozenset({"EdDSA"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What ended between `since` and `through`; more follows where `through` is below `last`.
+
+    A `snapshot` holds all that can still matter up to `through`. `signed_at` is the authority's time, in seconds.
+    """
+
+    since: int
+    through: int
+    last: int
+    snapshot: bool
+    signed_at: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing had ended that it leaves out."""
+        return self.through == self.last
+
+
+def read_batch(octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: float) -> Batch:
+    """The batch that follows the sequence `asked`; raises `BatchRefused`, or `KeysUnavailable`."""
+    try:
+        document = strict_json.loads(octets, max_bytes=MOST_BYTES)
+    except strict_json.StrictJsonError as error:
+        raise BatchRefused(f"a batch is not strict JSON: {error}") from None
+    entries = document.get("entries") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise BatchRefused("a batch has no list of entries")
+    head = _signed(document.get("head"), keys)
+    _check_head(head, issuer, now)
+    if head.get("entries_sha256") != hashlib.sha256(strict_json.dumps(entries)).hexdigest():
+        raise BatchRefused("the entries of a batch are not those that its head was signed for")
+    batch = Batch(
+        since=head["since"],
+        through=head["through"],
+        last=head["last"],
+        snapshot=head["snapshot"],
+        signed_at=head["iat"],
+        entries=tuple(map(entry_of, entries)),
+    )
+    _check_order(batch, asked)
+    return batch
+
+
+def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
+    """The claims of the head, if a key of the feed signed it as one."""
+    if not isinstance(head, str):
+        raise BatchRefused("a batch has no head")
+    try:
+        jws = parse_compact(head)
+        kid = jws.header.get("kid", "")
+        if jws.header.get("typ", "").lower() != _TYPE:
+            raise BatchRefused("the head of a batch is a JWT of another type")
+        key = keys.at_hand(kid) or keys.find(kid)
+        if key is None:
+            raise BatchRefused("the head of a batch is signed with a key that the feed does not publish")
+        return jws.verified_by(key, algorithms=_ALGORITHMS).claims
+    except JoseError as error:
+        raise BatchRefused(f"the head of a batch is refused: {error}") from None
+
+
+def _check_head(head: Mapping[str, Any], issuer: str, now: float) -> None:
+    if head.get("iss") != issuer:
+        raise BatchRefused("the head of a batch is another authority's")
+    counts = ("iat", "since", "through", "last")
+    if not all(is_count(head.get(name)) for name in counts) or type(head.get("snapshot")) is not bool:
+        raise BatchRefused(f"the head of a batch lacks one of {', '.join(counts)} and snapshot")
+    if head["iat"] < now - OLDEST_HEAD - LEEWAY:  # a recording, played to hide what came after it
+        raise BatchRefused("the head of a batch is old; if it should not be, set the clocks of authority and API right")
+    if head["iat"] > now + LEEWAY:
+        raise BatchRefused("the head of a batch is of the future: set the clocks of authority and API right")
+
+
+def _check_order(batch: Batch, asked: int) -> None:
+    numbers = [entry.sequence for entry in batch.entries]
+    if batch.through > batch.last:
+        raise BatchRefused("a batch goes further than the feed")
+    if batch.snapshot:
+        if numbers != sorted(set(numbers)) or (numbers and numbers[-1] > batch.through):
+            raise BatchRefused("the entries of a snapshot are not in order")
+    elif batch.since != asked:
+        raise BatchRefused("a batch does not begin where the last one ended")
+    elif numbers != list(range(batch.since + 1, batch.since + 1 + len(numbers))) or (
+        batch.through != batch.since + len(numbers)
+    ):
+        raise BatchRefused("a batch leaves out entries")

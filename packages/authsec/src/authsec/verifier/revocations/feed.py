@@ -1,0 +1,61 @@
+"""What is known of one authority's revocations, and since when."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from authsec.clock import Clock
+from authsec.verifier.key_set import KeySource
+from authsec.verifier.moments import Moment, since
+from authsec.verifier.revocations.batches import LEEWAY, Batch, read_batch
+from authsec.verifier.revocations.state import RevocationState
+
+_log = logging.getLogger("authsec.verifier")
+
+
+class Feed:
+    """Takes batches in, one after the other, and knows how old its knowledge is.
+
+    It is as fresh as the last head that said: this is all. A head is worth one time only, and the later it arrives,
+    the less; so somebody who holds the feed back, or plays a recording of it, makes it old.
+    """
+
+    def __init__(self, issuer: str, keys: KeySource, clock: Clock) -> None:
+        self._issuer = issuer
+        self._keys = keys
+        self._clock = clock
+        self._state = RevocationState()
+        self._signed_at = 0  # the newest head's time, by the authority's clock
+        self._fresh: Moment | None = None
+
+    @property
+    def sequence(self) -> int:
+        """How far the feed is known."""
+        return self._state.sequence
+
+    def take(self, octets: bytes) -> Batch:
+        """Believe a batch, or raise `BatchRefused` or `KeysUnavailable` and remain as it was."""
+        now = self._clock.wall()
+        batch = read_batch(octets, issuer=self._issuer, asked=self._state.sequence, keys=self._keys, now=now)
+        if batch.snapshot and batch.last < self._state.sequence:
+            _log.warning(
+                "the feed of %s has gone back from %d to %d, as after a restored database: what had ended remains so "
+                "here, until this process is started anew", self._issuer, self._state.sequence, batch.last,
+            )  # fmt: skip
+        self._state.apply(batch)
+        if batch.complete and batch.signed_at > self._signed_at:
+            self._signed_at = batch.signed_at
+            late = max(0.0, now - batch.signed_at - LEEWAY)
+            self._fresh = Moment(self._clock.monotonic() - late, now - late)
+        return batch
+
+    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
+        """Whether this token is known to have been revoked."""
+        return self._state.ended(claims, kid)
+
+    def age(self) -> float:
+        """Seconds since nothing was missing; infinite before the first time."""
+        return math.inf if self._fresh is None else since(self._fresh, self._clock)

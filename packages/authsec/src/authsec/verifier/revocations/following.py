@@ -1,0 +1,133 @@
+"""What a verifier asks about revocations, and what is answered when they are not known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, get_args
+
+from authsec.errors import ConfigError, RevocationsUnavailable
+from authsec.verifier.revocations.follower import Follower, Lease
+
+Policy = Literal["fail_closed", "until_exp"]
+
+PATIENCE: Final = 5.0  # seconds that the first caller waits for the feed
+SHORTEST_STALE: Final = 10  # seconds: below two heads' distance every hiccup would refuse everything
+RETRY_AFTER: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedHealth:
+    """How well revocations are known: `age` is in seconds since nothing was missing, None before the first time."""
+
+    age: float | None
+    sequence: int
+    connected: bool
+    failure: str | None
+
+
+class Revocations(Protocol):
+    """What has ended, as a verifier asks for it. May be asked from any thread."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether `ended` and `check_current` can be asked without waiting."""
+
+    def settle(self) -> None:
+        """Wait until they can; for some seconds at most."""
+
+    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
+        """Whether this token is known to have been revoked."""
+
+    def check_current(self) -> None:
+        """Return if what is known is recent enough to rely on; else raise `RevocationsUnavailable`."""
+
+    def health(self) -> FeedHealth | None:
+        """For whoever watches; None where nothing is followed."""
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+
+
+def check_policy(revocations: object) -> None:
+    """Raises `ConfigError` for a word that is no policy: what it was meant to say must not be guessed."""
+    if isinstance(revocations, str) and revocations not in get_args(Policy):
+        raise ConfigError(
+            'revocations= is "fail_closed" (nothing is accepted while revocations are not known) or "until_exp" '
+            "(tokens are accepted until they expire)",
+            reason="revocations_invalid",
+        )
+
+
+class Unfollowed:
+    """No feed, no revocations: a token is good until it expires."""
+
+    settled = True
+
+    def settle(self) -> None:
+        """There is nothing to wait for."""
+
+    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:  # noqa: ARG002 - nobody tells us
+        return False
+
+    def check_current(self) -> None:
+        """Whoever chose this relies on expiry."""
+
+    def health(self) -> FeedHealth | None:
+        return None
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Followed:
+    """The feed of the authority. One older than `stale_after` seconds is not relied on, unless `policy` says so."""
+
+    def __init__(self, issuer: str, follower: Follower, *, policy: Policy, stale_after: float) -> None:
+        if not SHORTEST_STALE <= stale_after < math.inf:
+            raise ConfigError(
+                f"stale_after must be at least {SHORTEST_STALE} seconds; the authority speaks every five",
+                reason="stale_after_invalid",
+            )
+        self._issuer = issuer
+        self._follower = follower
+        self._oldest = stale_after if policy == "fail_closed" else math.inf
+        self._lease: Lease | None = follower.lease()
+
+    @property
+    def settled(self) -> bool:
+        if self._lease is not None:
+            self._follower.ensure()
+        return self._follower.settled
+
+    def settle(self) -> None:
+        if not self.settled:
+            self._follower.settle(PATIENCE)
+
+    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
+        return self._follower.feed.ended(claims, kid)
+
+    def check_current(self) -> None:
+        age = self._follower.feed.age()
+        if age > self._oldest:
+            known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+            raise RevocationsUnavailable(
+                f"The revocations of {self._issuer} {known}, so no token can be accepted: "
+                f"{self._follower.failure or 'the feed says nothing'}.",
+                retry_after=RETRY_AFTER,
+            )
+
+    def health(self) -> FeedHealth | None:
+        age, follower = self._follower.feed.age(), self._follower
+        return FeedHealth(
+            age=None if age == math.inf else age,
+            sequence=follower.feed.sequence,
+            connected=follower.connected,
+            failure=follower.failure,
+        )
+
+    def close(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._follower.release(lease)

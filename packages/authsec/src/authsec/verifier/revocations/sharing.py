@@ -1,0 +1,61 @@
+"""One follower a process for all verifiers of one authority."""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+from collections.abc import Callable
+from typing import Final
+from weakref import WeakValueDictionary
+
+from authsec.clock import Clock
+from authsec.verifier.documents import Documents
+from authsec.verifier.metadata import published_address
+from authsec.verifier.published_keys import PublishedKeys
+from authsec.verifier.revocations.batches import MOST_BYTES
+from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.follower import Follower
+from authsec.verifier.revocations.stream import Stream
+
+_Key = tuple[str, str | None, Clock]
+
+_followers: Final[WeakValueDictionary[_Key, Follower]] = WeakValueDictionary()
+
+
+def shared_follower(
+    issuer: str,
+    *,
+    ca_file: str | None,
+    trust: ssl.SSLContext | None,
+    clock: Clock,
+    jitter: Callable[[], float] = random.random,
+) -> Follower:
+    """The follower of this authority. Nothing is sent before somebody asks it."""
+    key = (issuer, ca_file, clock)
+    follower = _followers.get(key)
+    return _followers.setdefault(key, _follower(issuer, trust, clock, jitter)) if follower is None else follower
+
+
+def _follower(issuer: str, trust: ssl.SSLContext | None, clock: Clock, jitter: Callable[[], float]) -> Follower:
+    documents = Documents(clock=clock, trust=trust)
+    keys = PublishedKeys(
+        issuer, documents.fetch, clock=clock, fresh_for=300.0, keep_for=86_400.0, unknown_key_pause=60.0,
+        named="authsec_revocations_keys_uri",
+    )  # fmt: skip
+    return Follower(
+        Feed(issuer, keys, clock),
+        address=lambda: published_address(issuer, "authsec_revocations_uri", documents.fetch),
+        page=Documents(clock=clock, trust=trust, most_bytes=MOST_BYTES).get,
+        stream=lambda: Stream(clock=clock, trust=trust),
+        clock=clock,
+        jitter=jitter,
+    )
+
+
+def _forked() -> None:
+    for follower in list(_followers.values()):
+        follower.forked()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,59 @@
+"""What has ended, as far as the feed has told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from authsec.verifier.revocations.batches import Batch
+from authsec.verifier.revocations.entries import Entry, Subject, subjects_of
+
+KEPT: Final = 7 * 86_400 + 3600  # seconds: no token lives longer than seven days, whatever an authority is set to
+_BETWEEN_CLEARINGS: Final = 3600
+
+
+class _Ending(NamedTuple):
+    below: int
+    at: float
+
+
+class RevocationState:
+    """Applies batches in order and tells of a token whether it has ended. What has ended stays so.
+
+    A snapshot is merged with what is known. One that takes something back (the authority's database was restored, say)
+    is not followed in that: tokens that were refused here remain refused. What is older than any token can be is
+    forgotten, by the authority's clock and not by ours.
+
+    One thread applies, any number ask. A batch that was applied in part, as after a fork, can be applied again.
+    """
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self._endings: dict[Subject, _Ending] = {}
+        self._cleared = 0
+
+    def apply(self, batch: Batch) -> None:
+        """Take in a batch that `read_batch` has let pass for the sequence that is reached here."""
+        for entry in batch.entries:
+            self._add(entry)
+        self.sequence = batch.through  # last: until then the batch is asked for again
+        if batch.signed_at - self._cleared >= _BETWEEN_CLEARINGS:
+            self._cleared = batch.signed_at
+            oldest = batch.signed_at - KEPT
+            self._endings = {subject: ending for subject, ending in self._endings.items() if ending.at >= oldest}
+
+    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
+        """Whether a token with these (checked) claims, signed by this key, has been revoked."""
+        endings, version = self._endings, claims["authority_version"]
+        for subject in subjects_of(claims, kid):
+            ending = endings.get(subject)
+            if ending is not None and version < ending.below:
+                return True
+        return False
+
+    def __len__(self) -> int:
+        return len(self._endings)
+
+    def _add(self, entry: Entry) -> None:
+        known = self._endings.get(entry.subject, _Ending(0, 0.0))
+        self._endings[entry.subject] = _Ending(max(known.below, entry.version), max(known.at, entry.at))

@@ -1,0 +1,243 @@
+"""A verifier follows the feed of its authority, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from authsec import ConfigError, InvalidToken, RevocationsUnavailable, TokenVerifier
+from authsec.verifier.revocations import follower
+
+from .fake_feed import FEED, FakeFeed, feed_keys, feeding, respond
+from .fake_keys import AUDIENCE, ISSUER, METADATA, FakeClock, claims, key_set, reason_of, serving, token
+
+CLIENT = claims()["client_id"]
+
+
+@pytest.fixture
+def feed() -> Iterator[FakeFeed]:
+    with feeding() as running:
+        yield running
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def outcome(verifier: TokenVerifier, bearer: str) -> str:
+    try:
+        verifier.verify(bearer)
+    except (InvalidToken, RevocationsUnavailable) as error:
+        return error.reason
+    return "accepted"
+
+
+def threads() -> int:
+    return sum(thread.name == "authsec-revocations" for thread in threading.enumerate())
+
+
+def test_what_is_revoked_is_refused_while_the_token_has_time_left(feed: FakeFeed) -> None:
+    feed.end("client", CLIENT, version=7)  # before the first token, and of no consequence for it
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert verifier.verify(bearer)
+    began = time.monotonic()
+    feed.end("client", CLIENT, version=8)
+    eventually(lambda: outcome(verifier, bearer) == "token_revoked")
+    assert time.monotonic() - began < 1
+    assert verifier.verify(feed.authority.token(authority_version=8))
+    assert (feed.streams, feed.pages) == (1, 0)
+    verifier.close()
+
+
+def test_the_first_token_waits_for_the_feed(feed: FakeFeed) -> None:
+    """Also in a coroutine, also where many come at once, and though the keys were given."""
+    feed.end("client", CLIENT)
+    bearer = feed.authority.token()
+    verifier = feed.verifier(keys=key_set())
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: outcome(verifier, bearer), range(4))) == {"token_revoked"}
+    other = feed.verifier(revocations="until_exp")
+    with pytest.raises(InvalidToken) as refused:
+        asyncio.run(other.averify(bearer))
+    assert refused.value.reason == "token_revoked"
+    assert "Get a new delegation token" in refused.value.details
+    verifier.close()
+    other.close()
+
+
+def test_a_feed_that_is_silent_too_long_closes_the_door(feed: FakeFeed) -> None:
+    feed.beat = 10
+    verifier, lenient, bearer = feed.verifier(), feed.verifier(revocations="until_exp"), feed.authority.token()
+    for each in (verifier, lenient):
+        assert each.verify(bearer)
+    feed.clock.pass_by(30)
+    assert verifier.verify(bearer)
+    feed.clock.pass_by(1)
+    assert lenient.verify(bearer)
+    with pytest.raises(RevocationsUnavailable, match="as of 31 seconds ago") as refused:
+        verifier.verify(bearer)
+    assert (refused.value.status, refused.value.retryable, refused.value.retry_after) == (503, True, 5)
+    feed.end("client", "somebody else")  # any word of it will do
+    eventually(lambda: outcome(verifier, bearer) == "accepted")
+    verifier.close()
+    lenient.close()
+
+
+def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(follower, "PAGE", 2)
+    feed.stream = lambda handler, _: respond(handler, "text/html", b"<p>no", status=200)
+    for n in range(5):
+        feed.end("token", f"t{n}")
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert verifier.verify(bearer)
+    assert feed.pages >= 3  # the first token waits until nothing is missing
+    feed.end("delegation", "d1")
+    eventually(lambda: outcome(verifier, bearer) == "token_revoked")
+    assert feed.streams == 1
+    feed.stream = feed.honest_stream
+    feed.clock.pass_by(follower.STREAM_AGAIN)
+    eventually(lambda: feed.streams == 2)
+    verifier.close()
+
+
+def test_a_stream_that_is_cut_is_resumed_where_it_was(feed: FakeFeed) -> None:
+    asked: list[int] = []
+
+    def cut(handler: BaseHTTPRequestHandler, since: int) -> None:
+        asked.append(since)
+        if len(asked) > 2:
+            feed.honest_stream(handler, since)
+        respond(handler, "text/event-stream")
+        handler.wfile.write(b"event: batch\ndata: %s\n\n" % feed.page(since))
+
+    feed.stream = cut
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert verifier.verify(bearer)
+    feed.end("client", CLIENT)
+    eventually(lambda: outcome(verifier, bearer) == "token_revoked")
+    eventually(lambda: len(asked) == 3)
+    assert asked[-1] == 1
+    verifier.close()
+
+
+def test_an_authority_that_comes_back(feed: FakeFeed) -> None:
+    away = feed.authority.live.pop(FEED)
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert outcome(verifier, bearer) == "revocations_unavailable"
+    assert "answers 404" in str(verifier.health().revocations)
+    feed.authority.live[FEED] = away
+    eventually(lambda: outcome(verifier, bearer) == "accepted")
+    verifier.close()
+
+
+def test_an_authority_without_a_feed() -> None:
+    with serving() as authority:
+        verifier = authority.verifier(FakeClock(), revocations="fail_closed")
+        with pytest.raises(RevocationsUnavailable, match="names no authsec_revocations"):
+            verifier.verify(authority.token())
+        verifier.close()
+
+
+def test_the_health_of_a_verifier(feed: FakeFeed) -> None:
+    verifier = feed.verifier()
+    health = verifier.health()
+    assert (health.keys.age, health.revocations and health.revocations.age, feed.authority.asked) == (None, None, [])
+    feed.end("token", "t1")
+    verifier.verify(feed.authority.token())
+    feed.clock.pass_by(2)
+    health = verifier.health()
+    assert health.keys.age == 2
+    assert health.revocations is not None
+    assert (health.revocations.sequence, health.revocations.connected, health.revocations.failure) == (1, True, None)
+    verifier.close()
+    assert TokenVerifier(ISSUER, AUDIENCE, keys=key_set(), revocations="until_exp").health().revocations is None
+
+
+def test_one_thread_for_all_verifiers_of_an_authority_until_the_last_is_gone(feed: FakeFeed) -> None:
+    eventually(lambda: threads() == 0)
+    clock = feed.clock.clock()
+    made = [
+        TokenVerifier(feed.authority.url, f"{AUDIENCE}/{n}", clock=clock, revocations="fail_closed") for n in range(3)
+    ]
+    assert threads() == 0  # nothing happens at import
+    for n, verifier in enumerate(made):
+        assert verifier.verify(feed.authority.token(aud=f"{AUDIENCE}/{n}"))
+    assert (threads(), feed.streams) == (1, 1)
+    made[0].close()
+    made[0].close()
+    del made[1], verifier
+    gc.collect()
+    feed.end("token", "t1")
+    time.sleep(0.1)
+    assert threads() == 1
+    made[-1].close()
+    assert threads() == 0
+    left = TokenVerifier(feed.authority.url, AUDIENCE, clock=clock, revocations="fail_closed")
+    assert left.verify(feed.authority.token())
+    del left
+    gc.collect()
+    eventually(lambda: threads() == 0)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)  # Python 3.12: it is the point
+def test_a_forked_worker_follows_by_itself(feed: FakeFeed) -> None:
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert verifier.verify(bearer)
+    ready, ended = (multiprocessing.get_context("fork").Event() for _ in range(2))
+    child = multiprocessing.get_context("fork").Process(target=_work, args=(verifier, bearer, ready, ended))
+    child.start()
+    assert ready.wait(5)
+    assert feed.streams == 2
+    feed.end("client", CLIENT)
+    assert ended.wait(5)
+    child.join(5)
+    assert child.exitcode == 0
+    eventually(lambda: outcome(verifier, bearer) == "token_revoked")  # the parent's stream is whole
+    assert feed.streams == 2
+    verifier.close()
+
+
+def _work(verifier: TokenVerifier, bearer: str, ready: Any, ended: Any) -> None:
+    assert verifier.verify(bearer)
+    ready.set()
+    eventually(lambda: outcome(verifier, bearer) == "token_revoked")
+    ended.set()
+
+
+def test_keys_of_the_feed_that_changed_are_found(feed: FakeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert verifier.verify(bearer)
+    feed.authority.publish(feed_keys("feed", "next"), f"{FEED}/keys")
+    feed.head["key"] = "next"
+    feed.end("client", CLIENT)
+    eventually(lambda: outcome(verifier, bearer) == "token_revoked")
+    verifier.close()
+
+
+@pytest.mark.parametrize("settings", [{"revocations": "introspect"}, {"revocations": ""}, {"stale_after": 9}])
+def test_settings_that_protect_nothing(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        TokenVerifier(ISSUER, AUDIENCE, **settings)
+    with pytest.raises(ConfigError):
+        TokenVerifier("not an address", AUDIENCE, keys=key_set(), revocations="fail_closed")
+
+
+def test_given_keys_and_expiry_need_no_network() -> None:
+    verifier = TokenVerifier("acme", AUDIENCE, keys=key_set(), revocations="until_exp", clock=FakeClock().clock())
+    assert verifier.verify(token(iss="acme"))
+    assert reason_of(verifier, token()) == "issuer_mismatch"
+    assert METADATA not in str(verifier.health())
