@@ -1,0 +1,75 @@
+"""Django, protected by one line in MIDDLEWARE, first in the list or right after what answers preflights.
+
+    MIDDLEWARE = ["authsec.django.BearerAuth", …]
+    AUTHSEC = {"verifier": TokenVerifier(issuer=…, audience=…)}
+
+    def show(request, id):
+        identity_of(request).require("customers:read")
+
+`AUTHSEC` may also hold what `authsec.gate.GateSettings` explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+
+from authsec.answers import ANSWERED, Answer
+from authsec.errors import ConfigError
+from authsec.gate import Gate, agent_in, identity_in, keep
+from authsec.verifier import VerifiedToken
+from authsec.wsgi import authorizations
+
+__all__ = ["BearerAuth", "agent_of", "identity_of"]
+
+
+def identity_of(request: Any) -> VerifiedToken:
+    """The agent that sent this request.
+
+    Raises `LookupError` where nobody was verified, as on a public path. Where the request was left to the API's own
+    authentication (`other_issuers="pass"`), that error is `AgentRequired`, which becomes a 401.
+    """
+    return identity_in(request.META)
+
+
+def agent_of(request: Any) -> VerifiedToken | None:
+    """For views that serve others as well: None if the request was left to the API's own authentication."""
+    return agent_in(request.META)
+
+
+class BearerAuth:
+    """Verifies the bearer token of every request before a view sees it, under WSGI and under ASGI.
+
+    Under ASGI Django runs it in a thread, since it may wait for keys.
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        given = getattr(settings, "AUTHSEC", None)
+        if not isinstance(given, dict) or "verifier" not in given:
+            raise ConfigError(
+                'The Django settings need AUTHSEC = {"verifier": TokenVerifier(issuer=…, audience=…)}',
+                reason="verifier_missing",
+            )
+        self._get_response = get_response
+        self._gate = Gate(**given)
+
+    def __call__(self, request: Any) -> Any:
+        entered = self._gate.enter(request.path, authorizations(request.META))
+        if isinstance(entered, Answer):
+            return _response(entered)
+        keep(request.META, entered)
+        return self._get_response(request)
+
+    def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls
+        """What a view raises about the token of its request is answered; everything else is not ours."""
+        return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
+
+
+def _response(answer: Answer) -> Any:
+    return HttpResponse(answer.content, status=answer.status, headers=dict(answer.all_headers()))

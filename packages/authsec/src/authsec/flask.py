@@ -1,0 +1,38 @@
+"""Flask, protected in one line.
+
+protect(app, verifier=TokenVerifier(issuer=…, audience=…))
+
+@app.get("/customers/<id>")
+def show(id):
+    identity_of(request).require("customers:read")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from authsec.answers import ANSWERED
+from authsec.gate import GateSettings
+from authsec.verifier import TokenVerifier
+from authsec.wsgi import BearerAuth, agent_of, identity_of
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["agent_of", "identity_of", "protect"]
+
+
+def protect(app: Flask, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+    """Put `BearerAuth` of `authsec.wsgi` in front of every request, and answer for it what a view raises.
+
+    `authsec.gate.GateSettings` explains the settings.
+    """
+    guard = BearerAuth(app.wsgi_app, verifier=verifier, **settings)
+    app.wsgi_app = guard  # type: ignore[method-assign] # the place that Flask documents for middleware
+
+    def answer(error: Any) -> tuple[bytes, int, list[tuple[str, str]]]:
+        answer = guard.gate.refuse(error)
+        return answer.content, answer.status, answer.all_headers()
+
+    for kind in ANSWERED:
+        app.register_error_handler(kind, answer)

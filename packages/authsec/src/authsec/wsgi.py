@@ -1,0 +1,99 @@
+"""WSGI middleware that lets only verified agents through: Flask, Bottle, and whatever else speaks WSGI (PEP 3333).
+
+    application = BearerAuth(application, verifier=TokenVerifier(issuer=…, audience=…))
+
+    identity_of(environ).require("customers:read")
+
+Flask is protected by `authsec.flask`, Django by `authsec.django`: both answer for exceptions that would otherwise end
+inside the framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Protocol, Unpack
+
+from authsec.answers import ANSWERED, Answer
+from authsec.gate import Gate, GateSettings, agent_in, identity_in, keep
+from authsec.verifier import TokenVerifier, VerifiedToken
+
+Environ = MutableMapping[str, Any]
+StartResponse = Callable[..., Any]
+App = Callable[[Any, Any], Iterable[bytes]]
+
+
+class HasEnviron(Protocol):
+    """A request object of Werkzeug (Flask) and its relatives."""
+
+    @property
+    def environ(self) -> Any: ...
+
+
+def identity_of(request: HasEnviron | Environ) -> VerifiedToken:
+    """The agent that sent this request.
+
+    Raises `LookupError` where nobody was verified, as on a public path. Where the request was left to the API's own
+    authentication (`other_issuers="pass"`), that error is `AgentRequired`, which becomes a 401.
+    """
+    return identity_in(_environ_of(request))
+
+
+def agent_of(request: HasEnviron | Environ) -> VerifiedToken | None:
+    """For endpoints that serve others as well: None if the request was left to the API's own authentication."""
+    return agent_in(_environ_of(request))
+
+
+def _environ_of(request: HasEnviron | Environ) -> Environ:
+    environ: Environ = request if isinstance(request, MutableMapping) else request.environ
+    return environ
+
+
+class BearerAuth:
+    """Verifies the bearer token of every request before `app` sees it.
+
+    `authsec.gate.GateSettings` explains the settings. The server must hand on the Authorization header, which mod_wsgi
+    does with `WSGIPassAuthorization On` only. `InsufficientScope` that leaves `app` becomes a 403.
+    """
+
+    def __init__(self, app: App, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+        self._app = app
+        self.gate = Gate(verifier=verifier, **settings)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        entered = self.gate.enter(_path(environ), authorizations(environ))
+        if isinstance(entered, Answer):
+            return _send(entered, environ, start_response)
+        keep(environ, entered)
+        return self._let_in(environ, start_response)
+
+    def _let_in(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        begun = False
+
+        def watched(*arguments: Any) -> Any:
+            nonlocal begun
+            begun = True
+            return start_response(*arguments)
+
+        try:
+            return self._app(environ, watched)
+        except ANSWERED as error:
+            if begun:  # too late for another answer, so the server must break it off
+                raise
+            return _send(self.gate.refuse(error), environ, start_response)
+
+
+def authorizations(environ: Environ) -> list[str]:
+    """What the request says of itself. Of several headers the server has made one, with commas (RFC 3875 §4.1.18)."""
+    return [environ["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in environ else []
+
+
+def _path(environ: Environ) -> str:
+    """The whole path. PEP 3333 carries its octets as Latin-1."""
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+    return path.encode("latin-1").decode("utf-8", "replace")
+
+
+def _send(answer: Answer, environ: Environ, start_response: StartResponse) -> list[bytes]:
+    start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.all_headers())
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.content]

@@ -1,0 +1,164 @@
+"""The examples, each on a real server: whatever the stack, the same requests get the same answers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import httpx2
+import pytest
+import urllib3
+import uvicorn
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from .fake_keys import AUDIENCE, FakeAuthority, key_set, serving
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+METADATA = "/.well-known/oauth-protected-resource"
+REALM = f'Bearer realm="{AUDIENCE}", resource_metadata="{AUDIENCE}{METADATA}"'
+
+
+@contextmanager
+def asgi(app: Any) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def wsgi(app: Any) -> Iterator[str]:
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = make_server("127.0.0.1", 0, app, server_class=Server, handler_class=Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAuthority]:
+    with serving() as authority:
+        monkeypatch.setenv("AUTHSEC_ISSUER", authority.url)
+        yield authority
+
+
+def example(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def good(authority: FakeAuthority, **changes: Any) -> str:
+    now = int(time.time())
+    return "Bearer " + authority.token(**{"exp": now + 60, "nbf": now, "iat": now, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "serve"),
+    [("protect_starlette", asgi), ("protect_fastapi", asgi), ("protect_flask", wsgi), ("protect_django", wsgi)],
+)
+def test_an_api(
+    issuer: FakeAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    serve: Callable[[Any], AbstractContextManager[str]],
+) -> None:
+    module = example(name)
+    monkeypatch.setitem(__import__("sys").modules, name, module)  # where Django looks for the addresses
+    with serve(module.app) as url, urllib3.PoolManager() as http:
+
+        def ask(method: str, path: str, *authorization: str) -> Any:
+            headers = urllib3.HTTPHeaderDict([("Authorization", value) for value in authorization])
+            return http.request(method, url + path, headers=headers, retries=False)
+
+        let_in = ask("GET", "/customers/42", good(issuer))
+        assert (let_in.status, let_in.json()["id"]) == (200, "42")
+
+        nobody = ask("GET", "/customers/42")
+        assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, REALM)
+        assert nobody.json()["reason"] == "token_missing"
+        assert ask("HEAD", "/customers/42").data == b""
+        expired = ask("GET", "/nowhere", good(issuer, exp=int(time.time()) - 60))
+        assert (expired.status, expired.json()["reason"]) == (401, "token_expired")
+        assert expired.headers["WWW-Authenticate"].startswith(f'{REALM}, error="invalid_token"')
+
+        refused = ask("DELETE", "/customers/42", good(issuer))
+        assert refused.status == 403
+        assert refused.headers["WWW-Authenticate"].endswith(', scope="customers:delete"')
+        assert refused.headers["Cache-Control"] == "no-store"
+        body = refused.json()
+        assert (body["missing_actions"], body["grantable"], body["retryable"]) == (["customers:delete"], True, False)
+        assert body["grant_at"].startswith(f"{issuer.url}/console/delegations/new?client=")
+
+        for twice in ((good(issuer), good(issuer)), ("Basic dTpw", good(issuer)), ("Bearer a b",)):
+            assert ask("GET", "/customers/42", *twice).status == 400
+
+        metadata = ask("GET", METADATA)
+        assert (metadata.status, metadata.json()["authorization_servers"]) == (200, [issuer.url])
+
+        issuer.publish(key_set("next"))  # the authority goes over to another key
+        assert ask("GET", "/customers/42", good(issuer, kid="next")).status == 200
+
+
+def test_fastapi_says_what_each_endpoint_needs(issuer: FakeAuthority) -> None:
+    document = example("protect_fastapi").app.openapi()
+    scheme = document["components"]["securitySchemes"]["AuthSec"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+    assert document["paths"]["/customers/{customer}"]["get"]["security"] == [{"AuthSec": ["customers:read"]}]
+    assert document["paths"]["/customers/{customer}"]["delete"]["security"] == [{"AuthSec": ["customers:delete"]}]
+
+
+def test_an_mcp_server(issuer: FakeAuthority) -> None:
+    """With the client of the same package, over HTTP."""
+
+    async def call(url: str, authorization: str, tool: str) -> Any:
+        carrying = httpx2.AsyncClient(headers={"Authorization": authorization})
+        async with carrying as http, Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client:
+            return await client.call_tool(tool, {"customer": "42"})
+
+    audience = f"{AUDIENCE}/mcp"
+    with asgi(example("protect_mcp").app) as url, urllib3.PoolManager() as http:
+        shown = asyncio.run(call(url, good(issuer, aud=audience), "show_customer"))
+        assert not shown.is_error
+        assert shown.content[0].text.startswith("Customer 42, asked for by spiffe://")
+        refused = asyncio.run(call(url, good(issuer, aud=audience), "delete_customer"))
+        assert refused.is_error
+        assert "does not allow customers:delete" in refused.content[0].text
+
+        for authorization in ("", good(issuer), good(issuer, aud=audience, exp=int(time.time()) - 60)):
+            headers = {"Authorization": authorization, "Accept": "application/json, text/event-stream"}
+            answer = http.request("POST", f"{url}/mcp", headers=headers, json={})
+            assert answer.status == 401
+            assert f'resource_metadata="{AUDIENCE}{METADATA}/mcp"' in answer.headers["WWW-Authenticate"]
+        metadata = http.request("GET", f"{url}{METADATA}/mcp").json()
+        assert metadata["resource"] == audience
+        assert metadata["authorization_servers"] == [issuer.url]
