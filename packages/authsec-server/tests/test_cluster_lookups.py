@@ -78,11 +78,9 @@ def test_the_token_says_how_it_was_checked_as_the_preview_foretold(house: House,
     shows(its, client_id, issuer.token())
     tokens = its.authority.tokens
     seen = its.authority.database.read(lambda tx: preview(tx, operator(its), tokens.issuance, client_id))
-    assert seen.claims["attestation"] == {
-        "method": "kubernetes",
-        "selectors": [key for key, _ in FOUR],
-        "validation": "token_review",
-    }
+    said = seen.claims["attestation"]
+    assert said.items() >= {"method": "kubernetes", "validation": "token_review", "source": issuer.source.id}.items()
+    assert said["selectors"] == [key for key, _ in FOUR]
     offline = kubernetes("cluster-b", issuer="https://b.example.com", key=issuer.key)
     trust(its, offline)
     other = agent(its, offline, *BY_TOKEN, name="Other")
@@ -168,6 +166,18 @@ def test_what_the_cluster_said_counts_for_half_a_minute(house: House, server: Ap
     assert shows(its, client_id, issuer.token()).status_code == 200
     its.clock.at += timedelta(seconds=1)
     assert shows(its, client_id, issuer.token()).status_code == 401
+
+
+@pytest.mark.parametrize("reviews", [True, False], ids=["a token", "a pod"])
+def test_what_was_said_of_one_counts_for_no_other(house: House, server: ApiServer, reviews: bool) -> None:
+    its, issuer, client_id = set_up(house, server, token_review=reviews)
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    if reviews:
+        server.review = no_longer()
+    gone = issuer.claims()["kubernetes.io"] | {"pod": {"name": "customer-support-gone", "uid": "1"}}
+    other = issuer.token(jti="another") if reviews else issuer.token(**{"kubernetes.io": gone})
+    assert shows(its, client_id, other).status_code == 401
+    assert shows(its, client_id, issuer.token()).status_code == 200
 
 
 def test_a_no_is_not_kept(house: House, server: ApiServer) -> None:

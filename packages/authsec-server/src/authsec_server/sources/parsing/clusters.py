@@ -14,6 +14,7 @@ from authsec_server.sources.parsing.certificates import fingerprints, parse_ca
 from authsec_server.sources.parsing.issuers import parse_url
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
+_EXAMPLE = "https://10.0.0.1:6443"
 
 
 def parse_cluster(kind: SourceKind, asked: NewSource) -> ClusterApi | None:
@@ -57,12 +58,16 @@ def cluster_detail(cluster: ClusterApi | None) -> dict[str, Any] | None:
 
 def _url(text: str) -> str:
     if not text:
-        raise Invalid("api_server", "Look-ups need the address of the cluster's API server.", "Give https://…")
-    parse_url("api_server", text)
+        raise Invalid(
+            "api_server",
+            "Look-ups need the address of the cluster's API server.",
+            f"e.g. {_EXAMPLE}; on the command line, --from-kubeconfig reads it.",
+        )
+    parse_url("api_server", text, example=_EXAMPLE)
     if not text.startswith("https://"):  # what is sent there opens the cluster, even on this machine
         raise Invalid("api_server", f"{quoted(text)} is plain http, and credentials are sent there.", "Give https://…")
     if "?" in text:
-        raise Invalid("api_server", f"{quoted(text)} has a query.", "Give it as a kubeconfig has it: https://host:6443")
+        raise Invalid("api_server", f"{quoted(text)} has a query.", f"e.g. {_EXAMPLE}")
     return text.rstrip("/")
 
 

@@ -30,15 +30,14 @@ def parse_issuer(kind: SourceKind, text: str) -> str:
     return text
 
 
-def parse_url(field: str, text: str) -> str:
-    """An address that keys may be fetched from: https, or plain http to this machine. Raises `Invalid`."""
-    example = "e.g. https://issuer.example.com"
+def parse_url(field: str, text: str, *, example: str = "https://issuer.example.com") -> str:
+    """An address that may be asked: https, or plain http to this machine. Raises `Invalid`."""
     if len(text) > MAX_URL:
         raise Invalid(field, f"{field} must have at most {MAX_URL} characters.")
     try:
         target = read_target(text)
     except OutboundFailed as error:
-        raise Invalid(field, f"{quoted(text)} cannot be used: {error}.", example) from None
+        raise Invalid(field, f"{quoted(text)} cannot be used: {error}.", f"e.g. {example}") from None
     if target.scheme == "http" and not is_loopback(target.host):
         raise Invalid(
             field, f"{quoted(text)} is plain http, over which anybody on the way can exchange keys.", "Give https://…"
