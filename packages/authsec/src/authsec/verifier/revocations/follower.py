@@ -147,6 +147,9 @@ class Follower:
         """Until something is in the way; the seconds after which to go on."""
         if self._where is None:
             self._where = self._address()
+        if not self.settled:  # a page is there at once, whatever is on the way; the first token waits for it
+            self._follow_pages(stop)
+            return 0.0
         if self._clock.monotonic() < self._pages_until:
             self._follow_pages(stop)
             return POLL_PAUSE

@@ -50,16 +50,18 @@ class Stream:
                 try:
                     _check_answer(url, response)
                     self._response = response
-                    yield from self._read(response)
+                    yield from self._read(url, response)
                 finally:
                     self._response = None
                     response.close()
+        except exceptions.ReadTimeoutError:
+            raise NoStream(f"the feed {url} says nothing for {SILENCE:g} seconds") from None
         except exceptions.HTTPError as error:
             raise DocumentRefused(f"the feed {url} cannot be followed: {why(error)}") from None
         except ConfigError as error:  # the proxy's, which is only looked at now
             raise DocumentRefused(f"the feed {url} cannot be followed: {error}") from None
 
-    def _read(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    def _read(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         messages = Messages(MOST_BYTES)
         deadline = self._clock.monotonic() + SILENCE
         while piece := response.read1(16_384):
@@ -67,7 +69,7 @@ class Stream:
                 yield message
                 deadline = self._clock.monotonic() + SILENCE
             if self._clock.monotonic() >= deadline:  # the socket's own limit starts anew with every byte that drips in
-                raise NoStream(f"the feed sends nothing whole for {SILENCE:g} seconds")
+                raise NoStream(f"the feed {url} says nothing whole for {SILENCE:g} seconds")
 
     def stop(self) -> None:
         """End a wait for the next message."""

@@ -1,0 +1,57 @@
+"""Somebody between authority and API keeps a revocation back, or changes what it says.
+
+Every batch has a head signed by the feed's own key, over what lies between two sequence numbers and over the entries
+themselves. What does not fit is not believed, and does not keep the API's knowledge fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from authsec.verifier.revocations.batches import read_batch
+from authsec.verifier.revocations.entries import BatchRefused
+from authsec.verifier.revocations.feed import Feed
+
+from ..fake_feed import document, entry, given_feed_keys, octets
+from ..fake_keys import ISSUER, NOW, FakeClock, claims
+
+ENTRIES = [entry(1), entry(2, subject="c2"), entry(3, subject="c3")]
+
+
+@pytest.mark.parametrize(
+    ("batch", "why"),
+    [
+        ({**document(ENTRIES), "entries": ENTRIES[:2]}, "not those that its head was signed for"),
+        ({**document(ENTRIES), "entries": []}, "not those"),
+        ({**document(ENTRIES), "entries": [*ENTRIES[:2], entry(3, subject="c4")]}, "not those"),
+        ({**document(ENTRIES), "entries": [*ENTRIES[:2], entry(3, subject="c3", version=1)]}, "not those"),
+        ({**document(ENTRIES), "entries": [ENTRIES[1], ENTRIES[0], ENTRIES[2]]}, "not those"),
+        ({"entries": ENTRIES}, "no head"),
+        (document(ENTRIES[1:], since=1), "does not begin where"),  # a jump
+        (document([], since=3), "does not begin where"),
+        (document(ENTRIES[1:], through=3), "leaves out"),
+        (document([ENTRIES[0], ENTRIES[2]]), "leaves out"),
+        (document([], through=3, last=3), "leaves out"),
+        (document(ENTRIES, last=2), "further than"),
+        (document([ENTRIES[2], ENTRIES[0]], snapshot=True, through=3, last=3), "not in order"),
+    ],
+)
+def test_a_batch_with_a_gap(batch: Mapping[str, Any], why: str) -> None:
+    with pytest.raises(BatchRefused, match=why):
+        read_batch(octets(batch), issuer=ISSUER, asked=0, keys=given_feed_keys(), now=NOW)
+
+
+def test_what_is_not_believed_keeps_nothing_fresh_and_a_part_is_not_the_whole() -> None:
+    clock = FakeClock()
+    feed = Feed(ISSUER, given_feed_keys(), clock.clock())
+    feed.take(octets(document(ENTRIES)))
+    clock.pass_by(20)
+    with pytest.raises(BatchRefused):
+        feed.take(octets(document([entry(5)], since=4, iat=NOW + 20)))
+    feed.take(octets(document([entry(4, subject="c4")], since=3, last=5, iat=NOW + 20)))  # the fifth does not come
+    assert (feed.age(), feed.sequence) == (20, 4)
+    assert feed.ended(claims(client_id="c4"), "current")  # and yet what is known counts
+    feed.take(octets(document([entry(5)], since=4, iat=NOW + 20)))
+    assert feed.age() == 0
