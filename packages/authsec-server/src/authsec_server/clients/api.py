@@ -39,7 +39,7 @@ class NewClient(Body):
     platform: str
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
     selectors: list[NewSelector] = Field(default_factory=list)
-    public_key: str | None = None
+    public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
     source: str | None = None  # the trust source that vouches for the selectors, where several could
     slug: str | None = None
     owner: str | None = None

@@ -28,7 +28,7 @@ class FurtherProof(Body):
 
     platform: str
     selectors: list[NewSelector] = Field(default_factory=list)
-    public_key: str | None = None
+    public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
     source: str | None = None
     expires_at: str | None = None
 
