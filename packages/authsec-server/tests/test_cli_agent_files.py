@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from authsec_server.cli.spire import spire_entries
 from click.testing import Result
 from workload_evidence import kubernetes, spire
 
@@ -164,3 +165,11 @@ def test_an_entry_for_spire(authsec: Authsec) -> None:
         refused = authsec("agents", command, "open")
         assert refused.exit_code != 0
         assert "selectors" in refused.stderr
+
+
+def test_spire_is_not_told_of_a_proof_that_has_expired() -> None:
+    def proof(state: str, account: str) -> dict[str, object]:
+        return {"state": state, "selectors": [{"key": "k8s:sa", "value": account}]}
+
+    agent = {"spiffe_id": "spiffe://td/agent/1", "proofs": [proof("expired", "old"), proof("cannot_prove", "new")]}
+    assert [each["value"] for entry in spire_entries(agent, "node") for each in entry["selectors"]] == ["sa:new"]

@@ -257,17 +257,25 @@ def test_the_test_shows_reason_remedy_and_smaller_request(door: TestClient, open
     assert "It would get a token" in get(door, smaller).text
 
 
-def test_connect_shows_the_volume_of_a_pod_that_a_cluster_vouches_for(door: TestClient) -> None:
+def test_connect_shows_the_manifest_of_pods_that_a_cluster_vouches_for(door: TestClient) -> None:
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}
     what = {"kind": "kubernetes", "issuer": "https://cluster.example.com", "keys_from": "given", "given_keys": keys}
     sent = {"name": "Cluster", "audience": 'aud"\n# ', **what}
     assert door.post("/authsec/api/v1/sources", json=sent).status_code == 400, "no line ends in an audience"
     door.post("/authsec/api/v1/sources", json=sent | {"audience": "our: authority"}).raise_for_status()
-    wanted = {"name": "Pod", "platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "production"}]}
+    named = {"k8s:ns": "production", "k8s:sa": "support-sa", "k8s:pod-name": "support-0"}
+    wanted = {"name": "Pod", "platform": "kubernetes", "selectors": [{"key": k, "value": v} for k, v in named.items()]}
     client_id = door.post("/authsec/api/v1/clients", json=wanted).json()["client_id"]
-    (pod,) = [code for code in codes(get(door, f"{LIST}/{client_id}/connect")) if "serviceAccountToken" in code]
-    container, volumes = (yaml.safe_load(pod)["spec"][each][0] for each in ("containers", "volumes"))
-    token = volumes["projected"]["sources"][0]["serviceAccountToken"]
+    page = get(door, f"{LIST}/{client_id}/connect")
+    assert "Write the agent's image in place of IMAGE" in page.text
+    (text,) = [code for code in codes(page) if "serviceAccountToken" in code]
+    assert text.startswith("# The proof asks for this too, and it is not in here:\n#   k8s:pod-name = support-0: ")
+    account, deployment = yaml.safe_load_all(text)
+    assert account["metadata"] == {"name": "support-sa", "namespace": "production"}
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "support-sa"
+    (container,), (volume,) = pod["containers"], pod["volumes"]
+    token = volume["projected"]["sources"][0]["serviceAccountToken"]
     assert token == {"audience": "our: authority", "expirationSeconds": 3600, "path": "token"}
     assert container["volumeMounts"][0]["mountPath"] == "/var/run/secrets/authsec"
     assert {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": client_id} in container["env"]

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from authsec_server.cli.agent_files import manifest, spire_command, spire_entries
+from authsec_server.cli.spire import spire_command, spire_entries
+from authsec_server.clients.manifest import manifest
+from authsec_server.clients.model import Selector
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,21 +32,24 @@ EVIL = [
 ]
 
 
+def selectors(value: str) -> list[Selector]:
+    keys = ("k8s:ns", "k8s:sa", f"k8s:pod-label:{value}", "k8s:container-image")
+    # The last stands in a comment, which a line break would end.
+    return [Selector(key=key, value=value) for key in (*keys, "k8s:pod-name")]
+
+
+def written(value: str) -> str:
+    return manifest(selectors(value), slug=value, client_id=value, base_url=value, audience=value)
+
+
 def agent(value: str) -> dict[str, Any]:
-    selectors = [
-        {"key": "k8s:ns", "value": value},
-        {"key": "k8s:sa", "value": value},
-        {"key": f"k8s:pod-label:{value}", "value": value},
-        {"key": "k8s:container-image", "value": value},
-        {"key": "k8s:pod-name", "value": value},  # stands in a comment, which a line break would end
-    ]
-    proof = {"selectors": selectors, "source": None}
+    shown = [{"key": each.key, "value": each.value} for each in selectors(value)]
+    proof = {"selectors": shown, "source": None, "state": "proves"}
     return {"slug": value, "client_id": value, "spiffe_id": f"spiffe://td/{value}", "proofs": [proof]}
 
 
 def check(value: str) -> None:
-    it = agent(value)
-    account, deployment = yaml.safe_load_all(manifest(it, it["proofs"][0], base_url=value, audience=value))
+    account, deployment = yaml.safe_load_all(written(value))
     assert account["metadata"] == {"name": value, "namespace": value}
     pod = deployment["spec"]["template"]["spec"]
     assert set(pod) == {"serviceAccountName", "containers", "volumes"}
@@ -69,8 +74,8 @@ def test_it_stays_text_whatever_it_is(value: str) -> None:
 
 @pytest.mark.parametrize("value", EVIL)
 def test_a_reader_that_guesses_more_than_ours_sees_quotes(value: str) -> None:
-    text = manifest(agent(value), agent(value)["proofs"][0], base_url=value, audience=value)
-    assert all(line.partition(": ")[2].startswith('"') for line in text.splitlines() if "image:" in line)
+    lines = written(value).splitlines()
+    assert all(line.partition(": ")[2].startswith('"') for line in lines if "image:" in line)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))

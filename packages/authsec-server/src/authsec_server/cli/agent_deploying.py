@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
-from authsec_server.cli.agent_files import IMAGE, PARENT, left_out, manifest, spire_command, spire_entries
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, harmless
 from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.spire import PARENT, spire_command, spire_entries
+from authsec_server.clients.manifest import IMAGE, left_out, manifest, names_image
+from authsec_server.clients.model import Selector
 
 
 @click.command("spire-entry")
@@ -46,12 +48,16 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
     """Show a Kubernetes manifest by which an agent proves itself. AGENT is its slug or client_id."""
     found = caller.get(path("clients", agent))
     proof = _shown_by_a_token(found)
-    text = manifest(found, proof, base_url=caller.address, audience=_audience(caller, proof))
-    missing = left_out(proof)
+    selectors = [Selector(key=each["key"], value=each["value"]) for each in proof["selectors"]]
+    audience = _audience(caller, proof)
+    text = manifest(
+        selectors, slug=found["slug"], client_id=found["client_id"], base_url=caller.address, audience=audience
+    )
+    missing = left_out(selectors)
     output.result({"manifest": text, "left_out": missing}, *text.splitlines())
     for each in missing:
         output.note(f"Not in the manifest, and no pod gets a token without it: {each}.")
-    if not any(each["key"] == "k8s:container-image" for each in proof["selectors"]):
+    if not names_image(selectors):
         output.note(f"Write the agent's image in place of {IMAGE}.")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from starlette.responses import Response
 
 from authsec_server.clients import enrolments
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
+from authsec_server.clients.manifest import IMAGE, manifest, names_image
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.laptop import HOURS
@@ -19,14 +22,23 @@ from authsec_server.tokens.model import Denied, Reason
 from authsec_server.tokens.preview import preview
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pods:
+    """What its pods need, in YAML; `image` is what stands there for its image, where the proof does not name that."""
+
+    manifest: str
+    image: str
+
+
 async def connect(visit: Visit) -> Response:
     """The page."""
-    client, connection, codes = await visit.read(lambda tx: _connection(tx, visit))
+    client, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit))
     return visit.render(
         "clients/connect.html",
         title=client.name,
         client=client,
         connection=connection,
+        pods=pods,
         key_file=KEY_FILE,
         keygen=KEYGEN,
         codes=codes,
@@ -35,7 +47,7 @@ async def connect(visit: Visit) -> Response:
     )
 
 
-def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolment]]:
+def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolment], Pods | None]:
     client = found(tx, visit)
     scope, audience, resource = _use(tx, visit, client)
     connection = Connection(
@@ -46,15 +58,25 @@ def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolmen
         scope=scope,
         audience=audience,
         resource=resource,
-        pod_audience=_pod_audience(tx, client, visit.console.settings.issuer),
     )
-    return client, connection, enrolments.open_of(tx, visit.act, client.id)
+    return client, connection, enrolments.open_of(tx, visit.act, client.id), _pods(tx, visit, client)
 
 
-def _pod_audience(tx: Tx, client: Client, issuer: str) -> str:
-    """What the tokens of its cluster must be for; empty where no cluster vouches for it."""
-    named = sources.by_ids(tx, client.source_ids).values()
-    return next((each.audience or issuer for each in named if each.kind is SourceKind.KUBERNETES), "")
+def _pods(tx: Tx, visit: Visit, client: Client) -> Pods | None:
+    """By its first proof that stands and that a cluster's token can show; None where no cluster vouches for it."""
+    issuer, named = visit.console.settings.issuer, sources.by_ids(tx, client.source_ids)
+    for proof in client.proofs:
+        source = named.get(proof.source_id or "")
+        if source is not None and source.kind is SourceKind.KUBERNETES and proof.stands(visit.act.now):
+            text = manifest(
+                proof.selectors,
+                slug=client.slug,
+                client_id=client.id,
+                base_url=issuer,
+                audience=source.audience or issuer,
+            )
+            return Pods(manifest=text, image="" if names_image(proof.selectors) else IMAGE)
+    return None
 
 
 def _use(tx: Tx, visit: Visit, client: Client) -> tuple[str, str, str]:

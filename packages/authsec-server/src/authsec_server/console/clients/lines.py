@@ -70,30 +70,6 @@ def fetch_secure_data(customer_id: str) -> dict:
     return resp.json()
 """
 
-
-POD = """\
-spec:
-  containers:
-    - name: agent
-      env:
-        - name: AUTHSEC_BASE_URL
-          value: {base_url}
-        - name: AUTHSEC_AGENT_CLIENT_ID
-          value: {client_id}
-      volumeMounts:
-        - name: authsec
-          mountPath: /var/run/secrets/authsec
-          readOnly: true
-  volumes:
-    - name: authsec
-      projected:
-        sources:
-          - serviceAccountToken:
-              audience: {audience}
-              expirationSeconds: 3600
-              path: token
-"""
-
 SECRET_FILE, SECRET_VARIABLE = "agent-secret", "AUTHSEC_AGENT_SECRET_FILE"
 _KEY, _TOKEN = "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE"
 PROOF_VARIABLES = (_KEY, _TOKEN, SECRET_VARIABLE)
@@ -111,8 +87,7 @@ class Connection:
     """One client and the authority that it asks.
 
     `scope` is an action that it may use and that the example asks for, `audience` the API that it gets a token for,
-    `resource` the same where the agent must name it; `pod_audience` what a cluster's tokens must be for, where a
-    cluster vouches for it. Each is empty where there is none.
+    `resource` the same where the agent must name it. Each is empty where there is none.
     """
 
     base_url: str
@@ -122,16 +97,6 @@ class Connection:
     scope: str = ""
     audience: str = ""
     resource: str = ""
-    pod_audience: str = ""
-
-    @property
-    def pod(self) -> str:
-        """What its pod needs, in YAML. Texts are quoted as in JSON, which YAML reads alike."""
-        return POD.format(
-            base_url=json.dumps(self.base_url),
-            client_id=json.dumps(self.client_id),
-            audience=json.dumps(self.pod_audience),
-        )
 
     @property
     def bash(self) -> str:

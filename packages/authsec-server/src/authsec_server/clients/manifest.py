@@ -1,0 +1,106 @@
+"""A Kubernetes manifest by which an agent's pods prove that they are the agent. Pure.
+
+People typed the names and selectors in it, and the text is fed to programs: every value is quoted for its reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml  # type: ignore[import-untyped] # it has no types
+from authsec.wording import plain
+
+from authsec_server.clients.model import Selector
+
+MOUNT = "/var/run/secrets/authsec"
+IMAGE = "IMAGE"
+_IMAGE_KEY = "k8s:container-image"
+_LABEL = "k8s:pod-label:"
+_LONGEST = 800  # characters of a line about one selector
+_NOT_THE_MANIFESTS = {  # what a cluster decides when it runs the deployment, by the beginning of the selector's key
+    "k8s:pod-name": "a deployment's pods get names of their own",
+    "k8s:pod-uid": "each pod gets another uid",
+    "k8s:node-name": "the cluster chooses the node, unless a nodeSelector keeps the pods on this one",
+    "k8s:pod-owner:": "the cluster names what owns a deployment's pods",
+}
+
+
+def left_out(selectors: Sequence[Selector]) -> list[str]:
+    """Those of a proof's selectors that no manifest can bring about, each on one line with the reason."""
+    return [
+        plain(f"{each.key} = {each.value}: {why}", _LONGEST)
+        for each in selectors
+        for beginning, why in _NOT_THE_MANIFESTS.items()
+        if each.key.startswith(beginning)
+    ]
+
+
+def names_image(selectors: Sequence[Selector]) -> bool:
+    """Whether the proof says which image the agent is; else `IMAGE` stands there, for somebody to write it."""
+    return any(each.key == _IMAGE_KEY for each in selectors)
+
+
+def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_url: str, audience: str) -> str:
+    """A service account and a deployment whose pods satisfy a proof of these selectors, in YAML.
+
+    What of the proof is not in it, its first lines say.
+    """
+    seen = {each.key: each.value for each in selectors}
+    account = {"name": _Typed(seen.get("k8s:sa", slug)), "namespace": _Typed(seen.get("k8s:ns", "default"))}
+    documents = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": _Typed(slug), "namespace": account["namespace"]},
+            "spec": _deployed(seen, account["name"], slug, client_id, base_url, audience),
+        },
+    ]
+    text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
+    missing = "".join(f"#   {each}\n" for each in left_out(selectors))
+    return f"# The proof asks for this too, and it is not in here:\n{missing}{text}" if missing else text
+
+
+class _Typed(str):
+    """Text in double quotes. Readers differ in what else they take for a number or a truth: `1e3`, `on`."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc] # for that reason
+    """What is named twice is written twice: no anchors."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+def _in_quotes(dumper: yaml.SafeDumper, text: _Typed) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+
+
+_Dumper.add_representer(_Typed, _in_quotes)
+
+
+def _deployed(
+    seen: Mapping[str, str], account: str, slug: str, client_id: str, base_url: str, audience: str
+) -> dict[str, Any]:
+    labels = {_Typed("app"): _Typed(slug)} | {
+        _Typed(key.removeprefix(_LABEL)): _Typed(value) for key, value in seen.items() if key.startswith(_LABEL)
+    }
+    token = {"audience": _Typed(audience), "expirationSeconds": 3600, "path": "token"}
+    container = {
+        "name": _Typed(seen.get("k8s:container-name", "agent")),
+        "image": _Typed(seen.get(_IMAGE_KEY, IMAGE)),
+        "env": [
+            {"name": "AUTHSEC_BASE_URL", "value": _Typed(base_url)},
+            {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": _Typed(client_id)},
+        ],
+        "volumeMounts": [{"name": "authsec", "mountPath": MOUNT, "readOnly": True}],
+    }
+    pod = {
+        "serviceAccountName": account,
+        "containers": [container],
+        "volumes": [{"name": "authsec", "projected": {"sources": [{"serviceAccountToken": token}]}}],
+    }
+    return {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
