@@ -143,7 +143,7 @@ def test_a_token(serve: Any) -> None:
         "delegation_ids": [delegation],
         "authority_version": claims["authority_version"],
         "agent_type": "AutoGen AI agent",
-        "attestation": {"method": "key_pair", "selectors": []},
+        "attestation": {"method": "key_pair", "selectors": [], "proof": claims["attestation"]["proof"]},
     }
 
 

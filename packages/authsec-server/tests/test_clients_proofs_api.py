@@ -97,8 +97,8 @@ def test_an_agent_gets_tokens_by_its_secret_until_that_is_rotated_out(house: Any
 
     answer = ask(first["client_secret"])
     claims = parse_compact(answer.json()["token"], max_bytes=8192).claims
-    assert claims["attestation"] == {"method": "secret", "selectors": []}
     (proof,) = door.get(f"{PATH}/support").json()["proofs"]
+    assert claims["attestation"] == {"method": "secret", "selectors": [], "proof": proof["id"]}
     assert (proof["kind"], proof["state"], proof["last_used_at"]) == ("secret", "weak", "2026-11-25T12:00:00Z")
     issued = its.events()[-1].event
     assert (issued.detail["attestation"], issued.detail["proof_id"]) == ("secret", proof["id"])

@@ -292,7 +292,7 @@ def test_the_claims() -> None:
         "delegation_ids": ["d1"],
         "authority_version": 7,
         "agent_type": "AutoGen AI agent",
-        "attestation": {"method": "key_pair", "selectors": []},
+        "attestation": {"method": "key_pair", "selectors": [], "proof": "p1"},
     }
 
 
@@ -301,4 +301,4 @@ def test_an_unattested_token_says_so() -> None:
     granted = outcome(authority(), client=nobody, proved=Proved(proof_id="p1", kind=ProofKind.UNATTESTED))
     assert isinstance(granted, Granted)
     its = claims(granted, issuer="https://issuer", trust_domain="example.org", jti="j", now=NOW)
-    assert its["attestation"] == {"method": "none"}
+    assert its["attestation"] == {"method": "none", "proof": "p1"}

@@ -52,9 +52,10 @@ def test_a_laptop_is_the_agent_for_some_hours(its: House, pod: str) -> None:
     token = laptop.asks(pod)
     assert token.json()["expires_at"] == "2026-11-25T20:00:00Z", "no token outlives the key"
     claims = parse_compact(token.json()["token"]).claims
-    assert claims["attestation"] == {"method": "key_pair", "selectors": [], "enrolled": True}
     seen = client(its, pod)
     (proof,) = [each for each in seen["proofs"] if each["kind"] == "enrolled_key"]
+    said = {"method": "key_pair", "selectors": [], "enrolled": True, "proof": proof["id"]}
+    assert claims["attestation"] == said
     assert (proof["kind"], proof["state"], proof["machine"]) == ("enrolled_key", "weak", "ada-laptop")
     assert (seen["platform"], seen["enrolled"], seen["can_prove_itself"]) == ("kubernetes", True, True)
     its.clock.at += timedelta(hours=8)

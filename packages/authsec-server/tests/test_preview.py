@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from authsec.jose import parse_compact
 from authsec_server.clients import holding
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding, ProofKind
@@ -139,7 +140,16 @@ def test_an_attested_agents_preview_is_its_token(house: Callable[..., Any]) -> N
     body = door.get(ENDPOINT, params={"client_id": agent.client_id}).json()
     assert isinstance(seen, Preview)
     assert seen.provable
-    assert seen.claims["attestation"] == {"method": "key_pair", "selectors": []}
+    token = parse_compact(body["token"]).claims
+    assert (
+        seen.claims["attestation"]
+        == token["attestation"]
+        == {
+            "method": "key_pair",
+            "selectors": [],
+            "proof": seen.proof.id,
+        }
+    )
     assert (seen.claims["permissions"], seen.granted.lifetime) == (body["permissions"], body["expires_in"])
 
 
@@ -181,7 +191,11 @@ def test_the_proof_is_the_best_or_the_chosen_one(estate: Any) -> None:
     assert isinstance(seen, Preview)
     assert seen == look(estate, "cluster")
     assert (seen.proof.kind, seen.provable) == (ProofKind.SELECTORS, False)
-    assert seen.claims["attestation"] == {"method": "selectors", "selectors": ["k8s:ns", "k8s:sa"]}
+    assert seen.claims["attestation"] == {
+        "method": "selectors",
+        "selectors": ["k8s:ns", "k8s:sa"],
+        "proof": client.proofs[0].id,
+    }
     with pytest.raises(NotFound, match="no such proof"):
         look(estate, "cluster", proof_id="another")
     with pytest.raises(NotFound):

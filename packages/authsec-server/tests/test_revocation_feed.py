@@ -152,6 +152,20 @@ def test_what_cannot_be_asked(house: Callable[..., House], query: Any, field: st
     assert (answer.status_code, answer.json()["field"]) == (400, field)
 
 
+def test_a_token_names_what_its_proofs_end_is_published_as(house: Callable[..., House]) -> None:
+    """Removing a proof ends the tokens that rest on it, because they and the feed name it alike."""
+    its = house()
+    agent, door = its.delegated_agent(), its.door()
+    proves = {"Authorization": f"Bearer {agent.assertion(its.clock.at)}"}
+    answer = door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id}, headers=proves)
+    claims = parse_compact(answer.json()["token"]).claims
+    operator, proof = house(local_operator=True).door(), claims["attestation"]["proof"]
+    operator.post(f"/authsec/api/v1/clients/{agent.client_id}/proofs/{proof}/remove", json={}).raise_for_status()
+    (entry,) = [each for each in read(door, 0)["entries"] if each["kind"] == "proof"]
+    assert entry["subject"] == proof
+    assert claims["authority_version"] < entry["version"]
+
+
 def test_the_metadata_names_it(house: Callable[..., House]) -> None:
     document = house().door().get("/.well-known/oauth-authorization-server").json()
     assert document["authsec_revocations_uri"] == ISSUER + FEED

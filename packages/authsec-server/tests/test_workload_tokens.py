@@ -42,9 +42,10 @@ def test_a_workload_gets_a_token_that_says_how_it_was_proved(its: Any, make: Any
     assert answer.status_code == 200, answer.text
     claims = parse_compact(answer.json()["token"]).claims
     checked = {"validation": "offline"} if make is kubernetes else {}
-    said = {"method": issuer.source.kind, "selectors": [key for key, _ in shown]}
-    assert claims["attestation"] == said | checked
     event = its.events()[-1].event
+    rests_on = {"proof": event.detail["proof_id"], "source": issuer.source.id}
+    said = {"method": issuer.source.kind, "selectors": [key for key, _ in shown]}
+    assert claims["attestation"] == said | checked | rests_on
     assert event.detail["attestation"] == issuer.source.kind
     assert event.detail["proved_by"] == {key: "token" for key, _ in shown}
     assert event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
@@ -57,7 +58,8 @@ def test_the_clients_own_svid_stands_for_what_spire_enforces(its: Any) -> None:
     client_id = agent(its, issuer, *HELPER, ("k8s:container-name", "agent"))
     answer = shows(its, client_id, issuer.token(sub=f"spiffe://example.org/agent/{client_id}"))
     claims = parse_compact(answer.json()["token"]).claims
-    assert claims["attestation"] == {"method": "spiffe", "selectors": ["spiffe:id"]}
+    said = claims["attestation"]
+    assert (said["method"], said["selectors"], said["source"]) == ("spiffe", ["spiffe:id"], issuer.source.id)
 
 
 def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:

@@ -41,9 +41,13 @@ def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: d
 
 
 def _attestation(granted: Granted) -> dict[str, Any]:
-    if not granted.proved.attested:
-        return {"method": "none"}
-    its: dict[str, Any] = {"method": granted.proved.method, "selectors": list(granted.proved.selectors)}
-    if granted.proved.validation:
-        its["validation"] = granted.proved.validation.value
-    return its | {"enrolled": True} if granted.proved.enrolled else its
+    """How it was proved; and by their ids the proof and whose word it was, so that the end of either ends the token."""
+    proved = granted.proved
+    its: dict[str, Any] = {"method": proved.method, "proof": proved.proof_id}
+    if proved.attested:
+        its["selectors"] = list(proved.selectors)
+    if proved.source_id:
+        its["source"] = proved.source_id
+    if proved.validation:
+        its["validation"] = proved.validation.value
+    return its | {"enrolled": True} if proved.enrolled else its
