@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.clients import selector_check
 from authsec_server.clients.model import Platform
-from authsec_server.clients.selector_check import RowState, check_selectors
-from authsec_server.clients.selectors import MAX_SELECTORS
+from authsec_server.clients.selectors import checking
+from authsec_server.clients.selectors.checking import RowState, check_selectors
+from authsec_server.clients.selectors.parsing import MAX_SELECTORS
 from authsec_server.console.forms import MAX_FIELDS
 
 NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)]
@@ -23,13 +23,13 @@ NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys for which the nearest is looked for."""
     keys: list[str] = []
-    nearest: Callable[[Platform, str], Any] = selector_check.nearest_key
+    nearest: Callable[[Platform, str], Any] = checking.nearest_key
 
     def counted(platform: Platform, key: str) -> Any:
         keys.append(key)
         return nearest(platform, key)
 
-    monkeypatch.setattr(selector_check, "nearest_key", counted)
+    monkeypatch.setattr(checking, "nearest_key", counted)
     return keys
 
 

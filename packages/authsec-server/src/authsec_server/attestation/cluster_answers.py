@@ -10,7 +10,7 @@ from typing import Any, Final, TypeGuard
 
 from authsec_server.attestation.model import Bound
 from authsec_server.clients.model import Selector
-from authsec_server.clients.selectors import MAX_VALUE
+from authsec_server.clients.selectors.parsing import MAX_VALUE
 from authsec_server.sources.cluster_line import NotAnswered
 
 MAX_SELECTORS: Final = 500

@@ -8,7 +8,7 @@ from enum import StrEnum
 from authsec_server.clients.foreseen import Foresight, foresee
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.proof_status import SelectorStatus
-from authsec_server.clients.selector_check import RowCheck, RowState, check_selectors
+from authsec_server.clients.selectors.checking import RowCheck, RowState, check_selectors
 from authsec_server.console.clients.typed_proof import Rows
 from authsec_server.sources.model import Provenance, TrustSource
 

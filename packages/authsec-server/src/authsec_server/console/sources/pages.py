@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings, following
 from authsec_server.clients.bindings import Held
 from authsec_server.clients.following import Users
-from authsec_server.clients.selectors import KEYS
+from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.selectors import (
+from authsec_server.clients.selectors.parsing import (
     KEYS,
     MAX_SELECTORS,
     known_key,

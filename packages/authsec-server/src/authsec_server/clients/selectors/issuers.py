@@ -5,7 +5,7 @@ Pure. Names can be given up and registered by somebody else; the ids beside them
 
 from __future__ import annotations
 
-from authsec_server.clients.selector_keys import SelectorKey
+from authsec_server.clients.selectors.keys import SelectorKey
 from authsec_server.sources.presets import PRESETS
 
 _GITHUB = {

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from authsec_server.clients.issuer_keys import ISSUERS
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.selector_keys import DOCKER, KUBERNETES, SPIFFE, UNIX, SelectorKey
+from authsec_server.clients.selectors.issuers import ISSUERS
+from authsec_server.clients.selectors.keys import DOCKER, KUBERNETES, SPIFFE, UNIX, SelectorKey
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 
