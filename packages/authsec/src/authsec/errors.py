@@ -68,7 +68,22 @@ class AuthenticationError(TokenRequestError):
 
 
 class DelegationDenied(TokenRequestError):
-    """400, 403, 404, 410: what was asked for has not been delegated to this agent (any more)."""
+    """400, 403, 404, 410: what was asked for has not been delegated to this agent (any more).
+
+    Where the authority says so: `missing_actions` are those that are not delegated, `allowed_scope` is the smaller
+    request that would pass, and `grant_at` the page of its console where a person can grant the rest.
+    """
+
+    missing_actions: tuple[str, ...] = ()
+    allowed_scope: str = ""
+    grant_at: str | None = None
+
+    @property
+    def for_model(self) -> str:
+        """What an agent can do about it, for its model."""
+        smaller = f" What is allowed is {self.allowed_scope}." if self.allowed_scope else ""
+        person = f" The person you work for can grant it at {self.grant_at}." if self.grant_at else ""
+        return f"{self}{smaller}{person}"
 
 
 class RateLimited(TokenRequestError):

@@ -58,6 +58,8 @@ _OF_TOKENS: OfStatus = {
 }
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}(?=/|$)")
+_SCOPE = re.compile(r"(?=.{1,4000}$)[a-z0-9._-]{1,63}:[a-z0-9._-]{1,63}( [a-z0-9._-]{1,63}:[a-z0-9._-]{1,63})*")
+_PAGE = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}/[A-Za-z0-9._~/?=&%-]{0,300}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -86,13 +88,16 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS) -> 
         return not_an_authority(answer)
     kind, sentence = of_status[answer.status]
     reason = _reason(body, f"http_{answer.status}")
-    return kind(
+    error = kind(
         _text(_SENTENCES.get(reason, sentence), body),
         reason=reason,
         status=answer.status,
         request_id=_request_id(body),
         retryable=body.get("retryable") is True,
     )
+    if isinstance(error, DelegationDenied):
+        _add_what_would_do(error, body)
+    return error
 
 
 def retrying(error: AuthSecError) -> str:
@@ -194,6 +199,17 @@ def _text(sentence: str, body: dict[str, Any]) -> str:
     parts = [sentence, plain(details, 300) if isinstance(details, str) else ""]
     parts += [f"(request {request_id})" if request_id else ""]
     return " ".join(part for part in parts if part)
+
+
+def _add_what_would_do(denied: DelegationDenied, body: dict[str, Any]) -> None:
+    """Actions and an address, if they are written as such: the model reads them."""
+    missing, allowed, where = (body.get(name) for name in ("missing_actions", "allowed_scope", "grant_at"))
+    if isinstance(missing, list) and all(isinstance(action, str) and _SCOPE.fullmatch(action) for action in missing):
+        denied.missing_actions = tuple(missing)
+    if isinstance(allowed, str) and _SCOPE.fullmatch(allowed):
+        denied.allowed_scope = allowed
+    if isinstance(where, str) and _PAGE.fullmatch(where):
+        denied.grant_at = where
 
 
 def _reason(body: dict[str, Any], otherwise: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -39,6 +38,9 @@ _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.PROOF_NOT_ACCEPTED: (403, "This way of proving does not suffice for what is delegated."),
 }
 
+_GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_ALLOWED}
+"""What a new trust delegation would change."""
+
 
 def routes(tokens: DelegationTokens) -> list[Route]:
     """The endpoint. Its methods are checked here: a HEAD that mints would be a token nobody reads."""
@@ -64,7 +66,10 @@ def routes(tokens: DelegationTokens) -> list[Route]:
             ENDED.labels(Reason.UNAVAILABLE).inc()
             raise
         ENDED.labels(outcome.reason if isinstance(outcome, Denied) else "granted").inc()
-        return _refusal(request, outcome) if isinstance(outcome, Denied) else _token(outcome)
+        if isinstance(outcome, Issued):
+            return _token(outcome)
+        extra = {} if isinstance(asked, Denied) else _what_would_do(outcome, tokens.issuer, asked.client_id)
+        return _refusal(request, outcome, extra)
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
     return [Route(PATH, delegation_token, methods=methods)]
@@ -88,9 +93,18 @@ def _token(issued: Issued) -> JSONResponse:
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
-def _refusal(request: Request, denied: Denied) -> JSONResponse:
+def _what_would_do(denied: Denied, issuer: str, client_id: str) -> Mapping[str, object]:
+    """What an agent, its model and the person behind them can do: ask for less, or grant more."""
+    extra: dict[str, object] = {"missing_actions": denied.missing} if denied.missing else {}
+    if denied.smaller:
+        extra["allowed_scope"] = " ".join(denied.smaller)
+    if denied.reason in _GRANTABLE:
+        extra |= {"grantable": True, "grant_at": f"{issuer}/console/delegations/new?client={client_id}"}
+    return extra
+
+
+def _refusal(request: Request, denied: Denied, extra: Mapping[str, object]) -> JSONResponse:
     status, error = _ANSWERS[denied.reason]
-    extra: dict[str, Any] = {"allowed_scope": " ".join(denied.smaller)} if denied.smaller else {}
     return error_response(
         request,
         status,
