@@ -1,0 +1,63 @@
+"""What an administrator ends is refused by an API that has a real authority's token in its hand."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
+from authsec.clock import Clock
+
+
+def outcome(verifier: TokenVerifier, bearer: str) -> str:
+    try:
+        verifier.verify(bearer)
+    except (InvalidToken, RevocationsUnavailable) as error:
+        return error.reason
+    return "accepted"
+
+
+def seconds_until(refused: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    while not refused():
+        assert time.monotonic() - began < 10, "it was accepted on"
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def test_what_ends_is_refused_at_once_and_all_is_refused_without_the_authority(serve: Any) -> None:
+    its = serve()
+    later = 0.0
+    clock = Clock(wall=lambda: time.time() + later, monotonic=lambda: time.monotonic() + later)
+    verifier = TokenVerifier(its.url, "authsec-api", revocations="fail_closed", clock=clock)
+    role = its.role("Reader", "customers:read", "customers:write")
+    agents = [its.agent(f"Agent {n}") for n in range(4)]
+    delegations = [its.delegate(role, agent, "customers:read") for agent in agents]
+    tokens = [its.ask(agent).json()["token"] for agent in agents]
+
+    def refused(*numbers: int) -> Callable[[], bool]:
+        return lambda: all((outcome(verifier, tokens[n]) == "token_revoked") == (n in numbers) for n in range(4))
+
+    assert refused()()
+    its.post(f"delegations/{delegations[0]}/revoke")
+    assert seconds_until(refused(0)) < 3
+    its.post(f"clients/{agents[1].client_id}/disable")
+    assert seconds_until(refused(0, 1)) < 3
+    its.post(f"clients/{agents[1].client_id}/enable")
+    renewed = its.ask(agents[1]).json()["token"]
+    assert (outcome(verifier, renewed), outcome(verifier, tokens[1])) == ("accepted", "token_revoked")
+
+    fresh = TokenVerifier(
+        its.url, "authsec-api", revocations="fail_closed", clock=clock
+    )  # learns it from the beginning
+    assert outcome(fresh, tokens[0]) == "token_revoked"
+    its.stop(signal.SIGKILL)
+    assert outcome(verifier, tokens[2]) == "accepted"  # a short outage is ridden out
+    seconds_until(lambda: "nothing accepts connections" in str(verifier.health().revocations))
+    later = 31.0
+    assert outcome(verifier, tokens[2]) == "revocations_unavailable"
+    assert outcome(verifier, tokens[0]) == "token_revoked"
+    for each in (verifier, fresh):
+        each.close()
