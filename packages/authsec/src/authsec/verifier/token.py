@@ -88,9 +88,13 @@ class VerifiedToken:
             raise self._insufficient(actions, any_of=True)
 
     def _insufficient(self, actions: tuple[str, ...], *, any_of: bool = False) -> InsufficientScope:
-        page = f"{self.claims['iss'].removesuffix('/')}/console/delegations/new?client={quote(self.client_id, safe='')}"
-        granted = tuple(sorted(self.permissions))
-        return InsufficientScope(required=actions, granted=granted, any_of=any_of, grant_at=page)
+        console = f"{self.claims.get('iss', '').removesuffix('/')}/console"
+        return InsufficientScope(
+            required=actions,
+            granted=tuple(sorted(self.permissions)),
+            any_of=any_of,
+            grant_at=f"{console}/delegations/new?client={quote(self.client_id, safe='')}",
+        )
 
 
 def check_actions(actions: tuple[str, ...]) -> None:
