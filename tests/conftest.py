@@ -13,14 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx2
 import pytest
 from authsec.jose import PrivateKey, assemble, signing_input
+from authsec_server.cli import register
+from click.testing import CliRunner
 
 AUTHSEC = Path(sys.executable).with_name("authsec")
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
@@ -47,9 +51,7 @@ class Running:
         self.log = log
         self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30, verify=False)
         self.admin = httpx2.Client(base_url=f"{url}/authsec/api/v1/", trust_env=False, timeout=30, verify=False)
-        self.admin.headers["Authorization"] = (
-            f"Bearer {self.cli('admin', 'create-key', f'tests {secrets.token_hex(4)}')}"
-        )
+        self.admin.headers["Authorization"] = f"Bearer {_admin_key(where, environment)}"
 
     def cli(self, *words: str) -> str:
         """Run an `authsec` command on the server's machine; what it prints."""
@@ -186,6 +188,21 @@ def _serving(folder: Path, database_option: str) -> Iterator[Serve]:
             return its
 
         yield start
+
+
+def _admin_key(where: list[str], environment: dict[str, str]) -> str:
+    """A new key, by the command that makes one, in this process: to start another takes as long as a server does.
+
+    In a thread of its own, since a browser's event loop may run in this one.
+    """
+    commands = click.Group()
+    register(commands)
+    words = ["admin", "create-key", f"tests {secrets.token_hex(4)}", *where]
+    unset = {name: None for name in os.environ if name.startswith("AUTHSEC")}
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(CliRunner().invoke, commands, words, env=unset | environment).result()
+    assert done.exit_code == 0, done.output
+    return done.stdout.strip()
 
 
 def _master_key(file: Path) -> str:
