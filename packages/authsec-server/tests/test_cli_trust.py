@@ -94,7 +94,7 @@ def test_a_cluster_is_registered_with_the_kubeconfig_at_hand(
     done = add_cluster()
     assert done.exit_code == 0, done.output
     assert "k8s:node-name, k8s:ns, k8s:pod-name, k8s:pod-uid, k8s:sa" in done.stdout
-    assert "            - serviceAccountToken:\n                audience: http://127.0.0.1:7468" in done.stdout
+    assert '            - serviceAccountToken:\n                audience: "http://127.0.0.1:7468"' in done.stdout
     assert "a-bearer-token" not in done.output
     source = shown(authsec, "production")
     assert (source["issuer"], source["keys_from"]) == (IN_CLUSTER, "given")

@@ -58,7 +58,7 @@ def test_a_cluster_is_registered_with_its_keys_and_shown(door: TestClient) -> No
     assert "one EC ES256" in page.text
     assert "k8s:ns proved by the token" in page.text
     assert "k8s:pod-label" not in page.text.partition("What it proves")[2].partition("Pod labels")[0]
-    assert "audience: http://127.0.0.1:7468 expirationSeconds: 3600" in page.text, "what a pod needs"
+    assert 'audience: "http://127.0.0.1:7468" expirationSeconds: 3600' in page.text, "what a pod needs"
     assert "Production" in get(door, PAGE).links
 
 

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from authsec.jose import PrivateKey
 from authsec_server.failures import Invalid
 from authsec_server.sources.jwks import MAX_KEYS, UnusableKeys, as_document, read_key_set
 from authsec_server.sources.model import KeysFrom, Provenance, SourceKind, TrustSource, provable, provenance
 from authsec_server.sources.parsing import Changes, NewSource, cannot_share, checked, edited, narrows, same_keys
+from authsec_server.sources.parsing.issuers import parse_audience
 from authsec_server.sources.presets import PRESETS
+from authsec_server.sources.volume import projected_volume
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -363,3 +366,11 @@ def test_sources_of_one_issuer_need_keys_of_their_own() -> None:
     assert "a key in common" in cannot_share(by_url[0], {"a", "b"}, by_url[1], {"b"})
     assert "of their own" in cannot_share(source(), {"a"}, pasted(), {"b"})
     assert "of their own" in cannot_share(pasted(), {"a"}, source(), {"b"})
+
+
+@pytest.mark.parametrize(
+    "audience", ["https://authsec.example.com", "our: authority", 'an "authority" # or {two}', "on"]
+)
+def test_a_pods_volume_has_the_audience_as_it_is(audience: str) -> None:
+    (volume,) = yaml.safe_load(projected_volume(parse_audience(audience)))["volumes"]
+    assert volume["projected"]["sources"][0]["serviceAccountToken"]["audience"] == audience

@@ -135,7 +135,7 @@ def test_an_expired_token_for_the_cluster_itself_is_still_explained(its: Any) ->
     token = issuer.token(aud=DEFAULT_AUDIENCE, exp=SECONDS - 10_800, iat=SECONDS - 14_400, nbf=SECONDS - 14_400)
     trial = attempt(its.door(), issuer.source.slug, token)
     assert failed(trial) == ["audience", "times"]
-    assert f"audience: {US}" in said(trial)
+    assert f'audience: "{US}"' in said(trial)
     assert trial["claims"]["expires_at"] == "2026-11-25T09:00:00Z"
     assert [each["client_id"] for each in trial["satisfies"]] == [client_id], (
         "if it were good, it would be this agent's"

@@ -103,7 +103,7 @@ def test_the_automounted_token_is_answered_with_the_volume_that_helps(audience: 
     its = kubernetes()
     details = refused(ask(its.token(aud=audience), [its], proof(its, *HELPER))).details
     assert "serviceAccountToken:" in details
-    assert f"audience: {US}\n" in details
+    assert f'audience: "{US}"\n' in details
     assert "expirationSeconds: 3600" in details
 
 

@@ -12,17 +12,7 @@ from typing import Any
 from authsec_server.attestation.model import Bound, Selectors
 from authsec_server.attestation.workload_tokens import Kind
 from authsec_server.sources.model import TrustSource
-
-_VOLUME = """\
-volumes:
-- name: authsec-token
-  projected:
-    sources:
-    - serviceAccountToken:
-        audience: {audience}
-        expirationSeconds: 3600
-        path: token
-"""
+from authsec_server.sources.volume import projected_volume
 
 
 def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:  # noqa: ARG001 - as every kind
@@ -49,7 +39,7 @@ def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:  # 
 
 def audience_help(audience: str) -> str:
     """How a pod gets a token for us: the one that is mounted everywhere by default is the cluster's own."""
-    return f"Mount a projected volume in the pod and send the token in it:\n{_VOLUME.format(audience=audience)}"
+    return f"Mount a projected volume in the pod and send the token in it:\n{projected_volume(audience)}"
 
 
 def bound_to(claims: Mapping[str, Any]) -> Bound:

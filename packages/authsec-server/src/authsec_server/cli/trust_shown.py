@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from authsec_server.cli.output import block, styled, table, when
 from authsec_server.sources.lookups import Lookup
+from authsec_server.sources.volume import MOUNT, projected_volume
 
 _CONDITIONS = {
     "given": "given by an administrator; they are not fetched",
@@ -86,16 +88,9 @@ def next_steps(source: Mapping[str, Any]) -> list[str]:
         return ["", f"Its tokens must be for the audience {source['token_audience']}, and for no other."]
     return [
         "",
-        "An agent's pod needs a token for this authority alone, mounted at /var/run/secrets/authsec:",
+        f"An agent's pod needs a token for this authority alone, mounted at {MOUNT}:",
         "",
-        "    volumes:",
-        "      - name: authsec",
-        "        projected:",
-        "          sources:",
-        "            - serviceAccountToken:",
-        f"                audience: {source['token_audience']}",
-        "                expirationSeconds: 3600",
-        "                path: token",
+        *indent(projected_volume(source["token_audience"]), "    ").splitlines(),
     ]
 
 

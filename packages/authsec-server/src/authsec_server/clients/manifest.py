@@ -12,8 +12,8 @@ import yaml  # type: ignore[import-untyped] # it has no types
 from authsec.wording import plain
 
 from authsec_server.clients.model import Selector
+from authsec_server.sources.volume import MOUNT
 
-MOUNT = "/var/run/secrets/authsec"
 IMAGE = "IMAGE"
 _IMAGE_KEY = "k8s:container-image"
 _LABEL = "k8s:pod-label:"

@@ -20,6 +20,7 @@ from authsec_server.sources import service as sources
 from authsec_server.sources.freshness import KeysState
 from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
 from authsec_server.sources.model import KeysUnavailable, TrustSource, provenance, shown_provenance
+from authsec_server.sources.volume import MOUNT, projected_volume
 
 PAGE = 50
 SHOWN = 200  # agents that wait
@@ -57,6 +58,7 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
     """One source."""
     about = await visit.read(lambda tx: _about(tx, visit))
     source = about.source
+    audience = source.audience or visit.console.settings.issuer
     return visit.render(
         "sources/detail.html",
         title=source.name,
@@ -72,7 +74,9 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
             for key in keys
             for how in [provenance(source, key.key)]
         ],
-        audience=source.audience or visit.console.settings.issuer,
+        audience=audience,
+        volume=projected_volume(audience),
+        mount=MOUNT,
     )
 
 
