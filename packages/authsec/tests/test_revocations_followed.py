@@ -43,8 +43,8 @@ def outcome(verifier: TokenVerifier, bearer: str) -> str:
     return "accepted"
 
 
-def threads() -> int:
-    return sum(thread.name == "authsec-revocations" for thread in threading.enumerate())
+def threads(feed: FakeFeed) -> int:
+    return sum(thread.name == f"authsec-revocations {feed.authority.url}" for thread in threading.enumerate())
 
 
 def test_what_is_revoked_is_refused_while_the_token_has_time_left(feed: FakeFeed) -> None:
@@ -166,30 +166,30 @@ def test_the_health_of_a_verifier(feed: FakeFeed) -> None:
 
 
 def test_one_thread_for_all_verifiers_of_an_authority_until_the_last_is_gone(feed: FakeFeed) -> None:
-    eventually(lambda: threads() == 0)
+    eventually(lambda: threads(feed) == 0)
     clock = feed.clock.clock()
     made = [
         TokenVerifier(feed.authority.url, f"{AUDIENCE}/{n}", clock=clock, revocations="fail_closed") for n in range(3)
     ]
-    assert threads() == 0  # nothing happens at import
+    assert threads(feed) == 0  # nothing happens at import
     for n, verifier in enumerate(made):
         assert verifier.verify(feed.authority.token(aud=f"{AUDIENCE}/{n}"))
     eventually(lambda: feed.streams == 1)
-    assert (threads(), feed.pages) == (1, 1)
+    assert (threads(feed), feed.pages) == (1, 1)
     made[0].close()
     made[0].close()
     del made[1], verifier
     gc.collect()
     feed.end("token", "t1")
     time.sleep(0.1)
-    assert threads() == 1
+    assert threads(feed) == 1
     made[-1].close()
-    assert threads() == 0
+    assert threads(feed) == 0
     left = TokenVerifier(feed.authority.url, AUDIENCE, clock=clock, revocations="fail_closed")
     assert left.verify(feed.authority.token())
     del left
     gc.collect()
-    eventually(lambda: threads() == 0)
+    eventually(lambda: threads(feed) == 0)
 
 
 @pytest.mark.filterwarnings(

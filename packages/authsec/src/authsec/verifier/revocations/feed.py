@@ -24,7 +24,7 @@ class Feed:
     """
 
     def __init__(self, issuer: str, keys: KeySource, clock: Clock) -> None:
-        self._issuer = issuer
+        self.issuer = issuer
         self._keys = keys
         self._clock = clock
         self._state = RevocationState()
@@ -39,11 +39,11 @@ class Feed:
     def take(self, octets: bytes) -> Batch:
         """Believe a batch, or raise `BatchRefused` or `KeysUnavailable` and remain as it was."""
         now = self._clock.wall()
-        batch = read_batch(octets, issuer=self._issuer, asked=self._state.sequence, keys=self._keys, now=now)
+        batch = read_batch(octets, issuer=self.issuer, asked=self._state.sequence, keys=self._keys, now=now)
         if batch.snapshot and batch.last < self._state.sequence:
             _log.warning(
                 "the feed of %s has gone back from %d to %d, as after a restored database: what had ended remains so "
-                "here, until this process is started anew", self._issuer, self._state.sequence, batch.last,
+                "here, until this process is started anew", self.issuer, self._state.sequence, batch.last,
             )  # fmt: skip
         self._state.apply(batch)
         if batch.complete and batch.signed_at > self._signed_at:

@@ -94,7 +94,8 @@ class Follower:
             if self._thread is not None and self._thread.is_alive():
                 return
             self._stop = threading.Event()
-            thread = threading.Thread(target=self._run, args=(self._stop,), name="authsec-revocations", daemon=True)
+            name = f"authsec-revocations {self.feed.issuer}"
+            thread = threading.Thread(target=self._run, args=(self._stop,), name=name, daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is ending, or a limit is reached
@@ -196,7 +197,7 @@ class Follower:
 
     def _fail(self, why: str) -> None:
         if why != self.failure:  # once, however often it is tried again
-            _log.warning("revocations are not known at the moment: %s", why)
+            _log.warning("the revocations of %s are not known at the moment: %s", self.feed.issuer, why)
         self.connected, self.failure, self._where = False, why, None
         self._tried.set()
 

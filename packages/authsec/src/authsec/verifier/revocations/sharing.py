@@ -20,6 +20,7 @@ from authsec.verifier.revocations.stream import Stream
 
 _Key = tuple[str, str | None, Clock]
 
+_RANDOM: Final = random.SystemRandom()  # the sequence of `random`, which a program may have seeded, is not ours to move
 _followers: Final[WeakValueDictionary[_Key, Follower]] = WeakValueDictionary()
 
 
@@ -29,7 +30,7 @@ def shared_follower(
     ca_file: str | None,
     trust: ssl.SSLContext | None,
     clock: Clock,
-    jitter: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = _RANDOM.random,
 ) -> Follower:
     """The follower of this authority. Nothing is sent before somebody asks it."""
     key = (issuer, ca_file, clock)
