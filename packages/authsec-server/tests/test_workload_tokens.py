@@ -124,7 +124,7 @@ def test_the_automounted_token_is_answered_with_the_volume_that_helps(its: Any) 
     client_id = agent(its, issuer, *HELPER)
     answer = shows(its, client_id, issuer.token(aud=[issuer.source.issuer]))
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
-    assert f"audience: {US}\n" in answer.json()["details"]
+    assert f'audience: "{US}"\n' in answer.json()["details"]
 
 
 def test_a_delegation_may_exclude_proofs_by_selectors(its: Any) -> None:
