@@ -185,14 +185,22 @@ def test_its_page_says_what_it_is(door: TestClient, api: str) -> None:
 
 
 def test_every_stack_has_its_lines(door: TestClient, api: str) -> None:
-    install, asgi, plain, other = codes(get(door, api))
+    install, *pythons, other = codes(get(door, api))
     assert 'pip install "./packages/authsec[verify]"' in install
     verifier = f'TokenVerifier(issuer="http://127.0.0.1:7468", audience="{URL}")'
-    for code in (asgi, plain):
-        ast.parse(code.replace("await", ""))
+    for code in pythons:
+        ast.parse(code)
         assert verifier in code
-        assert 'require("customers:read")' in code
-    assert "app.add_middleware(BearerAuth, verifier=" in asgi
+        assert '"customers:read")' in code
+    lines = (
+        "app.add_middleware(BearerAuth, verifier=",
+        'Depends(agent("customers:read"))',
+        "protect(app, verifier=",
+        '"authsec.django.BearerAuth"',
+        "**protected_by(",
+        "identity = verifier.verify(token)",
+    )
+    assert [line in code for line, code in zip(lines, pythons, strict=True)] == [True] * len(lines)
     assert other.splitlines() == [
         "issuer    http://127.0.0.1:7468",
         f"audience  {URL}",
@@ -200,11 +208,18 @@ def test_every_stack_has_its_lines(door: TestClient, api: str) -> None:
     ]
 
 
+def test_an_audience_that_is_no_address_has_no_lines_for_mcp(door: TestClient) -> None:
+    make(door, "apis", name="Named", identifier="crm")
+    page = get(door, f"{LIST}/named")
+    assert "authsec.django.BearerAuth" in page.text
+    assert "protected_by" not in page.text
+
+
 def test_the_lines_of_an_audience_with_odd_characters_are_still_code(door: TestClient) -> None:
     odd = "https://x.example/'&(a);b=$c%22"
     make(door, "apis", name="Odd", identifier=odd)
-    _, asgi, plain, _ = codes(get(door, f"{LIST}/odd"))
-    for code in (asgi, plain):
+    _, *pythons, _ = codes(get(door, f"{LIST}/odd"))
+    for code in pythons:
         constants = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
         assert odd in constants
 
@@ -230,11 +245,6 @@ def test_a_caller_that_cannot_prove_itself_is_marked(door: TestClient, api: str)
     what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "all_actions": True, "audiences": [URL]}
     make(door, "delegations", role=role, client=client, **what)
     assert "Pod cannot prove itself yet Support" in get(door, api).text
-
-
-def test_stacks_without_a_line_of_their_own_are_named(door: TestClient, api: str) -> None:
-    page = get(door, api)
-    assert "WSGI (Flask, Django) and MCP servers There is no line for them yet." in page.text
 
 
 def test_the_shared_audience_is_pointed_out(door: TestClient) -> None:

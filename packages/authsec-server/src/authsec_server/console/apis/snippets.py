@@ -20,23 +20,17 @@ class Snippet:
 
 
 def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
-    """Install, ASGI (Starlette, FastAPI), and any other Python."""
+    """Install, then one a stack; MCP servers only where the audience is an address, as `mcp` wants it."""
     action = api.actions[0].action if api.actions else "customers:read"
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
+    is_address = api.identifier.startswith(("https://", "http://"))
     return (
         Snippet(title="Install", note="Where the API runs.", code=_INSTALL),
-        Snippet(
-            title="Starlette, FastAPI, any ASGI",
-            note="One line lets in only requests with a token for this API; each handler says what it needs.",
-            code=(
-                "from authsec import TokenVerifier\n"
-                "from authsec.asgi import BearerAuth, identity_of\n\n"
-                f"app.add_middleware(BearerAuth, verifier={verifier})\n\n"
-                "async def handler(request):\n"
-                f'    identity_of(request).require("{action}")\n'
-                "    ..."
-            ),
-        ),
+        _asgi(verifier, action),
+        _fastapi(verifier, action),
+        _flask(verifier, action),
+        _django(verifier, action),
+        *((_mcp(verifier, action),) if is_address else ()),
         Snippet(
             title="Any Python",
             note="Without a framework: it returns who calls and what they may do, or raises.",
@@ -49,7 +43,89 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
         ),
         Snippet(
             title="Any other language",
-            note="Any JWT library can check: RS256 only, the issuer, the audience and the expiry, with keys from here.",
+            note="Any JWT library can check: RS256 only, the issuer, the audience and the expiry, with keys from here. "
+            "It cannot know of revocations: what it accepts counts until it expires.",
             code=f"issuer    {issuer}\naudience  {api.identifier}\nkeys      {issuer}/.well-known/jwks.json",
+        ),
+    )
+
+
+def _asgi(verifier: str, action: str) -> Snippet:
+    return Snippet(
+        title="Starlette, any ASGI",
+        note="One line lets in only requests with a token for this API; each handler says what it needs.",
+        code=(
+            "from authsec import TokenVerifier\n"
+            "from authsec.asgi import BearerAuth, identity_of\n\n"
+            f"app.add_middleware(BearerAuth, verifier={verifier})\n\n"
+            "async def handler(request):\n"
+            f'    identity_of(request).require("{action}")\n'
+            "    ..."
+        ),
+    )
+
+
+def _fastapi(verifier: str, action: str) -> Snippet:
+    return Snippet(
+        title="FastAPI",
+        note="The same line; what each endpoint needs is also in the API's OpenAPI document.",
+        code=(
+            "from authsec import TokenVerifier\n"
+            "from authsec.asgi import BearerAuth\n"
+            "from authsec.fastapi import agent\n"
+            "from fastapi import Depends\n\n"
+            f"app.add_middleware(BearerAuth, verifier={verifier})\n\n"
+            f'@app.get("/customers/{{id}}", dependencies=[Depends(agent("{action}"))])\n'
+            "def handler(id: int):\n"
+            "    ..."
+        ),
+    )
+
+
+def _flask(verifier: str, action: str) -> Snippet:
+    return Snippet(
+        title="Flask",
+        note="One line, and each view says what it needs.",
+        code=(
+            "from authsec import TokenVerifier\n"
+            "from authsec.flask import identity_of, protect\n"
+            "from flask import request\n\n"
+            f"protect(app, verifier={verifier})\n\n"
+            '@app.get("/customers/<id>")\n'
+            "def view(id):\n"
+            f'    identity_of(request).require("{action}")\n'
+            "    ..."
+        ),
+    )
+
+
+def _django(verifier: str, action: str) -> Snippet:
+    return Snippet(
+        title="Django",
+        note="The first two lines are for the settings, the rest for a view.",
+        code=(
+            f'MIDDLEWARE.insert(0, "authsec.django.BearerAuth")\n'
+            f'AUTHSEC = {{"verifier": {verifier}}}  # from authsec import TokenVerifier\n\n'
+            "from authsec.django import identity_of\n\n"
+            "def view(request):\n"
+            f'    identity_of(request).require("{action}")\n'
+            "    ..."
+        ),
+    )
+
+
+def _mcp(verifier: str, action: str) -> Snippet:
+    return Snippet(
+        title="MCP server",
+        note="The audience must be the server's address, with its path. In version 1 of mcp its class is FastMCP.",
+        code=(
+            "from authsec import TokenVerifier\n"
+            "from authsec.mcp import protected_by, require\n"
+            "from mcp.server import MCPServer\n\n"
+            f'server = MCPServer("my-server", **protected_by({verifier}))\n\n'
+            "@server.tool()\n"
+            "def tool(id: str) -> str:\n"
+            f'    require("{action}")\n'
+            "    ..."
         ),
     )
