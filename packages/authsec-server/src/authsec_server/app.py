@@ -60,6 +60,7 @@ from authsec_server.principal import THE_SERVER, Act
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.heads import Feed
+from authsec_server.revocations.live import LiveFeed
 from authsec_server.roles import api as roles_api
 from authsec_server.settings import Settings, is_loopback
 from authsec_server.sources import api as sources_api
@@ -101,6 +102,7 @@ class Authority:
     readiness: Readiness
     sign_in: SignIn
     outbound: Outbound
+    feed: Feed
 
 
 @contextmanager
@@ -184,11 +186,12 @@ def _compose(
     )
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
+    live_feed = LiveFeed(feed, ending=lambda: readiness.draining)
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
-            *revocations_api.routes(feed, feed_keys.published),
+            *revocations_api.routes(feed, live_feed, feed_keys.published),
             *console_routes(
                 Console(
                     site=people,
@@ -209,7 +212,7 @@ def _compose(
             ),
         ],
         exception_handlers=HANDLERS,
-        lifespan=lifespan(maintain, live.run),
+        lifespan=lifespan(maintain, live.run, live_feed.run),
         middleware=[
             Middleware(
                 Contextualise,
@@ -217,7 +220,8 @@ def _compose(
                 trusted_proxies=settings.trusted_proxies,
                 quiet=(*PROBES, static.PATH),
             ),
-            Middleware(Bounded, at_most=settings.max_in_flight, always=PROBES),
+            # Those who follow the feed stay for hours, in places of their own: agents need theirs.
+            Middleware(Bounded, at_most=settings.max_in_flight, always=(*PROBES, revocations_api.PATH)),
             Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
         ],
     )
@@ -229,6 +233,7 @@ def _compose(
         readiness=readiness,
         sign_in=sign_in,
         outbound=outbound,
+        feed=feed,
     )
 
 
@@ -327,14 +332,15 @@ def _maintenance(
     return maintain
 
 
-def lifespan(maintain: Callable[[], None], follow: Callable[[], Coroutine[Any, Any, None]]) -> Lifespan[Starlette]:
-    """Keeps the authority in order, once a minute, and follows its journal, for as long as it is served."""
+def lifespan(maintain: Callable[[], None], *followers: Callable[[], Coroutine[Any, Any, None]]) -> Lifespan[Starlette]:
+    """Keeps the authority in order, once a minute, and follows its journal and feed, for as long as it is served."""
 
     @asynccontextmanager
     async def while_served(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_keep_in_order, maintain)
-            tasks.start_soon(follow)
+            for follow in followers:
+                tasks.start_soon(follow)
             yield
             tasks.cancel_scope.cancel()
 

@@ -15,7 +15,8 @@ So no token is journalled after a change that covers it, and no change is missed
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -55,6 +56,7 @@ class Database(ABC):
     """An open database. Every method blocks its thread; every one raises `Unavailable` when nothing was committed."""
 
     dialect: str
+    _tell: tuple[Callable[[], None], ...] = ()
 
     def read(self, work: Work[T]) -> T:
         """Run `work` on one consistent snapshot."""
@@ -70,7 +72,22 @@ class Database(ABC):
 
     def change(self, work: Work[T]) -> T:
         """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
-        return self._run(Access.CHANGE, work)
+        result = self._run(Access.CHANGE, work)
+        for tell in self._tell:
+            tell()
+        return result
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While this is open, `tell` is called in any thread after each change, where it can be known of others' too.
+
+        A hint and no more: it may come for nothing, and may be missing.
+        """
+        self._tell = (*self._tell, tell)
+        try:
+            yield
+        finally:
+            self._tell = tuple(each for each in self._tell if each is not tell)
 
     def check(self) -> None:
         """Raise `Unavailable` when the database cannot do its work at the moment."""

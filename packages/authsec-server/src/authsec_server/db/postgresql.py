@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
+from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.failures import StartupRefused, Unavailable
 
 AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
@@ -47,7 +51,10 @@ class PostgreSQL(Database):
                 with connection.begin():
                     if lock := _LOCK.get(access):
                         connection.execute(text(f"SELECT {lock}(:key)"), {"key": AUTHORITY_LOCK})
-                    return work(open_tx(connection, access))
+                    result = work(open_tx(connection, access))
+                    if access is Access.CHANGE:
+                        connection.execute(text(f"NOTIFY {CHANNEL}"))  # goes out with the commit
+                    return result
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("The database is away or too slow.") from error
         except DBAPIError as error:
@@ -58,6 +65,11 @@ class PostgreSQL(Database):
     def check(self) -> None:
         if self.read(lambda tx: tx.connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()):
             raise Unavailable("The database is a standby: it cannot record.")
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        with super().telling(tell), Listener(self._engine.url, tell).listening():
+            yield
 
     def migrate(self) -> None:
         try:

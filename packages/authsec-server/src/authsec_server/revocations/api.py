@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from authsec import strict_json
 from authsec.jose import PublicKey
@@ -13,6 +14,8 @@ from starlette.routing import Route
 
 from authsec_server.failures import Invalid
 from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed
+from authsec_server.revocations.live import LiveFeed
+from authsec_server.revocations.stream import MEDIA_TYPE, Stream
 from authsec_server.web.bodies import query_int
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.places import Places
@@ -21,18 +24,27 @@ from authsec_server.web.routing import resource
 PATH = "/authsec/v1/revocations"
 KEYS_PATH = PATH + "/keys"
 AT_ONCE, AT_MOST = 500, 1000  # entries on a page: unless the reader says otherwise, and whatever it says
+FOLLOW_AT_ONCE, FOLLOW_BY_ONE_NETWORK = 512, 128  # each holds a connection for hours
 READ_AT_ONCE, READ_BY_ONE_NETWORK = 16, 8  # each takes a thread for some milliseconds
 _FRESH = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
 
 
-def routes(feed: Feed, published: Callable[[], list[PublicKey]]) -> list[Route]:
+def routes(feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]]) -> list[Route]:
     """The feed and its keys."""
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
+    following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
 
     async def read(request: Request) -> Response:
+        network = limit_key(context_of(request.scope).address)
+        if MEDIA_TYPE in request.headers.get("accept", ""):
+            since = _last_seen(request)
+            with ExitStack() as places:
+                places.enter_context(following.one(network))
+                places.enter_context(live.follow())
+                return Stream(live, since, places.pop_all())
         since, limit = _since(request), _limit(request)
-        with reading.one(limit_key(context_of(request.scope).address)):
+        with reading.one(network):
             document = await run_in_threadpool(feed.document, since, limit)
         return JSONResponse(document.body, headers=_FRESH)
 
@@ -53,6 +65,14 @@ def _since(request: Request) -> int:
     if since is None:
         raise Invalid("since", "since is missing.", "0 reads from the beginning.")
     return _in_range("since", since, 0, strict_json.MAX_INTEGER)
+
+
+def _last_seen(request: Request) -> int:
+    """Where a stream begins: browsers and their like say when they come back what they had last."""
+    last = request.headers.get("last-event-id", "")
+    if last.isascii() and last.isdigit() and len(last) <= 15:
+        return int(last)
+    return _since(request)
 
 
 def _limit(request: Request) -> int:

@@ -16,6 +16,7 @@ from authsec_server.console.activity import asked, stories
 from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import Unauthenticated
+from authsec_server.web.server_sent import message
 
 PATH = "/console/activity/stream"
 HEARTBEAT_SECONDS = 15
@@ -81,9 +82,3 @@ async def _still_in(visit: Visit) -> bool:
     except Unauthenticated:
         return False  # the session has ended, and the stream ends for that
     return True
-
-
-def message(data: str, *, number: int | None = None, kind: str = "") -> str:
-    """One message of the stream. Line breaks in the data would end it: each line becomes a `data:` of its own."""
-    head = (f"id: {number}\n" if number is not None else "") + (f"event: {kind}\n" if kind else "")
-    return head + "".join(f"data: {line}\n" for line in data.splitlines() or [""]) + "\n"

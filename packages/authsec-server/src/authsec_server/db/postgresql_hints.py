@@ -1,0 +1,62 @@
+"""Hints from PostgreSQL that somebody has changed something: LISTEN on a connection of its own, in a thread.
+
+Behind a pool that gives a session to somebody else after each transaction nothing ever comes: then there are no hints.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import structlog
+from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "authsec_changed"
+LOOK_UP_SECONDS = 0.5  # so often the thread sees whether it shall end
+RETRY_SECONDS = 5.0
+
+
+class Listener:
+    """Calls `tell` in its own thread for each change that any process makes."""
+
+    def __init__(self, url: URL, tell: Callable[[], None]) -> None:
+        arguments = {"connect_timeout": 5, "autocommit": True}
+        self._engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+        self._tell = tell
+        self._over = threading.Event()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen while this is open."""
+        thread = threading.Thread(target=self._run, name="authsec-postgresql-hints", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join(2 * LOOK_UP_SECONDS)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._listen()
+            except (DBAPIError, psycopg.Error) as error:
+                log.debug("no hints from the database at the moment", error=type(error).__name__)
+                self._over.wait(RETRY_SECONDS)
+
+    def _listen(self) -> None:
+        connection = self._engine.raw_connection()
+        try:
+            driver = connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            driver.execute(f"LISTEN {CHANNEL}")
+            while not self._over.is_set():
+                for _hint in driver.notifies(timeout=LOOK_UP_SECONDS):
+                    self._tell()
+        finally:
+            connection.close()

@@ -1,0 +1,117 @@
+"""The feed as it grows, for all who follow it: one look at the database for everybody, many times a second.
+
+What the database tells of changes is a hint to look at once; the truth is whether the number of the newest entry has
+moved. So nothing is missed when a hint is, on SQLite and behind a connection pool too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import anyio
+import structlog
+
+from authsec_server.failures import Unavailable
+from authsec_server.revocations.heads import Document, Feed
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 0.25
+BEAT_SECONDS = 5.0  # so often everybody gets a head at least: it proves that nothing is kept back
+PAGE = 1000
+KEPT_DOCUMENTS = 64  # those who follow are nearly all at the same place; strangers may claim to be anywhere
+
+
+class LiveFeed:
+    """Gives followers each page as it comes. `run` must be running for as long as the server does."""
+
+    def __init__(self, feed: Feed, *, ending: Callable[[], bool] = lambda: False) -> None:
+        self._feed = feed
+        self._ending = ending
+        self._followers = 0
+        self._over = False
+        self._wanted = anyio.Event()
+        self._hint = anyio.Event()
+        self._turn = anyio.Event()
+        self._reading = anyio.Lock()
+        self._documents: dict[int, Document] = {}
+
+    @contextmanager
+    def follow(self) -> Iterator[None]:
+        """While this is open, `pages` goes on. Raises `Unavailable` when the server is about to end."""
+        if self._over or self._ending():
+            raise Unavailable("The server is about to end.")
+        self._followers += 1
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            self._followers -= 1
+
+    async def pages(self, since: int) -> AsyncIterator[Document]:
+        """What comes after `since`: at once what there is, then each change, and a head now and then without any.
+
+        It ends with the server. Raises `Unavailable` when the database is.
+        """
+        while not self._over:
+            turn = self._turn  # before the look: what comes during it must not be waited for
+            document = await self._document(since)
+            yield document
+            since = document.through
+            if document.complete:
+                await turn.wait()
+
+    async def run(self) -> None:
+        """Look while somebody follows, until cancelled or `ending`; then every follower comes to its end."""
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop has just ended, and with it all who follow
+                loop.call_soon_threadsafe(self._look_at_once)
+
+        try:
+            with self._feed.database.telling(tell):
+                while not self._ending():
+                    await self._wanted.wait()
+                    await self._look_on()
+                    self._wanted = anyio.Event()
+        finally:
+            self._over = True
+            self._take_turn()
+
+    async def _look_on(self) -> None:
+        known, turned = -1, 0.0
+        while self._followers and not self._ending():
+            try:
+                last = await anyio.to_thread.run_sync(self._feed.last)
+            except Unavailable:
+                log.debug("those who follow revocations wait for the database")
+            except Exception as error:  # noqa: BLE001 - whatever it was: without heads, those who follow fail closed
+                log.warning("the revocation feed was interrupted", error=type(error).__name__)
+            else:
+                if last != known or anyio.current_time() - turned >= BEAT_SECONDS:
+                    known, turned = last, anyio.current_time()
+                    self._take_turn()
+            with anyio.move_on_after(POLL_SECONDS):
+                await self._hint.wait()
+            self._hint = anyio.Event()
+
+    async def _document(self, since: int) -> Document:
+        async with self._reading:
+            documents = self._documents  # of this turn: what is read now is too old for the next
+            if since not in documents:
+                document = await anyio.to_thread.run_sync(self._feed.document, since, PAGE)
+                if len(documents) >= KEPT_DOCUMENTS:
+                    return document
+                documents[since] = document
+            return documents[since]
+
+    def _look_at_once(self) -> None:
+        self._hint.set()
+
+    def _take_turn(self) -> None:
+        self._documents = {}
+        self._turn.set()
+        self._turn = anyio.Event()
