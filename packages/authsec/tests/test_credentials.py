@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import re
 import sys
@@ -282,8 +283,11 @@ def test_a_public_key_of_another_format(make_client: Make, tmp_path: Path) -> No
     assert f"{path} is the public half" in broken(make_client, path)
 
 
-def test_a_folder_instead_of_a_file(make_client: Make, tmp_path: Path) -> None:
-    assert "cannot be read: Is a directory" in broken(make_client, tmp_path)
+def test_a_folder_or_a_pipe_instead_of_a_file(make_client: Make, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)  # opened as a file is, it would be waited at for ever
+    for path in (tmp_path, pipe):
+        assert f"{path} is not a file: name the file itself" in broken(make_client, path)
 
 
 def test_a_broken_key_file_of_the_environment_is_not_skipped(

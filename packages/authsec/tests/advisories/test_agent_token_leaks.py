@@ -106,3 +106,19 @@ def test_a_password_in_the_address_is_not_repeated() -> None:
     with pytest.raises(AuthSecError) as caught:
         AuthSecConfig(base_url="https://bob:hunter2@authsec.example.com", client_id="x")
     assert "hunter2" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("problem", ["open to others", "damaged", "nobody says what the authority is called"])
+def test_no_frame_holds_the_private_key(problem: str, proved: AuthSecClient, authority: Any, tmp_path: Path) -> None:
+    path = tmp_path / "agent.pem"
+    if problem == "open to others":
+        path.chmod(0o644)
+    elif problem == "damaged":
+        path.write_text(f"{path.read_text()}{path.read_text()}")
+    else:
+        authority.documents["/authsec/.well-known/oauth-authorization-server"] = Reply(body={})
+    with pytest.raises(AuthSecError) as caught:
+        proved.authority.find_proof()
+    told = everything_about(caught.value)
+    assert path.read_text().splitlines()[1] not in told
+    assert authority.token_requests == []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from authsec.credentials.enrolled import enrolled_until, if_enrolled_refused
 from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
-from authsec.credentials.reading import close_it, open_to_others
+from authsec.credentials.reading import close_it, read_regular
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
 from authsec.extras import HOW_TO_INSTALL
@@ -40,10 +41,10 @@ class KeyFile:
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
             raise pasted(self.found_by)
-        content = _read_private(Path(self.path))
-        key = _private_key(Path(self.path), content)
-        assertion = _private_key_jwt(key, request)
-        until = enrolled_until(content)
+        found = _found(Path(self.path))
+        if isinstance(found, ConfigError):
+            raise found
+        assertion, until = _private_key_jwt(found.key, request), found.until
         return Proof(
             authorization=f"Bearer {assertion}",
             source=f"key file {self.path} ({self.found_by})",
@@ -99,39 +100,47 @@ def _nothing_at(path: Path) -> str:
     return ""
 
 
-def _private_key(path: Path, content: bytes) -> PrivateKey:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The key; `until` is when its hours end, if it was enrolled."""
+
+    key: PrivateKey
+    until: datetime | None
+
+
+def _found(path: Path) -> _Found | ConfigError:
+    """The key in the file, or what to raise, from a frame that does not hold it."""
+    content = _content(path)
+    if isinstance(content, ConfigError):
+        return content
     try:
         from authsec.jose import JoseError, PrivateKey
     except ImportError:
-        raise broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}") from None
+        return broken(f"Proving itself with a key needs packages that are not installed. {HOW_TO_INSTALL}")
     try:
-        return PrivateKey.from_pem(content)
+        return _Found(key=PrivateKey.from_pem(content), until=enrolled_until(content))
     except JoseError as error:
-        raise broken(
+        return broken(
             f"The key file {path} cannot be used: {error}. It must hold a private key in PEM without a password, as "
             "`authsec keygen` writes it."
-        ) from None
+        )
 
 
-def _read_private(path: Path) -> bytes:
-    """The file's content, after the opened file itself (not its name, which may be swapped) was looked at."""
+def _content(path: Path) -> bytes | ConfigError:
     try:
-        with path.open("rb") as file:
-            status, content = os.fstat(file.fileno()), file.read(_LARGEST_KEY_FILE)
-            if _is_public_half(path, content):
-                raise broken(
-                    f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
-                    "Name the file with the private half."
-                )
-            if open_to_others(status):
-                raise broken(close_it(path, "key file"))
-            return content
+        read = read_regular(path, at_most=_LARGEST_KEY_FILE)
     except FileNotFoundError:
-        raise broken(
-            f"There is no file {path}; is the path right? (A new key would have to be registered first.)"
-        ) from None
+        return broken(f"There is no file {path}; is the path right? (A new key would have to be registered first.)")
     except OSError as error:
-        raise broken(f"The key file {path} cannot be read: {error.strerror}.") from None
+        return broken(f"The key file {path} cannot be read: {error.strerror}.")
+    if read is None:
+        return broken(f"{path} is not a file: name the file itself that holds the private key.")
+    if _is_public_half(path, read.content):
+        return broken(
+            f"{path} is the public half of a key pair, which is for the authority and proves nothing. "
+            "Name the file with the private half."
+        )
+    return broken(close_it(path, "key file")) if read.open_to_others else read.content
 
 
 def _is_public_half(path: Path, content: bytes) -> bool:
