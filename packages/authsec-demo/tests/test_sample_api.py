@@ -32,7 +32,9 @@ class SampleApi:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleApi]:
     customers = Customers(tmp_path_factory.mktemp("api") / "customers.sqlite3")
-    app = create_app(customers, TokenVerifier(issuer=ISSUER, audience="customers-api", keys=KEY_SET))
+    app = create_app(
+        customers, TokenVerifier(issuer=ISSUER, audience="customers-api", keys=KEY_SET, revocations="until_exp")
+    )
     with serving(app) as url, httpx2.Client(base_url=url, trust_env=False) as http:
         yield SampleApi(http=http, customers=customers)
 

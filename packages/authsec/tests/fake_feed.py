@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -146,11 +147,17 @@ def respond(handler: BaseHTTPRequestHandler, kind: str, body: bytes | None = Non
         handler.wfile.write(body)
 
 
+class TimeOfDay(FakeClock):
+    """The real time, for verifiers that no test has a hand on."""
+
+    wall = property(lambda _: time.time(), lambda *_: None)  # type: ignore[assignment]  # a number when it is read
+
+
 @contextmanager
-def feeding() -> Iterator[FakeFeed]:
+def feeding(clock: FakeClock | None = None) -> Iterator[FakeFeed]:
     """A fake authority with a feed, until the block ends."""
     with serving() as authority:
-        feed = FakeFeed(authority, FakeClock())
+        feed = FakeFeed(authority, clock or FakeClock())
         try:
             yield feed
         finally:

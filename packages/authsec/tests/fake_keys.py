@@ -33,6 +33,7 @@ ISSUER = "https://authsec.example.com"
 AUDIENCE = "https://crm.example.com"
 METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/.well-known/jwks.json"
+UNFOLLOWED: dict[str, Any] = {"revocations": Unfollowed()}  # for tests of what else a verifier does
 
 
 def rsa_key(name: str = "current") -> PrivateKey:
@@ -112,7 +113,9 @@ class FakeClock:
 
 def verifier_of(keys: Any = None, **settings: Any) -> TokenVerifier:
     """A verifier that was handed its keys, at `NOW`."""
-    return TokenVerifier(ISSUER, AUDIENCE, keys=keys or key_set(), **{"clock": FakeClock().clock(), **settings})
+    return TokenVerifier(
+        ISSUER, AUDIENCE, keys=keys or key_set(), **{"clock": FakeClock().clock(), **UNFOLLOWED, **settings}
+    )
 
 
 def reason_of(verifier: TokenVerifier, bearer: str) -> str:
@@ -154,7 +157,7 @@ class FakeAuthority:
         self.pages[path] = Page(body=json.dumps(document).encode(), **page)
 
     def verifier(self, clock: FakeClock, **settings: Any) -> TokenVerifier:
-        return TokenVerifier(self.url, AUDIENCE, clock=clock.clock(), **{"revocations": Unfollowed(), **settings})
+        return TokenVerifier(self.url, AUDIENCE, clock=clock.clock(), **{**UNFOLLOWED, **settings})
 
     def token(self, kid: str = "current", **changes: Any) -> str:
         return token(rsa_key(kid), header={"kid": kid}, **{"iss": self.url, **changes})

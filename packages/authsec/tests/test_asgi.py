@@ -21,7 +21,18 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from .fake_keys import AUDIENCE, ISSUER, NOW, FakeAuthority, FakeClock, key_set, serving, token, verifier_of
+from .fake_keys import (
+    AUDIENCE,
+    ISSUER,
+    NOW,
+    UNFOLLOWED,
+    FakeAuthority,
+    FakeClock,
+    key_set,
+    serving,
+    token,
+    verifier_of,
+)
 from .speaking_asgi import call, connect, speak
 
 METADATA = "/.well-known/oauth-protected-resource"
@@ -365,7 +376,7 @@ def authority() -> Iterator[FakeAuthority]:
 @pytest.fixture
 def api(authority: FakeAuthority) -> Iterator[str]:
     """The application on a real server, with keys from a real authority."""
-    app = application(TokenVerifier(authority.url, AUDIENCE))
+    app = application(TokenVerifier(authority.url, AUDIENCE, **UNFOLLOWED))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -20,7 +20,8 @@ import uvicorn
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from .fake_keys import AUDIENCE, FakeAuthority, key_set, serving
+from .fake_feed import TimeOfDay, feeding
+from .fake_keys import AUDIENCE, FakeAuthority, key_set
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 METADATA = "/.well-known/oauth-protected-resource"
@@ -63,9 +64,9 @@ def wsgi(app: Any) -> Iterator[str]:
 
 @pytest.fixture
 def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAuthority]:
-    with serving() as authority:
-        monkeypatch.setenv("AUTHSEC_ISSUER", authority.url)
-        yield authority
+    with feeding(TimeOfDay()) as feed:
+        monkeypatch.setenv("AUTHSEC_ISSUER", feed.authority.url)
+        yield feed.authority
 
 
 def example(name: str) -> Any:

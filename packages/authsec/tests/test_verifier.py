@@ -18,6 +18,7 @@ from .fake_keys import (
     AUDIENCE,
     ISSUER,
     NOW,
+    UNFOLLOWED,
     FakeClock,
     claims,
     jwk_of,
@@ -245,11 +246,11 @@ def test_keys_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(key_set()))
     for keys in (path, str(path)):
-        assert TokenVerifier(ISSUER, AUDIENCE, keys=keys, clock=FakeClock().clock()).verify(token())
+        assert TokenVerifier(ISSUER, AUDIENCE, keys=keys, clock=FakeClock().clock(), **UNFOLLOWED).verify(token())
 
 
 def test_the_clock_is_the_real_one_unless_given() -> None:
-    verifier = TokenVerifier(ISSUER, AUDIENCE, keys=key_set())
+    verifier = TokenVerifier(ISSUER, AUDIENCE, keys=key_set(), **UNFOLLOWED)
     now = int(Clock().wall())
     assert verifier.verify(token(exp=now + 60, nbf=now, iat=now))
     assert reason_of(verifier, token(exp=now - 60, nbf=now - 90, iat=now - 90)) == "token_expired"
@@ -321,7 +322,8 @@ def test_a_refusal_tells_its_reader_what_would_do_and_nothing_of_the_token() -> 
 
 
 def test_braces_in_our_own_names_are_only_text() -> None:
-    verifier = TokenVerifier("https://{audience}", "{issuer}", keys=key_set(), clock=FakeClock().clock())
+    clock = FakeClock().clock()
+    verifier = TokenVerifier("https://{audience}", "{issuer}", keys=key_set(), clock=clock, **UNFOLLOWED)
     with pytest.raises(InvalidToken) as caught:
         verifier.verify(token(iss="https://{audience}"))
     assert caught.value.details == "Request a token for this API: resource={issuer}."

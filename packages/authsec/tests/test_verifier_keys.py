@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from authsec import ConfigError, KeysUnavailable, TokenVerifier
 from authsec.verifier.published_keys import RETRY_PAUSE
-from authsec.verifier.revocations.following import Unfollowed
 
 from .fake_keys import (
     AUDIENCE,
     JWKS,
     METADATA,
+    UNFOLLOWED,
     FakeAuthority,
     FakeClock,
     certificate,
@@ -406,7 +406,7 @@ def test_only_the_trusted_certificate_counts(tmp_path: Path, clock: FakeClock) -
 
 def test_the_companys_proxy_is_obeyed(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    verifier = TokenVerifier("https://authsec.example.com", AUDIENCE, clock=clock.clock(), revocations=Unfollowed())
+    verifier = TokenVerifier("https://authsec.example.com", AUDIENCE, clock=clock.clock(), **UNFOLLOWED)
     with pytest.raises(KeysUnavailable, match="the proxy of HTTPS_PROXY did not connect"):
         verifier.verify(token())
     monkeypatch.setenv("HTTPS_PROXY", "gopher://127.0.0.1:9")
@@ -424,6 +424,6 @@ def test_an_answer_that_breaks_off(authority: FakeAuthority, clock: FakeClock) -
 def test_an_issuer_with_a_path(authority: FakeAuthority, clock: FakeClock) -> None:
     issuer = f"{authority.url}/authsec"
     authority.publish({"issuer": issuer, "jwks_uri": f"{authority.url}{JWKS}"}, f"/authsec{METADATA}")
-    verifier = TokenVerifier(issuer, AUDIENCE, clock=clock.clock(), revocations=Unfollowed())
+    verifier = TokenVerifier(issuer, AUDIENCE, clock=clock.clock(), **UNFOLLOWED)
     assert verifier.verify(authority.token(iss=issuer))
     assert authority.asked == [f"/authsec{METADATA}", JWKS]

@@ -157,6 +157,7 @@ def api(key: PrivateKey) -> Door:
         API,
         keys={"keys": [jwk]},
         algorithms={"RS256", "ES256", "EdDSA"},
+        revocations="until_exp",
         clock=Clock(wall=lambda: float(SECONDS), monotonic=lambda: 0.0),
     )
 

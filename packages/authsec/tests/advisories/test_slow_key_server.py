@@ -8,7 +8,7 @@ import pytest
 from authsec import KeysUnavailable, TokenVerifier
 from authsec.clock import Clock
 
-from ..fake_keys import AUDIENCE, JWKS, METADATA, NOW, serving
+from ..fake_keys import AUDIENCE, JWKS, METADATA, NOW, UNFOLLOWED, serving
 
 
 def test_dripping_is_given_up() -> None:
@@ -16,7 +16,7 @@ def test_dripping_is_given_up() -> None:
     clock = Clock(wall=lambda: float(NOW), monotonic=lambda: float(next(hurried)))
     with serving() as authority:
         authority.pages[METADATA].drip = 0.02
-        verifier = TokenVerifier(authority.url, AUDIENCE, clock=clock)
+        verifier = TokenVerifier(authority.url, AUDIENCE, clock=clock, **UNFOLLOWED)
         with pytest.raises(KeysUnavailable, match="longer than 5 seconds"):
             verifier.verify(authority.token())
         assert JWKS not in authority.asked

@@ -53,9 +53,10 @@ class TokenVerifier:
     `revocations` says what counts while the authority's feed of revocations cannot be followed. It is followed in one
     background thread a process and authority, from the first token on, so that what is revoked is refused within a
     second or so. With `"fail_closed"` nothing is accepted once the feed has said nothing for `stale_after` seconds
-    (`RevocationsUnavailable`, 503). With `"until_exp"` tokens are accepted on, until they expire; with given `keys` it
-    also means that no feed is followed. An object that answers as `authsec.verifier.Revocations` does is asked instead.
-    Those who fork may do so at any time; `close` ends the thread early.
+    (`RevocationsUnavailable`, 503), or where there is no feed. With `"until_exp"` tokens are accepted on, until they
+    expire; with given `keys` it also means that nothing is followed, and that no server is needed. An object that
+    answers as `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close`
+    ends it, and so does the end of the last verifier.
 
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
     `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
@@ -74,7 +75,7 @@ class TokenVerifier:
         fresh_for: float = 300.0,
         keep_for: float = 86_400.0,
         unknown_key_pause: float = 60.0,
-        revocations: Policy | Revocations = "until_exp",
+        revocations: Policy | Revocations = "fail_closed",
         stale_after: float = 30.0,
         ca_file: str | None = None,
         allow_http_hosts: Collection[str] | None = None,
