@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import flask
 import pytest
@@ -44,7 +46,7 @@ def application(environ: Any, start_response: Any) -> Iterable[bytes]:
     else:
         agent = identity_of(environ)
         agent.require("customers:read" if environ["PATH_INFO"] == "/customers" else "customers:delete")
-    start_response("200 OK", [])
+    start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps({"agent": agent and agent.client_id}).encode()]
 
 
@@ -62,6 +64,25 @@ def test_who_comes_in_and_who_does_not() -> None:
     assert refused.headers["content-length"] == str(len(json.dumps(refused.body)))
     with pytest.raises(InsufficientScope):  # the answer has begun
         call(guarded(), "/late", good)
+
+
+def test_it_keeps_to_the_protocol() -> None:
+    """On both sides, as the standard library's validator sees it."""
+    app = validator(BearerAuth(validator(application), verifier=verifier_of()))
+    for authorization, status in ((None, "401"), (f"Bearer {token()}", "200"), (f"Bearer {token(jti=None)}", "401")):
+        environ: dict[str, Any] = {"HTTP_AUTHORIZATION": authorization} if authorization else {}
+        setup_testing_defaults(environ)
+        environ |= {"PATH_INFO": "/customers", "QUERY_STRING": ""}
+        begun: list[str] = []
+
+        def start_response(told: str, headers: Any, exc_info: Any = None, begun: list[str] = begun) -> Any:
+            begun.append(told)
+            return begun.append  # the writer of PEP 3333, which nobody calls
+
+        answer = app(environ, start_response)
+        assert b"".join(answer)
+        answer.close()  # type: ignore[attr-defined] # the validator insists
+        assert begun[0].startswith(status)
 
 
 def test_public_paths_are_whole_paths() -> None:

@@ -1,11 +1,11 @@
-"""WSGI middleware that lets only verified agents through: Flask, Bottle, and whatever else speaks WSGI (PEP 3333).
+"""WSGI middleware that lets only verified agents through, for whatever speaks WSGI (PEP 3333).
 
     application = BearerAuth(application, verifier=TokenVerifier(issuer=…, audience=…))
 
     identity_of(environ).require("customers:read")
 
 Flask is protected by `authsec.flask`, Django by `authsec.django`: both answer for exceptions that would otherwise end
-inside the framework.
+inside the framework, as a 500. For another one that does so, `BearerAuth.gate.refuse(error)` gives what to answer.
 """
 
 from __future__ import annotations
