@@ -96,7 +96,6 @@ class FeedKeys:
         sealed = self._master_key.seal(private.to_pem(), kid=kid, nonce=nonce, purpose=Purpose.FEED)
         made = SealedFeedKey(kid=kid, sealed=sealed, created_at=now)
         self._database.append(lambda tx: store.add_feed_key(tx.connection, made))
-        log.info("a key of the revocation feed was made", kid=kid)
 
 
 def _signing(held: Sequence[FeedKey], now: datetime) -> int:
