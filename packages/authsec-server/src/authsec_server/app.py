@@ -27,9 +27,9 @@ from authsec_server.accounts.oidc import sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
 from authsec_server.attestation import service as attestation
-from authsec_server.attestation import trial_api
 from authsec_server.attestation.clusters import Clusters
-from authsec_server.attestation.trying import Trials
+from authsec_server.attestation.trial import api as trial_api
+from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import api as audit_api
 from authsec_server.audit import service as audit

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from authsec_server.attestation.trial import Nearest, Said, Satisfied, Shown, Step, Trial
-from authsec_server.attestation.trying import Trials
+from authsec_server.attestation.trial.model import Nearest, Said, Satisfied, Shown, Step, Trial
+from authsec_server.attestation.trial.service import Trials
 from authsec_server.principal import Role
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.instants import rfc3339

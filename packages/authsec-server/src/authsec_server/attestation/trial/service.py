@@ -15,12 +15,21 @@ from authsec.jose import JoseError, UnverifiedJws, parse_compact
 
 from authsec_server import naming
 from authsec_server.attestation.clusters import Clusters
-from authsec_server.attestation.hearing import Hearing
 from authsec_server.attestation.matching import held_against
 from authsec_server.attestation.model import Miss, Proved, Verified
-from authsec_server.attestation.pasted import NoToken, Pasted, read_pasted
 from authsec_server.attestation.service import MAX_BYTES
-from authsec_server.attestation.trial import Nearest, Satisfied, Shown, Step, StepName, StepState, Trial, what_it_says
+from authsec_server.attestation.trial.hearing import Hearing
+from authsec_server.attestation.trial.model import (
+    Nearest,
+    Satisfied,
+    Shown,
+    Step,
+    StepName,
+    StepState,
+    Trial,
+    what_it_says,
+)
+from authsec_server.attestation.trial.pasted import NoToken, Pasted, read_pasted
 from authsec_server.attestation.workload_tokens import FindKey, malformed, speaks_for
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named

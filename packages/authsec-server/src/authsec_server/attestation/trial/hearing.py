@@ -15,7 +15,7 @@ from authsec.jose import UnverifiedJws
 
 from authsec_server.attestation.clusters import GONE, Clusters
 from authsec_server.attestation.model import Evidence, Scheme, Verified
-from authsec_server.attestation.trial import Step, StepName, StepState, visible
+from authsec_server.attestation.trial.model import Step, StepName, StepState, visible
 from authsec_server.attestation.workload_tokens import CLAIM_CHECKS, FindKey, Kind, signed_by, speaks_for
 from authsec_server.attestation.workloads import KINDS
 from authsec_server.failures import Unavailable
