@@ -192,6 +192,23 @@ def test_one_thread_for_all_verifiers_of_an_authority_until_the_last_is_gone(fee
     eventually(lambda: threads(feed) == 0)
 
 
+def test_a_verifier_after_all_others_were_closed_waits_for_what_is_new(
+    feed: FakeFeed, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = feed.clock.clock()
+    closed, other = (
+        TokenVerifier(feed.authority.url, AUDIENCE, clock=clock, revocations="fail_closed") for _ in range(2)
+    )
+    assert closed.verify(feed.authority.token())
+    closed.close()
+    other.close()
+    feed.clock.pass_by(100)
+    later = TokenVerifier(feed.authority.url, AUDIENCE, clock=clock, revocations="fail_closed")
+    assert later.verify(feed.authority.token())
+    later.close()
+    assert "not known" not in caplog.text  # to close is no failure
+
+
 @pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded:DeprecationWarning"
 )  # Python 3.12: it is the point

@@ -94,6 +94,7 @@ class Follower:
             if self._thread is not None and self._thread.is_alive():
                 return
             self._stop = threading.Event()
+            self._tried = threading.Event()
             name = f"authsec-revocations {self.feed.issuer}"
             thread = threading.Thread(target=self._run, args=(self._stop,), name=name, daemon=True)
             try:
@@ -134,6 +135,8 @@ class Follower:
                 pause = self._follow(stop)
                 tries = 0
             except _FAILURES as error:
+                if stop.is_set():
+                    break
                 tries = 0 if self._clock.monotonic() - began > SILENCE else tries
                 pause = self._pause(tries)
                 self._fail(str(error))
