@@ -203,6 +203,8 @@ def test_a_verifier_after_all_others_were_closed_waits_for_what_is_new(
     closed.close()
     other.close()
     feed.clock.pass_by(100)
+    answer = feed.authority.live[FEED]
+    feed.authority.live[FEED] = lambda handler: (time.sleep(0.05), answer(handler))[1]
     later = TokenVerifier(feed.authority.url, AUDIENCE, clock=clock, revocations="fail_closed")
     assert later.verify(feed.authority.token())
     later.close()
