@@ -201,6 +201,16 @@ def test_a_private_key_does_not_leave_this_machine(authsec: Authsec, tmp_path: P
     assert authsec("trust", "list").stdout.strip() == "none"
 
 
+@pytest.mark.parametrize("text", ["-----BEGIN PRIVATE KEY-----\nc2VjcmV0", '{"kty": "OKP", "d": "c2VjcmV0"}'])
+def test_a_private_key_in_place_of_a_set_is_named_one(authsec: Authsec, tmp_path: Path, text: str) -> None:
+    (tmp_path / "key").write_text(text)
+    refused = authsec("trust", "add", "spiffe", "X", "--trust-domain", "x.org", "--bundle", str(tmp_path / "key"))
+    assert refused.exit_code == 1
+    assert "PRIVATE key" in refused.stderr
+    assert "t was not sent." in refused.stderr
+    assert "c2VjcmV0" not in refused.output
+
+
 def test_a_trust_domain_is_registered_and_shown(authsec: Authsec, tmp_path: Path) -> None:
     bundle = written(tmp_path, "bundle.json", {"keys": [{**JWKS["keys"][0], "use": "jwt-svid"}]})
     add = ("trust", "add", "spiffe", "Mesh", "--trust-domain")
@@ -286,15 +296,29 @@ def test_a_cluster_is_registered_with_look_ups_and_what_it_has_to_permit_is_show
 
 
 @pytest.mark.usefixtures("credentials")
-def test_no_more_is_permitted_than_what_is_on(authsec: Authsec, add_cluster: Callable[..., Result]) -> None:
+def test_no_more_is_permitted_than_what_is_on(
+    authsec: Authsec, add_cluster: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_cluster()
-    assert "Turn something on: authsec trust edit production" in authsec("trust", "rbac", "production").stderr
-    edited = authsec("trust", "edit", "production", "--from-kubeconfig", "--pod-lookup", "--credentials", "t")
+    prepared = authsec("trust", "rbac", "production")
+    assert len(rules(prepared.stdout)) == 2
+    assert "CREDENTIALS_DIR/production.token" in prepared.stderr
+    assert rules(authsec("trust", "rbac", "production", "--token-review").stdout)[0]["resources"] == ["tokenreviews"]
+    assert "look-ups" in authsec("trust", "show", "production").stdout
+    turn_on = ("trust", "edit", "production", "--from-kubeconfig", "--pod-lookup", "--credentials", "t")
+    silent = authsec(*turn_on)
+    assert silent.exit_code == 1
+    assert "nothing was saved" in silent.stderr
+    assert "no file t" in silent.stderr
+    assert "authsec trust rbac production | kubectl apply -f -" in silent.stderr
+    assert shown(authsec, "production")["pod_lookup"] is False
+    edited = authsec(*turn_on, "--anyway")
     assert edited.exit_code == 0, edited.output
     assert "kubectl create token" in edited.stdout
     assert rules(authsec("trust", "rbac", "production").stdout) == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
     ]
+    monkeypatch.delenv("AUTHSEC_SERVER_CREDENTIALS_DIR")  # to turn off takes none
     off = authsec("trust", "edit", "production", "--no-pod-lookup", "--name", "Prod")
     assert "kubectl" not in off.stdout
     assert (shown(authsec, "production")["pod_lookup"], shown(authsec, "production")["name"]) == (False, "Prod")
@@ -303,7 +327,7 @@ def test_no_more_is_permitted_than_what_is_on(authsec: Authsec, add_cluster: Cal
 def test_what_look_ups_lack_is_named(
     authsec: Authsec, add_cluster: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert "AUTHSEC_SERVER_CREDENTIALS_DIR" in add_cluster(*LOOKING_UP).stderr
+    assert "This command's environment names no folder of credentials" in add_cluster(*LOOKING_UP).stderr
     monkeypatch.setenv("AUTHSEC_SERVER_CREDENTIALS_DIR", str(tmp_path))
     assert "the name of the file" in add_cluster("--pod-lookup").stderr
     assert "without a folder" in add_cluster("--pod-lookup", "--credentials", "../etc/passwd").stderr
@@ -312,4 +336,21 @@ def test_what_look_ups_lack_is_named(
     assert "It was not sent" in alarm.stderr
     assert add_cluster().exit_code == 0
     assert "What is to change?" in authsec("trust", "edit", "production").stderr
-    assert "address of the cluster's API server" in authsec("trust", "edit", "production", "--pod-lookup").stderr
+    bare = authsec("trust", "edit", "production", "--pod-lookup").stderr
+    for missing in ("--api-server", "--credentials", "AUTHSEC_SERVER_CREDENTIALS_DIR"):
+        assert missing in bare
+
+
+def test_keys_are_given_anew(authsec: Authsec, tmp_path: Path) -> None:
+    file = written(tmp_path, "jwks.json", JWKS)
+    authsec("trust", "add", "kubernetes", "X", "--issuer", IN_CLUSTER, "--jwks", file)
+    successor = PrivateKey.generate_ec().public
+    renewed = written(tmp_path, "new.json", {"keys": [{**successor.to_jwk(), "kid": "two", "use": "sig"}]})
+    done = authsec("trust", "edit", "x", "--jwks", renewed)
+    assert done.exit_code == 0, done.output
+    assert [key["thumbprint"] for key in shown(authsec, "x")["keys"]["keys"]] == [successor.thumbprint()]
+    assert authsec("trust", "edit", "x", "--keys-url", "https://keys.example.com/jwks").exit_code == 0
+    assert shown(authsec, "x")["keys_from"] == "url"
+    page = authsec("trust", "show", "x").stdout
+    assert "rest on it" in page
+    assert "nobody yet" in page

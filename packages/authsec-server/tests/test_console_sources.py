@@ -100,6 +100,27 @@ def test_what_is_wrong_is_said_at_its_field(door: TestClient, typed: dict[str, s
     assert get(door, PAGE).links.get("Production") is None
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----",
+        json.dumps({"kty": "OKP", "crv": "Ed25519", "x": "eA", "d": "c2VjcmV0"}),
+        '{"keys": [{"kty": "OKP", "d": "c2VjcmV0"}]',
+        json.dumps({"type": "service_account", "private_key": "c2VjcmV0"}),
+    ],
+    ids=["PEM", "a key by itself", "JSON without its end", "a service account's file"],
+)
+@pytest.mark.parametrize("field", ["given_keys", "ca"])
+def test_a_private_key_is_named_one_and_not_shown_again(door: TestClient, pasted: str, field: str) -> None:
+    page = register(door, **({"given_keys": pasted} if field == "given_keys" else {"keys_from": "url", "ca": pasted}))
+    assert page.status == 400
+    assert "c2VjcmV0" not in page.html
+    if field == "given_keys":
+        problem = page.html.partition('id="field-given_keys-problem">')[2].partition("</p>")[0]
+        assert "This is a PRIVATE key" in problem
+        assert "consider it exposed, and replace it" in problem
+
+
 def test_a_line_that_is_no_claim_is_quoted(door: TestClient) -> None:
     page = register(door, "oidc", preset="github", claims="ci:project")
     assert "ci:project" in page.html.partition('id="field-claims-problem">')[2].partition("</p>")[0]
@@ -126,7 +147,7 @@ def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
     page = get(door, f"/console/clients/{pod}")
     assert "The trust source 'Production' could vouch for it" in page.text
     assert page.links["Trust sources"] == PAGE
-    never = "can never prove k8s:pod-label:app and k8s:container-name"
+    never = "does not prove k8s:pod-label:app and k8s:container-name"
     assert never in get(door, f"/console/clients/{labelled}").text
 
 

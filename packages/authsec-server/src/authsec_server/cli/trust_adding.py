@@ -18,6 +18,7 @@ from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.trust_shown import next_steps, shown
+from authsec_server.sources.exposed import holds_private_key
 from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
 from authsec_server.sources.model import SourceKind
 from authsec_server.sources.presets import PRESETS
@@ -71,7 +72,7 @@ def add_kubernetes(
         issuer, document = read_cluster(api)
         keys = _given(SourceKind.KUBERNETES, document, "What the cluster publishes")
     elif issuer:
-        keys = _keys(SourceKind.KUBERNETES, keys_url, jwks)
+        keys = named_keys(SourceKind.KUBERNETES, keys_url, jwks)
     else:
         raise click.UsageError("Which cluster? Name its --issuer, or read it with --from-kubeconfig [CONTEXT].")
     _register(caller, output, name, SourceKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
@@ -96,7 +97,7 @@ def add_spiffe(
     """Register the SPIFFE trust domain NAME."""
     if (bundle_url is None) == (bundle is None):
         raise click.UsageError("Where is its bundle? Give one of --bundle-url and --bundle.")
-    keys = _keys(SourceKind.SPIFFE, bundle_url, bundle)
+    keys = named_keys(SourceKind.SPIFFE, bundle_url, bundle)
     _register(caller, output, name, SourceKind.SPIFFE, common, issuer=trust_domain, **keys)
 
 
@@ -121,7 +122,7 @@ def add_oidc(
     **common: Any,
 ) -> None:
     """Register the OpenID Connect issuer NAME, for workloads."""
-    asked = {"preset": preset or "", "claims": dict(map(_claim, claims)), **_keys(SourceKind.OIDC, keys_url, jwks)}
+    asked = {"preset": preset or "", "claims": dict(map(_claim, claims)), **named_keys(SourceKind.OIDC, keys_url, jwks)}
     _register(caller, output, name, SourceKind.OIDC, common, issuer=issuer, **asked)
 
 
@@ -135,13 +136,17 @@ def _register(
     output.result(source, shown(source), *next_steps(source), *(steps(source) if asked else ()))
 
 
-def _keys(kind: SourceKind, url: str | None, file: Path | None) -> dict[str, Any]:
+def named_keys(kind: SourceKind, url: str | None, file: Path | None) -> dict[str, Any]:
+    """Where its keys are, in the words of the admin API: at the address, in the file, or found at the issuer."""
     if url is not None and file is not None:
         raise click.UsageError("Its keys are at an address or in a file: give one of the two.")
     if file is not None:
+        content = read_named(file, at_most=MAX_FILE)
         try:
-            document = strict_json.loads(read_named(file, at_most=MAX_FILE), max_bytes=MAX_FILE)
+            document = strict_json.loads(content, max_bytes=MAX_FILE)
         except strict_json.StrictJsonError as error:
+            if holds_private_key(content.decode("utf-8", "replace")):
+                raise CallFailed(f"{file} holds a PRIVATE key. It was not sent.", "Give the public JWK Set.") from None
             raise CallFailed(f"{file} is no strict JSON: {error}.") from None
         return _given(kind, document if isinstance(document, dict) else {}, str(file))
     return {"keys_from": "discovery"} if url is None else {"keys_from": "url", "keys_url": url}

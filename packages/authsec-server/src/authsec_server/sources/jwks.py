@@ -12,7 +12,9 @@ from authsec_server.sources.model import ALGORITHMS, SourceKind
 
 MAX_KEYS = 200  # issuers publish a handful; each costs time to read and to keep
 MAX_KID = 512
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 section 6
+_PRIVATE_MEMBERS = frozenset(
+    {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "private_key"}
+)  # RFC 7518 section 6; and a service account's
 _SVID = "jwt-svid"
 
 
@@ -44,6 +46,7 @@ def read_key_set(kind: SourceKind, document: Mapping[str, Any]) -> KeySet:
     """
     entries = document.get("keys")
     if not isinstance(entries, list):
+        _refuse_secret(document)  # a private key by itself, pasted for the set
         raise UnusableKeys('it is no JWK Set: it has no list "keys"')
     if len(entries) > MAX_KEYS:
         raise UnusableKeys(f"it holds {len(entries)} keys, and {MAX_KEYS} are the most that are read")

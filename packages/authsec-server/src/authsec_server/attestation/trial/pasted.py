@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 from authsec import strict_json
 
+from authsec_server.sources.exposed import EXPOSED, holds_private_key
+
 _PREFIX = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
 _PART = r"[A-Za-z0-9_-]+"
 _JWTS = re.compile(rf"{_PART}\.{_PART}\.{_PART}(\s+{_PART}\.{_PART}\.{_PART})+")
 _OURS = re.compile(r"authsec_[A-Za-z0-9_-]+")
-_EXPOSED = "It was not kept, but it has left its place: consider it exposed, and replace it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,8 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
         "Paste the token of the agent's pod: kubectl exec POD -- cat /var/run/secrets/authsec/token",
     ),
     (
-        lambda text: "PRIVATE KEY" in text or _is_json_with("kty", "d")(text) or _is_json_with("private_key")(text),
-        f"This is a PRIVATE key, and no token. {_EXPOSED}",
+        holds_private_key,
+        f"This is a PRIVATE key, and no token. {EXPOSED}",
         "Paste the token that the agent sends.",
     ),
     (
@@ -88,7 +89,7 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     ),
     (
         lambda text: _OURS.fullmatch(text) is not None,
-        f"This is an admin key or a client secret of AuthSec, and no token. {_EXPOSED}",
+        f"This is an admin key or a client secret of AuthSec, and no token. {EXPOSED}",
         "Paste the token that the agent gets from its platform.",
     ),
     (

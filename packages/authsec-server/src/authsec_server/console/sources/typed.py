@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from authsec import strict_json
 
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
+from authsec_server.sources.exposed import EXPOSED, holds_private_key
 from authsec_server.sources.model import ClusterApi, KeysFrom, SourceKind, TrustSource
 from authsec_server.sources.parsing import Changes, NewSource
 
@@ -27,7 +28,7 @@ class Typed:
     issuer: str = ""
     keys_from: str = ""
     keys_url: str = ""
-    given_keys: str = ""
+    given_keys: str = field(default="", repr=False)  # somebody pastes private ones
     ca: str = ""
     audience: str = ""
     preset: str = ""
@@ -70,6 +71,11 @@ class Typed:
             **typed,
         )
 
+    def shown(self, name: str) -> str:
+        """What of a field may be sent back to the browser: never a private key, which somebody will paste."""
+        text: str = getattr(self, name)
+        return "" if holds_private_key(text) else text
+
     @property
     def asked(self) -> NewSource:
         """The source that is asked for. Raises `Invalid`."""
@@ -98,6 +104,8 @@ class Typed:
     def _keys(self) -> Mapping[str, Any]:
         if not self.given_keys:
             raise Invalid("given_keys", "Keys are to be pasted, and there are none.", "Paste the JWK Set.")
+        if holds_private_key(self.given_keys):
+            raise Invalid("given_keys", f"This is a PRIVATE key, or holds one. {EXPOSED}", "Paste the public JWK Set.")
         try:
             keys = strict_json.loads(self.given_keys.encode(), max_bytes=MOST_KEYS)
         except strict_json.StrictJsonError as error:
