@@ -20,7 +20,10 @@ from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 
 _USUAL = ("--target", "AutoGen AI agent", "--all-actions", "--max-duration", "1h")
-_STILL_OUT = "A token that is out already is good until it expires: no API follows revocations yet."
+_STILL_OUT = (
+    "APIs that follow revocations refuse what is out already within a second or so; elsewhere it is good until it "
+    "expires."
+)
 
 
 @click.group()

@@ -101,7 +101,10 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str) -> None:
 
 def _still_out(delegation: Mapping[str, Any]) -> str:
     longest = as_typed(delegation["max_duration"])
-    return f"A token that is out already is good until it expires, {longest} at most: no API follows revocations yet."
+    return (
+        "APIs that follow revocations refuse what is out already within a second or so; elsewhere it is good until it "
+        f"expires, {longest} at most."
+    )
 
 
 def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:

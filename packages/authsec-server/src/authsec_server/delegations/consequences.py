@@ -29,8 +29,8 @@ class Consequences:
     """What would stop, and what would be otherwise.
 
     `delegations` are the live ones whose tokens would end, `audiences` what these tokens are for; `live_tokens` of them
-    have not ended yet. Until `out_until` the last of all that are out, ended or not, could still be used where tokens
-    are checked offline. `loses` are the live delegations that give less from then on, `agents` the clients of all
+    have not ended yet. Until `out_until` the last of all that are out, ended or not, could still be used where nobody
+    follows revocations. `loses` are the live delegations that give less from then on, `agents` the clients of all
     these, `gains` those that give more though nobody edits them, `keeps` those by which a client still gets tokens.
     With `more` there are further ones.
     """
