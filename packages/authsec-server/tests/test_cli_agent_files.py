@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from authsec_server.cli.spire import spire_entries
+from authsec_server.clients.manifest import unreachable
 from click.testing import Result
 from workload_evidence import kubernetes, spire
 
@@ -90,7 +91,7 @@ def test_what_a_manifest_cannot_bring_about_is_said(authsec: Authsec) -> None:
     for key, value in lost.items():
         assert any(f"{key} = {value}: " in line for line in comments)
         assert f"{key} = {value}: " in result.stderr
-    assert len(comments) == 1 + len(lost)
+    assert len(comments) == 2 + len(lost)
     account, deployment = yaml.safe_load_all(result.stdout)
     spec = deployment["spec"]
     assert account["kind"] == "ServiceAccount"
@@ -106,7 +107,9 @@ def test_what_a_manifest_cannot_bring_about_is_said(authsec: Authsec) -> None:
 def test_an_image_that_nobody_named_is_left_to_be_written(authsec: Authsec) -> None:
     done(authsec(*CREATE, "k8s:sa=support-sa"))
     result = authsec("agents", "manifest", "support")
-    assert "#" not in done(result)
+    (comment,) = [line for line in done(result).splitlines() if "#" in line]
+    assert comment.startswith("# In a pod, http://127.0.0.1:7468 is the pod itself")
+    assert "AUTHSEC_SERVER_PUBLIC_URL" in result.stderr
     assert "Write the agent's image in place of IMAGE." in result.stderr
 
 
@@ -119,6 +122,21 @@ def test_a_workload_that_spire_knows_is_sent_to_spire(authsec: Authsec, tmp_path
     assert refused.exit_code != 0
     assert "authsec agents spire-entry support" in refused.stderr
     assert "SVIDs do not get it in yet" not in authsec("agents", "spire-entry", "support").stderr
+
+
+def test_an_agent_with_a_proof_of_its_own_needs_no_manifest(authsec: Authsec) -> None:
+    done(authsec("agents", "create", "Own", "--platform", "secret"))
+    refused = authsec("agents", "manifest", "own")
+    assert refused.exit_code == 1
+    assert "own proves itself by a secret" in refused.stderr
+    assert "AUTHSEC_AGENT_SECRET_FILE" in refused.stderr
+    assert "another platform" not in refused.stderr
+
+
+def test_no_warning_of_an_address_that_pods_reach() -> None:
+    assert unreachable("https://authsec.example.com") == ""
+    for address in ("http://127.0.0.1:7468", "http://localhost:1", "http://[::1]:7468"):
+        assert address in unreachable(address)
 
 
 SPIRES = {  # as the documentation of SPIRE's workload attestors writes what each platform's selectors are

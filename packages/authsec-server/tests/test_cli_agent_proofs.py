@@ -43,6 +43,17 @@ def test_a_proof_is_added_listed_and_removed(support: Authsec, tmp_path: Path) -
     assert support("agents", "proofs", "remove", "support", key["id"]).exit_code == 1
 
 
+def test_who_else_would_be_the_agent_is_said(authsec: Authsec, tmp_path: Path) -> None:
+    said = "Every pod of namespace staging would be this agent: add k8s:sa."
+    create = ("agents", "create", "Wide", "--platform", "kubernetes", "--selector", "k8s:ns=staging")
+    assert said in authsec(*create).stdout
+    add = ("agents", "proofs", "add", "wide", "--platform", "kubernetes", "--selector", "k8s:ns=b")
+    added = authsec(*add)
+    assert (added.exit_code, "namespace b would be this agent: add k8s:sa" in added.stderr) == (0, True)
+    narrow = authsec(*add, "--selector", "k8s:sa=support")
+    assert (narrow.exit_code, "would be this agent" in narrow.stderr) == (0, False)
+
+
 def test_a_secret_is_shown_once_and_called_weak(authsec: Authsec) -> None:
     created = authsec("agents", "create", "Legacy", "--platform", "secret")
     (secret,) = [word for word in created.stdout.split() if is_client_secret(word)]

@@ -270,6 +270,9 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_vouches_for(door: Tes
     assert "Write the agent's image in place of IMAGE" in page.text
     (text,) = [code for code in codes(page) if "serviceAccountToken" in code]
     assert text.startswith("# The proof asks for this too, and it is not in here:\n#   k8s:pod-name = support-0: ")
+    assert "# In a pod, http://127.0.0.1:7468 is the pod itself" in text
+    amber = page.html.partition('<p class="warn-text">In a pod, ')[2].partition("</p>")[0]
+    assert "AUTHSEC_SERVER_PUBLIC_URL" in amber
     account, deployment = yaml.safe_load_all(text)
     assert account["metadata"] == {"name": "support-sa", "namespace": "production"}
     pod = deployment["spec"]["template"]["spec"]

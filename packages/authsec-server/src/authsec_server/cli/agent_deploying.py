@@ -11,8 +11,13 @@ from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, harmless
 from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.spire import PARENT, spire_command, spire_entries
-from authsec_server.clients.manifest import IMAGE, left_out, manifest, names_image
+from authsec_server.clients.manifest import IMAGE, left_out, manifest, names_image, unreachable
 from authsec_server.clients.model import Selector
+
+_KINDS = {  # of proofs that need no cluster: what the agent has, and the variable that names its file
+    "key_pair": ("private key", "AUTHSEC_AGENT_KEY_FILE"),
+    "secret": ("secret", "AUTHSEC_AGENT_SECRET_FILE"),
+}
 
 
 @click.command("spire-entry")
@@ -55,6 +60,8 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
     )
     missing = left_out(selectors)
     output.result({"manifest": text, "left_out": missing}, *text.splitlines())
+    if caution := unreachable(caller.address):
+        output.note(caution)
     for each in missing:
         output.note(f"Not in the manifest, and no pod gets a token without it: {each}.")
     if not names_image(selectors):
@@ -73,6 +80,13 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
         raise CallFailed(
             f"What {agent['slug']} runs as is enforced by SPIRE, which hands it its proof: a cluster's token is none.",
             f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in its pod.",
+        )
+    if _KINDS.keys() & (held := {each["kind"] for each in agent["proofs"] if each["state"] != "expired"}):
+        what, variable = next(said for kind, said in _KINDS.items() if kind in held)
+        raise CallFailed(
+            f"{agent['slug']} proves itself by a {what}, and by no selectors: it needs no token of a cluster.",
+            f"Mount the file of its {what} in its pod, from a Secret, and name it in {variable}. Or, so that the "
+            "cluster vouches for it, add a proof with k8s:ns and k8s:sa to it.",
         )
     raise CallFailed(
         f"{agent['slug']} has no proof by a Kubernetes cluster's token: its selectors are another platform's.",

@@ -65,6 +65,8 @@ def shown(proof: Mapping[str, Any]) -> Text:
     rows = [cell(f"{each['key']} = {each['value']}").append(_proved(proof, each["key"])) for each in proof["selectors"]]
     if proof["source"]:
         rows.append(cell(f"by the word of {proof['source']['name']} ({proof['source']['slug']})"))
+    if proof["caution"]:
+        rows.append(styled(proof["caution"], "yellow"))
     if proof["missing"]:
         rows.append(styled(proof["missing"], "yellow"))
     return Text("\n").join(rows)

@@ -49,6 +49,8 @@ def add_proof(
     body = {**evidence, "expires_at": expires}
     found = with_secret(secret_file, lambda: caller.post(path("clients", agent, "proofs"), body))
     output.result(found, f"{found['slug']} has a further proof.", _table(found), *lines(found, secret_file))
+    if caution := found["proofs"][-1]["caution"]:
+        output.note(caution)
 
 
 @proofs.command("remove")

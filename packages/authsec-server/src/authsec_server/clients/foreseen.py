@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from authsec_server.clients.breadth import breadth
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.proof_status import SelectorStatus
 from authsec_server.clients.vouching import chosen, fits, require_suitable
@@ -38,6 +39,11 @@ class Foresight:
     selectors: tuple[SelectorStatus, ...] = ()
     problem: str = ""
     remedy: str = ""
+
+    @property
+    def caution(self) -> str:
+        """Who else would be let in; empty if nobody."""
+        return breadth([each.selector for each in self.selectors])
 
 
 def foresee(

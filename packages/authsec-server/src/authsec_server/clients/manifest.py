@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml  # type: ignore[import-untyped] # it has no types
+from authsec.config import is_loopback
 from authsec.wording import plain
 
 from authsec_server.clients.model import Selector
@@ -44,7 +46,7 @@ def names_image(selectors: Sequence[Selector]) -> bool:
 def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_url: str, audience: str) -> str:
     """A service account and a deployment whose pods satisfy a proof of these selectors, in YAML.
 
-    What of the proof is not in it, its first lines say.
+    What of the proof is not in it, its first lines say, and that its pods cannot reach the authority, if they cannot.
     """
     seen = {each.key: each.value for each in selectors}
     account = {"name": _Typed(seen.get("k8s:sa", slug)), "namespace": _Typed(seen.get("k8s:ns", "default"))}
@@ -59,7 +61,19 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
     ]
     text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
     missing = "".join(f"#   {each}\n" for each in left_out(selectors))
-    return f"# The proof asks for this too, and it is not in here:\n{missing}{text}" if missing else text
+    head = f"# The proof asks for this too, and it is not in here:\n{missing}" if missing else ""
+    unreached = unreachable(base_url)
+    return f"{head}# {unreached}\n{text}" if unreached else f"{head}{text}"
+
+
+def unreachable(base_url: str) -> str:
+    """Why pods cannot reach the authority at this address, and what mends it; empty if they may."""
+    if not is_loopback(urlsplit(base_url).hostname or ""):
+        return ""
+    return (
+        f"In a pod, {plain(base_url, _LONGEST)} is the pod itself: the agent does not reach this authority. Set "
+        "AUTHSEC_SERVER_PUBLIC_URL where it is served to the address that pods reach, and make the manifest anew."
+    )
 
 
 class _Typed(str):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from authsec_server.clients.breadth import breadth
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.clients.vouching import what_fits, what_proves
@@ -38,7 +39,8 @@ class SelectorStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStatus:
-    """`heading` says it in two or three words, `explanation` in a sentence; `missing` is what it lacks, if anything.
+    """`heading` says it in two or three words, `explanation` in a sentence; `missing` is what it lacks, and `caution`
+    who else its selectors would let in, if anything.
 
     `selectors` say how each is proved, in the order of the proof's; an expired proof has none.
     """
@@ -47,6 +49,7 @@ class ProofStatus:
     heading: str
     explanation: str
     missing: str = ""
+    caution: str = ""
     selectors: tuple[SelectorStatus, ...] = ()
 
 
@@ -105,7 +108,8 @@ def _worth(proof: Proof, source: TrustSource | None) -> ProofStatus:
     if proof.kind is ProofKind.ENROLLED_KEY:
         return _enrolled(proof)
     if proof.kind is ProofKind.SELECTORS:
-        return _without_source(proof) if source is None else _vouched_for(proof, source)
+        status = _without_source(proof) if source is None else _vouched_for(proof, source)
+        return replace(status, caution=breadth(proof.selectors))
     return {ProofKind.KEY_PAIR: _KEY_PAIR, ProofKind.UNATTESTED: _UNATTESTED, ProofKind.SECRET: _SECRET}[proof.kind]
 
 

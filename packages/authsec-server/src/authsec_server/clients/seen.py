@@ -77,6 +77,7 @@ def _proof(proof: Proof, seen: Seen, now: datetime) -> dict[str, Any]:
         "kind": proof.kind,
         "state": status.state,
         "missing": status.missing or None,
+        "caution": status.caution or None,
         "source": {"id": source.id, "slug": source.slug, "name": source.name} if source else None,
         "selectors": [{"key": each.key, "value": each.value} for each in proof.selectors],
         "provenance": {each.key: provenance(source, each.key) for each in proof.selectors} if source else None,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from authsec_server.clients import enrolments
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
-from authsec_server.clients.manifest import IMAGE, manifest, names_image
+from authsec_server.clients.manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.laptop import HOURS
@@ -24,10 +24,14 @@ from authsec_server.tokens.preview import preview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pods:
-    """What its pods need, in YAML; `image` is what stands there for its image, where the proof does not name that."""
+    """What its pods need, in YAML; `image` is what stands there for its image, where the proof does not name that.
+
+    `caution` says that they could not reach this authority, if they cannot.
+    """
 
     manifest: str
     image: str
+    caution: str = ""
 
 
 async def connect(visit: Visit) -> Response:
@@ -75,7 +79,7 @@ def _pods(tx: Tx, visit: Visit, client: Client) -> Pods | None:
                 base_url=issuer,
                 audience=source.audience or issuer,
             )
-            return Pods(manifest=text, image="" if names_image(proof.selectors) else IMAGE)
+            return Pods(manifest=text, image="" if names_image(proof.selectors) else IMAGE, caution=unreachable(issuer))
     return None
 
 
