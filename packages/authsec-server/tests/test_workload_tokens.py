@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attesting import HELPER, SHOWN
 from authsec.jose import parse_compact
+from authsec_server.attestation.model import Unchecked
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients import holding
 from authsec_server.clients import service as clients
+from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
 from authsec_server.sources.parsing import Changes
 from authsec_server.tokens.model import Denied, Reason
@@ -73,8 +76,10 @@ def test_another_workload_is_refused_and_hears_nothing(its: Any) -> None:
     other = issuer.token(**{"kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b"}}, "sub": WHO})
     for token in (issuer.token(), other):
         assert shows(its, client_id, token).json() | {"request_id": ""} == first.json() | {"request_id": ""}
-    (counted,) = refusals(its)
-    assert (counted.count, counted.counted, counted.event.client.id) == (3, True, client_id)
+    counted, apart = refusals(its)
+    assert (counted.count, counted.counted, counted.event.client.id) == (2, True, client_id)
+    assert (apart.count, apart.event.request_id == counted.event.request_id) == (1, False)
+    assert "namespace is `a`, registered `production`" in apart.event.detail["miss"]["sentence"]
     assert counted.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
     miss = counted.event.detail["miss"]
     assert miss["sentence"] == (
@@ -155,7 +160,58 @@ def test_keys_that_cannot_be_had_are_503_and_no_refusal(its: Any) -> None:
     assert int(answer.headers["retry-after"]) >= 1
     assert "127.0.0.1:1" not in answer.text
     assert issuer.source.name not in answer.text
+    (counted,) = refusals(its)
+    assert (counted.event.reason, counted.counted, counted.event.client.id) == ("unavailable", True, client_id)
+    assert counted.event.request_id == answer.json()["request_id"]
+    assert counted.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert "cannot be had: 127.0.0.1 is no public address" in counted.event.detail["failed"]
+
+
+def test_of_ten_misses_in_a_minute_each_is_told_apart_and_the_rest_count_on(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    for number in (*range(12), 0, 11):
+        named = {"namespace": f"n{number}", "serviceaccount": {"name": "b"}}
+        token = issuer.token(**{"kubernetes.io": named, "sub": f"system:serviceaccount:n{number}:b"})
+        assert shows(its, client_id, token).status_code == 403
+    assert [each.count for each in refusals(its)] == [2, *[1] * 8, 4]
+    its.clock.at += timedelta(minutes=1)
+    assert shows(its, client_id, token).status_code == 403
+    assert [each.count for each in refusals(its)][10:] == [1]
+
+
+def test_which_step_a_signed_token_failed_is_for_the_operator_alone(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer)
+    client_id = agent(its, issuer, *HELPER)
+    for spoilt in (issuer.token(exp=1), issuer.token(aud=["b"]), issuer.token(exp=1, key=OTHER_RSA), "nonsense"):
+        assert shows(its, client_id, spoilt).json()["reason"] == "attestation_invalid"
+    expired, audience, unsigned = refusals(its)
+    assert expired.event.detail["failed"].startswith("It has expired")
+    assert audience.event.detail["failed"].startswith("Its `aud` must be exactly")
+    assert expired.event.detail["source"] == {"id": issuer.source.id, "name": issuer.source.name}
+    assert (unsigned.count, unsigned.event.detail) == (2, {})
+
+
+def test_a_journal_that_is_away_does_not_change_the_answer(its: Any) -> None:
+    issuer = kubernetes()
+    trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
+    client_id = agent(its, issuer, *HELPER)
+    tokens = replace(its.authority.tokens, database=Deaf(its.authority.database))
+    with pytest.raises(Unchecked, match="cannot be checked"):
+        tokens.issue(request(client_id, issuer.token()))
     assert refusals(its) == []
+
+
+class Deaf:
+    """A database that is read and takes nothing."""
+
+    def __init__(self, database: Any) -> None:
+        self.read = database.read
+
+    def append(self, _work: Any) -> None:
+        raise Unavailable("The database is away.")
 
 
 @pytest.mark.parametrize("change", ["disabled", "edited", "removed"])

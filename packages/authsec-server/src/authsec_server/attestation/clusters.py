@@ -11,9 +11,8 @@ from typing import Final
 
 from authsec_server.attestation.cluster_answers import pod_selectors, still_counts
 from authsec_server.attestation.looked_up import LookedUp
-from authsec_server.attestation.model import Bound, Evidence
+from authsec_server.attestation.model import Bound, Evidence, Unchecked
 from authsec_server.clients.model import Selector
-from authsec_server.failures import Unavailable
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.lookups import LookupUnavailable
 from authsec_server.sources.model import TrustSource
@@ -27,7 +26,7 @@ _Pod = tuple[str, int, Bound]  # source, its revision, what the token is bound t
 
 
 class Clusters:
-    """Asks the clusters, and keeps what they said for `seconds`. Both questions raise `Unavailable`."""
+    """Asks the clusters, and keeps what they said for `seconds`. Both questions raise `Unchecked`."""
 
     def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
         self._apis = apis
@@ -46,7 +45,7 @@ class Clusters:
         try:
             return self._reviews.get(mark, ask) is True
         except LookupUnavailable as error:
-            raise Unavailable("The proof cannot be checked at the moment.") from error
+            raise Unchecked(source, error.sentence) from error
 
     def pod(self, source: TrustSource, bound: Bound) -> frozenset[Selector] | None:
         """What the cluster says of the token's pod; None if that is gone. Of a token without a pod, nothing."""
@@ -59,4 +58,4 @@ class Clusters:
         try:
             return self._pods.get((source.id, source.revision, bound), ask)
         except LookupUnavailable as error:
-            raise Unavailable("The proof cannot be checked at the moment.") from error
+            raise Unchecked(source, error.sentence) from error

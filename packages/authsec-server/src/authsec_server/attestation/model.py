@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import Any
 
 from authsec_server.clients.model import ProofKind, Selector
-from authsec_server.sources.model import Provenance, SourceKind
+from authsec_server.failures import Unavailable
+from authsec_server.sources.model import Provenance, SourceKind, TrustSource
 
 
 class Scheme(StrEnum):
@@ -206,16 +207,37 @@ class Proved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """What went wrong with a token that concerns a source: a step that it failed, or why the source could not tell.
+
+    For the journal and the console, never for the caller.
+    """
+
+    source_id: str
+    sentence: str
+
+
+class Unchecked(Unavailable):
+    """Nobody can tell at the moment whether the proof holds; `failed` says whose word could not be had, and why."""
+
+    def __init__(self, source: TrustSource, sentence: str) -> None:
+        super().__init__("The proof cannot be checked at the moment.")
+        self.failed = Failed(source_id=source.id, sentence=sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """The caller is not shown to be the client. `details` says what would satisfy, and nothing about the client.
 
-    `gone_from` is the id of the source whose cluster said that the workload is gone.
+    `gone_from` is the id of the source whose cluster said that the workload is gone; `failed` is there where a source
+    did sign the token, and it does not hold.
     """
 
     reason: RefusalReason
     details: str
     miss: Miss | None = None
     gone_from: str | None = None
+    failed: Failed | None = None
 
 
 def invalid(details: str) -> Refused:

@@ -34,7 +34,7 @@ def attest(
 ) -> Proved | Refused:
     """What the evidence proves. Evidence that comes and does not hold is refused even where none was needed.
 
-    `sources` are those of the client's proofs, by id. Raises `Unavailable` when nobody can tell at the moment.
+    `sources` are those of the client's proofs, by id. Raises `Unchecked` when nobody can tell at the moment.
     """
     if evidence is None:
         return _unproved(client, now)

@@ -14,10 +14,12 @@ from authsec_server.attestation.clusters import GONE, Clusters
 from authsec_server.attestation.matching import match
 from authsec_server.attestation.model import (
     Evidence,
+    Failed,
     Miss,
     Proved,
     RefusalReason,
     Refused,
+    Unchecked,
     Validation,
     Verified,
     invalid,
@@ -33,7 +35,6 @@ from authsec_server.attestation.workload_tokens import (
     speaks_for,
 )
 from authsec_server.clients.model import Client, ProofKind
-from authsec_server.failures import Unavailable
 from authsec_server.sources.model import KeysUnavailable, SourceKind, TrustSource
 
 KINDS: Final[Mapping[SourceKind, Kind]] = {
@@ -87,7 +88,7 @@ class Workloads:
     ) -> Proved | Refused:
         """What the evidence proves; `token` is the evidence, taken apart. `sources` are those of the client's proofs.
 
-        Raises `Unavailable` when the keys that would tell are not known at the moment.
+        Raises `Unchecked` when the keys that would tell are not known at the moment.
         """
         if problem := malformed(token):
             return invalid(problem)
@@ -98,10 +99,10 @@ class Workloads:
         source, key = signer
         kind, seconds = KINDS[source.kind], now.timestamp()
         if problem := complaint(token.claims, source, kind, audience=self._audience(source), now=seconds):
-            return invalid(problem)
+            return _spoilt(source, problem)
         selectors = kind.read(token.claims, source)
         if isinstance(selectors, str):
-            return invalid(selectors)
+            return _spoilt(source, selectors)
         verified = Verified(
             source_id=source.id,
             source_revision=source.revision,
@@ -117,19 +118,20 @@ class Workloads:
         self, token: UnverifiedJws, kid: str, client: Client, sources: Mapping[str, TrustSource], now: datetime
     ) -> tuple[TrustSource, PublicKey] | None:
         """The source whose key made the signature: clusters may share an issuer, never a key."""
-        unknown = None
+        unknown: tuple[TrustSource, KeysUnavailable] | None = None
         for source in _trusted(client, sources, now):
             if not speaks_for(source, token.claims):
                 continue
             try:
                 key = self._find_key(source, kid)
             except KeysUnavailable as error:
-                unknown = error
+                unknown = source, error
                 continue
             if key is not None and signed_by(token, key):
                 return source, key
         if unknown is not None:
-            raise Unavailable("The proof cannot be checked at the moment.") from unknown
+            asked, problem = unknown
+            raise Unchecked(asked, problem.sentence) from problem
         return None
 
     def _judged(
@@ -143,7 +145,7 @@ class Workloads:
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
         if self._clusters is None or verified.bound is None:
-            raise Unavailable("The proof cannot be checked at the moment.")
+            raise Unchecked(source, "its cluster is not asked here, or the token does not say what to ask for")
         if cluster.reviews:
             if not self._clusters.still_counts(source, evidence, verified.bound, self._audience(source)):
                 return _gone(source)
@@ -171,6 +173,11 @@ class Workloads:
 
 def _another(miss: Miss) -> Refused:
     return Refused(reason=RefusalReason.MISMATCH, details=_ANOTHER, miss=miss)
+
+
+def _spoilt(source: TrustSource, problem: str) -> Refused:
+    """The source signed it, so the operator may know what is wrong with it: it is nobody's who is trying keys."""
+    return replace(invalid(problem), failed=Failed(source_id=source.id, sentence=problem))
 
 
 def _gone(source: TrustSource) -> Refused:

@@ -110,7 +110,8 @@ class Event:
 class Refusal:
     """A refusal of a caller that proved nothing: counted by address, client, reason and minute, not listed singly.
 
-    `subject` is what the caller showed in vain, where that is known: an admin key that was revoked.
+    `subject` is what the caller showed in vain, where that is known: an admin key that was revoked. Of those that are
+    alike otherwise, the ones with another `apart` are counted apart, as far as that goes.
     """
 
     kind: EventKind = EventKind.TOKEN_REFUSED
@@ -118,6 +119,7 @@ class Refusal:
     client: Named | None = None
     subject: Named | None = None
     reason: str
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

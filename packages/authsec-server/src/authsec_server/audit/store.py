@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +36,7 @@ from authsec_server.principal import Principal, PrincipalKind, Role
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
 REFUSED = "kind = 'token.refused'"
+MOST_APART = 10  # of one client, from one address, for one reason; two servers at once may make a few more
 
 
 def _partial(name: str, *columns: str, only: str) -> Index:
@@ -144,7 +147,8 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
     """Add to the minute's counted rows, making those that are missing; a row keeps the detail it was made with."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     # In one order always: two processes that add to the same rows must not wait for each other in a circle.
-    for refusal, tally in sorted(tallies.items(), key=lambda item: _count_key(item[0])):
+    keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
+    for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
         event = Event(
             at=minute,
             kind=refusal.kind,
@@ -156,7 +160,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             address=refusal.address,
             detail=tally.detail,
         )
-        statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=_count_key(refusal))
+        statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=count_key)
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["at", "count_key"],
@@ -175,9 +179,17 @@ def newest(connection: Connection, *, before: int | None, limit: int, request_id
     return [recorded(row) for row in connection.execute(statement)]
 
 
-def _count_key(refusal: Refusal) -> str:
+def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
+    """Under which the refusal is counted in this minute: of what is told apart, beyond `MOST_APART` under the last."""
     ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
-    return "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
+    alike = "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
+    if not refusal.apart:
+        return alike
+    wanted = f"{alike}|{sha256(refusal.apart.encode()).hexdigest()[:8]}"
+    apart = events.c.count_key.startswith(f"{alike}|", autoescape=True)
+    statement = select(events.c.count_key).where(events.c.at == minute, apart).order_by(events.c.id)
+    there: list[str] = list(connection.execute(statement).scalars())
+    return wanted if wanted in there or len(there) < MOST_APART else there[-1]
 
 
 def row_of(event: Event) -> dict[str, Any]:

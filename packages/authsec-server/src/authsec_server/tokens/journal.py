@@ -99,7 +99,8 @@ def tally(denied: Denied, address: str, request_id: str, facts: Facts | None) ->
     """One refusal of a caller that proved nothing, as it is counted.
 
     By what limits count by, and for clients that exist: neither the addresses of a subscriber's /64 nor made-up ids
-    shall each have a row of their own. What differed where another workload came, the minute's first one tells.
+    shall each have a row of their own. What differed where another workload came, and what was wrong with a token that
+    a source signed, is told apart.
     """
     client = facts.client if facts else None
     named = Named(id=client.id, name=client.name) if client else None
@@ -108,13 +109,21 @@ def tally(denied: Denied, address: str, request_id: str, facts: Facts | None) ->
         detail = {"miss": denied.miss.detail} | _vouching(facts.trust_sources.get(denied.miss.source_id))
     if denied.gone_from and facts:
         detail = {"gone": True} | _vouching(facts.trust_sources.get(denied.gone_from))
-    refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason)
+    if denied.failed and facts:
+        detail = {"failed": denied.failed.sentence} | _vouching(facts.trust_sources.get(denied.failed.source_id))
+    refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))
     return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
 
 
 def count(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
     """Add it to its minute's counted row."""
     audit.count_refusals(tx, tallies, now)
+
+
+def _apart(denied: Denied) -> str:
+    if denied.miss:
+        return f"{denied.miss.proof_id} {denied.miss.sentence}"
+    return f"{denied.failed.source_id} {denied.failed.sentence}" if denied.failed else ""
 
 
 def _enrolled(proved: Proved) -> dict[str, Any]:

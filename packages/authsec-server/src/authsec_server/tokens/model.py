@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from authsec_server.attestation.model import Miss, Proved
+from authsec_server.attestation.model import Failed, Miss, Proved
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
 from authsec_server.roles.model import RoleDefinition
@@ -44,8 +44,8 @@ class Denied:
     """No token. `details` is for the caller; `smaller` is the request that would pass, where one would.
 
     `missing` are the actions it asked for that are not delegated at all; `miss`, which the caller is never told, says
-    what differs where another workload was proved, and `gone_from` is the id of the source whose cluster said that the
-    workload is gone.
+    what differs where another workload was proved, `gone_from` is the id of the source whose cluster said that the
+    workload is gone, and `failed` is what was wrong with a token that a source signed, or why it could not tell.
     """
 
     reason: Reason
@@ -55,6 +55,7 @@ class Denied:
     retry_after: float = 0.0
     miss: Miss | None = None
     gone_from: str | None = None
+    failed: Failed | None = None
 
 
 def too_often(wait: float) -> Denied:

@@ -51,6 +51,8 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
         return _proof_not_accepted(detail)
     if reason is Reason.SELECTORS_MISMATCH:
         return _selectors_mismatch(detail)
+    if reason is Reason.UNAVAILABLE and "failed" in detail:
+        return _SOURCE_AWAY
     text, place = _ALWAYS[reason]
     return Remedy(text=text, place=place)
 
@@ -113,6 +115,12 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
 _NOTHING_TO_CHECK = Remedy(
     text="It holds no proof that this authority can check, so it cannot prove itself yet. A key pair can be checked: "
     "add one as a further proof.",
+    place=Place.PROOFS,
+)
+
+_SOURCE_AWAY = Remedy(
+    text="Its trust source could not be asked, so nothing was proved and the agent was told to come back later, which "
+    "it does by itself. Look at the trust source: its page says what failed.",
     place=Place.PROOFS,
 )
 

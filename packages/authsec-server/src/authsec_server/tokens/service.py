@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -12,7 +13,7 @@ from authsec.jose import assemble, signing_input
 
 from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
-from authsec_server.attestation.model import Proved, Refused
+from authsec_server.attestation.model import Proved, Refused, Unchecked
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx
@@ -69,7 +70,13 @@ class DelegationTokens:
         if wait := self.rates.charge_address(request.address):
             return self.refuse(too_often(wait), request.address, request.request_id)
         facts = self.database.read(lambda tx: load_facts(tx, request))
-        proved = self._prove(facts, request)
+        try:
+            proved = self._prove(facts, request)
+        except Unchecked as error:
+            denied = Denied(reason=Reason.UNAVAILABLE, failed=error.failed)
+            with suppress(Unavailable):  # where that cannot be recorded either, the answer is the same
+                self.refuse(denied, request.address, request.request_id, facts=facts)
+            raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
         outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved))
@@ -96,7 +103,11 @@ class DelegationTokens:
         )
         if isinstance(proved, Refused):
             return Denied(
-                reason=Reason(proved.reason), details=proved.details, miss=proved.miss, gone_from=proved.gone_from
+                reason=Reason(proved.reason),
+                details=proved.details,
+                miss=proved.miss,
+                gone_from=proved.gone_from,
+                failed=proved.failed,
             )
         return proved
 

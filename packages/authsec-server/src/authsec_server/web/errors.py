@@ -82,7 +82,8 @@ def _failure(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, Failure)
     status = status_of(failure)
     if isinstance(failure, Unavailable):
-        log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
+        request_id = context_of(request.scope).request_id
+        log.error("unavailable", message=failure.message, request_id=request_id, cause=repr(failure.__cause__))
     return error_response(
         request,
         status,

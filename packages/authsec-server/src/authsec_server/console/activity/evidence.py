@@ -26,7 +26,8 @@ class Row:
 class Told:
     """The proof behind a token or a refusal. `source` is the name of whose word it was; what is not known is empty.
 
-    `sentence` says what differed; `gone`: the cluster said that the workload is gone.
+    `sentence` says what differed; `gone`: the cluster said that the workload is gone. `failed` is what was wrong with a
+    token that the source signed, or why the source could not tell.
     """
 
     source: str = ""
@@ -34,6 +35,7 @@ class Told:
     rows: tuple[Row, ...] = ()
     sentence: str = ""
     gone: bool = False
+    failed: str = ""
 
 
 def told_of(event: Event) -> Told | None:
@@ -51,6 +53,7 @@ def told_of(event: Event) -> Told | None:
         rows=(*rows, *map(_missed, miss.get("selectors", ()))),
         sentence=str(miss.get("sentence", "")),
         gone=its.get("gone") is True,
+        failed=str(its.get("failed", "")),
     )
 
 
