@@ -56,7 +56,7 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     value = page.get_by_label("Value of selector 2").filter(visible=True)
     expect(value).to_have_accessible_description(re.compile("^✗ .* cannot be proved by this source$"))
     expect(value).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_text("It would be refused so")).to_be_visible()
+    expect(page.get_by_text("As it stands, it would be refused")).to_be_visible()
     assert axe(page) == []
     fill(page, 2, "k8s:sa", "customer-support-sa")
     expect(value).to_have_accessible_description("✓ the pod's service account · proved by the token")

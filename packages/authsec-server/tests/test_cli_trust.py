@@ -336,6 +336,10 @@ def test_what_look_ups_lack_is_named(
     assert "It was not sent" in alarm.stderr
     assert add_cluster().exit_code == 0
     assert "What is to change?" in authsec("trust", "edit", "production").stderr
+    selectors = ("--selector", "k8s:ns=production", "--selector", "k8s:sa=support")
+    assert authsec("agents", "create", "Support", "--platform", "kubernetes", *selectors).exit_code == 0
+    assert "1 proof of 1 agent" in authsec("trust", "show", "production").stdout
+    assert "1 proof of 1 agent rests on production" in authsec("trust", "edit", "production", "--token-review").stderr
     bare = authsec("trust", "edit", "production", "--pod-lookup").stderr
     for missing in ("--api-server", "--credentials", "AUTHSEC_SERVER_CREDENTIALS_DIR"):
         assert missing in bare

@@ -260,6 +260,37 @@ def test_whether_it_works_can_be_asked_before_an_agent_needs_it(house: House, se
     assert all("cluster-a.token" in state["failure"] for state in door.post(path).json().values())
 
 
+def test_what_a_silent_cluster_would_stop_is_not_turned_on_unless_it_is_wanted_anyway(
+    house: House, server: ApiServer
+) -> None:
+    off = {"token_review": False, "pod_lookup": False}
+    its, issuer, client_id = set_up(house, server, *BY_TOKEN, local_operator=True, **off)
+    door, path = its.door(), "/authsec/api/v1/sources/cluster-a"
+
+    def edit(**changes: Any) -> Any:
+        return door.post(path, json={"revision": door.get(path).json()["revision"], **changes})
+
+    server.fails = "403 Forbidden"
+    for change in ({"token_review": True}, {"pod_lookup": True}):
+        refused = edit(**change)
+        assert refused.status_code == 409
+        assert "nothing was saved" in refused.json()["error"]
+        assert "may not" in refused.json()["error"]
+        assert "authsec trust rbac cluster-a" in refused.json()["details"]
+    assert door.get(path).json()["revision"] == 1
+    assert shows(its, client_id, issuer.token()).status_code == 200
+    server.fails = ""
+    assert edit(token_review=True).status_code == 200
+    assert shows(its, client_id, issuer.token(jti="later")).status_code == 200
+    moved = edit(credentials="not-there")
+    assert "no file not-there" in moved.json()["error"]
+    assert edit(credentials="not-there", anyway=True).status_code == 200
+    its.clock.at += timedelta(minutes=1)
+    assert shows(its, client_id, issuer.token(jti="last")).status_code == 503
+    assert edit(token_review=False).status_code == 200  # off is always possible
+    assert shows(its, client_id, issuer.token(jti="last")).status_code == 200
+
+
 def test_an_api_server_with_another_certificate_is_not_believed(house: House, server: ApiServer, peers: Any) -> None:
     its, issuer, client_id = set_up(house, server, api_ca=peers.Certificate("localhost").pem.decode())
     assert shows(its, client_id, issuer.token()).status_code == 503

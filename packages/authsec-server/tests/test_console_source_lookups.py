@@ -47,11 +47,19 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     assert "without a folder" in wrong.text
     again = wrong.form(f"{PAGE}/production/edit")
     assert (again.value("api_server"), again.value("token_review")) == (server.url, "yes")
-    page = again.send(credentials=CREDENTIALS).follow()
+    server.fails = "403 Forbidden"
+    silent = again.send(credentials=CREDENTIALS)
+    assert "The cluster does not answer, so nothing was saved" in silent.text
+    assert "may not get pods" in silent.text
+    assert "The cluster is not asked" in get(door, f"{PAGE}/production").text
+    again = silent.form(f"{PAGE}/production/edit")
+    assert "Turn on although it does not answer" in silent.text
+    page = again.send(anyway="yes").follow()
     assert "Look-ups Not asked yet" in page.text
     assert "k8s:pod-label:<key> proved by look-up" in page.text
     assert "k8s:container-name by look-up: the pod has such a container" in page.text
     assert "authsec trust rbac production" in page.text
+    server.fails = ""
     assert "Look-ups Working" in page.form(f"{PAGE}/production/check").send().follow().text
 
     issuer.source = its.authority.database.read(lambda tx: sources.find(tx, "production"))

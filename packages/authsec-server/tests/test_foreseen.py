@@ -49,7 +49,7 @@ def test_each_selector_says_how_the_only_source_proves_it(source: Any, outlook: 
     seen = foresee(Platform.KUBERNETES, [NS, LABEL, CONTAINER], [source], trust_domain=OURS)
     assert (seen.outlook, [each.shown for each in seen.selectors]) == (outlook, shown)
     if outlook is Outlook.REFUSED:
-        assert "can never prove k8s:pod-label:app and k8s:container-name" in seen.problem
+        assert "does not prove k8s:pod-label:app and k8s:container-name" in seen.problem
         assert seen.remedy
 
 
@@ -109,11 +109,11 @@ def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> No
     never = typing(door, *TYPED)
     assert [each["wrong"] for each in never["rows"]] == [False, True, True]
     assert never["rows"][0]["text"] == "✓ the pod's namespace · proved by the token"
-    assert "It would be refused so" in never["outlook"]
+    assert "As it stands, it would be refused" in never["outlook"]
     sent = send(door, *TYPED)
     assert sent.status == 400
     assert "✗ the value of a label of the pod · cannot be proved by this source" in sent.text
-    assert sent.text.count("It would be refused so") == 1
+    assert sent.text.count("As it stands, it would be refused") == 1
 
     register(door, spire(key=EC, issuer=OURS), "Our SPIRE")
     choice = typing(door, TYPED[0])
@@ -130,7 +130,7 @@ def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
     register(door, kubernetes(), "Production")
     page = send(door, *TYPED[:2]).form(ONBOARD).send(add="kubernetes")
     assert "✓ the pod's namespace · proved by the token" in page.text
-    assert "It would be refused so" in page.text
+    assert "As it stands, it would be refused" in page.text
 
 
 def test_a_disabled_source_is_said_to_be_disabled(door: TestClient) -> None:

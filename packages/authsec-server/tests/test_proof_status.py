@@ -98,7 +98,7 @@ def test_each_selector_says_how_it_is_proved() -> None:
 def test_what_the_source_cannot_prove_any_more_proves_nothing() -> None:
     status = proof_status(vouched("k8s:ns", "k8s:pod-label:app", source=CLUSTER), CLUSTER, NOW)
     assert status.state is ProofState.CANNOT_PROVE
-    assert "can never prove k8s:pod-label:app" in status.explanation
+    assert "does not prove k8s:pod-label:app" in status.explanation
     assert "turn on pod look-up" in status.missing
 
 

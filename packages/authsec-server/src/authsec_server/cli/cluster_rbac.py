@@ -15,14 +15,21 @@ _REVIEWS = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"
 _PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
+def prepared(source: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
+    """The cluster as if what is wanted of it were on; with nothing wanted, what is on, and if nothing is, both.
+
+    Raises `CallFailed` for what is no cluster.
+    """
+    if source["kind"] != "kubernetes":
+        raise CallFailed(f"{source['slug']} is no Kubernetes cluster, so nothing is looked up in it.")
+    on = {name: source[name] for name in wanted}
+    asked = wanted if any(wanted.values()) else on if any(on.values()) else dict.fromkeys(wanted, True)
+    return {**source, **asked, "credentials": source["credentials"] or f"{source['slug']}.token"}
+
+
 def permissions(source: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """The account, its role and what binds them, for the look-ups of this source that are on. Raises `CallFailed`."""
+    """The account, its role and what binds them, for the look-ups of this source that are on."""
     rules = [*([_REVIEWS] if source["token_review"] else []), *([_PODS] if source["pod_lookup"] else [])]
-    if not rules:
-        raise CallFailed(
-            f"Nothing is looked up in {source['slug']}, so it needs no permission.",
-            f"Turn something on: authsec trust edit {source['slug']} --token-review --pod-lookup",
-        )
     rbac = "rbac.authorization.k8s.io"
     named = {"name": account, "namespace": namespace}
     made = [

@@ -13,7 +13,7 @@ from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.trust_adding import add
 from authsec_server.cli.trust_bindings import bind, remove
 from authsec_server.cli.trust_editing import check, edit, rbac
-from authsec_server.cli.trust_shown import shown, shown_keys, shown_lookups, state_of
+from authsec_server.cli.trust_shown import resting, shown, shown_keys, shown_lookups, state_of
 from authsec_server.cli.trust_trying import try_token
 
 
@@ -45,8 +45,10 @@ def show_source(caller: Caller, output: Output, source: str) -> None:
     found = caller.get(path("sources", source))
     keys = caller.get(path("sources", source, "keys"))
     lookups = caller.get(path("sources", source, "lookups"))
-    facts = [shown(found), "", *shown_lookups(lookups), *shown_keys(keys)]
-    output.result({**found, "keys": keys, "lookups": lookups}, *facts)
+    users = caller.get(path("sources", source, "users"))
+    facts = [shown(found), "", resting(users), "", *shown_lookups(lookups), *shown_keys(keys)]
+    resting_on_it = {name: users[name] for name in ("proofs", "clients", "stranded")}
+    output.result({**found, "keys": keys, "lookups": lookups, "users": resting_on_it}, *facts)
 
 
 @trust.command("refresh")

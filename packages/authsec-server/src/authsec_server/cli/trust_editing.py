@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.cluster_rbac import ACCOUNT, NAMESPACE, permissions, steps, token_command
+from authsec_server.cli.cluster_rbac import ACCOUNT, NAMESPACE, permissions, prepared, steps, token_command
 from authsec_server.cli.kubeconfig import read_kubeconfig
-from authsec_server.cli.lookup_options import from_kubeconfig, lookup_options, lookups
+from authsec_server.cli.lookup_options import FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
-from authsec_server.cli.trust_shown import shown, shown_lookups
+from authsec_server.cli.trust_adding import named_keys
+from authsec_server.cli.trust_shown import counted, shown, shown_lookups
+from authsec_server.sources.model import SourceKind
 
 
 @click.command("edit")
@@ -19,20 +22,42 @@ from authsec_server.cli.trust_shown import shown, shown_lookups
 @click.option("--name", help="Another name.")
 @from_kubeconfig("Read where the API server is, and whom to trust there, from your kubeconfig.")
 @lookup_options
+@click.option("--anyway", is_flag=True, help="Turn look-ups on although the cluster does not answer.")
+@click.option("--keys-url", help="Where its keys are from now on: a JWK Set, or a SPIFFE bundle.")
+@click.option("--jwks", "--bundle", "keys", type=FILE, help="Its keys from now on: a JWK Set, or a SPIFFE bundle.")
+@click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched.")
 @admin_command
-def edit(caller: Caller, output: Output, source: str, name: str | None, context: str | None, **options: Any) -> None:
-    """Change what a cluster is asked beyond its tokens, or a trust source's name. SOURCE is its slug or id.
+def edit(
+    caller: Caller,
+    output: Output,
+    source: str,
+    name: str | None,
+    context: str | None,
+    anyway: bool,
+    keys_url: str | None,
+    keys: Path | None,
+    ca_file: Path | None,
+    **options: Any,
+) -> None:
+    """Change a trust source's keys or name, or what a cluster is asked beyond its tokens. SOURCE is its slug or id.
 
-    What is not named stays. Reviews that were not made before, pods that are looked up no more, or another API server
-    end the tokens that rest on the source.
+    What is not named stays. Keys that are gone or come from elsewhere, reviews that were not made before, pods that are
+    looked up no more, or another API server end the tokens that rest on the source. A cluster is asked once before
+    look-ups in it are turned on; if it does not answer, nothing is saved.
     """
     asked = lookups(options, None if context is None else read_kubeconfig(context))
     if name is not None:
         asked["name"] = name
-    if not asked:
-        raise click.UsageError("What is to change? Name it, e.g. --pod-lookup or --no-token-review.")
+    if ca_file is not None:
+        asked["ca"] = certificates(ca_file)
+    if not asked and keys is None and keys_url is None:
+        raise click.UsageError("What is to change? Name it, e.g. --jwks FILE, --pod-lookup or --no-token-review.")
     found = caller.get(path("sources", source))
-    edited = caller.post(path("sources", source), {"revision": found["revision"], **asked})
+    if keys is not None or keys_url is not None:
+        asked |= named_keys(SourceKind(found["kind"]), keys_url, keys)
+    if asked.keys() - {"name"}:
+        _note_users(caller, output, found)
+    edited = caller.post(path("sources", source), {"revision": found["revision"], "anyway": anyway, **asked})
     more = needs_more(found, edited)
     output.result(edited, shown(edited), *(steps(edited) if more else ()))
 
@@ -43,10 +68,22 @@ def edit(caller: Caller, output: Output, source: str, name: str | None, context:
 @click.option(
     "--account", default=ACCOUNT, show_default=True, help="The account that asks, as the authority's pod's own."
 )
+@click.option("--token-review", is_flag=True, help="For token reviews. [default: for what is on; else for both]")
+@click.option("--pod-lookup", is_flag=True, help="For pod look-ups. [default: for what is on; else for both]")
 @admin_command
-def rbac(caller: Caller, output: Output, source: str, namespace: str, account: str) -> None:
-    """Show what a cluster has to permit for its look-ups, for `kubectl apply -f -`. SOURCE is its slug or id."""
-    found = caller.get(path("sources", source))
+def rbac(
+    caller: Caller,
+    output: Output,
+    source: str,
+    namespace: str,
+    account: str,
+    **wanted: bool,
+) -> None:
+    """Show what a cluster has to permit for its look-ups, for `kubectl apply -f -`. SOURCE is its slug or id.
+
+    Also before anything is on, so that it can be permitted first.
+    """
+    found = prepared(caller.get(path("sources", source)), wanted)
     text, line = permissions(found, namespace, account), token_command(found, namespace, account)
     output.result({"manifest": text, "token_command": line}, *text.splitlines())
     if not output.as_json:
@@ -63,6 +100,17 @@ def check(caller: Caller, output: Output, source: str) -> None:
     output.result(states, *(shown_lookups(states) or ["Nothing is looked up in it."]))
     if any(state["failure"] for state in states.values()):
         raise SystemExit(1)
+
+
+def _note_users(caller: Caller, output: Output, source: dict[str, Any]) -> None:
+    """Say before it is saved whom this may stop."""
+    users = caller.get(path("sources", source["slug"], "users"))
+    if users["proofs"]:
+        proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
+        output.note(
+            f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {source['slug']}. Where the change lets less "
+            "count than before, their tokens end; while a cluster that is asked does not answer, they get none."
+        )
 
 
 def needs_more(before: dict[str, Any], after: dict[str, Any]) -> bool:

@@ -44,8 +44,10 @@ def shown(source: Mapping[str, Any]) -> Text:
 
 def _asked(source: Mapping[str, Any]) -> dict[str, object]:
     """What the cluster is asked, where, and with what."""
-    if not source["api_server"]:
+    if source["kind"] != "kubernetes":
         return {}
+    if not source["api_server"]:
+        return {"look-ups": styled("off", "yellow")}
     asked = [lookup.shown.lower() for lookup in Lookup if source[lookup.value]]
     own = ", by its own CA" if source["api_ca"] else ""
     return {
@@ -92,6 +94,21 @@ def next_steps(source: Mapping[str, Any]) -> list[str]:
         "",
         *indent(projected_volume(source["token_audience"]), "    ").splitlines(),
     ]
+
+
+def resting(users: Mapping[str, Any]) -> Text:
+    """Who rests on it, and who has no other way in."""
+    proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
+    facts: dict[str, object] = {"rest on it": f"{proofs} of {agents}" if users["proofs"] else "nobody yet"}
+    if users["stranded"]:
+        names = [each["name"] for each in users["stranded"]]
+        facts["only by it"] = [*names, "and others"] if users["more_stranded"] else names
+    return block(facts)
+
+
+def counted(count: int, noun: str) -> str:
+    """The count with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def state_of(source: Mapping[str, Any]) -> object:

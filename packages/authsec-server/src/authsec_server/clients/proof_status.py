@@ -131,7 +131,7 @@ def _vouched_for(proof: Proof, source: TrustSource) -> ProofStatus:
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot prove itself",
-            explanation=f"{name} can never prove {never}, and all of these selectors must be proved.",
+            explanation=f"{name} does not prove {never} as it is set up, and all of these selectors must be proved.",
             missing=what_proves([never], source),
             selectors=shown,
         )

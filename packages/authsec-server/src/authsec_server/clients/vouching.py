@@ -39,7 +39,8 @@ def chosen(
 ) -> TrustSource | None:
     """The one source that is meant where none is named; None where none of those registered fits.
 
-    Raises `Invalid` where several could be meant, and where the one that fits can never prove a selector.
+    Raises `Invalid` where several could be meant, and where the one that fits does not prove a selector as it is set
+    up.
     """
     fitting = [source for source in registered if fits(platform, selectors, source, trust_domain)]
     able = [source for source in fitting if proves(platform, selectors, source, trust_domain)]
@@ -64,14 +65,14 @@ def require_suitable(platform: Platform, selectors: Sequence[Selector], source: 
 
 
 def require_provable(selectors: Sequence[Selector], source: TrustSource) -> None:
-    """Raise `Invalid` at the first selector that the source can never prove; it names all of these."""
+    """Raise `Invalid` at the first selector that the source does not prove as it is set up; it names all of these."""
     never = [index for index, each in enumerate(selectors) if provenance(source, each.key) is Provenance.NEVER]
     if never:
         keys = [selectors[index].key for index in never]
         raise Invalid(
             f"selectors.{never[0]}",
-            f"The trust source {source.name!r} ({source.slug}) can never prove {' and '.join(keys)}, and so this proof "
-            "would never get the client in.",
+            f"The trust source {source.name!r} ({source.slug}) does not prove {' and '.join(keys)} as it is set "
+            "up, and so this proof would not get the client in.",
             what_proves(keys, source),
         )
 
@@ -96,7 +97,7 @@ def lacking(
 
 
 def what_proves(keys: Sequence[str], source: TrustSource) -> str:
-    """What would prove these selectors, which this source can never prove as it stands."""
+    """What would prove these selectors, which this source does not prove as it is set up."""
     named = " and ".join(keys)
     if source.kind is SourceKind.KUBERNETES and all(map(by_lookup, keys)):
         return (

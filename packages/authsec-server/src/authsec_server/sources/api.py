@@ -16,6 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
 from authsec_server.principal import Act
 from authsec_server.sources import parsing, service
+from authsec_server.sources.asking_first import require_answers
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.freshness import KeysState
 from authsec_server.sources.key_sets import KeySets
@@ -61,7 +62,10 @@ class NewSource(Body):
 
 
 class Changes(Body):
-    """What an edit asks for; what is left out stays. `revision` is the one that the editor had read."""
+    """What an edit asks for; what is left out stays. `revision` is the one that the editor had read.
+
+    `anyway`: look-ups are turned on although the cluster does not answer.
+    """
 
     revision: int
     name: str | None = None
@@ -77,6 +81,7 @@ class Changes(Body):
     credentials: str | None = None
     token_review: bool | None = None
     pod_lookup: bool | None = None
+    anyway: bool = False
 
 
 def routes(
@@ -118,7 +123,11 @@ def routes(
     async def change(request: Request) -> JSONResponse:
         act = await site.act(request)
         asked = dict(await read_body(request, Changes))
-        revision, changes = asked.pop("revision"), parsing.Changes(**asked)
+        revision, anyway = asked.pop("revision"), asked.pop("anyway", False)
+        changes = parsing.Changes(**asked)
+        if not anyway:
+            before = await site.read(lambda tx: service.to_refresh(tx, act, _which(request)))
+            await run_in_threadpool(require_answers, cluster_apis, before, revision=revision, changes=changes)
         return answer(
             await site.change(
                 act,

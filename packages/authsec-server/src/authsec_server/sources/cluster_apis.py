@@ -79,6 +79,17 @@ class ClusterApis:
                 questions[lookup]()
         return self.state(source)
 
+    def try_out(self, source: TrustSource) -> Mapping[Lookup, LookupState]:
+        """As `check`, for a source as it may come to be: nothing of how it went is remembered."""
+        alone = ClusterApis(
+            self._outbound,
+            credentials_dir=self._credentials_dir,
+            now=self._now,
+            monotonic=self._monotonic,
+            limits=self._limits,
+        )
+        return alone.check(source)
+
     def state(self, source: TrustSource) -> Mapping[Lookup, LookupState]:
         """How each look-up that is on went last, as far as this process knows. Asks no other server."""
         cluster = source.cluster

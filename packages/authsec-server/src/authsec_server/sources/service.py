@@ -10,7 +10,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
-from authsec_server.principal import Act, Role
+from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
@@ -29,8 +29,8 @@ def create(tx: Tx, act: Act, asked: NewSource, *, may_look_up: bool = False) -> 
     """
     act.principal.require(Role.ADMIN)
     source = parsing.checked(asked, id=act.new_id(), now=act.now)
-    if source.cluster:
-        _require_folder(may_look_up)
+    if parsing.asks_otherwise(None, source.cluster):
+        _require_folder(act, may_look_up)
     if taken := sources.find(tx.connection, source.slug):
         raise Conflict(
             f"The slug {source.slug} belongs to the trust source {taken.name!r} ({taken.id}).",
@@ -59,8 +59,8 @@ def edit(
     detail = edit_detail(edited.revision, _as_edited(source), _as_edited(edited))
     if not detail:
         return source
-    if edited.cluster and edited.cluster != source.cluster:
-        _require_folder(may_look_up)
+    if parsing.asks_otherwise(source.cluster, edited.cluster):  # turning off takes no folder
+        _require_folder(act, may_look_up)
     _refuse_shared_issuer(tx, edited)
     _save(tx, source, edited)
     if parsing.narrows(source, edited):
@@ -158,11 +158,13 @@ def of_kind(tx: Tx, kind: SourceKind) -> list[TrustSource]:
     return sources.of_kind(tx.connection, kind)
 
 
-def _require_folder(may_look_up: bool) -> None:
+def _require_folder(act: Act, may_look_up: bool) -> None:
     if not may_look_up:
+        in_process = act.principal.kind is PrincipalKind.LOCAL_OPERATOR  # whose settings are not the running server's
+        who = "This command's environment names" if in_process else "This server has"
         raise Invalid(
             "credentials",
-            "This server has no folder of credentials, so it cannot ask a cluster anything.",
+            f"{who} no folder of credentials, so it cannot ask a cluster anything.",
             "Set AUTHSEC_SERVER_CREDENTIALS_DIR to the folder that holds the file with the cluster's token, and start "
             "the server anew. In a pod of that cluster: /var/run/secrets/kubernetes.io/serviceaccount, and the file "
             "is token. A command that works on the server's data needs the setting, too.",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients import following
+from authsec_server.clients.following import Users
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.typed import Typed
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
+from authsec_server.sources.asking_first import require_answers
 from authsec_server.sources.model import SourceKind, TrustSource
 from authsec_server.sources.presets import PRESETS
 
@@ -45,17 +48,22 @@ async def create(visit: Visit) -> Response:
 
 async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
     """What is stored, to be changed; after a problem, what was typed."""
-    source = await visit.read(lambda tx: sources.get(tx, visit.act, visit.request.path_params["source"]))
+
+    def load(tx: Tx) -> tuple[TrustSource, Users]:
+        source = sources.get(tx, visit.act, visit.request.path_params["source"])
+        return source, following.users_of(tx, visit.act, source)
+
+    source, users = await visit.read(load)
     posted = visit.request.method == "POST"
     typed = Typed.read(visit.form, source.kind) if posted else Typed.of(source)
-    return _form(visit, typed, source, f"Edit {source.name}", problem)
+    return _form(visit, typed, source, f"Edit {source.name}", problem, users)
 
 
 async def edit(visit: Visit) -> Response:
     """Store what was typed, unless somebody else was first."""
     reference, read = visit.request.path_params["source"], visit.form.number("revision")
     source = await visit.read(lambda tx: sources.get(tx, visit.act, reference))
-    typed = Typed.read(visit.form, source.kind)
+    typed, anyway = Typed.read(visit.form, source.kind), visit.form.ticked("anyway")
 
     def work(tx: Tx, act: Act) -> TrustSource:
         return following.edit_source(
@@ -69,6 +77,9 @@ async def edit(visit: Visit) -> Response:
         )
 
     try:
+        if not anyway:
+            apis = visit.console.cluster_apis
+            await run_in_threadpool(require_answers, apis, source, revision=read, changes=typed.changes)
         edited = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
@@ -79,7 +90,14 @@ def _may_look_up(visit: Visit) -> bool:
     return visit.console.settings.credentials_dir is not None
 
 
-def _form(visit: Visit, typed: Typed, source: TrustSource | None, title: str, problem: Failure | None) -> Response:
+def _form(
+    visit: Visit,
+    typed: Typed,
+    source: TrustSource | None,
+    title: str,
+    problem: Failure | None,
+    users: Users | None = None,
+) -> Response:
     posted = visit.request.method == "POST"
     # After a conflict the person has seen what changed: the next try counts from there.
     counts_anew = source is not None and (isinstance(problem, Outdated) or not posted)
@@ -89,6 +107,7 @@ def _form(visit: Visit, typed: Typed, source: TrustSource | None, title: str, pr
         problem=problem,
         typed=typed,
         source=source,
+        users=users,
         stored=Typed.of(source) if source else None,
         presets=sorted(PRESETS),
         may_look_up=_may_look_up(visit),

@@ -68,6 +68,7 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
         most=SHOWN,
         keys=await keys_of(visit, source),
         lookups=_lookups(visit, source),
+        may_look_up=visit.console.cluster_apis.possible,
         proves=[
             (key.shown, how, shown_provenance(key.key, how), key.identifies)
             for keys in KEYS.values()

@@ -15,6 +15,12 @@ from authsec_server.sources.parsing.issuers import parse_url
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
 _EXAMPLE = "https://10.0.0.1:6443"
+_BOTH = (
+    "Look-ups need the address of the cluster's API server, and the name of the file that holds this authority's token "
+    "for the cluster.",
+    f"api_server is e.g. {_EXAMPLE}; credentials is a file in the folder that the server's "
+    "AUTHSEC_SERVER_CREDENTIALS_DIR names. On the command line: --from-kubeconfig or --api-server, and --credentials.",
+)
 
 
 def parse_cluster(kind: SourceKind, asked: NewSource) -> ClusterApi | None:
@@ -25,6 +31,8 @@ def parse_cluster(kind: SourceKind, asked: NewSource) -> ClusterApi | None:
         return None
     if kind is not SourceKind.KUBERNETES:
         raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to be asked.", "Leave it out.")
+    if switched and not given:
+        raise Invalid("api_server", *_BOTH)
     return ClusterApi(
         url=_url(asked.api_server),
         ca=parse_ca(asked.api_ca, "api_ca"),

@@ -30,6 +30,13 @@ def narrows(before: TrustSource, after: TrustSource) -> bool:
     )
 
 
+def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
+    """Whether the cluster is asked something new, somewhere else, or with something else. Less of the same is not."""
+    had, has = before or _NOT_ASKED, after or _NOT_ASKED
+    moved = (had.url, had.ca, had.credentials) != (has.url, has.ca, has.credentials)
+    return has.asked and (moved or (has.reviews and not had.reviews) or (has.pods and not had.pods))
+
+
 def cannot_share(one: TrustSource, its: Collection[str], other: TrustSource, others: Collection[str]) -> str:
     """Why these two cannot both be of one issuer; empty if they can. `its` and `others` are their keys' thumbprints.
 
