@@ -121,6 +121,7 @@ def test_the_whole_story_is_told_and_ends_well(story: Told) -> None:
         r"6 A stranger asks for a token",
         r"✓  refused +401 attestation_required",
         r"7 The delegation is revoked",
+        r"✓  refused +by the API \d+ ms later, though the token has 5\d minutes left",
         r"✓  refused +410 delegation_ended",
         r"8 The audit trail",
         r"client\.created +Administrator +Customer Support",

@@ -7,11 +7,13 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from authsec import DelegationToken
 from authsec_demo.authority import Authority
 from authsec_demo.cluster.running import running_cluster
 from authsec_demo.evidence import Tap, Transcript
@@ -179,18 +181,39 @@ def test_a_stranger_who_is_not_refused_for_want_of_a_proof(
         stranger(page.stage, servers(tmp_path, authority=url), AGENT)
 
 
-def test_a_token_after_the_revocation(page: Page) -> None:
-    class Unmoved:
-        def get_token(self, **_: Any) -> str:
-            return "a token"
+class Unmoved:
+    """An agent that gets its token, whatever was revoked."""
 
-    with page.failing("the next token request to be refused", "a token"):
-        revoke(page.stage, Administrator(revoke={"state": "revoked"}), Unmoved(), "id")
+    def get_token(self, **_: Any) -> DelegationToken:
+        return DelegationToken(value="a token", expires_at=datetime.now(UTC) + timedelta(hours=1), expires_in=3600)
+
+
+class Following(Starlette):
+    """An API that lets the first request in, and refuses what comes after it."""
+
+    def __init__(self) -> None:
+        answers = iter([200])
+
+        async def answer(request: Request) -> Response:
+            return JSONResponse(None, next(answers, 401))
+
+        super().__init__(routes=[Route("/customers/42", answer)])
+
+
+def test_a_token_after_the_revocation(page: Page) -> None:
+    with serving(Following()) as url, page.failing("the next token request to be refused", "a token"):
+        revoke(page.stage, Administrator(revoke={"state": "revoked"}), Unmoved(), "id", url)
+
+
+def test_an_api_that_lets_a_revoked_token_in(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("authsec_demo.scenes.PATIENCE", 0.05)
+    with serving(answering(200)) as url, page.failing("the API to refuse the token within", "it let the agent in"):
+        revoke(page.stage, Administrator(revoke={"state": "revoked"}), Unmoved(), "id", url)
 
 
 def test_a_revocation_that_did_not_happen(page: Page) -> None:
-    with page.failing("a revoked delegation", "one that is live"):
-        revoke(page.stage, Administrator(revoke={"state": "live"}), None, "id")
+    with serving(answering(200)) as url, page.failing("a revoked delegation", "one that is live"):
+        revoke(page.stage, Administrator(revoke={"state": "live"}), Unmoved(), "id", url)
 
 
 def test_an_event_that_was_not_recorded(page: Page) -> None:

@@ -3,7 +3,8 @@
     GET    /customers/{id}   needs customers:read
     DELETE /customers/{id}   needs customers:delete
 
-Nothing here asks the authority about a request: the token's signature and claims say it all.
+Nothing here asks the authority about a request: the token's signature and claims say it all, and the verifier
+follows what has been revoked.
 """
 
 from __future__ import annotations

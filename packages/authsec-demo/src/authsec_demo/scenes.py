@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from authsec import AuthSecClient, AuthSecError
+from authsec import AuthSecClient, AuthSecError, DelegationToken
 
 from authsec_demo.administrator import Administrator
 from authsec_demo.onboarding import DELETE, READ, Agent
@@ -15,6 +17,8 @@ from authsec_demo.stage import Stage, StepFailed, check
 
 if TYPE_CHECKING:
     from authsec_demo.agent import CustomerSupport
+
+PATIENCE = 5.0  # seconds that a revocation may take to reach the API; it takes some milliseconds
 
 
 def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
@@ -71,13 +75,19 @@ def stranger(stage: Stage, servers: Servers, agent: Agent) -> None:
         stage.fact("refused", f"401 {reason}")
 
 
-def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str) -> None:
-    """The administrator ends the delegation; the agent asks again."""
-    why = "Tokens are minted from the authority as it stands at that moment."
+def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegation: str, api_url: str) -> None:
+    """The administrator ends the delegation: the API refuses the token that the agent has, the authority a new one."""
+    why = "Tokens are minted from the authority as it stands, and the API follows what has ended."
     with stage.step("The delegation is revoked", why):
+        token = authsec.get_token(scope=READ)
+        check(_api_says(api_url, token) == 200, expected="the API to let the agent's token in", came="a refusal")
         revoked = admin.revoke(delegation)
         check(revoked["state"] == "revoked", expected="a revoked delegation", came=f"one that is {revoked['state']}")
         stage.fact("revoked", "by the administrator, through the admin API")
+        took, left = _until_refused(api_url, token), token.expires_at - datetime.now(UTC)
+        stage.fact(
+            "refused", f"by the API {took * 1000:.0f} ms later, though the token has {left.seconds // 60} minutes left"
+        )
         refusal = _refusal_of_next_token(authsec)
         check(
             (refusal.status, refusal.reason) == (410, "delegation_ended"),
@@ -86,7 +96,22 @@ def revoke(stage: Stage, admin: Administrator, authsec: AuthSecClient, delegatio
         )
         stage.said("the agent", str(refusal))
         stage.fact("refused", f"410 {refusal.reason}: the very next token request")
-        stage.note("A token that is already out ends by itself, at the latest after its hour.")
+
+
+def _api_says(api_url: str, token: DelegationToken) -> int:
+    headers = {"Authorization": f"Bearer {token.value}"}
+    with httpx2.Client(trust_env=False, timeout=10) as http:
+        return http.get(f"{api_url}/customers/42", headers=headers).status_code
+
+
+def _until_refused(api_url: str, token: DelegationToken) -> float:
+    """The seconds until the API has refused the token with 401: asked again and again from now on."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE:
+        if _api_says(api_url, token) == 401:
+            return time.monotonic() - began
+        time.sleep(0.005)
+    raise StepFailed(expected=f"the API to refuse the token within {PATIENCE:.0f} seconds", came="it let the agent in")
 
 
 def _refusal_of_next_token(authsec: AuthSecClient) -> AuthSecError:

@@ -31,7 +31,7 @@ def told(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays: boo
         fetch(stage, servers, support)
         ask_to_delete(stage, servers, support)
         stranger(stage, servers, agent)
-        revoke(stage, servers.admin, authsec, delegation["id"])
+        revoke(stage, servers.admin, authsec, delegation["id"], servers.api_url)
         audit(stage, servers.admin)
         count_tokens(stage, servers.transcript, servers.tap)
         renew(stage, servers, agent, delegation)
