@@ -65,6 +65,25 @@ def test_what_is_not_a_server_root_is_refused(base_url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "meant"),
+    [
+        ("authsec.example.com", "https://authsec.example.com"),
+        ("authsec.example.com:8443/prefix", "https://authsec.example.com:8443/prefix"),
+        ("localhost:7555", "http://localhost:7555"),
+        ("[::1]:7555/", "http://[::1]:7555/"),
+        ("user:hunter2@a.example", None),
+    ],
+)
+def test_without_the_scheme_the_line_is_shown_with_it(address: str, meant: str | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(base_url=address)
+    assert ("lacks its scheme" in str(caught.value)) is (meant is not None)
+    assert "hunter2" not in str(caught.value)
+    if meant:
+        assert str(caught.value).endswith(f'\n    export AUTHSEC_BASE_URL="{meant}"')
+
+
 def test_a_missing_setting_shows_the_line_to_add() -> None:
     with pytest.raises(ConfigError, match='export AUTHSEC_BASE_URL="https://') as caught:
         AuthSecConfig.from_env()

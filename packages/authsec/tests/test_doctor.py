@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -194,6 +195,66 @@ def test_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SERVER" not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("unread", "meant"),
+    [
+        ("AUTHSEC_CLIENT_ID", "AUTHSEC_AGENT_CLIENT_ID"),
+        ("AUTHSEC_CLIENTID", "AUTHSEC_AGENT_CLIENT_ID"),
+        ("AUTHSEC_URL", "AUTHSEC_BASE_URL"),
+        ("AUTHSEC_BASEURL", "AUTHSEC_BASE_URL"),
+        ("AUTHSEC_TOKEN_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE"),
+        ("AUTHSEC_SERVICE_PORT", None),  # what Kubernetes sets for a Service called authsec
+        ("AUTHSEC_PORT_80_TCP_ADDR", None),
+    ],
+)
+def test_what_is_set_and_unread_is_held_against_what_is_set_too(
+    unread: str, meant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(unread, "something")
+    remedies = [finding.remedy for finding in settings().findings if finding.reason == "misspelt"]
+    if meant is None:
+        assert remedies == []
+    elif meant in os.environ:
+        assert remedies == [f"Unset {unread}, which nothing reads: {meant} is read, and set, too."]
+    else:
+        assert remedies == [f"Rename the variable {unread} to {meant}, which is the one that is read."]
+
+
+@pytest.mark.parametrize("elsewhere", ["127.0.0.1:1", "http://127.0.0.1:1", ""])
+def test_an_address_that_is_wrong_does_not_make_a_good_proof_a_broken_one(
+    elsewhere: str, volume: ProjectedVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that nobody listens on, and what cannot be an address: the proof says where the authority is."""
+    volume.write(service_account_token("http://127.0.0.1:7555"))
+    monkeypatch.setenv("AUTHSEC_BASE_URL", elsewhere)
+    findings = [*examine(settings(), [ProjectedToken(path=volume.path)], Clock())]
+    proof = {finding.step: finding for finding in findings}["proof"]
+    assert (proof.grade, proof.reason, proof.error) == (Grade.AMBER, "made_for_another", None)
+    assert next_line(findings) == (
+        "Your proof is made for http://127.0.0.1:7555; is AUTHSEC_BASE_URL wrong? If that is your authority:\n"
+        '    export AUTHSEC_BASE_URL="http://127.0.0.1:7555"'
+    )
+
+
+def test_an_address_without_its_scheme(
+    key_file: Path, volume: ProjectedVolume, authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTHSEC_BASE_URL", f"127.0.0.1:{authority.port}")
+    volume.write(service_account_token(authority.base_url))
+    monkeypatch.setenv("AUTHSEC_AGENT_KEY_FILE", str(key_file))
+    found = examined(ProjectedToken(path=volume.path))
+    assert "lacks its scheme" in str(found["settings"].error)
+    assert found["settings"].remedy == (
+        f'Put the scheme before the address in AUTHSEC_BASE_URL:\n    export AUTHSEC_BASE_URL="{authority.base_url}"'
+    )
+    assert (found["proof"].grade, found["token"].grade) == (Grade.GOOD, Grade.SKIPPED)
+    monkeypatch.setenv("AUTHSEC_BASE_URL", "authsec.example.com:hunter2@")
+    found = examined()
+    assert f"used: key file {key_file} (AUTHSEC_AGENT_KEY_FILE)" in found["proof"].facts
+    assert "made for     <the authority's issuer>" in found["proof"].facts
+    assert authority.seen == []
+
+
 def test_every_variable_that_is_read_is_known() -> None:
     """Else the doctor would call one of them misspelt."""
     sources = "".join(file.read_text("utf-8") for file in Path(cli.__file__).parent.rglob("*.py"))
@@ -337,12 +398,13 @@ def test_what_a_pod_says_of_itself_can_be_compared(volume: ProjectedVolume, auth
     found = examined(ProjectedToken(path=volume.path))["proof"]
     assert found.grade is Grade.GOOD
     for line in (
-        f"issuer       {CLUSTER}",
-        f"made for     {authority.issuer}",
-        "k8s:ns       production",
-        "k8s:sa       customer-support-sa",
-        "k8s:pod-name customer-support-5d9c",
-        "expires      in 1 h 0 min",
+        f"issuer        {CLUSTER}",
+        f"made for      {authority.issuer}",
+        "k8s:ns        production",
+        "k8s:sa        customer-support-sa",
+        "k8s:pod-name  customer-support-5d9c",
+        "k8s:node-name node-1",
+        "expires       in 1 h 0 min",
     ):
         assert line in found.facts
 
@@ -359,6 +421,38 @@ def test_an_expired_token(volume: ProjectedVolume, authority: FakeAuthority) -> 
     found = examined(ProjectedToken(path=volume.path))["proof"]
     assert (found.grade, found.reason) == (Grade.AMBER, "proof_expired")
     assert re.fullmatch(r"EXPIRED 12 min \d s ago, by this machine's clock", found.facts[-1])
+    assert "clock" not in found.remedy, "which agrees"
+
+
+def test_a_clock_that_is_minutes_off_comes_before_all_else_that_may_be_wrong(
+    key_file: Path, volume: ProjectedVolume, authority: FakeAuthority
+) -> None:
+    key_file.write_bytes(noted(key_file.read_bytes(), datetime.now(UTC) + timedelta(hours=8)))
+    wrong = Clock(wall=lambda: time.time() + 300)
+    authority.next_answers = [refused(401, "attestation_invalid", "What would satisfy it.")]
+    text = str(examined(KeyFile(key_file), clock=wrong)["token"].error)
+    assert re.search(r"This machine's clock is 5 min ahead of the authority's.* This machine was enrolled until", text)
+    volume.write(service_account_token(authority.issuer, exp=int(time.time()) - 720))
+    authority.next_answers = [refused(401, "attestation_invalid")]
+    text = str(examined(ProjectedToken(path=volume.path))["token"].error)
+    assert "expired 12 min ago: see why" in text
+    assert "machine's clock is" not in text
+
+
+def test_another_workload_is_asked_nothing_about_its_proof(volume: ProjectedVolume, authority: FakeAuthority) -> None:
+    """It is valid."""
+    authority.next_answers = [refused(403, "selectors_mismatch", "The proof is valid.")]
+    text = str(examined(ProjectedToken(path=volume.path))["token"].error)
+    assert text.endswith(
+        f"The proof came from: token file {volume.path} (the pod's projected volume). Retrying will not help."
+    )
+
+
+def test_what_to_do_next_is_said_before_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", "customer-support")
+    result = said(doctor())
+    assert result.index("Next: Set AUTHSEC_AGENT_CLIENT_ID") < result.index("Also: Unset AUTHSEC_CLIENT_ID")
 
 
 def test_a_key_that_was_enrolled_for_some_hours(key_file: Path, authority: FakeAuthority) -> None:
@@ -384,6 +478,10 @@ def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAutho
         f"made for https://vault.example, so this authority would refuse it. It must be made for {authority.issuer}"
         in (str(found.error))
     )
+    assert found.remedy.startswith("Your proof is made for https://vault.example; is AUTHSEC_BASE_URL wrong?")
+    for no_authority in ("https://kubernetes.default.svc", "https://a.example/$(touch x)", "vault"):
+        volume.write(service_account_token(no_authority))
+        assert "AUTHSEC_BASE_URL" not in examined(ProjectedToken(path=volume.path))["proof"].remedy
 
 
 def test_a_forgotten_variable_stands_before_what_was_meant(key_file: Path, volume: ProjectedVolume) -> None:
@@ -400,7 +498,7 @@ def test_a_proof_is_looked_for_where_nobody_can_be_reached(
     volume.write(service_account_token("https://no-such-host.invalid"))
     found = examined(ProjectedToken(path=volume.path))
     assert (found["name"].reason, found["proof"].grade) == ("unknown_host", Grade.GOOD)
-    assert "k8s:ns       production" in found["proof"].facts
+    assert "k8s:ns        production" in found["proof"].facts
 
 
 def test_no_token_is_made_for_a_name_that_only_the_server_gives_itself(
@@ -461,3 +559,5 @@ def test_a_token_that_does_not_verify(authority: FakeAuthority) -> None:
     assert result.exit_code == 1
     assert "✓ token " in result.stdout
     assert "✗ signature " in result.stdout
+    assert "HTTP" not in result.stdout, "it was found here"
+    assert "AUTHSEC_ISSUER" not in result.stdout

@@ -62,7 +62,7 @@ def test_all_is_well(make_client: Make, authority: Any, tmp_path: Path, capsys: 
 def test_an_unattested_agent_is_said_to_be_one(client: AuthSecClient, capsys: pytest.CaptureFixture[str]) -> None:
     status, text = report(client, capsys)
     assert status == 0
-    assert "none found; only an unattested agent needs none" in text
+    assert "  ! proof               none found; only an unattested agent needs none" in text
     assert "UNATTESTED: whoever knows the client_id gets this token" in text
 
 
@@ -132,6 +132,7 @@ def test_a_forged_token_is_noticed(client: AuthSecClient, authority: Any, capsys
     status, text = report(client, capsys)
     assert status == 1
     assert "✗ signature verified" in text
+    assert "HTTP" not in text, "it was found here"
 
 
 def test_an_answer_that_names_no_audience(client: AuthSecClient, authority: Any, capsys: Any) -> None:
@@ -164,7 +165,7 @@ def test_a_terminal_without_check_marks(authority: Any) -> None:
         env={**settings, "PYTHONIOENCODING": "ascii", "PATH": ""},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.count("\n  ok ") == 7
+    assert (done.stdout.count("\n  ok "), done.stdout.count("\n  ! ")) == (6, 1)
 
 
 @pytest.mark.parametrize(

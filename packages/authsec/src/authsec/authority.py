@@ -14,8 +14,17 @@ from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
 from authsec.errors import AuthenticationError, AuthSecError, InvalidResponse, ServerError, TransportError
+from authsec.exchange import http_date
 from authsec.issuer import issuer_of, trusted
-from authsec.refusals import document_refusal, json_object, not_an_authority, refusal, retrying, without_proof
+from authsec.refusals import (
+    clock_differs,
+    document_refusal,
+    json_object,
+    not_an_authority,
+    refusal,
+    retrying,
+    without_proof,
+)
 from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
 from authsec.transport import Transport
 
@@ -101,13 +110,16 @@ class Authority:
             deadline=deadline,
         )
         if answer.status != 200:
-            raise self._refused(refusal(answer, self._now()), proof, deadline)
+            raise self._refused(refusal(answer, self._now()), proof, deadline, answer.date)
         return token_from_answer(
             json_object(answer), client_id=self._config.client_id, date=answer.date, now=self._now()
         )
 
-    def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float) -> AuthSecError:
-        """With what helps and whether another try does: a model that reads no more than the text may ask for ever."""
+    def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float, date: str | None) -> AuthSecError:
+        """With what helps and whether another try does: a model that reads no more than the text may ask for ever.
+
+        A clock that differs comes first: with it, the best proof is refused.
+        """
         hint = retrying(error)
         if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
             self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
@@ -115,7 +127,10 @@ class Authority:
                 request = self.proof_request(deadline)
                 hint = without_proof([source.looked_at(request) for source in self.sources])
             else:
-                hint = " ".join(filter(None, [f"The proof came from: {proof.source}.", proof.if_refused, hint]))
+                valid = error.reason == "selectors_mismatch"  # it was accepted as such: nothing is wrong with it
+                clock = "" if valid else clock_differs(http_date(date), self._now())
+                helps = "" if valid else proof.if_refused
+                hint = " ".join(filter(None, [clock, f"The proof came from: {proof.source}.", helps, hint]))
         explained = type(error)(f"{error} {hint}", reason=error.reason)
         explained.__dict__.update(error.__dict__)
         return explained

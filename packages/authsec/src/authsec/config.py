@@ -21,6 +21,8 @@ _EXAMPLES = {
     "AUTHSEC_AGENT_CLIENT_ID": "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88",
 }
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+# A host, perhaps a port and a path: nothing else may be repeated in an error, least of all a password.
+_NO_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._/-]*)?")
 
 
 def _environment(name: str) -> str:
@@ -114,6 +116,11 @@ def _split(base_url: str) -> SplitResult:
     wanted = f"base_url must be the server's root, for example:\n    {_example('AUTHSEC_BASE_URL')}"
     if not base_url.isascii() or not base_url.isprintable() or any(char in base_url for char in ' \\"<>^`{|}'):
         raise _invalid("base_url", wanted)
+    if meant := with_scheme(base_url):
+        raise _invalid(
+            "base_url",
+            f"base_url lacks its scheme, which comes before the address:\n    {export_line('AUTHSEC_BASE_URL', meant)}",
+        )
     try:
         parts = urlsplit(base_url)
         port_is_valid = parts.port != 0
@@ -122,6 +129,12 @@ def _split(base_url: str) -> SplitResult:
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
         raise _invalid("base_url", wanted)
     return parts
+
+
+def with_scheme(address: str) -> str | None:
+    """The address that was meant by one that has all of it but the scheme; None for whatever else it is."""
+    meant = _NO_SCHEME.fullmatch(address)
+    return f"{'http' if is_loopback(meant[1].strip('[]')) else 'https'}://{address}" if meant else None
 
 
 def _check_client_id(client_id: str) -> None:

@@ -44,6 +44,7 @@ _SENTENCES = {
     "unavailable": "The authority cannot issue tokens at the moment.",
 }
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
+CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
 _ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://authsec.example.com, without /authsec."
 OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
@@ -115,6 +116,17 @@ def without_proof(looked_at: Sequence[str]) -> str:
         "This agent must prove where it runs; this machine offered no proof (looked for: "
         f"{'; '.join(place for place, _, _ in places)}). In the cluster: mount the volume on its Connect page. "
         f"Here: `authsec enrol`. Retrying will not help.{remedies}"
+    )
+
+
+def clock_differs(there: datetime | None, here: datetime) -> str:
+    """What to do about a clock that is so far from the authority's that proofs are refused; empty if it is not."""
+    if there is None or abs(ahead := (here - there).total_seconds()) <= CLOCK_TOLERANCE:
+        return ""
+    far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"
+    return (
+        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's, and from "
+        f"{CLOCK_TOLERANCE} s on proofs are refused: set it by the network (`timedatectl set-ntp true`) first."
     )
 
 

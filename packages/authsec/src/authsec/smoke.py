@@ -51,6 +51,7 @@ class Smoke:
         self._get_token = partial(client.get_token, scope=scope, resource=resource)
         self._clock = clock or Clock()
         self._facts: list[str] = []
+        self._grade = Grade.GOOD
 
     def run(self) -> int:
         """All steps in their order; the first one that fails ends it. Returns the exit status."""
@@ -71,6 +72,8 @@ class Smoke:
             self._facts.append(f"issuer {plain(issuer, 100)}, answered in {took}")
         with self._step("proof"):
             proof = authority.find_proof()
+            if proof is None:
+                self._grade = Grade.AMBER
             self._facts.append(proof.source if proof else "none found; only an unattested agent needs none")
         with self._step("token received"):
             token, took = self._timed(self._get_token)
@@ -104,13 +107,13 @@ class Smoke:
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
         """Print the step with the facts that it found, or with a cross if it raises."""
-        self._facts = []
+        self._facts, self._grade = [], Grade.GOOD
         try:
             yield
         except AuthSecError as error:
             click.echo(step(Grade.BAD, title, [error.reason]))
             raise
-        click.echo(step(Grade.GOOD, title, self._facts))
+        click.echo(step(self._grade, title, self._facts))
 
 
 def _explained(error: AuthSecError) -> str:

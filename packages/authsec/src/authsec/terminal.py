@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import click
 
-from authsec.errors import AuthSecError
+from authsec.errors import AuthSecError, VerificationError
 from authsec.refusals import retrying
 
 _TITLE_WIDTH = 20
@@ -54,9 +54,15 @@ def described(error: AuthSecError) -> str:
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
     paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, str(error)).splitlines()
     text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
-    status = f" (HTTP {error.status})" if error.status else ""
+    answered = http_status(error)
+    status = f" (HTTP {answered})" if answered else ""
     rows = [("reason", f"{error.reason}{status}"), ("request id", error.request_id or ""), ("retrying", _advice(error))]
     return "\n".join([*text, "", *(f"  {name:12}{value}" for name, value in rows if value)])
+
+
+def http_status(error: AuthSecError) -> int | None:
+    """The status that somebody answered with: a check made here has none, but for whoever would pass it on."""
+    return None if isinstance(error, VerificationError) else error.status
 
 
 def duration(seconds: float) -> str:

@@ -74,6 +74,6 @@ def unattested(identity: VerifiedToken) -> bool:
     return identity.attestation.method == "none"
 
 
-def fact(name: str, value: str) -> str:
+def fact(name: str, value: str, width: int = FACT_WIDTH - 1) -> str:
     """A line of a list; what comes from outside is cleaned and cut."""
-    return f"{name:{FACT_WIDTH - 1}} {plain(value, 300)}"
+    return f"{name:{width}} {plain(value, 300)}"

@@ -76,6 +76,15 @@ def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Pr
     return None
 
 
+class MadeForAnother(ConfigError):
+    """A proof that this authority would refuse, since it was made for others: `made_for`, as it says itself."""
+
+    def __init__(self, message: str, *, made_for: tuple[str, ...], source: str) -> None:
+        super().__init__(message, reason="credential_broken")
+        self.made_for = made_for
+        self.source = source
+
+
 def broken(message: str) -> ConfigError:
     """For a proof that is meant to be this agent's and cannot be used; `message` says how to mend it."""
     return ConfigError(message, reason="credential_broken")

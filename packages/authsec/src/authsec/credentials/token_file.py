@@ -7,7 +7,7 @@ from pathlib import Path
 
 from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
 from authsec.credentials.reading import read_regular
-from authsec.credentials.source import Proof, ProofRequest, broken
+from authsec.credentials.source import MadeForAnother, Proof, ProofRequest, broken
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
 from authsec.errors import ConfigError
 from authsec.wording import plain
@@ -35,12 +35,13 @@ class TokenFile:
         token = read_token(Path(self.path))
         if isinstance(token, str):
             raise broken(token)
-        audience = request.audience()
+        audience, source = request.audience(), f"token file {self.path} ({self.found_by})"
         if not token.is_for(audience):
-            raise broken(_for_somebody_else(self.path, token, audience))
+            text = _for_somebody_else(self.path, token, audience)
+            raise MadeForAnother(text, made_for=token.audiences(), source=source)
         return Proof(
             authorization=f"Bearer {token.value}",
-            source=f"token file {self.path} ({self.found_by})",
+            source=source,
             if_refused=f"{_expired(token, request.now)}{_IF_REFUSED}",
         )
 
@@ -108,11 +109,11 @@ def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) ->
 
 
 def _expired(token: WorkloadToken, now: int) -> str:
-    """Said only once the authority has refused: this machine's clock may be the one that is wrong."""
+    """Said only once the authority has refused: this machine's clock may be wrong, which is said beside it."""
     over = token.seconds_over(now)
     if not over:
         return ""
     return (
-        f"By this machine's clock the token expired {over // 60} min ago: either the clock is wrong, or whatever "
-        "renews the file no longer does. "
+        f"By this machine's clock the token expired {over // 60} min ago: see why whatever renews the file no longer "
+        "does so. "
     )

@@ -39,11 +39,11 @@ class WorkloadToken:
 
     def is_for(self, audience: str) -> bool:
         """Whether `audience` is among those that it names (RFC 7519 §4.1.3)."""
-        return audience in self._audiences()
+        return audience in self.audiences()
 
     def audiences_in_words(self) -> str:
         """For a message; cleaned and short."""
-        return plain(", ".join(self._audiences()), 120) or "nobody in particular"
+        return plain(", ".join(self.audiences()), 120) or "nobody in particular"
 
     def seconds_over(self, now: int) -> int:
         """For how long it has been expired by this machine's clock; 0 while it has not, or does not say."""
@@ -64,7 +64,8 @@ class WorkloadToken:
         expires = self.claims.get("exp")
         return int(expires) if isinstance(expires, int | float) and not isinstance(expires, bool) else None
 
-    def _audiences(self) -> tuple[str, ...]:
+    def audiences(self) -> tuple[str, ...]:
+        """For whom it says that it was made, as it stands there."""
         named = self.claims.get("aud")
         each = named if isinstance(named, list) else [named]
         return tuple(one for one in each if isinstance(one, str))

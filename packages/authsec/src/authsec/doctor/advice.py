@@ -13,7 +13,10 @@ from authsec.config import AuthSecConfig, export_line
 from authsec.errors import AuthSecError
 
 _AGENT_ID: Final = "Copy the Client ID from the agent's page in the console into AUTHSEC_AGENT_CLIENT_ID."
-_IN_THE_AUDIT: Final = "an administrator finds what differed with `authsec audit list --request-id {request}`"
+_IN_THE_AUDIT: Final = (
+    "an administrator finds what differed with `authsec audit list --request-id {request}`, or, counted with others of "
+    "its minute, in the agent's activity"
+)
 _ADDRESS: Final = "Correct AUTHSEC_BASE_URL: the authority's root, as its console shows it on the agent's Connect page."
 _LOOK_AT_SERVER: Final = "Try again; if it stays, see on the server whether the authority runs, and what it logs."
 # DESIGN §4: every reason of the endpoint.

@@ -32,8 +32,13 @@ def examine(
     yield from packages()
     config = found.config
     if config is None:
-        for step in ("connection", "authority", "clock", "proof", "token"):
+        for step in ("connection", "authority", "clock"):
             yield Finding.skipped(step, "where the authority is has to be known first")
+        if found.assumed is not None:
+            yield from _proved(found.assumed, sources, clock, None, scope, resource)
+            return
+        for step in ("proof", "token"):
+            yield Finding.skipped(step, "where the authority is, and which agent this is, has to be known first")
         return
     hops = reached(config, clock)
     yield from hops
@@ -62,7 +67,8 @@ def _proved(
 ) -> Iterator[Finding]:
     """A proof is looked for even if nobody can be asked; then AUTHSEC_BASE_URL is taken for the authority's name."""
     known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
-    looked = look(Authority(known, sources, clock=clock), config, clock)
+    certain = issuer or config.proof_audience  # else what the proof has to be made for is a guess
+    looked = look(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))
     yield looked.finding
     if looked.broken:
         yield Finding.skipped("token", "the SDK asks for none while its proof is broken")

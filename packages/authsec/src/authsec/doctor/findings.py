@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from authsec.errors import AuthSecError
-from authsec.terminal import Grade
+from authsec.terminal import Grade, http_status
 
 _NOTHING = "Nothing: this agent gets its tokens."
 
@@ -18,7 +18,8 @@ _NOTHING = "Nothing: this agent gets its tokens."
 class Finding:
     """One step. `reason` is a stable code for what is wrong; `remedy` is one line, with lines to copy after it.
 
-    `error` is what the SDK raises in its place, with its own words for what failed and what would help.
+    `error` is what the SDK raises in its place, with its own words for what failed and what would help. With
+    `explains`, what failed before it most likely failed because of this.
     """
 
     step: str
@@ -27,6 +28,7 @@ class Finding:
     reason: str = ""
     remedy: str = ""
     error: AuthSecError | None = None
+    explains: bool = False
 
     @classmethod
     def failed(cls, step: str, error: AuthSecError, remedy: str, facts: Sequence[str] = ()) -> Finding:
@@ -45,7 +47,7 @@ class Finding:
         if self.reason:
             told["reason"] = self.reason
         if error is not None:
-            told |= {"problem": str(error), "status": error.status, "request_id": error.request_id}
+            told |= {"problem": str(error), "status": http_status(error), "request_id": error.request_id}
             told |= {"retryable": error.retryable, "retry_after": error.retry_after}
         if self.remedy:
             told["remedy"] = self.remedy
@@ -58,8 +60,13 @@ def healthy(findings: Sequence[Finding]) -> bool:
 
 
 def most_urgent(findings: Sequence[Finding]) -> Finding | None:
-    """The first step that failed, since later ones may fail because of it; else the first that deserves a look."""
+    """What explains the others; or the first step that failed, since later ones may fail because of it; else the first
+    that deserves a look.
+    """
     to_do = [finding for finding in findings if finding.remedy]
+    for finding in to_do:
+        if finding.explains:
+            return finding
     for grade in (Grade.BAD, Grade.AMBER):
         for finding in to_do:
             if finding.grade is grade:

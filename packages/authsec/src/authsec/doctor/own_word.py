@@ -12,7 +12,7 @@ from typing import Any, Final
 from authsec.credentials import Proof
 from authsec.credentials.workload_token import WorkloadToken
 from authsec.terminal import duration
-from authsec.token_report import fact
+from authsec.token_report import FACT_WIDTH, fact
 
 _OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # GitHub Actions
 _OF_A_POD: Final = (
@@ -38,7 +38,9 @@ def facts_of(proof: Proof, now: int) -> list[str]:
     rows += [(name, claims.get(name)) for name in _OF_A_JOB if name in claims]
     rows += _pod(claims.get("kubernetes.io"))
     rows += [("expires", f"in {duration(token.seconds_left(now))}")] if token.seconds_left(now) else []
-    return [fact(name, value) for name, value in rows if isinstance(value, str)]
+    shown = [(name, value) for name, value in rows if isinstance(value, str)]
+    width = max([FACT_WIDTH - 1, *(len(name) for name, _ in shown)])
+    return [fact(name, value, width) for name, value in shown]
 
 
 def seconds_over(proof: Proof, now: int) -> int:

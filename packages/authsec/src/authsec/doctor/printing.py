@@ -28,9 +28,9 @@ def printed(found: Settings, findings: Iterable[Finding]) -> list[Finding]:
     if not (seen and seen[-1].error):  # whose block ends with an empty line
         click.echo()
     first = next_line(seen)
+    click.echo(_to_do("Next", first))
     for remedy in dict.fromkeys(finding.remedy for finding in seen if finding.remedy not in {"", first}):
         click.echo(_to_do("Also", remedy))
-    click.echo(_to_do("Next", first))
     click.echo()
     return seen
 

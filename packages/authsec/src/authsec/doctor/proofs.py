@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from authsec.authority import Authority
 from authsec.clock import Clock
-from authsec.config import AuthSecConfig
+from authsec.config import AuthSecConfig, export_line, with_scheme
 from authsec.credentials import CredentialSource, Proof, ProofRequest
+from authsec.credentials.source import MadeForAnother
 from authsec.doctor.advice import advice
 from authsec.doctor.findings import Finding
 from authsec.doctor.own_word import facts_of, seconds_over
 from authsec.errors import AuthSecError
 from authsec.terminal import Grade, duration
+from authsec.token_report import fact
 from authsec.wording import plain
 
 _PATIENCE: Final = 3.0  # with a place that does not count
-_RENEWED: Final = "See why whatever writes this token no longer renews it; or set the clock, if that is wrong."
+_LONGEST: Final = 300  # of an address that is shown to be pasted
+_RENEWED: Final = "See why whatever writes this token no longer renews it."
 _ENROLLED: Final = "Enrol this machine again: a new code on the agent's Connect page, then `authsec enrol`."
 
 
@@ -51,8 +55,11 @@ class _Place:
         return plain(self.proof.source if self.proof else self.looked_at.partition("\n")[0], 300)
 
 
-def look(authority: Authority, config: AuthSecConfig, clock: Clock) -> Looked:
-    """Ask each source, also those after the one that counts: a forgotten variable may stand before what was meant."""
+def look(authority: Authority, config: AuthSecConfig, clock: Clock, *, certain: bool) -> Looked:
+    """Ask each source, also those after the one that counts: a forgotten variable may stand before what was meant.
+
+    Unless `certain`, what the proof has to be made for is not known.
+    """
     before: list[_Place] = []
     after: list[_Place] = []
     for source in authority.sources:
@@ -62,8 +69,12 @@ def look(authority: Authority, config: AuthSecConfig, clock: Clock) -> Looked:
     later = [f"not used, as it comes later: {place.line()}" for place in after if place.has_something]
     *nothing, last = before
     lines = [place.line() for place in nothing]
+    if isinstance(last.error, MadeForAnother) and not certain:
+        facts = [*lines, f"found: {last.error.source}", fact("made for", ", ".join(last.error.made_for)), *later]
+        return Looked(finding=_of_another(last.error, facts), source=last.source)
     if last.error is not None:
-        finding = Finding.failed("proof", last.error, advice(last.error, config), [*lines, *later])
+        remedy = _another_authority(last.error, "The other way is above.") or advice(last.error, config)
+        finding = Finding.failed("proof", last.error, remedy, [*lines, *later])
         return Looked(finding=finding, source=last.source, broken=True)
     if last.proof is not None:
         now = int(clock.wall())
@@ -91,6 +102,33 @@ def _counts(proof: Proof, facts: Sequence[str], now: int) -> Finding:
         reason="proof_expired",
         remedy=_RENEWED if proof.until is None else _ENROLLED,
     )
+
+
+def _of_another(error: MadeForAnother, facts: Sequence[str]) -> Finding:
+    """Nobody said for whom it has to be made, so that the address may be what is wrong, and the proof may be right."""
+    remedy = _another_authority(error, "")
+    return Finding(
+        step="proof", grade=Grade.AMBER, facts=tuple(facts), reason="made_for_another", remedy=remedy,
+        explains=bool(remedy),
+    )  # fmt: skip
+
+
+def _another_authority(error: AuthSecError, otherwise: str) -> str:
+    """The question whether the address is wrong, where a proof was made for another that can be one."""
+    if not isinstance(error, MadeForAnother):
+        return ""
+    meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
+    if not meant or meant == os.environ.get("AUTHSEC_BASE_URL"):
+        return ""
+    asked = f"Your proof is made for {meant}; is AUTHSEC_BASE_URL wrong? If that is your authority: {otherwise}"
+    return f"{asked.rstrip()}\n    {export_line('AUTHSEC_BASE_URL', meant)}"
+
+
+def _can_be_an_authority(name: str) -> bool:
+    """By its form, which has to be fit for a shell. A cluster's API server, for which every pod has a token, is none."""
+    scheme, _, address = name.partition("://")
+    written_so = scheme in {"http", "https"} and len(name) <= _LONGEST and with_scheme(address) is not None
+    return written_so and not address.startswith("kubernetes.default")
 
 
 def _none(places: Sequence[_Place]) -> Finding:

@@ -19,6 +19,13 @@ from authsec.token_report import claims, fact, unattested, verified
 from authsec.tokens import DelegationToken, TokenRequest
 
 Names = str | Sequence[str] | None
+_CLOCK: Final = "Set this machine's clock, or the authority's, by the network: this token is good at another time."
+_CHANGED: Final = "See what is between this machine and the authority: what it gave does not fit what it publishes."
+_OF_TOKENS: Final = {
+    "issuer_mismatch": "Compare AUTHSEC_ISSUER, if it is set, with the issuer above.",
+    "token_expired": _CLOCK,
+    "token_not_yet_valid": _CLOCK,
+}
 _OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 
@@ -59,7 +66,7 @@ def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Find
         identity, keys = verified(given, authority, issuer)
     except AuthSecError as error:
         if error.reason != "extra_missing":
-            return Finding.failed("signature", error, "Compare AUTHSEC_ISSUER, if it is set, with the issuer above.")
+            return Finding.failed("signature", error, _OF_TOKENS.get(error.reason, _CHANGED))
         told = [fact("audience", ", ".join(given.audience)), fact("actions", ", ".join(given.permissions)), lives]
         return Finding(step="token says", facts=(*told, "not verified here, which is the APIs' part (extra `verify`)"))
     facts = (f"verified {keys}", *claims(identity), lives)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from authsec.config import AuthSecConfig, export_line, is_loopback
+from authsec.config import AuthSecConfig, export_line, is_loopback, with_scheme
 from authsec.doctor.findings import Finding
 from authsec.errors import ConfigError
 from authsec.terminal import Grade
@@ -21,16 +21,21 @@ READ: Final = (
     "AUTHSEC_SPIFFE_ID", "AUTHSEC_WORKLOAD_TOKEN_FILE",
 )  # fmt: skip
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # looks at the server for an agent whose name is not known
-_ALIKE: Final = 0.75  # they all begin with AUTHSEC_, so less would be alike to everything
+_SOMEWHERE: Final = "https://authsec.example.com"
+_PREFIX: Final = "AUTHSEC_"  # which all have
+_ALIKE: Final = 0.66  # of what follows; less would be alike to everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`config` is None where the authority's address cannot be used. Without `names_agent`, its id is nobody's."""
+    """`config` is None where the authority's address cannot be used; then `assumed` is what proofs are looked for with,
+    if the agent's id can be used. Without `names_agent`, the id in `config` is nobody's.
+    """
 
     findings: tuple[Finding, ...]
     config: AuthSecConfig | None
     names_agent: bool
+    assumed: AuthSecConfig | None = None
 
 
 def settings() -> Settings:
@@ -50,14 +55,31 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
         config, errors = AuthSecConfig.from_env(client_id=_NOBODY), [error]
     else:
         config, errors = None, [error, *_wrong_id()]
+    assumed = None if config or len(errors) > 1 else _assumed()
     findings = [Finding.failed("settings", each, _remedy(each, misspelt)) for each in errors]
     findings += [*_nobody_reads(misspelt), *(_plain_http(config) if config else [])]
-    return Settings(findings=tuple(findings), config=config, names_agent=False)
+    return Settings(findings=tuple(findings), config=config, names_agent=False, assumed=assumed)
+
+
+def _assumed() -> AuthSecConfig:
+    """Where the authority may be: nobody is asked there, and what is made for its name is sent nowhere."""
+    meant = with_scheme(_base_url())
+    if meant is not None:
+        try:
+            return AuthSecConfig.from_env(base_url=meant)
+        except ConfigError:
+            pass  # it lacks more than its scheme
+    unknown = AuthSecConfig.from_env(base_url=_SOMEWHERE)
+    return replace(unknown, issuer=unknown.issuer or "<the authority's issuer>")
+
+
+def _base_url() -> str:
+    return os.environ.get("AUTHSEC_BASE_URL", "").strip()
 
 
 def _wrong_id() -> list[ConfigError]:
     try:
-        AuthSecConfig.from_env(base_url="https://authsec.example.com")
+        AuthSecConfig.from_env(base_url=_SOMEWHERE)
     except ConfigError as error:
         return [error]
     return []
@@ -68,6 +90,8 @@ def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
     meant = [found for found, wanted in misspelt.items() if wanted == variable]
     if meant and error.reason.endswith("_missing"):
         return _rename(meant[0], variable)
+    if variable == "AUTHSEC_BASE_URL" and (address := with_scheme(_base_url())):
+        return f"Put the scheme before the address in AUTHSEC_BASE_URL:\n    {export_line(variable, address)}"
     return f"Set {variable}; the lines on the agent's Connect page in the console are ready to paste."
 
 
@@ -103,6 +127,8 @@ def _nobody_reads(misspelt: Mapping[str, str]) -> list[Finding]:
 
 
 def _rename(found: str, wanted: str) -> str:
+    if wanted in os.environ:
+        return f"Unset {found}, which nothing reads: {wanted} is read, and set, too."
     return f"Rename the variable {found} to {wanted}, which is the one that is read."
 
 
@@ -110,9 +136,18 @@ def _misspelt() -> Mapping[str, str]:
     """Variables that are set, and the one of ours that each is alike; values are not looked at."""
     found = {}
     for name in sorted(os.environ):
-        if name in READ or not name.startswith("AUTHSEC_") or name.startswith("AUTHSEC_SERVER_"):
+        if name in READ or not name.startswith(_PREFIX) or name.startswith("AUTHSEC_SERVER_"):
             continue
-        alike = difflib.get_close_matches(name, [each for each in READ if each not in os.environ], n=1, cutoff=_ALIKE)
-        if alike:
-            found[plain(name, 60)] = alike[0]
+        if alike := _meant(name.removeprefix(_PREFIX)):
+            found[plain(name, 60)] = alike
     return found
+
+
+def _meant(name: str) -> str:
+    """The one that has all its words, as AGENT_CLIENT_ID has those of CLIENT_ID; else the one that is written alike."""
+    ours = [each.removeprefix(_PREFIX) for each in READ]
+    with_its_words = [each for each in ours if set(name.split("_")) <= set(each.split("_"))]
+    joined = {each.replace("_", ""): each for each in ours}
+    alike = difflib.get_close_matches(name.replace("_", ""), joined, n=1, cutoff=_ALIKE)
+    meant = [*with_its_words, *(joined[each] for each in alike)]
+    return _PREFIX + meant[0] if meant else ""
