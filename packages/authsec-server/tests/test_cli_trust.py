@@ -277,6 +277,7 @@ def test_a_cluster_is_registered_with_look_ups_and_what_it_has_to_permit_is_show
     source = shown(authsec, "production")
     assert (source["api_server"], source["api_ca"]) == (cluster.server, cluster.certificate.pem.decode())
     assert (source["credentials"], source["token_review"], source["pod_lookup"]) == ("production.token", True, True)
+    assert "The cluster does not answer yet" in done.stdout
     assert "kubectl create token authsec-lookups --namespace authsec" in done.stdout
     assert '> "$AUTHSEC_SERVER_CREDENTIALS_DIR/production.token"' in done.stdout
     again = authsec("trust", "rbac", "production")

@@ -100,3 +100,8 @@ def test_without_a_folder_the_form_says_what_that_means(house: Callable[..., Any
     assert OFF in page.text
     assert "AUTHSEC_SERVER_CREDENTIALS_DIR" in page.text
     assert OFF not in get(door, f"{NEW}?kind=oidc").text
+    issuer = kubernetes()
+    known = {"name": "Production", "issuer": issuer.source.issuer, "given_keys": json.dumps(issuer.jwks)}
+    made = page.form(NEW).send(**known).follow()
+    assert "this server needs a folder of credentials first" in made.text
+    assert "Turn on token review or pod look-up" not in made.links

@@ -73,6 +73,7 @@ def test_what_the_source_can_never_prove_is_refused_with_what_would() -> None:
         chosen(Platform.KUBERNETES, [NS, LABEL], [CLUSTER], OURS)
     assert caught.value.field == "selectors.1"
     assert "turn on pod look-up" in caught.value.remedy
+    assert "--pod-lookup --from-kubeconfig --credentials FILE_NAME" in caught.value.remedy
     unmapped = Selector(key="github:actor_id", value="1")
     with pytest.raises(Invalid, match="does not prove github:actor_id") as caught:
         require_suitable(Platform.OIDC, [unmapped], GITHUB, OURS)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 from authsec import strict_json
+from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.cluster_keys import read_cluster
 from authsec_server.cli.cluster_rbac import steps
 from authsec_server.cli.kubeconfig import read_kubeconfig
@@ -17,7 +18,7 @@ from authsec_server.cli.lookup_options import FILE, MAX_FILE, certificates, from
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
-from authsec_server.cli.trust_shown import next_steps, shown
+from authsec_server.cli.trust_shown import next_steps, shown, shown_lookups
 from authsec_server.sources.exposed import holds_private_key
 from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
 from authsec_server.sources.model import SourceKind
@@ -133,7 +134,18 @@ def _register(
     body = {"name": name, "kind": kind, "slug": common["slug"], "audience": common["audience"], "ca": ca, **asked}
     source = caller.post("sources", body)
     asked = source["token_review"] or source["pod_lookup"]
-    output.result(source, shown(source), *next_steps(source), *(steps(source) if asked else ()))
+    output.result(
+        source, shown(source), *next_steps(source), *(_look_ups(caller, source) if asked and not output.as_json else ())
+    )
+
+
+def _look_ups(caller: Caller, source: Mapping[str, Any]) -> list[Text | str]:
+    """Whether the cluster answers already; if not, what is to be done. Nobody rests on a new source yet."""
+    states = caller.post(path("sources", source["slug"], "lookups"))
+    if not any(state["failure"] for state in states.values()):
+        return ["", "The cluster was asked, and answers."]
+    silent = "The cluster does not answer yet, and until it does, its agents get no token:"
+    return ["", silent, *shown_lookups(states), *steps(source)[1:]]
 
 
 def named_keys(kind: SourceKind, url: str | None, file: Path | None) -> dict[str, Any]:

@@ -58,8 +58,7 @@ def edit(
     if asked.keys() - {"name"}:
         _note_users(caller, output, found)
     edited = caller.post(path("sources", source), {"revision": found["revision"], "anyway": anyway, **asked})
-    more = needs_more(found, edited)
-    output.result(edited, shown(edited), *(steps(edited) if more else ()))
+    output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
 
 
 @click.command("rbac")
@@ -111,6 +110,11 @@ def _note_users(caller: Caller, output: Output, source: dict[str, Any]) -> None:
             f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {source['slug']}. Where the change lets less "
             "count than before, their tokens end; while a cluster that is asked does not answer, they get none."
         )
+
+
+def _asked_now(source: dict[str, Any], anyway: bool) -> list[str]:
+    """What is to be said where more is asked: it answers; or nobody knows, and this may still be to do."""
+    return steps(source) if anyway else ["", "The cluster answers, asked as it is from now on."]
 
 
 def needs_more(before: dict[str, Any], after: dict[str, Any]) -> bool:

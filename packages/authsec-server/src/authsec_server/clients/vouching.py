@@ -100,10 +100,11 @@ def what_proves(keys: Sequence[str], source: TrustSource) -> str:
     """What would prove these selectors, which this source does not prove as it is set up."""
     named = " and ".join(keys)
     if source.kind is SourceKind.KUBERNETES and all(map(by_lookup, keys)):
+        with_what = "" if source.cluster else " --from-kubeconfig --credentials FILE_NAME"
         return (
             f"A cluster's token says {', '.join(provable(source))}. To prove {named}, turn on pod look-up on that "
-            f"source's page, or with `authsec trust edit {source.slug} --pod-lookup`; or have SPIRE vouch for it: "
-            "register its trust domain as a trust source, and name that one. Or leave it out."
+            f"source's page, or with `authsec trust edit {source.slug} --pod-lookup{with_what}`; or have SPIRE vouch "
+            "for it: register its trust domain as a trust source, and name that one. Or leave it out."
         )
     if source.kind is SourceKind.OIDC:
         return f"It maps claims to {', '.join(provable(source))}. Have it map one to {named}, or leave this one out."
