@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,18 @@ def test_enrolling_again_replaces_the_key_once_the_new_one_counts(here: FakeAuth
     assert [each.name for each in key_file.parent.iterdir()] == [key_file.name]
 
 
+def test_it_is_said_when_the_new_key_ends_before_the_one_that_it_replaces(here: FakeAuthority) -> None:
+    assert "ends earlier" not in enrol(CODE).output
+    assert "ends earlier" not in enrol(CODE).output, "it ends as late"
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+    here.next_answers = [lambda seen: here.enrol(seen, expires_at=soon)]
+    assert re.search(
+        r"! ends earlier +the key that was here, and is replaced, was enrolled until \d{4}-\d\d-\d\d ",
+        enrol(CODE).output,
+    )
+    assert "ends earlier" not in enrol(CODE).output
+
+
 def test_a_key_that_was_registered_by_hand_is_not_lost(here: FakeAuthority, key_file: Path) -> None:
     key_file.parent.mkdir(parents=True)
     key_file.write_bytes(by_hand := PrivateKey.generate_ed25519().to_pem())
@@ -92,9 +106,7 @@ def test_when_it_is_over_the_refusal_says_what_to_do(here: FakeAuthority) -> Non
     here.next_answers = expired(here)
     assert enrol(CODE).exit_code == 0
     here.agent_key = PrivateKey.generate_ed25519().public
-    with pytest.raises(
-        AuthenticationError, match=r"until 2020-01-01 00:00 UTC, which is over.* make a new code"
-    ):
+    with pytest.raises(AuthenticationError, match=r"until 2020-01-01 00:00 UTC, which is over.* make a new code"):
         AuthSecClient().get_delegation_token()
 
 

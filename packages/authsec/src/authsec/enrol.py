@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -33,15 +33,20 @@ if TYPE_CHECKING:
     from authsec.jose import PrivateKey
 
 _MOST_OF_A_NOTE: Final = 256
+_NOTEWORTHY: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """What this machine is now: the agent called `name`, until then, with the key in that file."""
+    """What this machine is now: the agent called `name`, until then, with the key in that file.
+
+    `would_have_lasted` is until when the enrolled key was good that was there before, if it was.
+    """
 
     name: str
     until: datetime
     path: Path
+    would_have_lasted: datetime | None
 
 
 def main(code: str, *, machine: str, replace: bool) -> None:
@@ -53,6 +58,8 @@ def main(code: str, *, machine: str, replace: bool) -> None:
     click.echo(
         step(Grade.GOOD, "private key", [str(enrolled.path), "only you can read it; the SDK finds it by itself"])
     )
+    if shortened := _shortened(enrolled):
+        click.echo(step(Grade.AMBER, "ends earlier", shortened))
     if other := _shown_instead(config, enrolled, clock):
         click.echo(
             step(Grade.AMBER, "but first comes", [*other.splitlines(), "Take that away from where the agent runs."])
@@ -74,7 +81,7 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
             reason="code_malformed",
         )
     path = path_in_config_folder(config.client_id)
-    _refuse_registered(path, replace)
+    before = _enrolled_before(path, replace)
     key = _new_key()
     with _beside(path) as (new, file):
         name, until = enrol_key(config, its, key, machine, clock)
@@ -83,7 +90,18 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    return Enrolled(name=name, until=until, path=path)
+    return Enrolled(name=name, until=until, path=path, would_have_lasted=before)
+
+
+def _shortened(enrolled: Enrolled) -> list[str]:
+    """What a person has lost who had more time before; empty for everybody else."""
+    before = enrolled.would_have_lasted
+    if before is None or before - enrolled.until < _NOTEWORTHY:
+        return []
+    return [
+        f"the key that was here, and is replaced, was enrolled until {before:%Y-%m-%d %H:%M} UTC",
+        "For longer, have a code made that enrols for as many hours.",
+    ]
 
 
 def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> str:
@@ -99,21 +117,26 @@ def _shown_instead(config: AuthSecConfig, enrolled: Enrolled, clock: Clock) -> s
     return "" if proof is None or proof.source.startswith(found) else proof.source
 
 
-def _refuse_registered(path: Path, replace: bool) -> None:
-    """Raise `ConfigError` where a key that nobody enrolled would be lost: somebody registered it by hand."""
+def _enrolled_before(path: Path, replace: bool) -> datetime | None:
+    """Until when the key was enrolled that is there, if one is.
+
+    Raises `ConfigError` where a key that nobody enrolled would be lost: somebody registered it by hand.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_OF_A_NOTE)
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", reason="file_not_readable") from None
-    if enrolled_until(content) is None and not replace:
+    until = enrolled_until(content)
+    if until is None and not replace:
         raise ConfigError(
             f"{path} holds a key of this agent that was not enrolled: somebody registered it by hand. It is not "
             "overwritten. Use that one, or move it away; or, if it is no longer needed, enrol with --replace.",
             reason="file_exists",
         )
+    return until
 
 
 def _new_key() -> PrivateKey:

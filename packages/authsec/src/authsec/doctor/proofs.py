@@ -125,7 +125,7 @@ def _another_authority(error: AuthSecError, otherwise: str) -> str:
 
 
 def _can_be_an_authority(name: str) -> bool:
-    """By its form, which has to be fit for a shell. A cluster's API server, for which every pod has a token, is none."""
+    """By its form, which has to be fit for a shell. A cluster's API server, named in every pod, is none."""
     scheme, _, address = name.partition("://")
     written_so = scheme in {"http", "https"} and len(name) <= _LONGEST and with_scheme(address) is not None
     return written_so and not address.startswith("kubernetes.default")

@@ -14,10 +14,11 @@ from authsec.doctor.findings import Finding
 from authsec.errors import AuthSecError, ConfigError
 from authsec.exchange import http_date
 from authsec.issuer import issuer_of, trusted
+from authsec.refusals import CLOCK_TOLERANCE
 from authsec.terminal import Grade, duration
 
 _AMBER: Final = 5.0
-_RED: Final = 30.0  # what an authority allows for, either way
+_RED: Final = CLOCK_TOLERANCE
 _WITHIN: Final = 0.5  # a Date header says a whole second: on average half of one has passed since
 
 
