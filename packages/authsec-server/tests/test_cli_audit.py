@@ -129,6 +129,32 @@ def test_decision() -> None:
     assert (denied.plain, denied.style) == ("denied attestation_required", "red")
 
 
+def test_how_a_tried_token_went() -> None:
+    tried = {"kind": "source.tried", "detail": {"holds": True, "failed": [], "satisfied": 1}}
+    assert decision(event(**tried)).plain == "holds"
+    tried["detail"] = {"holds": False, "failed": ["audience", "times"], "satisfied": 0}
+    assert decision(event(**tried)).plain == "fails: audience times"
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ({"miss": {"sentence": "namespace is `a`, registered `b`"}}, "namespace is `a`, registered `b`"),
+        ({"failed": "Its `aud` must be exactly x.\n  volumes:"}, "Its `aud` must be exactly x."),
+    ],
+)
+def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str, Any], shown: str) -> None:
+    refused = event(decision="denied", reason="selectors_mismatch", detail=detail)
+    assert str(_row(refused, wide=True)[-2]) == f"denied selectors_mismatch: {shown}"
+    assert f"denied selectors_mismatch\n{shown}\nreq_1" in str(_row(refused, wide=False)[-1])
+
+
+def test_a_request_that_is_not_found_may_be_counted_with_another(authsec: Authsec) -> None:
+    done = authsec("audit", "list", "--request-id", "req_second")
+    assert (done.exit_code, done.stdout) == (0, "none\n")
+    assert "counted by the minute, under the first one's id" in done.stderr
+
+
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
     row = _row(event(client=AGENT, decision="denied", reason="attestation_required"), wide=False)
     assert str(row[-1]) == "192.0.2.1\nCustomer Support\ndenied attestation_required\nreq_1"

@@ -12,6 +12,10 @@ from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
 
 _STYLES = {"granted": "green", "denied": "red"}
+_COUNTED_ELSEWHERE = (
+    "Nothing was recorded under this request id. Refusals of callers that proved nothing are counted by the minute, "
+    "under the first one's id: look by time in `authsec audit list`, or by client in the console's activity."
+)
 _WIDE = 140  # columns of a terminal in which an event fits on a line
 
 
@@ -30,6 +34,8 @@ def list_events(caller: Caller, output: Output, limit: int, request_id: str | No
     Refusals of callers that proved nothing are counted by the minute: "12:00 (3 times)", with the first one's id.
     """
     answer = caller.get("events", limit=limit, request_id=request_id)
+    if request_id and not answer["items"]:
+        output.note(_COUNTED_ELSEWHERE)
     wide = output.console.width >= _WIDE
     heads = ("TIME (UTC)", "EVENT", *(("WHO", "WHAT", "DECISION", "REQUEST") if wide else ("WHO, WHAT, DECISION",)))
     rows = [_row(event, wide=wide) for event in reversed(answer["items"])]
@@ -37,9 +43,16 @@ def list_events(caller: Caller, output: Output, limit: int, request_id: str | No
 
 
 def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
-    about = [who(event), what(event), decision(event), styled(event["request_id"], "dim")]
+    ended = [part for part in (decision(event), why(event)) if part.plain != NOTHING]
+    about = [
+        who(event),
+        what(event),
+        Text(": ").join(ended) if ended else cell(None),
+        styled(event["request_id"], "dim"),
+    ]
     if not wide:  # below each other
-        about = [Text("\n").join(part for part in about if part.plain != NOTHING)]
+        parts = [*about[:2], *ended, about[-1]]
+        about = [Text("\n").join(part for part in parts if part.plain != NOTHING)]
     return [Text(" " if wide else "\n").join(map(cell, _time(event))), event["kind"], *about]
 
 
@@ -79,5 +92,21 @@ def what(event: Mapping[str, Any]) -> Text:
 
 def decision(event: Mapping[str, Any]) -> Text:
     """How it ended, with the reason."""
+    if event["kind"] == "source.tried":
+        return _tried(event["detail"])
     words = " ".join(filter(None, [event["decision"], event["reason"]]))
     return styled(words, _STYLES.get(event["decision"], ""))
+
+
+def why(event: Mapping[str, Any]) -> Text:
+    """What the operator alone is told of a refusal: what differed, or what failed; its first line."""
+    detail = event["detail"]
+    told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
+    return styled(told.partition("\n")[0] if isinstance(told, str) else None, "dim")
+
+
+def _tried(detail: Mapping[str, Any]) -> Text:
+    """How it went when somebody tried a token."""
+    if detail.get("holds"):
+        return styled("holds", "green")
+    return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "does not hold", "red")

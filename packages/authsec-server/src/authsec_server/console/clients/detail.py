@@ -26,6 +26,7 @@ from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.misses import ClosestMiss, closest_misses
 from authsec_server.console.site import Visit
+from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
 from authsec_server.delegations.effective import Effective, effective
@@ -111,6 +112,7 @@ async def overview(visit: Visit) -> Response:
         "clients/overview.html",
         title=seen.client.name,
         seen=seen,
+        silent=await silent_among(visit, seen.client.source_ids),
         client=seen.client,
         spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
     )

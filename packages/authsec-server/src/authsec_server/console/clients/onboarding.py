@@ -22,6 +22,7 @@ from authsec_server.console.clients.told import Spoken, speak
 from authsec_server.console.clients.typed import TypedClient, typed_client
 from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
 from authsec_server.console.site import Visit
+from authsec_server.console.sources.silent import silent_among
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.sources import service as sources
 from authsec_server.sources.model import SourceKind, TrustSource
@@ -74,7 +75,11 @@ async def check(visit: Visit) -> Response:
     domain = visit.console.settings.trust_domain
     spoken = speak(platform, rows, registered, named=named, trust_domain=domain, judged=False)
     told = [{"wrong": each.wrong, **asdict(each)} for each in spoken.rows]
-    outlook = visit.part("clients/outlook.html", foresight=spoken.foresight, platform=platform, kinds=kinds)
+    source = spoken.foresight.source
+    silent = await silent_among(visit, [source.id] if source else [])
+    outlook = visit.part(
+        "clients/outlook.html", foresight=spoken.foresight, platform=platform, kinds=kinds, silent=silent
+    )
     return JSONResponse({"rows": told, "outlook": outlook}, headers=dict(guard.HEADERS))
 
 
@@ -92,7 +97,9 @@ async def section_context(visit: Visit, typed: TypedProof, *, judged: bool) -> d
         )
         for platform in KEYS
     ]
-    return {"sections": sections, "keygen": KEYGEN, "key_file": KEY_FILE}
+    chosen = {section.spoken.foresight.source.id for section in sections if section.spoken.foresight.source}
+    silent = await silent_among(visit, chosen)
+    return {"sections": sections, "silent": silent, "keygen": KEYGEN, "key_file": KEY_FILE}
 
 
 def _section(

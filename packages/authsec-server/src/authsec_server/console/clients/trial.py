@@ -14,6 +14,7 @@ from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Visit
+from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
 from authsec_server.tokens.model import Denied, Reason
@@ -63,7 +64,14 @@ async def test(visit: Visit) -> Response:
     """The form, and the answer to what it asks: a GET form, since it changes nothing."""
     trial = read_trial(visit.query)
     tried = await visit.read(lambda tx: _tried(tx, visit, trial))
-    return visit.render("clients/test.html", title=tried.client.name, client=tried.client, trial=trial, tried=tried)
+    return visit.render(
+        "clients/test.html",
+        title=tried.client.name,
+        client=tried.client,
+        silent=await silent_among(visit, tried.client.source_ids),
+        trial=trial,
+        tried=tried,
+    )
 
 
 def read_trial(query: Form) -> Trial:

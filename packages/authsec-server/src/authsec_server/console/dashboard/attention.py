@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode
 
 from authsec_server.audit import counts
+from authsec_server.clients import following
 from authsec_server.clients import lists as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters
 from authsec_server.console.site import Visit
+from authsec_server.console.sources.silent import Silence
 from authsec_server.console.words import plural
 from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
@@ -40,9 +42,10 @@ class Matter:
     more: str = ""
 
 
-def matters(tx: Tx, visit: Visit) -> list[Matter]:
-    """The gravest first."""
+def matters(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> list[Matter]:
+    """The gravest first. `silent` are the sources that cannot tell at present."""
     return [
+        *_outages(tx, visit, silent),
         *_clients(tx, visit),
         *_weak(tx, visit),
         *_refusals(tx, visit),
@@ -50,6 +53,19 @@ def matters(tx: Tx, visit: Visit) -> list[Matter]:
         *_audiences(tx, visit),
         *_unused(tx, visit),
     ]
+
+
+def _outages(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> Iterator[Matter]:
+    for each in silent:
+        resting = following.users_of(tx, visit.act, each.source).clients
+        if resting:
+            yield Matter(
+                tone="bad",
+                text=f"{each.what}: {plural(resting, 'client')} that {'rests' if resting == 1 else 'rest'} on it "
+                f"{'gets' if resting == 1 else 'get'} 503",
+                path=f"/console/sources/{each.source.slug}",
+                more=f"As this server sees it: {each.failure or 'the last ones are more than 24 hours old'}.",
+            )
 
 
 def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:

@@ -14,15 +14,18 @@ from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.clients import lists as clients
 from authsec_server.clients import service as clients_service
+from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters
 from authsec_server.console.dashboard.attention import matters
 from authsec_server.console.dashboard.picture import draw
 from authsec_server.console.site import Console, Visit
+from authsec_server.console.sources.silent import Silence, silent_ones
 from authsec_server.db import Tx
 from authsec_server.delegations import listing as delegations
 from authsec_server.delegations.filters import Filters
 from authsec_server.delegations.model import DelegationState, Standing
 from authsec_server.roles import service as roles
+from authsec_server.sources import service as sources
 
 HOURS = 48
 IN_THE_PICTURE = 12
@@ -36,7 +39,8 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def dashboard(visit: Visit) -> Response:
     """What is going on; on an empty server, the two steps to the first token."""
-    found = await visit.read(lambda tx: _dashboard(tx, visit))
+    silent = await silent_ones(visit)
+    found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
 
 
@@ -49,7 +53,7 @@ async def picture(visit: Visit) -> Response:
     )
 
 
-def _dashboard(tx: Tx, visit: Visit) -> dict[str, Any]:
+def _dashboard(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, Filters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
@@ -60,11 +64,18 @@ def _dashboard(tx: Tx, visit: Visit) -> dict[str, Any]:
         "points": counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1)),
         "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
-        "matters": matters(tx, visit),
+        "matters": matters(tx, visit, silent),
         "standings": live,
         "more": more is not None,
+        "unvouched": _unvouched(tx, visit),
         "drawn": draw(live, terms.default_audience, now),
     }
+
+
+def _unvouched(tx: Tx, visit: Visit) -> bool:
+    """Whether agents wait for a trust source, and there is none at all."""
+    waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
+    return clients.count(tx, visit.act, waiting).number > 0 and not sources.page(tx, visit.act, limit=1)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
