@@ -340,7 +340,9 @@ def test_what_look_ups_lack_is_named(
     selectors = ("--selector", "k8s:ns=production", "--selector", "k8s:sa=support")
     assert authsec("agents", "create", "Support", "--platform", "kubernetes", *selectors).exit_code == 0
     assert "1 proof of 1 agent" in authsec("trust", "show", "production").stdout
-    assert "1 proof of 1 agent rests on production" in authsec("trust", "edit", "production", "--token-review").stderr
+    said = authsec("trust", "edit", "production", "--token-review").stderr
+    assert "1 proof of 1 agent rests on production. With this change, tokens that rest on it end" in said
+    assert "rests on" not in authsec("trust", "edit", "production", "--name", "Prod").stderr  # that stops nobody
     bare = authsec("trust", "edit", "production", "--pod-lookup").stderr
     for missing in ("--api-server", "--credentials", "AUTHSEC_SERVER_CREDENTIALS_DIR"):
         assert missing in bare

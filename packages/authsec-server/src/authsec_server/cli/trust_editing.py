@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from authsec_server.cli.output import Output
 from authsec_server.cli.trust_adding import named_keys
 from authsec_server.cli.trust_shown import counted, shown, shown_lookups
 from authsec_server.sources.model import SourceKind
+
+_ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with these, what counted may count no more
 
 
 @click.command("edit")
@@ -55,8 +58,7 @@ def edit(
     found = caller.get(path("sources", source))
     if keys is not None or keys_url is not None:
         asked |= named_keys(SourceKind(found["kind"]), keys_url, keys)
-    if asked.keys() - {"name"}:
-        _note_users(caller, output, found)
+    _note_users(caller, output, found, asked)
     edited = caller.post(path("sources", source), {"revision": found["revision"], "anyway": anyway, **asked})
     output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
 
@@ -101,14 +103,18 @@ def check(caller: Caller, output: Output, source: str) -> None:
         raise SystemExit(1)
 
 
-def _note_users(caller: Caller, output: Output, source: dict[str, Any]) -> None:
-    """Say before it is saved whom this may stop."""
-    users = caller.get(path("sources", source["slug"], "users"))
+def _note_users(caller: Caller, output: Output, source: dict[str, Any], asked: Mapping[str, Any]) -> None:
+    """Say before it is saved whom this may stop, if anybody."""
+    turned = {each for each in ("token_review", "pod_lookup") if each in asked and asked[each] != source[each]}
+    on = [each for each in turned if asked[each]]
+    ends = asked.keys() & _ELSEWHERE or "token_review" in on or "pod_lookup" in turned - {*on}
+    users = caller.get(path("sources", source["slug"], "users")) if on or ends else {"proofs": 0}
     if users["proofs"]:
         proofs, agents = counted(users["proofs"], "proof"), counted(users["clients"], "agent")
         output.note(
-            f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {source['slug']}. Where the change lets less "
-            "count than before, their tokens end; while a cluster that is asked does not answer, they get none."
+            f"{proofs} of {agents} rest{'s' * (users['proofs'] == 1)} on {source['slug']}."
+            + (" With this change, tokens that rest on it end where less counts than before." if ends else "")
+            + (" While the cluster does not answer, agents that it is asked about get no token." if on else "")
         )
 
 

@@ -27,9 +27,11 @@ def require_answers(cluster_apis: ClusterApis, source: TrustSource, *, revision:
 
 
 def _unanswered(source: TrustSource, failures: list[str]) -> Conflict:
-    file = source.cluster.credentials if source.cluster else ""
+    cluster = source.cluster
+    file = cluster.credentials if cluster else ""
+    whose = "" if cluster and cluster.reviews else " whose pods are looked up"
     return Conflict(
-        f"The cluster does not answer, so nothing was saved: no agent of {source.name!r} would get a token. "
+        f"The cluster does not answer, so nothing was saved: agents of {source.name!r}{whose} would get no token. "
         f"{'. '.join(failures)}.",
         f"In this order: permit it in the cluster, authsec trust rbac {source.slug} | kubectl apply -f -; put that "
         f"account's token into the file {file}; then turn it on. To save it although it does not answer: --anyway on "
