@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from authsec.client_secret import is_client_secret
 from authsec.keygen import write_key_pair
+from authsec_server.cli.agent_proofs import meant
+from authsec_server.cli.reach import CallFailed
 from click.testing import Result
+from workload_evidence import kubernetes
 
 Authsec = Callable[..., Result]
 
@@ -37,7 +40,10 @@ def test_a_proof_is_added_listed_and_removed(support: Authsec, tmp_path: Path) -
     assert row.startswith(f"key pair {key['thumbprint']}  proves")
     assert "2036-12-31 18:00:00" in row
     assert "k8s:ns=a   " in support("agents", "proofs", "list", "support").stdout
-    removed = support("agents", "proofs", "remove", "support", key["id"])
+    for nobody in (key["id"][:7], "0", "no-such-proof"):
+        refused = support("agents", "proofs", "remove", "support", nobody)
+        assert (refused.exit_code, "authsec agents proofs list support" in refused.stderr) == (1, True)
+    removed = support("agents", "proofs", "remove", "support", key["id"][:-2])
     assert removed.stdout.startswith("support has lost that proof, and the tokens that rested on it are revoked.")
     assert [proof["kind"] for proof in held(support)] == ["selectors"]
     assert support("agents", "proofs", "remove", "support", key["id"]).exit_code == 1
@@ -52,6 +58,32 @@ def test_who_else_would_be_the_agent_is_said(authsec: Authsec, tmp_path: Path) -
     assert (added.exit_code, "namespace b would be this agent: add k8s:sa" in added.stderr) == (0, True)
     narrow = authsec(*add, "--selector", "k8s:sa=support")
     assert (narrow.exit_code, "would be this agent" in narrow.stderr) == (0, False)
+
+
+def test_a_beginning_that_two_ids_have_removes_neither() -> None:
+    agent = {"slug": "support", "proofs": [{"id": "0190a1b2-c3"}, {"id": "0190a1b2-d4"}]}
+    with pytest.raises(CallFailed, match="2 proofs of support begin with"):
+        meant(agent, "0190a1b2")
+    assert meant(agent, "0190a1b2-d") == "0190a1b2-d4"
+
+
+def test_the_list_says_on_whose_word_and_what_is_missing(support: Authsec, tmp_path: Path) -> None:
+    assert "waits for a trust source" in support("agents", "proofs", "list", "support").stdout
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps(kubernetes().jwks))
+    support("trust", "add", "kubernetes", "prod", "--issuer", "https://prod.example", "--jwks", str(keys))
+    support("trust", "bind", "prod", "--all")
+    assert "proves, and lets in others  prod" in support("agents", "proofs", "list", "support").stdout
+
+
+def test_codes_are_listed_and_taken_back(support: Authsec) -> None:
+    made = json.loads(support("agents", "enrolment", "support", "--json").stdout)
+    listed = support("agents", "enrolments", "support")
+    assert (made["id"] in listed.stdout, made["code"] in listed.output) == (True, False)
+    taken = support("agents", "enrolments", "support", "--take-back", made["id"])
+    assert (taken.exit_code, taken.stdout.startswith("That code is taken back")) == (0, True)
+    assert made["id"] not in taken.stdout
+    assert support("agents", "enrolments", "support", "--take-back", made["id"]).exit_code == 1
 
 
 def test_a_secret_is_shown_once_and_called_weak(authsec: Authsec) -> None:
@@ -81,6 +113,7 @@ def test_a_secret_goes_into_a_file_of_its_own(support: Authsec, tmp_path: Path) 
     again = support("agents", "rotate-secret", "support", "--secret-file", str(file))
     assert again.exit_code == 1
     assert f"{file} exists already" in again.stderr
+    assert f"give --secret-file {file}.new, then: mv {file}.new {file}" in again.stderr
     assert (file.read_text(), len(held(support))) == (first, 2), "nothing was made, and nothing was lost"
 
     other = tmp_path / "other"

@@ -37,6 +37,7 @@ def test_the_walk_throughs_agent(authsec: Authsec) -> None:
     assert "k8s:pod-label:app = customer-support" in created.stdout
     assert "cannot prove itself yet" in created.stdout
     assert "authsec delegations create --role ROLE --client customer-support" in created.stdout
+    assert "--action ACTION" in created.stdout, "the usual example gives no more than one action"
     assert f'AUTHSEC_AGENT_CLIENT_ID="{agent["client_id"]}"' in created.stdout.replace(" = ", "=")
 
 
@@ -107,6 +108,13 @@ def test_a_wrong_selector_is_told_the_right_one_and_leaves_nothing(authsec: Auth
     refused = authsec("agents", "create", "X", "--platform", "kubernetes", "--selector", "k8s:ns")
     assert refused.exit_code == 2
     assert "write KEY=VALUE" in refused.stderr
+    for typed, right in (
+        ("k8s:ns:production", "k8s:ns=production"),
+        ("k8s:pod-label:app:care", "k8s:pod-label:app=care"),
+        ("k8s:container-image:registry.example/a:1", "k8s:container-image=registry.example/a:1"),
+    ):
+        refused = authsec("agents", "create", "X", "--platform", "kubernetes", "--selector", typed)
+        assert (refused.exit_code, f"write {right}." in refused.stderr) == (2, True)
 
 
 def test_a_value_may_hold_an_equals_sign(authsec: Authsec) -> None:
@@ -114,10 +122,17 @@ def test_a_value_may_hold_an_equals_sign(authsec: Authsec) -> None:
     assert json.loads(created.stdout)["proofs"][0]["selectors"] == [{"key": "docker:env:MODE", "value": "a=b"}]
 
 
+def test_a_name_in_place_of_the_slug_is_told_the_slug(authsec: Authsec) -> None:
+    authsec("agents", "create", "Customer Support", "--platform", "unattested")
+    refused = authsec("agents", "show", "Customer Support")
+    assert (refused.exit_code, "its slug is customer-support." in refused.stderr) == (1, True)
+    assert "authsec agents list" in authsec("agents", "show", "Nobody").stderr
+
+
 def test_turning_off_and_on(authsec: Authsec) -> None:
     authsec("agents", "create", "Plain", "--platform", "unattested")
     disabled = authsec("agents", "disable", "plain").stdout
-    assert disabled.startswith("plain is disabled: it gets no more tokens.\nA token that is out already is good until")
+    assert disabled.startswith("plain is disabled: it gets no more tokens.\nAPIs that follow revocations refuse what")
     assert "disabled" in authsec("agents", "list").stdout
     assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True

@@ -1,4 +1,4 @@
-"""`authsec agents enrolment`: a one-time code by which a laptop may be an agent for some hours."""
+"""`authsec agents enrolment` and `enrolments`: one-time codes by which a laptop may be an agent for some hours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from authsec.config import export_line
 from authsec.terminal import command_line
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.output import Output, styled, when
+from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
 
 
@@ -36,3 +36,23 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
         f"  {command_line('enrol', made['code'])}",
     )
     output.note("Whoever has the code may be this agent: give it to its developer only. It is good once.")
+
+
+@click.command("enrolments")
+@click.argument("agent")
+@click.option("--take-back", "taken", metavar="ID", help="End the code with this id: nobody can use it any more.")
+@admin_command
+def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
+    """List the codes of an agent that can still be used, or take one back. AGENT is its slug or client_id."""
+    codes = path("clients", agent, "enrolments")
+    said = []
+    if taken is not None:
+        caller.post(f"{codes}/{path(taken)}/take-back")
+        said.append("That code is taken back: nobody can use it any more.")
+    answer = caller.get(codes)
+    rows = [
+        (each["made_by"], f"{each['hours']} h", when(each["created_at"]), when(each["expires_at"]), each["id"])
+        for each in answer["items"]
+    ]
+    heads = ("MADE BY", "FOR", "MADE (UTC)", "ENDS (UTC)", "ID")
+    output.result(answer, *said, table(heads, rows, whole=("ID",)))

@@ -13,6 +13,7 @@ from rich.text import Text
 from authsec_server.cli.output import cell, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.clients.model import Platform
+from authsec_server.clients.selectors.parsing import KEYS, known_key
 from authsec_server.sources.model import Provenance, shown_provenance
 
 MAX_KEY_FILE = 16 * 1024
@@ -81,8 +82,18 @@ def _proved(proof: Mapping[str, Any], key: str) -> str:
 def _selector(text: str) -> dict[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise click.BadParameter(f"{text!r} has no value: write KEY=VALUE.", param_hint="--selector")
+        raise click.BadParameter(f"{text!r} has no value: write {_as_spire(text)}.", param_hint="--selector")
     return {"key": key, "value": value}
+
+
+def _as_spire(text: str) -> str:
+    """What is to be written where it is spelled as SPIRE spells it: `k8s:ns:production`."""
+    parts = text.split(":")
+    for upto in range(2, len(parts)):
+        key, value = ":".join(parts[:upto]), ":".join(parts[upto:])
+        if value and any(known_key(platform, key) for platform in KEYS):
+            return f"{key}={value}"
+    return "KEY=VALUE"
 
 
 def _read_public_key(path: Path) -> str:

@@ -14,6 +14,16 @@ from authsec_server.cli.agent_evidence import evidence_options
 from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, styled, table, when
+from authsec_server.cli.reach import CallFailed
+
+_LEAST = 8  # characters of an id: whoever types a number of the list removes nothing
+_STATES = {
+    "proves": ("proves", "green"),
+    "weak": ("weak", "yellow"),
+    "source_disabled": ("its trust source is disabled", "yellow"),
+    "unattested": ("proves nothing", "bold red"),
+    "expired": ("expired", "dim"),
+}
 
 
 @click.group()
@@ -58,18 +68,32 @@ def add_proof(
 @click.argument("proof")
 @admin_command
 def remove_proof(caller: Caller, output: Output, agent: str, proof: str) -> None:
-    """Take a proof away, and revoke the tokens that rest on it. PROOF is its id, as `list` shows it."""
-    found = caller.post(path("clients", agent, "proofs", proof, "remove"))
+    """Take a proof away, and revoke the tokens that rest on it. PROOF is its id (see `list`), or how that begins."""
+    id_ = meant(caller.get(path("clients", agent)), proof)
+    found = caller.post(path("clients", agent, "proofs", id_, "remove"))
     lost = f"{found['slug']} has lost that proof, and the tokens that rested on it are revoked."
     output.result(found, lost, _table(found))
 
 
+def meant(agent: Mapping[str, Any], typed: str) -> str:
+    """The id of the one proof that begins so. Raises `CallFailed`."""
+    ids: list[str] = [proof["id"] for proof in agent["proofs"]]
+    found = [id_ for id_ in ids if len(typed) >= _LEAST and id_.startswith(typed)]
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} proofs of {agent['slug']} begin with" if found else f"{agent['slug']} has no proof"
+    raise CallFailed(
+        f"{what} {typed!r}.", f"Their ids: authsec agents proofs list {agent['slug']} ({_LEAST} characters at least)"
+    )
+
+
 def _table(agent: Mapping[str, Any]) -> Table | Text:
-    heads = ("PROOF", "STATE", "ADDED (UTC)", "LAST USED (UTC)", "ENDS (UTC)", "ID")
+    heads = ("PROOF", "STATE", "SOURCE", "ADDED (UTC)", "LAST USED (UTC)", "ENDS (UTC)", "ID")
     rows = [
         (
             _brief(proof),
-            _state(proof["state"]),
+            _state(proof),
+            proof["source"]["slug"] if proof["source"] else None,
             when(proof["created_at"]),
             when(proof["last_used_at"]),
             when(proof["expires_at"]),
@@ -84,10 +108,17 @@ def _brief(proof: Mapping[str, Any]) -> str:
     """Which proof it is, on one line."""
     if proof["selectors"]:
         return ", ".join(f"{each['key']}={each['value']}" for each in proof["selectors"])
+    if proof["kind"] == "enrolled_key":
+        return f"enrolled key of {proof['machine'] or 'a machine'}, by {proof['enrolled_by']}"
     kind: str = proof["kind"].replace("_", " ")
     return f"{kind} {proof['thumbprint']}" if proof["thumbprint"] else kind
 
 
-def _state(state: str) -> Text:
-    tone = {"proves": "green", "unattested": "bold red", "expired": "dim"}.get(state, "yellow")
-    return styled(state.replace("_", " "), tone)
+def _state(proof: Mapping[str, Any]) -> Text:
+    state = proof["state"]
+    if state == "cannot_prove":
+        return styled("its source cannot prove it" if proof["source"] else "waits for a trust source", "yellow")
+    if state == "proves" and proof["caution"]:
+        return styled("proves, and lets in others", "yellow")
+    words, tone = _STATES[state]
+    return styled(words, tone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,14 +34,17 @@ def require_use_for(file: Path | None, evidence: Mapping[str, Any]) -> None:
         raise click.UsageError("--secret-file is for --platform secret: no other has a secret of its own.")
 
 
-def with_secret(file: Path | None, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def with_secret(
+    file: Path | None, call: Callable[[], dict[str, Any]], *, taken: str = "Give another name."
+) -> dict[str, Any]:
     """What the call answers, without the secret in it if that went to a file.
 
-    The file is made before the call: a secret that is made can be had once, so there must be a place for it.
+    The file is made before the call: a secret that is made can be had once, so there must be a place for it. `taken`
+    is what to do where there is such a file.
     """
     if file is None:
         return call()
-    with _new(file) as opened:
+    with _new(file, taken) as opened:
         try:
             answer = call()
             secret = answer.pop("client_secret")
@@ -86,8 +90,18 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
 @admin_command
 def rotate_secret(caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None) -> None:
     """Give an agent a new secret. AGENT is its slug or client_id."""
-    found = with_secret(secret_file, lambda: caller.post(path("clients", agent, "secret"), {"overlap": overlap}))
+    found = with_secret(
+        secret_file,
+        lambda: caller.post(path("clients", agent, "secret"), {"overlap": overlap}),
+        taken=_in_two_steps(secret_file),
+    )
     output.result(found, f"{found['slug']} has a new secret. {_before(found)}", *lines(found, secret_file))
+
+
+def _in_two_steps(file: Path | None) -> str:
+    """How the secret in a file that is there is replaced: at no time does an agent read half of one."""
+    fresh = f"{file}.new"
+    return f"To replace it, give --secret-file {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
 
 
 def _before(agent: Mapping[str, Any]) -> str:
@@ -99,11 +113,11 @@ def _before(agent: Mapping[str, Any]) -> str:
     return f"Those from before count until {when(last)} UTC; tokens that they have got last as long as they were to."
 
 
-def _new(file: Path) -> BinaryIO:
+def _new(file: Path, taken: str) -> BinaryIO:
     """O_EXCL: never over a secret that is in use, nor through a link that somebody laid there."""
     try:
         return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
-        raise CallFailed(f"{file} exists already, and is not written over.", "Give another name.") from None
+        raise CallFailed(f"{file} exists already, and is not written over.", taken) from None
     except OSError as error:
         raise CallFailed(f"{file} cannot be written: {error.strerror}.") from None

@@ -11,7 +11,7 @@ from authsec.config import export_line
 from rich.text import Text
 
 from authsec_server.cli.agent_deploying import show_manifest, spire_entry
-from authsec_server.cli.agent_enrolment import enrolment
+from authsec_server.cli.agent_enrolment import enrolment, enrolments
 from authsec_server.cli.agent_evidence import evidence_options, shown
 from authsec_server.cli.agent_proofs import proofs
 from authsec_server.cli.agent_secrets import lines, require_use_for, rotate_secret, secret_file_option, with_secret
@@ -19,7 +19,7 @@ from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 
-_USUAL = ("--target", "AutoGen AI agent", "--all-actions", "--max-duration", "1h")
+_USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
 _STILL_OUT = (
     "APIs that follow revocations refuse what is out already within a second or so; elsewhere it is good until it "
     "expires."
@@ -31,7 +31,7 @@ def agents() -> None:
     """AI agents: who may ask for delegation tokens, and how each proves itself."""
 
 
-for command in (spire_entry, show_manifest, enrolment, proofs, rotate_secret):
+for command in (spire_entry, show_manifest, enrolment, enrolments, proofs, rotate_secret):
     agents.add_command(command)
 
 
@@ -148,7 +148,7 @@ def _next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | No
             "",
         ]
     steps += [
-        styled("Next, delegate authority to it:", "dim"),
+        styled("Next, delegate authority to it: of a role, the actions that it needs (repeat --action):", "dim"),
         f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--client', agent['slug'], *_USUAL)}",
         styled("and tell the agent where the authority is, and who it is:", "dim"),
         f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",

@@ -13,7 +13,7 @@ from authsec_server.clients.model import Client, Onboarding, Proof, parse_labels
 from authsec_server.clients.proofs import make_proof
 from authsec_server.clients.records import named, whole
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotFound
+from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed
 from authsec_server.revocations import service as revocations
@@ -40,8 +40,19 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
     act.principal.require(Role.VIEWER)
     client = find(tx, id_or_slug)
     if client is None:
-        raise NotFound(f"There is no client {naming.quoted(id_or_slug)}.", "See the list: authsec agents list")
+        raise NotFound(f"There is no client {naming.quoted(id_or_slug)}.", _remedy(tx, id_or_slug))
     return client
+
+
+def _remedy(tx: Tx, asked: str) -> str:
+    """People give an agent's name, where its slug is asked for."""
+    try:
+        meant = naming.slug_of("slug", asked)
+    except Invalid:
+        meant = ""
+    if meant != asked and find(tx, meant):
+        return f"Names are not looked up: its slug is {meant}."
+    return "See the list: authsec agents list"
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Client], str | None]:
