@@ -15,10 +15,10 @@ from authsec_server.console.site import Visit
 from authsec_server.failures import Conflict, Invalid
 
 OVERLAPS: Mapping[str, str] = {
-    "86400": "count for 24 hours yet",
-    "3600": "count for 1 hour yet",
-    "604800": "count for 7 days yet",
     "0": "end at once, with their tokens: somebody has seen one",
+    "3600": "count for 1 hour yet",
+    "86400": "count for 24 hours yet",
+    "604800": "count for 7 days yet",
 }
 
 
