@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,22 @@ from rich.text import Text
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output, harmless, styled, table, when
+from authsec_server.console.words import ago
 
 MOST = 48 * 1024  # bytes; a token has at most a third of it
 _MARKS = {"holds": ("✓", "green"), "fails": ("✗", "red"), "unknown": ("?", "yellow"), "skipped": ("-", "dim")}
+_WHYS = {
+    "form": "not a token that can be accepted",
+    "source": "the trust source is disabled",
+    "issuer": "of another issuer",
+    "signature": "not signed by this source",
+    "audience": "not made for this authority",
+    "times": "its times are not accepted",
+    "binding": "bound to a key",
+    "claims": "what it says of the workload cannot be read",
+    "review": "the cluster says that it no longer counts",
+    "pod": "its pod is gone",
+}
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
@@ -30,7 +44,7 @@ def try_token(caller: Caller, output: Output, source: str, file: Path | None) ->
     others on this machine could read it. Nothing of it is kept. The exit status is 1 where it would be refused.
     """
     trial = caller.post(path("sources", source, "try"), {"token": _pasted(file, output)})
-    output.result(trial, *_notes(trial), *map(_step, trial["steps"]), *_said(trial), *_proved(trial))
+    output.result(trial, _verdict(trial), *_notes(trial), *map(_step, trial["steps"]), *_said(trial), *_proved(trial))
     if not trial["holds"]:
         raise SystemExit(1)
 
@@ -46,6 +60,27 @@ def _pasted(file: Path | None, output: Output) -> str:
     if sys.stdin.isatty():
         output.note("Paste the token, then press Enter and Ctrl-D.")
     return sys.stdin.read(MOST)
+
+
+def _verdict(trial: Mapping[str, Any]) -> Text:
+    """What somebody wants to know first, who has pasted a token."""
+    if trial["holds"]:
+        names = list(dict.fromkeys(each["name"] for each in trial["satisfies"]))
+        if not names:
+            return styled("It is good, but no agent is registered as this workload.", "bold yellow")
+        return styled(f"It would be believed, as {', '.join(names)}.", "bold green")
+    failed = [step["step"] for step in trial["steps"] if step["state"] == "fails"]
+    if not failed:
+        return styled("Whether it would be believed cannot be told at the moment.", "bold yellow")
+    over = _expired(trial["claims"]) if "times" in failed else ""
+    whys = [over if name == "times" and over else _WHYS.get(name, name) for name in failed]
+    return styled(f"It would be refused: {'; '.join(whys)}.", "bold red")
+
+
+def _expired(claims: Mapping[str, Any]) -> str:
+    now = datetime.now(UTC)
+    expires_at = claims["expires_at"] and datetime.fromisoformat(claims["expires_at"])
+    return f"expired {ago(expires_at, now)}" if expires_at and expires_at < now else ""
 
 
 def _notes(trial: Mapping[str, Any]) -> list[Text]:
@@ -64,10 +99,16 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
     claims = trial["claims"]
     if not claims:
         return []
-    whose = "It says" if trial["signed"] else "It says, and nobody vouches for any of it"
+    whose = "It says" if trial["signed"] else f"It says, and nobody vouches for any of it ({_unsigned(trial)})"
     about = f"of {claims['iss'] or '-'}, for {', '.join(claims['aud']) or '-'}, about {claims['sub'] or '-'}"
     expires = f", expires {when(claims['expires_at'])} UTC" if claims["expires_at"] else ""
     return ["", f"{whose}: {about}{expires}"]
+
+
+def _unsigned(trial: Mapping[str, Any]) -> str:
+    """A signature is held against the source's keys only where the token says that it is of this source."""
+    states = {step["step"]: step["state"] for step in trial["steps"]}
+    return "the signature does not hold" if states.get("signature") == "fails" else "the signature was not checked"
 
 
 def _proved(trial: Mapping[str, Any]) -> list[Any]:
@@ -75,12 +116,12 @@ def _proved(trial: Mapping[str, Any]) -> list[Any]:
         return []
     rows = [(each["key"], each["value"], each["how"]) for each in trial["selectors"]]
     shown: list[Any] = ["", table(("SELECTOR", "VALUE", "HOW"), rows), ""]
-    would = "satisfies" if trial["holds"] else "would satisfy"
+    it = "It satisfies" if trial["holds"] else "If it were not refused, it would satisfy"
     for each in trial["satisfies"]:
         off = " (disabled: it gets no token until somebody enables it)" if not each["enabled"] else ""
-        shown.append(f"It {would} a proof of {each['name']} ({each['client_id']}){off}")
+        shown.append(f"{it} a proof of {each['name']} ({each['client_id']}){off}")
     if not trial["satisfies"]:
-        shown.append(f"It {would} none of the {trial['compared']} proofs that rest on this source.")
+        shown.append(f"{it} none of the {trial['compared']} proofs that rest on this source.")
         shown += [f"  closest: {each['name']}: {each['differs']}" for each in trial["nearest"]]
     if trial["more"]:
         shown.append(styled(f"Only the first {trial['compared']} proofs were compared.", "dim"))

@@ -121,6 +121,11 @@ class Trial:
         return any(step.name is StepName.SIGNATURE and step.state is StepState.HOLDS for step in self.steps)
 
     @property
+    def forged(self) -> bool:
+        """Whether its signature does not hold, as opposed to one that nobody has checked."""
+        return any(step.name is StepName.SIGNATURE and step.state is StepState.FAILS for step in self.steps)
+
+    @property
     def detail(self) -> dict[str, Any]:
         """As the journal keeps it: how it went, and nothing of the token."""
         failed = [step.name.value for step in self.steps if step.state in {StepState.FAILS, StepState.UNKNOWN}]
