@@ -478,6 +478,7 @@ def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAutho
         f"made for https://vault.example, so this authority would refuse it. It must be made for {authority.issuer}"
         in (str(found.error))
     )
+    assert "If AUTHSEC_BASE_URL leads to another authority than yours, correct that instead." in str(found.error)
     assert found.remedy.startswith("Your proof is made for https://vault.example; is AUTHSEC_BASE_URL wrong?")
     for no_authority in ("https://kubernetes.default.svc", "https://a.example/$(touch x)", "vault"):
         volume.write(service_account_token(no_authority))
