@@ -64,3 +64,15 @@ def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(
     assert f"{said}: 1 client that rests on it gets 503" in get(door, "/console").text
     assert said in get(door, f"/console/clients/{client_id}").text
     assert said not in get(door, f"/console/clients/{other}").text
+
+
+def test_a_look_up_of_pods_that_fails_concerns_those_who_need_it(house: Callable[..., Any], server: ApiServer) -> None:
+    its, issuer = house(local_operator=True, **server.settings), kubernetes("production")
+    trust(its, issuer, may_look_up=True, **server.asked_for(token_review=False))
+    door, server.fails = its.door(), "403 Forbidden"
+    agent(its, issuer, *SELECTORS, name="Other")
+    client_id = agent(its, issuer, *SELECTORS, ("k8s:pod-label:app", "customer-support"))
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 503
+    said = "2 clients that rest on it get 503 where a pod has to be looked up"
+    assert f"production cannot be asked: {said}" in get(door, "/console").text
+    assert "by what only the look-up of a pod can show" in get(door, f"/console/clients/{client_id}").text

@@ -62,7 +62,7 @@ def _outages(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> Iterator[Matter
             yield Matter(
                 tone="bad",
                 text=f"{each.what}: {plural(resting, 'client')} that {'rests' if resting == 1 else 'rest'} on it "
-                f"{'gets' if resting == 1 else 'get'} 503",
+                f"{'gets' if resting == 1 else 'get'} 503{' where a pod has to be looked up' if each.some else ''}",
                 path=f"/console/sources/{each.source.slug}",
                 more=f"As this server sees it: {each.failure or 'the last ones are more than 24 hours old'}.",
             )

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from authsec_server.console.site import Console, Visit
 from authsec_server.sources import service as sources
 from authsec_server.sources.freshness import Condition
-from authsec_server.sources.lookups import LookupUnavailable
+from authsec_server.sources.lookups import Lookup, LookupUnavailable
 from authsec_server.sources.model import KeysUnavailable, TrustSource
 
 LOOKED_AT = 50
@@ -19,12 +19,16 @@ LOOKED_AT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """What cannot be had of a source: `what` begins a sentence, `failure` is why, in a clause; since the last try."""
+    """What cannot be had of a source: `what` begins a sentence, `failure` is why, in a clause; since the last try.
+
+    `some`: only those need it whose selectors are of a pod, beyond what the token says.
+    """
 
     source: TrustSource
     what: str
     failure: str
     failed_at: datetime | None
+    some: bool = False
 
 
 async def silent_ones(visit: Visit) -> Sequence[Silence]:
@@ -56,8 +60,13 @@ def _silence(console: Console, source: TrustSource) -> Silence | None:
     if keys.condition is Condition.DEAD or (keys.condition is Condition.NONE and keys.failure):
         what = f"The keys of {source.name} cannot be had"
         return Silence(source=source, what=what, failure=keys.failure, failed_at=keys.failed_at)
-    for state in lookups.values():
+    for lookup, state in lookups.items():  # reviews, of which every token needs one, come first
         if state.failing:
-            what = f"{source.name} cannot be asked"
-            return Silence(source=source, what=what, failure=state.failure, failed_at=state.failed_at)
+            return Silence(
+                source=source,
+                what=f"{source.name} cannot be asked",
+                failure=state.failure,
+                failed_at=state.failed_at,
+                some=lookup is Lookup.POD_LOOKUP,
+            )
     return None
