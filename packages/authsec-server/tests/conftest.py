@@ -42,6 +42,7 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
+from sqlalchemy import create_engine, text
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
@@ -85,6 +86,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: 
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture
+def empty_database_url(database_url: str) -> str:
+    """The URL of a database, once per kind, that has no tables yet: for migrations from the versions before."""
+    if database_url.startswith("sqlite:"):
+        Path(database_url.removeprefix("sqlite:///")).unlink()
+        return database_url
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return database_url
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from authsec_server.clients.filters import Attention, Filters
 from authsec_server.clients.store import client_labels, clients, proofs
 from authsec_server.db import open_database
 from authsec_server.principal import Act
-from sqlalchemy import Engine, create_engine, insert, select, text
+from sqlalchemy import Engine, create_engine, insert, select
 
 ID = "6f1d2a34-0000-4000-8000-00000000000"
 
@@ -21,15 +21,12 @@ def upgrade_to(engine: Engine, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "authsec_server:db/migrations")
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":  # the tests' template is migrated already
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
 
-def test_they_are_sorted_and_filtered_like_all_others(database_url: str, act: Act) -> None:
-    engine = create_engine(database_url)
+def test_they_are_sorted_and_filtered_like_all_others(empty_database_url: str, act: Act) -> None:
+    engine = create_engine(empty_database_url)
     upgrade_to(engine, "0002")
     client = {"kind": "ai_agent", "platform": "key", "description": "", "enabled": True, "created_at": act.now}
     proof = {"selectors": [], "created_at": act.now}
@@ -46,7 +43,7 @@ def test_they_are_sorted_and_filtered_like_all_others(database_url: str, act: Ac
         connection.execute(insert(proofs).values(**proof, id=f"{ID}9", client_id=f"{ID}1", kind="key_pair"))
     engine.dispose()
 
-    database = open_database(database_url)
+    database = open_database(empty_database_url)
     database.migrate()
 
     def found(**what: Any) -> list[str]:
