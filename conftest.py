@@ -1,4 +1,5 @@
-"""A real PostgreSQL for every test that asks: one server a run, a migrated database that each test finds empty."""
+"""A real PostgreSQL for every test that asks: one server a run, a migrated database that each test finds empty. And what
+holds for all tests."""
 
 from __future__ import annotations
 
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from reused_postgresql import ReusedDatabase
+
+settings.register_profile("untimed", deadline=None)  # no test is about how busy the machine is
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

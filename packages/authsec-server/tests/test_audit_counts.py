@@ -181,7 +181,7 @@ def assert_numbers(database: Database, history: Sequence[Happening]) -> None:
     database.read(check)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_journal(
     database: Database, data: st.DataObject

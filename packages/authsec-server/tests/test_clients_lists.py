@@ -138,7 +138,7 @@ def test_pages_hold_each_client_once_and_in_order(
     monkeypatch.setattr("authsec_server.clients.selection.FEW", few)
     held = fill(database, act)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(filters=FILTERS, sort=st.sampled_from(Sort), descending=st.booleans(), limit=st.integers(1, 45))
     def check(filters: Filters, sort: Sort, descending: bool, limit: int) -> None:
         wanted = [client for client in held if fits(client, filters, act)]

@@ -110,6 +110,6 @@ class Rotation(RuleBasedStateMachine):
 
 
 Rotation.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=10, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow]
 )
 TestRotation = Rotation.TestCase

@@ -68,7 +68,7 @@ asked_scope = st.just(()) | some_actions
 asked_resources = st.sampled_from([(), (), ("a-api",), ("b-api",), ("unknown",)])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some_delegations, asked_scope, asked_resources, some_actions)
 def test_a_preview_is_the_token_that_is_given_then(
     preview_house: Any,

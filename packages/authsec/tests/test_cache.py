@@ -155,7 +155,7 @@ def test_two_requests_in_a_hundred_calls_over_one_life(life: int) -> None:
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1000), st.lists(st.floats(0, 5000), max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_call_ever_gets_a_token_that_has_ended(life: int, margin: float, pauses: list[float]) -> None:
     world = World(life, margin=margin)
     born: dict[str, float] = {}

@@ -65,7 +65,7 @@ def test_an_invited_admin_is_no_way_in_yet(entrance: Entrance, way: str) -> None
         entrance.database.change(lambda tx: WAYS[way](tx, act, ann.administrator.id))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["role", "disable", "enable", "reset"]), st.integers(0, 3), st.sampled_from(Role)),
