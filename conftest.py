@@ -1,5 +1,4 @@
-"""A real PostgreSQL for every test that asks: one server a run, a migrated database that each test finds empty. And what
-holds for all tests."""
+"""What holds for all tests, and a real PostgreSQL for those that ask: one server a run, one database, emptied for each."""
 
 from __future__ import annotations
 
