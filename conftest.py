@@ -1,4 +1,4 @@
-"""What holds for all tests, and a real PostgreSQL for those that ask: one server a run, one database, emptied for each."""
+"""What holds for all tests; and a real PostgreSQL: one server a run, one database, emptied for each test that asks."""
 
 from __future__ import annotations
 

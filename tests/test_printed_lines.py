@@ -115,5 +115,5 @@ def test_what_onboarding_says_next_works(tmp_path: Path, elsewhere: Path) -> Non
         exports = [line for line in lines if line.startswith("  export ")]
         assert f'  export AUTHSEC_BASE_URL="{issuer}"' in exports
         (delegate,) = (line for line in lines if "delegations create" in line)
-        paste(delegate.replace("ROLE", "support"), elsewhere)
+        paste(delegate.replace("ROLE", "support").replace("ACTION", "customers:read"), elsewhere)
         assert "All is well" in paste("\n".join([*exports, "authsec smoke"]), elsewhere)

@@ -114,7 +114,7 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
         (("--action", "customers:raed"), "the nearest is customers:read"),
         (("--all-actions", "--max-duration", "10d"), "1 minute to 24 hours"),
         (("--all-actions", "--ends-at", "tomorrow"), "e.g. 2026-12-31T18:00:00Z"),
-        (("--all-actions", "--exclude-proof", "token"), "One of: selectors, key_pair, enrolled_key, secret, unattested"),
+        (("--all-actions", "--exclude-proof", "token"), "One of: selectors, key_pair, enrolled_key, secret"),
     ):
         refused = create(*options)
         assert refused.exit_code == 1
