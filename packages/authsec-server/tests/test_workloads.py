@@ -410,10 +410,10 @@ def test_a_remembered_token_ends_when_it_expires() -> None:
         now = NOW + timedelta(seconds=seconds)
         return attest(agent, sources, evidence, workloads=judged, issuer=US, now=now)
 
-    assert judged.recall(evidence, agent, sources, NOW) is None
+    assert judged.recall(evidence, agent, [its.source], NOW) is None
     assert proved(at(0))
-    assert judged.recall(evidence, agent, sources, NOW) == at(0)
-    assert judged.recall(evidence, agent, sources, NOW + timedelta(seconds=60)) is None
+    assert judged.recall(evidence, agent, [its.source], NOW) == at(0)
+    assert judged.recall(evidence, agent, [its.source], NOW + timedelta(seconds=60)) is None
     assert proved(at(60)), "within the difference of clocks, it is looked at anew"
     refused(at(90))
     assert GITHUB not in repr(judged)

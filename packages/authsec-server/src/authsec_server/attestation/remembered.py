@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from authsec.jose import PublicKey
 
@@ -18,8 +17,7 @@ MAX_REMEMBERED: Final = 10_000
 _Mark = tuple[str, int, bytes]  # source, its revision, SHA-256 of the evidence; none of them is ever empty
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(NamedTuple):  # one is made for each new token: this takes a fraction of what a frozen dataclass does
     verified: Verified
     kid: str
     thumbprint: str

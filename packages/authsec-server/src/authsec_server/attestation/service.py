@@ -10,7 +10,7 @@ from authsec.jose import JoseError, parse_compact
 
 from authsec_server.attestation import key_pair, secret, store
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
-from authsec_server.attestation.workloads import Workloads
+from authsec_server.attestation.workloads import Workloads, trusted_sources
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
 from authsec_server.sources.model import TrustSource
@@ -42,7 +42,8 @@ def attest(
         return secret.verify(evidence.credential, client, now)
     if evidence.scheme is not Scheme.BEARER:
         return invalid(_HOW)
-    known = workloads.recall(evidence, client, sources, now)
+    trusted = trusted_sources(client, sources, now)
+    known = workloads.recall(evidence, client, trusted, now)
     if known is not None:
         return known
     try:
@@ -51,7 +52,7 @@ def attest(
         return invalid(f"It is no signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
     if token.claims.get("iss") == client.id:  # who signs about itself; no source has an issuer of that form
         return key_pair.verify(token, client, issuer=issuer, now=now)
-    return workloads.prove(evidence, token, client, sources, now)
+    return workloads.prove(evidence, token, client, trusted, now)
 
 
 def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:

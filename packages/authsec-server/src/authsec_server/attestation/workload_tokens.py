@@ -78,7 +78,7 @@ def signed_by(token: UnverifiedJws, key: PublicKey) -> bool:
 
 def complaint(claims: Mapping[str, Any], source: TrustSource, kind: Kind, *, audience: str, now: float) -> str:
     """What is wrong with the claims of a token that the source signed, or nothing (RFC 7519 section 4.1)."""
-    for check in CLAIM_CHECKS.values():
+    for check in _CHECKS:
         if problem := check(claims, source, kind, audience, now):
             return problem
     return ""
@@ -127,3 +127,4 @@ CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustSource, Kind,
     "binding": _bound_to_a_key,
 }
 """What `complaint` asks of the claims, in this order; by name, for whoever tries a token and asks step by step."""
+_CHECKS: Final = tuple(CLAIM_CHECKS.values())

@@ -52,6 +52,17 @@ _ANOTHER = (
 )
 
 
+def trusted_sources(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> list[TrustSource]:
+    """The sources whose word counts for this client now: those of its proofs that stand, unless they are disabled."""
+    found = {}
+    for proof in client.proofs:
+        if proof.kind is ProofKind.SELECTORS and proof.source_id and proof.stands(now):
+            source = sources.get(proof.source_id)
+            if source is not None and source.enabled:
+                found[source.id] = source
+    return [found[id_] for id_ in sorted(found)]
+
+
 class Workloads:
     """Judges the tokens of workloads. `issuer` is the authority's own: the audience where a source names none.
 
@@ -66,10 +77,10 @@ class Workloads:
         self._remembered = RememberedEvidence(find_key)
 
     def recall(
-        self, evidence: Evidence, client: Client, sources: Mapping[str, TrustSource], now: datetime
+        self, evidence: Evidence, client: Client, trusted: Sequence[TrustSource], now: datetime
     ) -> Proved | Refused | None:
-        """What evidence proves that was verified before; None for all other evidence."""
-        for source in _trusted(client, sources, now):
+        """What evidence proves that was verified before; None for all other evidence. `trusted` as for `prove`."""
+        for source in trusted:
             try:
                 verified = self._remembered.recall(source, evidence, now)
             except KeysUnavailable:
@@ -83,17 +94,17 @@ class Workloads:
         evidence: Evidence,
         token: UnverifiedJws,
         client: Client,
-        sources: Mapping[str, TrustSource],
+        trusted: Sequence[TrustSource],
         now: datetime,
     ) -> Proved | Refused:
-        """What the evidence proves; `token` is the evidence, taken apart. `sources` are those of the client's proofs.
+        """What the evidence proves; `token` is the evidence, taken apart, and `trusted` the client's `trusted_sources`.
 
         Raises `Unchecked` when the keys that would tell are not known at the moment.
         """
         if problem := malformed(token):
             return invalid(problem)
         kid = token.header["kid"]
-        signer = self._signer(token, kid, client, sources, now)
+        signer = self._signer(token, kid, trusted)
         if signer is None:
             return invalid(_NOBODY)
         source, key = signer
@@ -115,11 +126,11 @@ class Workloads:
         return self._judged(client, source, verified, evidence, now)
 
     def _signer(
-        self, token: UnverifiedJws, kid: str, client: Client, sources: Mapping[str, TrustSource], now: datetime
+        self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustSource]
     ) -> tuple[TrustSource, PublicKey] | None:
         """The source whose key made the signature: clusters may share an issuer, never a key."""
         unknown: tuple[TrustSource, KeysUnavailable] | None = None
-        for source in _trusted(client, sources, now):
+        for source in trusted:
             if not speaks_for(source, token.claims):
                 continue
             try:
@@ -182,14 +193,3 @@ def _spoilt(source: TrustSource, problem: str) -> Refused:
 
 def _gone(source: TrustSource) -> Refused:
     return Refused(reason=RefusalReason.INVALID, details=GONE, gone_from=source.id)
-
-
-def _trusted(client: Client, sources: Mapping[str, TrustSource], now: datetime) -> Sequence[TrustSource]:
-    """The sources whose word counts for this client now: those of its proofs that stand, unless they are disabled."""
-    found = {}
-    for proof in client.proofs:
-        if proof.kind is ProofKind.SELECTORS and proof.source_id and proof.stands(now):
-            source = sources.get(proof.source_id)
-            if source is not None and source.enabled:
-                found[source.id] = source
-    return [found[id_] for id_ in sorted(found)]
