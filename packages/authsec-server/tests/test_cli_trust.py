@@ -107,7 +107,7 @@ def test_a_named_context_and_files_beside_the_kubeconfig_are_followed(
     (tmp_path / "kube" / "ca.pem").write_bytes(cluster.certificate.pem)
     (tmp_path / "kube" / "token").write_text("a-bearer-token\n")
     cluster.cluster = {"server": cluster.server, "certificate-authority": "ca.pem"}
-    cluster.user = {"tokenFile": "token"}
+    cluster.user = {"tokenFile": "token", "token": "an older one"}
     contexts = [{"name": "other", "context": {"cluster": "c", "user": "u"}}]
     text = cluster.kubeconfig(**{"contexts": contexts, "current-context": "gone"})
     assert "has no context 'gone'" in add_cluster(text=text).stderr

@@ -48,7 +48,8 @@ def read_kubeconfig(context: str = "") -> ApiServer:
     user = _named(config, path, "user", chosen.get("user"))
     _refuse_what_is_not_followed(path, cluster, user)
     ca = _data(path, cluster, "certificate-authority")
-    token = user.get("token") or _text(_data(path, {"token-file": user.get("tokenFile")}, "token-file"))
+    # Of both, kubectl takes the file's: it is the one that somebody renews.
+    token = _text(_data(path, {"token-file": user.get("tokenFile")}, "token-file")) or user.get("token")
     return ApiServer(
         server=_server(path, cluster.get("server")),
         ca=_text(ca),
