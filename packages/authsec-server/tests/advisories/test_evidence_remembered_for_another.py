@@ -16,7 +16,7 @@ from attesting import HELPER, client, proof
 from authsec_server.attestation.model import Evidence, Proved, Refused, Scheme, Verified
 from authsec_server.attestation.remembered import RememberedEvidence
 from authsec_server.attestation.service import attest
-from authsec_server.attestation.workloads import Workloads
+from authsec_server.attestation.workloads import Workloads, trusted_sources
 from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
 from authsec_server.sources.model import KeysUnavailable, SourceKind
@@ -43,7 +43,8 @@ class Judge:
     def remembers(self, token: str, *proofs: Any, now: Any = NOW) -> bool:
         named = {each.source.id: each.source for each in self.issuers}
         evidence = Evidence(scheme=Scheme.BEARER, credential=token)
-        return self.workloads.recall(evidence, client(*proofs), named, now) is not None
+        agent = client(*proofs)
+        return self.workloads.recall(evidence, agent, trusted_sources(agent, named, now), now) is not None
 
 
 def test_evidence_of_one_client_does_not_let_it_in_as_another(house: Any) -> None:
