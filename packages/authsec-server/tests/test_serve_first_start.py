@@ -48,7 +48,7 @@ def next_part(descriptor: int, seconds: float) -> bytes:
     try:
         return os.read(descriptor, 4096) if select.select([descriptor], [], [], seconds)[0] else b""
     except OSError:
-        return b""
+        return b""  # the other end is closed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")

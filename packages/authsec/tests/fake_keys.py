@@ -179,7 +179,7 @@ def serving(certificate: Path | None = None) -> Iterator[FakeAuthority]:
         def do_GET(self) -> None:
             authority.asked.append(self.path)
             if answer := authority.live.get(self.path.partition("?")[0]):
-                with suppress(OSError):
+                with suppress(OSError):  # the reader may have hung up
                     answer(self)
                 return
             page = authority.pages.get(self.path, Page(body=b"{}", status=404))

@@ -52,7 +52,7 @@ def changed(thing: T, act: Act, **values: Any) -> T:
     """The thing with other values, as its next revision."""
     # mypy cannot know that what is revised is a dataclass: a protocol has no way to ask for that.
     revised: T = replace(
-        thing,  # type: ignore[type-var]
+        thing,  # type: ignore[type-var] # for that reason
         **values,
         revision=thing.revision + 1,
         changed_at=act.now,

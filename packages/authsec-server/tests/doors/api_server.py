@@ -71,11 +71,12 @@ class ApiServer:
         if self.says is not None:
             return self._http(self.says)  # type: ignore[no-any-return] # peers.py is loaded by its path
         if self.fails:
-            return self._http({"kind": "Status", "status": "Failure"}, status=self.fails)  # type: ignore[no-any-return]
+            return self._http({"kind": "Status", "status": "Failure"}, status=self.fails)  # type: ignore[no-any-return] # as above
         if path.endswith("/tokenreviews"):
-            return self._http(self.review, status="201 Created")  # type: ignore[no-any-return]
+            return self._http(self.review, status="201 Created")  # type: ignore[no-any-return] # as above
         found = self.pods.get(unquote(path.rpartition("/")[2]))
-        return self._http(found or no_such_pod(), status="200 OK" if found else "404 Not Found")  # type: ignore[no-any-return]
+        status = "200 OK" if found else "404 Not Found"
+        return self._http(found or no_such_pod(), status=status)  # type: ignore[no-any-return] # as above
 
 
 def review(**status: Any) -> dict[str, Any]:

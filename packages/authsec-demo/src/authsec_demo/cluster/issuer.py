@@ -68,7 +68,7 @@ class Issuer:
         try:
             jws = parse_compact(token)
         except JoseError:
-            return None
+            return None  # it is no token, so it is not one from here
         return jws if jws.claims.get("iss") == self.url else None
 
     def complaint(self, jws: UnverifiedJws) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx2
-import yaml  # type: ignore[import-untyped] # it has no types
+import yaml
 from authsec_server.cli.cluster_rbac import permissions
 from authsec_server.sources.model import Provenance, shown_provenance
 from rich.table import Table

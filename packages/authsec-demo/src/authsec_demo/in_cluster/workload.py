@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml  # type: ignore[import-untyped] # it has no types
+import yaml
 from authsec import AuthSecClient
 from authsec.credentials import ProjectedToken
 

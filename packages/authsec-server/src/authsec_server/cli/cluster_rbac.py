@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml  # type: ignore[import-untyped] # it has no types
+import yaml
 
 from authsec_server.cli.reach import CallFailed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml  # type: ignore[import-untyped] # it has no types
+import yaml
 from authsec.config import is_loopback
 
 from authsec_server.cli.named_files import read_named

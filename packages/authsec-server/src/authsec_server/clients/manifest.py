@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml  # type: ignore[import-untyped] # it has no types
+import yaml
 from authsec.config import is_loopback
 from authsec.wording import plain
 
@@ -82,7 +82,7 @@ class _Typed(str):
     __slots__ = ()
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc] # for that reason
+class _Dumper(yaml.SafeDumper):
     """What is named twice is written twice: no anchors."""
 
     def ignore_aliases(self, _data: object) -> bool:

@@ -38,8 +38,8 @@ class NoToken:
 def read_pasted(text: str) -> Pasted | NoToken:
     """The token in it, without what comes along when one is copied; or what it is instead."""
     token, notes = text.strip(), []
-    if _PREFIX.match(token):
-        token = token[_PREFIX.match(token).end() :]  # type: ignore[union-attr]  # it has just matched
+    if prefix := _PREFIX.match(token):
+        token = token[prefix.end() :]
         notes.append("`Bearer` was left out: it belongs to the header, not to the token.")
     if len(token) > 1 and token[0] in "\"'" and token[-1] == token[0]:
         token = token[1:-1]
@@ -64,7 +64,7 @@ def _is_json_with(*members: str) -> Callable[[str], bool]:
         try:
             held = strict_json.loads(text.encode())
         except strict_json.StrictJsonError:
-            return False
+            return False  # then it is something else that was pasted
         return isinstance(held, dict) and held.keys() >= set(members)
 
     return is_it
