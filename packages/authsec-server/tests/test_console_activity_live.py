@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from authsec_server.audit import live
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
@@ -20,6 +17,7 @@ from authsec_server.console.activity import stream
 from authsec_server.principal import LOCAL_OPERATOR
 from pages import get, post
 from people import first_administrator
+from serving import serving
 
 House = Any
 TRAIL = "/console/activity"
@@ -32,23 +30,6 @@ Message = dict[str, str]
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.05)
-
-
-@contextlib.contextmanager
-def serving(its: House) -> Iterator[str]:
-    """Serve the authority on loopback, its live journal running: its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(its.authority.app, log_config=None, timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +13,13 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-import uvicorn
 from authsec_server.db import Database, open_database
 from authsec_server.revocations import api, live, stream
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.web.places import Places
 from databases import settings_for
+from serving import serving
 from starlette.requests import ClientDisconnect
 
 FEED = "/authsec/v1/revocations"
@@ -40,24 +38,6 @@ def other(its: House, database_url: str) -> Iterator[Database]:
     """The same database, as another server has it open."""
     with closing(open_database(database_url)) as opened:
         yield opened
-
-
-@contextmanager
-def serving(its: House) -> Iterator[str]:
-    """Serve the authority on loopback, its feed running: its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(its.authority.app, log_config=None, timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        its.authority.readiness.draining = True
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @contextmanager

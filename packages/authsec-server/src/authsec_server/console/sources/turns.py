@@ -103,22 +103,20 @@ async def do(turn: Turn, visit: Visit) -> Response:
 
 async def refresh(visit: Visit) -> Response:
     """Fetch its keys now. Whether that worked, the page shows."""
-    reference = visit.request.path_params["source"]
-    source = await visit.read(lambda tx: sources.to_refresh(tx, visit.act, reference))
-    try:
-        await run_in_threadpool(visit.console.key_sets.refresh, source)
-    except KeysUnavailable as error:
-        raise Unavailable(error.sentence) from None
-    return visit.redirect(f"/console/sources/{source.slug}")
+    return await _asked(visit, visit.console.key_sets.refresh)
 
 
 async def check(visit: Visit) -> Response:
     """Ask its cluster now. How that went, the page shows."""
+    return await _asked(visit, visit.console.cluster_apis.check)
+
+
+async def _asked(visit: Visit, ask: Callable[[TrustSource], object]) -> Response:
     reference = visit.request.path_params["source"]
     source = await visit.read(lambda tx: sources.to_refresh(tx, visit.act, reference))
     try:
-        await run_in_threadpool(visit.console.cluster_apis.check, source)
-    except LookupUnavailable as error:
+        await run_in_threadpool(ask, source)
+    except (KeysUnavailable, LookupUnavailable) as error:
         raise Unavailable(error.sentence) from None
     return visit.redirect(f"/console/sources/{source.slug}")
 
