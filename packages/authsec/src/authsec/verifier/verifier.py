@@ -116,7 +116,10 @@ class TokenVerifier:
         jws = self._parse(bearer)
         kid = jws.header["kid"]
         self._revocations.settle()
-        return self._conclude(jws, self._keys.at_hand(kid) or self._keys.find(kid))
+        verified = self._conclude(jws, self._keys.at_hand(kid) or self._keys.find(kid))
+        if not self._revocations.current:  # after the check for revocations: one that is known stays true
+            self._revocations.make_sure(bearer, verified.claims)
+        return verified
 
     async def averify(self, bearer: str) -> VerifiedToken:
         """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
@@ -124,7 +127,10 @@ class TokenVerifier:
         kid = jws.header["kid"]
         if not self._revocations.settled:
             await asyncio.to_thread(self._revocations.settle)
-        return self._conclude(jws, self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid))
+        verified = self._conclude(jws, self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid))
+        if not self._revocations.current:
+            await asyncio.to_thread(self._revocations.make_sure, bearer, verified.claims)
+        return verified
 
     def health(self) -> Health:
         """How fresh keys and revocations are, and what is in the way. Never waits, and asks nobody."""
@@ -156,7 +162,6 @@ class TokenVerifier:
         except JoseError as error:
             raise self._refused(error) from None
         self._apply(CLAIM_CHECKS, jws)
-        self._revocations.check_current()  # after the check for revocations: one that is known stays true
         return VerifiedToken.from_claims(jws.claims)
 
     def _apply(self, checks: tuple[Check, ...], jws: UnverifiedJws) -> None:

@@ -32,7 +32,7 @@ class Revocations(Protocol):
 
     @property
     def settled(self) -> bool:
-        """Whether `ended` and `check_current` can be asked without waiting."""
+        """Whether `ended` and `current` can be asked without waiting."""
 
     def settle(self) -> None:
         """Wait until they can; for some seconds at most."""
@@ -40,8 +40,15 @@ class Revocations(Protocol):
     def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
         """Whether this token is known to have been revoked."""
 
-    def check_current(self) -> None:
-        """Return if what is known is recent enough to rely on; else raise `RevocationsUnavailable`."""
+    @property
+    def current(self) -> bool:
+        """Whether what is known is recent enough to rely on. Never waits."""
+
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+        """Where it is not: return if this (verified) token is found good in another way.
+
+        Raises `RevocationsUnavailable`, or `InvalidToken` for one that has ended. May wait, for some seconds at most.
+        """
 
     def health(self) -> FeedHealth | None:
         """For whoever watches; None where nothing is followed."""
@@ -64,6 +71,7 @@ class Unfollowed:
     """No feed, no revocations: a token is good until it expires."""
 
     settled = True
+    current = True  # whoever chose this relies on expiry
 
     def settle(self) -> None:
         """There is nothing to wait for."""
@@ -71,8 +79,8 @@ class Unfollowed:
     def ended(self, claims: Mapping[str, Any], kid: str) -> bool:  # noqa: ARG002 - nobody tells us
         return False
 
-    def check_current(self) -> None:
-        """Whoever chose this relies on expiry."""
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
+        """Nobody has to ask."""
 
     def health(self) -> FeedHealth | None:
         return None
@@ -108,15 +116,18 @@ class Followed:
     def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
         return self._follower.feed.ended(claims, kid)
 
-    def check_current(self) -> None:
+    @property
+    def current(self) -> bool:
+        return self._follower.feed.age() <= self._oldest
+
+    def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
         age = self._follower.feed.age()
-        if age > self._oldest:
-            known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
-            raise RevocationsUnavailable(
-                f"The revocations of {self._issuer} {known}, so no token can be accepted: "
-                f"{self._follower.failure or 'the feed says nothing'}.",
-                retry_after=RETRY_AFTER,
-            )
+        known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
+        raise RevocationsUnavailable(
+            f"The revocations of {self._issuer} {known}, so no token can be accepted: "
+            f"{self._follower.failure or 'the feed says nothing'}.",
+            retry_after=RETRY_AFTER,
+        )
 
     def health(self) -> FeedHealth | None:
         age, follower = self._follower.feed.age(), self._follower
