@@ -14,7 +14,7 @@ from authsec_server.clients.model import Platform
 from authsec_server.clients.selectors import checking
 from authsec_server.clients.selectors.checking import RowState, check_selectors
 from authsec_server.clients.selectors.parsing import MAX_SELECTORS
-from authsec_server.console.forms import MAX_FIELDS
+from authsec_server.web.bodies import MAX_FIELDS
 
 NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)]
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from urllib.parse import parse_qsl
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from authsec_server.failures import Invalid
-from authsec_server.web.bodies import read_bytes
-
-MAX_FIELDS = 2000
-MEDIA_TYPE = "application/x-www-form-urlencoded"
+from authsec_server.web.bodies import read_fields
 
 
 class Form:
@@ -75,11 +70,4 @@ def query_of(request: Request) -> Form:
 
 async def read_form(request: Request) -> Form:
     """The body as a form. Raises `Invalid`, or `HTTPException` where it is too large, too slow or of another kind."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-        raise HTTPException(415, "This page takes forms only.")
-    data = await read_bytes(request)
-    try:
-        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except ValueError:
-        raise Invalid("form", "The form could not be read.", "Send it again.") from None
-    return Form(pairs)
+    return Form(await read_fields(request))

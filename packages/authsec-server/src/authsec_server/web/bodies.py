@@ -1,8 +1,9 @@
-"""What callers send, read strictly: one JSON object of known members, each query parameter at most once."""
+"""What callers send, read strictly: a JSON object of known members, a form, each query parameter at most once."""
 
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import anyio
 from authsec import strict_json
@@ -14,6 +15,8 @@ from authsec_server.failures import Invalid
 
 MAX_BODY = 64 * 1024
 BODY_SECONDS = 10  # a body that comes slower holds a place that others need
+MAX_FIELDS = 2000
+FORM = "application/x-www-form-urlencoded"
 
 
 class Body(BaseModel):
@@ -37,6 +40,17 @@ async def read_body(request: Request, shape: type[B]) -> B:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Invalid(".".join(map(str, first["loc"])) or "body", first["msg"]) from None
+
+
+async def read_fields(request: Request) -> list[tuple[str, str]]:
+    """The fields of the form that the body is, in order. Raises `Invalid`, or `HTTPException` for another kind."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise HTTPException(415, "This address takes forms only.")
+    data = await read_bytes(request)
+    try:
+        return parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise Invalid("form", "The form could not be read.", "Send it again.") from None
 
 
 async def read_bytes(request: Request) -> bytes:

@@ -1,0 +1,46 @@
+"""The refusals of OAuth endpoints: bodies of RFC 6749 section 5.2, with what ours always say beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from authsec import strict_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from authsec_server.failures import Failure
+from authsec_server.web.bodies import read_fields
+from authsec_server.web.errors import HANDLERS, TooOften
+from authsec_server.web.routing import Handler
+
+_CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
+
+
+def oauth(handler: Handler) -> Handler:
+    """The handler, whose failures are answered as OAuth's clients expect: `error` is a code, not the sentence."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except (Failure, HTTPException, TooOften) as failure:
+            handle = next(HANDLERS[kind] for kind in type(failure).__mro__ if kind in HANDLERS)
+            return _restated(handle(request, failure))  # type: ignore[arg-type] # those of HTTP are no coroutines
+
+    return answer
+
+
+async def read_parameters(request: Request) -> dict[str, str]:
+    """The parameters of the request's form. One that comes twice is refused (RFC 6749 section 3.2)."""
+    fields = await read_fields(request)
+    parameters = dict(fields)
+    if len(parameters) != len(fields):
+        raise HTTPException(400, "A parameter is given more than once.")
+    return parameters
+
+
+def _restated(plain: Response) -> JSONResponse:
+    told = strict_json.loads(bytes(plain.body))
+    code = _CODES.get(plain.status_code, "invalid_request")
+    headers = {name: value for name, value in plain.headers.items() if name not in {"content-length", "content-type"}}
+    return JSONResponse({**told, "error": code, "error_description": told["error"]}, plain.status_code, headers)
