@@ -155,9 +155,10 @@ def test_whoever_takes_nothing_loses_the_place(house: Callable[..., House], monk
     async def stuck() -> None:
         held = ExitStack()
         held.enter_context(places.one("somebody"))
-        feed = live.LiveFeed(its.authority.feed)
+        pages = live.LiveFeed(its.authority.feed).pages(0)
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-        await stream.Stream(feed, 0, held)(scope, anyio.Event().wait, lambda _part: anyio.sleep_forever())
+        never_taken = stream.Stream(await anext(pages), pages, held)
+        await never_taken(scope, anyio.Event().wait, lambda _part: anyio.sleep_forever())
 
     with pytest.raises(ClientDisconnect):
         anyio.run(stuck)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import anyio
 from authsec import strict_json
 from authsec.jose import PublicKey
 from starlette.concurrency import run_in_threadpool
@@ -34,6 +35,7 @@ def routes(feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]])
     """The feed and its keys."""
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
+    threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 
     async def read(request: Request) -> Response:
         network = limit_key(context_of(request.scope).address)
@@ -42,11 +44,13 @@ def routes(feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]])
             with ExitStack() as places:
                 places.enter_context(following.one(network))
                 places.enter_context(live.follow())
-                return Stream(live, since, places.pop_all())
+                pages = live.pages(since)
+                first = await anext(pages)  # now, since a stream that has begun could no longer say 503
+                return Stream(first, pages, places.pop_all())
         since, limit = _since(request), _limit(request)
         with reading.one(network):
-            document = await run_in_threadpool(feed.document, since, limit)
-        return JSONResponse(document.body, headers=_FRESH)
+            document = await anyio.to_thread.run_sync(feed.document, since, limit, limiter=threads)
+        return Response(document.text, media_type="application/json", headers=_FRESH)
 
     async def keys(_request: Request) -> Response:
         found = await run_in_threadpool(published)

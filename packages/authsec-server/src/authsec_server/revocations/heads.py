@@ -26,11 +26,11 @@ KEYS_MAX_AGE = timedelta(seconds=240)  # how long a reader may keep the feed's k
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A page as it goes out; `body` in JSON types."""
+    """A page as it goes out; `text` is its JSON, written once for all who get it."""
 
     through: int
     last: int
-    body: dict[str, Any] = field(repr=False)
+    text: str = field(repr=False)
 
     @property
     def complete(self) -> bool:
@@ -56,12 +56,9 @@ class Feed:
         now = self.now()  # before the look at the database: a head must not promise more than was seen
         page = self.database.read(lambda tx: service.page(tx, since, limit))
         entries = [as_json(each) for each in page.entries]
-        told = {"issuer": self.issuer, **_numbers(page), "entries": entries}
-        return Document(
-            through=page.through,
-            last=page.last,
-            body=told | {"head": self._head(page, entries, self.signing_key(now), now)},
-        )
+        head = self._head(page, entries, self.signing_key(now), now)
+        told = {"issuer": self.issuer, **_numbers(page), "entries": entries, "head": head}
+        return Document(through=page.through, last=page.last, text=strict_json.dumps(told).decode())
 
     def _head(self, page: Page, entries: list[dict[str, Any]], key: PrivateKey, now: datetime) -> str:
         claims = {

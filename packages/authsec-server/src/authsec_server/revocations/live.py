@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.25
 BEAT_SECONDS = 5.0  # so often everybody gets a head at least: it proves that nothing is kept back
+AWAY_SECONDS = 8.0  # streams outlast a database that is away for less; those who follow take ten of silence for a proxy
 PAGE = 1000
 KEPT_DOCUMENTS = 64  # those who follow are nearly all at the same place; strangers may claim to be anywhere
 
@@ -35,7 +36,10 @@ class LiveFeed:
         self._wanted = anyio.Event()
         self._hint = anyio.Event()
         self._turn = anyio.Event()
+        self._away = False
         self._reading = anyio.Lock()
+        # Threads of its own, for the look and for the reading: requests for tokens may queue up for all others.
+        self._threads = anyio.CapacityLimiter(2)
         self._documents: dict[int, Document] = {}
 
     @contextmanager
@@ -53,7 +57,7 @@ class LiveFeed:
     async def pages(self, since: int) -> AsyncIterator[Document]:
         """What comes after `since`: at once what there is, then each change, and a head now and then without any.
 
-        It ends with the server. Raises `Unavailable` when the database is.
+        It ends with the server. Raises `Unavailable` when the database is, for longer than a moment.
         """
         while not self._over:
             turn = self._turn  # before the look: what comes during it must not be waited for
@@ -62,6 +66,8 @@ class LiveFeed:
             since = document.through
             if document.complete:
                 await turn.wait()
+                if self._away:
+                    raise Unavailable("The database is away.")
 
     async def run(self) -> None:
         """Look while somebody follows, until cancelled or `ending`; then every follower comes to its end."""
@@ -76,33 +82,42 @@ class LiveFeed:
                 while not self._ending():
                     await self._wanted.wait()
                     await self._look_on()
-                    self._wanted = anyio.Event()
+                    self._wanted, self._away = anyio.Event(), False
         finally:
             self._over = True
             self._take_turn()
 
     async def _look_on(self) -> None:
-        known, turned = -1, 0.0
+        known, turned = -1, anyio.current_time() - BEAT_SECONDS
         while self._followers and not self._ending():
-            try:
-                last = await anyio.to_thread.run_sync(self._feed.last)
-            except Unavailable:
-                log.debug("those who follow revocations wait for the database")
-            except Exception as error:  # noqa: BLE001 - whatever it was: without heads, those who follow fail closed
-                log.warning("the revocation feed was interrupted", error=type(error).__name__)
-            else:
-                if last != known or anyio.current_time() - turned >= BEAT_SECONDS:
-                    known, turned = last, anyio.current_time()
+            last = await self._look()
+            overdue = anyio.current_time() - turned
+            if last is None:
+                if overdue >= AWAY_SECONDS and not self._away:
+                    self._away = True
                     self._take_turn()
+            elif last != known or overdue >= BEAT_SECONDS:
+                known, turned, self._away = last, anyio.current_time(), False
+                self._take_turn()
             with anyio.move_on_after(POLL_SECONDS):
                 await self._hint.wait()
             self._hint = anyio.Event()
+
+    async def _look(self) -> int | None:
+        """The number of the newest entry; None where it cannot be had."""
+        try:
+            return await anyio.to_thread.run_sync(self._feed.last, limiter=self._threads)
+        except Unavailable:
+            log.debug("those who follow revocations wait for the database")
+        except Exception as error:  # noqa: BLE001 - whatever it was: without heads, those who follow fail closed
+            log.warning("the revocation feed was interrupted", error=type(error).__name__)
+        return None
 
     async def _document(self, since: int) -> Document:
         async with self._reading:
             documents = self._documents  # of this turn: what is read now is too old for the next
             if since not in documents:
-                document = await anyio.to_thread.run_sync(self._feed.document, since, PAGE)
+                document = await anyio.to_thread.run_sync(self._feed.document, since, PAGE, limiter=self._threads)
                 if len(documents) >= KEPT_DOCUMENTS:
                     return document
                 documents[since] = document

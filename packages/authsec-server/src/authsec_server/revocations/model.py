@@ -42,7 +42,7 @@ class Revocation:
 class Page:
     """What the feed has after `since`, in order and with nothing left out up to `through`; more follows below `last`.
 
-    A `snapshot` begins with the oldest that is kept, whatever was asked for: the reader replaces what it knows.
+    A `snapshot` holds the newest entry of each subject up to `through` instead, whatever was asked for.
     """
 
     since: int

@@ -14,6 +14,7 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 # Not the setting: it may have been higher when the tokens were signed. The hour is for clocks that are behind.
 MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)
 SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
+SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is spared those that later ones cover
 
 
 def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation:
@@ -42,11 +43,18 @@ def last(tx: Tx) -> int:
 
 
 def page(tx: Tx, since: int, limit: int) -> Page:
-    """The feed after `since`; all that is kept of it, where what came next is kept no more or never was."""
+    """The feed after `since`.
+
+    It is a snapshot where what came next is kept no more or never was, and for whoever begins with a long feed.
+    """
     oldest, newest = store.bounds(tx.connection)
-    snapshot = not oldest - 1 <= since <= newest
-    limit = SNAPSHOT_AT_MOST if snapshot else limit
-    found = store.since(tx.connection, oldest - 1 if snapshot else since, limit)
+    begins_long = since == 0 and newest - oldest >= SNAPSHOT_FROM
+    snapshot = begins_long or not oldest - 1 <= since <= newest
+    if snapshot:
+        limit = SNAPSHOT_AT_MOST
+        found = store.newest_of_each(tx.connection, limit)
+    else:
+        found = store.since(tx.connection, since, limit)
     through = found[-1].sequence if len(found) == limit else newest
     return Page(since=since, through=through, last=newest, snapshot=snapshot, entries=tuple(found))
 
@@ -62,5 +70,10 @@ def after(tx: Tx, subject_ids: Collection[str], version: int) -> list[Revocation
 
 
 def last_versions(tx: Tx, subject_ids: Collection[str]) -> dict[str, int]:
-    """For each of these clients, delegations (by id) and roles (by slug): below which version its tokens have ended."""
+    """For each of these, whatever kind it is (a role by its slug): below which version its tokens have ended."""
     return store.last_versions(tx.connection, subject_ids)
+
+
+def taken_back(tx: Tx, limit: int = 1000) -> list[str]:
+    """The `jti` of the tokens that were ended singly, the last ones."""
+    return store.newest_of(tx.connection, SubjectKind.TOKEN, limit)

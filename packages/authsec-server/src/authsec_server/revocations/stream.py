@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
 import anyio
-from authsec import strict_json
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from authsec_server.failures import Unavailable
-from authsec_server.revocations.live import LiveFeed
+from authsec_server.revocations.heads import Document
 from authsec_server.web.server_sent import message
 
 MEDIA_TYPE = "text/event-stream"
@@ -21,10 +20,10 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy 
 
 
 class Stream(StreamingResponse):
-    """Every page after `since`. `places` are what it holds until it ends."""
+    """The first page and all that follow. `places` are what it holds until it ends."""
 
-    def __init__(self, live: LiveFeed, since: int, places: ExitStack) -> None:
-        super().__init__(_messages(live, since), media_type=MEDIA_TYPE, headers=_HEADERS)
+    def __init__(self, first: Document, following: AsyncIterator[Document], places: ExitStack) -> None:
+        super().__init__(_messages(first, following), media_type=MEDIA_TYPE, headers=_HEADERS)
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,10 +38,14 @@ class Stream(StreamingResponse):
             await super().__call__(scope, receive, send_in_time)
 
 
-async def _messages(live: LiveFeed, since: int) -> AsyncIterator[bytes]:
+async def _messages(first: Document, following: AsyncIterator[Document]) -> AsyncIterator[bytes]:
+    yield _message(first)
     try:
-        async for document in live.pages(since):
-            data = strict_json.dumps(document.body).decode()
-            yield message(data, number=document.through, kind="batch").encode()
+        async for document in following:
+            yield _message(document)
     except Unavailable:
         return  # the reader comes back and is told why there is nothing
+
+
+def _message(document: Document) -> bytes:
+    return message(document.text, number=document.through, kind="batch").encode()
