@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from authsec.verifier.documents import DocumentRefused
 from authsec.verifier.revocations.batches import Batch, read_batch
-from authsec.verifier.revocations.entries import BatchRefused
+from authsec.verifier.revocations.entries import BatchRefused, subjects_of
 from authsec.verifier.revocations.messages import Messages
 from authsec.verifier.revocations.state import KEPT, RevocationState
 from hypothesis import given
@@ -28,7 +28,8 @@ def read(batch: Mapping[str, Any], *, asked: int = 0, now: float = NOW) -> Batch
 
 
 def ended(state: RevocationState, kid: str = "current", **changes: Any) -> bool:
-    return state.ended(claims(attestation=ATTESTED, **changes), kid)
+    its = claims(**{"attestation": ATTESTED, **changes})
+    return state.ended(subjects_of(its, kid), its["authority_version"])
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,9 @@ def test_an_entry_ends_the_tokens_below_its_version(kind: str, subject: str) -> 
 def test_a_token_without_proof_and_source_is_judged_by_the_rest() -> None:
     state = RevocationState()
     state.apply(read(document([entry(1, "proof", "p1"), entry(2, "delegation", "d2")])))
-    assert not state.ended(claims(), "current")
-    assert state.ended(claims(delegation_ids=["d1", "d2"]), "current")
+    neither = claims()["attestation"]
+    assert not ended(state, attestation=neither)
+    assert ended(state, attestation=neither, delegation_ids=["d1", "d2"])
 
 
 def test_what_no_token_can_live_to_see_is_forgotten_by_the_clock_of_the_authority() -> None:
@@ -84,14 +86,14 @@ BATCHES = st.lists(
 @given(BATCHES)
 def test_what_was_refused_once_is_never_accepted_again(story: list[tuple[bool, list[Any], int]]) -> None:
     """Whatever follows: batches, snapshots, a database that begins anew."""
-    tokens = [(claims(client_id=c, delegation_ids=[d], authority_version=v), k) for c, d, k, v in
+    tokens = [{"client_id": c, "delegation_ids": [d], "kid": k, "authority_version": v} for c, d, k, v in
               [("a", "b", "a", 3), ("b", "b", "b", 5), ("a", "a", "b", 0), ("b", "a", "x", 8)]]  # fmt: skip
     state, refused = RevocationState(), set[int]()
     for snapshot, made, start in story:
         first = start if snapshot else state.sequence
         entries = [entry(first + n + 1, *each) for n, each in enumerate(made)]
         state.apply(read(document(entries, since=first, snapshot=snapshot), asked=state.sequence))
-        now = {n for n, (token, kid) in enumerate(tokens) if state.ended(token, kid)}
+        now = {n for n, token in enumerate(tokens) if ended(state, **token)}
         assert refused <= now
         refused = now
 

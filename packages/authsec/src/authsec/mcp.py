@@ -21,6 +21,7 @@ from pydantic import PrivateAttr
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidToken
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import TokenVerifier, VerifiedToken
+from authsec.verifier.token import thawed
 
 try:
     from mcp.server.mcpserver.exceptions import ToolError
@@ -42,7 +43,7 @@ class AgentToken(AccessToken):
             expires_at=int(identity.expires_at.timestamp()),
             resource=audience,
             subject=identity.agent,
-            claims=dict(identity.claims),
+            claims=thawed(identity.claims),
         )
         made._identity = identity
         return made

@@ -12,7 +12,7 @@ from authsec.verifier.revocations.entries import BatchRefused
 from authsec.verifier.revocations.feed import Feed
 
 from ..fake_feed import document, entry, given_feed_keys, octets
-from ..fake_keys import ISSUER, FakeClock, claims
+from ..fake_keys import ISSUER, FakeClock
 
 
 def test_a_feed_that_has_gone_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -25,13 +25,13 @@ def test_a_feed_that_has_gone_back(caplog: pytest.LogCaptureFixture) -> None:
     assert "gone back from 9 to 2" in caplog.text
     assert feed.sequence == 2
     for subject in ("c1", "c9", "x"):
-        assert feed.ended(claims(client_id=subject), "current")
+        assert feed.ended([("client", subject)], 7)
     feed.take(octets(document([entry(3, subject="c10")], since=2)))
-    assert feed.ended(claims(client_id="c10"), "current")
+    assert feed.ended([("client", "c10")], 7)
 
 
 def test_an_older_version_takes_nothing_back() -> None:
     feed = Feed(ISSUER, given_feed_keys(), FakeClock().clock())
     feed.take(octets(document([entry(1, subject="c1", version=90)])))
     feed.take(octets(document([entry(1, subject="c1", version=3)], snapshot=True)))
-    assert feed.ended(claims(client_id="c1", authority_version=89), "current")
+    assert feed.ended([("client", "c1")], 89)

@@ -15,7 +15,7 @@ from authsec.verifier.revocations.entries import BatchRefused
 from authsec.verifier.revocations.feed import Feed
 
 from ..fake_feed import document, entry, given_feed_keys, octets
-from ..fake_keys import ISSUER, NOW, FakeClock, claims
+from ..fake_keys import ISSUER, NOW, FakeClock
 
 ENTRIES = [entry(1), entry(2, subject="c2"), entry(3, subject="c3")]
 
@@ -52,6 +52,6 @@ def test_what_is_not_believed_keeps_nothing_fresh_and_a_part_is_not_the_whole() 
         feed.take(octets(document([entry(5)], since=4, iat=NOW + 20)))
     feed.take(octets(document([entry(4, subject="c4")], since=3, last=5, iat=NOW + 20)))  # the fifth does not come
     assert (feed.age(), feed.sequence) == (20, 4)
-    assert feed.ended(claims(client_id="c4"), "current")  # and yet what is known counts
+    assert feed.ended([("client", "c4")], 7)  # and yet what is known counts
     feed.take(octets(document([entry(5)], since=4, iat=NOW + 20)))
     assert feed.age() == 0

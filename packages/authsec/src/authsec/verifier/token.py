@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -34,7 +35,8 @@ class VerifiedToken:
     """An agent that may be let in. Comes from `TokenVerifier.verify` only; it does not hold the token itself.
 
     `agent` is the SPIFFE ID; `delegations` are the ids of the trust delegations the token was minted under;
-    `claims` is the whole payload, for what this class does not name.
+    `claims` is the whole payload, for what this class does not name. All who show the same token may get the same
+    object, so nothing in it can be changed: lists in `claims` are tuples, objects are read-only mappings.
     """
 
     agent: str
@@ -52,20 +54,21 @@ class VerifiedToken:
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> Self:
         """Read claims that have passed every check of `authsec.verifier.checks`."""
+        claims = MappingProxyType({name: frozen(value) for name, value in claims.items()})
         audience, attestation = claims["aud"], claims["attestation"]
         return cls(
             agent=claims["sub"],
             client_id=claims["client_id"],
             permissions=frozenset(claims["permissions"]),
-            delegations=tuple(claims["delegation_ids"]),
-            roles=tuple(claims["roles"]),
+            delegations=claims["delegation_ids"],
+            roles=claims["roles"],
             attestation=Attestation(
                 method=attestation["method"],
-                selectors=tuple(attestation.get("selectors", ())),
+                selectors=attestation.get("selectors", ()),
                 enrolled=attestation.get("enrolled", False),
                 validation=attestation.get("validation", ""),
             ),
-            audience=(audience,) if isinstance(audience, str) else tuple(audience),
+            audience=(audience,) if isinstance(audience, str) else audience,
             jti=claims["jti"],
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
             authority_version=claims["authority_version"],
@@ -95,6 +98,20 @@ class VerifiedToken:
             any_of=any_of,
             grant_at=f"{console}/delegations/new?client={quote(self.client_id, safe='')}",
         )
+
+
+def frozen(value: Any) -> Any:
+    """A JSON value that nobody can change any more."""
+    if isinstance(value, dict):
+        return MappingProxyType({name: frozen(item) for name, item in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def thawed(value: Any) -> Any:
+    """The same as lists and dicts of its own, for whoever wants to write it as JSON."""
+    if isinstance(value, Mapping):
+        return {name: thawed(item) for name, item in value.items()}
+    return list(map(thawed, value)) if isinstance(value, tuple) else value
 
 
 def check_actions(actions: tuple[str, ...]) -> None:

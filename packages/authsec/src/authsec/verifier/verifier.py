@@ -15,12 +15,14 @@ from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.pools import trust_store
-from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, Case, Check, Expected
+from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, STANDING_CHECKS, Case, Expected, Standing
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.health import Health
 from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeySource
 from authsec.verifier.published_keys import PublishedKeys
+from authsec.verifier.remembered import Known, RememberedTokens, mark_of
+from authsec.verifier.revocations.entries import subjects_of
 from authsec.verifier.revocations.following import Followed, Policy, Revocations, Unfollowed, check_policy
 from authsec.verifier.revocations.sharing import shared_follower
 from authsec.verifier.token import VerifiedToken
@@ -58,6 +60,9 @@ class TokenVerifier:
     answers as `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close`
     ends it, and so does the end of the last verifier.
 
+    `remember` tokens that were verified are known again, so that their next request costs a few microseconds; 0 for
+    none. Whether the key still counts, the time and the revocations are asked each time.
+
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
     `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
     settings that cannot protect anything.
@@ -79,10 +84,12 @@ class TokenVerifier:
         stale_after: float = 30.0,
         ca_file: str | None = None,
         allow_http_hosts: Collection[str] | None = None,
+        remember: int = 1024,
         clock: Clock | None = None,
     ) -> None:
         self.expected = Expected(issuer=issuer, audience=audience, leeway=leeway, algorithms=frozenset(algorithms))
         self._max_bytes = max_bytes
+        self._remembered = RememberedTokens(remember)
         self._clock = clock or Clock()
         check_policy(revocations)
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
@@ -113,21 +120,31 @@ class TokenVerifier:
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
         fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
         """
-        jws = self._parse(bearer)
-        kid = jws.header["kid"]
-        self._revocations.settle()
-        verified = self._conclude(jws, self._keys.at_hand(kid) or self._keys.find(kid))
+        mark = mark_of(bearer)
+        known = self._recall(mark)
+        if known is None:
+            jws = self._parse(bearer)
+            kid = jws.header["kid"]
+            known = self._examine(jws, self._keys.at_hand(kid) or self._keys.find(kid))
+        if not self._revocations.settled:
+            self._revocations.settle()
+        verified = self._conclude(mark, known)
         if not self._revocations.current:  # after the check for revocations: one that is known stays true
             self._revocations.make_sure(bearer, verified.claims)
         return verified
 
     async def averify(self, bearer: str) -> VerifiedToken:
         """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
-        jws = self._parse(bearer)
-        kid = jws.header["kid"]
+        mark = mark_of(bearer)
+        known = self._recall(mark)
+        if known is None:
+            jws = self._parse(bearer)
+            kid = jws.header["kid"]
+            key = self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid)
+            known = self._examine(jws, key)
         if not self._revocations.settled:
             await asyncio.to_thread(self._revocations.settle)
-        verified = self._conclude(jws, self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid))
+        verified = self._conclude(mark, known)
         if not self._revocations.current:
             await asyncio.to_thread(self._revocations.make_sure, bearer, verified.claims)
         return verified
@@ -140,16 +157,23 @@ class TokenVerifier:
         """End the background thread, if no other verifier needs it. Then revocations are followed no more."""
         self._revocations.close()
 
+    def _recall(self, mark: bytes) -> Known | None:
+        """What the token was found to be before, if the key that vouched for it is the very one that counts now."""
+        known = self._remembered.recall(mark)
+        return known if known is not None and self._keys.at_hand(known.kid) is known.key else None
+
     def _parse(self, bearer: str) -> UnverifiedJws:
         """What can be refused before a key is needed."""
         try:
             jws = parse_compact(bearer, max_bytes=self._max_bytes)
         except JoseError as error:
             raise self._refused(error) from None
-        self._apply(HEADER_CHECKS, jws)
+        case = Case(jws.header, jws.claims, self.expected)
+        for check in HEADER_CHECKS:
+            check.apply(case)
         return jws
 
-    def _conclude(self, jws: UnverifiedJws, key: PublicKey | None) -> VerifiedToken:
+    def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> Known:
         """The signature, then the claims."""
         if key is None:
             raise InvalidToken(
@@ -158,16 +182,24 @@ class TokenVerifier:
                 details=f"Get a new delegation token from the authority {self.expected.issuer}.",
             )
         try:
-            jws.verified_by(key, algorithms=self.expected.algorithms)
+            jws.check_signature(key, algorithms=self.expected.algorithms)
         except JoseError as error:
             raise self._refused(error) from None
-        self._apply(CLAIM_CHECKS, jws)
-        return VerifiedToken.from_claims(jws.claims)
-
-    def _apply(self, checks: tuple[Check, ...], jws: UnverifiedJws) -> None:
-        case = Case(jws.header, jws.claims, self.expected, self._clock.wall(), self._revocations.ended)
-        for check in checks:
+        case = Case(jws.header, jws.claims, self.expected)
+        for check in CLAIM_CHECKS:
             check.apply(case)
+        identity, kid = VerifiedToken.from_claims(jws.claims), jws.header["kid"]
+        return Known(kid, key, identity, subjects_of(identity.claims, kid))
+
+    def _conclude(self, mark: bytes, known: Known) -> VerifiedToken:
+        """What is asked each time."""
+        identity = known.identity
+        revoked = self._revocations.ended(known.subjects, identity.authority_version)
+        standing = Standing(identity.claims, self.expected, self._clock.wall(), revoked)
+        for check in STANDING_CHECKS:
+            check.apply(standing)
+        self._remembered.keep(mark, known)
+        return identity
 
     def _refused(self, error: JoseError) -> InvalidToken:
         text = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -41,18 +41,17 @@ def entry_of(value: object) -> Entry:
     return Entry(sequence=sequence, subject=(kind, subject), version=version, at=_seconds(at))
 
 
-def subjects_of(claims: Mapping[str, Any], kid: str) -> Iterator[Subject]:
-    """All that an entry could name of a token with these (checked) claims."""
-    yield "client", claims["client_id"]
-    yield "token", claims["jti"]
-    yield "key", kid
-    for delegation in claims["delegation_ids"]:
-        yield "delegation", delegation
-    for role in claims["roles"]:
-        yield "role", _hashed(role)
-    for kind in ("proof", "source"):
-        if (id_ := claims["attestation"].get(kind)) is not None:
-            yield kind, id_
+def subjects_of(claims: Mapping[str, Any], kid: str) -> tuple[Subject, ...]:
+    """All that an entry could name of a token with these (checked) claims, signed by this key."""
+    attestation = claims["attestation"]
+    return (
+        ("client", claims["client_id"]),
+        ("token", claims["jti"]),
+        ("key", kid),
+        *[("delegation", delegation) for delegation in claims["delegation_ids"]],
+        *[("role", _hashed(role)) for role in claims["roles"]],
+        *[(kind, attestation[kind]) for kind in ("proof", "source") if kind in attestation],
+    )
 
 
 def is_count(value: object) -> TypeGuard[int]:

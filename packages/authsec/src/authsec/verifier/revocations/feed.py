@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from authsec.clock import Clock
 from authsec.verifier.key_set import KeySource
 from authsec.verifier.moments import Moment, since
 from authsec.verifier.revocations.batches import LEEWAY, Batch, read_batch
+from authsec.verifier.revocations.entries import Subject
 from authsec.verifier.revocations.state import RevocationState
 
 _log = logging.getLogger("authsec.verifier")
@@ -52,9 +52,9 @@ class Feed:
             self._fresh = Moment(self._clock.monotonic() - late, now - late)
         return batch
 
-    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
-        """Whether this token is known to have been revoked."""
-        return self._state.ended(claims, kid)
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        """Whether a token that rests on these is known to have been revoked."""
+        return self._state.ended(subjects, version)
 
     def age(self) -> float:
         """Seconds since nothing was missing; infinite before the first time."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
 from authsec.errors import ConfigError, RevocationsUnavailable
+from authsec.verifier.revocations.entries import Subject
 from authsec.verifier.revocations.follower import Follower, Lease
 
 Policy = Literal["fail_closed", "until_exp"]
@@ -37,8 +38,8 @@ class Revocations(Protocol):
     def settle(self) -> None:
         """Wait until they can; for some seconds at most."""
 
-    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
-        """Whether this token is known to have been revoked."""
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        """Whether a token is known to have been revoked that rests on these, below this `authority_version`."""
 
     @property
     def current(self) -> bool:
@@ -76,7 +77,7 @@ class Unfollowed:
     def settle(self) -> None:
         """There is nothing to wait for."""
 
-    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:  # noqa: ARG002 - nobody tells us
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - nobody tells us
         return False
 
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
@@ -113,8 +114,8 @@ class Followed:
         if not self.settled:
             self._follower.settle(PATIENCE)
 
-    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
-        return self._follower.feed.ended(claims, kid)
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        return self._follower.feed.ended(subjects, version)
 
     @property
     def current(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from authsec.verifier.revocations.batches import Batch
-from authsec.verifier.revocations.entries import Entry, Subject, subjects_of
+from authsec.verifier.revocations.entries import Entry, Subject
 
 KEPT: Final = 7 * 86_400 + 3600  # seconds: no token lives longer than seven days, whatever an authority is set to
 _BETWEEN_CLEARINGS: Final = 3600
@@ -42,10 +42,10 @@ class RevocationState:
             oldest = batch.signed_at - KEPT
             self._endings = {subject: ending for subject, ending in self._endings.items() if ending.at >= oldest}
 
-    def ended(self, claims: Mapping[str, Any], kid: str) -> bool:
-        """Whether a token with these (checked) claims, signed by this key, has been revoked."""
-        endings, version = self._endings, claims["authority_version"]
-        for subject in subjects_of(claims, kid):
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:
+        """Whether a token that rests on these, decided under this version of the authority, has been revoked."""
+        endings = self._endings
+        for subject in subjects:
             ending = endings.get(subject)
             if ending is not None and version < ending.below:
                 return True

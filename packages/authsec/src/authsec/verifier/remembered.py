@@ -1,0 +1,61 @@
+"""Tokens that were verified once: of the next request with one only that is asked which may have changed since."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from authsec.errors import ConfigError
+from authsec.jose import PublicKey
+from authsec.verifier.revocations.entries import Subject
+from authsec.verifier.token import VerifiedToken
+
+
+class Known(NamedTuple):
+    """What a token is, whatever the time and whatever has ended: signed by `key`, and all that it should be.
+
+    `subjects` are what a revocation could name of it. The token itself is not here.
+    """
+
+    kid: str
+    key: PublicKey
+    identity: VerifiedToken
+    subjects: tuple[Subject, ...]
+
+
+class RememberedTokens:
+    """At most `at_most` tokens, by the SHA-256 of all their octets; none if it is 0. Used from any thread.
+
+    There are two generations: a token that is shown goes into the young one, and when that is full the old one is
+    forgotten. No lock is needed, since each step is one of a dict: threads that meet can at worst make each other
+    forget. So there is nothing to mend after a fork either.
+    """
+
+    __slots__ = ("_each", "_old", "_young")
+
+    def __init__(self, at_most: int) -> None:
+        if type(at_most) is not int or at_most < 0:
+            raise ConfigError("remember= is a whole number of tokens; 0 for none", reason="remember_invalid")
+        self._each = at_most // 2
+        self._young: dict[bytes, Known] = {}
+        self._old: dict[bytes, Known] = {}
+
+    def recall(self, mark: bytes) -> Known | None:
+        """What was kept of the token with this mark."""
+        return self._young.get(mark) or self._old.get(mark)
+
+    def keep(self, mark: bytes, known: Known) -> None:
+        """Keep what was found of a token that is good, or keep it longer."""
+        if mark in self._young or not self._each:
+            return
+        if len(self._young) >= self._each:
+            self._old, self._young = self._young, {}
+        self._young[mark] = known
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
+def mark_of(token: str) -> bytes:
+    """What a token is known again by: SHA-256 of its octets, so that no two texts have the same."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
