@@ -21,7 +21,6 @@ from pydantic import PrivateAttr
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidToken
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import TokenVerifier, VerifiedToken
-from authsec.verifier.token import thawed
 
 try:
     from mcp.server.mcpserver.exceptions import ToolError
@@ -43,7 +42,7 @@ class AgentToken(AccessToken):
             expires_at=int(identity.expires_at.timestamp()),
             resource=audience,
             subject=identity.agent,
-            claims=thawed(identity.claims),
+            claims=dict(identity.claims),
         )
         made._identity = identity
         return made

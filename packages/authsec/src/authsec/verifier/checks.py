@@ -80,15 +80,20 @@ class Check(Generic[_Before]):
     remedy: str
     retryable: bool = False
 
-    def apply(self, case: _Before) -> None:
-        if not self.holds(case):
-            expected = case.expected
-            raise InvalidToken(
-                self.failure,
-                reason=self.reason,
-                details=self.remedy.format(issuer=expected.issuer, audience=expected.audience),
-                retryable=self.retryable,
-            )
+    def refusal(self, expected: Expected) -> InvalidToken:
+        return InvalidToken(
+            self.failure,
+            reason=self.reason,
+            details=self.remedy.format(issuer=expected.issuer, audience=expected.audience),
+            retryable=self.retryable,
+        )
+
+
+def apply(checks: tuple[Check[_Before], ...], case: _Before) -> None:
+    """Make these checks, in their order; the first that does not hold is raised."""
+    for check in checks:
+        if not check.holds(case):
+            raise check.refusal(case.expected)
 
 
 _ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues it."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from authsec.errors import ConfigError
 from authsec.jose import PublicKey
@@ -14,11 +15,13 @@ from authsec.verifier.token import VerifiedToken
 class Known(NamedTuple):
     """What a token is, whatever the time and whatever has ended: signed by `key`, and all that it should be.
 
-    `subjects` are what a revocation could name of it. The token itself is not here.
+    `claims` are not for handlers, who could change them; `subjects` are what a revocation could name of the token.
+    The token itself is not here.
     """
 
     kid: str
     key: PublicKey
+    claims: Mapping[str, Any]
     identity: VerifiedToken
     subjects: tuple[Subject, ...]
 

@@ -34,9 +34,8 @@ class Attestation:
 class VerifiedToken:
     """An agent that may be let in. Comes from `TokenVerifier.verify` only; it does not hold the token itself.
 
-    `agent` is the SPIFFE ID; `delegations` are the ids of the trust delegations the token was minted under;
-    `claims` is the whole payload, for what this class does not name. All who show the same token may get the same
-    object, so nothing in it can be changed: lists in `claims` are tuples, objects are read-only mappings.
+    `agent` is the SPIFFE ID; `delegations` are the ids of the trust delegations the token was minted under. Requests
+    with the same token may get the same object, so nothing can be changed in it.
     """
 
     agent: str
@@ -49,31 +48,35 @@ class VerifiedToken:
     jti: str
     expires_at: datetime
     authority_version: int
-    claims: Mapping[str, Any] = field(repr=False, compare=False)
+    _payload: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> Self:
         """Read claims that have passed every check of `authsec.verifier.checks`."""
-        claims = MappingProxyType({name: frozen(value) for name, value in claims.items()})
         audience, attestation = claims["aud"], claims["attestation"]
         return cls(
             agent=claims["sub"],
             client_id=claims["client_id"],
             permissions=frozenset(claims["permissions"]),
-            delegations=claims["delegation_ids"],
-            roles=claims["roles"],
+            delegations=tuple(claims["delegation_ids"]),
+            roles=tuple(claims["roles"]),
             attestation=Attestation(
                 method=attestation["method"],
-                selectors=attestation.get("selectors", ()),
+                selectors=tuple(attestation.get("selectors", ())),
                 enrolled=attestation.get("enrolled", False),
                 validation=attestation.get("validation", ""),
             ),
-            audience=(audience,) if isinstance(audience, str) else audience,
+            audience=(audience,) if isinstance(audience, str) else tuple(audience),
             jti=claims["jti"],
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
             authority_version=claims["authority_version"],
-            claims=claims,
+            _payload=claims,
         )
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The whole payload, for what this class does not name. A copy each time: no handler can change another's."""
+        return MappingProxyType(_copied(self._payload))
 
     def require(self, *actions: str) -> None:
         """Return if the token carries all of `actions`; else raise `InsufficientScope`.
@@ -91,7 +94,7 @@ class VerifiedToken:
             raise self._insufficient(actions, any_of=True)
 
     def _insufficient(self, actions: tuple[str, ...], *, any_of: bool = False) -> InsufficientScope:
-        console = f"{self.claims.get('iss', '').removesuffix('/')}/console"
+        console = f"{self._payload.get('iss', '').removesuffix('/')}/console"
         return InsufficientScope(
             required=actions,
             granted=tuple(sorted(self.permissions)),
@@ -100,18 +103,11 @@ class VerifiedToken:
         )
 
 
-def frozen(value: Any) -> Any:
-    """A JSON value that nobody can change any more."""
-    if isinstance(value, dict):
-        return MappingProxyType({name: frozen(item) for name, item in value.items()})
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
-
-
-def thawed(value: Any) -> Any:
-    """The same as lists and dicts of its own, for whoever wants to write it as JSON."""
+def _copied(value: Any) -> Any:
+    """Of a JSON value what can be changed without changing it."""
     if isinstance(value, Mapping):
-        return {name: thawed(item) for name, item in value.items()}
-    return list(map(thawed, value)) if isinstance(value, tuple) else value
+        return {name: _copied(item) for name, item in value.items()}
+    return list(map(_copied, value)) if isinstance(value, list) else value
 
 
 def check_actions(actions: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.pools import trust_store
-from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, STANDING_CHECKS, Case, Expected, Standing
+from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, STANDING_CHECKS, Case, Expected, Standing, apply
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.health import Health
 from authsec.verifier.issuer import check_issuer
@@ -130,7 +130,7 @@ class TokenVerifier:
             self._revocations.settle()
         verified = self._conclude(mark, known)
         if not self._revocations.current:  # after the check for revocations: one that is known stays true
-            self._revocations.make_sure(bearer, verified.claims)
+            self._revocations.make_sure(bearer, known.claims)
         return verified
 
     async def averify(self, bearer: str) -> VerifiedToken:
@@ -146,7 +146,7 @@ class TokenVerifier:
             await asyncio.to_thread(self._revocations.settle)
         verified = self._conclude(mark, known)
         if not self._revocations.current:
-            await asyncio.to_thread(self._revocations.make_sure, bearer, verified.claims)
+            await asyncio.to_thread(self._revocations.make_sure, bearer, known.claims)
         return verified
 
     def health(self) -> Health:
@@ -168,9 +168,7 @@ class TokenVerifier:
             jws = parse_compact(bearer, max_bytes=self._max_bytes)
         except JoseError as error:
             raise self._refused(error) from None
-        case = Case(jws.header, jws.claims, self.expected)
-        for check in HEADER_CHECKS:
-            check.apply(case)
+        apply(HEADER_CHECKS, Case(jws.header, jws.claims, self.expected))
         return jws
 
     def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> Known:
@@ -185,19 +183,15 @@ class TokenVerifier:
             jws.check_signature(key, algorithms=self.expected.algorithms)
         except JoseError as error:
             raise self._refused(error) from None
-        case = Case(jws.header, jws.claims, self.expected)
-        for check in CLAIM_CHECKS:
-            check.apply(case)
-        identity, kid = VerifiedToken.from_claims(jws.claims), jws.header["kid"]
-        return Known(kid, key, identity, subjects_of(identity.claims, kid))
+        apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
+        claims, kid = jws.claims, jws.header["kid"]
+        return Known(kid, key, claims, VerifiedToken.from_claims(claims), subjects_of(claims, kid))
 
     def _conclude(self, mark: bytes, known: Known) -> VerifiedToken:
         """What is asked each time."""
         identity = known.identity
         revoked = self._revocations.ended(known.subjects, identity.authority_version)
-        standing = Standing(identity.claims, self.expected, self._clock.wall(), revoked)
-        for check in STANDING_CHECKS:
-            check.apply(standing)
+        apply(STANDING_CHECKS, Standing(known.claims, self.expected, self._clock.wall(), revoked))
         self._remembered.keep(mark, known)
         return identity
 
