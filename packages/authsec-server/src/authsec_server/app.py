@@ -26,6 +26,8 @@ from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import api as apis_api
+from authsec_server.apis import credentials_api
+from authsec_server.apis.proving import ApiCredentials
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trial import api as trial_api
@@ -67,8 +69,11 @@ from authsec_server.sources import api as sources_api
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens import api as tokens_api
+from authsec_server.tokens import introspection_api
+from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
+from authsec_server.tokens.ours import OwnTokens
 from authsec_server.tokens.service import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
@@ -187,10 +192,19 @@ def _compose(
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     live_feed = LiveFeed(feed, ending=lambda: readiness.draining)
+    api_credentials = ApiCredentials(database, now=around.now, monotonic=around.monotonic)
     app = Starlette(
         routes=[
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
+            *introspection_api.routes(
+                api_credentials,
+                Introspection(
+                    database=database,
+                    ours=OwnTokens(issuer=issuer, keys=custodian.verification_keys),
+                    now=around.now,
+                ),
+            ),
             *revocations_api.routes(feed, live_feed, feed_keys.published),
             *console_routes(
                 Console(
@@ -296,6 +310,7 @@ def _routes(
         *enrolments_api.routes(site, enrolling),
         *roles_api.routes(site),
         *apis_api.routes(site),
+        *credentials_api.routes(site),
         *delegations_api.routes(
             site, max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience
         ),

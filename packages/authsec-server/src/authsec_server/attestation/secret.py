@@ -5,19 +5,17 @@ The weakest proof there is, for what can give no other: it shows that the caller
 
 from __future__ import annotations
 
-from base64 import b64decode
 from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
-from urllib.parse import unquote_plus
 
 from authsec.client_secret import is_client_secret
 
 from authsec_server.attestation.model import Proved, Refused, invalid
 from authsec_server.clients.model import MAX_PROOFS, Client, Proof, ProofKind
+from authsec_server.web.basic import read_basic
 
-MAX_BYTES: Final = 1024  # each character of either part may be percent-encoded
 _HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the secret as it was shown, whole."
 _UNKNOWN: Final = (
     "This secret is not this client's, or counts no longer: it was rotated or removed, or has ended. An operator can "
@@ -32,8 +30,8 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
     It is always compared with the hashes of as many secrets as a client may have. So neither the answer nor its time
     tells whether the client has any, or which came close.
     """
-    sent = _read(credential)
-    if sent is None:
+    sent = read_basic(credential)
+    if sent is None or not is_client_secret(sent[1]):
         return invalid(f"It is no client_id with a client secret. {_HOW}")
     named, text = sent
     if named != client.id:
@@ -49,19 +47,3 @@ def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
 
 def _counts(proof: Proof, now: datetime) -> bool:
     return proof.kind is ProofKind.SECRET and proof.stands(now)
-
-
-def _read(credential: str) -> tuple[str, str] | None:
-    """The two parts; None unless they are a name and something of the form of a secret.
-
-    Each part was form-encoded before they were joined (RFC 6749 section 2.3.1), so a colon can only be the joint.
-    """
-    if len(credential) > MAX_BYTES:
-        return None
-    try:
-        joined = b64decode(credential, validate=True).decode("ascii")
-    except ValueError:  # of either: the same answer to whatever is no such text
-        return None
-    named, joint, text = joined.partition(":")
-    decoded = unquote_plus(named), unquote_plus(text)
-    return decoded if joint and is_client_secret(decoded[1]) else None

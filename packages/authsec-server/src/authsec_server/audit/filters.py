@@ -9,7 +9,9 @@ from authsec_server.audit.model import Decision, Event, EventKind, Recorded
 from authsec_server.principal import PrincipalKind
 
 TOKEN_KINDS = frozenset({EventKind.TOKEN_ISSUED, EventKind.TOKEN_REFUSED})
-REFUSALS = frozenset({EventKind.TOKEN_REFUSED, EventKind.ADMIN_SIGN_IN_REFUSED, EventKind.ENROLMENT_REFUSED})
+REFUSALS = frozenset(
+    {EventKind.TOKEN_REFUSED, EventKind.ADMIN_SIGN_IN_REFUSED, EventKind.ENROLMENT_REFUSED, EventKind.API_REFUSED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

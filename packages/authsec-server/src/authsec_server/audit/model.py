@@ -16,6 +16,7 @@ class EventKind(StrEnum):
 
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - an event's name
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - an event's name
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - an event's name
     CLIENT_CREATED = "client.created"
     CLIENT_DISABLED = "client.disabled"
     CLIENT_ENABLED = "client.enabled"
@@ -36,6 +37,9 @@ class EventKind(StrEnum):
     API_CREATED = "api.created"
     API_EDITED = "api.edited"
     API_DELETED = "api.deleted"
+    API_CREDENTIAL_CREATED = "api.credential_created"
+    API_CREDENTIAL_REVOKED = "api.credential_revoked"
+    API_REFUSED = "api.refused"
     SOURCE_CREATED = "source.created"
     SOURCE_EDITED = "source.edited"
     SOURCE_DISABLED = "source.disabled"
@@ -50,6 +54,7 @@ class EventKind(StrEnum):
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
     KEY_GONE = "key.gone"
+    KEY_REVOKED = "key.revoked"
     ADMIN_KEY_CREATED = "admin_key.created"
     ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"

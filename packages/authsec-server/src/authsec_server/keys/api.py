@@ -76,6 +76,8 @@ def metadata(issuer: str) -> dict[str, Any]:
         "issuer": issuer,
         "jwks_uri": issuer + JWKS_PATH,
         "delegation_token_endpoint": issuer + "/authsec/uflow/sdk/delegation-token",
+        "introspection_endpoint": issuer + "/authsec/v1/introspect",
+        "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic"],
         "authsec_revocations_uri": issuer + revocations_api.PATH,
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
         "grant_types_supported": [],

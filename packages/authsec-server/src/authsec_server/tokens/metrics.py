@@ -1,5 +1,6 @@
-"""What Prometheus counts of token requests. Labels come from a closed set, never from a request."""
+"""What Prometheus counts of tokens. Labels come from a closed set, never from a request."""
 
 from prometheus_client import Counter
 
 ENDED = Counter("authsec_token_requests_total", "Token requests by how they ended.", ["outcome"])
+INTROSPECTED = Counter("authsec_introspections_total", "Questions of APIs about tokens by their answer.", ["answer"])

@@ -13,6 +13,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.CLIENT_DISABLED: "disabled",
     EventKind.CLIENT_ENABLED: "enabled",
     EventKind.CLIENT_DELETED: "deleted",
+    EventKind.TOKEN_REVOKED: "ended a token of",
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
     EventKind.PROOF_BOUND: "had a trust source vouch for a proof of",
@@ -27,6 +28,8 @@ _DID: Mapping[EventKind, str] = {
     EventKind.API_CREATED: "registered the API",
     EventKind.API_EDITED: "edited the API",
     EventKind.API_DELETED: "deleted the API",
+    EventKind.API_CREDENTIAL_CREATED: "made a credential of the API",
+    EventKind.API_CREDENTIAL_REVOKED: "revoked a credential of the API",
     EventKind.SOURCE_CREATED: "registered the trust source",
     EventKind.SOURCE_EDITED: "edited the trust source",
     EventKind.SOURCE_DISABLED: "disabled the trust source",
@@ -41,6 +44,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.KEY_CREATED: "prepared the signing key",
     EventKind.KEY_ROTATED: "rotated to the signing key",
     EventKind.KEY_GONE: "let go of the signing key",
+    EventKind.KEY_REVOKED: "revoked the signing key",
     EventKind.ADMIN_KEY_CREATED: "made the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
     EventKind.ADMINISTRATOR_INVITED: "invited",
@@ -82,6 +86,8 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.TOKEN_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Token refused{times} to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}"
+    if event.kind is EventKind.TOKEN_REVOKED and event.principal is None:
+        return f"Token of {_name(event)} ended by whoever held it"
     if event.kind is EventKind.ADMIN_SIGN_IN:
         return f"{_who(event)} signed in"
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
@@ -90,6 +96,9 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.ENROLMENT_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"
+    if event.kind is EventKind.API_REFUSED:
+        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
+        return f"Credential of an API refused{times}{' for ' + _name(event) if event.subject else ''}"
     if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:
         return f"{_who(event)} {_TO_THEMSELVES[event.kind]}"
     return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()

@@ -1,0 +1,101 @@
+"""An API's own credential: by it the authority knows which API asks about a token. Pure.
+
+It opens nothing but that: it administers nothing, and no token is had for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from authsec.api_credential import is_api_credential
+
+from authsec_server.web.basic import read_basic
+
+MAX_STANDING: Final = 2  # the one in use, and the next: what it takes to replace one without a gap
+KEPT: Final = timedelta(days=90)  # one that has ended: so long the journal can say which it was that came in vain
+
+
+class CredentialRefusal(StrEnum):
+    """Why a request is no API's, as the journal says it."""
+
+    MISSING = "api_credential_missing"
+    MALFORMED = "not_an_api_credential"
+    UNKNOWN = "api_credential_unknown"
+    OF_ANOTHER = "api_credential_of_another"
+    EXPIRED = "api_credential_expired"
+    REVOKED = "api_credential_revoked"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A credential without its secret, which is shown once and kept nowhere; the table has its hash."""
+
+    id: str
+    api_id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def refusal(self, now: datetime) -> CredentialRefusal | None:
+        """Why it proves nothing at present; None when it does."""
+        if self.revoked_at is not None:
+            return CredentialRefusal.REVOKED
+        if self.expires_at is not None and now >= self.expires_at:
+            return CredentialRefusal.EXPIRED
+        return None
+
+    def ended_at(self, now: datetime) -> datetime | None:
+        """Since when it proves nothing; None while it does."""
+        return (self.revoked_at or self.expires_at) if self.refusal(now) else None
+
+    def revoked(self, now: datetime) -> Credential:
+        """The credential once it is revoked."""
+        return replace(self, revoked_at=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The API whose credential was found: what others need to know of it."""
+
+    api_id: str
+    slug: str
+    name: str
+    identifier: str
+    credential: Credential
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a request shows: something of the form of a credential, and the API that it says it is, where it says so."""
+
+    text: str = field(repr=False)
+    api: str = ""
+
+    def is_of(self, holder: Holder) -> bool:
+        """Whether the credential is that of the API that was named."""
+        return self.api in {"", holder.slug, holder.api_id}
+
+
+def shown_in(authorizations: Sequence[str]) -> Shown | CredentialRefusal:
+    """What the Authorization headers show: `Bearer`, or `Basic` with the API's slug or id (RFC 7662 section 2.1).
+
+    Two headers show nothing: which one would count?
+    """
+    if not authorizations:
+        return CredentialRefusal.MISSING
+    scheme, _, sent = authorizations[0].strip().partition(" ")
+    named: tuple[str, str] | None = None
+    if scheme.lower() == "bearer":
+        named = "", sent.strip()
+    elif scheme.lower() == "basic" and (read := read_basic(sent.strip())) is not None and read[0]:
+        named = read
+    if named is None or len(authorizations) > 1 or not is_api_credential(named[1]):
+        return CredentialRefusal.MALFORMED
+    return Shown(api=named[0], text=named[1])

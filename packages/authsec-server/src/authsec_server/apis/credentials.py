@@ -1,0 +1,121 @@
+"""The verbs of APIs' credentials: making one, seeing them, revoking one, and finding whose one is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from authsec.api_credential import CREDENTIAL_BYTES, text_of
+
+from authsec_server import naming
+from authsec_server.accounts.model.admin_keys import expiry
+from authsec_server.accounts.model.secret import hashed
+from authsec_server.apis import credential_rows as rows
+from authsec_server.apis import service
+from authsec_server.apis.credential import KEPT, MAX_STANDING, Credential, CredentialRefusal, Holder
+from authsec_server.apis.model import Api
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named, Refusal, Tally
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, NotFound
+from authsec_server.principal import Act, Role
+from authsec_server.web.context import limit_key
+
+LAST_USE_EVERY = timedelta(minutes=1)
+
+
+def create(
+    tx: Tx, act: Act, id_or_slug: str, *, name: str | None = None, life: timedelta | None = None
+) -> tuple[Credential, str]:
+    """A new credential of the API, and its text, which is shown this once. Without a name it is called by its day.
+
+    Only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` for an API that has as many as it may.
+    """
+    act.principal.require(Role.OPERATOR)
+    api = service.get(tx, act, id_or_slug)
+    _refuse_too_many(tx, act, api)
+    rows.forget(tx.connection, api.id, act.now - KEPT)
+    credential = Credential(
+        id=act.new_id(),
+        api_id=api.id,
+        name=naming.name("name", act.now.date().isoformat() if name is None else name),
+        created_at=act.now,
+        expires_at=expiry(life, act.now),
+    )
+    text = text_of(act.token_bytes(CREDENTIAL_BYTES))
+    rows.add(tx.connection, credential, hashed(text))
+    _record(tx, act, EventKind.API_CREDENTIAL_CREATED, api, credential)
+    return credential, text
+
+
+def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
+    """The credentials of the API, the oldest first; those that have ended for a while yet."""
+    return rows.of_api(tx.connection, service.get(tx, act, id_or_slug).id)
+
+
+def get(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
+    """One credential of the API. Raises `NotFound`."""
+    api = service.get(tx, act, id_or_slug)
+    found = next((each for each in rows.of_api(tx.connection, api.id) if each.id == credential_id), None)
+    if found is None:
+        raise NotFound(
+            f"{api.name} has no credential {naming.quoted(credential_id)}.",
+            f"See the list: authsec apis credentials {api.slug}",
+        )
+    return found
+
+
+def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
+    """Let it prove nothing any more. Only inside a `change`. What is revoked already stays as it is."""
+    act.principal.require(Role.OPERATOR)
+    api = service.get(tx, act, id_or_slug)
+    credential = get(tx, act, id_or_slug, credential_id)
+    if credential.revoked_at is not None:
+        return credential
+    rows.set_revoked(tx.connection, credential.id, act.now)
+    _record(tx, act, EventKind.API_CREDENTIAL_REVOKED, api, credential)
+    return credential.revoked(act.now)
+
+
+def find(tx: Tx, text: str) -> Holder | None:
+    """Whose credential this is, whatever has become of it. Asks for no principal: for the door."""
+    return rows.by_hash(tx.connection, hashed(text))
+
+
+def used(tx: Tx, credential: Credential, now: datetime) -> None:
+    """Note that it was used; once a minute is enough."""
+    rows.set_used(tx.connection, credential.id, now, at_most_every=LAST_USE_EVERY)
+
+
+def refused(
+    tx: Tx, why: CredentialRefusal, now: datetime, request_id: str, address: str, *, holder: Holder | None = None
+) -> None:
+    """Count that somebody was not taken for an API; for which one, where it was a credential of one."""
+    subject = Named(id=holder.api_id, name=holder.name) if holder else None
+    detail = _detail(holder.credential) if holder else {}
+    refusal = Refusal(kind=EventKind.API_REFUSED, address=limit_key(address), subject=subject, reason=why)
+    audit.count_refusals(tx, {refusal: Tally(count=1, request_id=request_id, detail=detail)}, now)
+
+
+def _refuse_too_many(tx: Tx, act: Act, api: Api) -> None:
+    standing = [each for each in rows.of_api(tx.connection, api.id) if each.refusal(act.now) is None]
+    if len(standing) >= MAX_STANDING:
+        raise Conflict(
+            f"{api.name} has {MAX_STANDING} credentials already: the one in use and the next.",
+            f"Revoke the one that is not used any more: authsec apis revoke-credential {api.slug} ID. "
+            f"Which that is, authsec apis credentials {api.slug} shows.",
+        )
+
+
+def _record(tx: Tx, act: Act, kind: EventKind, api: Api, credential: Credential) -> None:
+    audit.record_act(
+        tx,
+        act,
+        kind,
+        subject=Named(id=api.id, name=api.name),
+        expires_at=credential.expires_at,
+        detail=_detail(credential),
+    )
+
+
+def _detail(credential: Credential) -> dict[str, str]:
+    return {"credential": credential.id, "called": credential.name}

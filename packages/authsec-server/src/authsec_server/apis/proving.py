@@ -1,0 +1,113 @@
+"""Which API stands behind a request: shown by a credential of its own, at each request anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsec_server.apis import credentials
+from authsec_server.apis.credential import CredentialRefusal, Holder, shown_in
+from authsec_server.db import Database
+from authsec_server.web.context import RequestContext, limit_key
+from authsec_server.web.errors import TooOften
+from authsec_server.web.limits import Limiter
+
+FAILURES_A_MINUTE = 20  # from one network
+
+_MESSAGES = {
+    CredentialRefusal.MISSING: "This needs an API's credential, and none was sent.",
+    CredentialRefusal.MALFORMED: "What was sent is not an API's credential. A token or an admin key is none.",
+    CredentialRefusal.UNKNOWN: "This credential is not known here.",
+    CredentialRefusal.OF_ANOTHER: "This credential is not that of the API that was named.",
+    CredentialRefusal.EXPIRED: "This credential has expired.",
+    CredentialRefusal.REVOKED: "This credential was revoked.",
+}
+
+
+class NotProved(Exception):
+    """No API stands behind the request; `message` is for the caller, and `why` for programs."""
+
+    def __init__(self, why: CredentialRefusal) -> None:
+        super().__init__(_MESSAGES[why])
+        self.message = _MESSAGES[why]
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    why: CredentialRefusal
+    holder: Holder | None = None
+
+
+class ApiCredentials:
+    """Knows an API by `Authorization: Bearer`, or `Basic` with its slug or id, and a credential that stands.
+
+    Blocks its thread. Being turned away is counted in the journal before the answer, and limited by address to keep it
+    cheap; the 256 bits of a credential are what keeps it from being guessed. It is looked up by its hash, so the time
+    that takes says nothing of any credential (`accounts.model.secret.hashed`).
+    """
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+        self._database = database
+        self._now = now
+        self._monotonic = monotonic
+        self._failures = Limiter(FAILURES_A_MINUTE)
+        self._uses = Limiter(1)  # one write a minute and credential
+
+    def prove(self, authorizations: Sequence[str], context: RequestContext) -> Holder:
+        """The API. Raises `NotProved`, `TooOften` or `Unavailable`."""
+        found = self._look_up(authorizations)
+        if isinstance(found, _Refused):
+            raise self._turned_away(found, context)
+        self._note_use(found)
+        return found
+
+    def recognise(self, authorizations: Sequence[str], context: RequestContext) -> Holder | None:
+        """The API, or None: for doors that are open to strangers as well. What was shown in vain is counted.
+
+        Raises `Unavailable`.
+        """
+        if not authorizations:
+            return None
+        try:
+            return self.prove(authorizations, context)
+        except (NotProved, TooOften):
+            return None
+
+    def audience(self, authorizations: Sequence[str], context: RequestContext) -> str | None:
+        """The audience of the API that `recognise` finds. Raises `Unavailable`."""
+        holder = self.recognise(authorizations, context)
+        return holder.identifier if holder else None
+
+    def _look_up(self, authorizations: Sequence[str]) -> Holder | _Refused:
+        shown = shown_in(authorizations)
+        if isinstance(shown, CredentialRefusal):
+            return _Refused(why=shown)
+        holder = self._database.read(lambda tx: credentials.find(tx, shown.text))
+        if holder is None:
+            return _Refused(why=CredentialRefusal.UNKNOWN)
+        why = holder.credential.refusal(self._now())
+        if why is None and not shown.is_of(holder):
+            why = CredentialRefusal.OF_ANOTHER
+        return _Refused(why=why, holder=holder) if why else holder
+
+    def _turned_away(self, refused: _Refused, context: RequestContext) -> Exception:
+        """A failure counts against its address; an API that is right is known whatever others do there."""
+        if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
+            self._count(_Refused(why=CredentialRefusal.RATE_LIMITED), context)
+            return TooOften("Too many requests with a wrong credential, or none, came from this address.", wait)
+        self._count(refused, context)
+        return NotProved(refused.why)
+
+    def _note_use(self, holder: Holder) -> None:
+        credential = holder.credential
+        if not self._uses.charge(credential.id, self._monotonic()):
+            self._database.append(lambda tx: credentials.used(tx, credential, self._now()))
+
+    def _count(self, refused: _Refused, context: RequestContext) -> None:
+        self._database.append(
+            lambda tx: credentials.refused(
+                tx, refused.why, self._now(), context.request_id, context.address, holder=refused.holder
+            )
+        )

@@ -1,0 +1,86 @@
+"""`POST /authsec/v1/introspect` (RFC 7662): an API asks about a token that it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server.apis.credential import Holder
+from authsec_server.apis.proving import ApiCredentials, NotProved
+from authsec_server.failures import Invalid, Unavailable
+from authsec_server.tokens.introspection import Introspection
+from authsec_server.tokens.metrics import INTROSPECTED
+from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.errors import TooOften, error_response
+from authsec_server.web.oauth import oauth, read_parameters
+from authsec_server.web.places import Places
+from authsec_server.web.routing import resource
+
+PATH = "/authsec/v1/introspect"
+AT_ONCE, OF_ONE_NETWORK = 128, 32  # requests that are read at once: each may dawdle
+_CHALLENGE = 'Bearer realm="authsec introspection", Basic realm="authsec introspection"'
+
+
+def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Route]:
+    """The endpoint. Only POST: what stands in an address is logged (RFC 7662 section 2.1)."""
+    places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
+
+    async def introspect(request: Request) -> Response:
+        context, sent = context_of(request.scope), request.headers.getlist("authorization")
+        try:
+            with places.one(limit_key(context.address)):
+                # Before the body is read: whoever is no API shall not make us work.
+                api = await run_in_threadpool(credentials.prove, sent, context)
+                token = await _token(request)
+            claims = await run_in_threadpool(introspection.active, token, api.identifier)
+        except NotProved as failure:
+            INTROSPECTED.labels("refused").inc()
+            return _unauthenticated(request, failure)
+        except TooOften:
+            INTROSPECTED.labels("refused").inc()
+            raise
+        except (Invalid, HTTPException):
+            INTROSPECTED.labels("malformed").inc()
+            raise
+        except Unavailable:
+            INTROSPECTED.labels("unavailable").inc()
+            raise
+        INTROSPECTED.labels("inactive" if claims is None else "active").inc()
+        return _answer(api, claims)
+
+    return [resource(PATH, post=oauth(introspect))]
+
+
+async def _token(request: Request) -> str:
+    """The token that the form asks about. Its hint is not needed: there is one kind."""
+    if "token" in request.query_params:
+        raise Invalid("token", "A token stands in the address, where it is logged.", "Send it in the form.")
+    token = (await read_parameters(request)).get("token", "")
+    if not token:
+        raise Invalid("token", "The parameter token is missing.", "Send the form: token=<the token>.")
+    return token
+
+
+def _answer(api: Holder, claims: Mapping[str, Any] | None) -> JSONResponse:
+    """What RFC 7662 section 2.2 asks for. The header tells an API with the credential of another from a dead token."""
+    body = {"active": False} if claims is None else {"active": True, "token_type": "Bearer", **claims}
+    return JSONResponse(body, headers={"Cache-Control": "no-store", "AuthSec-Audience": api.identifier})
+
+
+def _unauthenticated(request: Request, failure: NotProved) -> JSONResponse:
+    return error_response(
+        request,
+        401,
+        reason=failure.why,
+        error=failure.message,
+        details="Send the API's own credential: Authorization: Bearer authsec_api_… "
+        "(made with `authsec apis create-credential API`).",
+        headers={"WWW-Authenticate": _CHALLENGE},
+        extra={"error": "invalid_client", "error_description": failure.message},
+    )

@@ -1,0 +1,148 @@
+"""RFC 7662: an API asks whether a token counts at this moment."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey, parse_compact, sign_compact
+from authsec_server.clients import changes
+from authsec_server.failures import Unavailable
+from authsec_server.keys.api import metadata
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+from introspecting import CRM, INTROSPECT, ask, register, token_for
+from prometheus_client import REGISTRY
+from trusting import operator
+
+
+def answers() -> dict[str, float]:
+    kinds = ("active", "inactive", "refused", "malformed", "unavailable")
+    return {it: REGISTRY.get_sample_value("authsec_introspections_total", {"answer": it}) or 0.0 for it in kinds}
+
+
+def test_a_token_that_counts_is_told_with_its_claims(
+    house: Callable[..., Any], database_url: str, tmp_path: Path
+) -> None:
+    master = tmp_path / "master.key"
+    master.touch(0o600)
+    master.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    its = house(database=database_url, master_key_file=master)
+    secret, token = register(its), token_for(its, CRM)
+    door, rows = its.door(), len(its.events())
+    answer = ask(door, token, secret, token_type_hint="access_token")
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"active": True, "token_type": "Bearer", **parse_compact(token).claims}
+    assert {"client_id", "sub", "aud", "iss", "exp", "iat", "nbf", "jti", "scope"} < answer.json().keys()
+    assert (answer.headers["Cache-Control"], answer.headers["AuthSec-Audience"]) == ("no-store", CRM)
+    basic = "Basic " + base64.b64encode(f"crm:{secret}".encode()).decode()
+    assert door.post(INTROSPECT, data={"token": token}, headers={"Authorization": basic}).json()["active"] is True
+    assert len(its.events()) == rows  # asking is no act
+    revoke = operator(its)
+    its.authority.database.change(
+        lambda tx: changes.revoke_tokens(tx, revoke, parse_compact(token).claims["client_id"])
+    )
+    assert ask(door, token, secret).json() == {"active": False}
+
+
+def test_the_metadata_say_where(house: Callable[..., Any]) -> None:
+    told = metadata("https://authsec.example.com")
+    assert told["introspection_endpoint"] == f"https://authsec.example.com{INTROSPECT}"
+    assert told["introspection_endpoint_auth_methods_supported"] == ["Bearer", "client_secret_basic"]
+    assert house().door().get("/.well-known/oauth-authorization-server").json()["introspection_endpoint"]
+
+
+def subject_of(kind: SubjectKind, token: str) -> str:
+    jws = parse_compact(token)
+    claims = jws.claims
+    subjects: dict[SubjectKind, str] = {
+        SubjectKind.CLIENT: claims["client_id"],
+        SubjectKind.DELEGATION: claims["delegation_ids"][0],
+        SubjectKind.ROLE: claims["roles"][0],
+        SubjectKind.PROOF: claims["attestation"]["proof"],
+        SubjectKind.SOURCE: claims["attestation"].get("source", ""),
+        SubjectKind.KEY: jws.header["kid"],
+        SubjectKind.TOKEN: claims["jti"],
+    }
+    return subjects[kind]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SubjectKind if kind is not SubjectKind.SOURCE])
+def test_whatever_a_token_rests_on_ends_it(house: Callable[..., Any], kind: SubjectKind) -> None:
+    its = house()
+    secret, token, other = register(its), token_for(its, CRM), token_for(its, CRM, name="Other")
+    end = its.authority.database.change
+    end(lambda tx: revocations.end(tx, kind, subject_of(kind, token), its.clock.now()))
+    assert ask(its.door(), token, secret).json() == {"active": False}
+    assert ask(its.door(), other, secret).json()["active"] is (kind is not SubjectKind.KEY)
+
+
+def test_of_a_token_that_is_none_nothing_is_said(house: Callable[..., Any]) -> None:
+    its = house()
+    secret, token = register(its), token_for(its, CRM)
+    head, body, signature = token.split(".")
+    stranger = PrivateKey.generate_rsa()
+    forged = sign_compact(
+        dict(parse_compact(token).header) | {"kid": stranger.public.thumbprint()}, parse_compact(token).claims, stranger
+    )
+    for wrong in (f"{head}.{body}.{signature[:-8]}AAAAAAAA", f"{head}.{body}", "x", secret, forged, "ü", "a.b.c"):
+        answer = ask(its.door(), wrong, secret)
+        assert (answer.status_code, answer.json()) == (200, {"active": False}), wrong
+    its.clock.at += timedelta(hours=1)
+    assert ask(its.door(), token, secret).json() == {"active": False}  # expired
+
+
+def test_what_is_malformed_is_told(house: Callable[..., Any]) -> None:
+    its = house()
+    secret, before = register(its), answers()
+    shown = {"Authorization": f"Bearer {secret}"}
+    twice = {"content": b"token=x&token=y", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({"data": {}}, 415),
+        ({"data": {"token": ""}}, 400),
+        ({"data": {"other": "x"}}, 400),
+        ({"json": {"token": "x"}}, 415),
+        (twice, 400),
+    ]
+    for sent, status in cases:
+        answer = its.door().post(INTROSPECT, **{**sent, "headers": {**sent.get("headers", {}), **shown}})
+        told = answer.json()
+        assert (answer.status_code, told["error"]) == (status, "invalid_request"), told
+        assert {"error_description", "reason", "details", "retryable", "request_id"} <= told.keys()
+    assert answers()["malformed"] == before["malformed"] + 5
+
+
+def test_nobody_is_told_how_to_be_somebody(house: Callable[..., Any]) -> None:
+    its = house()
+    register(its)
+    answer = ask(its.door(), token_for(its, CRM))
+    assert (answer.status_code, answer.json()["error"], answer.json()["reason"]) == (
+        401,
+        "invalid_client",
+        "api_credential_missing",
+    )
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer realm=")
+    assert "Basic realm=" in answer.headers["WWW-Authenticate"]
+    assert "authsec apis create-credential" in answer.json()["details"]
+
+
+def test_without_the_database_nothing_is_said(house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    its = house()
+    secret, token = register(its), token_for(its, CRM)
+
+    def away(*_: Any) -> None:
+        raise Unavailable("The database cannot be reached.")
+
+    monkeypatch.setattr(type(its.authority.database), "_run", away)
+    answer = ask(its.door(), token, secret)
+    assert (answer.status_code, answer.json()["error"], answer.json()["retryable"]) == (
+        503,
+        "temporarily_unavailable",
+        True,
+    )
+    assert "Retry-After" in answer.headers
