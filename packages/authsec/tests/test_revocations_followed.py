@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, InvalidToken, RevocationsUnavailable, TokenVerifier
-from authsec.verifier.revocations import follower
+from authsec.verifier.revocations import network
 
 from .fake_feed import FEED, FakeFeed, feed_keys, feeding, respond
 from .fake_keys import AUDIENCE, ISSUER, METADATA, FakeClock, claims, key_set, reason_of, serving, token
@@ -95,8 +95,8 @@ def test_a_feed_that_is_silent_too_long_closes_the_door(feed: FakeFeed) -> None:
 
 
 def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower, "POLL_PAUSE", 0.02)
-    monkeypatch.setattr(follower, "PAGE", 2)
+    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(network, "PAGE", 2)
     feed.stream = lambda handler, _: respond(handler, "text/html", b"<p>no", status=200)
     for n in range(5):
         feed.end("token", f"t{n}")
@@ -107,7 +107,7 @@ def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.
     eventually(lambda: outcome(verifier, bearer) == "token_revoked")
     eventually(lambda: feed.streams == 1)
     feed.stream = feed.honest_stream
-    feed.clock.pass_by(follower.STREAM_AGAIN)
+    feed.clock.pass_by(network.STREAM_AGAIN)
     eventually(lambda: feed.streams == 2)
     verifier.close()
 

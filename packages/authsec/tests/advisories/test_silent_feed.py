@@ -13,7 +13,7 @@ import pytest
 from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
 from authsec.verifier.documents import DocumentRefused
-from authsec.verifier.revocations import follower, stream
+from authsec.verifier.revocations import network, stream
 from authsec.verifier.revocations.batches import read_batch
 from authsec.verifier.revocations.entries import BatchRefused
 
@@ -31,7 +31,7 @@ def reason(verifier: TokenVerifier, bearer: str) -> str:
 
 def test_silence_is_left_for_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SILENCE", 0.1)
-    monkeypatch.setattr(follower, "POLL_PAUSE", 0.02)
+    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
     with feeding() as feed:
 
         def silent(handler: BaseHTTPRequestHandler, _: int) -> None:

@@ -21,6 +21,7 @@ from authsec.pools import open_pool
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-python"}
+NO_HEADERS: Final[Mapping[str, str]] = {}
 _WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
     exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (NO_PROXY names hosts that are reached directly)",
     exceptions.SSLError: "its certificate is not trusted (AUTHSEC_CA_FILE names the file of a company's own authority)",
@@ -53,13 +54,13 @@ class Documents:
             raise DocumentRefused(f"{url} is not a JSON object")
         return document
 
-    def get(self, url: str) -> bytes:
-        """What is served at `url` as JSON, unread; raises `DocumentRefused`."""
+    def get(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """What is served at `url` as JSON to a request with these headers, unread; raises `DocumentRefused`."""
         deadline = self._clock.monotonic() + MOST_SECONDS
         try:
             with open_pool(url, self._trust) as pool:
                 response = pool.request(
-                    "GET", url, headers=_HEADERS, timeout=Timeout(total=MOST_SECONDS),
+                    "GET", url, headers={**headers, **_HEADERS}, timeout=Timeout(total=MOST_SECONDS),
                     retries=False, redirect=False, preload_content=False, decode_content=False,
                 )  # fmt: skip
                 try:

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 from authsec.errors import ConfigError, RevocationsUnavailable
 from authsec.verifier.revocations.entries import Subject
-from authsec.verifier.revocations.follower import Follower, Lease
+from authsec.verifier.revocations.follower import Follower
+from authsec.verifier.revocations.leases import Lease
 
 Policy = Literal["fail_closed", "until_exp"]
 

@@ -16,6 +16,8 @@ from authsec.verifier.published_keys import PublishedKeys
 from authsec.verifier.revocations.batches import MOST_BYTES
 from authsec.verifier.revocations.feed import Feed
 from authsec.verifier.revocations.follower import Follower
+from authsec.verifier.revocations.leases import Leases
+from authsec.verifier.revocations.network import Network
 from authsec.verifier.revocations.stream import Stream
 
 _Key = tuple[str, str | None, Clock]
@@ -44,14 +46,15 @@ def _follower(issuer: str, trust: ssl.SSLContext | None, clock: Clock, jitter: C
         issuer, documents.fetch, clock=clock, fresh_for=300.0, keep_for=86_400.0, unknown_key_pause=60.0,
         named="authsec_revocations_keys_uri",
     )  # fmt: skip
-    return Follower(
-        Feed(issuer, keys, clock),
+    leases = Leases()
+    network = Network(
         address=lambda: published_address(issuer, "authsec_revocations_uri", documents.fetch),
         page=Documents(clock=clock, trust=trust, most_bytes=MOST_BYTES).get,
         stream=lambda: Stream(clock=clock, trust=trust),
+        headers=leases.headers,
         clock=clock,
-        jitter=jitter,
     )
+    return Follower(Feed(issuer, keys, clock), network, leases, clock=clock, jitter=jitter)
 
 
 def _forked() -> None:

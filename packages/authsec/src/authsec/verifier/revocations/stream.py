@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -15,7 +15,7 @@ from urllib3.util import Timeout
 from authsec.clock import Clock
 from authsec.errors import ConfigError
 from authsec.pools import open_pool
-from authsec.verifier.documents import DocumentRefused, why
+from authsec.verifier.documents import NO_HEADERS, DocumentRefused, why
 from authsec.verifier.revocations.batches import MOST_BYTES
 from authsec.verifier.revocations.messages import Messages
 
@@ -39,12 +39,12 @@ class Stream:
         self._trust = trust
         self._response: urllib3.BaseHTTPResponse | None = None
 
-    def messages(self, url: str) -> Iterator[bytes]:
+    def messages(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> Iterator[bytes]:
         """The batches as they come, until the other side ends it. Raises `DocumentRefused`."""
         try:
             with open_pool(url, self._trust) as pool:
                 response = pool.request(
-                    "GET", url, headers=_HEADERS, timeout=Timeout(connect=_CONNECTING, read=SILENCE),
+                    "GET", url, headers={**headers, **_HEADERS}, timeout=Timeout(connect=_CONNECTING, read=SILENCE),
                     retries=False, redirect=False, preload_content=False, decode_content=False,
                 )  # fmt: skip
                 try:

@@ -1,0 +1,74 @@
+"""One life of the thread that follows a feed: what its source is given, and what becomes known of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+from authsec.verifier.revocations.feed import Feed
+from authsec.verifier.revocations.leases import Leases
+
+_log = logging.getLogger("authsec.verifier")
+
+
+class Run:
+    """From the thread's start to its end. For whoever watches: `connected`, and `failure`, why the last try failed."""
+
+    def __init__(self, feed: Feed, leases: Leases) -> None:
+        self.feed = feed
+        self.connected = False
+        self.failure: str | None = None
+        self._leases = leases
+        self._stop = threading.Event()
+        self._tried = threading.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self._stop.is_set() or not self._leases
+
+    def stop(self) -> None:
+        """End it, from another thread."""
+        self._stop.set()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless it is stopped."""
+        self._stop.wait(seconds)
+
+    @property
+    def settled(self) -> bool:
+        """Whether there has been a first try."""
+        return self._tried.is_set()
+
+    def settle(self, patience: float) -> None:
+        """Wait until the first try has succeeded or failed."""
+        self._tried.wait(patience)
+
+    def take(self, octets: bytes) -> bool:
+        """Believe a batch, or raise as `Feed.take` does; whether nothing is missing after it."""
+        complete = self.feed.take(octets).complete
+        if complete:
+            self.connected, self.failure = True, None
+            self._tried.set()
+        return complete
+
+    def fail(self, why: str) -> None:
+        """What is in the way; in the log once, however often it is tried again."""
+        if why != self.failure:
+            _log.warning("the revocations of %s are not known at the moment: %s", self.feed.issuer, why)
+        self.connected, self.failure = False, why
+        self._tried.set()
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def follow(self, run: Run) -> float:
+        """Have the run take what comes, until something is in the way; the seconds after which to go on."""
+
+    def stop(self) -> None:
+        """End a wait for what comes next, from another thread."""
+
+    def forget(self) -> None:
+        """In a forked child: let go of what is the parent's."""
