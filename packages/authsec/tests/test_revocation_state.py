@@ -40,7 +40,6 @@ def ended(state: RevocationState, kid: str = "current", **changes: Any) -> bool:
         ("role", SUPPORT),
         ("proof", "p1"),
         ("source", "s1"),
-        ("key", "current"),
         ("token", claims()["jti"]),
     ],
 )

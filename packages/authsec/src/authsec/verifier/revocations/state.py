@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -10,10 +11,11 @@ from authsec.verifier.revocations.entries import Entry, Subject
 
 KEPT: Final = 7 * 86_400 + 3600  # seconds: no token lives longer than seven days, whatever an authority is set to
 _BETWEEN_CLEARINGS: Final = 3600
+_KEY: Final = "key"
 
 
 class _Ending(NamedTuple):
-    below: int
+    below: float
     at: float
 
 
@@ -22,7 +24,7 @@ class RevocationState:
 
     A snapshot is merged with what is known. One that takes something back (the authority's database was restored, say)
     is not followed in that: tokens that were refused here remain refused. What is older than any token can be is
-    forgotten, by the authority's clock and not by ours.
+    forgotten, by the authority's clock and not by ours. A revoked key never is, whatever its tokens say.
 
     One thread applies, any number ask. A batch that was applied in part, as after a fork, can be applied again.
     """
@@ -40,7 +42,11 @@ class RevocationState:
         if batch.signed_at - self._cleared >= _BETWEEN_CLEARINGS:
             self._cleared = batch.signed_at
             oldest = batch.signed_at - KEPT
-            self._endings = {subject: ending for subject, ending in self._endings.items() if ending.at >= oldest}
+            self._endings = {
+                subject: ending
+                for subject, ending in self._endings.items()
+                if ending.at >= oldest or subject[0] == _KEY  # who has somebody's key can sign with it at any time
+            }
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
         """Whether a token that rests on these, decided under this version of the authority, has been revoked."""
@@ -56,4 +62,6 @@ class RevocationState:
 
     def _add(self, entry: Entry) -> None:
         known = self._endings.get(entry.subject, _Ending(0, 0.0))
-        self._endings[entry.subject] = _Ending(max(known.below, entry.version), max(known.at, entry.at))
+        # Whoever has stolen a key writes into a token whatever version would help.
+        below = math.inf if entry.subject[0] == _KEY else entry.version
+        self._endings[entry.subject] = _Ending(max(known.below, below), max(known.at, entry.at))
