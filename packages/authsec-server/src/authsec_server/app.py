@@ -51,6 +51,7 @@ from authsec_server.console.static import Assets
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
 from authsec_server.delegations import api as delegations_api
+from authsec_server.delegations import tokens_out, would_stop
 from authsec_server.delegations.model import Terms
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.custodian import Custodian
@@ -61,6 +62,8 @@ from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations import service as revocations
+from authsec_server.revocations.followers import service as followers
+from authsec_server.revocations.followers.noting import Noting
 from authsec_server.revocations.heads import Feed
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.roles import api as roles_api
@@ -192,9 +195,13 @@ def _compose(
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     live_feed = LiveFeed(feed, ending=lambda: readiness.draining)
+    noting = Noting(
+        database, known=partial(tokens_out.audiences, default_audience=settings.default_audience), now=around.now
+    )
     api_credentials = ApiCredentials(database, now=around.now, monotonic=around.monotonic)
     app = Starlette(
         routes=[
+            *would_stop.routes(site, _terms(settings)),
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
             *introspection_api.routes(
@@ -205,7 +212,9 @@ def _compose(
                     now=around.now,
                 ),
             ),
-            *revocations_api.routes(feed, live_feed, feed_keys.published),
+            *revocations_api.routes(
+                feed, live_feed, feed_keys.published, noting=noting, recognise=api_credentials.audience
+            ),
             *console_routes(
                 Console(
                     site=people,
@@ -226,7 +235,7 @@ def _compose(
             ),
         ],
         exception_handlers=HANDLERS,
-        lifespan=lifespan(maintain, live.run, live_feed.run),
+        lifespan=lifespan(maintain, live.run, live_feed.run, noting.run),
         middleware=[
             Middleware(
                 Contextualise,
@@ -340,6 +349,7 @@ def _maintenance(
         database.append(lambda tx: links.forget(tx, now))
         database.append(lambda tx: enrolments.forget(tx, now))
         database.append(lambda tx: revocations.forget(tx, now))
+        database.append(lambda tx: followers.forget(tx, now))
         custodian.keep(act)
         feed_keys.keep(now)
         roll_up(database, now)

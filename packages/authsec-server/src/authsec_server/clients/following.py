@@ -58,6 +58,11 @@ def users_of(tx: Tx, act: Act, source: TrustSource) -> Users:
     )
 
 
+def holders(tx: Tx, source: TrustSource, limit: int) -> list[str]:
+    """The ids of the clients whose proofs rest on the source; at most so many. For the rooms above."""
+    return resting.holders(tx.connection, source.id, limit)
+
+
 def edit_source(
     tx: Tx,
     act: Act,

@@ -54,13 +54,19 @@ def remove_proof(tx: Tx, act: Act, id_or_slug: str, proof_id: str) -> Client:
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
-    proof = next((each for each in client.proofs if each.id == proof_id), None)
-    if proof is None:
-        raise NotFound(f"{client.name} holds no proof {naming.quoted(proof_id)}.", "Look at the proofs it holds now.")
+    proof = held(client, proof_id)
     holding = with_proofs(client, act, tuple(each for each in client.proofs if each is not proof))
     end(tx, act, holding, proof)
     store.save(tx.connection, holding)
     return holding
+
+
+def held(client: Client, proof_id: str) -> Proof:
+    """The client's proof with this id. Raises `NotFound`."""
+    for proof in client.proofs:
+        if proof.id == proof_id:
+            return proof
+    raise NotFound(f"{client.name} holds no proof {naming.quoted(proof_id)}.", "Look at the proofs it holds now.")
 
 
 def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:

@@ -63,6 +63,11 @@ def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
     return [client for some in _batches(client_ids) for client in store.by_ids(connection, some).values()]
 
 
+def holders(connection: Connection, source_id: str, limit: int) -> list[str]:
+    """The ids of the clients whose proofs rest on the source; at most so many."""
+    return list(connection.execute(_holders(source_id).distinct().limit(limit)).scalars())
+
+
 def counts(connection: Connection, source_id: str) -> tuple[int, int]:
     """How many proofs rest on the source, and of how many clients."""
     counted = select(func.count(), func.count(proofs.c.client_id.distinct())).where(proofs.c.source_id == source_id)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from authsec_server.apis import service as apis
-from authsec_server.audit import service as audit
-from authsec_server.audit.filters import LiveTokens
-from authsec_server.audit.model import Named
+from authsec_server.audit.model import Event, Named
+from authsec_server.clients import following, holding
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
-from authsec_server.delegations import queries, store
+from authsec_server.delegations import queries, store, tokens_out
 from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.model import Delegation, DelegationState, Edit, Terms, state, title
 from authsec_server.delegations.standing import stored
+from authsec_server.delegations.tokens_out import AtApi, TokensOut
 from authsec_server.principal import Act, Role
-from authsec_server.revocations import service as revocations
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
+from authsec_server.sources import service as sources
 
 MOST = 500  # delegations looked at
 
@@ -28,7 +28,7 @@ MOST = 500  # delegations looked at
 class Consequences:
     """What would stop, and what would be otherwise.
 
-    `delegations` are the live ones whose tokens would end, `audiences` what these tokens are for; `live_tokens` of them
+    `delegations` are the live ones whose tokens would end, `apis` where these tokens are taken; `live_tokens` of them
     have not ended yet. Until `out_until` the last of all that are out, ended or not, could still be used where nobody
     follows revocations. `loses` are the live delegations that give less from then on, `agents` the clients of all
     these, `gains` those that give more though nobody edits them, `keeps` those by which a client still gets tokens.
@@ -39,11 +39,16 @@ class Consequences:
     delegations: tuple[Named, ...] = ()
     live_tokens: int = 0
     out_until: datetime | None = None
-    audiences: tuple[str, ...] = ()
+    apis: tuple[AtApi, ...] = ()
     loses: tuple[Named, ...] = ()
     gains: tuple[Named, ...] = ()
     keeps: tuple[Named, ...] = ()
     more: bool = False
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """What the tokens are for."""
+        return tuple(sorted(each.audience for each in self.apis))
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
@@ -98,6 +103,50 @@ def of_role_deletion(tx: Tx, act: Act, role_id: str, terms: Terms) -> Consequenc
     return _ending(tx, act, terms, live, loses=live)
 
 
+def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Consequences:
+    """Of revoking these delegations."""
+    act.principal.require(Role.VIEWER)
+    live = _live(held, act.now)
+    return _ending(tx, act, terms, live, out=held, loses=live)
+
+
+def of_proof(tx: Tx, act: Act, client_id: str, proof_id: str) -> Consequences:
+    """Of taking the proof away from the client. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    client = clients.get(tx, act, client_id)
+    proof = holding.held(client, proof_id)
+    tokens = tokens_out.of_clients(tx, act.now, [client.id], lambda each: each.proof_id == proof.id)
+    return _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)])
+
+
+def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
+    """Of disabling or removing the trust source: `agents` are those who have tokens by its word. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    source = sources.get(tx, act, source_id)
+    holders = following.holders(tx, source, MOST)
+    return _of_tokens(tx, act, tokens_out.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id))
+
+
+def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
+    """Of believing nothing any more that this signing key has signed."""
+    act.principal.require(Role.VIEWER)
+    return _of_tokens(tx, act, tokens_out.of_key(tx, act.now, kid))
+
+
+def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
+    """Of taking this one token back, as the journal has it."""
+    act.principal.require(Role.VIEWER)
+    if issued.client is None or issued.expires_at is None or issued.expires_at <= act.now:
+        return Consequences()
+    audiences = dict.fromkeys(issued.detail.get("audience", ()), issued.expires_at)
+    return Consequences(
+        agents=(issued.client,),
+        live_tokens=1,
+        out_until=issued.expires_at,
+        apis=tokens_out.at_apis(tx, act.now, audiences, audiences),
+    )
+
+
 def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | None = None) -> Consequences:
     """Of giving the API another identifier, or none by deleting it. Raises `NotFound`.
 
@@ -140,21 +189,32 @@ def _ending(
 ) -> Consequences:
     """`out` are further delegations whose tokens may be out, though they have ended."""
     every = (*ending, *out, *loses, *gains, *keeps)
-    known = roles.by_ids(tx, {delegation.role_id for delegation in every})
-    names = _names(tx, every, known)
+    names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
-    tokens = _live_tokens(tx, {each.id: each for each in (*ending, *out)}.values(), known, act.now)
+    ids = {delegation.id for delegation in (*ending, *out)}
+    holders = {delegation.client_id for delegation in (*ending, *out)}
+    tokens = tokens_out.of_clients(tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids))
     audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
     return Consequences(
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
         delegations=tuple(names[delegation.id] for delegation in ending),
-        live_tokens=tokens.count,
+        live_tokens=tokens.live,
         out_until=tokens.out_until,
-        audiences=tuple(sorted(audiences)),
+        apis=tokens_out.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
         loses=tuple(names[delegation.id] for delegation in loses),
         gains=tuple(names[delegation.id] for delegation in gains),
         keeps=tuple(names[delegation.id] for delegation in keeps),
         more=tokens.more or max(len(ending), len(loses), len(gains)) >= MOST,
+    )
+
+
+def _of_tokens(tx: Tx, act: Act, tokens: TokensOut, agents: Sequence[Named] = ()) -> Consequences:
+    return Consequences(
+        agents=tuple(agents) or tokens.agents,
+        live_tokens=tokens.live,
+        out_until=tokens.out_until,
+        apis=tokens_out.at_apis(tx, act.now, {*tokens.by_audience}, tokens.by_audience),
+        more=tokens.more,
     )
 
 
@@ -166,17 +226,3 @@ def _names(tx: Tx, held: Sequence[Delegation], known_roles: Mapping[str, RoleDef
         name = title(known_roles[delegation.role_id].name, known_clients[delegation.client_id].name)
         names[delegation.id] = Named(id=delegation.id, name=name)
     return names
-
-
-def _live_tokens(
-    tx: Tx, held: Collection[Delegation], known_roles: Mapping[str, RoleDefinition], now: datetime
-) -> LiveTokens:
-    # Whatever ended the delegation's, its client's or its role's tokens ended all that rest on it.
-    subjects = {each.id: (each.id, each.client_id, known_roles[each.role_id].slug) for each in held}
-    ended = revocations.last_versions(tx, set().union(*subjects.values()))
-    return audit.live_tokens_under(
-        tx,
-        now,
-        client_ids={each.client_id for each in held},
-        versions={id_: max(ended.get(each, 0) for each in its) for id_, its in subjects.items()},
-    )

@@ -95,6 +95,11 @@ def tally(connection: Connection, now: datetime) -> dict[DelegationState, int]:
     return dict(zip(DelegationState, row, strict=True))
 
 
+def audiences(connection: Connection) -> set[str]:
+    """What delegations of any state name; with `NO_AUDIENCE` where some name none."""
+    return set(connection.execute(select(delegation_audiences.c.audience).distinct()).scalars())
+
+
 def number_for(connection: Connection, audiences: Collection[str], now: datetime) -> int:
     """How many live delegations name one of the audiences; `NO_AUDIENCE` stands for those that name none."""
     names = delegation_audiences.c

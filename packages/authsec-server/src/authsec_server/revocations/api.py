@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import anyio
 from authsec import strict_json
@@ -14,11 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.failures import Invalid
+from authsec_server.revocations.followers.model import Claim, read_claim
+from authsec_server.revocations.followers.noting import Noting
 from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.stream import MEDIA_TYPE, Stream
 from authsec_server.web.bodies import query_int
-from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.context import RequestContext, context_of, limit_key
 from authsec_server.web.places import Places
 from authsec_server.web.routing import resource
 
@@ -27,12 +30,16 @@ KEYS_PATH = PATH + "/keys"
 AT_ONCE, AT_MOST = 500, 1000  # entries on a page: unless the reader says otherwise, and whatever it says
 FOLLOW_AT_ONCE, FOLLOW_BY_ONE_NETWORK = 512, 128  # each holds a connection for hours
 READ_AT_ONCE, READ_BY_ONE_NETWORK = 16, 8  # each takes a thread for some milliseconds
+AUDIENCE = "authsec-audience"  # the header in which readers say for which APIs they read
+Recognise = Callable[[Sequence[str], RequestContext], str | None]
 _FRESH = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
 
 
-def routes(feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]]) -> list[Route]:
-    """The feed and its keys."""
+def routes(
+    feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]], *, noting: Noting, recognise: Recognise
+) -> list[Route]:
+    """The feed and its keys. `recognise` gives the audience of the API whose credential these `Authorization` show."""
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
@@ -44,12 +51,14 @@ def routes(feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]])
             with ExitStack() as places:
                 places.enter_context(following.one(network))
                 places.enter_context(live.follow())
+                places.enter_context(noting.standing(_claim(request, recognise)))
                 pages = live.pages(since)
                 first = await anext(pages)  # now, since a stream that has begun could no longer say 503
                 return Stream(first, pages, places.pop_all())
         since, limit = _since(request), _limit(request)
         with reading.one(network):
             document = await anyio.to_thread.run_sync(feed.document, since, limit, limiter=threads)
+        noting.heard(_claim(request, recognise), network)
         return Response(document.text, media_type="application/json", headers=_FRESH)
 
     async def keys(_request: Request) -> Response:
@@ -57,6 +66,12 @@ def routes(feed: Feed, live: LiveFeed, published: Callable[[], list[PublicKey]])
         return JSONResponse({"keys": [as_jwk(key) for key in found]}, headers=_CACHED)
 
     return [resource(PATH, get=read), resource(KEYS_PATH, get=keys)]
+
+
+def _claim(request: Request, recognise: Recognise) -> Claim:
+    shown = request.headers.getlist("authorization")
+    proof = partial(recognise, shown, context_of(request.scope)) if shown else None
+    return read_claim(request.headers.getlist(AUDIENCE), proof)
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:

@@ -1,0 +1,92 @@
+"""Tokens that are out: issued, and not expired, as the journal knows them. Those that are alike stand together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Text, cast, func, select
+
+from authsec_server.audit.store import events
+from authsec_server.db import Tx
+from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
+
+MOST = 10_000  # tokens looked at: those that live longest
+_LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
+_TAKEN_BACK = 1_000  # tokens that were taken back singly, which a statement can name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """Tokens of one client that rest on the same things: so many, the last of which expires at `until`.
+
+    `version` is the authority version that they were decided under. With `taken_back` each was ended by itself. What an
+    event of an older version does not say is empty.
+    """
+
+    client_id: str
+    client_name: str
+    delegation_ids: frozenset[str]
+    role_ids: frozenset[str]
+    version: int
+    kid: str
+    audience: tuple[str, ...]
+    proof_id: str
+    source_id: str
+    taken_back: bool
+    count: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """What is out; with `more` there are further tokens, which expire earlier."""
+
+    tokens: tuple[Alike, ...] = ()
+    more: bool = False
+
+
+def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], *, taken_back: Collection[str] = ()) -> Outstanding:
+    """The tokens of these clients. `taken_back` are the `jti` of tokens that were ended singly."""
+    if not client_ids:
+        return Outstanding()
+    return _found(tx, now, taken_back, events.c.client_id.in_(sorted(client_ids)))
+
+
+def of_key(tx: Tx, now: datetime, kid: str, *, taken_back: Collection[str] = ()) -> Outstanding:
+    """The tokens that this key signed."""
+    return _found(tx, now, taken_back, events.c.kid == kid, events.c.at > now - _LONGEST)
+
+
+def _found(tx: Tx, now: datetime, taken_back: Collection[str], *which: ColumnElement[bool]) -> Outstanding:
+    names = ("client_id", "client_name", "authority_version", "kid")
+    texts = [cast(events.c[name], Text).label(name) for name in ("delegations", "roles", "detail")]
+    singly = events.c.jti.in_(sorted(taken_back)[:_TAKEN_BACK]).label("singly")
+    wanted = select(*(events.c[name] for name in names), *texts, singly, events.c.expires_at)
+    live = wanted.where(*which, events.c.expires_at > now).order_by(events.c.expires_at.desc()).limit(MOST + 1)
+    latest = live.subquery().c
+    alike = [latest[name] for name in (*names, "delegations", "roles", "detail", "singly")]
+    number, until = func.count().label("number"), func.max(latest.expires_at).label("until")
+    rows = tx.connection.execute(select(*alike, number, until).group_by(*alike)).all()
+    return Outstanding(tokens=tuple(map(_alike, rows)), more=sum(row.number for row in rows) > MOST)
+
+
+def _alike(row: Row[Any]) -> Alike:
+    detail = json.loads(row.detail)
+    return Alike(
+        client_id=row.client_id,
+        client_name=row.client_name,
+        delegation_ids=frozenset(each["id"] for each in json.loads(row.delegations)),
+        role_ids=frozenset(each["id"] for each in json.loads(row.roles)),
+        version=row.authority_version or 0,
+        kid=row.kid,
+        audience=tuple(detail.get("audience") or ()),
+        proof_id=detail.get("proof_id") or "",
+        source_id=(detail.get("source") or {}).get("id", ""),
+        taken_back=bool(row.singly),
+        count=row.number,
+        until=row.until,
+    )

@@ -1,0 +1,109 @@
+"""What an ending will stop, in words: the same in the console and on the command line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from authsec_server.console.words import ago, listed, plural
+
+Api = Mapping[str, Any]
+MOST = 5  # names in a sentence
+
+
+def summary(stops: Mapping[str, Any]) -> str:
+    """All of it in one line. `stops` is what the admin API answers to a dry run."""
+    as_of = datetime.fromisoformat(stops["as_of"])
+    agents = [each["name"] for each in stops["agents"]]
+    parts = [f"{plural(len(agents), 'agent')} ({listed(agents)})" if agents else "no agent", tokens(stops, as_of)]
+    proved, said, others = _sorted(stops["apis"])
+    if proved:
+        parts.append(f"{_apis(proved)} {_follow(proved)} the feed")
+    if said:
+        parts.append(f"{_apis(said)} {_say(said)} the feed ({_names(said)})")
+    if others:
+        until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in others[:MOST])
+        parts.append(f"{_apis(others)} {_do(others)} not follow the feed ({until}{_and_more(others)})")
+    return ", ".join(parts)
+
+
+def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
+    """How many tokens end, and until when the last of them lasts where nobody follows."""
+    until = f" until {clock(stops['until'], as_of)}" if stops["until"] else ""
+    if not stops["live_tokens"]:
+        return f"no live token (those that have ended are out{until})" if until else "no live token"
+    return f"{'at least ' if stops['more'] else ''}{plural(stops['live_tokens'], 'live token')}{until}"
+
+
+def at_apis(stops: Mapping[str, Any]) -> list[str]:
+    """A sentence for each way in which APIs learn of it, or do not."""
+    as_of = datetime.fromisoformat(stops["as_of"])
+    proved, said, others = _sorted(stops["apis"])
+    lines = []
+    if proved:
+        theirs = "its own credential" if len(proved) == 1 else "their own credentials"
+        lines.append(
+            f"{_apis(proved)} {_follow(proved)} the feed, proved by {theirs}: {_names(proved)}. What has ended is "
+            "refused there within a second or so."
+        )
+    if said:
+        lines.append(f"{_apis(said)} {_say(said)} the feed, without proof: {_names(said)}.")
+    lines += [
+        f"{each['name']} does not follow the feed ({seen(each, as_of)}): it {_takes(each, as_of)}."
+        for each in others[:MOST]
+    ]
+    if len(others) > MOST:
+        lines.append(f"{len(others) - MOST} more APIs do not follow the feed.")
+    return lines
+
+
+def seen(api: Api, as_of: datetime) -> str:
+    """When somebody last followed the feed for it."""
+    return f"last seen {ago(datetime.fromisoformat(api['seen_at']), as_of)}" if api["seen_at"] else "never seen"
+
+
+def clock(instant: str, as_of: datetime) -> str:
+    """The minute in which it is over, in UTC, with the day unless it is today's."""
+    over = datetime.fromisoformat(instant).astimezone(UTC)
+    if over.second or over.microsecond:
+        over += timedelta(minutes=1)
+    day = "" if over.date() == as_of.astimezone(UTC).date() else f"{over:%Y-%m-%d} "
+    return f"{day}{over:%H:%M} UTC"
+
+
+def _sorted(apis: Sequence[Api]) -> tuple[list[Api], list[Api], list[Api]]:
+    """Those that are proved to follow, those that say so, and the others."""
+    proved = [each for each in apis if each["proved"]]
+    said = [each for each in apis if each["following"] and not each["proved"]]
+    return proved, said, [each for each in apis if not each["following"]]
+
+
+def _takes(api: Api, as_of: datetime) -> str:
+    if not api["until"]:
+        return "has no token to take"
+    return f"may accept these tokens until {clock(api['until'], as_of)}"
+
+
+def _apis(apis: Sequence[Api]) -> str:
+    return plural(len(apis), "API")
+
+
+def _follow(apis: Sequence[Api]) -> str:
+    return "follows" if len(apis) == 1 else "follow"
+
+
+def _say(apis: Sequence[Api]) -> str:
+    return "says that it follows" if len(apis) == 1 else "say that they follow"
+
+
+def _do(apis: Sequence[Api]) -> str:
+    return "does" if len(apis) == 1 else "do"
+
+
+def _names(apis: Sequence[Api]) -> str:
+    return listed([each["name"] for each in apis], MOST)
+
+
+def _and_more(apis: Sequence[Api]) -> str:
+    return f"; and {len(apis) - MOST} more" if len(apis) > MOST else ""

@@ -1,0 +1,117 @@
+"""Which tokens are out, of those that would end: how many still count, at which APIs, and who follows there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsec_server.apis import service as apis
+from authsec_server.audit import outstanding
+from authsec_server.audit.model import Named
+from authsec_server.audit.outstanding import Alike, Outstanding
+from authsec_server.db import Tx
+from authsec_server.delegations import queries
+from authsec_server.delegations.store import NO_AUDIENCE
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.followers import service as followers
+from authsec_server.revocations.followers.model import Following
+from authsec_server.roles import service as roles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtApi:
+    """One audience that the tokens are for, as far as is known who follows revocations there.
+
+    `until` is when the last token that is out for it expires: where nobody follows, it is taken until then. `slug` is
+    empty where no API is registered under the audience.
+    """
+
+    audience: str
+    name: str
+    slug: str = ""
+    following: Following = Following.NO
+    seen_at: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensOut:
+    """`live` tokens have not ended yet, `out_until` is when the last expires of all, ended or not."""
+
+    live: int = 0
+    out_until: datetime | None = None
+    by_audience: Mapping[str, datetime]
+    agents: tuple[Named, ...] = ()
+    more: bool = False
+
+
+def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], rests: Callable[[Alike], bool]) -> TokensOut:
+    """The tokens of these clients for which `rests` holds."""
+    taken_back = revocations.taken_back(tx)
+    return _counted(tx, outstanding.of_clients(tx, now, client_ids, taken_back=taken_back), rests)
+
+
+def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
+    """The tokens that this key signed."""
+    return _counted(tx, outstanding.of_key(tx, now, kid, taken_back=revocations.taken_back(tx)), lambda _: True)
+
+
+def audiences(tx: Tx, default_audience: str) -> set[str]:
+    """All that tokens can be for: registered, named by some delegation, or what those get that name none."""
+    return (queries.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
+
+
+def at_apis(tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]) -> tuple[AtApi, ...]:
+    """Who follows for these audiences; those that nobody is known to follow for first."""
+    known, seen = apis.by_identifiers(tx, audiences), followers.seen(tx, audiences)
+    found = []
+    for audience in audiences:
+        api, its = known.get(audience), seen.get(audience)
+        found.append(
+            AtApi(
+                audience=audience,
+                name=api.name if api else audience,
+                slug=api.slug if api else "",
+                following=its.at(now) if its else Following.NO,
+                seen_at=its.seen_at if its else None,
+                until=until.get(audience),
+            )
+        )
+    order = [Following.NO, Following.SAID, Following.PROVED]
+    return tuple(sorted(found, key=lambda each: (order.index(each.following), each.audience)))
+
+
+def _counted(tx: Tx, found: Outstanding, rests: Callable[[Alike], bool]) -> TokensOut:
+    tokens = [each for each in found.tokens if rests(each)]
+    still = _still_counting(tx, tokens)
+    by_audience: dict[str, datetime] = {}
+    for each in tokens:
+        for audience in each.audience:
+            by_audience[audience] = max(each.until, by_audience.get(audience, each.until))
+    agents = {each.client_id: Named(id=each.client_id, name=each.client_name) for each in still}
+    return TokensOut(
+        live=sum(each.count for each in still),
+        out_until=max((each.until for each in tokens), default=None),
+        by_audience=by_audience,
+        agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
+        more=found.more,
+    )
+
+
+def _still_counting(tx: Tx, tokens: Collection[Alike]) -> list[Alike]:
+    """Those of which nothing has ended that they rest on: a verifier that follows refuses the others."""
+    slugs = {
+        id_: role.slug for id_, role in roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids}).items()
+    }
+    subjects = {
+        each: {each.client_id, each.kid, each.proof_id, each.source_id, *each.delegation_ids}
+        | {slugs[id_] for id_ in each.role_ids if id_ in slugs}
+        for each in tokens
+    }
+    ended = revocations.last_versions(tx, set().union(*subjects.values()) - {""})
+    return [
+        each
+        for each, its in subjects.items()
+        if not each.taken_back and each.version >= max((ended.get(subject, 0) for subject in its), default=0)
+    ]

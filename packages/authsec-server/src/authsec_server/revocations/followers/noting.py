@@ -1,0 +1,101 @@
+"""Noting who follows the feed, beside the feed: it never waits for this, and never fails by it.
+
+Only audiences that the authority gives tokens for are kept, at most once a minute each: strangers who name others, or
+the same ones all the time, have nothing written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import anyio
+import structlog
+
+from authsec_server.db import Database, Tx
+from authsec_server.revocations.followers import service
+from authsec_server.revocations.followers.model import Claim
+
+log = structlog.get_logger(__name__)
+
+EVERY = timedelta(minutes=1)  # one audience is written, while somebody follows for it
+BETWEEN_ROUNDS = 1.0  # seconds, however many claims come
+AT_LEAST_EVERY = 20.0  # seconds, for streams that stand
+MOST_NETWORKS = 256  # whose last page is remembered until the next round
+
+
+class Noting:
+    """What this process has heard of who follows. `run` must be running; `heard` and `standing` are for its loop.
+
+    `known` are the audiences that tokens can be for.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        known: Callable[[Tx], Collection[str]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._known = known
+        self._now = now
+        self._standing: dict[object, Claim] = {}
+        self._pages: dict[str, Claim] = {}  # by network: whoever reads page by page comes again each second
+        self._noted: dict[tuple[str, bool], datetime] = {}  # of known audiences only
+        self._wanted = anyio.Event()
+
+    def heard(self, claim: Claim, network: str) -> None:
+        """Somebody has read a page."""
+        if claim and (network in self._pages or len(self._pages) < MOST_NETWORKS):
+            self._pages[network] = claim
+            self._wanted.set()
+
+    @contextmanager
+    def standing(self, claim: Claim) -> Iterator[None]:
+        """Somebody follows the stream for as long as this is open."""
+        if not claim:
+            yield
+            return
+        key = object()
+        self._standing[key] = claim
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            del self._standing[key]
+
+    async def run(self) -> None:
+        """Note what was heard, until cancelled."""
+        while True:
+            with anyio.move_on_after(AT_LEAST_EVERY if self._standing else None):
+                await self._wanted.wait()
+            self._wanted = anyio.Event()
+            claims, self._pages = [*self._standing.values(), *self._pages.values()], {}
+            try:
+                await anyio.to_thread.run_sync(self.note, claims)
+            except Exception as error:  # noqa: BLE001 - whatever it was: people are told less, and nothing else is lost
+                log.warning("who follows the revocation feed could not be noted", error=type(error).__name__)
+            await anyio.sleep(BETWEEN_ROUNDS)
+
+    def note(self, claims: Collection[Claim]) -> None:
+        """Write what of these claims is news. Blocks its thread; raises `Unavailable`."""
+        now = self._now()
+        self._noted = {what: at for what, at in self._noted.items() if now - at < EVERY}
+        news = [claim for claim in claims if self._is_news(claim)]
+        if not news:
+            return
+        named = {each for claim in news for each in claim.audiences}
+        proved = {audience for claim in news if claim.proof and (audience := claim.proof()) is not None}
+        known = (named | proved) & set(self._database.read(self._known))
+        fresh = {each: each in proved for each in known if (each, each in proved) not in self._noted}
+        if fresh:
+            self._database.append(lambda tx: service.note(tx, fresh, now))
+            self._noted |= dict.fromkeys(fresh.items(), now)
+
+    def _is_news(self, claim: Claim) -> bool:
+        """Whether it may say more than was written this minute."""
+        if claim.proof is not None:
+            return not any((each, True) in self._noted for each in claim.audiences)
+        return any(not {(each, False), (each, True)} & self._noted.keys() for each in claim.audiences)
