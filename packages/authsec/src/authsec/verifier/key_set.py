@@ -30,6 +30,9 @@ class KeySource(Protocol):
     def find(self, kid: str) -> PublicKey | None:
         """The key, or None if the authority has none by this name. May fetch; raises `KeysUnavailable`."""
 
+    def check_current(self) -> None:
+        """Return if there are keys to verify with; else raise `KeysUnavailable`. May fetch."""
+
     def health(self) -> KeysHealth:
         """How old the keys are, and why they are not newer. Never waits."""
 
@@ -61,6 +64,9 @@ class GivenKeys:
         return self._keys.get(kid)
 
     find = at_hand
+
+    def check_current(self) -> None:
+        """They were given, and stay."""
 
     def health(self) -> KeysHealth:
         return KeysHealth(age=None, failure=None)

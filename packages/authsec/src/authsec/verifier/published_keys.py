@@ -80,13 +80,16 @@ class PublishedKeys:
         return snapshot.keys.get(kid)
 
     def find(self, kid: str) -> PublicKey | None:
-        if self._process != os.getpid():  # a fork may have copied a lock whose holder does not exist here
-            self._make_locks()
+        self._heed_fork()
         tries = self._tries
         key = self._current().keys.get(kid)
         if key is None and self._tries == tries:
             key = self._look_again(kid)
         return key
+
+    def check_current(self) -> None:
+        self._heed_fork()
+        self._current()
 
     def health(self) -> KeysHealth:
         age = self._age()
@@ -178,6 +181,10 @@ class PublishedKeys:
 
     def _now(self) -> Moment:
         return moment(self._clock)
+
+    def _heed_fork(self) -> None:
+        if self._process != os.getpid():  # it may have copied a lock whose holder does not exist here
+            self._make_locks()
 
     def _make_locks(self) -> None:
         self._flight = threading.Lock()

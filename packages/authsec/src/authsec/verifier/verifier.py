@@ -11,19 +11,31 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from authsec import strict_json
+from authsec.api_credential import VARIABLE as CREDENTIAL
+from authsec.api_credential import read_credential
 from authsec.clock import Clock
-from authsec.errors import ConfigError, InvalidToken
+from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.pools import trust_store
 from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, STANDING_CHECKS, Case, Expected, Standing, apply
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.health import Health
+from authsec.verifier.introspection.asking import Introspection
+from authsec.verifier.introspection.endpoint import Endpoint
 from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeySource
 from authsec.verifier.published_keys import PublishedKeys
 from authsec.verifier.remembered import Known, RememberedTokens, mark_of
 from authsec.verifier.revocations.entries import subjects_of
-from authsec.verifier.revocations.following import Followed, Policy, Revocations, Unfollowed, check_policy
+from authsec.verifier.revocations.following import (
+    RETRY_AFTER,
+    Followed,
+    Policy,
+    Revocations,
+    Unfollowed,
+    check_policy,
+)
+from authsec.verifier.revocations.introspected import Introspected
 from authsec.verifier.revocations.sharing import shared_follower
 from authsec.verifier.token import VerifiedToken
 
@@ -55,13 +67,17 @@ class TokenVerifier:
     `revocations` says what counts while the authority's feed of revocations cannot be followed. It is followed in one
     background thread a process and authority, from the first token on, so that what is revoked is refused within a
     second or so. With `"fail_closed"` nothing is accepted once the feed has said nothing for `stale_after` seconds
-    (`RevocationsUnavailable`, 503), or where there is no feed. With `"until_exp"` tokens are accepted on, until they
+    (`RevocationsUnavailable`, 503), or where there is no feed. With `"introspect"` the authority is then asked about
+    each token (RFC 7662), for which it must know this API by its `credential`. With `"until_exp"` tokens are accepted on, until they
     expire; with given `keys` it also means that nothing is followed, and that no server is needed. An object that
     answers as `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close`
     ends it, and so does the end of the last verifier.
 
     `remember` tokens that were verified are known again, so that their next request costs a few microseconds; 0 for
     none. Whether the key still counts, the time and the revocations are asked each time.
+
+    `credential` is the API's own, as `authsec apis create-credential` makes it; without it, the environment's
+    `AUTHSEC_API_CREDENTIAL`.
 
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
     `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
@@ -82,6 +98,7 @@ class TokenVerifier:
         unknown_key_pause: float = 60.0,
         revocations: Policy | Revocations = "fail_closed",
         stale_after: float = 30.0,
+        credential: str | None = None,
         ca_file: str | None = None,
         allow_http_hosts: Collection[str] | None = None,
         remember: int = 1024,
@@ -92,6 +109,7 @@ class TokenVerifier:
         self._remembered = RememberedTokens(remember)
         self._clock = clock or Clock()
         check_policy(revocations)
+        credential = read_credential(credential)
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
         offline = keys is not None and revocations == "until_exp"
         trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
@@ -110,7 +128,9 @@ class TokenVerifier:
             self._revocations: Revocations = Unfollowed()
         elif isinstance(revocations, str):
             follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock)
-            self._revocations = Followed(issuer, follower, policy=revocations, stale_after=stale_after)
+            followed = Followed(issuer, follower, policy=revocations, stale_after=stale_after)
+            asking = _asking(self.expected, credential, self._clock, trust) if revocations == "introspect" else None
+            self._revocations = followed if asking is None else Introspected(followed, asking)
         else:
             self._revocations = revocations
 
@@ -148,6 +168,18 @@ class TokenVerifier:
         if not self._revocations.current:
             await asyncio.to_thread(self._revocations.make_sure, bearer, known.claims)
         return verified
+
+    def check_ready(self) -> None:
+        """Return if keys and revocations are known well enough to accept a token; else raise `VerificationUnavailable`.
+
+        Begins what the first token would begin, and may wait as long: for servers that would rather know before.
+        """
+        self._revocations.settle()
+        self._keys.check_current()
+        if not self._revocations.current:
+            feed = self._revocations.health()
+            why = (feed and feed.failure) or "the feed says nothing"
+            raise RevocationsUnavailable(f"What has been revoked is not known: {why}.", retry_after=RETRY_AFTER)
 
     def health(self) -> Health:
         """How fresh keys and revocations are, and what is in the way. Never waits, and asks nobody."""
@@ -205,6 +237,18 @@ class TokenVerifier:
 
     def __repr__(self) -> str:
         return f"TokenVerifier(issuer={self.expected.issuer!r}, audience={self.expected.audience!r})"
+
+
+def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl.SSLContext | None) -> Introspection:
+    """Who asks about single tokens; raises `ConfigError` where the authority would not answer."""
+    if credential is None:
+        raise ConfigError(
+            f'revocations="introspect" needs credential=… (or {CREDENTIAL}): by it the authority knows the API that '
+            "asks. Make one where the authority is administered: authsec apis create-credential API",
+            reason="credential_missing",
+        )
+    endpoint = Endpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)
+    return Introspection(expected.issuer, endpoint.ask, mark=mark_of, clock=clock)
 
 
 def _key_set(keys: KeySet) -> Mapping[str, Any]:
