@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3 import exceptions
@@ -32,6 +33,7 @@ class Answer:
     date: str | None
     retry_after: str | None
     location: str | None
+    audience: str | None = None  # of the API that was answered, where the authority says so
     body: bytes
 
     def __repr__(self) -> str:
@@ -61,6 +63,23 @@ def post(url: str, *, json: bytes, trust: ssl.SSLContext | None, deadline: float
     """POST a JSON document to `url`, in the same way. Nothing is sent twice."""
     with open_pool(url, trust) as pool:
         return _exchange(pool, "POST", url, {"Content-Type": "application/json"}, json, deadline, clock)
+
+
+def post_form(
+    url: str,
+    *,
+    form: Mapping[str, str],
+    authorization: str | None,
+    trust: ssl.SSLContext | None,
+    deadline: float,
+    clock: Clock,
+) -> Answer:
+    """POST a form to `url`, in the same way: for OAuth's endpoints, which take nothing else."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    with open_pool(url, trust) as pool:
+        return _exchange(pool, "POST", url, headers, urlencode(form).encode(), deadline, clock)
 
 
 def http_date(header: str | None) -> datetime | None:
@@ -95,6 +114,7 @@ def _exchange(
             date=response.headers.get("Date"),
             retry_after=response.headers.get("Retry-After"),
             location=response.headers.get("Location"),
+            audience=response.headers.get("AuthSec-Audience"),
             body=_read(response, deadline, clock),
         )
     finally:

@@ -7,6 +7,7 @@ what comes out. Signatures themselves are the business of `authsec.jose`, HTTP a
 from __future__ import annotations
 
 from authsec.verifier.health import Health
+from authsec.verifier.introspection.asking import IntrospectionHealth
 from authsec.verifier.key_set import KeysHealth
 from authsec.verifier.revocations.following import FeedHealth, Revocations
 from authsec.verifier.token import Attestation, VerifiedToken
@@ -16,6 +17,7 @@ __all__ = [
     "Attestation",
     "FeedHealth",
     "Health",
+    "IntrospectionHealth",
     "KeysHealth",
     "Revocations",
     "TokenVerifier",

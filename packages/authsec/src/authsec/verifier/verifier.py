@@ -68,16 +68,14 @@ class TokenVerifier:
     background thread a process and authority, from the first token on, so that what is revoked is refused within a
     second or so. With `"fail_closed"` nothing is accepted once the feed has said nothing for `stale_after` seconds
     (`RevocationsUnavailable`, 503), or where there is no feed. With `"introspect"` the authority is then asked about
-    each token (RFC 7662), for which it must know this API by its `credential`. With `"until_exp"` tokens are accepted on, until they
-    expire; with given `keys` it also means that nothing is followed, and that no server is needed. An object that
-    answers as `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close`
-    ends it, and so does the end of the last verifier.
+    each token (RFC 7662); it knows this API by its `credential`, without which the environment's
+    `AUTHSEC_API_CREDENTIAL` counts. With `"until_exp"` tokens are accepted on, until they expire; with given `keys` it
+    also means that nothing is followed, and that no server is needed. An object that answers as
+    `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close` ends it,
+    and so does the end of the last verifier.
 
     `remember` tokens that were verified are known again, so that their next request costs a few microseconds; 0 for
     none. Whether the key still counts, the time and the revocations are asked each time.
-
-    `credential` is the API's own, as `authsec apis create-credential` makes it; without it, the environment's
-    `AUTHSEC_API_CREDENTIAL`.
 
     `leeway` is by how many seconds the clocks may differ. `ca_file` and `allow_http_hosts` default to the environment's
     `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`; `HTTPS_PROXY` and `NO_PROXY` are obeyed. Raises `ConfigError` for
@@ -151,6 +149,7 @@ class TokenVerifier:
         verified = self._conclude(mark, known)
         if not self._revocations.current:  # after the check for revocations: one that is known stays true
             self._revocations.make_sure(bearer, known.claims)
+            return self._conclude(mark, known)  # with what was found out
         return verified
 
     async def averify(self, bearer: str) -> VerifiedToken:
@@ -167,6 +166,7 @@ class TokenVerifier:
         verified = self._conclude(mark, known)
         if not self._revocations.current:
             await asyncio.to_thread(self._revocations.make_sure, bearer, known.claims)
+            return self._conclude(mark, known)
         return verified
 
     def check_ready(self) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, get_args
 
 from authsec.errors import ConfigError, RevocationsUnavailable
+from authsec.verifier.introspection.asking import IntrospectionHealth
 from authsec.verifier.revocations.entries import Subject
 from authsec.verifier.revocations.follower import Follower
 from authsec.verifier.revocations.leases import Lease
 
-Policy = Literal["fail_closed", "until_exp"]
+Policy = Literal["fail_closed", "introspect", "until_exp"]
 
 PATIENCE: Final = 5.0  # seconds that the first caller waits for the feed
 SHORTEST_STALE: Final = 10  # seconds: below two heads' distance every hiccup would refuse everything
@@ -21,12 +22,16 @@ RETRY_AFTER: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedHealth:
-    """How well revocations are known: `age` is in seconds since nothing was missing, None before the first time."""
+    """How well revocations are known: `age` is in seconds since nothing was missing, None before the first time.
+
+    `introspection` is None unless the authority is asked about tokens while they are not known.
+    """
 
     age: float | None
     sequence: int
     connected: bool
     failure: str | None
+    introspection: IntrospectionHealth | None = None
 
 
 class Revocations(Protocol):
@@ -47,9 +52,9 @@ class Revocations(Protocol):
         """Whether what is known is recent enough to rely on. Never waits."""
 
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Where it is not: return if this (verified) token is found good in another way.
+        """Where it is not: find out in another way, so that `ended` is right about this (verified) token.
 
-        Raises `RevocationsUnavailable`, or `InvalidToken` for one that has ended. May wait, for some seconds at most.
+        Raises `RevocationsUnavailable` where there is none. May wait, for some seconds at most.
         """
 
     def health(self) -> FeedHealth | None:
@@ -63,8 +68,8 @@ def check_policy(revocations: object) -> None:
     """Raises `ConfigError` for a word that is no policy: what it was meant to say must not be guessed."""
     if isinstance(revocations, str) and revocations not in get_args(Policy):
         raise ConfigError(
-            'revocations= is "fail_closed" (nothing is accepted while revocations are not known) or "until_exp" '
-            "(tokens are accepted until they expire)",
+            'revocations= is "fail_closed" (nothing is accepted while revocations are not known), "introspect" (the '
+            'authority is asked about each token then) or "until_exp" (tokens are accepted until they expire)',
             reason="revocations_invalid",
         )
 
@@ -102,7 +107,7 @@ class Followed:
             )
         self._issuer = issuer
         self._follower = follower
-        self._oldest = stale_after if policy == "fail_closed" else math.inf
+        self._oldest = math.inf if policy == "until_exp" else stale_after
         self._lease: Lease | None = follower.lease()
 
     @property
@@ -131,7 +136,7 @@ class Followed:
             retry_after=RETRY_AFTER,
         )
 
-    def health(self) -> FeedHealth | None:
+    def health(self) -> FeedHealth:
         age, follower = self._follower.feed.age(), self._follower
         return FeedHealth(
             age=None if age == math.inf else age,
