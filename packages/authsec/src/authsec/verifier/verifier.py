@@ -126,7 +126,9 @@ class TokenVerifier:
             self._revocations: Revocations = Unfollowed()
         elif isinstance(revocations, str):
             follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock)
-            followed = Followed(issuer, follower, policy=revocations, stale_after=stale_after)
+            followed = Followed(
+                issuer, follower, audience=audience, credential=credential, policy=revocations, stale_after=stale_after
+            )
             asking = _asking(self.expected, credential, self._clock, trust) if revocations == "introspect" else None
             self._revocations = followed if asking is None else Introspected(followed, asking)
         else:

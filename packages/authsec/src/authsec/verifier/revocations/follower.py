@@ -39,9 +39,9 @@ class Follower:
         self._starting: threading.Lock
         self._begin_anew()
 
-    def lease(self) -> Lease:
-        """Have the feed followed for as long as the lease lives, or until `release`."""
-        return self._leases.take()
+    def lease(self, audience: str, credential: str | None = None) -> Lease:
+        """Have the feed followed for this API, for as long as the lease lives, or until `release`."""
+        return self._leases.take(audience, credential)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; with the last one the thread ends at once."""

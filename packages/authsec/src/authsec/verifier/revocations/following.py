@@ -97,9 +97,21 @@ class Unfollowed:
 
 
 class Followed:
-    """The feed of the authority. One older than `stale_after` seconds is not relied on, unless `policy` says so."""
+    """The feed of the authority. One older than `stale_after` seconds is not relied on, unless `policy` says so.
 
-    def __init__(self, issuer: str, follower: Follower, *, policy: Policy, stale_after: float) -> None:
+    Whoever asks for it is told to the authority: the `audience`, with the `credential` of its API if there is one.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        follower: Follower,
+        *,
+        audience: str,
+        credential: str | None = None,
+        policy: Policy,
+        stale_after: float,
+    ) -> None:
         if not SHORTEST_STALE <= stale_after < math.inf:
             raise ConfigError(
                 f"stale_after must be at least {SHORTEST_STALE} seconds; the authority speaks every five",
@@ -108,7 +120,7 @@ class Followed:
         self._issuer = issuer
         self._follower = follower
         self._oldest = math.inf if policy == "until_exp" else stale_after
-        self._lease: Lease | None = follower.lease()
+        self._lease: Lease | None = follower.lease(audience, credential)
 
     @property
     def settled(self) -> bool:

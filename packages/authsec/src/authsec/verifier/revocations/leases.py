@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from weakref import WeakSet
+
+MOST_AUDIENCES: Final = 16  # that the authority reads
+LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 
 class Lease:
-    """Somebody who wants the feed followed. Following ends when none is left, so it is not held anywhere else."""
+    """Somebody who wants the feed followed. Following ends when none is left, so it is not held anywhere else.
 
-    __slots__ = ("__weakref__",)
+    `audience` is for which API, `credential` that API's own, or None: both are for the authority to know who follows.
+    """
+
+    __slots__ = ("__weakref__", "audience", "credential")
+
+    def __init__(self, audience: str, credential: str | None) -> None:
+        self.audience = audience
+        self.credential = credential
 
 
 class Leases:
@@ -18,9 +29,9 @@ class Leases:
     def __init__(self) -> None:
         self._held: WeakSet[Lease] = WeakSet()
 
-    def take(self) -> Lease:
+    def take(self, audience: str, credential: str | None) -> Lease:
         """One more, for as long as it lives, or until it is given back."""
-        lease = Lease()
+        lease = Lease(audience, credential)
         self._held.add(lease)
         return lease
 
@@ -32,5 +43,18 @@ class Leases:
         return len(self._held) > 0
 
     def headers(self) -> Mapping[str, str]:
-        """What each request for the feed says of those who hold one."""
-        return {}
+        """What each request for the feed says of those who hold one, so that people are told before they revoke.
+
+        Of several credentials one is sent: a request has room for one.
+        """
+        held = self._held.copy()
+        audiences = sorted({lease.audience for lease in held if _is_sendable(lease.audience)})[:MOST_AUDIENCES]
+        credentials = sorted({lease.credential for lease in held if lease.credential is not None})
+        said = {"AuthSec-Audience": " ".join(audiences)} if audiences else {}
+        return said | ({"Authorization": f"Bearer {credentials[0]}"} if credentials else {})
+
+
+def _is_sendable(audience: str) -> bool:
+    return (
+        0 < len(audience) <= LONGEST_AUDIENCE and audience.isascii() and audience.isprintable() and " " not in audience
+    )

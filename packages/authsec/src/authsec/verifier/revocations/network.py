@@ -87,10 +87,14 @@ class Network:
     def _follow_stream(self, where: str, run: Run) -> None:
         began = self._clock.monotonic()
         self._stream = stream = self._make_stream()
+        said = self._headers()
         try:
-            for octets in stream.messages(f"{where}?since={run.feed.sequence}", self._headers()):
+            for octets in stream.messages(f"{where}?since={run.feed.sequence}", said):
                 run.take(octets)
                 if run.over:
+                    return
+                if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
+                    self._where = where
                     return
         except NoStream:
             self._cut = 0
