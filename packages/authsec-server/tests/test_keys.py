@@ -56,7 +56,7 @@ def journal(database: Database) -> list[Recorded]:
 def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Database, act: Act) -> None:
     ensure(database, act)
     states = by_state(database)
-    assert [len(states[state]) for state in KeyState] == [1, 1, 0, 0]
+    assert [len(states[state]) for state in KeyState] == [1, 1, 0, 0, 0]
     assert database.record(service.active_kid) == states[KeyState.ACTIVE][0]
     assert [recorded.event.kind for recorded in journal(database)] == [EventKind.KEY_CREATED, EventKind.KEY_CREATED]
     ensure(database, act)
@@ -142,6 +142,7 @@ def test_keys_are_the_business_of_administrators(database: Database, act: Act) -
         lambda tx: service.rotate(tx, by_operator, fresh(), max_token_lifetime=DAY, force=True),
         lambda tx: service.rotate_if_due(tx, by_operator, fresh(), max_age=MONTH, max_token_lifetime=DAY),
         lambda tx: service.expire(tx, by_operator),
+        lambda tx: service.revoke(tx, by_operator, service.active_kid(tx), fresh()),
     ):
         with pytest.raises(NotPermitted):
             database.change(verb)

@@ -152,6 +152,22 @@ def test_a_key_is_opened_once_however_many_sign(database: Database, act: Act, rs
     assert watched.reads == 2
 
 
+def test_a_revoked_key_is_in_no_memory_for_long(database: Database, act: Act) -> None:
+    told, another = custodian(database), custodian(database)
+    told.keep(act)
+    another.keep(act)
+    kid = database.record(service.active_kid)
+    fresh = told.make_two()
+    database.change(lambda tx: told.revoke(tx, act, kid, fresh))
+    told.let_go()
+    assert another.signer.open(kid), "until its minute comes round"
+    another.keep(act)
+    for each in (told, another):
+        assert kid not in {key.thumbprint() for key in each.verification_keys()}
+        with pytest.raises(KeyUnusable):
+            each.signer.open(kid)
+
+
 def test_a_key_sealed_under_another_name_does_not_sign(database: Database, act: Act, rsa: PrivateKey) -> None:
     kid = store_key(database, act, rsa, kid="b" * 43)
     with pytest.raises(KeyUnusable, match="is another key"):
@@ -194,8 +210,9 @@ def test_who_may_not_rotate_costs_nothing(house: Any, monkeypatch: pytest.Monkey
         raise AssertionError("a key was made")
 
     monkeypatch.setattr(PrivateKey, "generate_rsa", make)
-    answer = door.post("/authsec/api/v1/keys/rotate", json={"force": True})
-    assert (answer.status_code, answer.json()["reason"]) == (403, "not_permitted")
+    for path, body in (("rotate", {"force": True}), (f"{'a' * 43}/revoke", {})):
+        answer = door.post(f"/authsec/api/v1/keys/{path}", json=body)
+        assert (answer.status_code, answer.json()["reason"]) == (403, "not_permitted")
 
 
 def master_key_file(database: Database, data: Path) -> str:

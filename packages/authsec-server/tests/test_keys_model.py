@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from authsec_server.keys.model import (
     JWKS_MAX_AGE,
+    OVER,
     PUBLISH_AFTER,
     PUBLISH_AHEAD,
     PUBLISHED,
@@ -45,7 +46,16 @@ def test_a_life() -> None:
     assert (key.state, key.retired_at) == (KeyState.RETIRED, later(days=30))
     assert key.publish_until == later(days=31) + PUBLISH_AFTER
     assert key.gone().state is KeyState.GONE
-    assert {state for state in KeyState if state not in PUBLISHED} == {KeyState.GONE}
+    assert set(KeyState) == PUBLISHED | OVER
+    assert not PUBLISHED & OVER
+
+
+def test_a_revoked_key_is_published_no_more_whatever_it_was() -> None:
+    active = prepared().activated(NOW)
+    for key in (prepared(), active, active.retired(NOW, DAY), active.retired(NOW, DAY).gone()):
+        revoked = key.revoked(later(hours=1))
+        assert (revoked.state, revoked.publish_until) == (KeyState.REVOKED, later(hours=1))
+        assert revoked.retired_at == (key.retired_at or later(hours=1))
 
 
 def test_a_key_is_published_for_longer_than_it_may_be_cached_before_it_signs() -> None:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from authsec_server.db import Tx, open_database
 from authsec_server.failures import Conflict
 from authsec_server.keys import service, store
-from authsec_server.keys.model import PUBLISH_AHEAD, KeyState, NewKey, SigningKey
+from authsec_server.keys.model import OVER, PUBLISH_AHEAD, KeyState, NewKey, SigningKey
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.revocations import service as revocations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -45,6 +46,7 @@ class Rotation(RuleBasedStateMachine):
         self.last_token_dead: dict[str, datetime] = {}
         self.before: dict[str, SigningKey] = {}
         self.forced = False
+        self.revoked: set[str] = set()
 
     def teardown(self) -> None:
         self.database.close()
@@ -68,6 +70,15 @@ class Rotation(RuleBasedStateMachine):
             )
         except Conflict:
             assert not force, "who forces it does not wait"
+
+    @rule(which=st.integers(0, 3))
+    def somebody_may_have_one(self, which: int) -> None:
+        published = self.database.read(service.published)
+        kid = published[which % len(published)].kid
+        self.forced = True  # whoever signs next may have been seen by nobody
+        self.last_token_dead.pop(kid, None)
+        self.revoked.add(kid)
+        self.database.change(lambda tx: service.revoke(tx, self.act, kid, fresh()))
 
     @rule()
     def the_minute_comes_round(self) -> None:
@@ -101,9 +112,15 @@ class Rotation(RuleBasedStateMachine):
         self.before, self.forced = now, False
 
     @invariant()
-    def exactly_the_keys_that_are_not_gone_have_a_private_part(self) -> None:
+    def exactly_the_keys_that_are_not_over_have_a_private_part(self) -> None:
         sealed = self.database.read(lambda tx: store.all_sealed(tx.connection))
-        assert sealed.keys() == {key.kid for key in self.keys() if key.state is not KeyState.GONE}
+        assert sealed.keys() == {key.kid for key in self.keys() if key.state not in OVER}
+
+    @invariant()
+    def what_was_revoked_stays_so_and_is_in_the_feed(self) -> None:
+        assert {key.kid for key in self.keys() if key.state is KeyState.REVOKED} == self.revoked
+        feed = self.database.read(lambda tx: revocations.since(tx, 0))
+        assert {each.subject_id for each in feed} == self.revoked
 
     def keys(self) -> list[SigningKey]:
         return self.database.read(lambda tx: store.in_states(tx.connection, tuple(KeyState)))

@@ -72,7 +72,8 @@ from authsec_server.sources import api as sources_api
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens import api as tokens_api
-from authsec_server.tokens import introspection_api
+from authsec_server.tokens import introspection_api, revoking_api
+from authsec_server.tokens.giving_up import GivingUp
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
@@ -81,6 +82,7 @@ from authsec_server.tokens.service import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
+from authsec_server.web.limits import Limiter
 from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
 from authsec_server.web.site import Site
 
@@ -181,6 +183,13 @@ def _compose(
     clusters = Clusters(cluster_apis, seconds=settings.lookup_seconds, monotonic=around.monotonic)
     workloads = Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters)
     tokens = _tokens(settings, issuer, database, signer, workloads, around)
+    giving_up = GivingUp(
+        database=database,
+        tokens=OwnTokens(issuer=issuer, keys=custodian.verification_keys),
+        rate=Limiter(settings.address_limit),
+        now=around.now,
+        monotonic=around.monotonic,
+    )
     enrolling = Enrolling(
         database, issuer=issuer, now=around.now, monotonic=around.monotonic, token_bytes=around.token_bytes
     )
@@ -195,15 +204,16 @@ def _compose(
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     live_feed = LiveFeed(feed, ending=lambda: readiness.draining)
+    api_credentials = ApiCredentials(database, now=around.now, monotonic=around.monotonic)
     noting = Noting(
         database, known=partial(tokens_out.audiences, default_audience=settings.default_audience), now=around.now
     )
-    api_credentials = ApiCredentials(database, now=around.now, monotonic=around.monotonic)
     app = Starlette(
         routes=[
             *would_stop.routes(site, _terms(settings)),
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
+            *revoking_api.routes(site, giving_up),
             *introspection_api.routes(
                 api_credentials,
                 Introspection(

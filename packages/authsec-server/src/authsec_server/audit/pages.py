@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, Text, cast, 
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage, LiveTokens
-from authsec_server.audit.model import Decision, Recorded
+from authsec_server.audit.model import Decision, EventKind, Recorded
 from authsec_server.audit.store import ACT, DENIED, events, recorded
 
 CANDIDATES = 5000
@@ -42,6 +42,13 @@ def following(connection: Connection, wanted: EventFilter, *, after: int, limit:
 def by_id(connection: Connection, number: int) -> Recorded | None:
     """The event with this number."""
     row = connection.execute(select(events).where(events.c.id == number)).one_or_none()
+    return None if row is None else recorded(row)
+
+
+def token_issued(connection: Connection, jti: str) -> Recorded | None:
+    """The event by which the token was issued."""
+    statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
+    row = connection.execute(statement).one_or_none()
     return None if row is None else recorded(row)
 
 

@@ -116,6 +116,11 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ..
     return tuple(found[:limit])
 
 
+def token_issued(tx: Tx, jti: str) -> Recorded | None:
+    """The event by which the token with this `jti` was issued. Asks for no principal: for the rooms above."""
+    return pages.token_issued(tx.connection, jti) if _NUMBERLIKE.fullmatch(jti) else None
+
+
 def live_tokens(tx: Tx, now: datetime, *, client_ids: Collection[str]) -> LiveTokens:
     """The tokens of these clients that are still usable: issued and not expired at `now`."""
     return pages.live_tokens(tx.connection, now, sorted(client_ids)) if client_ids else NO_TOKENS

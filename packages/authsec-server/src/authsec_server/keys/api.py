@@ -35,6 +35,12 @@ class Rotation(Body):
     force: bool = False
 
 
+class Revocation(Body):
+    """Why a key is revoked, for the journal."""
+
+    reason: str = ""
+
+
 def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
     """The routes of this room."""
     document = metadata(settings.issuer)
@@ -58,11 +64,22 @@ def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
         key = await site.change(act, lambda tx, act: custodian.rotate(tx, act, fresh, force=body.force))
         return JSONResponse(as_json(key))
 
+    async def revoke(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        because, kid = (await read_body(request, Revocation)).reason, request.path_params["kid"]
+        act.principal.require(Role.ADMIN)  # before a stranger can have us make keys
+        await site.read(lambda tx: service.get(tx, act, kid))
+        fresh = await run_in_threadpool(custodian.make_two)
+        key = await site.change(act, lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=because))
+        await run_in_threadpool(custodian.let_go)
+        return JSONResponse(as_json(key))
+
     return [
         *(Route(prefix + JWKS_PATH, jwks, methods=["GET"]) for prefix in PREFIXES),
         *(Route(prefix + path, discover, methods=["GET"]) for prefix in PREFIXES for path in METADATA_PATHS),
         Route(PATH, every, methods=["GET"]),
         Route(PATH + "/rotate", rotate, methods=["POST"]),
+        Route(PATH + "/{kid}/revoke", revoke, methods=["POST"]),
     ]
 
 
@@ -78,6 +95,9 @@ def metadata(issuer: str) -> dict[str, Any]:
         "delegation_token_endpoint": issuer + "/authsec/uflow/sdk/delegation-token",
         "introspection_endpoint": issuer + "/authsec/v1/introspect",
         "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic"],
+        "revocation_endpoint": issuer + "/authsec/v1/revoke",
+        # RFC 8414 section 2. None: the token is its own credential, see `tokens.giving_up`.
+        "revocation_endpoint_auth_methods_supported": ["none"],
         "authsec_revocations_uri": issuer + revocations_api.PATH,
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
         "grant_types_supported": [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -54,6 +54,18 @@ class Custodian:
         """
         return service.rotate(tx, act, iter([fresh]), max_token_lifetime=LONGEST_TOKEN_LIFETIME, force=force)
 
+    def revoke(self, tx: Tx, act: Act, kid: str, fresh: Sequence[NewKey], *, because: str = "") -> SigningKey:
+        """Believe the key no more; see `service.revoke`. `fresh` are the two of `make_two`. Only inside a `change`."""
+        return service.revoke(tx, act, kid, iter(fresh), because=because)
+
+    def let_go(self) -> None:
+        """Forget, here and now, the private parts of keys that sign no more. Other servers do within a minute.
+
+        Which key signs a token is decided in the transaction that records it, so none of them signs with another.
+        Raises `Unavailable`.
+        """
+        self.signer.hold_only({key.kid for key in self.database.read(service.published)})
+
     def verification_keys(self) -> list[PublicKey]:
         """What verifies this authority's tokens, newest first: what the table lists *and* the master key opens.
 
@@ -81,6 +93,10 @@ class Custodian:
         kid = private.public.thumbprint()
         sealed = self.master_key.seal(private.to_pem(), kid=kid, nonce=self.token_bytes(NONCE_BYTES))
         return NewKey(kid=kid, public_jwk=private.public.to_jwk(), sealed=sealed)
+
+    def make_two(self) -> list[NewKey]:
+        """What it may take to replace a key that is revoked: where none was prepared, one to sign and one for later."""
+        return [self.make(), self.make()]
 
     @property
     def _max_age(self) -> timedelta:

@@ -2,6 +2,7 @@
 
 prepared: published, so that every verifier has it before it is needed. active: signs; there is exactly one.
 retired: signs nothing new, published until the last token it signed is dead. gone: its private part is deleted.
+revoked: somebody else may have it, so it ends at once, with every token that it signed, from whichever state it was in.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ class KeyState(StrEnum):
     ACTIVE = "active"
     RETIRED = "retired"
     GONE = "gone"
+    REVOKED = "revoked"
 
 
 PUBLISHED = frozenset({KeyState.PREPARED, KeyState.ACTIVE, KeyState.RETIRED})
+OVER = frozenset({KeyState.GONE, KeyState.REVOKED})
+"""In these it has no private part any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,10 @@ class SigningKey:
     def gone(self) -> SigningKey:
         """The key once nobody needs it."""
         return replace(self, state=KeyState.GONE)
+
+    def revoked(self, now: datetime) -> SigningKey:
+        """The key once nobody shall believe it."""
+        return replace(self, state=KeyState.REVOKED, retired_at=self.retired_at or now, publish_until=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,15 @@ A `fresh` iterator hands out keys made beforehand. `Custodian` (custodian.py) ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Unavailable
+from authsec_server.failures import Conflict, NotFound, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.model import (
     PUBLISHED,
@@ -25,6 +27,10 @@ from authsec_server.keys.model import (
     rotation_due,
 )
 from authsec_server.principal import Act, Role
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+
+_KID = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 
 
 def active_kid(tx: Tx) -> str:
@@ -44,6 +50,15 @@ def every(tx: Tx, act: Act) -> list[SigningKey]:
     """All keys, newest first, those that are gone as well."""
     act.principal.require(Role.VIEWER)
     return store.in_states(tx.connection, tuple(KeyState))
+
+
+def get(tx: Tx, act: Act, kid: str) -> SigningKey:
+    """The key, in whichever state. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    found = store.find(tx.connection, kid) if _KID.fullmatch(kid) else None
+    if found is None:
+        raise NotFound(f"There is no signing key {naming.quoted(kid)}.", "See the list: authsec keys list")
+    return found
 
 
 def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
@@ -90,6 +105,25 @@ def expire(tx: Tx, act: Act) -> None:
         if may_be_forgotten(key, act.now):
             store.move(tx.connection, key.gone())
             audit.record_act(tx, act, EventKind.KEY_GONE, subject=_named(key), kid=key.kid)
+
+
+def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str = "") -> SigningKey:
+    """Believe the key no more: it is published no longer, and every token that it signed ends. Only inside a `change`.
+
+    For a key that somebody else may have. If it was to sign next, or signs, another takes its place in the same change,
+    whether verifiers have seen it or not. One that is revoked already stays as it is. Raises `NotFound` or `Invalid`.
+    """
+    act.principal.require(Role.ADMIN)
+    key, because = get(tx, act, kid), naming.text("reason", because)
+    if key.state is KeyState.REVOKED:
+        return key
+    revoked = key.revoked(act.now)
+    store.move(tx.connection, revoked)
+    revocations.end(tx, SubjectKind.KEY, kid, act.now)
+    ensure(tx, act, fresh)
+    detail = {"was": key.state, "signs": active_kid(tx)} | ({"because": because} if because else {})
+    audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=kid, detail=detail)
+    return revoked
 
 
 def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:

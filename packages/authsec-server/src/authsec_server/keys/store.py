@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import JSON, Column, Connection, Index, LargeBinary, Row, String, Table, delete, insert, select, update
 
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.keys.model import KeyState, SealedFeedKey, SigningKey
+from authsec_server.keys.model import OVER, KeyState, SealedFeedKey, SigningKey
 
 signing_keys = Table(
     "signing_keys",
     metadata,
     Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
-    Column("state", String(10), nullable=False),  # prepared | active | retired | gone
+    Column("state", String(10), nullable=False),  # prepared | active | retired | gone | revoked
     Column("public_jwk", JSON, nullable=False),
     Column("sealed_private", LargeBinary),  # AES-256-GCM under the master key; None once gone
     Column("created_at", Instant, nullable=False),
@@ -47,8 +47,8 @@ def add(connection: Connection, key: SigningKey, sealed: bytes) -> None:
 
 
 def move(connection: Connection, key: SigningKey) -> None:
-    """Write where in its life the key is now; the private part of one that is gone is deleted."""
-    values = _standing(key) | ({"sealed_private": None} if key.state is KeyState.GONE else {})
+    """Write where in its life the key is now; the private part of one that is over is deleted."""
+    values = _standing(key) | ({"sealed_private": None} if key.state in OVER else {})
     connection.execute(update(signing_keys).where(signing_keys.c.kid == key.kid).values(values))
 
 
@@ -57,6 +57,12 @@ def in_states(connection: Connection, states: Collection[KeyState]) -> list[Sign
     statement = select(signing_keys).where(signing_keys.c.state.in_(states))
     ordered = statement.order_by(signing_keys.c.created_at.desc(), signing_keys.c.kid)
     return [_signing_key(row) for row in connection.execute(ordered)]
+
+
+def find(connection: Connection, kid: str) -> SigningKey | None:
+    """The key with this name, in whichever state."""
+    row = connection.execute(select(signing_keys).where(signing_keys.c.kid == kid)).one_or_none()
+    return None if row is None else _signing_key(row)
 
 
 def active_kid(connection: Connection) -> str | None:

@@ -21,6 +21,7 @@ from authsec_server.principal import PrincipalKind
 GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),
     "refused": ("Tokens refused", frozenset({EventKind.TOKEN_REFUSED})),
+    "revoked": ("Tokens ended one by one", frozenset({EventKind.TOKEN_REVOKED})),
     "clients": (
         "Clients and proofs",
         frozenset(k for k in EventKind if k.startswith(("client.", "proof.", "enrolment."))),

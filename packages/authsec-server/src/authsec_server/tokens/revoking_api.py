@@ -1,0 +1,91 @@
+"""Ending one token over HTTP: by operators, and by whoever holds it (RFC 7009). No token in a URL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server.failures import Invalid
+from authsec_server.principal import Role
+from authsec_server.tokens import revoking
+from authsec_server.tokens.giving_up import GivingUp
+from authsec_server.tokens.ours import OwnTokens
+from authsec_server.tokens.revoking import Ended
+from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.oauth import oauth, read_parameters
+from authsec_server.web.places import Places
+from authsec_server.web.routing import resource
+from authsec_server.web.site import Site
+
+REVOKE = "/authsec/v1/revoke"
+PATH = "/authsec/api/v1/tokens/revoke"
+AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle
+_PRIVATE = {"Cache-Control": "no-store"}
+
+
+class Ending(Body):
+    """A token to be ended: its `jti`, or the token itself. `reason` is for the journal."""
+
+    jti: str | None = None
+    token: str | None = Field(None, repr=False)
+    reason: str = ""
+
+
+def routes(site: Site, giving_up: GivingUp) -> list[Route]:
+    """The two addresses."""
+    places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
+
+    async def revoke(request: Request) -> Response:
+        context = context_of(request.scope)
+        with places.one(limit_key(context.address)):
+            token = (await read_parameters(request)).get("token")  # the hint of its type would say nothing new
+        if not token:
+            raise Invalid("token", "The parameter token is missing.", "Send the token in the form: token=…")
+        about = {"request_id": context.request_id, "address": context.address}
+        await run_in_threadpool(lambda: giving_up.give_up(token, **about))
+        return Response(status_code=200, headers=_PRIVATE)
+
+    async def end(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        asked = await read_body(request, Ending)
+        act.principal.require(Role.OPERATOR)
+        jti = await run_in_threadpool(_jti, asked, giving_up.tokens)
+        ended = await site.change(act, lambda tx, act: revoking.end(tx, act, jti, because=asked.reason))
+        return JSONResponse(as_json(ended))
+
+    return [resource(REVOKE, post=oauth(revoke)), resource(PATH, post=end)]
+
+
+def as_json(ended: Ended) -> dict[str, Any]:
+    """The ended token as the admin API shows it."""
+    issued = ended.issued
+    return {
+        "jti": issued.jti,
+        "client": {"id": issued.client.id, "name": issued.client.name} if issued.client else None,
+        "expires_at": rfc3339(issued.expires_at),
+        "ended_at": rfc3339(ended.at),
+        "already": ended.already,
+    }
+
+
+def _jti(asked: Ending, tokens: OwnTokens) -> str:
+    """Which token is meant: of one that was pasted nothing is believed that this authority has not signed."""
+    if (asked.jti is None) == (asked.token is None):
+        raise Invalid("jti", "Say which token: its jti, or the token itself.", "Give one of the two.")
+    if asked.jti is not None:
+        return asked.jti.strip()
+    jws = tokens.read("".join((asked.token or "").split()))  # people paste line breaks along
+    if jws is None:
+        raise Invalid(
+            "token",
+            "This is no token of this authority, or a damaged one. Nothing was ended.",
+            "Paste the delegation token whole, or give its jti.",
+        )
+    return str(jws.claims["jti"])
