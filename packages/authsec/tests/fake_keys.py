@@ -198,6 +198,8 @@ def serving(certificate: Path | None = None) -> Iterator[FakeAuthority]:
                     self.wfile.write(page.body[start : start + step])
                     time.sleep(page.drip)
 
+        do_POST = do_GET  # noqa: N815 - as it is called there
+
         def log_message(self, *_: object) -> None:
             pass
 
