@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, InvalidToken, RevocationsUnavailable, TokenVerifier
-from authsec.verifier.revocations import network
+from authsec.verifier.revocations import follower, network
 
 from .fake_feed import FEED, FakeFeed, feed_keys, feeding, respond
 from .fake_keys import AUDIENCE, ISSUER, METADATA, FakeClock, claims, key_set, reason_of, serving, token
@@ -109,6 +109,41 @@ def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.
     feed.stream = feed.honest_stream
     feed.clock.pass_by(network.STREAM_AGAIN)
     eventually(lambda: feed.streams == 2)
+    verifier.close()
+
+
+def test_a_stream_for_which_there_was_no_place_is_asked_for_again_soon(
+    feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many follow, or the database was away: that is no proxy that never lets a stream through."""
+    monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
+    feed.stream = lambda handler, _: respond(handler, "application/json", b"{}", status=503)
+    verifier, bearer = feed.verifier(), feed.authority.token()
+    assert verifier.verify(bearer)
+    eventually(lambda: feed.streams == 1)
+    feed.stream = feed.honest_stream
+    feed.clock.pass_by(network.STREAM_SOON)
+    eventually(lambda: feed.streams == 2)
+    verifier.close()
+
+
+def test_servers_that_die_one_after_the_other_are_come_back_to_at_once(
+    feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause grows with failures in a row, and what was well for some seconds in between is no row."""
+    monkeypatch.setattr(follower, "SHORTEST_PAUSE", 0.01)
+    monkeypatch.setattr(follower, "LONGEST_PAUSE", 3600.0)
+
+    def dies(handler: BaseHTTPRequestHandler, since: int) -> None:
+        respond(handler, "text/event-stream")
+        handler.wfile.write(b"event: batch\ndata: %s\n\n" % feed.page(since))
+        feed.clock.pass_by(2 * follower.LIVED)
+        handler.wfile.write(b"event: batch\ndata: {}\n\n")  # a word that cannot be believed ends it, as a cut does
+
+    feed.stream = dies
+    verifier = feed.verifier()
+    assert verifier.verify(feed.authority.token())
+    eventually(lambda: feed.streams > 12)
     verifier.close()
 
 

@@ -13,10 +13,10 @@ from authsec.verifier.revocations.entries import BatchRefused
 from authsec.verifier.revocations.feed import Feed
 from authsec.verifier.revocations.leases import Lease, Leases
 from authsec.verifier.revocations.run import Run, Source
-from authsec.verifier.revocations.stream import SILENCE
 
 SHORTEST_PAUSE: Final = 0.1  # seconds before the second try
-LONGEST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 2.0
+LIVED: Final = 1.0  # seconds: what was well for so long did not fail again, but anew
 
 _FAILURES: Final = (DocumentRefused, BatchRefused, KeysUnavailable)
 
@@ -109,7 +109,7 @@ class Follower:
             except _FAILURES as error:
                 if run.over:
                     break
-                tries = 0 if self._clock.monotonic() - began > SILENCE else tries
+                tries = 0 if self._clock.monotonic() - began > LIVED else tries
                 pause = self._pause(tries)
                 run.fail(str(error))
             except Exception as error:  # noqa: BLE001 - the thread must live on, and the feed grows old meanwhile

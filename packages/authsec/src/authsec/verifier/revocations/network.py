@@ -9,12 +9,13 @@ from typing import Final
 from authsec.clock import Clock
 from authsec.verifier.documents import DocumentRefused
 from authsec.verifier.revocations.run import Run
-from authsec.verifier.revocations.stream import SILENCE, NoStream, Stream
+from authsec.verifier.revocations.stream import SILENCE, NoPlace, NoStream, Stream
 
 _log = logging.getLogger("authsec.verifier")
 
 POLL_PAUSE: Final = 1.0  # seconds between two pages, where no stream gets through
 STREAM_AGAIN: Final = 60.0  # after which a stream is tried again
+STREAM_SOON: Final = 5.0  # the same, where there was only no place for one
 PAGE: Final = 1000  # entries
 _CUT_TOO_OFTEN: Final = (
     3  # streams in a row, each cut before it was SILENCE old: somebody on the way does not like them
@@ -56,7 +57,8 @@ class Network:
         try:
             self._follow_stream(self._found(), run)
         except NoStream as error:
-            self._pages_until = self._clock.monotonic() + STREAM_AGAIN
+            pause = STREAM_SOON if isinstance(error, NoPlace) else STREAM_AGAIN
+            self._pages_until = self._clock.monotonic() + pause
             _log.info("the feed is read page by page: %s", error)
         return 0.0
 

@@ -31,6 +31,10 @@ class NoStream(DocumentRefused):
     """Something answers, but not with a stream: a proxy that does not let one through, or no place for one more."""
 
 
+class NoPlace(NoStream):
+    """The authority has none to give: too many follow, or its database is away. That passes."""
+
+
 class Stream:
     """One connection to the feed. `stop` and `forget` are for other threads; it is used once."""
 
@@ -89,6 +93,7 @@ class Stream:
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if response.status != 200:
-        raise NoStream(f"the feed {url} answers {response.status}")
+        kind_of = NoPlace if response.status == 503 else NoStream
+        raise kind_of(f"the feed {url} answers {response.status}")
     if kind != "text/event-stream":
         raise NoStream(f"the feed {url} is not served as a stream")
