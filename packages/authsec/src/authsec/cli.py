@@ -1,4 +1,4 @@
-"""The command `authsec`. This package adds `doctor`, `smoke`, `keygen` and `enrol`; others theirs by entry point.
+"""The command `authsec`. `doctor`, `smoke`, `keygen`, `enrol` and `verify-server` are here; other packages add theirs.
 
 An entry point of the group `authsec.commands` is a callable `register(group: click.Group) -> None`.
 """
@@ -18,6 +18,7 @@ from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.keygen import write_key_pair
 from authsec.terminal import command_line, described
+from authsec.verify_server.command import verify_server
 from authsec.wording import plain
 
 
@@ -132,6 +133,9 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is good for some hours, and stays on this machine.
     """
     enrol.main(code or click.prompt("Code from the agent's Connect page"), machine=machine, replace=replace)
+
+
+commands.add_command(verify_server)
 
 
 def main() -> None:

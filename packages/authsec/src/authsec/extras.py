@@ -9,3 +9,4 @@ from typing import Final
 
 HOW_TO_INSTALL: Final = 'In a clone of AuthSec, run:\n    pip install "./packages/authsec[key,verify]"'
 HOW_TO_INSTALL_SPIFFE: Final = 'In a clone of AuthSec, run:\n    pip install "./packages/authsec[spiffe]"'
+HOW_TO_INSTALL_VERIFY_SERVER: Final = 'In a clone of AuthSec, run:\n    pip install "./packages/authsec[verify-server]"'

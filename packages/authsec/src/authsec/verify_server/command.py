@@ -1,0 +1,73 @@
+"""`authsec verify-server` as it is typed: its options, which are settings of the environment as well."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from authsec.errors import ConfigError
+from authsec.extras import HOW_TO_INSTALL_VERIFY_SERVER
+
+DEFAULT_LISTEN: Final = "127.0.0.1:8094"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
+    variable = f"AUTHSEC_VERIFY_{name.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(name, envvar=variable, show_envvar=True, **settings)
+
+
+@click.command("verify-server")
+@_option("--issuer", required=True, metavar="URL", help="The authority whose tokens count, exactly as it calls itself.")
+@_option(
+    "--audience", required=True, multiple=True,
+    help="The identifier of the API behind the proxy. Repeat for several; the proxy then says which it means.",
+)  # fmt: skip
+@_option(
+    "--listen", default=DEFAULT_LISTEN, show_default=True, metavar="HOST:PORT|unix:PATH",
+    help="Where the proxy asks, over HTTP.",
+)  # fmt: skip
+@_option("--fastcgi", metavar="HOST:PORT", help="Where Apache asks, over FastCGI. [default: nowhere]")
+@_option(
+    "--revocations", type=click.Choice(["fail_closed", "introspect", "until_exp"]), default="fail_closed",
+    show_default=True, help="What counts while the authority's revocations are not known.",
+)  # fmt: skip
+@_option(
+    "--stale-after", type=float, default=30.0, show_default=True, metavar="SECONDS",
+    help="After so much silence of the authority they are not known any more.",
+)  # fmt: skip
+@_option("--beyond-loopback", is_flag=True, help="Listen where other machines can ask, over plain HTTP.")
+@_option("--no-metadata", is_flag=True, help="Serve no protected resource metadata, and name none in challenges.")
+def verify_server(**options: Any) -> None:
+    """Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik) before an API in any language.
+
+    The proxy asks at /verify?require=customers:read, and passes on who calls in the headers AuthSec-Agent,
+    AuthSec-Permissions and others, or the refusal. Configurations to copy are in the folder deploy of a clone.
+
+    AUTHSEC_CA_FILE names the certificates of a company's own authority, AUTHSEC_API_CREDENTIAL the API's credential,
+    which --revocations introspect needs.
+    """
+    try:
+        from authsec.verify_server.listening import Place
+        from authsec.verify_server.serving import ServerSettings, run
+    except ImportError:
+        raise ConfigError(
+            f"verify-server needs packages that are not installed. {HOW_TO_INSTALL_VERIFY_SERVER}",
+            reason="extra_missing",
+        ) from None
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("authsec").setLevel(logging.INFO)
+    beyond = options["beyond_loopback"]
+    settings = ServerSettings(
+        issuer=options["issuer"],
+        audiences=tuple(dict.fromkeys(options["audience"])),
+        listen=Place.read(options["listen"], beyond_loopback=beyond),
+        fastcgi=Place.read_port(options["fastcgi"], beyond_loopback=beyond) if options["fastcgi"] else None,
+        revocations=options["revocations"],
+        stale_after=options["stale_after"],
+        publish_metadata=not options["no_metadata"],
+    )
+    run(settings, lambda line: click.echo(line, err=True))

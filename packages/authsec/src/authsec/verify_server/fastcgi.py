@@ -1,0 +1,162 @@
+"""The server as a FastCGI authorizer, which is how Apache asks (mod_authnz_fcgi).
+
+Of the protocol (FastCGI 1.0 §3, §6.3) there is what an authorizer needs: one request a connection, no body. The request
+comes as CGI variables, those of the configuration among them; the answer goes back as CGI headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from http import HTTPStatus
+from typing import Final
+
+from authsec.answers import Answer
+from authsec.verifier import VerifiedToken
+from authsec.verify_server.door import Door, misconfigured
+from authsec.verify_server.identity import identity_headers
+from authsec.verify_server.requirement import Misconfigured
+
+_log = logging.getLogger("authsec.verify_server")
+
+VARIABLE: Final = "AUTHSEC_VERIFY"
+"""What is needed, as Apache's configuration says. No header of a request can say it: its name would get an HTTP_."""
+
+_HEADER: Final = struct.Struct("!BBHHBx")  # version, type, request, length, padding
+_AUTHORIZER: Final = 2
+_UNKNOWN_ROLE: Final = 3
+_MOST_BYTES: Final = 256 * 1024  # of variables
+_SECONDS: Final = 30.0  # for one request, all of it
+_MOST_BYTES_OF_ANSWER: Final = 8_000  # Apache takes 8,192 of a header, and of a refusal's headers and body together
+_PLAIN: Final = [("content-type", "application/json"), ("cache-control", "no-store")]
+_SHORT: Final = json.dumps(
+    {
+        "error": "The token does not allow this. It allows too many actions for them to be listed here.",
+        "reason": "action_not_allowed",
+        "details": "A trust delegation of this agent that allows it; retrying does not help.",
+        "retryable": False,
+    }
+).encode()
+
+
+class _Record(IntEnum):
+    BEGIN = 1
+    END = 3
+    PARAMS = 4
+    STDOUT = 6
+
+
+class BadRecord(Exception):
+    """What was sent is no request to an authorizer."""
+
+
+class FastCgi:
+    """Answers one connection after the other; give `serve` to `asyncio.start_server`."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection: one request."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await self._answer(reader, writer)
+        except (BadRecord, OSError, EOFError, TimeoutError) as error:  # Apache then answers 500
+            _log.warning("a FastCGI request was broken off: %s", error or type(error).__name__)
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kind, request, content = await _read(reader)
+        if kind != _Record.BEGIN or len(content) != 8:
+            raise BadRecord("it does not begin as a request")
+        if int.from_bytes(content[:2]) != _AUTHORIZER:
+            writer.write(_record(_Record.END, request, bytes([0, 0, 0, 0, _UNKNOWN_ROLE, 0, 0, 0])))
+            raise BadRecord("it is for another role than authorizer")
+        variables = dict(_pairs(await _parameters(reader, request)))
+        answer = _cgi(await self._decide(variables))
+        # In one piece: Apache looks for a refusal's body beside the headers, and nowhere else.
+        records = [_record(_Record.STDOUT, request, part) for part in _parts(answer)]
+        writer.write(b"".join([*records, _record(_Record.STDOUT, request), _record(_Record.END, request, bytes(8))]))
+        await writer.drain()
+
+    async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Answer:
+        if VARIABLE not in variables:
+            return misconfigured(Misconfigured(f"Apache has sent no {VARIABLE}, which says what is needed"))
+        # Of several headers the server has made one, with commas (RFC 3875 §4.1.18).
+        authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
+        return await self._door.ask(variables[VARIABLE], authorizations)
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
+    version, kind, request, length, padding = _HEADER.unpack(await reader.readexactly(_HEADER.size))
+    if version != 1:
+        raise BadRecord("it is not FastCGI 1")
+    content = await reader.readexactly(length)
+    await reader.readexactly(padding)
+    return kind, request, content
+
+
+async def _parameters(reader: asyncio.StreamReader, request: int) -> bytes:
+    """The stream of variables, which an empty record ends."""
+    found = bytearray()
+    while True:
+        kind, of, content = await _read(reader)
+        if kind != _Record.PARAMS or of != request:
+            raise BadRecord("something else comes between its variables")
+        if not content:
+            return bytes(found)
+        found += content
+        if len(found) > _MOST_BYTES:
+            raise BadRecord(f"it has more than {_MOST_BYTES} bytes of variables")
+
+
+def _pairs(stream: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values, each after the lengths of both."""
+    at = 0
+    while at < len(stream):
+        name, at = _length(stream, at)
+        value, at = _length(stream, at)
+        if at + name + value > len(stream):
+            raise BadRecord("its variables are cut off")
+        yield stream[at : at + name].decode("latin-1"), stream[at + name : at + name + value].decode("latin-1")
+        at += name + value
+
+
+def _length(stream: bytes, at: int) -> tuple[int, int]:
+    """One byte, or four of which the first bit is set; and where it goes on."""
+    size = 4 if at < len(stream) and stream[at] & 0x80 else 1
+    if at + size > len(stream):
+        raise BadRecord("its variables are cut off")
+    return int.from_bytes(stream[at : at + size]) & 0x7FFF_FFFF, at + size
+
+
+def _cgi(decided: VerifiedToken | Answer) -> bytes:
+    """Headers that begin with Variable- become variables of Apache; those of a refusal reach the caller."""
+    if isinstance(decided, Answer):
+        refused = _lines(decided.status, [*decided.headers, *_PLAIN]) + decided.content
+        return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _lines(decided.status, _PLAIN) + _SHORT
+    lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
+    if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:  # Apache would cut it, perhaps inside an action
+        return _cgi(
+            misconfigured(Misconfigured("a token's actions or delegations are too many for a header of Apache"))
+        )
+    return _lines(200, lines)
+
+
+def _lines(status: int, headers: list[tuple[str, str]]) -> bytes:
+    lines = [f"Status: {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def _parts(content: bytes) -> Iterator[bytes]:
+    for at in range(0, len(content), 0xFFF8):
+        yield content[at : at + 0xFFF8]
+
+
+def _record(kind: int, request: int, content: bytes = b"") -> bytes:
+    return _HEADER.pack(1, kind, request, len(content), 0) + content

@@ -1,0 +1,96 @@
+"""The server as an ASGI application.
+
+| path | for |
+|---|---|
+| `/verify?require=…` | proxies that ask at an address of their choice (nginx, haproxy, Traefik); 204 lets in |
+| `/verify/require=…/` and whatever follows | Envoy, which asks at a prefix before the request's path; 200 lets in |
+| `/healthz` | whoever watches |
+| `/.well-known/oauth-protected-resource` and below | agents, which the challenge sends there (RFC 9728) |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qs
+
+from authsec.answers import Answer
+from authsec.asgi import Receive, Refusal, Scope, Send
+from authsec.gate import Gate
+from authsec.resource_metadata import WELL_KNOWN
+from authsec.verifier import VerifiedToken
+from authsec.verify_server.door import Door, misconfigured
+from authsec.verify_server.identity import identity_headers
+from authsec.verify_server.requirement import Misconfigured
+
+_VERIFY: Final = "/verify"
+
+
+class VerifyApp:
+    """Answers proxies. `health` may wait, and is asked in a thread."""
+
+    def __init__(self, door: Door, health: Callable[[], Answer]) -> None:
+        self._door = door
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"verify-server answers no {scope['type']} connection")
+        decided = await self._decide(scope)
+        if isinstance(decided, Answer):
+            await Refusal(answer=decided)(scope, receive, send)
+            return
+        passes = 204 if scope["path"] == _VERIFY else 200  # Envoy takes 200 only for a yes
+        length = [] if passes == 204 else [("content-length", "0")]
+        told = [*identity_headers(decided), ("cache-control", "no-store"), *length]
+        headers = [(name.lower().encode(), value.encode("ascii")) for name, value in told]
+        await send({"type": "http.response.start", "status": passes, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _decide(self, scope: Scope) -> VerifiedToken | Answer:
+        path: str = scope["path"]
+        # As it was sent: what is percent-encoded in a segment must not become a boundary of segments.
+        raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
+        if path == _VERIFY:
+            return await self._door.ask(scope["query_string"].decode("latin-1"), _authorizations(scope))
+        if raw.startswith(f"{_VERIFY}/"):
+            # The first segment is the proxy's; all after it, the query too, is the caller's, and decides nothing.
+            return await self._door.ask(raw.split("/")[2], _authorizations(scope))
+        if path == "/healthz":
+            return await asyncio.to_thread(self._health)
+        if path.startswith(WELL_KNOWN):
+            return self._metadata(path, scope["query_string"].decode("latin-1"))
+        return misconfigured(Misconfigured(f"there is {_VERIFY} and /healthz here, and not what was asked for"))
+
+    def _metadata(self, path: str, query: str) -> Answer:
+        """The document that some gate has at this path. Several can have one at the same path of different hosts."""
+        (audience,) = parse_qs(query).get("audience", [None])[:1]
+        try:
+            gates = list(self._door.gates.values()) if audience is None else [self._door.gate_of(audience)]
+        except Misconfigured as error:
+            return misconfigured(error)
+        found = [document for gate in gates if (document := _public(gate, path)) is not None]
+        if len(found) > 1:
+            return misconfigured(Misconfigured("several APIs have their metadata at this path: add audience="))
+        return found[0] if found else _NOTHING_HERE
+
+
+def _public(gate: Gate, path: str) -> Answer | None:
+    entered = gate.enter(path, ())
+    return entered if isinstance(entered, Answer) and entered.status == 200 else None
+
+
+def _authorizations(scope: Scope) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+
+
+_NOTHING_HERE: Final = Answer(
+    status=404,
+    body={
+        "error": "There are no metadata at this address.",
+        "reason": "not_found",
+        "details": "A challenge of this API names the address, if there is one.",
+        "retryable": False,
+    },
+)

@@ -1,0 +1,92 @@
+"""What a proxy asks for: the query in its own configuration, such as `require=customers:read&require=tickets:write`.
+
+Whoever wrote that configuration may have made a mistake, and a mistake must not let anybody in: what is not understood
+in full is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import parse_qsl
+
+from authsec.verifier.token import ACTION
+from authsec.wording import plain
+
+ANY_AGENT: Final = "any_agent"
+"""In place of an action: whoever has a good token for this API. No action looks like it, since it has no colon."""
+
+_MOST_PARAMETERS: Final = 100
+_KNOWN: Final = ("require", "require_any", "audience", "refusal")
+
+
+class Misconfigured(Exception):
+    """The proxy asks in a way that has no safe reading. The text is for its operator, and repeats no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """A token for `audience` (None: for the only API there is) with `all_of` the actions, and with one of `any_of`.
+
+    `refusal_in_header`: the body of a refusal is wanted in a header, too, by a proxy that reads no bodies (nginx).
+    """
+
+    audience: str | None
+    all_of: tuple[str, ...]
+    any_of: tuple[str, ...]
+    refusal_in_header: bool = False
+
+    @classmethod
+    def read(cls, query: str) -> Self:
+        """Raises `Misconfigured`, also for a query that asks for nothing: it may have been forgotten."""
+        given = _parameters(query)
+        all_of, any_of = _actions("require", given["require"]), _actions("require_any", given["require_any"])
+        if not all_of and not any_of:
+            raise Misconfigured(
+                f"it does not say which actions are needed. Add require=customers:read, or require={ANY_AGENT} where "
+                "any agent with a token for this API will do"
+            )
+        if ANY_AGENT in any_of:
+            raise Misconfigured(
+                f"{ANY_AGENT} stands in require only: as one of several choices it would be the only one"
+            )
+        return cls(
+            audience=_one("audience", given["audience"]),
+            all_of=tuple(action for action in all_of if action != ANY_AGENT),
+            any_of=any_of,
+            refusal_in_header=_one("refusal", given["refusal"], ("header",)) is not None,
+        )
+
+
+def _parameters(query: str) -> dict[str, list[str]]:
+    given: dict[str, list[str]] = {name: [] for name in _KNOWN}
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=True, max_num_fields=_MOST_PARAMETERS, errors="strict"
+        )
+    except ValueError:  # of an empty one as well
+        raise Misconfigured(f"it must ask with name=value pairs that are joined by &, of {', '.join(_KNOWN)}") from None
+    for name, value in pairs:
+        if name not in given:
+            raise Misconfigured(f"{plain(name, 40)!r} is not a parameter; there are {', '.join(_KNOWN)}")
+        given[name].append(value)
+    return given
+
+
+def _actions(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Several in one value are joined by commas, for configurations in which a value can be set in one place only."""
+    found = tuple(action for value in values for action in value.split(","))
+    if not all(ACTION.fullmatch(action) or action == ANY_AGENT for action in found):
+        raise Misconfigured(f"{name} is empty or holds what is no action; an action is like customers:read")
+    return found
+
+
+def _one(name: str, values: list[str], allowed: tuple[str, ...] = ()) -> str | None:
+    if not values:
+        return None
+    if len(values) > 1 or not values[0]:
+        raise Misconfigured(f"{name} must be there once, and not empty")
+    if allowed and values[0] not in allowed:
+        raise Misconfigured(f"{name} can be {', '.join(allowed)} only")
+    return values[0]

@@ -1,0 +1,126 @@
+"""Running the server: its sockets, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NoReturn
+
+import uvicorn
+
+from authsec.gate import Gate
+from authsec.verifier import TokenVerifier
+from authsec.verifier.revocations.following import Policy
+from authsec.verify_server.door import Door
+from authsec.verify_server.fastcgi import FastCgi
+from authsec.verify_server.health import health_of
+from authsec.verify_server.http import VerifyApp
+from authsec.verify_server.listening import Place, place_of
+
+KEEP_ALIVE_SECONDS: Final = (
+    75  # longer than nginx keeps a connection by default, so that it is never closed under a request
+)
+FINISH_SECONDS: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What the command was told. `listen` is for HTTP, `fastcgi` for Apache, where wanted."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    listen: Place
+    fastcgi: Place | None
+    revocations: Policy
+    stale_after: float
+    publish_metadata: bool
+
+    def verifiers(self) -> list[TokenVerifier]:
+        """One an API."""
+        return [
+            TokenVerifier(self.issuer, audience, revocations=self.revocations, stale_after=self.stale_after)
+            for audience in self.audiences
+        ]
+
+
+def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
+    """Serve until SIGTERM or Ctrl-C, and end the process. Raises `ConfigError` for settings that cannot work."""
+    with ExitStack() as stack:
+        verifiers = settings.verifiers()
+        listener = stack.enter_context(settings.listen.listening())
+        fastcgi = None if settings.fastcgi is None else stack.enter_context(settings.fastcgi.listening())
+        for line in greeting(settings, place_of(listener), None if fastcgi is None else place_of(fastcgi)):
+            say(line)
+        server = VerifyServer(settings, verifiers)
+        loop = (server.config.get_loop_factory() or asyncio.new_event_loop)()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.end)
+        loop.run_until_complete(server.serve_on(listener, fastcgi))
+    # A thread may be waiting for the authority, for seconds, and Python waits for its threads. It could lose nothing.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def greeting(settings: ServerSettings, listen: Place, fastcgi: Place | None) -> list[str]:
+    """What is protected, and where to ask."""
+    also = f" and fcgi://{fastcgi}" if fastcgi else ""
+    meanings = {
+        "fail_closed": f"nothing passes if revocations are not known for {settings.stale_after:g} s",
+        "introspect": f"the authority is asked if revocations are not known for {settings.stale_after:g} s",
+        "until_exp": "tokens pass until they expire while revocations are not known",
+    }
+    return [
+        f"authsec verify-server answers proxies at {'' if listen.path else 'http://'}{listen}{also}; "
+        f"{meanings[settings.revocations]}.",
+        f"It protects {', '.join(settings.audiences)} with tokens of {settings.issuer}.",
+    ]
+
+
+class VerifyServer(uvicorn.Server):
+    """Answers over HTTP, and over FastCGI where that is wanted."""
+
+    def __init__(self, settings: ServerSettings, verifiers: Sequence[TokenVerifier]) -> None:
+        gates = {
+            verifier.expected.audience: Gate(verifier=verifier, publish_metadata=settings.publish_metadata)
+            for verifier in verifiers
+        }
+        self._door = Door(gates)
+        asks = settings.revocations == "introspect"
+        self._health = partial(health_of, verifiers, asks=asks)
+        config = uvicorn.Config(
+            VerifyApp(self._door, self._health),
+            lifespan="off",
+            proxy_headers=False,  # nobody's address decides anything here
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+        )
+        super().__init__(config)
+
+    async def serve_on(self, listener: socket.socket, fastcgi: socket.socket | None) -> None:
+        """Until `end`."""
+        # What the first token would have to wait for is begun at once. Whatever is in the way, the verifiers log.
+        begun = asyncio.get_running_loop().run_in_executor(None, self._health)
+        async with AsyncExitStack() as stack:
+            if fastcgi is not None:
+                await stack.enter_async_context(await asyncio.start_server(FastCgi(self._door).serve, sock=fastcgi))
+            await self.serve(sockets=[listener])
+        begun.cancel()
+
+    def end(self) -> None:
+        """Take no more connections, and end what there is within a second."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """`run` has them: uvicorn would end the process by the signal, as if it had not been heard."""
+        yield
