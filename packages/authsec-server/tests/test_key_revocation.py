@@ -67,6 +67,19 @@ def test_the_active_key_is_replaced_in_the_same_change(its: House) -> None:
     assert event.detail == {"was": "active", "signs": now["active"], "because": "In a backup that was lost"}
 
 
+def test_what_it_would_stop_is_said_before(its: House) -> None:
+    agents = [its.delegated_agent("One"), its.delegated_agent("Two")]
+    for agent in (*agents, agents[0]):
+        signed_by(its, agent)
+    active, ended = kids(its)["active"], its.events()[-1].event.jti
+    its.door().post("/authsec/api/v1/tokens/revoke", json={"jti": ended})
+    told = its.door().post(f"{KEYS}/{active}/revoke?dry_run=1").json()["would_stop"]
+    assert ([each["name"] for each in told["agents"]], told["live_tokens"]) == (["One", "Two"], 2)
+    assert (told["until"], [each["audience"] for each in told["apis"]]) == ("2026-11-25T13:00:00Z", ["authsec-api"])
+    assert kids(its)["active"] == active
+    assert its.door().post(f"{KEYS}/{'a' * 43}/revoke?dry_run=1").status_code == 404
+
+
 def test_a_prepared_one_never_signs(its: House) -> None:
     before = kids(its)
     assert its.door().post(f"{KEYS}/{before['prepared']}/revoke").status_code == 200

@@ -106,6 +106,16 @@ def test_what_cannot_be_ended_is_said_and_nothing_is_written(its: House) -> None
     assert feed(its) == revocations(its) == []
 
 
+def test_what_it_would_stop_is_said_before(its: House) -> None:
+    token = token_of(its, its.delegated_agent())
+    for asked in ({"jti": jti_of(its)}, {"token": token}):
+        told = its.door().post(f"{PATH}?dry_run=1", json=asked).json()["would_stop"]
+        assert ([each["name"] for each in told["agents"]], told["live_tokens"]) == (["Customer Support"], 1)
+        assert told["until"] == "2026-11-25T13:00:00Z"
+    assert its.door().post(f"{PATH}?dry_run=1", json={"jti": "0" * 32}).status_code == 404
+    assert feed(its) == []
+
+
 def test_who_holds_a_token_ends_it(its: House) -> None:
     agent = its.delegated_agent()
     token = token_of(its, agent)

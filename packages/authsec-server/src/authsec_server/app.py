@@ -51,7 +51,7 @@ from authsec_server.console.static import Assets
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
 from authsec_server.delegations import api as delegations_api
-from authsec_server.delegations import tokens_out, would_stop
+from authsec_server.delegations import grants_api, tokens_out, would_stop
 from authsec_server.delegations.model import Terms
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.custodian import Custodian
@@ -183,9 +183,10 @@ def _compose(
     clusters = Clusters(cluster_apis, seconds=settings.lookup_seconds, monotonic=around.monotonic)
     workloads = Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters)
     tokens = _tokens(settings, issuer, database, signer, workloads, around)
+    ours = OwnTokens(issuer=issuer, keys=custodian.verification_keys)
     giving_up = GivingUp(
         database=database,
-        tokens=OwnTokens(issuer=issuer, keys=custodian.verification_keys),
+        tokens=ours,
         rate=Limiter(settings.address_limit),
         now=around.now,
         monotonic=around.monotonic,
@@ -201,6 +202,7 @@ def _compose(
         trust_domain=settings.trust_domain,
         monotonic=around.monotonic,
     )
+    terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
     readiness = Readiness()
     live = LiveJournal(database, now=around.now, ending=lambda: readiness.draining)
     live_feed = LiveFeed(feed, ending=lambda: readiness.draining)
@@ -210,17 +212,14 @@ def _compose(
     )
     app = Starlette(
         routes=[
-            *would_stop.routes(site, _terms(settings)),
+            *would_stop.routes(site, terms, *grants_api.dry_runs(site, terms), revoking_api.dry_run(site, ours)),
             *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
+            *grants_api.routes(site, terms),
             *revoking_api.routes(site, giving_up),
             *introspection_api.routes(
                 api_credentials,
-                Introspection(
-                    database=database,
-                    ours=OwnTokens(issuer=issuer, keys=custodian.verification_keys),
-                    now=around.now,
-                ),
+                Introspection(database=database, ours=ours, now=around.now),
             ),
             *revocations_api.routes(
                 feed, live_feed, feed_keys.published, noting=noting, recognise=api_credentials.audience
@@ -231,7 +230,7 @@ def _compose(
                     settings=settings,
                     assets=(assets := Assets()),
                     renderer=Renderer(assets),
-                    terms=_terms(settings),
+                    terms=terms,
                     tokens=tokens,
                     custodian=custodian,
                     sign_in=sign_in,
@@ -335,10 +334,6 @@ def _routes(
         ),
         *audit_api.routes(site),
     ]
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
 
 
 def _hosts(settings: Settings) -> set[str]:

@@ -50,14 +50,21 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
 def revoke(tx: Tx, act: Act, key_id: str) -> AdminKey:
     """Let nobody in with this key any more. Only inside a `change`. What is revoked already stays as it is."""
     act.principal.require(Role.ADMIN)
-    key = store.by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
-    if key is None:
-        raise NotFound(f"There is no admin key {naming.quoted(key_id)}.", "See the list: authsec admin list-keys")
+    key = get(tx, act, key_id)
     if key.revoked_at is not None:
         return key
     store.set_revoked(tx.connection, key.id, act.now)
     audit.record_act(tx, act, EventKind.ADMIN_KEY_REVOKED, subject=_named(key))
     return key.revoked(act.now)
+
+
+def get(tx: Tx, act: Act, key_id: str) -> AdminKey:
+    """The admin key with this id, whatever has become of it. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    key = by_id(tx, key_id)
+    if key is None:
+        raise NotFound(f"There is no admin key {naming.quoted(key_id)}.", "See the list: authsec admin list-keys")
+    return key
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[AdminKey], str | None]:
@@ -73,7 +80,7 @@ def find(tx: Tx, text: str) -> AdminKey | None:
 
 
 def by_id(tx: Tx, key_id: str) -> AdminKey | None:
-    """The admin key with this id, whatever has become of it. For the authenticator and for admins."""
+    """The admin key with this id, whatever has become of it. For the authenticator."""
     return store.by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
 
 

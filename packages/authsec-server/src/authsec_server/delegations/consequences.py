@@ -16,6 +16,7 @@ from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.model import Delegation, DelegationState, Edit, Terms, state, title
 from authsec_server.delegations.standing import stored
 from authsec_server.delegations.tokens_out import AtApi, TokensOut
+from authsec_server.keys import service as keys
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
@@ -53,10 +54,12 @@ class Consequences:
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
     """Of disabling or deleting the client, or of revoking its tokens. Raises `NotFound`."""
-    act.principal.require(Role.VIEWER)
-    held = store.of_client(tx.connection, clients.get(tx, act, client_id).id)
-    live = _live(held, act.now)
-    return _ending(tx, act, terms, live, out=held, loses=live)
+    return of_clients(tx, act, [clients.get(tx, act, client_id).id], terms)
+
+
+def of_clients(tx: Tx, act: Act, client_ids: Sequence[str], terms: Terms) -> Consequences:
+    """Of disabling these clients. Unknown ids are left out."""
+    return of_many(tx, act, store.of_clients(tx.connection, client_ids), terms)
 
 
 def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequences:
@@ -128,9 +131,9 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
-    """Of believing nothing any more that this signing key has signed."""
+    """Of believing nothing any more that this signing key has signed. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return _of_tokens(tx, act, tokens_out.of_key(tx, act.now, kid))
+    return _of_tokens(tx, act, tokens_out.of_key(tx, act.now, keys.get(tx, act, kid).kid))
 
 
 def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:

@@ -94,7 +94,7 @@ def enable(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
     return get(tx, act, delegation_id, terms)
 
 
-def revoke(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
+def revoke(tx: Tx, act: Act, delegation_id: str, terms: Terms, *, because: str = "") -> Standing:
     """End the delegation for good, and its tokens. What is revoked already stays as it is."""
     act.principal.require(Role.OPERATOR)
     standing = get(tx, act, delegation_id, terms)
@@ -102,7 +102,7 @@ def revoke(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
         return standing
     store.save(tx.connection, changed(standing.delegation, act, revoked_at=act.now))
     revocations.end(tx, SubjectKind.DELEGATION, delegation_id, act.now)
-    record(tx, act, EventKind.DELEGATION_REVOKED, standing)
+    record(tx, act, EventKind.DELEGATION_REVOKED, standing, **({"because": because} if because else {}))
     return get(tx, act, delegation_id, terms)
 
 

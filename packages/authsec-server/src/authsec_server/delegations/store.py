@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -87,9 +88,21 @@ def find(connection: Connection, delegation_id: str) -> Delegation | None:
     return None if row is None else delegation(row)
 
 
+def by_ids(connection: Connection, ids: Collection[str]) -> list[Delegation]:
+    """Those of these delegations that are there, by id."""
+    statement = select(delegations).where(delegations.c.id.in_(ids)).order_by(delegations.c.id)
+    return [delegation(row) for row in connection.execute(statement)]
+
+
 def of_client(connection: Connection, client_id: str) -> list[Delegation]:
     """All of the client's delegations, whatever their state, by id."""
     statement = select(delegations).where(delegations.c.client_id == client_id).order_by(delegations.c.id)
+    return [delegation(row) for row in connection.execute(statement)]
+
+
+def of_clients(connection: Connection, client_ids: Collection[str]) -> list[Delegation]:
+    """All delegations of these clients, whatever their state, by id."""
+    statement = select(delegations).where(delegations.c.client_id.in_(client_ids)).order_by(delegations.c.id)
     return [delegation(row) for row in connection.execute(statement)]
 
 

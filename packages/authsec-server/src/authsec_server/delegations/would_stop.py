@@ -46,6 +46,7 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
         DryRun(API + "delegations/{which}/revoke", _about(site, of_delegation)),
         DryRun(API + "sources/{which}/disable", _about(site, consequences.of_source)),
         DryRun(API + "sources/{which}/remove", _about(site, consequences.of_source)),
+        DryRun(API + "keys/{which}/revoke", _about(site, consequences.of_key)),
         *further,
         no_dry_run(API),
     ]

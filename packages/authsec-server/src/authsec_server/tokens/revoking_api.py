@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from authsec_server.delegations import consequences, would_stop
 from authsec_server.failures import Invalid
 from authsec_server.principal import Role
 from authsec_server.tokens import revoking
@@ -18,6 +19,7 @@ from authsec_server.tokens.ours import OwnTokens
 from authsec_server.tokens.revoking import Ended
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.dry_run import DryRun
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
 from authsec_server.web.places import Places
@@ -61,6 +63,18 @@ def routes(site: Site, giving_up: GivingUp) -> list[Route]:
         return JSONResponse(as_json(ended))
 
     return [resource(REVOKE, post=oauth(revoke)), resource(PATH, post=end)]
+
+
+def dry_run(site: Site, tokens: OwnTokens) -> Route:
+    """What ending a token would stop. Before all other routes."""
+
+    async def ask(request: Request) -> JSONResponse:
+        jti = await run_in_threadpool(_jti, await read_body(request, Ending), tokens)
+        return await would_stop.said(
+            site, request, lambda tx, act: consequences.of_token(tx, act, revoking.token(tx, act, jti).event)
+        )
+
+    return DryRun(PATH, ask)
 
 
 def as_json(ended: Ended) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""What one administrator, or one admin key, has delegated: for the day on which it turns out to be another's hand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.db import Tx
+from authsec_server.delegations import service, store
+from authsec_server.delegations.model import OVER, Delegation, Standing, Terms, state
+from authsec_server.principal import Act, PrincipalKind, Role
+
+Hand = tuple[PrincipalKind, str]
+"""Whose acts: the kind of principal and its id."""
+
+_GIVES = frozenset({EventKind.DELEGATION_CREATED, EventKind.DELEGATION_EDITED, EventKind.DELEGATION_ENABLED})
+
+
+def given_by(tx: Tx, act: Act, hand: Hand) -> list[Delegation]:
+    """The delegations that they created, or edited or enabled with no change since; none that is over.
+
+    Those that are disabled are among them: somebody could enable them again. What the journal tells counts, which knows
+    people by their ids: names may be alike, or change.
+    """
+    act.principal.require(Role.VIEWER)
+    created: set[str] = set()
+    changes: dict[str, set[datetime]] = defaultdict(set)
+    for event in _acts(tx, act, hand):
+        for delegation in event.delegations:
+            if event.kind is EventKind.DELEGATION_CREATED:
+                created.add(delegation.id)
+            changes[delegation.id].add(event.at)
+    return [
+        delegation
+        for delegation in store.by_ids(tx.connection, changes)
+        if state(delegation, act.now) not in OVER
+        and (delegation.id in created or delegation.changed_at in changes[delegation.id])
+    ]
+
+
+def revoke_given_by(tx: Tx, act: Act, hand: Hand, whose: Named, terms: Terms) -> list[Standing]:
+    """Revoke them all, for good, each with a record of its own. Only inside a `change`."""
+    act.principal.require(Role.ADMIN)
+    because = f"all that {whose.name} delegated was revoked"
+    return [service.revoke(tx, act, delegation.id, terms, because=because) for delegation in given_by(tx, act, hand)]
+
+
+def _acts(tx: Tx, act: Act, hand: Hand) -> Iterator[Event]:
+    """All acts by which they gave authority."""
+    wanted, after = EventFilter(principal=hand, kinds=_GIVES), 0
+    while True:
+        page = audit.page(tx, act.principal, wanted, after=after, limit=audit.MAX_PAGE)
+        yield from (recorded.event for recorded in page.items)
+        if page.next is None:
+            return
+        after = page.next
