@@ -10,13 +10,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(its: Any) -> Iterator[str]:
-    """Serve this authority on loopback, with all that runs beside it: its URL. It ends as a server does."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(its.authority.app, log_config=None, timeout_graceful_shutdown=5))
+def serving(its: Any, *, listener: socket.socket | None = None, app: ASGIApp | None = None) -> Iterator[str]:
+    """Serve this authority on loopback, with all that runs beside it: its URL. It ends as a server does.
+
+    `app` is what stands before it; a `listener` is given where the authority must know its address before.
+    """
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app or its.authority.app, log_config=None, timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
