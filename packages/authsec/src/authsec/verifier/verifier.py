@@ -37,6 +37,7 @@ from authsec.verifier.revocations.following import (
 )
 from authsec.verifier.revocations.introspected import Introspected
 from authsec.verifier.revocations.sharing import shared_follower
+from authsec.verifier.revocations.workers.place import meeting_place
 from authsec.verifier.token import VerifiedToken
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
@@ -74,6 +75,10 @@ class TokenVerifier:
     `authsec.verifier.Revocations` does is asked instead. A forked worker starts a thread of its own; `close` ends it,
     and so does the end of the last verifier.
 
+    With a `shared_file` one worker of a host follows and the others read there what it hears, instead of each having a
+    connection of its own; without it the environment's `AUTHSEC_REVOCATIONS_FILE` counts. Its folder must be writable
+    by the workers' user alone.
+
     `remember` tokens that were verified are known again, so that their next request costs a few microseconds; 0 for
     none. Whether the key still counts, the time and the revocations are asked each time.
 
@@ -97,6 +102,7 @@ class TokenVerifier:
         revocations: Policy | Revocations = "fail_closed",
         stale_after: float = 30.0,
         credential: str | None = None,
+        shared_file: str | os.PathLike[str] | None = None,
         ca_file: str | None = None,
         allow_http_hosts: Collection[str] | None = None,
         remember: int = 1024,
@@ -125,7 +131,8 @@ class TokenVerifier:
         if offline:
             self._revocations: Revocations = Unfollowed()
         elif isinstance(revocations, str):
-            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock)
+            place = meeting_place(shared_file, issuer)
+            follower = shared_follower(issuer, ca_file=ca_file, trust=trust, clock=self._clock, place=place)
             followed = Followed(
                 issuer, follower, audience=audience, credential=credential, policy=revocations, stale_after=stale_after
             )

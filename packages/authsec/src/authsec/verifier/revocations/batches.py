@@ -42,8 +42,13 @@ class Batch:
         return self.through == self.last
 
 
-def read_batch(octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: float) -> Batch:
-    """The batch that follows the sequence `asked`; raises `BatchRefused`, or `KeysUnavailable`."""
+def read_batch(
+    octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: float, overlapping: bool = False
+) -> Batch:
+    """The batch that follows the sequence `asked`; raises `BatchRefused`, or `KeysUnavailable`.
+
+    An `overlapping` one may begin before, since somebody else asked for it.
+    """
     try:
         document = strict_json.loads(octets, max_bytes=MOST_BYTES)
     except strict_json.StrictJsonError as error:
@@ -63,7 +68,7 @@ def read_batch(octets: bytes, *, issuer: str, asked: int, keys: KeySource, now: 
         signed_at=head["iat"],
         entries=tuple(map(entry_of, entries)),
     )
-    _check_order(batch, asked)
+    _check_order(batch, min(asked, batch.since) if overlapping else asked)
     return batch
 
 

@@ -10,7 +10,7 @@ from authsec.clock import Clock
 from authsec.verifier.key_set import KeySource
 from authsec.verifier.moments import Moment, since
 from authsec.verifier.revocations.batches import LEEWAY, Batch, read_batch
-from authsec.verifier.revocations.entries import Subject
+from authsec.verifier.revocations.entries import BatchRefused, Subject
 from authsec.verifier.revocations.state import RevocationState
 
 _log = logging.getLogger("authsec.verifier")
@@ -39,7 +39,26 @@ class Feed:
     def take(self, octets: bytes) -> Batch:
         """Believe a batch, or raise `BatchRefused` or `KeysUnavailable` and remain as it was."""
         now = self._clock.wall()
-        batch = read_batch(octets, issuer=self.issuer, asked=self._state.sequence, keys=self._keys, now=now)
+        batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now)
+        self._apply(batch, now)
+        return batch
+
+    def overhear(self, octets: bytes) -> bool:
+        """Believe a batch that somebody else asked for, so that it may begin before what is known here.
+
+        Whether nothing is missing after it. One that was signed before what is known tells nothing, neither this nor
+        that. Raises as `take` does.
+        """
+        now = self._clock.wall()
+        batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now, overlapping=True)
+        if (batch.signed_at, batch.last) <= (self._signed_at, self.sequence):
+            return False
+        if batch.last < self.sequence and not batch.snapshot:  # what it begins with need not be what is known here
+            raise BatchRefused("the feed has gone back")
+        self._apply(batch, now)
+        return batch.complete
+
+    def _apply(self, batch: Batch, now: float) -> None:
         if batch.snapshot and batch.last < self._state.sequence:
             _log.warning(
                 "the feed of %s has gone back from %d to %d, as after a restored database: what had ended remains so "
@@ -50,7 +69,6 @@ class Feed:
             self._signed_at = batch.signed_at
             late = max(0.0, now - batch.signed_at - LEEWAY)
             self._fresh = Moment(self._clock.monotonic() - late, now - late)
-        return batch
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
         """Whether a token that rests on these is known to have been revoked."""

@@ -89,6 +89,11 @@ class Follower:
         """Why it failed; None if it did not."""
         return self._run.failure
 
+    @property
+    def role(self) -> str:
+        """Where the feed is known from."""
+        return self._run.role
+
     def forked(self) -> None:
         """In the child: there is no thread here, and what the source holds is the parent's."""
         self._source.forget()
@@ -118,6 +123,7 @@ class Follower:
             tries += 1
             run.wait(pause)
         run.connected = False
+        self._source.rest()
 
     def _pause(self, tries: int) -> float:
         longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))

@@ -24,6 +24,7 @@ RETRY_AFTER: Final = 5
 class FeedHealth:
     """How well revocations are known: `age` is in seconds since nothing was missing, None before the first time.
 
+    `role` is where from: this process `follows` the authority, or `reads` what another has recorded.
     `introspection` is None unless the authority is asked about tokens while they are not known.
     """
 
@@ -31,6 +32,7 @@ class FeedHealth:
     sequence: int
     connected: bool
     failure: str | None
+    role: str = "follows"
     introspection: IntrospectionHealth | None = None
 
 
@@ -155,6 +157,7 @@ class Followed:
             sequence=follower.feed.sequence,
             connected=follower.connected,
             failure=follower.failure,
+            role=follower.role,
         )
 
     def close(self) -> None:

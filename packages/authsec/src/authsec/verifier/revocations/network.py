@@ -25,7 +25,7 @@ _CUT_TOO_OFTEN: Final = (
 class Network:
     """`address` finds where the feed is, `page` gets a page of it, `stream` makes a connection.
 
-    Each request has what `headers` say at the moment.
+    Each request has what `headers` say at the moment. Every batch that was believed is told to `heard`.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Network:
         headers: Callable[[], Mapping[str, str]],
         clock: Clock,
     ) -> None:
+        self.heard: Callable[[bytes], None] = _nobody_listens
         self._address = address
         self._page = page
         self._make_stream = stream
@@ -67,7 +68,9 @@ class Network:
         where = self._found()
         while not run.over:
             page = self._page(f"{where}?since={run.feed.sequence}&limit={PAGE}", self._headers())
-            if run.take(page):
+            complete = run.take(page)
+            self.heard(page)
+            if complete:
                 break
         self._where = where
 
@@ -75,6 +78,9 @@ class Network:
         stream = self._stream
         if stream is not None:
             stream.stop()
+
+    def rest(self) -> None:
+        """Nothing is held between two requests."""
 
     def forget(self) -> None:
         if self._stream is not None:
@@ -93,6 +99,7 @@ class Network:
         try:
             for octets in stream.messages(f"{where}?since={run.feed.sequence}", said):
                 run.take(octets)
+                self.heard(octets)
                 if run.over:
                     return
                 if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
@@ -109,3 +116,7 @@ class Network:
             self._cut = 0
             raise NoStream("the feed's stream is cut again and again")
         raise DocumentRefused("the feed's stream ended")
+
+
+def _nobody_listens(octets: bytes) -> None:
+    """What is believed here is told to nobody else."""

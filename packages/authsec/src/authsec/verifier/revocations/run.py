@@ -13,12 +13,16 @@ _log = logging.getLogger("authsec.verifier")
 
 
 class Run:
-    """From the thread's start to its end. For whoever watches: `connected`, and `failure`, why the last try failed."""
+    """From the thread's start to its end.
+
+    For whoever watches: `connected`, `failure` (why the last try failed) and `role` (where the feed is known from).
+    """
 
     def __init__(self, feed: Feed, leases: Leases) -> None:
         self.feed = feed
         self.connected = False
         self.failure: str | None = None
+        self.role = "follows"
         self._leases = leases
         self._stop = threading.Event()
         self._tried = threading.Event()
@@ -49,9 +53,19 @@ class Run:
         """Believe a batch, or raise as `Feed.take` does; whether nothing is missing after it."""
         complete = self.feed.take(octets).complete
         if complete:
-            self.connected, self.failure = True, None
-            self._tried.set()
+            self._succeed()
         return complete
+
+    def overhear(self, octets: bytes) -> bool:
+        """Believe what somebody else has heard, or raise as `Feed.overhear` does; whether nothing is missing now."""
+        complete = self.feed.overhear(octets)
+        if complete:
+            self._succeed()
+        return complete
+
+    def _succeed(self) -> None:
+        self.connected, self.failure = True, None
+        self._tried.set()
 
     def fail(self, why: str) -> None:
         """What is in the way; in the log once, however often it is tried again."""
@@ -70,5 +84,8 @@ class Source(Protocol):
     def stop(self) -> None:
         """End a wait for what comes next, from another thread."""
 
+    def rest(self) -> None:
+        """Let go of everything, since the run is over."""
+
     def forget(self) -> None:
-        """In a forked child: let go of what is the parent's."""
+        """In a forked child: let go of what is the parent's, without a word to anybody."""

@@ -19,8 +19,10 @@ from authsec.verifier.revocations.follower import Follower
 from authsec.verifier.revocations.leases import Leases
 from authsec.verifier.revocations.network import Network
 from authsec.verifier.revocations.stream import Stream
+from authsec.verifier.revocations.workers.place import Place
+from authsec.verifier.revocations.workers.source import Workers
 
-_Key = tuple[str, str | None, Clock]
+_Key = tuple[str, str | None, Clock, Place | None]
 
 _RANDOM: Final = random.SystemRandom()  # the sequence of `random`, which a program may have seeded, is not ours to move
 _followers: Final[WeakValueDictionary[_Key, Follower]] = WeakValueDictionary()
@@ -32,15 +34,21 @@ def shared_follower(
     ca_file: str | None,
     trust: ssl.SSLContext | None,
     clock: Clock,
+    place: Place | None = None,
     jitter: Callable[[], float] = _RANDOM.random,
 ) -> Follower:
-    """The follower of this authority. Nothing is sent before somebody asks it."""
-    key = (issuer, ca_file, clock)
+    """The follower of this authority. Nothing is sent before somebody asks it.
+
+    At a `place` it meets the followers of other processes, so that one connection is enough for all.
+    """
+    key = (issuer, ca_file, clock, place)
     follower = _followers.get(key)
-    return _followers.setdefault(key, _follower(issuer, trust, clock, jitter)) if follower is None else follower
+    return _followers.setdefault(key, _follower(issuer, trust, clock, place, jitter)) if follower is None else follower
 
 
-def _follower(issuer: str, trust: ssl.SSLContext | None, clock: Clock, jitter: Callable[[], float]) -> Follower:
+def _follower(
+    issuer: str, trust: ssl.SSLContext | None, clock: Clock, place: Place | None, jitter: Callable[[], float]
+) -> Follower:
     documents = Documents(clock=clock, trust=trust)
     keys = PublishedKeys(
         issuer, documents.fetch, clock=clock, fresh_for=300.0, keep_for=86_400.0, unknown_key_pause=60.0,
@@ -54,7 +62,8 @@ def _follower(issuer: str, trust: ssl.SSLContext | None, clock: Clock, jitter: C
         headers=leases.headers,
         clock=clock,
     )
-    return Follower(Feed(issuer, keys, clock), network, leases, clock=clock, jitter=jitter)
+    source = network if place is None else Workers(place, network, clock=clock, jitter=jitter)
+    return Follower(Feed(issuer, keys, clock), source, leases, clock=clock, jitter=jitter)
 
 
 def _forked() -> None:
@@ -62,4 +71,5 @@ def _forked() -> None:
         follower.forked()
 
 
-os.register_at_fork(after_in_child=_forked)
+if hasattr(os, "register_at_fork"):  # there is none on Windows, and no fork
+    os.register_at_fork(after_in_child=_forked)

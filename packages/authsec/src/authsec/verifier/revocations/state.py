@@ -38,7 +38,8 @@ class RevocationState:
         """Take in a batch that `read_batch` has let pass for the sequence that is reached here."""
         for entry in batch.entries:
             self._add(entry)
-        self.sequence = batch.through  # last: until then the batch is asked for again
+        # Last: until then the batch is asked for again.
+        self.sequence = batch.through if batch.snapshot else max(batch.through, self.sequence)
         if batch.signed_at - self._cleared >= _BETWEEN_CLEARINGS:
             self._cleared = batch.signed_at
             oldest = batch.signed_at - KEPT
