@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from authsec_server.audit import pages
+from authsec_server.audit import outstanding, pages
 from authsec_server.audit import service as audit
-from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage, LiveTokens
+from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
+from authsec_server.audit.outstanding import Outstanding
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
@@ -221,35 +222,39 @@ def token(client: str, minutes: int, *, version: int = 5, under: str = "d") -> E
     )
 
 
-def test_live_tokens(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_that_are_out_stand_together_where_they_are_alike(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = {"audience": ["crm"], "proof_id": "p", "source": {"id": "s"}}
     write(
         database,
-        *[token("a", minutes) for minutes in (-1, 0, 1, 5)],
-        token("a", 3, version=6, under="e"),
-        token("b", 9),
+        *[replace(token("a", minutes), jti=f"j{minutes}", kid="k") for minutes in (-1, 0, 1, 5)],
+        replace(token("a", 3, version=6, under="e"), detail=whole),
+        replace(token("b", 9), at=NOW - timedelta(days=30), kid="k"),
         replace(token("a", 60), kind=EventKind.TOKEN_REFUSED, expires_at=None),
     )
 
-    def live(*clients: str) -> LiveTokens:
-        return database.read(lambda tx: audit.live_tokens(tx, NOW, client_ids=clients))
+    def look(*clients: str, taken_back: tuple[str, ...] = ()) -> Outstanding:
+        return database.read(lambda tx: outstanding.of_clients(tx, NOW, clients, taken_back=taken_back))
 
-    def under(*clients: str, **versions: int) -> LiveTokens:
-        return database.read(lambda tx: audit.live_tokens_under(tx, NOW, client_ids=clients, versions=versions))
+    def out(*clients: str, taken_back: tuple[str, ...] = ()) -> set[tuple[object, ...]]:
+        found = look(*clients, taken_back=taken_back).tokens
+        return {(*each.delegation_ids, each.version, each.taken_back, each.count, each.until) for each in found}
 
     def until(minutes: int) -> datetime:
         return NOW + timedelta(minutes=minutes)
 
-    none = LiveTokens(count=0, until=None, out_until=None)
-    assert live("a") == LiveTokens(count=3, until=until(5), out_until=until(5))
-    assert live("a", "b") == LiveTokens(count=4, until=until(9), out_until=until(9))
-    assert under("a", d=0) == LiveTokens(count=2, until=until(5), out_until=until(5))
-    assert under("a", d=6, e=6) == LiveTokens(count=1, until=until(3), out_until=until(5)), "ended, and still out"
-    assert under("a", d=0, e=0) == live("a")
-    assert under("a", e=7) == LiveTokens(count=0, until=None, out_until=until(3))
-    assert under("a") == under(d=0) == live("nobody") == live() == none
-    monkeypatch.setattr(pages, "MOST_LIVE", 2)
-    assert live("a") == LiveTokens(count=2, until=until(5), out_until=until(5), more=True)
-    assert under("a", e=0) == LiveTokens(count=1, until=until(3), out_until=until(3), more=True)
+    assert out("a") == {("d", 5, False, 2, until(5)), ("e", 6, False, 1, until(3))}
+    assert out("b") == {("d", 5, False, 1, until(9))}
+    assert ("d", 5, True, 1, until(1)) in out("a", taken_back=("j1", "j9")), "one of them was taken back by itself"
+    assert out() == out("nobody") == set()
+    (full,) = [each for each in look("a").tokens if each.proof_id]
+    assert (full.audience, full.proof_id, full.source_id, full.kid) == (("crm",), "p", "s", "")
+    (signed,) = database.read(lambda tx: outstanding.of_key(tx, NOW, "k")).tokens
+    assert (signed.client_id, signed.count) == ("a", 2), "no token lives for thirty days"
+    assert not look("a").more
+    monkeypatch.setattr(outstanding, "MOST", 2)
+    assert look("a").more
 
 
 PLANS = {

@@ -79,20 +79,3 @@ class JournalPage:
 
     items: tuple[Recorded, ...]
     next: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveTokens:
-    """Tokens that were issued, and have neither ended nor expired: how many, and when the last one expires.
-
-    `out_until` is when the last one expires of those that ended, too: who checks tokens offline takes them until then.
-    With `more` there are further ones beyond `count`.
-    """
-
-    count: int
-    until: datetime | None
-    out_until: datetime | None
-    more: bool = False
-
-
-NO_TOKENS = LiveTokens(count=0, until=None, out_until=None)

@@ -6,21 +6,18 @@ an index on numbers finds both where a client's events go on and where they begi
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, Text, cast, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, literal_column, select, text
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from authsec_server.audit.filters import EventFilter, JournalPage, LiveTokens
+from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.model import Decision, EventKind, Recorded
 from authsec_server.audit.store import ACT, DENIED, events, recorded
 
 CANDIDATES = 5000
-MOST_LIVE = 10_000
 # Numbers follow time only nearly: transactions overlap, and the clocks of servers differ.
 _OUT_OF_ORDER = timedelta(minutes=10)
 
@@ -79,39 +76,6 @@ def last_before(connection: Connection, at: datetime) -> int:
     """The number of the last event before that time; 0 when there is none."""
     earlier = select(events.c.id).where(events.c.at < at).order_by(events.c.at.desc()).limit(1)
     return connection.execute(earlier).scalar_one_or_none() or 0
-
-
-def live_tokens(connection: Connection, now: datetime, client_ids: list[str]) -> LiveTokens:
-    """How many of these clients' tokens have not expired; those that live longest are counted first."""
-    latest = _live(now, client_ids, events.c.expires_at)
-    found, until = connection.execute(select(func.count(), func.max(latest.c.expires_at))).one()
-    return LiveTokens(count=min(found, MOST_LIVE), until=until, out_until=until, more=found > MOST_LIVE)
-
-
-def live_tokens_under(
-    connection: Connection, now: datetime, client_ids: list[str], versions: Mapping[str, int]
-) -> LiveTokens:
-    """The same of those that rest on one of these delegations; decided before its version, they have ended."""
-    texts = cast(events.c.delegations, Text).label("delegations")
-    latest = _live(now, client_ids, texts, events.c.authority_version, events.c.expires_at).c
-    alike = (latest.delegations, latest.authority_version)
-    rows = connection.execute(select(*alike, func.count(), func.max(latest.expires_at)).group_by(*alike)).all()
-    under = [
-        (number, until, any(version >= versions.get(id_, math.inf) for id_ in ids))
-        for delegations, version, number, until in rows
-        if (ids := {each["id"] for each in json.loads(delegations)}) & versions.keys()
-    ]
-    return LiveTokens(
-        count=min(sum(number for number, _, live in under if live), MOST_LIVE),
-        until=max((until for _, until, live in under if live), default=None),
-        out_until=max((until for _, until, _ in under), default=None),
-        more=sum(number for _, _, number, _ in rows) > MOST_LIVE,
-    )
-
-
-def _live(now: datetime, client_ids: list[str], *columns: ColumnElement[Any]) -> Subquery:
-    live = select(*columns).where(events.c.client_id.in_(client_ids), events.c.expires_at > now)
-    return live.order_by(events.c.expires_at.desc()).limit(MOST_LIVE + 1).subquery()
 
 
 def mentions(columns: _Columns, delegation_id: str) -> ColumnElement[bool]:

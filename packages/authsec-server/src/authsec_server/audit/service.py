@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from authsec_server.audit import months, pages, store
-from authsec_server.audit.filters import EVERYTHING, NO_TOKENS, EventFilter, JournalPage, LiveTokens
+from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
@@ -119,20 +119,6 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ..
 def token_issued(tx: Tx, jti: str) -> Recorded | None:
     """The event by which the token with this `jti` was issued. Asks for no principal: for the rooms above."""
     return pages.token_issued(tx.connection, jti) if _NUMBERLIKE.fullmatch(jti) else None
-
-
-def live_tokens(tx: Tx, now: datetime, *, client_ids: Collection[str]) -> LiveTokens:
-    """The tokens of these clients that are still usable: issued and not expired at `now`."""
-    return pages.live_tokens(tx.connection, now, sorted(client_ids)) if client_ids else NO_TOKENS
-
-
-def live_tokens_under(tx: Tx, now: datetime, *, client_ids: Collection[str], versions: Mapping[str, int]) -> LiveTokens:
-    """Those of them that rest on one of these delegations, by id.
-
-    The version of each is that of the last revocation that covers all that rests on it: only tokens decided at that
-    authority version or later survived it.
-    """
-    return pages.live_tokens_under(tx.connection, now, sorted(client_ids), versions) if client_ids else NO_TOKENS
 
 
 def prepare_months(tx: Tx, now: datetime) -> None:

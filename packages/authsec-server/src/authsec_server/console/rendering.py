@@ -10,8 +10,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from authsec_server.audit.model import Recorded
-from authsec_server.console import charts, words
+from authsec_server.console import charts, stopping, words
 from authsec_server.console.static import Assets
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.would_stop import as_json
 
 _CODE = re.compile("`([^`]+)`")
 
@@ -38,6 +40,7 @@ class Renderer:
             "listed": words.listed,
             "said": words.said,
             "coded": _coded,
+            "at_apis": _at_apis,
             "time": _time,
             "happened": _happened,
         }
@@ -69,6 +72,12 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
     return Markup('<time datetime="{}" data-minute title="{}">{}</time>').format(
         at.isoformat(), exact, words.of_minute(at, context["now"])
     )
+
+
+@jinja2.pass_context
+def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
+    """Where the tokens are taken that would end: a sentence for each way in which APIs learn of it, or do not."""
+    return stopping.at_apis(as_json(what, context["now"])["would_stop"])
 
 
 def _coded(message: str) -> Markup:

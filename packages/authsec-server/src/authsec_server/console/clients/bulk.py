@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from authsec_server import naming
-from authsec_server.audit import service as audit
-from authsec_server.audit.filters import LiveTokens
 from authsec_server.clients import changes
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import listing
+from authsec_server.delegations import consequences, listing
+from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.filters import Uses
 from authsec_server.failures import Invalid
 
@@ -31,7 +30,7 @@ class Chosen:
     already: Sequence[Client]
     gone: int
     uses: Mapping[str, Uses]
-    tokens: LiveTokens
+    stops: Consequences
 
     @property
     def live(self) -> int:
@@ -70,5 +69,5 @@ def _chosen(tx: Tx, visit: Visit, ids: Sequence[str]) -> Chosen:
         already=[client for client in ordered if not client.enabled],
         gone=len(ids) - len(known),
         uses=listing.held_by(tx, enabled_ids, visit.act.now),
-        tokens=audit.live_tokens(tx, visit.act.now, client_ids=enabled_ids),
+        stops=consequences.of_clients(tx, visit.act, enabled_ids, visit.console.terms),
     )

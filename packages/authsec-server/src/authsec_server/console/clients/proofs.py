@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from authsec_server.audit import service as audit
-from authsec_server.audit.filters import LiveTokens
 from authsec_server.clients import holding
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.clients.proof_status import removal_caution
@@ -18,6 +16,8 @@ from authsec_server.console.clients.typed_proof import TypedProof, typed_proof
 from authsec_server.console.delegations.typed import instant
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Invalid, NotFound
 
 
@@ -42,14 +42,14 @@ async def add(visit: Visit) -> Response:
 
 async def ask(visit: Visit) -> Response:
     """What removing the proof brings about."""
-    client, proof, tokens = await visit.read(lambda tx: _ending(tx, visit))
+    client, proof, stops = await visit.read(lambda tx: _ending(tx, visit))
     caution = removal_caution(client, proof.proof, visit.act.now)
     return visit.render(
         "clients/remove_proof.html",
         title="Remove this proof?",
         client=client,
         held=proof,
-        tokens=tokens,
+        stops=stops,
         caution=caution,
     )
 
@@ -88,10 +88,10 @@ async def _form(visit: Visit, typed: TypedProof, expires: str, problem: Invalid 
     )
 
 
-def _ending(tx: Tx, visit: Visit) -> tuple[Client, Held, LiveTokens]:
+def _ending(tx: Tx, visit: Visit) -> tuple[Client, Held, Consequences]:
     client = found(tx, visit)
     proof_id = visit.request.path_params["proof"]
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):
         if each.proof.id == proof_id:
-            return client, each, audit.live_tokens(tx, visit.act.now, client_ids=[client.id])
+            return client, each, consequences.of_proof(tx, visit.act, client.id, proof_id)
     raise NotFound(f"{client.name} holds no such proof.", "Look at the proofs that it holds now.")

@@ -16,6 +16,8 @@ from authsec_server.clients.following import Users
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.pages import detail
 from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Invalid, Unavailable
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
@@ -82,14 +84,13 @@ def routes(console: Console) -> list[BaseRoute]:
 async def ask(turn: Turn, visit: Visit) -> Response:
     """What it brings about."""
 
-    def load(tx: Tx) -> tuple[TrustSource, Users]:
+    def load(tx: Tx) -> tuple[TrustSource, Users, Consequences]:
         source = sources.get(tx, visit.act, visit.request.path_params["source"])
-        return source, following.users_of(tx, visit.act, source)
+        return source, following.users_of(tx, visit.act, source), consequences.of_source(tx, visit.act, source.id)
 
-    source, users = await visit.read(load)
-    return visit.render(
-        "sources/turn.html", title=turn.heading.format(source.name), turn=turn, source=source, users=users
-    )
+    source, users, stops = await visit.read(load)
+    title = turn.heading.format(source.name)
+    return visit.render("sources/turn.html", title=title, turn=turn, source=source, users=users, stops=stops)
 
 
 async def do(turn: Turn, visit: Visit) -> Response:
