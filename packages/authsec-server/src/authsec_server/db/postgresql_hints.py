@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 import structlog
@@ -50,13 +50,12 @@ class Listener:
                 self._over.wait(RETRY_SECONDS)
 
     def _listen(self) -> None:
-        connection = self._engine.raw_connection()
-        try:
-            driver = connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)
+        pooled = self._engine.raw_connection()
+        driver = pooled.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        pooled.detach()  # else one that the server has cut is rolled back at the end, which fails, and loudly
+        with closing(driver):
             driver.execute(f"LISTEN {CHANNEL}")
             while not self._over.is_set():
                 for _hint in driver.notifies(timeout=LOOK_UP_SECONDS):
                     self._tell()
-        finally:
-            connection.close()
