@@ -232,6 +232,7 @@ def _compose(
                     renderer=Renderer(assets),
                     terms=terms,
                     tokens=tokens,
+                    ours=ours,
                     custodian=custodian,
                     sign_in=sign_in,
                     session_terms=sessions.terms,

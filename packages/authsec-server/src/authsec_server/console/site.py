@@ -39,6 +39,7 @@ from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
+from authsec_server.tokens.ours import OwnTokens
 from authsec_server.tokens.service import DelegationTokens
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.errors import status_of
@@ -148,6 +149,7 @@ class Console:
     renderer: Renderer
     terms: Terms
     tokens: DelegationTokens
+    ours: OwnTokens
     custodian: Custodian
     sign_in: SignIn
     session_terms: SessionTerms

@@ -17,7 +17,7 @@ from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.console.activity import asked, evidence, stories
+from authsec_server.console.activity import asked, ending, evidence, stories
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
@@ -30,7 +30,11 @@ HOURS = 48
 
 def routes(console: Console) -> list[BaseRoute]:
     """The pages."""
-    return [console.page("/activity", trail), console.page("/activity/{event}", story)]
+    return [
+        console.page("/activity", trail),
+        *ending.routes(console),
+        console.page("/activity/{event}", story),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,7 @@ async def story(visit: Visit) -> Response:
         event=event,
         stories=stories,
         proof=evidence.told_of(event),
+        may_end=visit.may("operator") and _can_be_used(told, visit.act.now),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
     )
 
@@ -113,6 +118,14 @@ def _told(tx: Tx, visit: Visit, number: int) -> Told:
         remedy=remedy_of(found.event, can_prove=can_prove),
         revoked_at=revoked(tx, [found]).get(found.id),
     )
+
+
+def _can_be_used(told: Told, now: datetime) -> bool:
+    """Whether it is about a token that has neither expired nor been revoked."""
+    event = told.recorded.event
+    if event.kind is not EventKind.TOKEN_ISSUED or event.expires_at is None:
+        return False
+    return event.expires_at > now and told.revoked_at is None
 
 
 def _charted(wanted: EventFilter) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The signing keys, and rotating them."""
+"""The signing keys, rotating them, and revoking one that somebody else may have."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.console.site import Console, Visit
-from authsec_server.failures import Conflict, Failure
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.keys import service as keys
 from authsec_server.keys.custodian import STAYS_PUBLISHED
-from authsec_server.keys.model import KeyState, activation_wait, key_in, may_activate
+from authsec_server.keys.model import KeyState, SigningKey, activation_wait, key_in, may_activate
 from authsec_server.principal import Role
 
 
@@ -19,6 +22,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         console.page("/keys", listing),
         console.page("/keys/rotate", ask, post=rotate, least=Role.ADMIN),
+        console.page("/keys/{kid}/revoke", ask_revoke, post=revoke, least=Role.ADMIN),
     ]
 
 
@@ -59,3 +63,35 @@ async def rotate(visit: Visit) -> Response:
     except Conflict as failure:
         return await ask(visit, failure)
     return visit.redirect("/console/keys", done="key_rotated")
+
+
+async def ask_revoke(visit: Visit, problem: Failure | None = None) -> Response:
+    """What stops with the key, and which one signs instead."""
+
+    def look(tx: Tx) -> tuple[SigningKey, SigningKey | None, Consequences]:
+        key = keys.get(tx, visit.act, visit.request.path_params["kid"])
+        prepared = key_in(keys.published(tx), KeyState.PREPARED)
+        return key, prepared, consequences.of_key(tx, visit.act, key.kid)
+
+    key, prepared, what = await visit.read(look)
+    return visit.render(
+        "keys/revoke.html",
+        title="Revoke this signing key?",
+        problem=problem,
+        key=key,
+        next=prepared,
+        wait=activation_wait(prepared, visit.act.now).total_seconds() if prepared else 0,
+        what=what,
+    )
+
+
+async def revoke(visit: Visit) -> Response:
+    """Believe it no more."""
+    custodian, kid = visit.console.custodian, visit.request.path_params["kid"]
+    fresh = await run_in_threadpool(custodian.make_two)
+    try:
+        await visit.change(lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=visit.form.text("reason")))
+    except Invalid as failure:
+        return await ask_revoke(visit, failure)
+    await run_in_threadpool(custodian.let_go)
+    return visit.redirect("/console/keys", done="key_revoked")

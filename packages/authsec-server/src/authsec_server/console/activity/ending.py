@@ -1,0 +1,80 @@
+"""Ending one token: found by its event, by its `jti`, or pasted; what stops by it is said before it is done."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Recorded
+from authsec_server.console.site import Console, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.failures import Conflict, Failure, Invalid, NotFound
+from authsec_server.principal import Role
+from authsec_server.tokens import revoking
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """The pages; before the one of an event, whose number could be any word."""
+    return [
+        console.page("/activity/end-token", form, post=find, least=Role.OPERATOR),
+        console.page("/activity/{event}/end-token", ask, post=end, least=Role.OPERATOR),
+    ]
+
+
+async def form(visit: Visit, problem: Failure | None = None) -> Response:
+    """Which token: nothing that was pasted is shown again, it may be a token."""
+    return visit.render("activity/which_token.html", title="End a token", problem=problem)
+
+
+async def find(visit: Visit) -> Response:
+    """From a token that was pasted, or its `jti`, to the page of that token. What was pasted stays in the body."""
+    pasted = "".join(visit.form.text("token").split())
+    try:
+        if not pasted:
+            raise Invalid("token", "Paste the token, or give its jti.")
+        jti = pasted
+        if "." in pasted:
+            jws = await run_in_threadpool(visit.console.ours.read, pasted)
+            if jws is None:
+                raise Invalid("token", "This is no token of this authority, or a damaged one.", "Paste it whole.")
+            jti = str(jws.claims["jti"])
+        found = await visit.read(lambda tx: revoking.token(tx, visit.act, jti))
+    except (Invalid, NotFound, Conflict) as failure:
+        return await form(visit, failure)
+    return visit.redirect(f"/console/activity/{found.id}/end-token")
+
+
+async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+    """What stops with it, and whether it is meant."""
+
+    def look(tx: Tx) -> tuple[Recorded, Consequences]:
+        issued = _issued(tx, visit)
+        return issued, consequences.of_token(tx, visit.act, issued.event)
+
+    issued, what = await visit.read(look)
+    return visit.render("activity/end_token.html", title="End this token?", problem=problem, recorded=issued, what=what)
+
+
+async def end(visit: Visit) -> Response:
+    """End it."""
+    issued = await visit.read(lambda tx: _issued(tx, visit))
+    try:
+        ended = await visit.change(
+            lambda tx, act: revoking.end(tx, act, issued.event.jti, because=visit.form.text("reason"))
+        )
+    except (Invalid, Conflict) as failure:
+        return await ask(visit, failure)
+    done = "token_had_ended" if ended.already else "token_ended"
+    return visit.redirect(f"/console/activity/{issued.id}", done=done)
+
+
+def _issued(tx: Tx, visit: Visit) -> Recorded:
+    number = visit.request.path_params["event"]
+    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+        raise NotFound("There is no such event.")
+    found = audit.event(tx, visit.act.principal, int(number))
+    return revoking.token(tx, visit.act, found.event.jti)

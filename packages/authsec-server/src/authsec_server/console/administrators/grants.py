@@ -1,0 +1,108 @@
+"""All that an administrator, or an admin key, has delegated: shown, and revoked together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from authsec_server.accounts import administrators
+from authsec_server.accounts import service as admin_keys
+from authsec_server.audit.model import Named
+from authsec_server.console.site import Console, Page, Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.grants import Hand, given_by, revoke_given_by
+from authsec_server.delegations.model import Standing
+from authsec_server.delegations.standing import standings
+from authsec_server.principal import Act, PrincipalKind, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Somebody who delegates: `stop` is where they are kept out, if they still `stands`."""
+
+    hand: Hand
+    named: Named
+    home: str
+    stands: bool
+    stop: str
+    stop_label: str
+
+
+Found = Callable[[Tx, Act, str], Whose]
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """A page for each kind."""
+    return [
+        console.page(f"/administrators/{path}/grants", _asking(find), post=_revoking(find), least=Role.ADMIN)
+        for path, find in (("keys/{whose}", _key), ("{whose}", _person))
+    ]
+
+
+def _asking(find: Found) -> Page:
+    async def ask(visit: Visit) -> Response:
+        def look(tx: Tx) -> tuple[Whose, list[Standing], Consequences]:
+            its = find(tx, visit.act, visit.request.path_params["whose"])
+            held, terms = given_by(tx, visit.act, its.hand), visit.console.terms
+            stops = consequences.of_many(tx, visit.act, held, terms)
+            return its, standings(tx, held, terms, visit.act.now), stops
+
+        its, held, what = await visit.read(look)
+        kind, id_ = its.hand
+        return visit.render(
+            "administrators/grants.html",
+            title=f"Revoke all that {its.named.name} delegated?",
+            whose=its.named,
+            home=its.home,
+            stands=its.stands,
+            stop=its.stop,
+            stop_label=its.stop_label,
+            held=held,
+            what=what,
+            by=f"{kind.value}:{id_}",
+        )
+
+    return ask
+
+
+def _revoking(find: Found) -> Page:
+    async def revoke(visit: Visit) -> Response:
+        def work(tx: Tx, act: Act) -> Whose:
+            its = find(tx, act, visit.request.path_params["whose"])
+            revoke_given_by(tx, act, its.hand, its.named, visit.console.terms)
+            return its
+
+        its = await visit.change(work)
+        return visit.redirect(its.home, done="grants_revoked")
+
+    return revoke
+
+
+def _person(tx: Tx, act: Act, reference: str) -> Whose:
+    found = administrators.get(tx, act, reference)
+    home = f"/console/administrators/{found.id}"
+    return Whose(
+        hand=(PrincipalKind.ADMINISTRATOR, found.id),
+        named=Named(id=found.id, name=found.name),
+        home=home,
+        stands=found.enabled,
+        stop=f"{home}/disable",
+        stop_label="Disable them",
+    )
+
+
+def _key(tx: Tx, act: Act, key_id: str) -> Whose:
+    found = admin_keys.get(tx, act, key_id)
+    return Whose(
+        hand=(PrincipalKind.ADMIN_KEY, found.id),
+        named=Named(id=found.id, name=found.name),
+        home="/console/administrators",
+        stands=found.refusal(act.now) is None,
+        stop=f"/console/administrators/keys/{found.id}/revoke",
+        stop_label="Revoke the key",
+    )

@@ -1,0 +1,123 @@
+"""Ending one token, revoking a signing key, and all that somebody delegated, in the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pages import get, post
+from starlette.testclient import TestClient
+
+House = Any
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+WHICH = "/console/activity/end-token"
+API = "/authsec/api/v1"
+
+
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit."""
+    return house(local_operator=True)
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    return opened.door()
+
+
+@pytest.fixture
+def token(opened: House) -> str:
+    """A token that was just issued."""
+    agent = opened.delegated_agent()
+    proof = {"Authorization": f"Bearer {agent.assertion()}"}
+    return str(opened.door().get(ENDPOINT, params={"client_id": agent.client_id}, headers=proof).json()["token"])
+
+
+def kinds(its: House) -> list[str]:
+    return [str(each.event.kind) for each in its.events()]
+
+
+def test_a_token_is_ended_from_its_event(door: TestClient, opened: House, token: str) -> None:
+    assert token
+    issued = opened.events()[-1]
+    story = get(door, f"/console/activity/{issued.id}")
+    asked = get(door, story.links["End this token…"])
+    assert "1 agent: Customer Support" in asked.text
+    assert "1 live token" in asked.text
+    assert "token.revoked" not in kinds(opened)
+    done = asked.form(f"/console/activity/{issued.id}/end-token").send(reason="Seen in a chat").follow()
+    assert "The token has ended." in done.text
+    assert "End this token…" not in done.links
+    assert "revoked just now" in done.text
+    assert kinds(opened)[-1] == "token.revoked"
+    trail = get(door, "/console/activity?what=revoked").text
+    assert "local operator ended a token of Customer Support" in trail
+
+
+def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClient, opened: House, token: str) -> None:
+    number = opened.events()[-1].id
+    form = get(door, get(door, "/console/activity").links["End a token…"]).form()
+    for pasted in (f"{token[:60]}\r\n{token[60:]}", opened.events()[-1].event.jti):
+        assert form.send(token=pasted).location == f"/console/activity/{number}/end-token"
+    for pasted, said in ((token[:-3], "no token of this authority"), ("0" * 32, "knows no token"), ("", "Paste the")):
+        refused = form.send(token=pasted)
+        assert (refused.status in {400, 404}, said in refused.text) == (True, True), refused.text
+        assert token[:40] not in refused.html
+    opened.clock.at += timedelta(hours=1)
+    assert "expired at 2026-11-25T13:00:00Z" in form.send(token=token).text
+
+
+def test_what_the_holder_has_ended_is_told(door: TestClient, opened: House, token: str) -> None:
+    opened.door("198.51.100.7").post("/authsec/v1/revoke", data={"token": token})
+    assert "Token of Customer Support ended by whoever held it" in get(door, "/console/activity").text
+
+
+def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -> None:
+    assert token
+    keys = {key["state"]: key["kid"] for key in door.get(f"{API}/keys").json()["items"]}
+    path = f"/console/keys/{keys['active']}/revoke"
+    assert path in get(door, "/console/keys").html
+    asked = get(door, path)
+    assert f"The prepared key {keys['prepared']} signs in its place at once" in asked.text
+    assert "some verifiers may not know it yet: they refuse its tokens for 5 minutes at most" in asked.text
+    assert "1 agent: Customer Support" in asked.text
+    assert "key.revoked" not in kinds(opened)
+    done = asked.form().send(reason="Lost").follow()
+    assert "The key is revoked" in done.text
+    assert f"Revoked {keys['active']}" in done.text
+    assert f"Active {keys['prepared']}" in done.text
+    assert "is revoked already" in get(door, path).text
+    assert get(door, "/console/keys/nonsense/revoke").status == 404
+
+
+def test_all_that_somebody_delegated_is_revoked(door: TestClient, opened: House, house: Any) -> None:
+    key = door.post(f"{API}/admin-keys", json={"name": "Pipeline", "role": "operator"}).json()
+    agent = opened.delegated_agent()
+    role = door.get(f"{API}/roles").json()["items"][0]["slug"]
+    asked = {"role": role, "client": agent.client_id, "target_type": "AutoGen AI agent", "max_duration": 600}
+    pipeline = house().door(Authorization=f"Bearer {key['key']}")
+    pipeline.post(f"{API}/delegations", json=asked | {"actions": ["customers:delete"]})
+    revoke = get(door, f"/console/administrators/keys/{key['id']}/revoke")
+    page = get(door, revoke.links["see what it delegated"])
+    assert "Pipeline can still come in" in page.text
+    assert page.text.count("→ Customer Support") == 1
+    revoke.form().send()
+    page = get(door, f"/console/administrators/keys/{key['id']}/grants")
+    assert "can still come in" not in page.text
+    done = page.form().send().follow()
+    assert "All that they had delegated is revoked" in done.text
+    states = [each["state"] for each in door.get(f"{API}/delegations").json()["items"]]
+    assert sorted(states) == ["live", "revoked"]
+    assert "There are none." in get(door, f"/console/administrators/keys/{key['id']}/grants").text
+
+
+def test_an_administrator_has_the_page_too(door: TestClient) -> None:
+    invited = door.post(f"{API}/administrators", json={"email": "m@example.com", "name": "Mo", "role": "admin"}).json()
+    person = get(door, f"/console/administrators/{invited['id']}")
+    page = get(door, person.links["What they delegated…"])
+    assert "Mo can still come in" in page.text
+    assert "There are none." in page.text
+    assert post(door, f"/console/administrators/{invited['id']}/grants", []).status == 303
