@@ -32,7 +32,7 @@ class Door:
             return misconfigured(error)
         entered = await gate.aenter(_PATH, authorizations)
         decided = entered if isinstance(entered, Answer) else _admit(entered, requirement, gate)
-        return _told_in_header(decided) if requirement.refusal_in_header and isinstance(decided, Answer) else decided
+        return told_in_header(decided) if requirement.refusal_in_header and isinstance(decided, Answer) else decided
 
     def gate_of(self, audience: str | None) -> Gate:
         """The gate of that API; of the only one if none is named. Raises `Misconfigured`."""
@@ -55,7 +55,7 @@ def misconfigured(error: Misconfigured) -> Answer:
         "details": "What is wrong with its configuration is in the log of authsec verify-server.",
         "retryable": False,
     }
-    return Answer(status=500, body=body)
+    return told_in_header(Answer(status=500, body=body))  # in any case: how it is to be told may be what is wrong
 
 
 def _admit(entered: VerifiedToken | Let, requirement: Requirement, gate: Gate) -> VerifiedToken | Answer:
@@ -71,7 +71,7 @@ def _admit(entered: VerifiedToken | Let, requirement: Requirement, gate: Gate) -
     return entered
 
 
-def _told_in_header(answer: Answer) -> Answer:
+def told_in_header(answer: Answer) -> Answer:
     """JSON without a byte that a header could not hold: `json.dumps` escapes all but ASCII, and line breaks."""
     told = ("authsec-refusal", answer.content.decode("ascii"))
     return Answer(status=answer.status, body=answer.body, headers=(*answer.headers, told))
