@@ -51,9 +51,11 @@ class Credential:
             return CredentialRefusal.EXPIRED
         return None
 
-    def ended_at(self, now: datetime) -> datetime | None:
-        """Since when it proves nothing; None while it does."""
-        return (self.revoked_at or self.expires_at) if self.refusal(now) else None
+    def state(self, now: datetime) -> str:
+        """In one word: `stands`, `expired` or `revoked`."""
+        words = {CredentialRefusal.REVOKED: "revoked", CredentialRefusal.EXPIRED: "expired"}
+        refusal = self.refusal(now)
+        return words[refusal] if refusal else "stands"
 
     def revoked(self, now: datetime) -> Credential:
         """The credential once it is revoked."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field
@@ -41,17 +41,18 @@ def routes(site: Site) -> list[Route]:
         made, text = await site.change(
             act, lambda tx, act: credentials.create(tx, act, asked, name=body.name, life=body.life)
         )
-        return JSONResponse(as_json(made) | {"credential": text}, 201, {"Cache-Control": "no-store"})
+        return JSONResponse(as_json(made, act.now) | {"credential": text}, 201, {"Cache-Control": "no-store"})
 
     async def page(request: Request) -> JSONResponse:
         act = await site.act(request)
         found = await site.read(lambda tx: credentials.of_api(tx, act, request.path_params["api"]))
-        return JSONResponse({"items": [as_json(each) for each in found]})
+        return JSONResponse({"items": [as_json(each, act.now) for each in found]})
 
     async def revoke(request: Request) -> JSONResponse:
         act = await site.act(request)
         api, its = (request.path_params[name] for name in ("api", "credential"))
-        return JSONResponse(as_json(await site.change(act, lambda tx, act: credentials.revoke(tx, act, api, its))))
+        revoked = await site.change(act, lambda tx, act: credentials.revoke(tx, act, api, its))
+        return JSONResponse(as_json(revoked, act.now))
 
     return [
         resource(PATH + "/{api}/credentials", get=page, post=create),
@@ -59,12 +60,13 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-def as_json(credential: Credential) -> dict[str, Any]:
+def as_json(credential: Credential, now: datetime) -> dict[str, Any]:
     """The credential as the admin API shows it: its text is nowhere."""
     return {
         "id": credential.id,
         "api_id": credential.api_id,
         "name": credential.name,
+        "state": credential.state(now),
         "created_at": rfc3339(credential.created_at),
         "expires_at": rfc3339(credential.expires_at),
         "last_used_at": rfc3339(credential.last_used_at),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 from authsec.config import export_line
@@ -14,7 +12,7 @@ from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, styled, when
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.secret_files import in_two_steps, kept
 from authsec_server.cli.units import DURATION
 from authsec_server.clients.model import Platform
 from authsec_server.clients.rotation import OVERLAP
@@ -37,29 +35,14 @@ def require_use_for(file: Path | None, evidence: Mapping[str, Any]) -> None:
 def with_secret(
     file: Path | None, call: Callable[[], dict[str, Any]], *, taken: str = "Give another name."
 ) -> dict[str, Any]:
-    """What the call answers, without the secret in it if that went to a file.
-
-    The file is made before the call: a secret that is made can be had once, so there must be a place for it. `taken`
-    is what to do where there is such a file.
-    """
-    if file is None:
-        return call()
-    with _new(file, taken) as opened:
-        try:
-            answer = call()
-            secret = answer.pop("client_secret")
-        except BaseException:
-            file.unlink()
-            raise
-        try:
-            opened.write(secret.encode() + b"\n")
-            opened.flush()
-        except OSError as error:
-            raise CallFailed(
-                f"The secret was made, but {file} cannot be written: {error.strerror}.",
-                f"Make another: authsec agents rotate-secret {answer['slug']} --overlap 0s",
-            ) from None
-    return answer
+    """What the call answers, without the secret in it if that went to a file. `taken`: see `secret_files.kept`."""
+    return kept(
+        file,
+        call,
+        member="client_secret",
+        taken=taken,
+        another=lambda answer: f"authsec agents rotate-secret {answer['slug']} --overlap 0s",
+    )
 
 
 def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
@@ -93,15 +76,9 @@ def rotate_secret(caller: Caller, output: Output, agent: str, overlap: int, secr
     found = with_secret(
         secret_file,
         lambda: caller.post(path("clients", agent, "secret"), {"overlap": overlap}),
-        taken=_in_two_steps(secret_file),
+        taken=in_two_steps(secret_file, "--secret-file"),
     )
     output.result(found, f"{found['slug']} has a new secret. {_before(found)}", *lines(found, secret_file))
-
-
-def _in_two_steps(file: Path | None) -> str:
-    """How the secret in a file that is there is replaced: at no time does an agent read half of one."""
-    fresh = f"{file}.new"
-    return f"To replace it, give --secret-file {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
 
 
 def _before(agent: Mapping[str, Any]) -> str:
@@ -111,13 +88,3 @@ def _before(agent: Mapping[str, Any]) -> str:
         return "Those from before count no longer, and the tokens that rest on them are revoked."
     last = max(proof["expires_at"] for proof in before)
     return f"Those from before count until {when(last)} UTC; tokens that they have got last as long as they were to."
-
-
-def _new(file: Path, taken: str) -> BinaryIO:
-    """O_EXCL: never over a secret that is in use, nor through a link that somebody laid there."""
-    try:
-        return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    except FileExistsError:
-        raise CallFailed(f"{file} exists already, and is not written over.", taken) from None
-    except OSError as error:
-        raise CallFailed(f"{file} cannot be written: {error.strerror}.") from None

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from authsec_server.cli import api_credentials
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, block, table, when
 from authsec_server.cli.paging import note_more, page_options
@@ -65,6 +66,10 @@ def show_api(caller: Caller, output: Output, api: str) -> None:
     """Show one API with the actions that it describes. API is its slug or id."""
     found = caller.get(path("apis", api))
     output.result(found, *_shown(found))
+
+
+for command in api_credentials.COMMANDS:
+    apis.add_command(command)
 
 
 def _described(text: str) -> dict[str, str]:
