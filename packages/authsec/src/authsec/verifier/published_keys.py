@@ -75,7 +75,7 @@ class PublishedKeys:
 
     def at_hand(self, kid: str) -> PublicKey | None:
         snapshot = self._snapshot
-        if snapshot is None or self._since(snapshot.fetched) >= self._fresh_for:
+        if snapshot is None or since(snapshot.fetched, self._clock) >= self._fresh_for:
             return None
         return snapshot.keys.get(kid)
 

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from authsec.errors import ConfigError
 from authsec.jose import PublicKey
-from authsec.verifier.revocations.entries import Subject
+from authsec.verifier.revocations.entries import Subject, subjects_of
 from authsec.verifier.token import VerifiedToken
 
 
 class Known(NamedTuple):
     """What a token is, whatever the time and whatever has ended: signed by `key`, and all that it should be.
 
-    `claims` are not for handlers, who could change them; `subjects` are what a revocation could name of the token.
-    The token itself is not here.
+    `subjects` are what a revocation could name of it. All that is looked at each time is at hand, and little else: of
+    thousands of tokens hardly anything is in the processor's caches. The token itself is not here.
     """
 
     kid: str
     key: PublicKey
-    claims: Mapping[str, Any]
-    identity: VerifiedToken
+    begins: int
+    ends: int
+    version: int
     subjects: tuple[Subject, ...]
+    identity: VerifiedToken
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any], kid: str, key: PublicKey) -> Self:
+        """Read claims that have passed every check of `authsec.verifier.checks`."""
+        return cls(
+            kid,
+            key,
+            max(claims["nbf"], claims["iat"]),
+            claims["exp"],
+            claims["authority_version"],
+            subjects_of(claims, kid),
+            VerifiedToken.from_claims(claims),
+        )
 
 
 class RememberedTokens:

@@ -26,7 +26,6 @@ from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeySource
 from authsec.verifier.published_keys import PublishedKeys
 from authsec.verifier.remembered import Known, RememberedTokens, mark_of
-from authsec.verifier.revocations.entries import subjects_of
 from authsec.verifier.revocations.following import (
     RETRY_AFTER,
     Followed,
@@ -157,7 +156,7 @@ class TokenVerifier:
             self._revocations.settle()
         verified = self._conclude(mark, known)
         if not self._revocations.current:  # after the check for revocations: one that is known stays true
-            self._revocations.make_sure(bearer, known.claims)
+            self._revocations.make_sure(bearer, verified.claims)
             return self._conclude(mark, known)  # with what was found out
         return verified
 
@@ -174,7 +173,7 @@ class TokenVerifier:
             await asyncio.to_thread(self._revocations.settle)
         verified = self._conclude(mark, known)
         if not self._revocations.current:
-            await asyncio.to_thread(self._revocations.make_sure, bearer, known.claims)
+            await asyncio.to_thread(self._revocations.make_sure, bearer, verified.claims)
             return self._conclude(mark, known)
         return verified
 
@@ -225,16 +224,14 @@ class TokenVerifier:
         except JoseError as error:
             raise self._refused(error) from None
         apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
-        claims, kid = jws.claims, jws.header["kid"]
-        return Known(kid, key, claims, VerifiedToken.from_claims(claims), subjects_of(claims, kid))
+        return Known.of(jws.claims, jws.header["kid"], key)
 
     def _conclude(self, mark: bytes, known: Known) -> VerifiedToken:
         """What is asked each time."""
-        identity = known.identity
-        revoked = self._revocations.ended(known.subjects, identity.authority_version)
-        apply(STANDING_CHECKS, Standing(known.claims, self.expected, self._clock.wall(), revoked))
+        revoked = self._revocations.ended(known.subjects, known.version)
+        apply(STANDING_CHECKS, Standing(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
         self._remembered.keep(mark, known)
-        return identity
+        return known.identity
 
     def _refused(self, error: JoseError) -> InvalidToken:
         text = str(error)
