@@ -8,7 +8,7 @@ import click
 def register(group: click.Group) -> None:
     """Add the server's commands to the script `authsec` (entry point of the group `authsec.commands`)."""
     # Here, not at the top: `authsec smoke` on an agent's machine shall not wait for a database library.
-    from authsec_server.cli import admin, agents, apis, audit, delegations, keys, roles, serve, trust
+    from authsec_server.cli import admin, agents, apis, audit, delegations, keys, revoke, roles, serve, trust
 
     group.add_command(serve.serve)
     for noun in (
@@ -18,6 +18,7 @@ def register(group: click.Group) -> None:
         apis.apis,
         delegations.delegations,
         keys.keys,
+        revoke.revoke,
         audit.audit,
         admin.admin,
     ):

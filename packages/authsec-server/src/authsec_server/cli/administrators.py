@@ -10,6 +10,7 @@ import click
 from authsec.config import is_loopback
 
 from authsec_server.cli.caller import Caller, admin_command, local_command, path
+from authsec_server.cli.ending import confirm, foreseen, say, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 
@@ -95,7 +96,37 @@ def end_sessions(caller: Caller, output: Output, email: str) -> None:
     output.result(found, f"{found['email']} is signed out everywhere.")
 
 
-COMMANDS = (setup_url, invite, list_administrators, disable, enable, end_sessions)
+@click.command("revoke-grants")
+@click.argument("email", required=False)
+@click.option("--key", "key_id", help="Of an admin key instead: its id, as `list-keys` shows it.")
+@yes_option
+@admin_command
+def revoke_grants(caller: Caller, output: Output, email: str | None, key_id: str | None, yes: bool) -> None:
+    """Revoke, for good, all trust delegations of an administrator, or of an admin key, that was in other hands.
+
+    Those are meant that they created, or edited or enabled with no change since. Keep them out first (`disable`,
+    `revoke-key`), or they delegate anew. What else they did stays; `authsec audit list` shows it.
+    """
+    if (email is None) == (key_id is None):
+        raise click.UsageError("Whose? Give an administrator's EMAIL, or --key ID.")
+    where = (
+        path("administrators", email, "revoke-grants") if email else path("admin-keys", key_id or "", "revoke-grants")
+    )
+    told = foreseen(caller, where)
+    held = told["would_revoke"]
+    if held and not (output.as_json and yes):
+        for each in held:
+            output.note(f"  {each['id']}  {each['role']['slug']} → {each['client']['slug']} ({each['state']})")
+        say(output, told)
+        confirm(f"Revoke these {len(held)} for good?" if len(held) > 1 else "Revoke it for good?", yes=yes)
+    revoked = caller.post(where) if held else {"revoked": []}
+    number = len(revoked["revoked"])
+    output.result(
+        revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else "There are none."
+    )
+
+
+COMMANDS = (setup_url, invite, list_administrators, disable, enable, end_sessions, revoke_grants)
 
 _GOOD_FOR = {
     "first_administrator": "This URL makes the first administrator.",

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import confirm, foreseen, reason_option, say, yes_option
 from authsec_server.cli.output import Output, table, when
 
 
@@ -22,7 +23,7 @@ def list_keys(caller: Caller, output: Output) -> None:
     """List the keys, newest first.
 
     A prepared key is published and signs next; the active one signs; a retired one is published until the last token
-    that it signed is dead, then it is gone.
+    that it signed is dead, then it is gone. A revoked one is believed no more.
     """
     answer = caller.get("keys")
     rows = [(key["kid"], key["state"], when(_since(key)), when(key["publish_until"])) for key in answer["items"]]
@@ -41,7 +42,33 @@ def rotate(caller: Caller, output: Output, force: bool) -> None:
     output.result(key, f"The key {key['kid']} signs from now on.")
 
 
+@keys.command(context_settings={"ignore_unknown_options": True})  # the name of a key may begin with a hyphen
+@click.argument("kid", metavar="KEY")
+@reason_option
+@yes_option
+@admin_command
+def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> None:
+    """Believe a key no more that somebody else may have. KEY is its id, as `list` shows it.
+
+    It is published no longer, and every token that it signed ends. If it signs at present, the prepared key takes its
+    place at once. APIs that do not follow revocations take its tokens until they fetch the key set anew: after 5
+    minutes, as long as they reach the authority.
+    """
+    where = path("keys", kid, "revoke")
+    told = foreseen(caller, where)
+    if not output.as_json or not yes:
+        say(output, told)
+    confirm(f"Revoke the key {kid} for good?", yes=yes)
+    key = caller.post(where, {"reason": reason})
+    output.result(key, f"The key {key['kid']} is revoked: nothing that it signed is believed.")
+
+
 def _since(key: Mapping[str, Any]) -> str | None:
-    entered = {"active": "activated_at", "retired": "retired_at", "gone": "publish_until"}
+    entered = {
+        "active": "activated_at",
+        "retired": "retired_at",
+        "gone": "publish_until",
+        "revoked": "publish_until",
+    }
     since: str | None = key[entered.get(key["state"], "created_at")]
     return since

@@ -1,0 +1,32 @@
+"""Commands that end something say first what will stop, and ask whether it is meant unless `--yes` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from authsec_server.cli.caller import Caller
+from authsec_server.cli.output import Output
+from authsec_server.console.stopping import summary
+
+yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
+reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
+
+
+def foreseen(caller: Caller, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """What a POST of `body` to `path` would bring about. Nothing is changed."""
+    told: Mapping[str, Any] = caller.post(f"{path}?dry_run=1", body)
+    return told
+
+
+def say(output: Output, told: Mapping[str, Any]) -> None:
+    """What stops, in one line on stderr: what comes on stdout is the result."""
+    output.note(f"What stops: {summary(told['would_stop'])}.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only if it is meant. Where nobody can answer, nothing is done."""
+    if not yes:
+        click.confirm(question, abort=True, err=True)

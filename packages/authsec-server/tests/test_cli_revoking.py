@@ -1,0 +1,110 @@
+"""`authsec revoke token`, `keys revoke` and `admin revoke-grants`, as a person and as a program use them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+House = Any
+Authsec = Callable[..., Result]
+INVOKE = CliRunner.invoke
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+@pytest.fixture
+def its(house: Callable[..., House], authsec: Authsec) -> House:
+    """The authority of that data, at the present."""
+    assert authsec
+    opened = house(local_operator=True)
+    opened.clock.at = opened.clock.at.now(opened.clock.at.tzinfo)
+    return opened
+
+
+def issued(its: House, agent: Any) -> tuple[str, str]:
+    """A new token, and its jti."""
+    proof = {"Authorization": f"Bearer {agent.assertion(its.clock.at)}"}
+    answer = its.door().get(ENDPOINT, params={"client_id": agent.client_id}, headers=proof)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["token"], its.events()[-1].event.jti
+
+
+def told(authsec: Authsec, *arguments: str) -> Any:
+    return json.loads(authsec(*arguments, "--json").stdout)
+
+
+def test_a_token_by_its_jti(authsec: Authsec, its: House) -> None:
+    _, jti = issued(its, its.delegated_agent())
+    ended = authsec("revoke", "token", jti, "--reason", "Seen in a chat")
+    assert (ended.exit_code, ended.stdout) == (0, f"The token {jti} of Customer Support has ended.\n")
+    assert "What stops: 1 agent (Customer Support), 1 live token until" in ended.stderr
+    again = authsec("revoke", "token", jti)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout.startswith(f"The token {jti} of Customer Support had ended already, at ")
+    assert told(authsec, "revoke", "token", jti)["already"] is True
+
+
+def test_a_token_from_stdin_and_never_from_the_arguments(
+    authsec: Authsec, its: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, jti = issued(its, its.delegated_agent())
+    refused = authsec("revoke", "token", token)
+    assert refused.exit_code == 2
+    assert "Pass it on stdin" in refused.stderr
+    monkeypatch.setattr(CliRunner, "invoke", _with_input(f"{token}\n"))
+    ended = authsec("revoke", "token", "-")
+    assert (ended.exit_code, ended.stdout) == (0, f"The token {jti} of Customer Support has ended.\n")
+    monkeypatch.setattr(CliRunner, "invoke", _with_input(token[:-1]))
+    damaged = authsec("revoke", "token", "-")
+    assert (damaged.exit_code, damaged.stdout) == (1, "")
+    assert "no token of this authority" in damaged.stderr
+    assert token[:30] not in damaged.output + ended.output
+
+
+def _with_input(text: str) -> Any:
+    return lambda self, *args, **kwargs: INVOKE(self, *args, **{**kwargs, "input": text})
+
+
+def test_likely_slips(authsec: Authsec) -> None:
+    for arguments, code, said in (
+        (("revoke", "token", "nothing"), 1, "knows no token"),
+        (("keys", "revoke", "-A" + "a" * 41, "--yes"), 1, "There is no signing key"),
+        (("admin", "revoke-grants"), 2, "Whose?"),
+        (("admin", "revoke-grants", "nobody@example.com"), 1, "There is no administrator"),
+    ):
+        result = authsec(*arguments)
+        assert (result.exit_code, said in result.stderr) == (code, True), result.output
+
+
+def test_a_key_is_revoked_once_it_is_meant(authsec: Authsec, its: House) -> None:
+    issued(its, its.delegated_agent())
+    kid = next(key["kid"] for key in told(authsec, "keys", "list")["items"] if key["state"] == "active")
+    asked = authsec("keys", "revoke", kid)
+    assert asked.exit_code == 1, "nobody was there to answer"
+    assert "What stops: 1 agent (Customer Support), 1 live token until" in asked.stderr
+    assert f"Revoke the key {kid} for good?" in asked.stderr
+    done = authsec("keys", "revoke", kid, "--yes", "--reason", "Lost")
+    assert (done.exit_code, done.stdout) == (0, f"The key {kid} is revoked: nothing that it signed is believed.\n")
+    states = {key["kid"]: key["state"] for key in told(authsec, "keys", "list")["items"]}
+    assert (states.pop(kid), sorted(states.values())) == ("revoked", ["active", "prepared"])
+    assert " revoked " in authsec("keys", "list").stdout
+
+
+def test_grants_are_listed_and_then_revoked(authsec: Authsec, its: House, house: Callable[..., House]) -> None:
+    key = told(authsec, "admin", "create-key", "pipeline", "--role", "operator")
+    agent = its.delegated_agent()
+    role = told(authsec, "roles", "list")["items"][0]["slug"]
+    asked = {"role": role, "client": agent.client_id, "target_type": "AutoGen AI agent", "max_duration": 600}
+    pipeline = house().door(Authorization=f"Bearer {key['key']}")
+    made = pipeline.post("/authsec/api/v1/delegations", json=asked | {"actions": ["customers:delete"]}).json()
+    shown = authsec("admin", "revoke-grants", "--key", key["id"])
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert f"{made['id']}  {role} → customer-support (live)" in shown.stderr
+    assert "Revoke it for good?" in shown.stderr
+    done = authsec("admin", "revoke-grants", "--key", key["id"], "--yes")
+    assert (done.exit_code, done.stdout) == (0, "1 trust delegation revoked.\n")
+    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none.\n"
+    assert told(authsec, "delegations", "show", made["id"])["state"] == "revoked"
