@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.app import Surroundings, open_authority
+from authsec_server.db import Database
+from authsec_server.revocations.followers import service as followers
 from authsec_server.settings import Settings
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
@@ -162,6 +165,7 @@ class Past:
     http: TestClient
     clock: Clock
     issuer: str
+    database: Database
     keys: dict[str, PrivateKey] = field(default_factory=dict)
     cluster: PrivateKey = field(default_factory=PrivateKey.generate_ec)
     pod: str = ""
@@ -223,6 +227,7 @@ def found(
         past.pod = next(client_id for client_id, agent in agents if agent.platform == "kubernetes")
         for _ in range(days):
             _a_day(past, agents)
+        _follow(past)
 
 
 @contextmanager
@@ -234,7 +239,7 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
         open_authority(_may_look_up(settings), local_operator=True, surroundings=around) as authority,
     ):
         http = TestClient(authority.app, base_url=settings.issuer, client=("10.20.3.17", 50_000))
-        yield Past(http=http, clock=clock, issuer=settings.issuer)
+        yield Past(http=http, clock=clock, issuer=settings.issuer, database=authority.database)
         http.close()
 
 
@@ -286,6 +291,13 @@ def _trust(past: Past) -> None:
         past.post("sources", **named, keys_from="given", given_keys=published, **asked.get(slug, {}))
     past.post(f"sources/{CLUSTER}/bind")
     past.post(f"sources/{RETIRED_CLUSTER}/disable")
+
+
+def _follow(past: Past) -> None:
+    """The first API shows its credential at the feed, the second only says which it is, and the third did yesterday."""
+    (first, _), (second, _), (third, _), *_ = APIS.values()
+    for proved, seen_at in (({first: True, second: False}, past.clock.now), ({third: False}, past.clock.now - DAY)):
+        past.database.append(partial(followers.note, proved=proved, now=seen_at))
 
 
 def _a_day(past: Past, agents: list[tuple[str, Staff]]) -> None:

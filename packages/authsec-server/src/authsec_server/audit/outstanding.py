@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, cast, func, select
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select
 
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
@@ -70,7 +70,8 @@ def _found(tx: Tx, now: datetime, taken_back: Collection[str], *which: ColumnEle
     latest = live.subquery().c
     alike = [latest[name] for name in (*names, "delegations", "roles", "detail", "singly")]
     number, until = func.count().label("number"), func.max(latest.expires_at).label("until")
-    rows = tx.connection.execute(select(*alike, number, until).group_by(*alike)).all()
+    alike_ones: Select[Any] = select(*alike, number, until).group_by(*alike)
+    rows = tx.connection.execute(alike_ones).all()
     return Outstanding(tokens=tuple(map(_alike, rows)), more=sum(row.number for row in rows) > MOST)
 
 

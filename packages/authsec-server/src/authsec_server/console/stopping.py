@@ -24,7 +24,8 @@ def summary(stops: Mapping[str, Any]) -> str:
         parts.append(f"{_apis(said)} {_say(said)} the feed ({_names(said)})")
     if others:
         until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in others[:MOST])
-        parts.append(f"{_apis(others)} {_do(others)} not follow the feed ({until}{_and_more(others)})")
+        what = "it" if proved or said else "the feed"
+        parts.append(f"{_apis(others)} {_do(others)} not follow {what} ({until}{_and_more(others)})")
     return ", ".join(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -10,8 +12,9 @@ from authsec_server.apis.model import Api
 from authsec_server.console.apis.snippets import snippets
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import callers
+from authsec_server.delegations import callers, tokens_out
 from authsec_server.delegations.callers import Caller
+from authsec_server.delegations.tokens_out import AtApi
 
 PAGE = 50
 SHOWN = 200
@@ -25,24 +28,39 @@ def routes(console: Console) -> list[BaseRoute]:
 async def listing(visit: Visit) -> Response:
     """All APIs, by slug."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
-    found, following = await visit.read(lambda tx: apis.page(tx, visit.act, text=text, after=after, limit=PAGE))
-    return visit.render("apis/list.html", title="APIs", apis=found, text=text, cursor=after, following=following)
+
+    def load(tx: Tx) -> tuple[list[Api], str | None, dict[str, AtApi]]:
+        found, following = apis.page(tx, visit.act, text=text, after=after, limit=PAGE)
+        return found, following, _followed(tx, visit, found)
+
+    found, following, followed = await visit.read(load)
+    return visit.render(
+        "apis/list.html", title="APIs", apis=found, text=text, cursor=after, following=following, followed=followed
+    )
 
 
 async def detail(visit: Visit) -> Response:
     """One API."""
 
-    def load(tx: Tx) -> tuple[Api, list[Caller]]:
+    def load(tx: Tx) -> tuple[Api, list[Caller], dict[str, AtApi]]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
-        return api, callers.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        allowed = callers.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        return api, allowed, _followed(tx, visit, [api])
 
-    api, allowed = await visit.read(load)
+    api, allowed, followed = await visit.read(load)
     return visit.render(
         "apis/detail.html",
         title=api.name,
         api=api,
         callers=allowed,
+        followed=followed[api.identifier],
         shown=SHOWN,
         shared=api.identifier == visit.console.terms.default_audience,
         snippets=snippets(visit.console.settings.issuer, api),
     )
+
+
+def _followed(tx: Tx, visit: Visit, shown: Sequence[Api]) -> dict[str, AtApi]:
+    """By audience, who follows the feed of revocations."""
+    found = tokens_out.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
+    return {each.audience: each for each in found}

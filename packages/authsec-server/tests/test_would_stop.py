@@ -1,0 +1,158 @@
+"""What an ending would stop: asked over HTTP with nothing changed, and said in the same words on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec_server.console import stopping
+from authsec_server.revocations.followers import service as followers
+from databases import settings_for
+from pages import get
+from starlette.testclient import TestClient
+
+API = "/authsec/api/v1/"
+TOKENS = "/authsec/uflow/sdk/delegation-token"
+CRM, BILLING, CHAT = "https://crm.example", "billing", "chat"
+House = Any
+
+
+@pytest.fixture
+def its(house: Callable[..., House], database_url: str, tmp_path: Path) -> House:
+    """An authority on each database, as its operator has it before them."""
+    return house(local_operator=True, **settings_for(database_url, tmp_path))
+
+
+@pytest.fixture
+def door(its: House) -> TestClient:
+    client: TestClient = its.door()
+    return client
+
+
+@pytest.fixture
+def agent(its: House, door: TestClient) -> str:
+    """An agent with a token for each of three APIs: one is proved to follow, one says so, one was never seen."""
+    for name, identifier in (("CRM", CRM), ("Billing", BILLING), ("Chat", CHAT)):
+        assert door.post(f"{API}apis", json={"name": name, "identifier": identifier}).status_code == 201
+    client: str = its.delegated_name("Helper", audiences=(CRM, BILLING, CHAT))
+    for audience in (CRM, BILLING, CHAT):
+        assert door.get(TOKENS, params={"client_id": client, "resource": audience}).status_code == 200
+    follow(its, {CRM: True, CHAT: False})
+    return client
+
+
+def follow(its: House, proved: dict[str, bool]) -> None:
+    its.authority.database.append(lambda tx: followers.note(tx, proved, its.clock.at))
+
+
+def asked(door: TestClient, path: str) -> dict[str, Any]:
+    """What would stop. Nothing has changed by asking."""
+    feed = "/authsec/v1/revocations?since=0"
+    before = (door.get(f"{API}events").json(), door.get(feed).json()["last"])
+    answer = door.post(f"{API}{path}?dry_run=1")
+    assert answer.status_code == 200, answer.text
+    assert (door.get(f"{API}events").json(), door.get(feed).json()["last"]) == before
+    stops: dict[str, Any] = answer.json()["would_stop"]
+    return stops
+
+
+def test_what_disabling_an_agent_would_stop(its: House, door: TestClient, agent: str) -> None:
+    stops = asked(door, f"clients/{agent}/disable")
+    (delegation,) = stops.pop("delegations")
+    until = "2026-11-25T13:00:00Z"
+    seen = {"seen_at": "2026-11-25T12:00:00Z", "until": until}
+    assert stops == {
+        "agents": [{"client_id": agent, "name": "Helper"}],
+        "live_tokens": 3,
+        "until": until,
+        "apis": [
+            {"audience": BILLING, "name": "Billing", "api": "billing", "following": False, "proved": False}
+            | {"seen_at": None, "until": until},
+            {"audience": CHAT, "name": "Chat", "api": "chat", "following": True, "proved": False} | seen,
+            {"audience": CRM, "name": "CRM", "api": "crm", "following": True, "proved": True} | seen,
+        ],
+        "more": False,
+        "as_of": "2026-11-25T12:00:00Z",
+    }
+    for verb in ("disable", "revoke"):
+        assert asked(door, f"delegations/{delegation['id']}/{verb}")["live_tokens"] == 3
+    assert door.post(f"{API}clients/{agent}/disable").status_code == 200
+    after = asked(door, f"clients/{agent}/disable")
+    assert (after["live_tokens"], after["until"]) == (0, until), "they have ended, and are out"
+    its.clock.at += timedelta(minutes=2, seconds=1)
+    assert not any(each["following"] for each in asked(door, f"clients/{agent}/disable")["apis"])
+
+
+def test_what_has_no_dry_run_is_not_done_for_one(its: House, door: TestClient, agent: str) -> None:
+    for query, path in (
+        ("dry_run=1", f"clients/{agent}/enable"),
+        ("dry_run=1", "keys/rotate"),
+        ("dry_run=1", "roles"),
+        ("dry_run=true", f"clients/{agent}/disable"),
+        ("dry_run=", f"clients/{agent}/disable"),
+        ("dry_run=0&dry_run=1", f"clients/{agent}/disable"),
+    ):
+        answer = door.post(f"{API}{path}?{query}", json={})
+        assert (answer.status_code, answer.json()["field"]) == (400, "dry_run"), path
+    assert door.get(f"{API}clients/{agent}").json()["enabled"]
+    assert door.post(f"{API}clients/nobody/disable?dry_run=1").status_code == 404
+    assert its.door().get(f"{API}clients?dry_run=1").status_code == 200, "to read changes nothing anyway"
+
+
+def test_nobody_asks_without_an_admin_key(house: Callable[..., House]) -> None:
+    answer = house().door().post(f"{API}clients/anybody/disable?dry_run=1")
+    assert (answer.status_code, answer.json()["reason"]) == (401, "not_authenticated")
+
+
+def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestClient, agent: str) -> None:
+    ending = get(door, f"/console/clients/{agent}/disable").text
+    for page in (ending, get(door, f"/console/clients/disable?client={agent}").text):
+        assert "3 live tokens end." in page
+        assert "Billing does not follow the feed (never seen): it may accept these tokens until 13:00 UTC." in page
+        assert "1 API says that it follows the feed, without proof: Chat." in page
+        assert "1 API follows the feed, proved by its own credential: CRM. What has ended is refused there" in page
+    listed = get(door, "/console/apis").text
+    assert "Billing billing API billing 0 Does not follow never seen" in listed
+    assert "CRM crm API https://crm.example 0 Follows seen just now" in listed
+    its.clock.at += timedelta(seconds=20)
+    assert "Says it follows seen 20 seconds ago" in get(door, "/console/apis/chat").text
+    its.clock.at += timedelta(minutes=2)
+    assert "Does not follow seen 2 minutes ago" in get(door, "/console/apis/chat").text
+
+
+def an_api(
+    name: str, *, following: bool = False, proved: bool = False, until: str | None = "2026-11-25T14:04:30Z"
+) -> Any:
+    return {"name": name, "following": following, "proved": proved, "until": until, "seen_at": None}
+
+
+def said(**changed: Any) -> str:
+    stops: dict[str, Any] = {
+        "agents": [{"name": name} for name in ("A", "B", "C")],
+        "live_tokens": 17,
+        "until": "2026-11-25T14:04:30Z",
+        "apis": [],
+        "more": False,
+        "as_of": "2026-11-25T12:00:00Z",
+    }
+    return stopping.summary(stops | changed)
+
+
+def test_all_of_it_in_one_line() -> None:
+    following = [an_api("Desk", following=True, proved=True), an_api("Mail", following=True, proved=True)]
+    assert said(apis=[an_api("Billing"), *following]) == (
+        "3 agents (A, B, C), 17 live tokens until 14:05 UTC, 2 APIs follow the feed, 1 API does not follow it "
+        "(Billing: may accept these tokens until 14:05 UTC)"
+    )
+    assert said(apis=[an_api("Chat", following=True)]).endswith("1 API says that it follows the feed (Chat)")
+    assert said(agents=[], live_tokens=0, until=None) == "no agent, no live token"
+    assert "no live token (those that have ended are out until 2026-11-26 00:30 UTC)" in said(
+        live_tokens=0, until="2026-11-26T00:30:00Z"
+    )
+    assert "at least 17 live tokens" in said(more=True)
+    many = said(apis=[an_api(f"api {number}", until=None) for number in range(7)])
+    assert "7 APIs do not follow the feed (api 0" in many
+    assert many.endswith("api 4: has no token to take; and 2 more)")
