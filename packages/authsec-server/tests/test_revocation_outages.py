@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from authsec_server.failures import Unavailable
 from authsec_server.revocations import live
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.heads import Feed
@@ -74,6 +76,10 @@ def following(url: str) -> Iterator[Iterator[dict[str, Any]]]:
         yield (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: "))
 
 
+def unavailable() -> Any:
+    raise Unavailable("The database is away.")
+
+
 def end(its: Any, name: str) -> None:
     its.authority.database.change(lambda tx: revocations.end(tx, SubjectKind.TOKEN, name, its.clock.at))
 
@@ -97,7 +103,8 @@ def test_connections_that_are_cut_are_opened_anew_and_nothing_is_missed(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_a_short_outage_is_sat_out(its: Any, outage: Outage) -> None:
+def test_a_short_outage_is_sat_out(its: Any, outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.monotonic()
     with serving(its) as url, following(url) as pages:
         assert next(pages)["entries"] == []
         with outage.away():
@@ -105,6 +112,13 @@ def test_a_short_outage_is_sat_out(its: Any, outage: Outage) -> None:
             assert (answer.status_code, "retry-after" in answer.headers) == (503, True), "a newcomer is told"
         end(its, "after")
         assert told(pages) == ["after"], "and whoever followed goes on"
+        with monkeypatch.context() as patch:
+            tried = threading.Event()
+            patch.setattr(Feed, "document", lambda *_: tried.set() or unavailable())
+            end(its, "between look and reading")
+            assert tried.wait(10)
+        assert told(pages) == ["between look and reading"], "at the next look, and not at the next beat"
+    assert time.monotonic() - began < live.BEAT_SECONDS
 
 
 def test_a_long_outage_ends_the_streams_before_their_silence_is_misunderstood(
@@ -112,7 +126,11 @@ def test_a_long_outage_ends_the_streams_before_their_silence_is_misunderstood(
 ) -> None:
     monkeypatch.setattr(live, "AWAY_SECONDS", 0.3)
     with serving(its) as url:
-        with following(url) as pages, following(url) as others, outage.away():
+        with following(url) as pages, ExitStack() as more:
+            assert [next(pages)["entries"], next(pages)["entries"]] == [[], []], "the second is of the first look"
+            others = more.enter_context(following(url))
+            next(others)
+            more.enter_context(outage.away())
             # Nobody tries again for each of them: a database that does not even refuse would take five seconds a try.
             monkeypatch.setattr(Feed, "document", lambda *_: pytest.fail("the database is away"))
             assert not any(page["entries"] for both in (pages, others) for page in both), "and they end"

@@ -37,6 +37,7 @@ class LiveFeed:
         self._hint = anyio.Event()
         self._turn = anyio.Event()
         self._away = False
+        self._missed = False  # somebody could not read what this turn was for
         self._reading = anyio.Lock()
         # Threads of its own, for the look and for the reading: requests for tokens may queue up for all others.
         self._threads = anyio.CapacityLimiter(2)
@@ -57,17 +58,26 @@ class LiveFeed:
     async def pages(self, since: int) -> AsyncIterator[Document]:
         """What comes after `since`: at once what there is, then each change, and a head now and then without any.
 
-        It ends with the server. Raises `Unavailable` when the database is, for longer than a moment.
+        It ends with the server. Raises `Unavailable` when the database is: at once before the first page, and after
+        that when it stays away.
         """
+        began = False
         while not self._over:
             turn = self._turn  # before the look: what comes during it must not be waited for
-            document = await self._document(since)
-            yield document
-            since = document.through
-            if document.complete:
-                await turn.wait()
-                if self._away:
-                    raise Unavailable("The database is away.")
+            try:
+                document = await self._document(since)
+            except Unavailable:
+                if not began:
+                    raise
+                self._missed = True
+            else:
+                yield document
+                began, since = True, document.through
+                if not document.complete:
+                    continue
+            await turn.wait()
+            if self._away:
+                raise Unavailable("The database is away.")
 
     async def run(self) -> None:
         """Look while somebody follows, until cancelled or `ending`; then every follower comes to its end."""
@@ -96,8 +106,8 @@ class LiveFeed:
                 if overdue >= AWAY_SECONDS and not self._away:
                     self._away = True
                     self._take_turn()
-            elif last != known or overdue >= BEAT_SECONDS:
-                known, turned, self._away = last, anyio.current_time(), False
+            elif last != known or self._missed or overdue >= BEAT_SECONDS:
+                known, turned, self._away, self._missed = last, anyio.current_time(), False, False
                 self._take_turn()
             with anyio.move_on_after(POLL_SECONDS):
                 await self._hint.wait()
