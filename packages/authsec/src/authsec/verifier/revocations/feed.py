@@ -51,11 +51,12 @@ class Feed:
         """
         now = self._clock.wall()
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now, overlapping=True)
-        if (batch.signed_at, batch.last) <= (self._signed_at, self.sequence):
+        if batch.signed_at < self._signed_at:
             return False
-        if batch.last < self.sequence and not batch.snapshot:  # what it begins with need not be what is known here
-            raise BatchRefused("the feed has gone back")
-        self._apply(batch, now)
+        if batch.signed_at > self._signed_at or batch.last > self.sequence:
+            if batch.last < self.sequence and not batch.snapshot:  # what it begins with need not be what is known here
+                raise BatchRefused("the feed has gone back")
+            self._apply(batch, now)
         return batch.complete
 
     def _apply(self, batch: Batch, now: float) -> None:

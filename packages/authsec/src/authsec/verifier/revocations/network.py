@@ -37,7 +37,7 @@ class Network:
         headers: Callable[[], Mapping[str, str]],
         clock: Clock,
     ) -> None:
-        self.heard: Callable[[bytes], None] = _nobody_listens
+        self.heard: Callable[[Run, bytes], None] = _nobody_listens
         self._address = address
         self._page = page
         self._make_stream = stream
@@ -69,7 +69,7 @@ class Network:
         while not run.over:
             page = self._page(f"{where}?since={run.feed.sequence}&limit={PAGE}", self._headers())
             complete = run.take(page)
-            self.heard(page)
+            self.heard(run, page)
             if complete:
                 break
         self._where = where
@@ -99,11 +99,11 @@ class Network:
         try:
             for octets in stream.messages(f"{where}?since={run.feed.sequence}", said):
                 run.take(octets)
-                self.heard(octets)
+                self.heard(run, octets)
+                self._where = where  # which was right a moment ago, should the stream break
                 if run.over:
                     return
                 if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
-                    self._where = where
                     return
         except NoStream:
             self._cut = 0
@@ -118,5 +118,5 @@ class Network:
         raise DocumentRefused("the feed's stream ended")
 
 
-def _nobody_listens(octets: bytes) -> None:
+def _nobody_listens(run: Run, octets: bytes) -> None:
     """What is believed here is told to nobody else."""

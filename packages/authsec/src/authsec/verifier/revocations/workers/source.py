@@ -51,7 +51,7 @@ class Workers:
             run.role = f"follows by itself: {self._trouble}"
             return self._network.follow(run)
         self._reading.end()
-        run.role = f"follows, and records in {self._place.path}"
+        run.role = "follows"
         try:
             return self._network.follow(run)
         except Displaced:
@@ -78,17 +78,19 @@ class Workers:
     def _begin_anew(self) -> None:
         self._patience = SHORTEST_PATIENCE + SPREAD * self._jitter()
         self._lacking = False
-        self._asked = 0.0
+        self._asked = self._heard = 0.0
 
     def _read(self, run: Run) -> float:
         if not run.settled:
+            self._heard = self._clock.monotonic()
             self._reading.begin()  # first, so that nothing is missed between the page and what is recorded then
             self._network.catch_up(run)
         self._overhear(run)
-        silent = run.feed.age() > self._patience
+        now = self._clock.monotonic()
+        silent = max(now - self._heard, run.feed.age()) > self._patience  # also where all it says comes late
         run.role = f"asks the authority: {self._place.path} is silent" if silent else f"reads {self._place.path}"
-        if (silent or self._lacking) and self._clock.monotonic() - self._asked >= POLL_PAUSE:
-            self._asked = self._clock.monotonic()
+        if (silent or self._lacking) and now - self._asked >= POLL_PAUSE:
+            self._asked = now
             self._network.catch_up(run)
             self._lacking = False
         self._trouble = None
@@ -104,18 +106,21 @@ class Workers:
                 if not self._lacking:
                     _log.info("a batch of %s does not count: %s", self._place.path, error)
                 self._lacking = True
-            else:
-                self._lacking = self._lacking and not whole
+                continue
+            if whole:
+                self._lacking, self._heard = False, self._clock.monotonic()
 
-    def _record(self, octets: bytes) -> None:
+    def _record(self, run: Run, octets: bytes) -> None:
         if not self._election.held:
             return
         try:
             self._recording.add(octets)
         except (OSError, Unusable) as error:
             self._warn(error)
+            run.role = f"follows, but cannot record: {self._trouble}"
         else:
             self._trouble = None
+            run.role = f"follows, and records in {self._place.path}"
 
     def _warn(self, error: OSError | Unusable) -> None:
         why = f"{self._place.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
