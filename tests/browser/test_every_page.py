@@ -11,6 +11,7 @@ from console_pages import NOWHERE, console_routes, pages, walk
 from sample_company import RETIRED_CLUSTER
 
 ROUTES = console_routes()
+TOKENS = "/authsec/uflow/sdk/delegation-token"
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 700}
 BETWEEN = (1024, 900, 768)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -22,6 +23,14 @@ CUT = """() => [...document.querySelectorAll(".table")]
   .filter(([, hidden]) => hidden > 0)"""
 
 
+def live_token(its: Any, clients: list[dict[str, Any]]) -> int:
+    """The event of a token that can still be used, of an agent that needs no proof."""
+    client_id = next(each["client_id"] for each in clients if each["name"] == "Night Reports")
+    its.http.get(TOKENS, params={"client_id": client_id}).raise_for_status()
+    events = its.admin.get("events").json()["items"]
+    return next(int(each["id"]) for each in events if each["kind"] == "token.issued")
+
+
 def starts(its: Any) -> list[str]:
     """Where no link leads: in, where forms lead, and what is offered only for what is disabled, or has a secret."""
     clients, delegations = (its.admin.get(path).json()["items"] for path in ("clients", "delegations"))
@@ -29,6 +38,7 @@ def starts(its: Any) -> list[str]:
     chosen = urlencode({"role": "reporting", "client": agent, "actions": "customers:read"})
     retired = next(each["client_id"] for each in clients if not each["enabled"])
     ended = next(each["id"] for each in delegations if each["state"] == "disabled")
+    key = its.admin.get("admin-keys").json()["items"][0]["id"]
     return [
         "/console",
         "/console/sign-in",
@@ -42,6 +52,8 @@ def starts(its: Any) -> list[str]:
         "/console/sources/production-cluster/disable",
         "/console/sources/production-cluster/try",
         "/console/sources/new?kind=kubernetes",
+        f"/console/activity/{live_token(its, clients)}/end-token",
+        f"/console/administrators/keys/{key}/grants",
         f"/console/clients/{agent}/enrol",
         f"/console/clients/{agent}/secret",
         *(f"/console/delegations/new/{step}?{chosen}" for step in ("actions", "duration", "review")),
