@@ -189,6 +189,28 @@ def test_a_key_that_has_just_been_published_is_found(authority: FakeAuthority, c
     assert authority.key_sets_fetched == 2
 
 
+def test_a_key_that_arrives_in_the_background_at_that_moment_is_found(authority: FakeAuthority) -> None:
+    """The set is renewed between the look into the old one and the question whether to look anew."""
+
+    class Waiting(FakeClock):
+        monotonic = property(lambda self: self.now(), lambda *_: None)  # type: ignore[assignment] # a number when read
+        passed = 0.0
+
+        def now(self) -> float:
+            for thread in threading.enumerate():
+                if thread.name == "authsec-keys" and thread is not threading.current_thread():
+                    thread.join()
+            return 1000.0 + self.passed
+
+    clock = Waiting()
+    verifier = authority.verifier(clock)
+    verifier.verify(authority.token())
+    authority.publish(key_set("current", "next"))
+    clock.passed = 400.0
+    assert verifier.verify(authority.token("next"))
+    assert authority.key_sets_fetched == 2
+
+
 def test_an_unknown_key_while_nobody_can_look_is_no_refusal(authority: FakeAuthority, clock: FakeClock) -> None:
     """401 would make the agent throw its good token away."""
     verifier = authority.verifier(clock)

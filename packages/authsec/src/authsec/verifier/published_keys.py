@@ -83,9 +83,11 @@ class PublishedKeys:
         self._heed_fork()
         tries = self._tries
         key = self._current().keys.get(kid)
-        if key is None and self._tries == tries:
-            key = self._look_again(kid)
-        return key
+        if key is not None:
+            return key
+        if self._tries == tries:
+            self._look_again()
+        return self._found_anew(kid)
 
     def check_current(self) -> None:
         self._heed_fork()
@@ -109,12 +111,15 @@ class PublishedKeys:
             raise self._unavailable()
         return snapshot
 
-    def _look_again(self, kid: str) -> PublicKey | None:
+    def _look_again(self) -> None:
         """For a key that may have been published since. Callers with the same wish wait for the one who looks."""
         with self._look:
             if self._since(self._looked) >= self._unknown_key_pause:
                 self._looked = self._now()
                 self._refetch()
+
+    def _found_anew(self, kid: str) -> PublicKey | None:
+        """The key, if it came with the last fetch, whoever asked for that; it may have been one in the background."""
         snapshot = self._snapshot
         key = None if snapshot is None else snapshot.keys.get(kid)
         if key is None and self._failure is not None:
