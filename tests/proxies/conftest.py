@@ -22,36 +22,32 @@ from typing import Any
 import httpx2
 import pytest
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY, EXAMPLES = ROOT / "deploy", ROOT / "examples"
 AUTHSEC = Path(sys.executable).with_name("authsec")
 WITH_A_CLOCK = Path(__file__).with_name("server_with_a_clock.py")
 AUDIENCE = "https://crm.example.com"
 READ, DELETE = "customers:read", "customers:delete"
 PROGRAMS = {"nginx": "nginx", "apache": "apache2", "haproxy": "haproxy"}
 
+# Beside what the example protects: what needs another action, what its operator forgot to say, what is open. And names
+# with an underscore come through, which nginx by itself drops.
 _NGINX = """
-daemon off; master_process off; error_log stderr; pid {folder}/pid;
-events {{}}
-http {{
-    access_log off; underscores_in_headers on;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        include {folder}/authsec.conf;
-        location /customers/ {{
-            set $authsec_require customers:read; include {folder}/authsec_protect.conf; proxy_pass {api};
-        }}
+        underscores_in_headers on;
         location /delete/ {{
-            set $authsec_require customers:delete; include {folder}/authsec_protect.conf; proxy_pass {api};
+            set $authsec_require customers:delete;
+            include ../deploy/nginx/authsec_protect.conf;
+            proxy_pass {api};
         }}
         location /forgotten/ {{
-            include {folder}/authsec_protect.conf; proxy_pass {api};
+            include ../deploy/nginx/authsec_protect.conf;
+            proxy_pass {api};
         }}
-        location /open/ {{ proxy_pass {api}; }}
-    }}
-}}
-"""
+        location /open/ {{
+            proxy_pass {api};
+        }}
+
+        location /customers/ {{"""
 _APACHE = """
 ServerRoot {folder}
 ServerName localhost
@@ -241,16 +237,24 @@ def _api(seen: list[tuple[str, dict[str, str]]]) -> Iterator[str]:
 
 @contextmanager
 def _nginx(folder: Path, api: str, http: str, _fastcgi: str) -> Iterator[str]:
-    _copy("nginx", folder, {"127.0.0.1:8094": http})
+    """The example, with the API of these tests in place of its own."""
     port = _free_port()
-    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, port=port, api=api))
-    with _running(["nginx", "-p", folder, "-c", folder / "nginx.conf"], port, folder) as url:
+    _copy(DEPLOY / "nginx", folder / "deploy" / "nginx", {"127.0.0.1:8094": http})
+    changes = {
+        "127.0.0.1:8080": f"127.0.0.1:{port}",
+        "http://127.0.0.1:8081": api,
+        "127.0.0.1:8081": f"127.0.0.1:{_free_port()}",
+        "\n        location /customers/ {": _NGINX.format(api=api),
+        "daemon off;": "daemon off; master_process off;",
+    }
+    _copy(EXAMPLES, folder / "examples", changes, "protect_nginx.conf")
+    with _running(["nginx", "-p", folder, "-c", folder / "examples" / "protect_nginx.conf"], port, folder) as url:
         yield url
 
 
 @contextmanager
 def _apache(folder: Path, api: str, http: str, fastcgi: str) -> Iterator[str]:
-    _copy("apache", folder, {"127.0.0.1:8094": http, "127.0.0.1:8095": fastcgi})
+    _copy(DEPLOY / "apache", folder, {"127.0.0.1:8094": http, "127.0.0.1:8095": fastcgi})
     port = _free_port()
     installed = Path("/usr/lib/apache2/modules")
     modules = "\n".join(f"LoadModule {name}_module {installed}/mod_{name}.so" for name in _MODULES.split())
@@ -264,7 +268,7 @@ def _apache(folder: Path, api: str, http: str, fastcgi: str) -> Iterator[str]:
 @contextmanager
 def _haproxy(folder: Path, api: str, http: str, _fastcgi: str) -> Iterator[str]:
     port = _free_port()
-    _copy("haproxy", folder, {
+    _copy(DEPLOY / "haproxy", folder, {
         "127.0.0.1:8094": http, ":8443": f"127.0.0.1:{port}", "127.0.0.1:8080": api.removeprefix("http://"),
         "/etc/haproxy/": f"{folder}/", "    acl is_public path /healthz\n": _HAPROXY,
     })  # fmt: skip
@@ -272,10 +276,10 @@ def _haproxy(folder: Path, api: str, http: str, _fastcgi: str) -> Iterator[str]:
         yield url
 
 
-def _copy(kind: str, folder: Path, changes: Mapping[str, str]) -> None:
+def _copy(source: Path, folder: Path, changes: Mapping[str, str], names: str = "*") -> None:
     """The files as they are shipped, but for addresses and paths."""
-    folder.mkdir()
-    for file in (DEPLOY / kind).iterdir():
+    folder.mkdir(parents=True)
+    for file in source.glob(names):
         text = file.read_text("utf-8")
         for old, new in changes.items():
             text = text.replace(old, new)
