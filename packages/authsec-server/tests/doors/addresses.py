@@ -160,6 +160,8 @@ ADDRESSES = (
     ),
     Address(path="/console/apis/{api}", looks=VIEWER),
     Address(path="/console/apis/{api}/edit", looks=OPERATOR, sends=OPERATOR, typed={"name": "Other"}),
+    Address(path="/console/apis/{api}/credentials/new", looks=OPERATOR, sends=OPERATOR, typed={"name": "{mark}"}),
+    Address(path="/console/apis/{api}/credentials/{credential}/revoke", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/apis/{api}/delete", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/sources", looks=VIEWER, query="text={mark}"),
     Address(
@@ -312,6 +314,10 @@ class Example:
             "apis", **names, identifier=f"https://api-{self._number}.example.com/'&(a);b", actions=[action]
         )["slug"]
         return slug
+
+    def _new_credential(self) -> str:
+        made = self._company.post(f"apis/{self._named('api')}/credentials", name=self._text("Credential"))
+        return str(made["id"])
 
     def _new_role(self) -> str:
         self._named("api")

@@ -24,6 +24,7 @@ NOTICES: Mapping[str, str] = {
     "key_rotated": "The prepared key signs now. The one before it stays published for longer than any token lives.",
     "api_registered": "The API is registered. Delegate for its audience, and protect it with the lines below.",
     "api_deleted": "The API is deleted. Delegations that name its audience are as they were.",
+    "api_credential_revoked": "The credential is revoked: whoever shows it is not taken for this API any more.",
     "role_created": "The role is created. It gives nobody anything until a trust delegation uses it.",
     "role_deleted": "The role is deleted.",
     "delegation_created": "The trust delegation is created, and counts from now on.",

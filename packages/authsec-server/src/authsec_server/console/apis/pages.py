@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
+from authsec_server.apis.credential import Credential
 from authsec_server.apis.model import Api
 from authsec_server.console.apis.snippets import snippets
 from authsec_server.console.site import Console, Visit
@@ -42,12 +44,12 @@ async def listing(visit: Visit) -> Response:
 async def detail(visit: Visit) -> Response:
     """One API."""
 
-    def load(tx: Tx) -> tuple[Api, list[Caller], dict[str, AtApi]]:
+    def load(tx: Tx) -> tuple[Api, list[Caller], dict[str, AtApi], list[Credential]]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
         allowed = callers.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
-        return api, allowed, _followed(tx, visit, [api])
+        return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
 
-    api, allowed, followed = await visit.read(load)
+    api, allowed, followed, held = await visit.read(load)
     return visit.render(
         "apis/detail.html",
         title=api.name,
@@ -55,6 +57,7 @@ async def detail(visit: Visit) -> Response:
         callers=allowed,
         followed=followed[api.identifier],
         shown=SHOWN,
+        credentials=held,
         shared=api.identifier == visit.console.terms.default_audience,
         snippets=snippets(visit.console.settings.issuer, api),
     )
