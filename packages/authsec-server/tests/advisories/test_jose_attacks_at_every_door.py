@@ -63,6 +63,10 @@ def test_tokens_that_operators_try(house: Any) -> None:
     assert attacked(doors.trial(house(local_operator=True), "kubernetes", KEYS["EC"])) == []
 
 
+def test_tokens_that_are_handed_back(endpoint: Any) -> None:
+    assert attacked(doors.revocation(endpoint)) == []
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_delegation_tokens_at_an_api(key: str) -> None:
     assert attacked(doors.api(KEYS[key])) == []

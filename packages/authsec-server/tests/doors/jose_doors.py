@@ -16,7 +16,7 @@ from attesting import SHOWN
 from authsec import InvalidToken
 from authsec.clock import Clock
 from authsec.enrolment_code import hashed, read_code
-from authsec.jose import PrivateKey
+from authsec.jose import PrivateKey, parse_compact
 from authsec.verifier import TokenVerifier
 from authsec_server.accounts.oidc import SignInRefused
 from jose_attacks import Good
@@ -28,6 +28,7 @@ KEYS = {"RSA": PrivateKey.generate_rsa(), "EC": PrivateKey.generate_ec(), "Ed255
 MAKERS = {"kubernetes": kubernetes, "spiffe": spire, "oidc": github}
 API = "https://crm.example.com"
 ENROL = "/authsec/v1/enrolments"
+REVOKE = "/authsec/v1/revoke"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,32 @@ def trial(its: Any, kind: str, key: PrivateKey) -> Door:
         return bool(told["holds"])
 
     return Door(show=show, leeway=30, excuses=("a line break in part", "a space in part"))  # people paste those
+
+
+def revocation(its: Any) -> Door:
+    """Where whoever holds a token ends it. It lets in what ends one; it says nothing either way (RFC 7009)."""
+    http, client_id = its.door(), its.delegated_name()
+    unused: list[str] = []
+
+    def good() -> Good:
+        if not unused:
+            unused.append(http.get(ENDPOINT, params={"client_id": client_id}).json()["token"])
+        token = parse_compact(unused[0])
+        key = its.authority.tokens.signer.open(token.header["kid"])
+        return Good(header=dict(token.header), claims=dict(token.claims), key=key)
+
+    def show(make: Callable[[Good], str]) -> bool:
+        before = its.authority.feed.last()
+        answer = http.post(REVOKE, data={"token": make(good())})
+        assert answer.status_code in {200, 400, 413}, answer.text  # nothing at all, or too large
+        if its.authority.feed.last() == before:
+            return False
+        unused.clear()
+        return True
+
+    # When it is over the journal says: nobody but the authority itself could write into it other times.
+    times = tuple(f"{name} {begins}" for name in ("exp", "iat", "nbf") for begins in ('"', "tru", "nul", *"[{-09"))
+    return Door(show=show, leeway=0, excuses=("no exp", *times))
 
 
 def api(key: PrivateKey) -> Door:

@@ -69,10 +69,10 @@ def dry_run(site: Site, tokens: OwnTokens) -> Route:
     """What ending a token would stop. Before all other routes."""
 
     async def ask(request: Request) -> JSONResponse:
+        act = await site.act(request)  # before a stranger can have us check signatures
         jti = await run_in_threadpool(_jti, await read_body(request, Ending), tokens)
-        return await would_stop.said(
-            site, request, lambda tx, act: consequences.of_token(tx, act, revoking.token(tx, act, jti).event)
-        )
+        stops = await site.read(lambda tx: consequences.of_token(tx, act, revoking.token(tx, act, jti).event))
+        return JSONResponse(would_stop.as_json(stops, act.now))
 
     return DryRun(PATH, ask)
 
