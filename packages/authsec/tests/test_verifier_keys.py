@@ -189,6 +189,20 @@ def test_a_key_that_has_just_been_published_is_found(authority: FakeAuthority, c
     assert authority.key_sets_fetched == 2
 
 
+def test_of_keys_that_sign_before_they_are_published_one_a_minute_is_found(
+    authority: FakeAuthority, clock: FakeClock
+) -> None:
+    """Who forces a rotation has tokens refused, where a stranger or a rotation before it has just had us look."""
+    verifier = authority.verifier(clock)
+    verifier.verify(authority.token())
+    authority.publish(key_set("current", "next"))
+    assert verifier.verify(authority.token("next"))
+    authority.publish(key_set("current", "next", "other"))
+    assert reason_of(verifier, authority.token("other")) == "kid_unknown"
+    clock.pass_by(60)
+    assert verifier.verify(authority.token("other"))
+
+
 def test_a_key_that_arrives_in_the_background_at_that_moment_is_found(authority: FakeAuthority) -> None:
     """The set is renewed between the look into the old one and the question whether to look anew."""
 
