@@ -119,7 +119,7 @@ def test_what_it_would_stop_is_said_before(its: House) -> None:
 def test_who_holds_a_token_ends_it(its: House) -> None:
     agent = its.delegated_agent()
     token = token_of(its, agent)
-    answer = its.door("198.51.100.7").post(REVOKE, data={"token": token, "token_type_hint": "refresh_token"})
+    answer = its.door("198.51.100.7").post(REVOKE, data={"token": f"{token}\n", "token_type_hint": "refresh_token"})
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["Cache-Control"] == "no-store"
     (entry,) = feed(its)

@@ -47,7 +47,8 @@ def routes(site: Site, giving_up: GivingUp) -> list[Route]:
     async def revoke(request: Request) -> Response:
         context = context_of(request.scope)
         with places.one(limit_key(context.address)):
-            token = (await read_parameters(request)).get("token")  # the hint of its type would say nothing new
+            # The hint of its type would say nothing new. A file's last line break comes along with what is in it.
+            token = (await read_parameters(request)).get("token", "").strip()
         if not token:
             raise Invalid("token", "The parameter token is missing.", "Send the token in the form: token=…")
         about = {"request_id": context.request_id, "address": context.address}
