@@ -132,7 +132,7 @@ def test_a_name_in_place_of_the_slug_is_told_the_slug(authsec: Authsec) -> None:
 def test_turning_off_and_on(authsec: Authsec) -> None:
     authsec("agents", "create", "Plain", "--platform", "unattested")
     disabled = authsec("agents", "disable", "plain").stdout
-    assert disabled.startswith("plain is disabled: it gets no more tokens.\nAPIs that follow revocations refuse what")
+    assert disabled == "plain is disabled: it gets no more tokens.\n"
     assert "disabled" in authsec("agents", "list").stdout
     assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True

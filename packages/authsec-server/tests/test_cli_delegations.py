@@ -127,9 +127,9 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
 
 def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> None:
     one = as_json(create("--all-actions", "--json"))["id"]
-    disabled = authsec("delegations", "disable", one).stdout
-    assert disabled.startswith("support → plain is disabled: it gives no more tokens.\n")
-    assert "1h at most" in disabled, "what is out already is said to be good until then"
+    disabled = authsec("delegations", "disable", one)
+    assert disabled.stdout == "support → plain is disabled: it gives no more tokens.\n"
+    assert disabled.stderr.startswith("What stops: 1 agent (Plain), no live token")
     assert "support → plain is live" in authsec("delegations", "enable", one).stdout
     assert "support → plain is revoked for good" in authsec("delegations", "revoke", one).stdout
     refused = authsec("delegations", "enable", one)

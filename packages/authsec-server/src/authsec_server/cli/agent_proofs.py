@@ -13,6 +13,7 @@ from rich.text import Text
 from authsec_server.cli.agent_evidence import evidence_options
 from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.reach import CallFailed
 
@@ -66,11 +67,16 @@ def add_proof(
 @proofs.command("remove")
 @click.argument("agent")
 @click.argument("proof")
+@yes_option
 @admin_command
-def remove_proof(caller: Caller, output: Output, agent: str, proof: str) -> None:
-    """Take a proof away, and revoke the tokens that rest on it. PROOF is its id (see `list`), or how that begins."""
-    id_ = meant(caller.get(path("clients", agent)), proof)
-    found = caller.post(path("clients", agent, "proofs", id_, "remove"))
+def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bool) -> None:
+    """Take a proof away, and revoke the tokens that rest on it. PROOF is its id (see `list`), or how that begins.
+
+    What stops is said first.
+    """
+    where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof), "remove")
+    ask_first(caller, output, where, "Remove it for good?", yes=yes)
+    found = caller.post(where)
     lost = f"{found['slug']} has lost that proof, and the tokens that rested on it are revoked."
     output.result(found, lost, _table(found))
 

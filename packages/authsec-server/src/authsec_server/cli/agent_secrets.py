@@ -11,6 +11,7 @@ from authsec.config import export_line
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.secret_files import in_two_steps, kept
 from authsec_server.cli.units import DURATION
@@ -70,12 +71,21 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
     help="How long the secrets from before still count; with 0s they and their tokens end at once.",
 )
 @secret_file_option
+@yes_option
 @admin_command
-def rotate_secret(caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None) -> None:
-    """Give an agent a new secret. AGENT is its slug or client_id."""
+def rotate_secret(
+    caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None, yes: bool
+) -> None:
+    """Give an agent a new secret. AGENT is its slug or client_id.
+
+    With `--overlap 0s`, what stops is said first.
+    """
+    where, body = path("clients", agent, "secret"), {"overlap": overlap}
+    if not overlap:
+        ask_first(caller, output, where, "Rotate it at once?", yes=yes, body=body)
     found = with_secret(
         secret_file,
-        lambda: caller.post(path("clients", agent, "secret"), {"overlap": overlap}),
+        lambda: caller.post(where, body),
         taken=in_two_steps(secret_file, "--secret-file"),
     )
     output.result(found, f"{found['slug']} has a new secret. {_before(found)}", *lines(found, secret_file))

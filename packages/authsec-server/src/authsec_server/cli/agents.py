@@ -16,14 +16,11 @@ from authsec_server.cli.agent_evidence import evidence_options, shown
 from authsec_server.cli.agent_proofs import proofs
 from authsec_server.cli.agent_secrets import lines, require_use_for, rotate_secret, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 
 _USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
-_STILL_OUT = (
-    "APIs that follow revocations refuse what is out already within a second or so; elsewhere it is good until it "
-    "expires."
-)
 
 
 @click.group()
@@ -82,14 +79,33 @@ def show_agent(caller: Caller, output: Output, agent: str) -> None:
 
 @agents.command("disable")
 @click.argument("agent")
+@yes_option
 @admin_command
-def disable_agent(caller: Caller, output: Output, agent: str) -> None:
+def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     """Turn an agent off: it gets no more tokens. AGENT is its slug or client_id.
 
-    A token that is out already is good until it expires, at APIs that do not follow revocations.
+    What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
+    revocations.
     """
-    found = caller.post(path("clients", agent, "disable"))
-    output.result(found, f"{found['slug']} is disabled: it gets no more tokens.", _STILL_OUT)
+    where = path("clients", agent, "disable")
+    ask_first(caller, output, where, f"Disable {agent}?", yes=yes)
+    found = caller.post(where)
+    output.result(found, f"{found['slug']} is disabled: it gets no more tokens.")
+
+
+@agents.command("revoke-tokens")
+@click.argument("agent")
+@yes_option
+@admin_command
+def revoke_tokens(caller: Caller, output: Output, agent: str, yes: bool) -> None:
+    """End all tokens that an agent has by now; it stays enabled, and gets new ones. AGENT is its slug or client_id.
+
+    If its key is in other hands, take that proof away instead (`authsec agents proofs remove`), or they get new ones.
+    """
+    where = path("clients", agent, "revoke-tokens")
+    ask_first(caller, output, where, f"Revoke the tokens of {agent}?", yes=yes)
+    found = caller.post(where)
+    output.result(found, f"The tokens of {found['slug']} are revoked. It gets new ones when it asks.")
 
 
 @agents.command("enable")

@@ -9,6 +9,7 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.units import DURATION, as_typed
@@ -68,14 +69,18 @@ def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
 
 @delegations.command("disable")
 @click.argument("delegation")
+@yes_option
 @admin_command
-def disable_delegation(caller: Caller, output: Output, delegation: str) -> None:
+def disable_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
     """Turn a delegation off: it gives no more tokens. DELEGATION is its id.
 
-    A token that is out already is good until it expires, at APIs that do not follow revocations.
+    What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
+    revocations.
     """
-    found = caller.post(path("delegations", delegation, "disable"))
-    output.result(found, f"{_title(found)} is {found['state']}: it gives no more tokens.", _still_out(found))
+    where = path("delegations", delegation, "disable")
+    ask_first(caller, output, where, "Disable it?", yes=yes)
+    found = caller.post(where)
+    output.result(found, f"{_title(found)} is {found['state']}: it gives no more tokens.")
 
 
 @delegations.command("enable")
@@ -89,22 +94,18 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 
 @delegations.command("revoke")
 @click.argument("delegation")
+@yes_option
 @admin_command
-def revoke_delegation(caller: Caller, output: Output, delegation: str) -> None:
+def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
     """End a delegation for good: it gives no more tokens. DELEGATION is its id.
 
-    A token that is out already is good until it expires, at APIs that do not follow revocations.
+    What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
+    revocations.
     """
-    found = caller.post(path("delegations", delegation, "revoke"))
-    output.result(found, f"{_title(found)} is revoked for good: it gives no more tokens.", _still_out(found))
-
-
-def _still_out(delegation: Mapping[str, Any]) -> str:
-    longest = as_typed(delegation["max_duration"])
-    return (
-        "APIs that follow revocations refuse what is out already within a second or so; elsewhere it is good until it "
-        f"expires, {longest} at most."
-    )
+    where = path("delegations", delegation, "revoke")
+    ask_first(caller, output, where, "Revoke it for good?", yes=yes)
+    found = caller.post(where)
+    output.result(found, f"{_title(found)} is revoked for good: it gives no more tokens.")
 
 
 def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:

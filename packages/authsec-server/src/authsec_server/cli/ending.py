@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,20 @@ def foreseen(caller: Caller, path: str, body: Mapping[str, Any] | None = None) -
 def say(output: Output, told: Mapping[str, Any]) -> None:
     """What stops, in one line on stderr: what comes on stdout is the result."""
     output.note(f"What stops: {summary(told['would_stop'])}.")
+
+
+def ask_first(
+    caller: Caller, output: Output, path: str, question: str, *, yes: bool, body: Mapping[str, Any] | None = None
+) -> None:
+    """Say what a POST of `body` to `path` stops, and whoever sits at a terminal is asked.
+
+    A script is told and not asked: what can be undone, or was never asked about, goes on as it did.
+    """
+    asks = not yes and sys.stdin.isatty()
+    if asks or not output.as_json:
+        say(output, foreseen(caller, path, body))
+    if asks:
+        confirm(question, yes=False)
 
 
 def confirm(question: str, *, yes: bool) -> None:

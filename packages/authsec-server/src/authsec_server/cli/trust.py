@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.trust_adding import add
@@ -62,10 +63,16 @@ def refresh_source(caller: Caller, output: Output, source: str) -> None:
 
 @trust.command("disable")
 @click.argument("source")
+@yes_option
 @admin_command
-def disable_source(caller: Caller, output: Output, source: str) -> None:
-    """Let a trust source's word count no more. SOURCE is its slug or id."""
-    found = caller.post(path("sources", source, "disable"))
+def disable_source(caller: Caller, output: Output, source: str, yes: bool) -> None:
+    """Let a trust source's word count no more, and end the tokens that rest on it. SOURCE is its slug or id.
+
+    What stops is said first.
+    """
+    where = path("sources", source, "disable")
+    ask_first(caller, output, where, f"Disable {source}?", yes=yes)
+    found = caller.post(where)
     output.result(found, f"{found['slug']} is disabled: what it says proves nothing.")
 
 

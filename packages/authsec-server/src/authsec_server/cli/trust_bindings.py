@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, styled, table
 
 
@@ -40,12 +41,18 @@ def bind(caller: Caller, output: Output, source: str, proofs: tuple[str, ...], e
 @click.command("remove")
 @click.argument("source")
 @click.option("--with-proofs", is_flag=True, help="The proofs that rest on it, too: their tokens end.")
+@yes_option
 @admin_command
-def remove(caller: Caller, output: Output, source: str, with_proofs: bool) -> None:
-    """Remove a trust source, and end the tokens that rest on it. SOURCE is its slug or id."""
+def remove(caller: Caller, output: Output, source: str, with_proofs: bool, yes: bool) -> None:
+    """Remove a trust source, and end the tokens that rest on it. SOURCE is its slug or id.
+
+    What stops is said first.
+    """
+    where = path("sources", source, "remove")
+    ask_first(caller, output, where, f"Remove {source} for good?", yes=yes)
     taken, left = 0, 1
     while left:  # many go in several changes
-        answer = caller.post(path("sources", source, "remove"), {"with_proofs": with_proofs})
+        answer = caller.post(where, {"with_proofs": with_proofs})
         taken, left = taken + answer["proofs"], answer["left"]
     gone = f"{answer['slug']} is removed" + (f", and {taken} proofs with it." if taken else ".")
     output.result({"slug": answer["slug"], "proofs": taken}, gone)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from authsec_server import naming
-from authsec_server.clients import service
+from authsec_server.clients import changes, service
 from authsec_server.clients.model import Client, ClientKind, Onboarding
 from authsec_server.clients.seen import Seen, as_json, made, see, see_all
 from authsec_server.db import Tx
@@ -104,4 +104,5 @@ def routes(site: Site, *, trust_domain: str) -> list[Route]:
         resource(PATH + "/{client}", get=show),
         resource(PATH + "/{client}/disable", post=turned(service.disable)),
         resource(PATH + "/{client}/enable", post=turned(service.enable)),
+        resource(PATH + "/{client}/revoke-tokens", post=turned(changes.revoke_tokens)),
     ]

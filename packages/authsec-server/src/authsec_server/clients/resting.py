@@ -65,7 +65,8 @@ def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
 
 def holders(connection: Connection, source_id: str, limit: int) -> list[str]:
     """The ids of the clients whose proofs rest on the source; at most so many."""
-    return list(connection.execute(_holders(source_id).distinct().limit(limit)).scalars())
+    found = select(proofs.c.client_id).where(proofs.c.source_id == source_id).distinct().limit(limit)
+    return list(connection.execute(found).scalars())
 
 
 def counts(connection: Connection, source_id: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from authsec_server.apis import service as apis
 from authsec_server.audit.model import Event, Named
 from authsec_server.clients import following, holding
 from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import queries, store, tokens_out
 from authsec_server.delegations.editing import proposed_edit
@@ -117,9 +118,15 @@ def of_proof(tx: Tx, act: Act, client_id: str, proof_id: str) -> Consequences:
     """Of taking the proof away from the client. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
-    proof = holding.held(client, proof_id)
-    tokens = tokens_out.of_clients(tx, act.now, [client.id], lambda each: each.proof_id == proof.id)
-    return _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)])
+    return _of_proofs(tx, act, client, {holding.held(client, proof_id).id})
+
+
+def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequences:
+    """Of giving the client another secret; nothing stops unless those that it has end `at_once`. Raises `NotFound`."""
+    act.principal.require(Role.VIEWER)
+    client = clients.get(tx, act, client_id)
+    secrets = {proof.id for proof in client.proofs if proof.kind is ProofKind.SECRET} if at_once else set()
+    return _of_proofs(tx, act, client, secrets)
 
 
 def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
@@ -209,6 +216,11 @@ def _ending(
         keeps=tuple(names[delegation.id] for delegation in keeps),
         more=tokens.more or max(len(ending), len(loses), len(gains)) >= MOST,
     )
+
+
+def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> Consequences:
+    tokens = tokens_out.of_clients(tx, act.now, [client.id], lambda each: each.proof_id in proof_ids)
+    return _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)] if proof_ids else [])
 
 
 def _of_tokens(tx: Tx, act: Act, tokens: TokensOut, agents: Sequence[Named] = ()) -> Consequences:

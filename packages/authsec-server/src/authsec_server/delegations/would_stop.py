@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from authsec_server.clients.proofs_api import Rotation
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
@@ -17,6 +18,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.delegations.tokens_out import AtApi
 from authsec_server.principal import Act
 from authsec_server.revocations.followers.model import Following
+from authsec_server.web.bodies import read_body
 from authsec_server.web.dry_run import DryRun, no_dry_run
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.routing import Handler
@@ -39,8 +41,15 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
         its = request.path_params
         return await said(site, request, lambda tx, act: consequences.of_proof(tx, act, its["client"], its["proof"]))
 
+    async def of_secrets(request: Request) -> JSONResponse:
+        at_once = (await read_body(request, Rotation)).overlap <= 0
+        asked = request.path_params["client"]
+        return await said(site, request, lambda tx, act: consequences.of_secrets(tx, act, asked, at_once=at_once))
+
     return [
         DryRun(API + "clients/{which}/disable", _about(site, of_client)),
+        DryRun(API + "clients/{which}/revoke-tokens", _about(site, of_client)),
+        DryRun(API + "clients/{client}/secret", of_secrets),
         DryRun(API + "clients/{client}/proofs/{proof}/remove", of_proof),
         DryRun(API + "delegations/{which}/disable", _about(site, of_delegation)),
         DryRun(API + "delegations/{which}/revoke", _about(site, of_delegation)),

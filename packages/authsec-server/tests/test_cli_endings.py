@@ -1,0 +1,109 @@
+"""Each command that ends something says first what stops; whoever sits at a terminal is asked, a script is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click import testing
+from click.testing import CliRunner, Result
+
+House = Any
+Authsec = Callable[..., Result]
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+@pytest.fixture
+def agent(house: Callable[..., House], authsec: Authsec) -> Any:
+    """An agent with a key pair, a delegation and a live token, in the data that the commands work on."""
+    assert authsec
+    its = house(local_operator=True)
+    its.clock.at = its.clock.at.now(its.clock.at.tzinfo)
+    made = its.delegated_agent("Helper")
+    proof = {"Authorization": f"Bearer {made.assertion(its.clock.at)}"}
+    answer = its.door().get(ENDPOINT, params={"client_id": made.client_id}, headers=proof)
+    assert answer.status_code == 200, answer.text
+    return made
+
+
+def ids(authsec: Authsec, *command: str) -> str:
+    shown = json.loads(authsec(*command, "--json").stdout)
+    return str((shown.get("items") or shown["proofs"])[0]["id"])
+
+
+WHAT = "What stops: 1 agent (Helper), 1 live token until "
+
+
+def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
+    """In turn: after each of them the token has ended once more, though it is out until it expires."""
+    delegation = ids(authsec, "delegations", "list")
+    proof = ids(authsec, "agents", "proofs", "list", "helper")
+    first = authsec("agents", "revoke-tokens", "helper")
+    assert (first.exit_code, first.stdout) == (
+        0,
+        "The tokens of helper are revoked. It gets new ones when it asks.\n",
+    )
+    assert first.stderr.startswith(WHAT)
+    assert "1 API does not follow the feed (authsec-api: may accept these tokens until " in first.stderr
+    for command in (
+        ("delegations", "disable", delegation),
+        ("agents", "proofs", "remove", "helper", proof),
+        ("agents", "disable", "helper"),
+        ("delegations", "revoke", delegation),
+    ):
+        done = authsec(*command)
+        assert done.exit_code == 0, done.output
+        assert "no live token (those that have ended are out until " in done.stderr, command
+
+
+@pytest.mark.parametrize(("typed", "enabled"), [("y\n", False), ("n\n", True), ("", True)])
+def test_whoever_sits_there_is_asked(
+    authsec: Authsec, agent: Any, monkeypatch: pytest.MonkeyPatch, typed: str, enabled: bool
+) -> None:
+    at_a_terminal(monkeypatch, typed)
+    done = authsec("agents", "disable", "helper")
+    assert WHAT in done.stderr
+    assert "Disable helper? [y/N]" in done.stderr
+    assert done.exit_code == (1 if enabled else 0)
+    monkeypatch.undo()
+    assert json.loads(authsec("agents", "show", "helper", "--json").stdout)["enabled"] is enabled
+
+
+def test_yes_is_not_asked_and_programs_read_json_alone(
+    authsec: Authsec, agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_a_terminal(monkeypatch, "")
+    said = authsec("agents", "revoke-tokens", "helper", "--yes")
+    assert (said.exit_code, said.stderr.startswith(WHAT), "?" in said.stderr) == (0, True, False)
+    quiet = authsec("agents", "disable", "helper", "--yes", "--json")
+    assert (json.loads(quiet.stdout)["enabled"], quiet.stderr) == (False, "")
+
+
+def test_secrets_only_where_they_end_at_once(authsec: Authsec) -> None:
+    authsec("agents", "create", "Legacy", "--platform", "secret")
+    assert "What stops" not in authsec("agents", "rotate-secret", "legacy").stderr
+    at_once = authsec("agents", "rotate-secret", "legacy", "--overlap", "0s")
+    assert at_once.stderr.startswith("What stops: 1 agent (Legacy), no live token")
+
+
+def test_a_trust_source(authsec: Authsec) -> None:
+    its = ("--issuer", "https://cluster.example", "--keys-url", "https://cluster.example/jwks", "--preset", "github")
+    added = authsec("trust", "add", "oidc", "Production", *its)
+    assert added.exit_code == 0, added.output
+    for command in ("disable", "remove"):
+        done = authsec("trust", command, "production")
+        assert (done.exit_code, done.stderr.startswith("What stops: no agent, no live token")) == (0, True), done.output
+    assert authsec("trust", "disable", "production").exit_code == 1, "there is none any more"
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    """Somebody sits there, and types this."""
+    invoke = CliRunner.invoke
+
+    def typing(self: CliRunner, *arguments: Any, **options: Any) -> Result:
+        return invoke(self, *arguments, input=typed, **options)
+
+    monkeypatch.setattr(CliRunner, "invoke", typing)
+    monkeypatch.setattr(testing._NamedTextIOWrapper, "isatty", lambda _: True, raising=False)
