@@ -140,7 +140,7 @@ def database_option(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def serve(database_option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Starts authorities over the test's database: `serve(AUTHSEC_SERVER_…=…)`."""
+    """Starts authorities over the test's database: `serve(AUTHSEC_SERVER_…=…)`; at a `port`, if one is given."""
     monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", _master_key(tmp_path / "master.key"))
     with _serving(tmp_path, database_option) as start:
         yield start
@@ -172,18 +172,19 @@ def _serving(folder: Path, database_option: str) -> Iterator[Serve]:
     where = ["--database", database_option] if database_option else ["--data", str(data)]
     with ExitStack() as stack:
 
-        def start(program: Sequence[str] = (str(AUTHSEC),), **settings: str) -> Running:
+        def start(program: Sequence[str] = (str(AUTHSEC),), port: int = 0, **settings: str) -> Running:
             data.mkdir(exist_ok=True)
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
             environment["AUTHSEC_SERVER_MASTER_KEY_FILE"] = _master_key(folder / "master.key")
             environment |= {"AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
             log = folder / f"serve-{next(starts)}.log"
             with log.open("w") as stderr:
-                process = subprocess.Popen(
-                    [*program, "serve", "--port", "0", *where], env=environment, stderr=stderr, text=True, cwd=folder
-                )
+                command = [*program, "serve", "--port", str(port), *where]
+                process = subprocess.Popen(command, env=environment, stderr=stderr, text=True, cwd=folder)
             stack.callback(end, process)
-            its = Running(process, _issuer(process, log), where, environment, log)
+            # A second server has the issuer of the first, and an address of its own.
+            url = _url(process, log, f"http://127.0.0.1:{port}" if port else "")
+            its = Running(process, url, where, environment, log)
             stack.callback(its.close)
             return its
 
@@ -212,11 +213,11 @@ def _master_key(file: Path) -> str:
     return str(file)
 
 
-def _issuer(process: subprocess.Popen[str], log: Path) -> str:
+def _url(process: subprocess.Popen[str], log: Path, given: str) -> str:
     end = time.monotonic() + 30
     while time.monotonic() < end and process.poll() is None:
-        if (found := re.search(r"issuer +(\S+)", log.read_text())) and _answers(found[1]):
-            return found[1]
+        if (found := re.search(r"issuer +(\S+)", log.read_text())) and _answers(given or found[1]):
+            return given or found[1]
         time.sleep(0.02)
     raise AssertionError(f"authsec serve did not start:\n{log.read_text()}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,3 +62,33 @@ def test_what_ends_is_refused_at_once_and_all_is_refused_without_the_authority(s
     assert outcome(verifier, tokens[0]) == "token_revoked"
     for each in (verifier, fresh):
         each.close()
+
+
+def test_several_servers_are_one_authority_and_one_that_is_killed_is_come_back_to(serve: Any) -> None:
+    """What another process ends is heard, and what ended while nobody was there to tell."""
+    first = serve()
+    second = serve(port=free_port(), AUTHSEC_SERVER_PUBLIC_URL=first.url)
+    role = first.role("Reader", "customers:read")
+    agents = [first.agent(f"Agent {n}") for n in range(3)]
+    delegations = [second.delegate(role, agent, "customers:read") for agent in agents]
+    tokens = [server.ask(agent).json()["token"] for server, agent in zip((first, second, first), agents, strict=True)]
+    verifier = TokenVerifier(first.url, "authsec-api", revocations="fail_closed")
+
+    def outcomes() -> list[str]:
+        return [outcome(verifier, token) for token in tokens]
+
+    assert outcomes() == ["accepted"] * 3
+    second.post(f"delegations/{delegations[0]}/revoke")
+    assert seconds_until(lambda: outcomes() == ["token_revoked", "accepted", "accepted"]) < 3
+    first.stop(signal.SIGKILL)
+    second.post(f"clients/{agents[1].client_id}/disable")
+    assert outcomes() == ["token_revoked", "accepted", "accepted"], "who follows the first knows nothing of it yet"
+    serve(port=int(first.url.rpartition(":")[2]))
+    assert seconds_until(lambda: outcomes() == ["token_revoked", "token_revoked", "accepted"]) < 5
+    verifier.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
