@@ -20,11 +20,17 @@ import uvicorn
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from .fake_feed import TimeOfDay, feeding
-from .fake_keys import AUDIENCE, FakeAuthority, key_set
+from .fake_feed import FakeFeed, TimeOfDay, feeding
+from .fake_keys import AUDIENCE, FakeAuthority, key_set, rsa_key, token
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 METADATA = "/.well-known/oauth-protected-resource"
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
 REALM = f'Bearer realm="{AUDIENCE}", resource_metadata="{AUDIENCE}{METADATA}"'
 
 
@@ -63,10 +69,15 @@ def wsgi(app: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAuthority]:
-    with feeding(TimeOfDay()) as feed:
-        monkeypatch.setenv("AUTHSEC_ISSUER", feed.authority.url)
-        yield feed.authority
+def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeFeed]:
+    with feeding(TimeOfDay()) as its:
+        monkeypatch.setenv("AUTHSEC_ISSUER", its.authority.url)
+        yield its
+
+
+@pytest.fixture
+def issuer(feed: FakeFeed) -> FakeAuthority:
+    return feed.authority
 
 
 def example(name: str) -> Any:
@@ -83,17 +94,38 @@ def good(authority: FakeAuthority, **changes: Any) -> str:
     return "Bearer " + authority.token(**{"exp": now + 60, "nbf": now, "iat": now, **changes})
 
 
+def stays_protected(feed: FakeFeed, status: Callable[[str], int], **claims: Any) -> None:
+    """Whatever the authority changes: `status` is what comes of a request with this Authorization header."""
+    issuer = feed.authority
+    old, other = (good(issuer, jti=name, **claims) for name in ("old", "other"))
+    assert (status(old), status(other)) == (200, 200)
+    issuer.publish(key_set("next", "current"))  # the authority goes over to another key
+    new = good(issuer, kid="next", jti="new", **claims)
+    assert (status(new), status(old)) == (200, 200)
+    feed.end("token", "old")
+    deadline = time.monotonic() + 5
+    while status(old) == 200:
+        assert time.monotonic() < deadline, "what was revoked is let in"
+    foreign = "Bearer " + token(rsa_key("other"), header={"kid": "next"}, iss=issuer.url, **claims)
+    assert [status(each) for each in (old, new, other, foreign, new[:-9], new + "A")] == [401, 200, 200, 401, 401, 401]
+    issuer.publish(key_set("next"))  # the first key is gone, with it what it signed, as soon as the set is renewed
+    feed.end("key", "current")
+    while status(other) == 200:
+        assert time.monotonic() < deadline, "what a revoked key has signed is let in"
+    assert (status(other), status(new)) == (401, 200)
+
+
 @pytest.mark.parametrize(
     ("name", "serve"),
     [("protect_starlette", asgi), ("protect_fastapi", asgi), ("protect_flask", wsgi), ("protect_django", wsgi)],
 )
 def test_an_api(
-    issuer: FakeAuthority,
+    feed: FakeFeed,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     serve: Callable[[Any], AbstractContextManager[str]],
 ) -> None:
-    module = example(name)
+    issuer, module = feed.authority, example(name)
     monkeypatch.setitem(__import__("sys").modules, name, module)  # where Django looks for the addresses
     with serve(module.app) as url, urllib3.PoolManager() as http:
 
@@ -126,8 +158,7 @@ def test_an_api(
         metadata = ask("GET", METADATA)
         assert (metadata.status, metadata.json()["authorization_servers"]) == (200, [issuer.url])
 
-        issuer.publish(key_set("next"))  # the authority goes over to another key
-        assert ask("GET", "/customers/42", good(issuer, kid="next")).status == 200
+        stays_protected(feed, lambda authorization: int(ask("GET", "/customers/42", authorization).status))
 
 
 def test_fastapi_says_what_each_endpoint_needs(issuer: FakeAuthority) -> None:
@@ -138,7 +169,7 @@ def test_fastapi_says_what_each_endpoint_needs(issuer: FakeAuthority) -> None:
     assert document["paths"]["/customers/{customer}"]["delete"]["security"] == [{"AuthSec": ["customers:delete"]}]
 
 
-def test_an_mcp_server(issuer: FakeAuthority) -> None:
+def test_an_mcp_server(feed: FakeFeed) -> None:
     """With the client of the same package, over HTTP."""
 
     async def call(url: str, authorization: str, tool: str) -> Any:
@@ -146,7 +177,7 @@ def test_an_mcp_server(issuer: FakeAuthority) -> None:
         async with carrying as http, Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client:
             return await client.call_tool(tool, {"customer": "42"})
 
-    audience = f"{AUDIENCE}/mcp"
+    issuer, audience = feed.authority, f"{AUDIENCE}/mcp"
     with asgi(example("protect_mcp").app) as url, urllib3.PoolManager() as http:
         shown = asyncio.run(call(url, good(issuer, aud=audience), "show_customer"))
         assert not shown.is_error
@@ -155,11 +186,15 @@ def test_an_mcp_server(issuer: FakeAuthority) -> None:
         assert refused.is_error
         assert "does not allow customers:delete" in refused.content[0].text
 
-        for authorization in ("", good(issuer), good(issuer, aud=audience, exp=int(time.time()) - 60)):
+        def ask(authorization: str) -> Any:
             headers = {"Authorization": authorization, "Accept": "application/json, text/event-stream"}
-            answer = http.request("POST", f"{url}/mcp", headers=headers, json={})
+            return http.request("POST", f"{url}/mcp", headers=headers, json=HELLO)
+
+        for authorization in ("", good(issuer), good(issuer, aud=audience, exp=int(time.time()) - 60)):
+            answer = ask(authorization)
             assert answer.status == 401
             assert f'resource_metadata="{AUDIENCE}{METADATA}/mcp"' in answer.headers["WWW-Authenticate"]
         metadata = http.request("GET", f"{url}{METADATA}/mcp").json()
         assert metadata["resource"] == audience
         assert metadata["authorization_servers"] == [issuer.url]
+        stays_protected(feed, lambda authorization: int(ask(authorization).status), aud=audience)
