@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from authsec.jose import PrivateKey
 from authsec_server.apis import service as apis
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.clients import following
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.delegations import consequences, service
+from authsec_server.delegations import consequences, service, tokens_out
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.model import Delegation, Edit
 from authsec_server.failures import NotFound
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.followers import service as followers
+from authsec_server.revocations.followers.model import Following
+from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
+from authsec_server.sources import service as sources
+from authsec_server.sources.parsing import NewSource
 
 
 @pytest.fixture
@@ -198,3 +207,92 @@ def test_of_an_apis_new_audience_nothing_ends_but_delegations_keep_the_old_one(e
     gone = asked(estate, consequences.of_api, "customers")
     assert ([each.id for each in gone.loses], gone.gains) == ([old.id], ())
     assert asked(estate, consequences.of_api, "customers", identifier="customers-api") == Consequences()
+
+
+def minted(estate: Any, client: Client, jti: str, **what: Any) -> datetime:
+    """The journal's entry of a token that rests on these things; when it expires."""
+    until: datetime = estate.act.now + what.pop("lifetime", timedelta(hours=1))
+    named = Named(id=client.id, name=client.name)
+    event = Event(
+        at=estate.act.now,
+        kind=EventKind.TOKEN_ISSUED,
+        request_id="req_token",
+        client=named,
+        decision=Decision.GRANTED,
+        jti=jti,
+        kid=what.pop("kid", "key-1"),
+        expires_at=until,
+        detail={"audience": ["crm"], "proof_id": "p", **what},
+    )
+    estate.database.record(lambda tx: audit.record(tx, replace(event, authority_version=tx.version)))
+    return until
+
+
+def test_of_a_proof_its_own_tokens_only(estate: Any) -> None:
+    agent = estate.agent(platform="secret")
+    (proof,) = agent.proofs
+    until = minted(estate, agent, "one", proof_id=proof.id)
+    minted(estate, agent, "two", lifetime=timedelta(hours=9))
+    found = told(estate, consequences.of_proof, agent.id, proof.id)
+    assert (found.agents, found.live_tokens, found.out_until) == ((Named(id=agent.id, name="Helper"),), 1, until)
+    assert [(each.audience, each.until) for each in found.apis] == [("crm", until)]
+    assert told(estate, consequences.of_secrets, agent.id, at_once=True) == found
+    assert told(estate, consequences.of_secrets, agent.id, at_once=False) == Consequences()
+    with pytest.raises(NotFound):
+        told(estate, consequences.of_proof, agent.id, "nobody")
+    estate.do(lambda tx, act: revocations.end(tx, SubjectKind.PROOF, proof.id, act.now))
+    after = told(estate, consequences.of_proof, agent.id, proof.id)
+    assert (after.live_tokens, after.out_until) == (0, until), "they ended with it, and are out"
+
+
+def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
+    source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
+    agent = estate.agent(platform="kubernetes", selectors=[("k8s:ns", "production"), ("k8s:sa", "helper")])
+    assert agent.proofs[0].source_id == source.id
+    minted(estate, agent, "one", source={"id": source.id, "name": source.name})
+    minted(estate, agent, "two")
+    found = told(estate, consequences.of_source, source.slug)
+    assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
+    estate.do(lambda tx, act: following.disable_source(tx, act, source.id))
+    assert told(estate, consequences.of_source, source.slug).live_tokens == 0
+
+
+def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(estate: Any) -> None:
+    agents = [estate.agent(name) for name in ("One", "Two")]
+    for number, agent in enumerate(agents):
+        minted(estate, agent, f"jti-{number}", kid="key-1")
+    live = estate.see(lambda tx, act: tokens_out.of_key(tx, act.now, "key-1"))
+    assert ([each.name for each in live.agents], live.live) == (["One", "Two"], 2)
+    estate.do(lambda tx, act: revocations.end(tx, SubjectKind.TOKEN, "jti-0", act.now))
+    left = estate.see(lambda tx, act: tokens_out.of_key(tx, act.now, "key-1"))
+    assert ([each.name for each in left.agents], left.live) == (["Two"], 1)
+    estate.do(lambda tx, act: revocations.end(tx, SubjectKind.KEY, "key-1", act.now))
+    assert estate.see(lambda tx, act: tokens_out.of_key(tx, act.now, "key-1")).live == 0
+
+
+def test_where_nobody_follows_is_said_first(estate: Any, helper: Client) -> None:
+    estate.do(lambda tx, act: apis.create(tx, act, name="Customers", identifier="customers-api"))
+    delegation = estate.delegate(audiences=("customers-api", "mail", "post")).delegation
+    now = estate.act.now
+    estate.database.append(lambda tx: followers.note(tx, {"customers-api": True}, now))
+    estate.database.append(lambda tx: followers.note(tx, {"mail": False}, now - timedelta(seconds=119)))
+    estate.database.append(lambda tx: followers.note(tx, {"post": True}, now - timedelta(seconds=121)))
+    found = asked(estate, consequences.of_delegation, delegation.id).apis
+    assert [(each.name, each.slug, each.following) for each in found] == [
+        ("post", "", Following.NO),
+        ("mail", "", Following.SAID),
+        ("Customers", "customers", Following.PROVED),
+    ]
+    assert [each.until for each in found] == [None, None, None], "no token is out"
+
+
+def told(estate: Any, question: Callable[..., Consequences], *what: Any, **more: Any) -> Consequences:
+    answer: Consequences = estate.see(lambda tx, act: question(tx, act, *what, **more))
+    return answer
+
+
+def a_source() -> NewSource:
+    keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "1"}]}
+    return NewSource(
+        name="Production", kind="kubernetes", issuer="https://cluster.example", keys_from="given", given_keys=keys
+    )
