@@ -18,10 +18,10 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_agents_need_no_cryptography() -> None:
-    """A base install has neither cryptography nor joserfc; an unattested agent works without them."""
+    """A base install has neither cryptography, joserfc nor uvicorn; an unattested agent works without them."""
     program = """
 import sys
-sys.modules["cryptography"] = sys.modules["joserfc"] = None
+sys.modules["cryptography"] = sys.modules["joserfc"] = sys.modules["uvicorn"] = None
 import authsec, authsec.cli
 client = authsec.AuthSecClient(base_url="http://127.0.0.1:9", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
 try: client.get_delegation_token()

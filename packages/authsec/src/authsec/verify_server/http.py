@@ -37,7 +37,10 @@ class VerifyApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"verify-server answers no {scope['type']} connection")
-        decided = await self._decide(scope)
+        try:
+            decided = await self._decide(scope)
+        except asyncio.CancelledError:  # uvicorn's way to end what takes longer than it waits
+            decided = _ENDING
         if isinstance(decided, Answer):
             await Refusal(answer=decided)(scope, receive, send)
             return
@@ -85,6 +88,16 @@ def _authorizations(scope: Scope) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
 
 
+_ENDING: Final = Answer(
+    status=503,
+    headers=(("retry-after", "1"),),
+    body={
+        "error": "Tokens cannot be verified at the moment.",
+        "reason": "verify_server_ending",
+        "details": "authsec verify-server is being stopped, or started anew.",
+        "retryable": True,
+    },
+)
 _NOTHING_HERE: Final = Answer(
     status=404,
     body={

@@ -64,8 +64,8 @@ class Place:
             listener = self._open()
         except OSError as error:
             raise ConfigError(
-                f"{self} cannot be listened on: {error.strerror or error}. Stop the program that has it, or choose "
-                "another place.",
+                f"{self} cannot be listened on: {os.strerror(error.errno or 0)}. Stop the program that has it, or "
+                "choose another place.",
                 reason="listen_failed",
             ) from None
         with listener:
