@@ -36,6 +36,7 @@ def event(**members: Any) -> dict[str, Any]:
     return plain | members
 
 
+FIRST_START = ["key.created", "key.created", "feed_key.created"]
 AGENT = {"id": "6f1d2a34-0000-4000-8000-000000000001", "name": "Customer Support"}
 OPERATOR = {"kind": "admin_key", "id": "1", "name": "ops", "role": "admin"}
 
@@ -47,7 +48,7 @@ def test_the_story_is_read_from_top_to_bottom(authsec: Authsec) -> None:
     assert listed.exit_code == 0, listed.output
     head, *rows = listed.stdout.splitlines()
     assert head.split() == ["TIME", "(UTC)", "EVENT", "WHO", "WHAT", "DECISION", "REQUEST"]
-    assert [row.split()[2] for row in rows] == ["key.created", "key.created", "role.created", "admin_key.created"]
+    assert [row.split()[2] for row in rows] == [*FIRST_START, "role.created", "admin_key.created"]
     assert "local operator" in rows[-1]
     assert rows[-1].split()[-1].startswith("req_")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 from click.testing import Result
@@ -46,6 +47,14 @@ def test_a_rotation_by_force(authsec: Authsec) -> None:
     assert sorted(after.values()) == ["active", "prepared", "retired"]
     retired = next(line for line in authsec("keys", "list").stdout.splitlines() if " retired " in line)
     assert not retired.rstrip().endswith("-"), "how long it is published is shown"
+
+
+def test_the_key_of_the_feed(authsec: Authsec) -> None:
+    rotated = authsec("keys", "rotate", "--feed")
+    assert rotated.exit_code == 0, rotated.output
+    assert re.fullmatch(r"Another key signs the revocation feed from \S+ \S+ UTC on\.\n", rotated.stdout)
+    hurried = authsec("keys", "rotate", "--feed", "--force")
+    assert (hurried.exit_code, "never hurries" in hurried.stderr) == (2, True)
 
 
 def test_for_programs(authsec: Authsec) -> None:

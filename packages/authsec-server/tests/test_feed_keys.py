@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Event
 from authsec_server.db import Database
-from authsec_server.failures import Unavailable
+from authsec_server.failures import NotPermitted, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.feed import PUBLISH_AFTER, PUBLISH_AHEAD, FeedKeys
 from authsec_server.keys.master import MasterKey, Purpose
 from authsec_server.keys.model import SealedFeedKey
-from authsec_server.principal import Act
+from authsec_server.principal import LOCAL_OPERATOR, THE_SERVER, Act, Role
 
 MAX_AGE = timedelta(days=30)
 SECOND = timedelta(seconds=1)
@@ -55,6 +58,36 @@ def test_a_new_key_signs_once_every_reader_has_seen_it(database: Database, act: 
     keys.keep(due + PUBLISH_AHEAD + PUBLISH_AFTER)
     assert published(keys) == [second]
     assert signs(keys, due) == second
+
+
+def test_the_journal_knows_of_each(database: Database, act: Act, master_key: MasterKey) -> None:
+    one, other = opened(database, master_key), opened(database, master_key)
+    one.keep(act.now)
+    (first,) = published(one)
+    act = replace(act, now=act.now + PUBLISH_AFTER)
+    with pytest.raises(NotPermitted):
+        database.change(lambda tx: one.rotate(tx, replace(act, principal=replace(LOCAL_OPERATOR, role=Role.OPERATOR))))
+    ready = database.change(lambda tx: one.rotate(tx, act))
+    assert ready == act.now + PUBLISH_AHEAD
+    for keys in (one, other):
+        keys.keep(act.now)
+        assert signs(keys, ready - SECOND) == first
+        assert signs(keys, ready) != first
+    for keys in (one, other):  # both would let go of it
+        keys.keep(ready + PUBLISH_AFTER)
+    events = journal(database)
+    second = events[1].kid
+    assert published(one) == published(other) == [second]
+    assert [(each.kind, each.kid, each.principal) for each in events] == [
+        ("feed_key.created", first, THE_SERVER),
+        ("feed_key.created", second, LOCAL_OPERATOR),
+        ("feed_key.gone", first, THE_SERVER),
+    ]
+
+
+def journal(database: Database) -> list[Event]:
+    """Oldest first."""
+    return [each.event for each in database.read(lambda tx: audit.newest(tx, LOCAL_OPERATOR))][::-1]
 
 
 def test_servers_that_start_together_come_to_agree(database: Database, act: Act, master_key: MasterKey) -> None:

@@ -213,7 +213,7 @@ def _compose(
     app = Starlette(
         routes=[
             *would_stop.routes(site, terms, *grants_api.dry_runs(site, terms), revoking_api.dry_run(site, ours)),
-            *_routes(site, settings, custodian, tokens, enrolling, key_sets, cluster_apis, readiness),
+            *_routes(site, settings, custodian, feed_keys, tokens, enrolling, key_sets, cluster_apis, readiness),
             *trial_api.routes(site, trials),
             *grants_api.routes(site, terms),
             *revoking_api.routes(site, giving_up),
@@ -302,6 +302,7 @@ def _routes(
     site: Site,
     settings: Settings,
     custodian: Custodian,
+    feed_keys: FeedKeys,
     tokens: DelegationTokens,
     enrolling: Enrolling,
     key_sets: KeySets,
@@ -311,7 +312,7 @@ def _routes(
     return [
         *health.routes(site, readiness),
         *tokens_api.routes(tokens),
-        *keys_api.routes(site, settings, custodian),
+        *keys_api.routes(site, settings, custodian, feed_keys),
         *accounts_api.routes(site),
         *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=settings.trust_domain),

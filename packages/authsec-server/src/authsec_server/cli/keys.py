@@ -32,12 +32,19 @@ def list_keys(caller: Caller, output: Output) -> None:
 
 @keys.command()
 @click.option("--force", is_flag=True, help="Even though some verifiers may not know the next key yet.")
+@click.option("--feed", is_flag=True, help="The key of the revocation feed instead: another signs in 5 minutes.")
 @admin_command
-def rotate(caller: Caller, output: Output, force: bool) -> None:
+def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
     """Let the prepared key sign from now on, and prepare another.
 
     The key before stays published until the last token that it signed is dead: no token stops working.
     """
+    if feed and force:
+        raise click.UsageError("--feed never hurries: whoever follows the feed must have seen its new key before.")
+    if feed:
+        answer = caller.post("keys/rotate-feed")
+        output.result(answer, f"Another key signs the revocation feed from {when(answer['signs_from'])} UTC on.")
+        return
     key = caller.post("keys/rotate", {"force": force})
     output.result(key, f"The key {key['kid']} signs from now on.")
 

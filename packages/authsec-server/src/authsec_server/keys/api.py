@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from authsec_server.keys import service
 from authsec_server.keys.custodian import Custodian
+from authsec_server.keys.feed import FeedKeys
 from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
 from authsec_server.principal import Role
 from authsec_server.revocations import api as revocations_api
@@ -35,13 +36,17 @@ class Rotation(Body):
     force: bool = False
 
 
+class FeedRotation(Body):
+    """What a rotation of the feed's key may be told: nothing. It never hurries."""
+
+
 class Revocation(Body):
     """Why a key is revoked, for the journal."""
 
     reason: str = ""
 
 
-def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
+def routes(site: Site, settings: Settings, custodian: Custodian, feed_keys: FeedKeys) -> list[Route]:
     """The routes of this room."""
     document = metadata(settings.issuer)
 
@@ -64,6 +69,12 @@ def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
         key = await site.change(act, lambda tx, act: custodian.rotate(tx, act, fresh, force=body.force))
         return JSONResponse(as_json(key))
 
+    async def rotate_feed(request: Request) -> JSONResponse:
+        act = await site.act(request)
+        await read_body(request, FeedRotation)
+        signs_from = await site.change(act, feed_keys.rotate)
+        return JSONResponse({"signs_from": rfc3339(signs_from)})
+
     async def revoke(request: Request) -> JSONResponse:
         act = await site.act(request)
         because, kid = (await read_body(request, Revocation)).reason, request.path_params["kid"]
@@ -79,6 +90,7 @@ def routes(site: Site, settings: Settings, custodian: Custodian) -> list[Route]:
         *(Route(prefix + path, discover, methods=["GET"]) for prefix in PREFIXES for path in METADATA_PATHS),
         Route(PATH, every, methods=["GET"]),
         Route(PATH + "/rotate", rotate, methods=["POST"]),
+        Route(PATH + "/rotate-feed", rotate_feed, methods=["POST"]),
         Route(PATH + "/{kid}/revoke", revoke, methods=["POST"]),
     ]
 

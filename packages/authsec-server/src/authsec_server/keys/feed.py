@@ -6,18 +6,21 @@ all servers of a database agree without asking each other: the newest that every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from authsec.jose import JoseError, PrivateKey, PublicKey
 
-from authsec_server.db import Database
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.master import NONCE_BYTES, MasterKey, NotUnsealed, Purpose
 from authsec_server.keys.model import SealedFeedKey
+from authsec_server.principal import THE_SERVER, Act, Role
 from authsec_server.revocations.heads import KEYS_MAX_AGE
 
 log = structlog.get_logger(__name__)
@@ -62,8 +65,16 @@ class FeedKeys:
             held = self._read()
         over = {key.private.public.thumbprint() for key in held[: _signing(held, now - PUBLISH_AFTER)]}
         if over:
-            self._database.append(lambda tx: store.delete_feed_keys(tx.connection, over))
+            self._database.append(lambda tx: _remove(tx, over, now))
         self._held = [key for key in held if key.private.public.thumbprint() not in over]
+
+    def rotate(self, tx: Tx, act: Act) -> datetime:
+        """Make another key, though none is due; from when on it signs. Servers see it within a minute."""
+        act.principal.require(Role.ADMIN)
+        made = self._new(act.now)
+        store.add_feed_key(tx.connection, made)
+        audit.record_act(tx, act, EventKind.FEED_KEY_CREATED, subject=_named(made.kid), kid=made.kid)
+        return made.created_at + PUBLISH_AHEAD
 
     def signing_key(self, now: datetime) -> PrivateKey:
         """The key that signs heads now. Raises `Unavailable`."""
@@ -90,12 +101,35 @@ class FeedKeys:
         return FeedKey(private=private, created_at=sealed.created_at)
 
     def _make(self, now: datetime) -> None:
+        made = self._new(now)
+
+        def add(tx: Tx) -> None:
+            store.add_feed_key(tx.connection, made)
+            _record(tx, EventKind.FEED_KEY_CREATED, made.kid, now)
+
+        self._database.append(add)
+
+    def _new(self, now: datetime) -> SealedFeedKey:
         private = PrivateKey.generate_ed25519()
         kid = private.public.thumbprint()
         nonce = self._token_bytes(NONCE_BYTES)
         sealed = self._master_key.seal(private.to_pem(), kid=kid, nonce=nonce, purpose=Purpose.FEED)
-        made = SealedFeedKey(kid=kid, sealed=sealed, created_at=now)
-        self._database.append(lambda tx: store.add_feed_key(tx.connection, made))
+        return SealedFeedKey(kid=kid, sealed=sealed, created_at=now)
+
+
+def _remove(tx: Tx, kids: Collection[str], now: datetime) -> None:
+    """Delete what is still there of them: another server may have been first."""
+    for kid in store.delete_feed_keys(tx.connection, kids):
+        _record(tx, EventKind.FEED_KEY_GONE, kid, now)
+
+
+def _record(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
+    """What the server did by itself."""
+    audit.record(tx, Event(at=now, kind=kind, request_id="", principal=THE_SERVER, subject=_named(kid), kid=kid))
+
+
+def _named(kid: str) -> Named:
+    return Named(id=kid, name=kid)
 
 
 def _signing(held: Sequence[FeedKey], now: datetime) -> int:

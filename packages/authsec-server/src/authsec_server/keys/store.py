@@ -99,9 +99,10 @@ def all_feed_keys(connection: Connection) -> list[SealedFeedKey]:
     ]
 
 
-def delete_feed_keys(connection: Connection, kids: Collection[str]) -> None:
-    """Delete these keys of the revocation feed."""
-    connection.execute(delete(feed_keys).where(feed_keys.c.kid.in_(kids)))
+def delete_feed_keys(connection: Connection, kids: Collection[str]) -> list[str]:
+    """Delete these keys of the revocation feed; those that were there."""
+    deleted = delete(feed_keys).where(feed_keys.c.kid.in_(kids)).returning(feed_keys.c.kid)
+    return sorted(connection.execute(deleted).scalars())
 
 
 def _standing(key: SigningKey) -> dict[str, Any]:

@@ -45,6 +45,8 @@ _DID: Mapping[EventKind, str] = {
     EventKind.KEY_ROTATED: "rotated to the signing key",
     EventKind.KEY_GONE: "let go of the signing key",
     EventKind.KEY_REVOKED: "revoked the signing key",
+    EventKind.FEED_KEY_CREATED: "made a key of the revocation feed,",
+    EventKind.FEED_KEY_GONE: "let go of a key of the revocation feed,",
     EventKind.ADMIN_KEY_CREATED: "made the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
     EventKind.ADMINISTRATOR_INVITED: "invited",
@@ -74,6 +76,7 @@ _PLACES: Mapping[str, str] = {
     "administrator": "/console/administrators/{id}",
     "admin_key": "/console/administrators",
     "key": "/console/keys",
+    "feed_key": "/console/keys",
     "source": "/console/sources",
 }
 
