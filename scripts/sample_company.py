@@ -219,7 +219,8 @@ def found(
     with _past(settings, now - days * DAY, token_bytes) as past:
         for name, (identifier, actions) in APIS.items():
             described = [{"action": action, "description": text} for action, text in actions.items()]
-            past.post("apis", name=name, identifier=identifier, actions=described)
+            api = past.post("apis", name=name, identifier=identifier, actions=described)
+            past.post(f"apis/{api['slug']}/credentials", name="first")
         for name, held in ROLES.items():
             past.post("roles", name=name, actions=held)
         agents = [(_onboard(past, each), each) for each in STAFF]
