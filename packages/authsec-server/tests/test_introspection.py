@@ -6,16 +6,21 @@ import base64
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey, parse_compact, sign_compact
+from authsec.verifier.revocations.entries import subjects_of
 from authsec_server.clients import changes
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import metadata
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.tokens.introspection import subjects
+from hypothesis import given
+from hypothesis import strategies as st
 from introspecting import CRM, INTROSPECT, ask, register, token_for
 from prometheus_client import REGISTRY
 from trusting import operator
@@ -80,6 +85,26 @@ def test_whatever_a_token_rests_on_ends_it(house: Callable[..., Any], kind: Subj
     end(lambda tx: revocations.end(tx, kind, subject_of(kind, token), its.clock.now()))
     assert ask(its.door(), token, secret).json() == {"active": False}
     assert ask(its.door(), other, secret).json()["active"] is (kind is not SubjectKind.KEY)
+
+
+WORDS = st.text("abcdef0123456789-", min_size=1, max_size=8)
+
+
+@given(
+    ids=st.tuples(WORDS, WORDS, WORDS),
+    delegations=st.lists(WORDS, min_size=1, max_size=3),
+    roles=st.lists(WORDS, max_size=3),
+    attestation=st.fixed_dictionaries({"method": WORDS}, optional={"proof": WORDS, "source": WORDS}),
+)
+def test_a_token_rests_on_the_same_here_and_at_those_who_follow_the_feed(
+    ids: tuple[str, str, str], delegations: list[str], roles: list[str], attestation: dict[str, str]
+) -> None:
+    client_id, jti, kid = ids
+    claims: dict[str, Any] = {"client_id": client_id, "jti": jti, "delegation_ids": delegations, "roles": roles}
+    claims["attestation"] = attestation
+    there = {id_ for _, id_ in subjects_of(claims, kid)}
+    assert there == (subjects(kid, {**claims, "roles": []}) | {sha256(role.encode()).hexdigest() for role in roles})
+    assert set(roles) <= subjects(kid, claims)
 
 
 def test_of_a_token_that_is_none_nothing_is_said(house: Callable[..., Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -174,6 +176,28 @@ def test_a_question_that_fails_inside_the_program_blocks_nobody() -> None:
     its.replies = {}
     its.check("a")
     assert its.questions == ["a", "a"]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)  # Python 3.12: it is the point
+def test_a_forked_worker_waits_for_no_question_of_its_parent() -> None:
+    held, here = threading.Event(), os.getpid()
+
+    def ask(_bearer: str, _claims: Any) -> bool:
+        return held.wait(10) if os.getpid() == here else True
+
+    introspection = Introspection(ISSUER, ask, mark=mark_of, clock=Clock())
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(introspection.check, "t", claims())
+        while not introspection.ever_asked:
+            pass
+        child = multiprocessing.get_context("fork").Process(target=introspection.check, args=("t", claims()))
+        child.start()
+        child.join(5)
+        assert child.exitcode == 0
+        held.set()
+        waiting.result(5)
 
 
 def test_those_who_wait_for_an_answer_wait_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:

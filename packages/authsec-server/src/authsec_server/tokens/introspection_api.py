@@ -16,28 +16,24 @@ from authsec_server.apis.proving import ApiCredentials, NotProved
 from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.metrics import INTROSPECTED
-from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.context import context_of
 from authsec_server.web.errors import TooOften, error_response
 from authsec_server.web.oauth import oauth, read_parameters
-from authsec_server.web.places import Places
 from authsec_server.web.routing import resource
 
 PATH = "/authsec/v1/introspect"
-AT_ONCE, OF_ONE_NETWORK = 128, 32  # requests that are read at once: each may dawdle
 _CHALLENGE = 'Bearer realm="authsec introspection", Basic realm="authsec introspection"'
 
 
 def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Route]:
     """The endpoint. Only POST: what stands in an address is logged (RFC 7662 section 2.1)."""
-    places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def introspect(request: Request) -> Response:
         context, sent = context_of(request.scope), request.headers.getlist("authorization")
         try:
-            with places.one(limit_key(context.address)):
-                # Before the body is read: whoever is no API shall not make us work.
-                api = await run_in_threadpool(credentials.prove, sent, context)
-                token = await _token(request)
+            # Before the body is read: whoever is no API shall neither dawdle here nor make us work.
+            api = await run_in_threadpool(credentials.prove, sent, context)
+            token = await _token(request)
             claims = await run_in_threadpool(introspection.active, token, api.identifier)
         except NotProved as failure:
             INTROSPECTED.labels("refused").inc()
