@@ -12,7 +12,9 @@ from urllib.parse import unquote
 
 import pytest
 from authsec import ConfigError, cli
-from authsec.verifier import VerifiedToken
+from authsec.verifier import TokenVerifier, VerifiedToken
+from authsec.verifier.revocations.following import Unfollowed
+from authsec.verify_server.health import health_of
 from authsec.verify_server.identity import NAMES, identity_headers
 from authsec.verify_server.listening import Place, place_of
 from authsec.verify_server.serving import ServerSettings, greeting
@@ -21,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .asking_verify_server import LOOPBACK, pairs, record, records_of, running, unix_place
-from .fake_keys import AUDIENCE, ISSUER, claims
+from .fake_keys import AUDIENCE, ISSUER, claims, key_set
 
 AGENT = claims()["sub"]
 
@@ -90,6 +92,19 @@ def test_health_and_metadata() -> None:
     with running(publish_metadata=False) as asked:
         assert asked.get("/.well-known/oauth-protected-resource").status == 404
         assert "resource_metadata" not in asked.get("/verify?require=a:b").headers["WWW-Authenticate"]
+
+
+class NotKnown(Unfollowed):
+    """Revocations are not known, and the authority is asked about each token, or nothing passes."""
+
+    current = False
+
+
+def test_health_while_revocations_are_not_known() -> None:
+    verifier = TokenVerifier(ISSUER, AUDIENCE, keys=key_set(), revocations=NotKnown())
+    asking, refusing = health_of([verifier], asks=True), health_of([verifier], asks=False)
+    assert (asking.status, asking.body["status"]) == (200, "asking")
+    assert (refusing.status, refusing.body["status"]) == (503, "refusing")
 
 
 def test_several_apis_are_told_apart_by_the_proxy() -> None:

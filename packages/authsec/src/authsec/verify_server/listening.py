@@ -32,6 +32,8 @@ class Place:
         """`127.0.0.1:8094`, `[::1]:8094`, `unix:/run/authsec.sock`; port 0 takes a free one. Raises `ConfigError`."""
         if text.startswith(_UNIX):
             path = text.removeprefix(_UNIX)
+            if not hasattr(socket, "AF_UNIX"):
+                raise _invalid("There are no Unix sockets on this machine: write 127.0.0.1:8094.")
             if not os.path.isabs(path):
                 raise _invalid(f"{text!r} names no file: a Unix socket is written unix:/run/authsec.sock.")
             return cls(path=path)

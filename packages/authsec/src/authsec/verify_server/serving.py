@@ -61,7 +61,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
         server = VerifyServer(settings, verifiers)
         loop = (server.config.get_loop_factory() or asyncio.new_event_loop)()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.end)
+            signal.signal(number, server.end)
         loop.run_until_complete(server.serve_on(listener, fastcgi))
     # A thread may be waiting for the authority, for seconds, and Python waits for its threads. It could lose nothing.
     sys.stderr.flush()
@@ -116,7 +116,7 @@ class VerifyServer(uvicorn.Server):
             await self.serve(sockets=[listener])
         begun.cancel()
 
-    def end(self) -> None:
+    def end(self, *_signal: object) -> None:
         """Take no more connections, and end what there is within a second."""
         self.should_exit = True
 
