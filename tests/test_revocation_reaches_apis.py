@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
+from authsec import AuthSecClient, InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
+from authsec.jose import parse_compact
+from authsec.verifier.revocations.following import Unfollowed
 
 
 def outcome(verifier: TokenVerifier, bearer: str) -> str:
@@ -86,6 +88,43 @@ def test_several_servers_are_one_authority_and_one_that_is_killed_is_come_back_t
     serve(port=int(first.url.rpartition(":")[2]))
     assert seconds_until(lambda: outcomes() == ["token_revoked", "token_revoked", "accepted"]) < 5
     verifier.close()
+
+
+def kid(token: str) -> str:
+    return str(parse_compact(token).header["kid"])
+
+
+def test_a_token_and_a_key_that_were_ended_elsewhere(serve: Any) -> None:
+    first = serve()
+    second = serve(port=free_port(), AUTHSEC_SERVER_PUBLIC_URL=first.url)
+    role = first.role("Reader", "customers:read")
+    agents = [first.agent(f"Agent {n}") for n in range(3)]
+    for agent in agents:
+        first.delegate(role, agent, "customers:read")
+    tokens = [first.ask(agent).json()["token"] for agent in agents]
+    later = 0.0
+    clock = Clock(wall=time.time, monotonic=lambda: time.monotonic() + later)
+    follows = TokenVerifier(first.url, "authsec-api")
+    offline = TokenVerifier(first.url, "authsec-api", revocations=Unfollowed(), clock=clock)
+
+    def outcomes(verifier: TokenVerifier) -> list[str]:
+        return [outcome(verifier, token) for token in tokens]
+
+    assert outcomes(follows) == outcomes(offline) == ["accepted"] * 3
+    second.post("tokens/revoke", token=tokens[0], reason="Seen in a chat")
+    assert seconds_until(lambda: outcomes(follows) == ["token_revoked", "accepted", "accepted"]) < 3
+    AuthSecClient(base_url=second.url, client_id=agents[1].client_id).revoke_token(tokens[1])
+    assert seconds_until(lambda: outcomes(follows) == ["token_revoked", "token_revoked", "accepted"]) < 3
+
+    second.post(f"keys/{kid(tokens[2])}/revoke")
+    assert seconds_until(lambda: outcomes(follows) == ["token_revoked"] * 3) < 3
+    renewed = first.ask(agents[2]).json()["token"]
+    assert kid(renewed) != kid(tokens[2]), "the server that was not told signs with another, too"
+    assert outcome(follows, renewed) == outcome(offline, renewed) == "accepted"
+    later = 601.0  # twice as long as a key set is used as it is
+    assert outcomes(offline) == ["kid_unknown"] * 3
+    for verifier in (follows, offline):
+        verifier.close()
 
 
 def free_port() -> int:

@@ -30,6 +30,7 @@ CLIENT_ID = "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
 SIGNING_KEY = PrivateKey.generate_rsa()
 TOKEN_PATH = "/authsec/uflow/sdk/delegation-token"
 ENROL_PATH = "/authsec/v1/enrolments"
+REVOKE_PATH = "/authsec/v1/revoke"
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,15 @@ class FakeAuthority:
             return Reply(body={"issuer": self.issuer, "jwks_uri": f"{self.base_url}/authsec/.well-known/jwks.json"})
         if seen.path.endswith("/authsec/.well-known/jwks.json"):
             return Reply(body={"keys": [{**SIGNING_KEY.public.to_jwk(), "kid": "k1", "use": "sig", "alg": "RS256"}]})
-        if not seen.path.endswith((TOKEN_PATH, ENROL_PATH)):
+        if not seen.path.endswith((TOKEN_PATH, ENROL_PATH, REVOKE_PATH)):
             return Reply(404, b"not here")
         if self.next_answers:
             scripted = self.next_answers.pop(0)
             return scripted(seen) if callable(scripted) else scripted
         if seen.path.endswith(ENROL_PATH):
             return self.enrol(seen)
+        if seen.path.endswith(REVOKE_PATH):
+            return Reply(200)
         return self.proof_refused(seen) or self.grant(seen)
 
     def proof_refused(self, seen: Seen) -> Reply | None:

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from authsec import AuthSecClient, AuthSecError, DelegationDenied, DelegationToken, KeyFile
-from fake_authority import CLIENT_ID, gate, refused
+from fake_authority import CLIENT_ID, REVOKE_PATH, gate, refused
 
 Make = Callable[..., AuthSecClient]
 
@@ -55,6 +56,36 @@ def test_each_scope_and_resource_has_a_token_of_its_own(client: AuthSecClient, a
     assert [client.get_token(scope, resource).value for scope, resource in wanted] == tokens
     assert client.get_token(["a:r", "a:r"]).value == tokens[1]
     assert len(authority.seen) == 5
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_token_is_ended_and_forgotten(client: AuthSecClient, authority: Any, asynchronous: bool) -> None:
+    token = client.get_token()
+    if asynchronous:
+        asyncio.run(client.arevoke_token(token))
+    else:
+        client.revoke_token(token.value)
+    asked = authority.seen[-1]
+    assert (asked.path, asked.query) == (REVOKE_PATH, {}), "a token stands in no address"
+    assert parse_qs(asked.body.decode()) == {"token": [token.value]}
+    assert "Authorization" not in asked.headers
+    assert client.get_token().value != token.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(refused(429, "rate_limited", Retry_After="3"), "rate_limited"), (refused(503, "unavailable"), "unavailable")],
+)
+def test_a_token_that_may_not_have_ended_is_forgotten_all_the_same(
+    client: AuthSecClient, authority: Any, answer: Any, reason: str
+) -> None:
+    token = client.get_token()
+    authority.next_answers.append(answer)
+    with pytest.raises(AuthSecError) as failed:
+        client.revoke_token(token)
+    assert (failed.value.reason, failed.value.retryable) == (reason, True)
+    assert token.value not in str(failed.value)
+    assert client.get_token().value != token.value
 
 
 def test_force_refresh_asks_although_there_is_a_token(client: AuthSecClient, authority: Any) -> None:

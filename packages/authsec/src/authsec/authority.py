@@ -100,6 +100,12 @@ class Authority:
             self._clock.sleep(wait)
         return self._ask(request, deadline)
 
+    def revoke(self, token: str) -> None:
+        """End this token (RFC 7009), within the configured timeout. Of one that is over already nothing is said."""
+        answer = self.transport.post_form("v1/revoke", form={"token": token}, deadline=self._by(None))
+        if answer.status != 200:
+            raise document_refusal(answer, self._now())  # nobody who holds a token is refused
+
     def _ask(self, request: TokenRequest, deadline: float) -> DelegationToken:
         """One request with a proof of its own: an assertion is accepted once, so a retry needs a new one."""
         proof = self.find_proof(deadline)

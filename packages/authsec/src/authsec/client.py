@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -73,6 +74,19 @@ class AuthSecClient:
     def invalidate(self, token: str | DelegationToken) -> None:
         """Forget exactly this token, for example after an API answered 401 to it; the next call asks for a new one."""
         self._cache.invalidate(token.value if isinstance(token, DelegationToken) else token)
+
+    def revoke_token(self, token: str | DelegationToken) -> None:
+        """End this token at every API that follows revocations: the agent shuts down, say, or has leaked it.
+
+        It is forgotten here first, so the next call asks for a new one. No error: it has ended, or had before.
+        """
+        value = token.value if isinstance(token, DelegationToken) else token
+        self._cache.invalidate(value)
+        self.authority.revoke(value)
+
+    async def arevoke_token(self, token: str | DelegationToken) -> None:
+        """`revoke_token` for coroutines."""
+        await asyncio.to_thread(self.revoke_token, token)
 
     def delegated(
         self, function: Callable[..., Any] | None = None, /, *, scope: Names = None, resource: Names = None

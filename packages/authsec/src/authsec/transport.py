@@ -6,7 +6,7 @@ What an answer means is not known here (see `authority` and `refusals`).
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
@@ -49,6 +49,12 @@ class Transport:
         """POST a JSON document to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
         url = self._config.url(path)
         return self._exchanged(url, partial(exchange.post, url, json=json, deadline=deadline))
+
+    def post_form(self, path: str, *, form: Mapping[str, str], deadline: float) -> Answer:
+        """POST a form to `{base_url}/authsec/{path}`, once. Raises as `get` does."""
+        url = self._config.url(path)
+        send = partial(exchange.post_form, url, form=form, authorization=None, deadline=deadline)
+        return self._exchanged(url, send)
 
     def _exchanged(self, url: str, send: Callable[..., Answer]) -> Answer:
         if self._trust is None and urlsplit(url).scheme == "https":
