@@ -82,24 +82,39 @@ class Check(Generic[_Before]):
     remedy: str
     retryable: bool = False
 
-    def refusal(self, expected: Expected) -> InvalidToken:
-        return InvalidToken(
-            self.failure,
-            reason=self.reason,
-            details=self.remedy.format(issuer=expected.issuer, audience=expected.audience),
-            retryable=self.retryable,
-        )
+
+class ClaimType(NamedTuple):
+    """The value of `claim` (None if it is missing) `fits`, or the token is refused. `source` is what asks for it."""
+
+    claim: str
+    source: str
+    fits: Callable[[object], bool]
+    kind: str
+
+
+_ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues it."
+_A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
 
 
 def apply(checks: tuple[Check[_Before], ...], case: _Before) -> None:
     """Make these checks, in their order; the first that does not hold is raised."""
     for check in checks:
         if not check.holds(case):
-            raise check.refusal(case.expected)
+            raise _refusal(check.reason, check.failure, check.remedy, case.expected, retryable=check.retryable)
 
 
-_ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues it."
-_A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
+def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
+    """The same of what every claim has to be; before the checks of claims, which rely on it."""
+    for claim, _, fits, kind in CLAIM_TYPES:
+        if not fits(claims.get(claim)):
+            failure = f"The token's claim {claim} is missing or is not {kind}."
+            raise _refusal("claim_invalid", failure, _ONE_OF_OURS, expected)
+
+
+def _refusal(reason: str, failure: str, remedy: str, expected: Expected, *, retryable: bool = False) -> InvalidToken:
+    details = remedy.format(issuer=expected.issuer, audience=expected.audience)
+    return InvalidToken(failure, reason=reason, details=details, retryable=retryable)
+
 
 HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
     Check(
@@ -135,7 +150,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def _is_seconds(value: object) -> bool:
-    return _is_count(value) and value < YEAR_10000
+    return type(value) is int and 0 <= value < YEAR_10000
 
 
 def _is_spiffe_id(value: object) -> bool:
@@ -171,32 +186,25 @@ def _is_attestation(value: object) -> bool:
     )
 
 
-def _claim(name: str, source: str, fits: Callable[[object], bool], kind: str) -> Check[Case]:
-    return Check(
-        "claim_invalid",
-        source,
-        lambda case: fits(case.claims.get(name)),
-        f"The token's claim {name} is missing or is not {kind}.",
-        _ONE_OF_OURS,
-    )
-
+CLAIM_TYPES: Final = (
+    ClaimType("iss", "RFC 9068 §2.2", _is_text, "a string"),
+    ClaimType("aud", "RFC 9068 §2.2", _is_audience, "a string or a list of strings"),
+    ClaimType("exp", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
+    ClaimType("nbf", "RFC 7519 §4.1.5", _is_seconds, "a whole number of seconds"),
+    ClaimType("iat", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
+    ClaimType("sub", "RFC 9068 §2.2", _is_spiffe_id, "a SPIFFE ID"),
+    ClaimType("client_id", "RFC 9068 §2.2", _is_text, "a string"),
+    ClaimType("jti", "RFC 9068 §2.2", _is_text, "a string"),
+    ClaimType("scope", "RFC 9068 §2.2.3", lambda value: isinstance(value, str), "a string"),
+    ClaimType("permissions", "AuthSec", _is_list_of_actions, "a list of actions"),
+    ClaimType("roles", "AuthSec", _is_list_of_text, "a list of strings"),
+    # A token that rests on no delegation could not be revoked by ending one.
+    ClaimType("delegation_ids", "AuthSec", lambda value: _is_list_of_text(value) and value != [], "a list of ids"),
+    ClaimType("authority_version", "AuthSec", _is_count, "a whole number"),
+    ClaimType("attestation", "AuthSec", _is_attestation, "an object with a method"),
+)
 
 CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
-    _claim("iss", "RFC 9068 §2.2", _is_text, "a string"),
-    _claim("aud", "RFC 9068 §2.2", _is_audience, "a string or a list of strings"),
-    _claim("exp", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
-    _claim("nbf", "RFC 7519 §4.1.5", _is_seconds, "a whole number of seconds"),
-    _claim("iat", "RFC 9068 §2.2", _is_seconds, "a whole number of seconds"),
-    _claim("sub", "RFC 9068 §2.2", _is_spiffe_id, "a SPIFFE ID"),
-    _claim("client_id", "RFC 9068 §2.2", _is_text, "a string"),
-    _claim("jti", "RFC 9068 §2.2", _is_text, "a string"),
-    _claim("scope", "RFC 9068 §2.2.3", lambda value: isinstance(value, str), "a string"),
-    _claim("permissions", "AuthSec", _is_list_of_actions, "a list of actions"),
-    _claim("roles", "AuthSec", _is_list_of_text, "a list of strings"),
-    # A token that rests on no delegation could not be revoked by ending one.
-    _claim("delegation_ids", "AuthSec", lambda value: _is_list_of_text(value) and value != [], "a list of ids"),
-    _claim("authority_version", "AuthSec", _is_count, "a whole number"),
-    _claim("attestation", "AuthSec", _is_attestation, "an object with a method"),
     Check(
         "issuer_mismatch",
         "RFC 9068 §4",  # compared as it is, without normalising: RFC 3986 §6.2.1

@@ -17,7 +17,16 @@ from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.pools import trust_store
-from authsec.verifier.checks import CLAIM_CHECKS, HEADER_CHECKS, STANDING_CHECKS, Case, Expected, Standing, apply
+from authsec.verifier.checks import (
+    CLAIM_CHECKS,
+    HEADER_CHECKS,
+    STANDING_CHECKS,
+    Case,
+    Expected,
+    Standing,
+    apply,
+    apply_types,
+)
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.health import Health
 from authsec.verifier.introspection.asking import Introspection
@@ -223,6 +232,7 @@ class TokenVerifier:
             jws.check_signature(key, algorithms=self.expected.algorithms)
         except JoseError as error:
             raise self._refused(error) from None
+        apply_types(jws.claims, self.expected)
         apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
         return Known.of(jws.claims, jws.header["kid"], key)
 
