@@ -252,6 +252,9 @@ def test_what_cannot_work_is_said_before_anything_listens(monkeypatch: pytest.Mo
     assert "--beyond-loopback" in run("--listen", "0.0.0.0:8094", **of).output
     assert "stale_after_invalid" in run("--stale-after", "1", **of).output
     assert "credential_missing" in run("--revocations", "introspect", **of).output
+    assert (
+        "credential_of_one_api" in run("--revocations", "introspect", "--audience", "a", "--audience", "b", **of).output
+    )
     assert "issuer_invalid" in run("--issuer", "crm", **of).output
     with LOOPBACK.listening() as taken:
         address = "{}:{}".format(*taken.getsockname())

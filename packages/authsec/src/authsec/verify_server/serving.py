@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 
 import uvicorn
 
+from authsec.errors import ConfigError
 from authsec.gate import Gate
 from authsec.verifier import TokenVerifier
 from authsec.verifier.revocations.following import Policy
@@ -43,7 +44,13 @@ class ServerSettings:
     publish_metadata: bool
 
     def verifiers(self) -> list[TokenVerifier]:
-        """One an API."""
+        """One an API. Raises `ConfigError`."""
+        if self.revocations == "introspect" and len(self.audiences) > 1:
+            raise ConfigError(
+                "With introspect the authority is asked by the credential of one API, and would answer nothing about "
+                "tokens for another. Start a verify-server for each audience.",
+                reason="credential_of_one_api",
+            )
         return [
             TokenVerifier(self.issuer, audience, revocations=self.revocations, stale_after=self.stale_after)
             for audience in self.audiences
