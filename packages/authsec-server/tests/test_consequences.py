@@ -275,6 +275,7 @@ def test_where_nobody_follows_is_said_first(estate: Any, helper: Client) -> None
     delegation = estate.delegate(audiences=("customers-api", "mail", "post")).delegation
     now = estate.act.now
     estate.database.append(lambda tx: followers.note(tx, {"customers-api": True}, now))
+    estate.database.append(lambda tx: followers.note(tx, {"customers-api": False}, now))  # by another server
     estate.database.append(lambda tx: followers.note(tx, {"mail": False}, now - timedelta(seconds=119)))
     estate.database.append(lambda tx: followers.note(tx, {"post": True}, now - timedelta(seconds=121)))
     found = asked(estate, consequences.of_delegation, delegation.id).apis
