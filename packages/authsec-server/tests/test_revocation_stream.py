@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,24 @@ def test_a_change_is_told_at_once(its: House, other: Database, monkeypatch: pyte
         its.authority.readiness.draining = True
         end(its.authority.database, its, "the last")  # the look that finds it finds that the server ends, too
         assert all(page["entries"] == [] or subjects(page) == ["the last"] for page in pages), "and the stream ends"
+
+
+def test_whoever_comes_after_a_pause_gets_a_head_of_then(its: House) -> None:
+    """Not what the last one before was given: to whoever begins, an old head looks like a recording."""
+
+    async def begin(feed: live.LiveFeed) -> str:
+        with feed.follow():
+            head: str = json.loads((await anext(feed.pages(0))).text)["head"]
+            return head
+
+    async def twice() -> tuple[str, str]:
+        feed = live.LiveFeed(its.authority.feed)
+        before = await begin(feed)
+        its.clock.at += timedelta(minutes=2)
+        return before, await begin(feed)
+
+    before, after = anyio.run(twice)
+    assert before != after
 
 
 def test_a_head_comes_though_nothing_ends(its: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,8 @@ class LiveFeed:
         """While this is open, `pages` goes on. Raises `Unavailable` when the server is about to end."""
         if self._over or self._ending():
             raise Unavailable("The server is about to end.")
+        if not self._followers:
+            self._documents = {}  # what the last ones were told may be as old as the pause since then
         self._followers += 1
         self._wanted.set()
         try:
