@@ -17,6 +17,7 @@ import httpx2
 import pytest
 import urllib3
 import uvicorn
+from authsec.asgi import BearerAuth
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -92,6 +93,19 @@ def example(name: str) -> Any:
 def good(authority: FakeAuthority, **changes: Any) -> str:
     now = int(time.time())
     return "Bearer " + authority.token(**{"exp": now + 60, "nbf": now, "iat": now, **changes})
+
+
+def test_an_mcp_server_that_cannot_verify_says_so_with_the_middleware_around_it(issuer: FakeAuthority) -> None:
+    module = example("protect_mcp")
+    issuer.pages.clear()
+    with asgi(BearerAuth(module.app, verifier=module.verifier)) as url:
+        headers = {
+            "Authorization": good(issuer, aud=f"{AUDIENCE}/mcp"),
+            "Accept": "application/json, text/event-stream",
+        }
+        answer = urllib3.request("POST", f"{url}/mcp", headers=headers, json=HELLO, retries=False)
+    assert (answer.status, answer.json()["reason"]) == (503, "keys_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def stays_protected(feed: FakeFeed, status: Callable[[str], int], **claims: Any) -> None:

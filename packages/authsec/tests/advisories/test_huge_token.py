@@ -15,6 +15,14 @@ def test_200_kilobytes_are_refused_unread() -> None:
     assert reason_of(verifier_of(), "." * 200_000) == "token_too_large"
 
 
+def test_a_longer_text_is_not_the_token_that_it_begins_with() -> None:
+    bearer = token()
+    verifier = verifier_of(max_bytes=len(bearer))
+    assert verifier.verify(bearer)
+    for more in (".", "A" * 100_000):
+        assert reason_of(verifier, bearer + more) == "token_too_large"
+
+
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_depth_does_not_reach_the_interpreter(opening: str) -> None:
     closing = "]" if opening == "[" else "1}"
