@@ -177,6 +177,23 @@ def test_an_authority_that_comes_back(feed: FakeFeed) -> None:
     verifier.close()
 
 
+def test_an_authority_whose_clock_was_set_back_still_ends_tokens(feed: FakeFeed) -> None:
+    """Its heads say nothing new of how fresh the feed is until it has caught up; what they end has ended."""
+    verifier = feed.verifier()
+    ended, other = feed.authority.token(), feed.authority.token(delegation_ids=["d2"])
+    assert verifier.verify(ended)
+    feed.head = {"iat": int(feed.clock.wall) - 20}
+    feed.end("delegation", "d1")
+    eventually(lambda: outcome(verifier, ended) == "token_revoked")
+    feed.clock.pass_by(20)
+    assert outcome(verifier, other) == "accepted"
+    feed.clock.pass_by(11)
+    assert outcome(verifier, other) == "revocations_unavailable"
+    feed.head = {}
+    eventually(lambda: outcome(verifier, other) == "accepted")
+    verifier.close()
+
+
 def test_an_authority_without_a_feed() -> None:
     with serving() as authority:
         verifier = authority.verifier(FakeClock(), revocations="fail_closed")
