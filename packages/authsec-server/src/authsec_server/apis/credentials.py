@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from authsec.api_credential import CREDENTIAL_BYTES, text_of
@@ -28,16 +29,18 @@ def create(
 ) -> tuple[Credential, str]:
     """A new credential of the API, and its text, which is shown this once. Without a name it is called by its day.
 
-    Only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` for an API that has as many as it may.
+    Only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` for an API that has as many as it may, or one
+    of that name.
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
-    _refuse_too_many(tx, act, api)
     rows.forget(tx.connection, api.id, act.now - KEPT)
+    held = rows.of_api(tx.connection, api.id)
+    _refuse_too_many(act, api, held)
     credential = Credential(
         id=act.new_id(),
         api_id=api.id,
-        name=naming.name("name", act.now.date().isoformat() if name is None else name),
+        name=_named_once(api, held, name_of_the_day(act.now, held) if name is None else name),
         created_at=act.now,
         expires_at=expiry(life, act.now),
     )
@@ -45,6 +48,12 @@ def create(
     rows.add(tx.connection, credential, hashed(text))
     _record(tx, act, EventKind.API_CREDENTIAL_CREATED, api, credential)
     return credential, text
+
+
+def name_of_the_day(now: datetime, held: Sequence[Credential]) -> str:
+    """What a new one is called where nobody says: by its day, or by its second where it is not the first of the day."""
+    day = f"{now:%Y-%m-%d}"
+    return day if day not in {each.name for each in held} else f"{now:%Y-%m-%d %H:%M:%S}"
 
 
 def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
@@ -96,9 +105,19 @@ def refused(
     audit.count_refusals(tx, {refusal: Tally(count=1, request_id=request_id, detail=detail)}, now)
 
 
-def _refuse_too_many(tx: Tx, act: Act, api: Api) -> None:
-    standing = [each for each in rows.of_api(tx.connection, api.id) if each.refusal(act.now) is None]
-    if len(standing) >= MAX_STANDING:
+def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
+    name = naming.name("name", name)
+    if name in {each.name for each in held}:
+        raise Conflict(
+            f"{api.name} has a credential {naming.quoted(name)} already, perhaps one that has ended.",
+            "Choose another name: lists and audit trail must not call two the same.",
+            field="name",
+        )
+    return name
+
+
+def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
+    if sum(each.refusal(act.now) is None for each in held) >= MAX_STANDING:
         raise Conflict(
             f"{api.name} has {MAX_STANDING} credentials already: the one in use and the next.",
             f"Revoke the one that is not used any more: authsec apis revoke-credential {api.slug} ID. "

@@ -30,13 +30,17 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def form(visit: Visit, problem: Failure | None = None) -> Response:
     """What tells it from the next one, and how long it lasts."""
-    api = await visit.read(lambda tx: apis.get(tx, visit.act, _api(visit)))
+
+    def load(tx: Tx) -> tuple[Api, list[Credential]]:
+        return apis.get(tx, visit.act, _api(visit)), credentials.of_api(tx, visit.act, _api(visit))
+
+    api, held = await visit.read(load)
     return visit.render(
         "apis/new_credential.html",
         title="New credential",
         problem=problem,
         api=api,
-        name=visit.form.text("name", visit.act.now.date().isoformat()),
+        name=visit.form.text("name", credentials.name_of_the_day(visit.act.now, held)),
         days=visit.form.text("days"),
     )
 
