@@ -183,3 +183,26 @@ def test_whoever_takes_nothing_loses_the_place(house: Callable[..., House], monk
         anyio.run(stuck)
     with places.one("somebody"):
         pass
+
+
+def test_requests_that_queue_up_for_threads_are_not_in_the_way(house: Callable[..., House]) -> None:
+    """As when agents ask for more tokens than the server can give: what ends is told all the same."""
+    its = house()
+
+    async def crowded() -> None:
+        feed = live.LiveFeed(its.authority.feed)
+        threads = anyio.to_thread.current_default_thread_limiter()
+        threads.total_tokens = 1
+        with anyio.fail_after(10), feed.follow():
+            async with anyio.create_task_group() as tasks, threads:  # so there is none left
+                tasks.start_soon(feed.run)
+                pages = feed.pages(0)
+                first = await anext(pages)
+                await anyio.to_thread.run_sync(
+                    end, its.authority.database, its, "gone", limiter=anyio.CapacityLimiter(1)
+                )
+                while (await anext(pages)).through == first.through:
+                    pass
+                tasks.cancel_scope.cancel()
+
+    anyio.run(crowded)
