@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NoReturn
@@ -117,10 +117,10 @@ class VerifyServer(uvicorn.Server):
         """Until `end`."""
         # What the first token would have to wait for is begun at once. Whatever is in the way, the verifiers log.
         begun = asyncio.get_running_loop().run_in_executor(None, self._health)
-        async with AsyncExitStack() as stack:
-            if fastcgi is not None:
-                await stack.enter_async_context(await asyncio.start_server(FastCgi(self._door).serve, sock=fastcgi))
-            await self.serve(sockets=[listener])
+        asked = None if fastcgi is None else await asyncio.start_server(FastCgi(self._door).serve, sock=fastcgi)
+        await self.serve(sockets=[listener])
+        if asked is not None:
+            asked.close()  # and not waited for: a connection that says nothing would hold up the end
         begun.cancel()
 
     def end(self, *_signal: object) -> None:
