@@ -25,6 +25,7 @@ import sys
 from collections.abc import Sequence
 from statistics import quantiles
 
+from authsec.verifier.revocations.following import SHORTEST_STALE
 from resources import RuleBroken
 from scenes import SCENES, Asked, Line
 
@@ -43,6 +44,8 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.scenes) - set(SCENES):
         parser.error(f"no such scene: {', '.join(sorted(unknown))}")
+    if asked.stale_after < SHORTEST_STALE or min(asked.verifiers, asked.processes, asked.revocations) < 1:
+        parser.error(f"--stale-after is at least {SHORTEST_STALE}, and one of everything is the least")
     print(f"{'p50':>8} {'p99':>8} {'most':>8} {'times':>7}   (milliseconds)")
     try:
         for database in [asked.database] if asked.database else ("sqlite", "postgresql"):

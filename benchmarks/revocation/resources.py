@@ -21,10 +21,10 @@ class RuleBroken(Exception):
 class Resources:
     """The verifiers of several processes. Each is a pair: which process, which of its verifiers."""
 
-    def __init__(self, pipes: list[Connection], each: int) -> None:
+    def __init__(self, pipes: list[Connection], numbers: list[int]) -> None:
         self._pipes = pipes
         self._tokens = 0
-        self.verifiers = [(process, number) for process in range(len(pipes)) for number in range(each)]
+        self.verifiers = [(process, number) for process, many in enumerate(numbers) for number in range(many)]
         self.says: dict[tuple[tuple[int, int], int], tuple[str, float]] = {}
         self.laps: list[float] = []
 
@@ -101,12 +101,15 @@ def resources(side: Side, processes: int) -> Iterator[Resources]:
     """Start them: `side.verifiers` in all, in so many processes."""
     context = multiprocessing.get_context("spawn")
     ends = [context.Pipe() for _ in range(processes)]
-    each = side.verifiers // processes
-    running = [context.Process(target=run, args=(its, replace(side, verifiers=each)), daemon=True) for _, its in ends]
+    numbers = [len(range(process, side.verifiers, processes)) for process in range(processes)]
+    running = [
+        context.Process(target=run, args=(its, replace(side, verifiers=many)), daemon=True)
+        for (_, its), many in zip(ends, numbers, strict=True)
+    ]
     for process in running:
         process.start()
     try:
-        yield (opened := Resources([ours for ours, _ in ends], each))
+        yield (opened := Resources([ours for ours, _ in ends], numbers))
         opened.end()
     finally:
         for process in running:
