@@ -59,7 +59,7 @@ def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> 
 
     It is published no longer, and every token that it signed ends. If it signs at present, the prepared key takes its
     place at once. APIs that do not follow revocations take its tokens until they fetch the key set anew: after 5
-    minutes, as long as they reach the authority.
+    to 10 minutes, as long as they reach the authority.
     """
     where = path("keys", kid, "revoke")
     told = foreseen(caller, where)
