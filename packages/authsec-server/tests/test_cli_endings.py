@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+from authsec_server.revocations.followers import service as followers
 from click import testing
 from click.testing import CliRunner, Result
 
@@ -96,6 +99,19 @@ def test_a_trust_source(authsec: Authsec) -> None:
         done = authsec("trust", command, "production")
         assert (done.exit_code, done.stderr.startswith("What stops: no agent, no live token")) == (0, True), done.output
     assert authsec("trust", "disable", "production").exit_code == 1, "there is none any more"
+
+
+def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[..., House]) -> None:
+    authsec("apis", "create", "CRM", "--identifier", "crm-api")
+    assert "does not follow" in authsec("apis", "list").stdout
+    its = house(local_operator=True)
+    for now, proved, words in (
+        (its.clock.now(), False, "does not follow, last seen 2026-11-25 12:00:00 UTC"),
+        (datetime.now(UTC), False, "says it follows"),
+        (datetime.now(UTC), True, "revocations  follows"),
+    ):
+        its.authority.database.append(partial(followers.note, proved={"crm-api": proved}, now=now))
+        assert words in authsec("apis", "show", "crm").stdout
 
 
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:

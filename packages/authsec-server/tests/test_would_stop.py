@@ -117,6 +117,10 @@ def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestC
     listed = get(door, "/console/apis").text
     assert "Billing billing API billing 0 Does not follow never seen" in listed
     assert "CRM crm API https://crm.example 0 Follows seen just now" in listed
+    known = {each["slug"]: each["revocations"] for each in door.get(f"{API}apis").json()["items"]}
+    assert known["billing"] == {"following": False, "proved": False, "seen_at": None}
+    assert known["chat"] == {"following": True, "proved": False, "seen_at": "2026-11-25T12:00:00Z"}
+    assert door.get(f"{API}apis/crm").json()["revocations"] == {**known["chat"], "proved": True}
     its.clock.at += timedelta(seconds=20)
     assert "Says it follows seen 20 seconds ago" in get(door, "/console/apis/chat").text
     its.clock.at += timedelta(minutes=2)

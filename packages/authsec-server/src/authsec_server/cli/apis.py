@@ -11,7 +11,7 @@ from rich.text import Text
 
 from authsec_server.cli import api_credentials
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.output import Output, block, table, when
+from authsec_server.cli.output import Output, block, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
 
 
@@ -54,8 +54,11 @@ def create_api(
 def list_apis(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
     """List the APIs with their audiences."""
     answer = caller.get("apis", limit=limit, cursor=cursor)
-    rows = [(api["slug"], api["identifier"], [each["action"] for each in api["actions"]]) for api in answer["items"]]
-    output.result(answer, table(("API", "AUDIENCE", "ACTIONS"), rows, whole=("API",)))
+    rows = [
+        (api["slug"], api["identifier"], _following(api), [each["action"] for each in api["actions"]])
+        for api in answer["items"]
+    ]
+    output.result(answer, table(("API", "AUDIENCE", "REVOCATIONS", "ACTIONS"), rows, whole=("API",)))
     note_more(output, answer)
 
 
@@ -79,12 +82,21 @@ def _described(text: str) -> dict[str, str]:
     return {"action": action, "description": description}
 
 
+def _following(api: Mapping[str, Any], last: str = "") -> Text:
+    """Whether it learns of them; what was said without proof is said to be."""
+    its = api["revocations"]
+    if not its["following"]:
+        return styled("does not follow" + (last if its["seen_at"] else ""), "yellow")
+    return styled("follows", "green") if its["proved"] else styled("says it follows", "")
+
+
 def _shown(api: Mapping[str, Any]) -> list[Table | Text | str]:
     facts = {
         "api": api["slug"],
         "name": api["name"],
         "audience": api["identifier"],
         "description": api["description"],
+        "revocations": _following(api, f", last seen {when(api['revocations']['seen_at'])} UTC"),
         "id": api["id"],
         "created": f"{when(api['created_at'])} UTC",
     }
