@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from authsec_server.audit.model import Named
 from authsec_server.delegations import editing, grants
 from authsec_server.delegations import service as delegations
+from authsec_server.delegations.grants import Hand
 from authsec_server.delegations.model import Edit
 from authsec_server.failures import NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
@@ -40,8 +40,12 @@ def by(estate: Estate) -> Callable[..., Estate]:
     return acting
 
 
+def hand(who: Principal) -> Hand:
+    return Hand(kind=who.kind, id=who.id, called="the administrator ann@example.com")
+
+
 def given(estate: Estate, who: Principal) -> set[str]:
-    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, (who.kind, who.id)))}
+    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, hand(who)))}
 
 
 def edit(estate: Estate, delegation: Any, **changes: Any) -> None:
@@ -81,23 +85,23 @@ def test_they_end_together_each_with_its_record(by: Callable[..., Estate]) -> No
     held = {its.delegate(client=client).delegation.id for client in ("helper", "other")}
     its = by(NAMESAKE, 1)
     kept = its.delegate(client="third").delegation.id
-    hand, whose = (MALLORY.kind, MALLORY.id), Named(id=MALLORY.id, name=MALLORY.name)
-    revoked = its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand, whose, its.terms))
+    revoked = its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms))
     assert {each.delegation.id for each in revoked} == held
     assert {(kind, id_) for kind, id_, _ in its.endings()} == {(SubjectKind.DELEGATION, id_) for id_ in held}
     assert len({version for _, _, version in its.endings()}) == 1, "in one change"
     records = its.events("delegation.revoked")
     assert {each.delegations[0].id for each in records} == held
-    assert {each.detail["because"] for each in records} == {"all that Ann delegated was revoked"}
-    assert its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand, whose, its.terms)) == []
+    assert {each.detail["because"] for each in records} == {
+        "all that the administrator ann@example.com delegated was revoked"
+    }
+    assert its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms)) == []
     assert given(its, NAMESAKE) == {kept}
 
 
 def test_only_an_admin_may(by: Callable[..., Estate]) -> None:
     its = by(replace(MALLORY, role=Role.OPERATOR))
-    hand, whose = (MALLORY.kind, MALLORY.id), Named(id=MALLORY.id, name=MALLORY.name)
     with pytest.raises(NotPermitted):
-        its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand, whose, its.terms))
+        its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms))
 
 
 def test_of_an_admin_key_over_http(house: Callable[..., House]) -> None:
@@ -117,6 +121,7 @@ def test_of_an_admin_key_over_http(house: Callable[..., House]) -> None:
     assert at_the_machine.get(f"{API}/delegations/{made['id']}").json()["state"] == "live"
     revoked = at_the_machine.post(path).json()["revoked"]
     assert [(each["id"], each["state"]) for each in revoked] == [(made["id"], "revoked")]
+    assert its.events()[-1].event.detail["because"] == "all that the admin key Pipeline delegated was revoked"
     assert at_the_machine.post(path).json() == {"revoked": []}
     for nobody in ("admin-keys/nobody", "administrators/nobody@example.com"):
         assert at_the_machine.post(f"{API}/{nobody}/revoke-grants").status_code == 404

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
+from authsec_server.accounts.model import Administrator
+from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
-from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.audit.model import Event, EventKind
 from authsec_server.db import Tx
 from authsec_server.delegations import service, store
 from authsec_server.delegations.model import OVER, Delegation, Standing, Terms, state
 from authsec_server.principal import Act, PrincipalKind, Role
 
-Hand = tuple[PrincipalKind, str]
-"""Whose acts: the kind of principal and its id."""
-
 _GIVES = frozenset({EventKind.DELEGATION_CREATED, EventKind.DELEGATION_EDITED, EventKind.DELEGATION_ENABLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """Whose acts: somebody who can come in. `called` is unlike any other's: for the journal."""
+
+    kind: PrincipalKind
+    id: str
+    called: str
+
+
+def of_administrator(administrator: Administrator) -> Hand:
+    """What this person did."""
+    return Hand(
+        kind=PrincipalKind.ADMINISTRATOR, id=administrator.id, called=f"the administrator {administrator.email}"
+    )
+
+
+def of_admin_key(key: AdminKey) -> Hand:
+    """What was done with this key."""
+    return Hand(kind=PrincipalKind.ADMIN_KEY, id=key.id, called=f"the admin key {key.name}")
 
 
 def given_by(tx: Tx, act: Act, hand: Hand) -> list[Delegation]:
@@ -42,16 +63,16 @@ def given_by(tx: Tx, act: Act, hand: Hand) -> list[Delegation]:
     ]
 
 
-def revoke_given_by(tx: Tx, act: Act, hand: Hand, whose: Named, terms: Terms) -> list[Standing]:
+def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms) -> list[Standing]:
     """Revoke them all, for good, each with a record of its own. Only inside a `change`."""
     act.principal.require(Role.ADMIN)
-    because = f"all that {whose.name} delegated was revoked"
+    because = f"all that {hand.called} delegated was revoked"
     return [service.revoke(tx, act, delegation.id, terms, because=because) for delegation in given_by(tx, act, hand)]
 
 
 def _acts(tx: Tx, act: Act, hand: Hand) -> Iterator[Event]:
     """All acts by which they gave authority."""
-    wanted, after = EventFilter(principal=hand, kinds=_GIVES), 0
+    wanted, after = EventFilter(principal=(hand.kind, hand.id), kinds=_GIVES), 0
     while True:
         page = audit.page(tx, act.principal, wanted, after=after, limit=audit.MAX_PAGE)
         yield from (recorded.event for recorded in page.items)

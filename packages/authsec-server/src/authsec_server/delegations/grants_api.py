@@ -11,36 +11,31 @@ from starlette.routing import Route
 
 from authsec_server.accounts import administrators
 from authsec_server.accounts import service as admin_keys
-from authsec_server.audit.model import Named
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, would_stop
 from authsec_server.delegations.api import as_json
-from authsec_server.delegations.grants import Hand, given_by, revoke_given_by
+from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
 from authsec_server.delegations.model import Terms
 from authsec_server.delegations.standing import standings
-from authsec_server.principal import Act, PrincipalKind
+from authsec_server.principal import Act
 from authsec_server.web.dry_run import DryRun
 from authsec_server.web.routing import Handler, resource
 from authsec_server.web.site import Site
 
-Found = Callable[[Tx, Act, str], tuple[Hand, Named]]
+Find = Callable[[Tx, Act, str], Hand]
 
 
-def administrator(tx: Tx, act: Act, reference: str) -> tuple[Hand, Named]:
-    """The administrator with this id or e-mail address. Raises `NotFound`."""
-    found = administrators.get(tx, act, reference)
-    return (PrincipalKind.ADMINISTRATOR, found.id), Named(id=found.id, name=found.name)
+def _administrator(tx: Tx, act: Act, reference: str) -> Hand:
+    return of_administrator(administrators.get(tx, act, reference))
 
 
-def admin_key(tx: Tx, act: Act, key_id: str) -> tuple[Hand, Named]:
-    """The admin key with this id, revoked or not. Raises `NotFound`."""
-    found = admin_keys.get(tx, act, key_id)
-    return (PrincipalKind.ADMIN_KEY, found.id), Named(id=found.id, name=found.name)
+def _admin_key(tx: Tx, act: Act, key_id: str) -> Hand:
+    return of_admin_key(admin_keys.get(tx, act, key_id))
 
 
-_HANDS: tuple[tuple[str, Found], ...] = (
-    ("/authsec/api/v1/administrators/{whose}/revoke-grants", administrator),
-    ("/authsec/api/v1/admin-keys/{whose}/revoke-grants", admin_key),
+_HANDS: tuple[tuple[str, Find], ...] = (
+    ("/authsec/api/v1/administrators/{whose}/revoke-grants", _administrator),
+    ("/authsec/api/v1/admin-keys/{whose}/revoke-grants", _admin_key),
 )
 
 
@@ -54,23 +49,22 @@ def dry_runs(site: Site, terms: Terms) -> list[Route]:
     return [DryRun(path, _asking(site, terms, find)) for path, find in _HANDS]
 
 
-def _revoking(site: Site, terms: Terms, find: Found) -> Handler:
+def _revoking(site: Site, terms: Terms, find: Find) -> Handler:
     async def revoke(request: Request) -> JSONResponse:
         act = await site.act(request)
         whose = request.path_params["whose"]
-        revoked = await site.change(act, lambda tx, act: revoke_given_by(tx, act, *find(tx, act, whose), terms))
+        revoked = await site.change(act, lambda tx, act: revoke_given_by(tx, act, find(tx, act, whose), terms))
         return JSONResponse({"revoked": [as_json(standing, act.now) for standing in revoked]})
 
     return revoke
 
 
-def _asking(site: Site, terms: Terms, find: Found) -> Handler:
+def _asking(site: Site, terms: Terms, find: Find) -> Handler:
     async def ask(request: Request) -> JSONResponse:
         act = await site.act(request)
 
         def look(tx: Tx) -> dict[str, Any]:
-            hand, _ = find(tx, act, request.path_params["whose"])
-            held = given_by(tx, act, hand)
+            held = given_by(tx, act, find(tx, act, request.path_params["whose"]))
             stops = would_stop.as_json(consequences.of_many(tx, act, held, terms), act.now)
             return stops | {"would_revoke": [as_json(each, act.now) for each in standings(tx, held, terms, act.now)]}
 

@@ -10,15 +10,14 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators
 from authsec_server.accounts import service as admin_keys
-from authsec_server.audit.model import Named
 from authsec_server.console.site import Console, Page, Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.grants import Hand, given_by, revoke_given_by
+from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
 from authsec_server.delegations.model import Standing
 from authsec_server.delegations.standing import standings
-from authsec_server.principal import Act, PrincipalKind, Role
+from authsec_server.principal import Act, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class Whose:
     """Somebody who delegates: `stop` is where they are kept out, if they still `stands`."""
 
     hand: Hand
-    named: Named
+    name: str
     home: str
     stands: bool
     stop: str
@@ -53,18 +52,17 @@ def _asking(find: Found) -> Page:
             return its, standings(tx, held, terms, visit.act.now), stops
 
         its, held, what = await visit.read(look)
-        kind, id_ = its.hand
         return visit.render(
             "administrators/grants.html",
-            title=f"Revoke all that {its.named.name} delegated?",
-            whose=its.named,
+            title=f"Revoke all that {its.name} delegated?",
+            whose=its.name,
             home=its.home,
             stands=its.stands,
             stop=its.stop,
             stop_label=its.stop_label,
             held=held,
             what=what,
-            by=f"{kind.value}:{id_}",
+            by=f"{its.hand.kind.value}:{its.hand.id}",
         )
 
     return ask
@@ -74,7 +72,7 @@ def _revoking(find: Found) -> Page:
     async def revoke(visit: Visit) -> Response:
         def work(tx: Tx, act: Act) -> Whose:
             its = find(tx, act, visit.request.path_params["whose"])
-            revoke_given_by(tx, act, its.hand, its.named, visit.console.terms)
+            revoke_given_by(tx, act, its.hand, visit.console.terms)
             return its
 
         its = await visit.change(work)
@@ -87,8 +85,8 @@ def _person(tx: Tx, act: Act, reference: str) -> Whose:
     found = administrators.get(tx, act, reference)
     home = f"/console/administrators/{found.id}"
     return Whose(
-        hand=(PrincipalKind.ADMINISTRATOR, found.id),
-        named=Named(id=found.id, name=found.name),
+        hand=of_administrator(found),
+        name=found.name,
         home=home,
         stands=found.enabled,
         stop=f"{home}/disable",
@@ -99,8 +97,8 @@ def _person(tx: Tx, act: Act, reference: str) -> Whose:
 def _key(tx: Tx, act: Act, key_id: str) -> Whose:
     found = admin_keys.get(tx, act, key_id)
     return Whose(
-        hand=(PrincipalKind.ADMIN_KEY, found.id),
-        named=Named(id=found.id, name=found.name),
+        hand=of_admin_key(found),
+        name=found.name,
         home="/console/administrators",
         stands=found.refusal(act.now) is None,
         stop=f"/console/administrators/keys/{found.id}/revoke",
