@@ -91,7 +91,7 @@ def test_they_outlive_the_authority_and_each_other(serve: Any, tmp_path: Path) -
         its.stop(signal.SIGKILL)
         its = serve(port=int(its.url.rpartition(":")[2]))  # and comes back where it was
         its.post(f"delegations/{delegations[1]}/revoke")
-        assert seconds_until(refused(workers, 1)) < 8  # those who follow pause for five seconds at most
+        assert seconds_until(refused(workers, 1)) < 5  # those who follow pause for two seconds at most
 
         (leader,) = [each for each in workers if each.role == FOLLOWS]
         others = [each for each in workers if each is not leader]

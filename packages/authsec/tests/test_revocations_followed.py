@@ -194,6 +194,24 @@ def test_an_authority_whose_clock_was_set_back_still_ends_tokens(feed: FakeFeed)
     verifier.close()
 
 
+def test_the_first_token_waits_for_an_authority_that_has_too_much_to_do(feed: FakeFeed) -> None:
+    """As when all workers of a host begin at once."""
+    answer, busy = feed.authority.live[FEED], [True, True]
+
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        respond(handler, "application/json", b"{}", status=503)
+
+    feed.authority.live[FEED] = lambda handler: refuse(handler) if busy and busy.pop() else answer(handler)
+    verifier = feed.verifier()
+    assert verifier.verify(feed.authority.token())
+    assert not busy
+    verifier.close()
+    feed.authority.live[FEED] = refuse
+    verifier = feed.verifier()
+    assert outcome(verifier, feed.authority.token()) == "revocations_unavailable"  # but not for ever
+    verifier.close()
+
+
 def test_an_authority_without_a_feed() -> None:
     with serving() as authority:
         verifier = authority.verifier(FakeClock(), revocations="fail_closed")

@@ -35,6 +35,10 @@ class DocumentRefused(Exception):
     """The document cannot be had, or is not what it should be. The text is safe to show."""
 
 
+class DocumentBusy(DocumentRefused):
+    """Whoever has it has too much to do at the moment."""
+
+
 class Documents:
     """GETs JSON objects of at most `most_bytes`. `trust` is needed for https only."""
 
@@ -94,7 +98,7 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
         raise DocumentRefused(f"{url} redirects, and redirects are not followed")
     if response.status != 200:
-        raise DocumentRefused(f"{url} answers {response.status}")
+        raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answers {response.status}")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         raise DocumentRefused(f"{url} is not served as JSON")

@@ -8,7 +8,7 @@ from typing import Final
 
 from authsec.clock import Clock
 from authsec.errors import KeysUnavailable
-from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.documents import DocumentBusy, DocumentRefused
 from authsec.verifier.revocations.entries import BatchRefused
 from authsec.verifier.revocations.feed import Feed
 from authsec.verifier.revocations.leases import Lease, Leases
@@ -16,6 +16,7 @@ from authsec.verifier.revocations.run import Run, Source
 
 SHORTEST_PAUSE: Final = 0.1  # seconds before the second try
 LONGEST_PAUSE: Final = 2.0
+_BUSY_TRIES: Final = 4  # a second or so, before those who wait for the first try are told that it failed
 LIVED: Final = 1.0  # seconds: what was well for so long did not fail again, but anew
 
 _FAILURES: Final = (DocumentRefused, BatchRefused, KeysUnavailable)
@@ -105,7 +106,7 @@ class Follower:
         self._run = Run(self.feed, self._leases)
 
     def _keep_following(self, run: Run) -> None:
-        tries = 0
+        tries = busy = 0
         while not run.over:
             began = self._clock.monotonic()
             try:
@@ -116,7 +117,9 @@ class Follower:
                     break
                 tries = 0 if self._clock.monotonic() - began > LIVED else tries
                 pause = self._pause(tries)
-                run.fail(str(error))
+                busy += isinstance(error, DocumentBusy)
+                if run.settled or not isinstance(error, DocumentBusy) or busy > _BUSY_TRIES:
+                    run.fail(str(error))
             except Exception as error:  # noqa: BLE001 - the thread must live on, and the feed grows old meanwhile
                 pause = LONGEST_PAUSE
                 run.fail(f"following it failed inside the program ({type(error).__name__})")
