@@ -59,16 +59,21 @@ ErrorLog {folder}/error.log
 {user}
 Include {folder}/authsec.conf
 <VirtualHost *>
+    <Location "/">
+        SetEnvIf Request_URI ^ AUTHSEC_VERIFY=require=any_agent
+        Include {folder}/authsec_protect.conf
+    </Location>
     <Location "/customers/">
         SetEnvIf Request_URI ^ AUTHSEC_VERIFY=require=customers:read
-        Include {folder}/authsec_protect.conf
     </Location>
     <Location "/delete/">
         SetEnvIf Request_URI ^ AUTHSEC_VERIFY=require=customers:delete
-        Include {folder}/authsec_protect.conf
     </Location>
     <Location "/forgotten/">
-        Include {folder}/authsec_protect.conf
+        SetEnvIf Request_URI ^ !AUTHSEC_VERIFY
+    </Location>
+    <Location "/open/">
+        Include {folder}/authsec_open.conf
     </Location>
     ProxyPass / {api}/
 </VirtualHost>
