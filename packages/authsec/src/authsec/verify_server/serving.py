@@ -104,6 +104,7 @@ class VerifyServer(uvicorn.Server):
         config = uvicorn.Config(
             VerifyApp(self._door, self._health),
             lifespan="off",
+            ws="none",  # an upgrade is asked about like any other request
             proxy_headers=False,  # nobody's address decides anything here
             server_header=False,
             access_log=False,
