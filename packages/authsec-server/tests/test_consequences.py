@@ -257,7 +257,10 @@ def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
     assert told(estate, consequences.of_source, source.slug).live_tokens == 0
 
 
-def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(estate: Any) -> None:
+def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(
+    estate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, "BATCH", 1)
     agents = [estate.agent(name) for name in ("One", "Two")]
     for number, agent in enumerate(agents):
         minted(estate, agent, f"jti-{number}", kid="key-1")

@@ -13,6 +13,7 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 # Not the setting: it may have been higher when the tokens were signed. The hour is for clocks that are behind.
 MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)
+BATCH = 5_000  # values in one statement: databases take some tens of thousands
 SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
 SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is spared those that later ones cover
 
@@ -71,7 +72,10 @@ def after(tx: Tx, subject_ids: Collection[str], version: int) -> list[Revocation
 
 def last_versions(tx: Tx, subject_ids: Collection[str]) -> dict[str, int]:
     """For each of these, whatever kind it is (a role by its slug): below which version its tokens have ended."""
-    return store.last_versions(tx.connection, subject_ids)
+    wanted, found = sorted(subject_ids), dict[str, int]()
+    for start in range(0, len(wanted), BATCH):
+        found |= store.last_versions(tx.connection, wanted[start : start + BATCH])
+    return found
 
 
 def taken_back(tx: Tx, limit: int = 1000) -> list[str]:
