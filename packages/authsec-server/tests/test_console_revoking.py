@@ -60,9 +60,10 @@ def test_a_token_is_ended_from_its_event(door: TestClient, opened: House, token:
 def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClient, opened: House, token: str) -> None:
     number = opened.events()[-1].id
     form = get(door, get(door, "/console/activity").links["End a token…"]).form()
-    for pasted in (f"{token[:60]}\r\n{token[60:]}", opened.events()[-1].event.jti):
+    for pasted in (f"Authorization: Bearer {token[:60]}\r\n{token[60:]}", opened.events()[-1].event.jti):
         assert form.send(token=pasted).location == f"/console/activity/{number}/end-token"
-    for pasted, said in ((token[:-3], "no token of this authority"), ("0" * 32, "knows no token"), ("", "Paste the")):
+    wrong = {token[:-3]: "no token of this authority", "0" * 32: "knows no token", "": "Nothing was pasted"}
+    for pasted, said in wrong.items():
         refused = form.send(token=pasted)
         assert (refused.status in {400, 404}, said in refused.text) == (True, True), refused.text
         assert token[:40] not in refused.html

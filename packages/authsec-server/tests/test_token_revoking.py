@@ -90,6 +90,7 @@ def test_what_cannot_be_ended_is_said_and_nothing_is_written(its: House) -> None
         ({"jti": "0" * 32}, 404, "knows no token with the jti"),
         ({"jti": "é x"}, 404, "knows no token with the jti"),
         ({"token": token[:-4]}, 400, "no token of this authority"),
+        ({"token": "authsec_" + "a" * 43}, 400, "an admin key or a client secret"),
         ({}, 400, "Say which token"),
         ({"jti": jti, "token": token}, 400, "Say which token"),
         ({"jti": jti, "reason": "\u202e"}, 400, "invisible"),

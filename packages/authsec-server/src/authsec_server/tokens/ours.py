@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from authsec.jose import JoseError, PublicKey, VerifiedJws, parse_compact
 
+from authsec_server.attestation.trial import pasted
+from authsec_server.failures import Invalid
 from authsec_server.tokens.claims import ALGORITHM, TYPE
+
+
+def read_pasted(text: str) -> str:
+    """The token that somebody pasted, without what comes along. Raises `Invalid`, which repeats nothing of it."""
+    found = pasted.read_pasted(text)
+    if isinstance(found, pasted.NoToken):
+        raise Invalid("token", found.said, "Paste the delegation token, which begins with eyJ, or give its jti.")
+    return found.token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

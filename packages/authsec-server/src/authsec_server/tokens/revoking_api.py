@@ -15,7 +15,7 @@ from authsec_server.failures import Invalid
 from authsec_server.principal import Role
 from authsec_server.tokens import revoking
 from authsec_server.tokens.giving_up import GivingUp
-from authsec_server.tokens.ours import OwnTokens
+from authsec_server.tokens.ours import OwnTokens, read_pasted
 from authsec_server.tokens.revoking import Ended
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.context import context_of, limit_key
@@ -96,7 +96,7 @@ def _jti(asked: Ending, tokens: OwnTokens) -> str:
         raise Invalid("jti", "Say which token: its jti, or the token itself.", "Give one of the two.")
     if asked.jti is not None:
         return asked.jti.strip()
-    jws = tokens.read("".join((asked.token or "").split()))  # people paste line breaks along
+    jws = tokens.read(read_pasted(asked.token or ""))
     if jws is None:
         raise Invalid(
             "token",

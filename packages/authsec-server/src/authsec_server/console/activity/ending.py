@@ -15,6 +15,7 @@ from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
 from authsec_server.principal import Role
 from authsec_server.tokens import revoking
+from authsec_server.tokens.ours import read_pasted
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -32,11 +33,8 @@ async def form(visit: Visit, problem: Failure | None = None) -> Response:
 
 async def find(visit: Visit) -> Response:
     """From a token that was pasted, or its `jti`, to the page of that token. What was pasted stays in the body."""
-    pasted = "".join(visit.form.text("token").split())
     try:
-        if not pasted:
-            raise Invalid("token", "Paste the token, or give its jti.")
-        jti = pasted
+        jti = pasted = read_pasted(visit.form.text("token"))
         if "." in pasted:
             jws = await run_in_threadpool(visit.console.ours.read, pasted)
             if jws is None:
