@@ -92,7 +92,7 @@ def test_two_at_once_so_that_one_is_replaced_without_a_gap(estate: Any, proving:
 def test_no_two_are_called_the_same(estate: Any) -> None:
     estate.do(crm)
     first, second = (estate.do(lambda tx, act: credentials.create(tx, act, "crm"))[0] for _ in range(2))
-    assert (first.name, second.name) == ("2026-11-25", "2026-11-25 12:00:00")
+    assert (first.name, second.name) == ("2026-11-25", "2026-11-25 (2)")
     estate.do(lambda tx, act: credentials.revoke(tx, act, "crm", first.id))
     with pytest.raises(Conflict, match="'2026-11-25' already") as refused:
         estate.do(lambda tx, act: credentials.create(tx, act, "crm", name=first.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import count
 
 from authsec.api_credential import CREDENTIAL_BYTES, text_of
 
@@ -51,9 +52,9 @@ def create(
 
 
 def name_of_the_day(now: datetime, held: Sequence[Credential]) -> str:
-    """What a new one is called where nobody says: by its day, or by its second where it is not the first of the day."""
-    day = f"{now:%Y-%m-%d}"
-    return day if day not in {each.name for each in held} else f"{now:%Y-%m-%d %H:%M:%S}"
+    """What a new one is called where nobody says: by its day, and with a number where it is not the day's first."""
+    day, taken = f"{now:%Y-%m-%d}", {each.name for each in held}
+    return next(name for number in count(1) if (name := f"{day} ({number})" if number > 1 else day) not in taken)
 
 
 def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
