@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,6 +102,11 @@ def test_whoever_shows_no_credential_of_the_api_proves_nothing(its: House, shown
     with serving(its) as url:
         assert read(url, **{"AuthSec-Audience": OURS, "Authorization": shown}) == 200
         assert seen_in_time(its).at(its.clock.at) is Following.SAID
+
+
+def test_a_claim_does_not_show_its_credential() -> None:
+    secret = "authsec_api_" + "S" * 43
+    assert "SSS" not in repr(read_claim([OURS], partial(str, f"Bearer {secret}")))
 
 
 def a_noting(its: House, asked: list[int]) -> Noting:

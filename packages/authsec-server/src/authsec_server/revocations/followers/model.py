@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -28,7 +28,7 @@ class Claim:
     """What one reader of the feed says of itself. For its `proof` it is asked when there is time, each minute anew."""
 
     audiences: frozenset[str] = frozenset()
-    proof: Proof | None = None
+    proof: Proof | None = field(default=None, repr=False)  # it holds the credential
 
     def __bool__(self) -> bool:
         return bool(self.audiences) or self.proof is not None
