@@ -126,7 +126,7 @@ def a_file(path: Path, content: str, mode: int = 0o600) -> None:
         (lambda path: os.mkfifo(path, 0o600), "is no plain file"),
         (lambda path: path.symlink_to("/dev/null"), "is a link: name the file itself"),
         (
-            lambda path: a_file(path, "[settings]\n"),
+            lambda path: a_file(path, "\n[settings]\n"),
             "holds something else than .*: name another file",
         ),
         (lambda path: a_file(path, "", 0o606), "can be written by others .mode 0606.: chmod 600"),

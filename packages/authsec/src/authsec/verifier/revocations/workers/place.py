@@ -46,18 +46,16 @@ class Place:
 
     def check_header(self, fd: int) -> None:
         """Raises `Unusable` for a file that is not for this authority. One without anything in it may become so."""
-        line, _, _ = os.pread(fd, _LONGEST_HEADER, 0).partition(b"\n")
-        if not line:
+        beginning = os.pread(fd, _LONGEST_HEADER, 0)
+        if not beginning:
             return
         try:
-            said = strict_json.loads(line)
+            said = strict_json.loads(beginning.partition(b"\n")[0])
         except strict_json.StrictJsonError:
             said = None
         issuer = said.get(_MEMBER) if isinstance(said, dict) else None
         if not isinstance(issuer, str):
-            raise Unusable(
-                f"{self.path} holds something else than a feed of revocations: name another file, or delete it"
-            )
+            raise Unusable(f"{self.path} holds something else than a feed of revocations: name another file")
         if issuer != self.issuer:
             raise Unusable(
                 f"{self.path} holds the feed of {plain(issuer, 100)!r}: each authority needs a file of its own"

@@ -31,7 +31,7 @@ class Reading:
     def lines(self) -> Iterator[bytes]:
         """Those that have been added. Raises `OSError` or `Unusable`."""
         if self._fd is not None:
-            replaced = self._replaced()  # asked first: nothing is added to a file any more that was replaced
+            replaced = self._replaced(self._fd)  # asked first: nothing is added to a file any more that was replaced
             yield from self._added()
             if not replaced:
                 return
@@ -60,13 +60,12 @@ class Reading:
             raise
         self._fd, self._at = fd, len(self._place.header)
 
-    def _replaced(self) -> bool:
-        assert self._fd is not None
+    def _replaced(self, fd: int) -> bool:
         try:
             there = os.stat(self._place.path, follow_symlinks=False)
         except FileNotFoundError:
             return True
-        return not os.path.samestat(os.fstat(self._fd), there)
+        return not os.path.samestat(os.fstat(fd), there)
 
     def _added(self) -> Iterator[bytes]:
         while self._fd is not None and (piece := os.pread(self._fd, _PIECE, self._at)):

@@ -24,12 +24,12 @@ class Recording:
 
     def add(self, octets: bytes) -> None:
         """Raises `OSError` or `Unusable` if it cannot be added, and `Displaced`."""
-        if self._size > LARGEST or not self._in_place():
-            self._begin()
-        assert self._fd is not None
+        fd = self._in_place()
+        if fd is None or self._size > LARGEST:
+            fd = self._begin()
         line = octets.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # JSON's strings hold neither
         try:
-            _write(self._fd, line)
+            _write(fd, line)
         except OSError:  # perhaps in the middle of the line
             self.end()
             raise
@@ -43,7 +43,7 @@ class Recording:
 
     forget = end
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
         """With a new file in the place of the old one. Raises `OSError` or `Unusable`."""
         self.end()
         self._check_old()
@@ -57,6 +57,7 @@ class Recording:
             os.close(fd)
             raise
         self._fd, self._size = fd, len(self._place.header)
+        return fd
 
     def _check_old(self) -> None:
         try:
@@ -68,18 +69,18 @@ class Recording:
         finally:
             os.close(old)
 
-    def _in_place(self) -> bool:
-        """Whether the file is where it was made; False if it was deleted."""
+    def _in_place(self) -> int | None:
+        """The file, if it is where it was made; None if there is none."""
         if self._fd is None:
-            return False
+            return None
         try:
             there = os.stat(self._place.path, follow_symlinks=False)
         except FileNotFoundError:
-            return False
+            return None
         if not os.path.samestat(os.fstat(self._fd), there):
             self.end()
             raise Displaced
-        return True
+        return self._fd
 
 
 def _write(fd: int, octets: bytes) -> None:
