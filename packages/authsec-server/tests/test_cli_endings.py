@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.revocations.followers import service as followers
 from click import testing
 from click.testing import CliRunner, Result
@@ -95,10 +97,37 @@ def test_a_trust_source(authsec: Authsec) -> None:
     its = ("--issuer", "https://cluster.example", "--keys-url", "https://cluster.example/jwks", "--preset", "github")
     added = authsec("trust", "add", "oidc", "Production", *its)
     assert added.exit_code == 0, added.output
+    assert "What stops" not in authsec("trust", "edit", "production", "--keys-url", "https://cluster.example/k").stderr
+    assert authsec("trust", "show", "production", "--json").stdout.count("https://cluster.example/k") == 1
     for command in ("disable", "remove"):
         done = authsec("trust", command, "production")
         assert (done.exit_code, done.stderr.startswith("What stops: no agent, no live token")) == (0, True), done.output
     assert authsec("trust", "disable", "production").exit_code == 1, "there is none any more"
+
+
+def test_an_edit_of_a_trust_source_says_it_where_tokens_end(authsec: Authsec, house: Callable[..., House]) -> None:
+    its = ("--issuer", "https://token.actions.githubusercontent.com", "--preset", "github")
+    authsec("trust", "add", "oidc", "CI", *its)
+    made = authsec(
+        "agents", "create", "Builds", "--platform", "oidc", "--selector", "github:repository=acme/shop", "--json"
+    )
+    (proof,) = json.loads(made.stdout)["proofs"]
+    assert proof["source"] is not None
+    event = Event(
+        at=datetime.now(UTC),
+        kind=EventKind.TOKEN_ISSUED,
+        request_id="req_1",
+        client=Named(id=json.loads(made.stdout)["client_id"], name="Builds"),
+        decision=Decision.GRANTED,
+        authority_version=1_000,
+        jti="jti-1",
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+        detail={"audience": ["crm"], "source": {"id": proof["source"]["id"], "name": "CI"}},
+    )
+    house(local_operator=True).authority.database.record(lambda tx: audit.record(tx, event))
+    assert "What stops" not in authsec("trust", "edit", "ci", "--name", "Pipelines").stderr
+    edited = authsec("trust", "edit", "ci", "--keys-url", "https://elsewhere.example/jwks")
+    assert "What stops: 1 agent (Builds), 1 live token until " in edited.stderr
 
 
 def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[..., House]) -> None:

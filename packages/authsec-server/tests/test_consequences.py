@@ -18,14 +18,14 @@ from authsec_server.clients.model import Client
 from authsec_server.delegations import consequences, service, tokens_out
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.model import Delegation, Edit
-from authsec_server.failures import NotFound
+from authsec_server.failures import NotFound, Outdated
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.followers.model import Following
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import NewSource
+from authsec_server.sources.parsing import Changes, NewSource
 
 
 @pytest.fixture
@@ -253,6 +253,11 @@ def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
     minted(estate, agent, "two")
     found = told(estate, consequences.of_source, source.slug)
     assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
+    for changes, ends in ((Changes(name="Cluster"), False), (Changes(issuer="https://other.example"), True)):
+        edited = told(estate, consequences.of_source_edit, source.id, revision=source.revision, changes=changes)
+        assert edited == (found if ends else Consequences())
+    with pytest.raises(Outdated):
+        told(estate, consequences.of_source_edit, source.id, revision=9, changes=Changes(name="Cluster"))
     estate.do(lambda tx, act: following.disable_source(tx, act, source.id))
     assert told(estate, consequences.of_source, source.slug).live_tokens == 0
 

@@ -34,10 +34,27 @@ def ask_first(
 
     A script is told and not asked: what can be undone, or was never asked about, goes on as it did.
     """
-    asks = not yes and sys.stdin.isatty()
-    if asks or not output.as_json:
-        say(output, foreseen(caller, path, body))
-    if asks:
+    if _somebody_is_asked(yes) or not output.as_json:
+        _say_and_ask(output, foreseen(caller, path, body), question, yes)
+
+
+def ask_if_tokens_end(
+    caller: Caller, output: Output, path: str, question: str, *, yes: bool, body: Mapping[str, Any]
+) -> None:
+    """The same of what may end tokens and may not: nothing is said where none is out that would."""
+    if _somebody_is_asked(yes) or not output.as_json:
+        told = foreseen(caller, path, body)
+        if told["would_stop"]["until"] is not None:
+            _say_and_ask(output, told, question, yes)
+
+
+def _somebody_is_asked(yes: bool) -> bool:
+    return not yes and sys.stdin.isatty()
+
+
+def _say_and_ask(output: Output, told: Mapping[str, Any], question: str, yes: bool) -> None:
+    say(output, told)
+    if _somebody_is_asked(yes):
         confirm(question, yes=False)
 
 

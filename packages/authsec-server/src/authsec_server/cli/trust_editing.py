@@ -10,6 +10,7 @@ import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.cluster_rbac import ACCOUNT, NAMESPACE, permissions, prepared, steps, token_command
+from authsec_server.cli.ending import ask_if_tokens_end, yes_option
 from authsec_server.cli.kubeconfig import read_kubeconfig
 from authsec_server.cli.lookup_options import FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
@@ -29,6 +30,7 @@ _ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with thes
 @click.option("--keys-url", help="Where its keys are from now on: a JWK Set, or a SPIFFE bundle.")
 @click.option("--jwks", "--bundle", "keys", type=FILE, help="Its keys from now on: a JWK Set, or a SPIFFE bundle.")
 @click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched.")
+@yes_option
 @admin_command
 def edit(
     caller: Caller,
@@ -40,13 +42,14 @@ def edit(
     keys_url: str | None,
     keys: Path | None,
     ca_file: Path | None,
+    yes: bool,
     **options: Any,
 ) -> None:
     """Change a trust source's keys or name, or what a cluster is asked beyond its tokens. SOURCE is its slug or id.
 
     What is not named stays. Keys that are gone or come from elsewhere, reviews that were not made before, pods that are
     looked up no more, or another API server end the tokens that rest on the source. A cluster is asked once before
-    look-ups in it are turned on; if it does not answer, nothing is saved.
+    look-ups in it are turned on; if it does not answer, nothing is saved. What stops is said first.
     """
     asked = lookups(options, None if context is None else read_kubeconfig(context))
     if name is not None:
@@ -59,7 +62,9 @@ def edit(
     if keys is not None or keys_url is not None:
         asked |= named_keys(SourceKind(found["kind"]), keys_url, keys)
     _note_users(caller, output, found, asked)
-    edited = caller.post(path("sources", source), {"revision": found["revision"], "anyway": anyway, **asked})
+    where, body = path("sources", source), {"revision": found["revision"], "anyway": anyway, **asked}
+    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body)
+    edited = caller.post(where, body)
     output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
 
 

@@ -22,6 +22,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 from authsec_server.sources import service as sources
+from authsec_server.sources.parsing import Changes as SourceChanges
 
 MOST = 500  # delegations looked at
 
@@ -135,6 +136,13 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
     source = sources.get(tx, act, source_id)
     holders = following.holders(tx, source, MOST)
     return _of_tokens(tx, act, tokens_out.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id))
+
+
+def of_source_edit(tx: Tx, act: Act, source_id: str, *, revision: int, changes: SourceChanges) -> Consequences:
+    """Of editing the trust source so; nothing stops unless less counts by it. Raises as the edit would."""
+    if sources.would_narrow(tx, act, source_id, revision=revision, changes=changes):
+        return of_source(tx, act, source_id)
+    return Consequences()
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:

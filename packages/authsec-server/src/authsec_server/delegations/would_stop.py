@@ -18,6 +18,8 @@ from authsec_server.delegations.model import Terms
 from authsec_server.delegations.tokens_out import AtApi
 from authsec_server.principal import Act
 from authsec_server.revocations.followers.model import Following
+from authsec_server.sources import api as sources_api
+from authsec_server.sources.parsing import Changes as SourceChanges
 from authsec_server.web.bodies import read_body
 from authsec_server.web.dry_run import DryRun, no_dry_run
 from authsec_server.web.instants import rfc3339
@@ -46,6 +48,17 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
         asked = request.path_params["client"]
         return await said(site, request, lambda tx, act: consequences.of_secrets(tx, act, asked, at_once=at_once))
 
+    async def of_source_edit(request: Request) -> JSONResponse:
+        asked = dict(await read_body(request, sources_api.Changes))
+        del asked["anyway"]
+        revision, which = asked.pop("revision"), request.path_params["which"]
+        changes = SourceChanges(**asked)
+        return await said(
+            site,
+            request,
+            lambda tx, act: consequences.of_source_edit(tx, act, which, revision=revision, changes=changes),
+        )
+
     return [
         DryRun(API + "clients/{which}/disable", _about(site, of_client)),
         DryRun(API + "clients/{which}/revoke-tokens", _about(site, of_client)),
@@ -53,6 +66,7 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
         DryRun(API + "clients/{client}/proofs/{proof}/remove", of_proof),
         DryRun(API + "delegations/{which}/disable", _about(site, of_delegation)),
         DryRun(API + "delegations/{which}/revoke", _about(site, of_delegation)),
+        DryRun(API + "sources/{which}", of_source_edit),
         DryRun(API + "sources/{which}/disable", _about(site, consequences.of_source)),
         DryRun(API + "sources/{which}/remove", _about(site, consequences.of_source)),
         DryRun(API + "keys/{which}/revoke", _about(site, consequences.of_key)),
