@@ -11,7 +11,7 @@ import anyio
 import pytest
 import structlog
 import structlog.testing
-from authsec_server import app
+from authsec_server.app import upkeep
 from authsec_server.failures import Unavailable
 from starlette.applications import Starlette
 
@@ -199,7 +199,7 @@ def test_ready_means_the_database_too(house: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it failed of: keys that no longer rotate while the server seems well are found too late."""
-    monkeypatch.setattr(app, "MAINTENANCE_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep, "MAINTENANCE_SECONDS", 0.01)
     tries: list[int] = []
 
     async def until_the_third() -> None:
@@ -212,7 +212,7 @@ def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPa
             if len(tries) == 3:
                 anyio.from_thread.run_sync(third.set)
 
-        served = Starlette(lifespan=app.lifespan(maintain, anyio.sleep_forever))
+        served = Starlette(lifespan=upkeep.lifespan(maintain, anyio.sleep_forever))
         with anyio.fail_after(10):
             async with served.router.lifespan_context(served):
                 await third.wait()

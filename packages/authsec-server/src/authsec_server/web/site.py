@@ -1,4 +1,4 @@
-"""What `app.py` hands to every HTTP room, and the one transaction a request."""
+"""What `app` hands to every HTTP room, and the one transaction a request."""
 
 from __future__ import annotations
 

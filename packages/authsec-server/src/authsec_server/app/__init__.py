@@ -1,0 +1,10 @@
+"""The composition root: settings in, the authority out. The only place that knows every room.
+
+`opening` opens it, `wings` builds what the rooms are given, `doors` puts their routes together, `upkeep` keeps it in
+order for as long as it is served.
+"""
+
+from authsec_server.app.opening import Authority, as_served, open_authority
+from authsec_server.app.surroundings import Surroundings
+
+__all__ = ["Authority", "Surroundings", "as_served", "open_authority"]

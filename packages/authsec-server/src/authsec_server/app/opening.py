@@ -1,0 +1,119 @@
+"""Opening an authority: its database, its schema, its rooms; and closing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from authsec_server.accounts.sign_in import SignIn
+from authsec_server.app.doors import routes
+from authsec_server.app.surroundings import Surroundings
+from authsec_server.app.upkeep import lifespan, maintenance
+from authsec_server.app.wings import House, house_of
+from authsec_server.console import static
+from authsec_server.db import Database, open_database
+from authsec_server.db.served import last_issuer
+from authsec_server.outbound import Outbound
+from authsec_server.revocations import api as revocations_api
+from authsec_server.revocations.heads import Feed
+from authsec_server.settings import Settings, is_loopback
+from authsec_server.tokens.service import DelegationTokens
+from authsec_server.web import health
+from authsec_server.web.errors import HANDLERS
+from authsec_server.web.health import Readiness
+from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
+
+PROBES = (health.LIVE, health.READY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """An open authority: the ASGI app to serve, and the parts that others need to reach in process."""
+
+    app: Starlette
+    issuer: str
+    database: Database
+    tokens: DelegationTokens
+    readiness: Readiness
+    sign_in: SignIn
+    outbound: Outbound
+    feed: Feed
+
+
+@contextmanager
+def open_authority(
+    settings: Settings, *, local_operator: bool = False, surroundings: Surroundings | None = None
+) -> Iterator[Authority]:
+    """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
+
+    `local_operator`: every request is the operator's at this machine, as the command line calls it in process; its
+    addresses are those of the server of this data. Raises `StartupRefused` or `Unavailable` when it must not, or
+    cannot, start.
+    """
+    if not local_operator:
+        settings.issuer  # noqa: B018 - refuses before anything is touched
+    database = open_database(settings.database_url)
+    try:
+        database.migrate()
+        if local_operator:
+            settings = as_served(settings, database)
+        yield _assembled(house_of(settings, database, local_operator, surroundings or Surroundings()))
+    finally:
+        database.close()
+
+
+def as_served(settings: Settings, database: Database) -> Settings:
+    """The settings with the issuer that the server of this data last started with, unless they name one.
+
+    Where this process would listen says nothing: it is another one that people and agents reach.
+    """
+    if settings.public_url or not (issuer := database.read(last_issuer)):
+        return settings
+    return settings.model_copy(update={"public_url": issuer})
+
+
+def _assembled(house: House) -> Authority:
+    maintain = maintenance(house)
+    maintain()
+    app = Starlette(
+        routes=routes(house),
+        exception_handlers=HANDLERS,
+        lifespan=lifespan(maintain, house.told.journal.run, house.told.live_feed.run, house.told.noting.run),
+        middleware=_middleware(house),
+    )
+    return Authority(
+        app=app,
+        issuer=house.settings.issuer,
+        database=house.database,
+        tokens=house.tokens,
+        readiness=house.readiness,
+        sign_in=house.people.sign_in,
+        outbound=house.trust.outbound,
+        feed=house.told.feed,
+    )
+
+
+def _middleware(house: House) -> list[Middleware]:
+    settings = house.settings
+    return [
+        Middleware(
+            Contextualise,
+            token_bytes=house.around.token_bytes,
+            trusted_proxies=settings.trusted_proxies,
+            quiet=(*PROBES, static.PATH),
+        ),
+        # Those who follow the feed stay for hours, in places of their own: agents need theirs.
+        Middleware(Bounded, at_most=settings.max_in_flight, always=(*PROBES, revocations_api.PATH)),
+        Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
+    ]
+
+
+def _hosts(settings: Settings) -> set[str]:
+    """The Host headers to answer: public_url's, those the settings add, and on loopback the loopback names."""
+    hosts = {urlsplit(settings.issuer).hostname or "", *settings.allowed_hosts}
+    return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())

@@ -1,0 +1,236 @@
+"""What the rooms are given, built once: by wings, each of which needs only those before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+from authsec_server.accounts.authenticate import AdminKeys, LocalOperator
+from authsec_server.accounts.cookies import Sessions, cookie_name
+from authsec_server.accounts.model import SessionTerms
+from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
+from authsec_server.accounts.sign_in import SignIn
+from authsec_server.apis.proving import ApiCredentials
+from authsec_server.app.surroundings import Surroundings
+from authsec_server.attestation.clusters import Clusters
+from authsec_server.attestation.trial.service import Trials
+from authsec_server.attestation.workloads import Workloads
+from authsec_server.audit.live import LiveJournal
+from authsec_server.clients.enrolling import Enrolling
+from authsec_server.console.activity import stream as activity_stream
+from authsec_server.db import Database
+from authsec_server.delegations import tokens_out
+from authsec_server.delegations.model import Terms
+from authsec_server.keys.custodian import Custodian
+from authsec_server.keys.feed import FeedKeys
+from authsec_server.keys.master import load_master_key
+from authsec_server.keys.signer import Signer
+from authsec_server.outbound import Outbound, outbound_of
+from authsec_server.revocations.followers.noting import Noting
+from authsec_server.revocations.heads import Feed
+from authsec_server.revocations.live import LiveFeed
+from authsec_server.settings import Settings
+from authsec_server.sources.cluster_apis import ClusterApis
+from authsec_server.sources.key_sets import KeySets
+from authsec_server.tokens.giving_up import GivingUp
+from authsec_server.tokens.introspection import Introspection
+from authsec_server.tokens.limits import TokenLimits
+from authsec_server.tokens.model import Limits
+from authsec_server.tokens.ours import OwnTokens
+from authsec_server.tokens.service import DelegationTokens
+from authsec_server.web.health import Readiness
+from authsec_server.web.limits import Limiter
+from authsec_server.web.site import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyring:
+    """The authority's own keys: what signs tokens, and what signs the heads of the feed."""
+
+    signer: Signer
+    custodian: Custodian
+    feed_keys: FeedKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whose word counts, and how it is asked for."""
+
+    outbound: Outbound
+    key_sets: KeySets
+    cluster_apis: ClusterApis
+    workloads: Workloads
+    trials: Trials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """How administrators come in. `site` is for pages, where a session says who asks."""
+
+    site: Site
+    sessions: Sessions
+    sign_in: SignIn
+    open_id: OpenIdSignIn | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What others are told as it happens: the journal's events, and what has ended."""
+
+    journal: LiveJournal
+    feed: Feed
+    live_feed: LiveFeed
+    noting: Noting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """All of it. `site` is for programs, where an admin key says who asks."""
+
+    settings: Settings
+    around: Surroundings
+    database: Database
+    terms: Terms
+    readiness: Readiness
+    keyring: Keyring
+    trust: Trust
+    people: People
+    told: Told
+    site: Site
+    api_credentials: ApiCredentials
+    tokens: DelegationTokens
+    ours: OwnTokens
+    giving_up: GivingUp
+    introspection: Introspection
+    enrolling: Enrolling
+
+
+def house_of(settings: Settings, database: Database, local_operator: bool, around: Surroundings) -> House:
+    """The house over this database. `local_operator`: whoever asks is the operator at this machine."""
+    issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
+    keyring = _keyring(settings, database, around)
+    trust = _trust(settings, database, around)
+    readiness = Readiness()
+    site = Site(
+        database=database,
+        now=now,
+        token_bytes=token_bytes,
+        authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
+    )
+    ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
+    return House(
+        settings=settings,
+        around=around,
+        database=database,
+        terms=Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience),
+        readiness=readiness,
+        keyring=keyring,
+        trust=trust,
+        people=_people(settings, site, trust.outbound, local_operator, around),
+        told=_told(settings, database, keyring.feed_keys, readiness, around),
+        site=site,
+        api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
+        tokens=_tokens(settings, database, keyring.signer, trust.workloads, around),
+        ours=ours,
+        giving_up=GivingUp(
+            database=database, tokens=ours, rate=Limiter(settings.address_limit), now=now, monotonic=monotonic
+        ),
+        introspection=Introspection(database=database, ours=ours, now=now),
+        enrolling=Enrolling(database, issuer=issuer, now=now, monotonic=monotonic, token_bytes=token_bytes),
+    )
+
+
+def _keyring(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+    master_key = load_master_key(settings, database, around.token_bytes)
+    signer = Signer(database, master_key)
+    return Keyring(
+        signer=signer,
+        custodian=Custodian(
+            database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=around.token_bytes
+        ),
+        feed_keys=FeedKeys(
+            database,
+            master_key,
+            max_age=timedelta(seconds=settings.signing_key_max_age),
+            token_bytes=around.token_bytes,
+        ),
+    )
+
+
+def _trust(settings: Settings, database: Database, around: Surroundings) -> Trust:
+    issuer, now, monotonic = settings.issuer, around.now, around.monotonic
+    outbound = outbound_of(settings, monotonic)
+    key_sets = KeySets(database, outbound, now=now, monotonic=monotonic)
+    cluster_apis = ClusterApis(outbound, credentials_dir=settings.credentials_dir, now=now, monotonic=monotonic)
+    clusters = Clusters(cluster_apis, seconds=settings.lookup_seconds, monotonic=monotonic)
+    return Trust(
+        outbound=outbound,
+        key_sets=key_sets,
+        cluster_apis=cluster_apis,
+        workloads=Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters),
+        trials=Trials(
+            database,
+            key_sets.find,
+            clusters=Clusters(cluster_apis, seconds=0, monotonic=monotonic),  # asked anew each time, and not kept
+            issuer=issuer,
+            trust_domain=settings.trust_domain,
+            monotonic=monotonic,
+        ),
+    )
+
+
+def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: bool, around: Surroundings) -> People:
+    now, monotonic, token_bytes = around.now, around.monotonic, around.token_bytes
+    sessions = Sessions(
+        site.database,
+        name=cookie_name(settings.issuer),
+        terms=SessionTerms(
+            idle=timedelta(seconds=settings.session_idle), lifetime=timedelta(seconds=settings.session_lifetime)
+        ),
+        now=now,
+        unattended={activity_stream.PATH},
+    )
+    return People(
+        site=site if local_operator else replace(site, authenticate=sessions),
+        sessions=sessions,
+        sign_in=SignIn(site.database, now=now, monotonic=monotonic, token_bytes=token_bytes),
+        open_id=sign_in_of(settings, outbound, now=now, monotonic=monotonic, token_bytes=token_bytes),
+    )
+
+
+def _told(
+    settings: Settings, database: Database, feed_keys: FeedKeys, readiness: Readiness, around: Surroundings
+) -> Told:
+    def ending() -> bool:
+        return readiness.draining
+
+    feed = Feed(database=database, issuer=settings.issuer, signing_key=feed_keys.signing_key, now=around.now)
+    known = partial(tokens_out.audiences, default_audience=settings.default_audience)
+    return Told(
+        journal=LiveJournal(database, now=around.now, ending=ending),
+        feed=feed,
+        live_feed=LiveFeed(feed, ending=ending),
+        noting=Noting(database, known=known, now=around.now),
+    )
+
+
+def _tokens(
+    settings: Settings, database: Database, signer: Signer, workloads: Workloads, around: Surroundings
+) -> DelegationTokens:
+    return DelegationTokens(
+        database=database,
+        signer=signer,
+        workloads=workloads,
+        limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
+        rates=TokenLimits(
+            address=settings.address_limit,
+            unproved=settings.unproved_limit,
+            client=settings.client_limit,
+            clock=around.monotonic,
+        ),
+        issuer=settings.issuer,
+        trust_domain=settings.trust_domain,
+        now=around.now,
+        token_bytes=around.token_bytes,
+    )
