@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from authsec import TokenVerifier
-from authsec.verifier.revocations.workers import source
+from authsec.verifier.revocations.workers import election, source
+from authsec.verifier.revocations.workers.place import Place, open_own
 
 from .fake_feed import FakeFeed, TimeOfDay, feeding
-from .fake_keys import AUDIENCE
+from .fake_keys import AUDIENCE, ISSUER
 from .shared_files import bearer, eventually, outcome, refuses, role
 
 FORK = multiprocessing.get_context("fork")
@@ -181,3 +183,36 @@ def test_a_fork_takes_over_once_its_parent_lets_go(feed: FakeFeed, path: Path, s
     feed.end("client", "c3")
     eventually(lambda: all(each.refuses(2) for each in children))
     assert feed.streams == 2
+
+
+def test_a_fork_waits_while_the_lock_is_being_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the child would have a descriptor of it that nobody knows of, and hold the lock for as long as it lives."""
+    opened = threading.Event()
+
+    def slowly(path: Path, flags: int) -> int:
+        fd = open_own(path, flags)
+        opened.set()
+        time.sleep(0.2)
+        return fd
+
+    monkeypatch.setattr(election, "open_own", slowly)
+    place = Place(path=path, issuer=ISSUER)
+    first = election.Election(place)
+    taking = threading.Thread(target=first.won)
+    taking.start()
+    opened.wait()
+
+    def live() -> None:
+        first.forget()
+        time.sleep(60)
+
+    child = FORK.Process(target=live, daemon=True)
+    child.start()
+    taking.join()
+    assert first.held
+    first.resign()
+    second = election.Election(place)
+    eventually(second.won)  # the child has let go, too
+    second.resign()
+    child.kill()
+    child.join()
