@@ -12,6 +12,9 @@ from authsec_server.clients.rotation import OVERLAP, rotate_secret
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.site import Visit
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Invalid
 
 OVERLAPS: Mapping[str, str] = {
@@ -23,13 +26,19 @@ OVERLAPS: Mapping[str, str] = {
 
 
 async def ask(visit: Visit, problem: Invalid | Conflict | None = None) -> Response:
-    """How long the secrets from before count yet."""
-    client = await visit.read(lambda tx: found(tx, visit))
+    """How long the secrets from before count yet, and what stops if they end at once."""
+
+    def load(tx: Tx) -> tuple[Client, Consequences]:
+        client = found(tx, visit)
+        return client, consequences.of_secrets(tx, visit.act, client.id, at_once=True)
+
+    client, stops = await visit.read(load)
     return visit.render(
         "clients/rotate_secret.html",
         title="Rotate the secret",
         problem=problem,
         client=client,
+        stops=stops,
         overlaps=OVERLAPS.items(),
         overlap=visit.form.text("overlap", str(int(OVERLAP.total_seconds()))),
     )
