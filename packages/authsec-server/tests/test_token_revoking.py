@@ -87,8 +87,8 @@ def test_what_cannot_be_ended_is_said_and_nothing_is_written(its: House) -> None
     jti = jti_of(its)
     door = its.door()
     for body, status, said in (
-        ({"jti": "0" * 32}, 404, "knows no token with the jti"),
-        ({"jti": "é x"}, 404, "knows no token with the jti"),
+        ({"jti": "0" * 32}, 404, "knows no token with this jti"),
+        ({"jti": "é x"}, 404, "knows no token with this jti"),
         ({"token": token[:-4]}, 400, "no token of this authority"),
         ({"token": "authsec_" + "a" * 43}, 400, "an admin key or a client secret"),
         ({}, 400, "Say which token"),

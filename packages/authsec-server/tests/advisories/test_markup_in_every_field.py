@@ -28,6 +28,7 @@ AGENT = "/authsec/uflow/sdk/delegation-token"
 PASSWORD = "correct horse battery staple"
 # Where nothing stands that anybody may have typed.
 SILENT = {
+    "/console/activity/end-token",
     "/",
     "/console/static/{version}/{name}",
     "/console/sign-in",

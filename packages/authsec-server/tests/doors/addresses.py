@@ -188,8 +188,15 @@ ADDRESSES = (
     ),
     Address(path="/console/activity/stream", looks=VIEWER),
     Address(path="/console/activity/export.{form}", looks=VIEWER),
+    Address(
+        path="/console/activity/end-token", looks=OPERATOR, sends=OPERATOR, typed={"token": "{jti}"}, changes=False
+    ),
+    Address(
+        path="/console/activity/{issued event}/end-token", looks=OPERATOR, sends=OPERATOR, typed={"reason": "{mark}"}
+    ),
     Address(path="/console/activity/{event}", looks=VIEWER),
     Address(path="/console/keys", looks=VIEWER),
+    Address(path="/console/keys/{kid}/revoke", looks=ADMIN, sends=ADMIN, typed={"reason": "{mark}"}),
     Address(path="/console/keys/rotate", looks=ADMIN, sends=ADMIN, typed={"force": "yes"}),
     Address(path="/console/administrators", looks=VIEWER),
     Address(
@@ -202,6 +209,8 @@ ADDRESSES = (
         path="/console/administrators/keys/new", looks=ADMIN, sends=ADMIN, typed={"name": "New key", "role": "viewer"}
     ),
     Address(path="/console/administrators/keys/{key}/revoke", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/administrators/keys/{key whose}/grants", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/administrators/{person whose}/grants", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}", looks=VIEWER, sends=ADMIN, typed={"name": "Other"}),
     Address(path="/console/administrators/{administrator}/reset", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}/disable", looks=ADMIN, sends=ADMIN),
@@ -417,6 +426,27 @@ class Example:
         self._named("client")
         newest = self._company.operator.get(f"{API}/events", params={"limit": 1}).json()["items"][0]
         return str(newest["id"])
+
+    def _issued(self) -> dict[str, Any]:
+        """The event of the client's newest token."""
+        self._named("client")
+        newest = self._company.operator.get(f"{API}/events", params={"limit": 20}).json()["items"]
+        return next(each for each in newest if each["kind"] == "token.issued")
+
+    def _new_issued_event(self) -> str:
+        return str(self._issued()["id"])
+
+    def _new_jti(self) -> str:
+        return str(self._issued()["jti"])
+
+    def _new_kid(self) -> str:
+        return str(self._issued()["kid"])
+
+    def _new_key_whose(self) -> str:
+        return self._named("key")
+
+    def _new_person_whose(self) -> str:
+        return self._named("administrator")
 
     def _new_session(self) -> str:
         return self._company.session

@@ -125,7 +125,16 @@ def _remove(tx: Tx, kids: Collection[str], now: datetime) -> None:
 
 def _record(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
     """What the server did by itself."""
-    audit.record(tx, Event(at=now, kind=kind, request_id="", principal=THE_SERVER, subject=_named(kid), kid=kid))
+    event = Event(
+        at=now,
+        kind=kind,
+        request_id="",
+        principal=THE_SERVER,
+        authority_version=tx.version,
+        subject=_named(kid),
+        kid=kid,
+    )
+    audit.record(tx, event)
 
 
 def _named(kid: str) -> Named:
