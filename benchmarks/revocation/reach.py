@@ -21,6 +21,7 @@ revoked, or accepts anything beyond the stale limit without the authority.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from statistics import quantiles
@@ -46,6 +47,7 @@ def main() -> None:
         parser.error(f"no such scene: {', '.join(sorted(unknown))}")
     if asked.stale_after < SHORTEST_STALE or min(asked.verifiers, asked.processes, asked.revocations) < 1:
         parser.error(f"--stale-after is at least {SHORTEST_STALE}, and one of everything is the least")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # servers and databases are ended on the way out
     print(f"{'p50':>8} {'p99':>8} {'most':>8} {'times':>7}   (milliseconds)")
     try:
         for database in [asked.database] if asked.database else ("sqlite", "postgresql"):
