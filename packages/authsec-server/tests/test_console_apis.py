@@ -70,8 +70,8 @@ def test_an_empty_list_says_what_an_api_is(door: TestClient) -> None:
 def test_the_list_shows_each_with_its_audience(door: TestClient, api: str) -> None:
     make(door, "apis", name="Tools", identifier="tools", kind="mcp_server")
     page = get(door, LIST)
-    assert f"Customer API customers API {URL} 2 Does not follow never seen just now" in page.text
-    assert "Tools tools MCP Server tools 0 Does not follow never seen just now" in page.text
+    assert f"Customer API customers API {URL} 2 Does not follow never seen" in page.text
+    assert "Tools tools MCP Server tools 0 Does not follow never seen" in page.text
     assert page.links["Customer API"] == api
 
 
