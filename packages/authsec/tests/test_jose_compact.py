@@ -131,6 +131,12 @@ def test_the_number_of_parts() -> None:
     assert reason(token.rpartition(".")[0]) == "malformed"
 
 
+def test_of_a_token_that_was_copied_in_part_it_is_said() -> None:
+    token = sign_compact({}, CLAIMS, rsa_key())  # a signature of 256 octets leaves four bits to spare
+    with pytest.raises(JoseError, match="the token is damaged, as when it was copied in part"):
+        parse_compact(f"{token[:-1]}B")
+
+
 def test_size_is_looked_at_first() -> None:
     token = sign_compact({}, CLAIMS, rsa_key())
     assert verify_compact(token, rsa_key().public, algorithms=["RS256"], max_bytes=len(token))

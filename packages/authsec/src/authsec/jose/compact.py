@@ -145,7 +145,7 @@ def _decode(part: bytes) -> bytes:
     except binascii.Error:
         _malformed("has a part that is not base64url without padding")
     if part[-1] not in _LAST[rest]:
-        _malformed("has a part whose last character says more than there is")
+        _malformed("is damaged, as when it was copied in part")
     return octets
 
 
