@@ -13,6 +13,10 @@ from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, default_sources
 from authsec.delegated import Delegated
 from authsec.errors import ConfigError
+from authsec.outgoing.bearer import Bearer
+from authsec.outgoing.httpx_auth import httpx_auth
+from authsec.outgoing.origins import named_origins
+from authsec.outgoing.requests_auth import RequestsAuth
 from authsec.tokens import DelegationToken, TokenRequest
 
 Names = str | Sequence[str] | None
@@ -43,6 +47,7 @@ class AuthSecClient:
         self.config = _config(config, base_url, client_id)
         clock = clock or Clock()
         self._credential = credential
+        self._clock = clock
         self.authority = Authority(self.config, (credential,) if credential else default_sources(), clock=clock)
         self._cache = TokenCache(
             self.authority.fetch, clock=clock, margin=self.config.refresh_margin, timeout=self.config.timeout
@@ -97,6 +102,30 @@ class AuthSecClient:
         """
         wanted = Delegated(client=self, request=TokenRequest.of(scope, resource))
         return wanted if function is None else wanted(function)
+
+    def requests_auth(
+        self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None
+    ) -> RequestsAuth:
+        """For `auth=` of `requests`, or of its `Session`: each request to one of these origins carries a token.
+
+        `allowed_origins` are the APIs that may see it, as `https://crm.example.com`: scheme, host and port are compared
+        exactly. Requests to others are sent without a token, and no redirect takes it there. After a 401 the token is
+        replaced and the request sent once more, unless its body is streamed. Raises `ConfigError`; requests raise
+        `AuthSecError` where no token can be had.
+        """
+        return RequestsAuth(bearer=self._bearer(allowed_origins, scope, resource))
+
+    def httpx_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> Any:
+        """The same for `auth=` of httpx and httpx2, their async clients included."""
+        return httpx_auth(self._bearer(allowed_origins, scope, resource))
+
+    def _bearer(self, allowed_origins: str | Sequence[str], scope: Names, resource: Names) -> Bearer:
+        return Bearer(
+            client=self,
+            origins=named_origins(allowed_origins, self.config.allow_http_hosts),
+            wanted=TokenRequest.of(scope, resource),
+            clock=self._clock,
+        )
 
     def __repr__(self) -> str:
         return f"AuthSecClient(base_url={self.config.base_url!r}, client_id={self.config.client_id!r})"

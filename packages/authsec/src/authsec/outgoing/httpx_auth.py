@@ -1,0 +1,106 @@
+"""A token for every request that httpx or httpx2 makes, by one object that is an `Auth` of both."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncGenerator, Generator
+from functools import cache
+from typing import Any
+
+from authsec.errors import ConfigError
+from authsec.outgoing.bearer import Bearer, Header
+from authsec.outgoing.origins import Origin
+from authsec.tokens import DelegationToken
+
+
+class HttpxAuth:
+    """What `httpx_auth` gives: for `auth=` of a `Client`, an `AsyncClient`, or one request.
+
+    A redirect is followed by the client itself, which drops the header where scheme, host or port change, but for one
+    case: from `http` to `https` on the usual ports of one host.
+    """
+
+    def __init__(self, bearer: Bearer) -> None:
+        self._bearer = bearer
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """One request of a `Client`: yields what is sent, is given what comes back."""
+        origin = self._origin(request)
+        if origin is None:
+            yield request
+            return
+        token = self._bearer.token()
+        response = yield _with(request, token)
+        if self._wants_another(origin, token, response) and _can_be_sent_again(request):
+            token = self._bearer.token()
+            self._wants_another(origin, token, (yield _with(request, token)))
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """The same for an `AsyncClient`."""
+        origin = self._origin(request)
+        if origin is None:
+            yield request
+            return
+        token = await self._bearer.atoken()
+        response = yield _with(request, token)
+        if self._wants_another(origin, token, response) and _can_be_sent_again(request):
+            token = await self._bearer.atoken()
+            self._wants_another(origin, token, (yield _with(request, token)))
+
+    def _origin(self, request: Any) -> Origin | None:
+        """Where the request goes, by the very parts that the client connects to, if a token may go along."""
+        url = request.url
+        origin = Origin.of(url.scheme, url.raw_host.decode("ascii"), url.port)
+        return origin if self._bearer.goes_to(origin) else None
+
+    def _wants_another(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
+        """Whether the API's answer asks for another token; what answers without having been sent one does not."""
+        sent = response.request.headers.get("Authorization") == Header.of(token)
+        return sent and self._bearer.wants_another(response.status_code, origin, token)
+
+    def __repr__(self) -> str:
+        return f"httpx_auth({self._bearer!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return httpx_auth, (self._bearer,)
+
+
+def httpx_auth(bearer: Bearer) -> Any:
+    """An `Auth` of each of the two libraries that is installed. Raises `ConfigError` where none is."""
+    kind = _kind()
+    return kind(bearer)
+
+
+@cache
+def _kind() -> type[HttpxAuth]:
+    """`HttpxAuth`, as a class that both libraries take: they ask whether it is derived from their own."""
+    auths = [module.Auth for module in map(_installed, ("httpx", "httpx2")) if module is not None]
+    if not auths:
+        raise ConfigError(
+            "httpx_auth is for httpx or httpx2, and neither is installed here. Install the one that the program uses.",
+            reason="httpx_missing",
+        )
+    return type(HttpxAuth.__name__, (HttpxAuth, *dict.fromkeys(auths)), {"__module__": __name__})
+
+
+def _installed(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name != name:
+            raise
+        return None
+
+
+def _with(request: Any, token: DelegationToken) -> Any:
+    request.headers["Authorization"] = Header.of(token)
+    return request
+
+
+def _can_be_sent_again(request: Any) -> bool:
+    """Whether the whole body is at hand. One that is streamed is gone with the first try."""
+    try:
+        _ = request.content
+    except RuntimeError:  # RequestNotRead of either library
+        return False
+    return True

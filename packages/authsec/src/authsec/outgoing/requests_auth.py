@@ -1,0 +1,67 @@
+"""A token for every request that `requests` makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from authsec.outgoing.bearer import Bearer, Header
+from authsec.outgoing.origins import Origin, origin_of
+from authsec.tokens import DelegationToken
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsAuth:
+    """For `auth=` of `requests` and of its `Session`. `AuthSecClient.requests_auth` makes it."""
+
+    bearer: Bearer
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        origin = origin_of(request.url or "")
+        if origin is not None and self.bearer.goes_to(origin):
+            token = self.bearer.token()
+            request.headers["Authorization"] = Header.of(token)
+            sent = _Sent(bearer=self.bearer, origin=origin, token=token)
+            request.register_hook("response", sent.answered)  # type: ignore[no-untyped-call] # in the stubs of requests
+        return request
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sent:
+    """One request on its way, redirects and its second try included."""
+
+    bearer: Bearer
+    origin: Origin
+    token: DelegationToken
+    retried: bool = field(default=False)
+
+    def answered(self, response: Response, **how: Any) -> Response:
+        """The hook of `requests`: called with each answer, before a redirect is followed."""
+        request = response.request
+        if request.headers.get("Authorization") != Header.of(self.token):
+            return response  # a redirect has led elsewhere, without the token
+        if response.is_redirect:
+            if origin_of(urljoin(response.url, response.headers["location"])) != self.origin:
+                del request.headers["Authorization"]  # `requests` itself would keep it from http to https
+            return response
+        another = self.bearer.wants_another(response.status_code, self.origin, self.token)
+        if not another or self.retried or not isinstance(request.body, bytes | str | None):
+            return response
+        self.retried = True
+        return self._second_try(response, **how)
+
+    def _second_try(self, response: Response, **how: Any) -> Response:
+        try:
+            _ = response.content  # the connection is free again only after that
+        finally:
+            response.close()
+        self.token = self.bearer.token()
+        request = response.request  # itself, not a copy: what a redirect asks for is made from it
+        request.headers["Authorization"] = Header.of(self.token)
+        second: Response = response.connection.send(request, **how)
+        second.history.append(response)
+        return self.answered(second, **how)
