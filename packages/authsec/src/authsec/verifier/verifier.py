@@ -47,6 +47,7 @@ from authsec.verifier.revocations.introspected import Introspected
 from authsec.verifier.revocations.sharing import shared_follower
 from authsec.verifier.revocations.workers.place import meeting_place
 from authsec.verifier.token import VerifiedToken
+from authsec.verifier.waiting import Waiting, here, outcome_of
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
 
@@ -155,36 +156,27 @@ class TokenVerifier:
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
         fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
         """
-        mark = mark_of(bearer[: self._max_bytes + 1])  # of one that is too long, what keeps it from being another
-        known = self._recall(mark)
-        if known is None:
-            jws = self._parse(bearer)
-            kid = jws.header["kid"]
-            known = self._examine(jws, self._keys.at_hand(kid) or self._keys.find(kid))
-        if not self._revocations.settled:
-            self._revocations.settle()
-        verified = self._conclude(mark, known)
-        if not self._revocations.current:  # after the check for revocations: one that is known stays true
-            self._revocations.make_sure(bearer, verified.claims)
-            return self._conclude(mark, known)  # with what was found out
-        return verified
+        return outcome_of(self._verify(bearer, here))
 
     async def averify(self, bearer: str) -> VerifiedToken:
         """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
+        return await self._verify(bearer, asyncio.to_thread)
+
+    async def _verify(self, bearer: str, waiting: Waiting) -> VerifiedToken:
         mark = mark_of(bearer[: self._max_bytes + 1])  # of one that is too long, what keeps it from being another
         known = self._recall(mark)
         if known is None:
             jws = self._parse(bearer)
             kid = jws.header["kid"]
-            key = self._keys.at_hand(kid) or await asyncio.to_thread(self._keys.find, kid)
-            known = self._examine(jws, key)
+            known = self._examine(jws, self._keys.at_hand(kid) or await waiting(self._keys.find, kid))
         if not self._revocations.settled:
-            await asyncio.to_thread(self._revocations.settle)
+            await waiting(self._revocations.settle)
+        current = self._revocations.current  # asked before what has ended: that is as recent, or more so
         verified = self._conclude(mark, known)
-        if not self._revocations.current:
-            await asyncio.to_thread(self._revocations.make_sure, bearer, verified.claims)
-            return self._conclude(mark, known)
-        return verified
+        if current:
+            return verified
+        await waiting(self._revocations.make_sure, bearer, verified.claims)
+        return self._conclude(mark, known)  # with what was found out
 
     def check_ready(self) -> None:
         """Return if keys and revocations are known well enough to accept a token; else raise `VerificationUnavailable`.
