@@ -108,3 +108,20 @@ def test_grants_are_listed_and_then_revoked(authsec: Authsec, its: House, house:
     assert (done.exit_code, done.stdout) == (0, "1 trust delegation revoked.\n")
     assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none.\n"
     assert told(authsec, "delegations", "show", made["id"])["state"] == "revoked"
+
+
+def test_what_others_have_changed_since_is_listed_too(
+    authsec: Authsec, its: House, house: Callable[..., House]
+) -> None:
+    key = told(authsec, "admin", "create-key", "pipeline", "--role", "operator")
+    its.delegated_agent()
+    made = told(authsec, "delegations", "list")["items"][0]["id"]
+    authsec("delegations", "disable", made)
+    house().door(Authorization=f"Bearer {key['key']}").post(f"/authsec/api/v1/delegations/{made}/enable")
+    authsec("delegations", "disable", made)
+    shown = authsec("admin", "revoke-grants", "--key", key["id"])
+    assert (shown.exit_code, shown.stdout) == (0, "There are none but these.\n")
+    assert "and somebody has since (--also-changed-since" in shown.stderr
+    assert f"{made}  role-of-customer-support → customer-support (disabled), changed last by " in shown.stderr
+    done = authsec("admin", "revoke-grants", "--key", key["id"], "--also-changed-since", "--yes")
+    assert (done.stdout, "changed last by" in done.stderr) == ("1 trust delegation revoked.\n", False)

@@ -115,6 +115,27 @@ def test_all_that_somebody_delegated_is_revoked(door: TestClient, opened: House,
     assert "There are none." in get(door, f"/console/administrators/keys/{key['id']}/grants").text
 
 
+def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
+    door: TestClient, opened: House, house: Callable[..., House]
+) -> None:
+    key = door.post(f"{API}/admin-keys", json={"name": "Pipeline", "role": "operator"}).json()
+    opened.delegated_agent()
+    path = f"{API}/delegations/{door.get(f'{API}/delegations').json()['items'][0]['id']}"
+    door.post(f"{path}/disable")
+    assert house().door(Authorization=f"Bearer {key['key']}").post(f"{path}/enable").status_code == 200
+    opened.clock.at += timedelta(minutes=1)
+    door.post(f"{path}/disable")
+    page = get(door, f"/console/administrators/keys/{key['id']}/grants")
+    assert "There are none." in page.text
+    assert "Changed by others since" in page.text
+    assert "Changed last by" in page.text
+    assert "Disabled local operator" in page.text
+    page = get(door, page.links["revoke these as well…"])
+    assert "whoever changed them since" in page.text
+    assert "All that they had delegated is revoked" in page.form().send().follow().text
+    assert door.get(path).json()["state"] == "revoked"
+
+
 def test_an_administrator_has_the_page_too(door: TestClient) -> None:
     invited = door.post(f"{API}/administrators", json={"email": "m@example.com", "name": "Mo", "role": "admin"}).json()
     person = get(door, f"/console/administrators/{invited['id']}")

@@ -69,6 +69,7 @@ def test_a_delegation_as_the_admin_api_shows_it(admin: TestClient, parties: dict
         "description": "For the pilot",
         "revision": 1,
         "changed_at": None,
+        "changed_by": None,
     }
     assert [each["code"] for each in warnings] == [
         "client_unattested",

@@ -45,7 +45,11 @@ def hand(who: Principal) -> Hand:
 
 
 def given(estate: Estate, who: Principal) -> set[str]:
-    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, hand(who)))}
+    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, hand(who))).held}
+
+
+def changed_since(estate: Estate, who: Principal) -> set[str]:
+    return {each.id for each in estate.see(lambda tx, act: grants.given_by(tx, act, hand(who))).changed_since}
 
 
 def edit(estate: Estate, delegation: Any, **changes: Any) -> None:
@@ -70,7 +74,9 @@ def test_what_they_created_and_what_they_changed_last(by: Callable[..., Estate])
     edit(its, approved, max_duration=3600)
     edit(its, mine, max_duration=600)
     assert given(its, MALLORY) == {mine.id, others.id}, "whoever changes it after them answers for it"
+    assert changed_since(its, MALLORY) == {approved.id}, "and it is said to have been in their hands"
     assert given(its, NAMESAKE) == {others.id, approved.id, mine.id}
+    assert not changed_since(its, NAMESAKE)
     its = by(MALLORY, 4)
     its.do(lambda tx, act: delegations.disable(tx, act, approved.id, its.terms))
     assert approved.id not in given(its, MALLORY), "who turns one off gives nothing"
@@ -96,6 +102,22 @@ def test_they_end_together_each_with_its_record(by: Callable[..., Estate]) -> No
     }
     assert its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms)) == []
     assert given(its, NAMESAKE) == {kept}
+
+
+def test_what_was_changed_since_ends_if_that_is_meant(by: Callable[..., Estate]) -> None:
+    its = by(NAMESAKE)
+    widened = its.delegate(client="helper").delegation.id
+    its = by(MALLORY, 1)
+    edit(its, its.see(lambda tx, act: delegations.get(tx, act, widened, its.terms)).delegation, max_duration=3000)
+    its = by(NAMESAKE, 2)
+    edit(its, its.see(lambda tx, act: delegations.get(tx, act, widened, its.terms)).delegation, description="Ours")
+
+    def revoke(**also: bool) -> list[str]:
+        revoked = its.do(lambda tx, act: grants.revoke_given_by(tx, act, hand(MALLORY), its.terms, **also))
+        return [each.delegation.id for each in revoked]
+
+    assert (revoke(), revoke(also_changed_since=True)) == ([], [widened])
+    assert not changed_since(its, MALLORY), "nothing that is over"
 
 
 def test_only_an_admin_may(by: Callable[..., Estate]) -> None:

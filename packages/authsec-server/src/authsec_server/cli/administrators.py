@@ -99,31 +99,34 @@ def end_sessions(caller: Caller, output: Output, email: str) -> None:
 @click.command("revoke-grants")
 @click.argument("email", required=False)
 @click.option("--key", "key_id", help="Of an admin key instead: its id, as `list-keys` shows it.")
+@click.option("--also-changed-since", is_flag=True, help="Also those that they changed and somebody has changed since.")
 @yes_option
 @admin_command
-def revoke_grants(caller: Caller, output: Output, email: str | None, key_id: str | None, yes: bool) -> None:
+def revoke_grants(
+    caller: Caller, output: Output, email: str | None, key_id: str | None, also_changed_since: bool, yes: bool
+) -> None:
     """Revoke, for good, all trust delegations of an administrator, or of an admin key, that was in other hands.
 
-    Those are meant that they created, or edited or enabled with no change since. Keep them out first (`disable`,
-    `revoke-key`), or they delegate anew. What else they did stays; `authsec audit list` shows it.
+    Those are meant that they created, or edited or enabled with no change since. What somebody has changed since is
+    listed, and stays without --also-changed-since: what they widened may be in it still. Keep them out first
+    (`disable`, `revoke-key`), or they delegate anew. What else they did stays; `authsec audit list` shows it.
     """
     if (email is None) == (key_id is None):
         raise click.UsageError("Whose? Give an administrator's EMAIL, or --key ID.")
     where = (
         path("administrators", email, "revoke-grants") if email else path("admin-keys", key_id or "", "revoke-grants")
     )
-    told = foreseen(caller, where)
+    body = {"also_changed_since": also_changed_since}
+    told = foreseen(caller, where, body)
     held = told["would_revoke"]
-    if held and not (output.as_json and yes):
-        for each in held:
-            output.note(f"  {each['id']}  {each['role']['slug']} → {each['client']['slug']} ({each['state']})")
-        say(output, told)
+    if not (output.as_json and yes):
+        _list_grants(output, told)
+    if held:
         confirm(f"Revoke these {len(held)} for good?" if len(held) > 1 else "Revoke it for good?", yes=yes)
-    revoked = caller.post(where) if held else {"revoked": []}
+    revoked = caller.post(where, body) if held else {"revoked": []}
     number = len(revoked["revoked"])
-    output.result(
-        revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else "There are none."
-    )
+    none = "There are none but these." if told["changed_since"] else "There are none."
+    output.result(revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else none)
 
 
 COMMANDS = (setup_url, invite, list_administrators, disable, enable, end_sessions, revoke_grants)
@@ -142,6 +145,22 @@ def _show(output: Output, answer: Mapping[str, Any], link: dict[str, Any], publi
     output.result(answer, link["url"])
     if is_loopback(urlsplit(link["url"]).hostname or "") and not output.as_json:
         output.note("If people reach the authority at another address: --public-url URL")
+
+
+def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
+    """What is revoked, what that stops, and what is not revoked because somebody else had a hand in it."""
+    for each in told["would_revoke"]:
+        output.note(f"  {_grant(each)}")
+    if told["changed_since"]:
+        output.note("They changed these too, and somebody has since (--also-changed-since revokes these as well):")
+    for each in told["changed_since"]:
+        output.note(f"  {_grant(each)}, changed last by {each['changed_by']}")
+    if told["would_revoke"]:
+        say(output, told)
+
+
+def _grant(each: Mapping[str, Any]) -> str:
+    return f"{each['id']}  {each['role']['slug']} → {each['client']['slug']} ({each['state']})"
 
 
 def _state(administrator: Mapping[str, Any]) -> object:

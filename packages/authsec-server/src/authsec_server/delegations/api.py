@@ -123,5 +123,6 @@ def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
         "created_at": rfc3339(delegation.created_at),
         "revision": delegation.revision,
         "changed_at": rfc3339(delegation.changed_at),
+        "changed_by": delegation.changed_by or None,
         "warnings": [{"code": each.code, "message": each.message} for each in standing.cautions],
     }

@@ -41,11 +41,26 @@ def of_admin_key(key: AdminKey) -> Hand:
     return Hand(kind=PrincipalKind.ADMIN_KEY, id=key.id, called=f"the admin key {key.name}")
 
 
-def given_by(tx: Tx, act: Act, hand: Hand) -> list[Delegation]:
-    """The delegations that they created, or edited or enabled with no change since; none that is over.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What somebody delegated, none of it over.
 
-    Those that are disabled are among them: somebody could enable them again. What the journal tells counts, which knows
-    people by their ids: names may be alike, or change.
+    `held` they created, or edited or enabled with no change since. The others they edited or enabled as well, but
+    somebody has changed them since: what they widened may be in them still, or may have been approved.
+    """
+
+    held: tuple[Delegation, ...] = ()
+    changed_since: tuple[Delegation, ...] = ()
+
+    def with_changed(self) -> Given:
+        """The same, if all of it is meant."""
+        return Given(held=(*self.held, *self.changed_since))
+
+
+def given_by(tx: Tx, act: Act, hand: Hand) -> Given:
+    """What they delegated, also what is disabled: somebody could enable it again.
+
+    What the journal tells counts, which knows people by their ids: names may be alike, or change.
     """
     act.principal.require(Role.VIEWER)
     created: set[str] = set()
@@ -55,19 +70,25 @@ def given_by(tx: Tx, act: Act, hand: Hand) -> list[Delegation]:
             if event.kind is EventKind.DELEGATION_CREATED:
                 created.add(delegation.id)
             changes[delegation.id].add(event.at)
-    return [
-        delegation
-        for delegation in store.by_ids(tx.connection, changes)
-        if state(delegation, act.now) not in OVER
-        and (delegation.id in created or delegation.changed_at in changes[delegation.id])
-    ]
+    held: list[Delegation] = []
+    changed_since: list[Delegation] = []
+    for each in store.by_ids(tx.connection, changes):
+        if state(each, act.now) not in OVER:
+            theirs = each.id in created or each.changed_at in changes[each.id]
+            (held if theirs else changed_since).append(each)
+    return Given(held=tuple(held), changed_since=tuple(changed_since))
 
 
-def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms) -> list[Standing]:
-    """Revoke them all, for good, each with a record of its own. Only inside a `change`."""
+def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_since: bool = False) -> list[Standing]:
+    """Revoke it all, for good, each with a record of its own. Only inside a `change`.
+
+    What others have changed since stays, unless that is meant as well.
+    """
     act.principal.require(Role.ADMIN)
     because = f"all that {hand.called} delegated was revoked"
-    return [service.revoke(tx, act, delegation.id, terms, because=because) for delegation in given_by(tx, act, hand)]
+    given = given_by(tx, act, hand)
+    given = given.with_changed() if also_changed_since else given
+    return [service.revoke(tx, act, each.id, terms, because=because) for each in given.held]
 
 
 def _acts(tx: Tx, act: Act, hand: Hand) -> Iterator[Event]:

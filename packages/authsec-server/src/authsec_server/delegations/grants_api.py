@@ -15,14 +15,21 @@ from authsec_server.db import Tx
 from authsec_server.delegations import consequences, would_stop
 from authsec_server.delegations.api import as_json
 from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
-from authsec_server.delegations.model import Terms
+from authsec_server.delegations.model import Standing, Terms
 from authsec_server.delegations.standing import standings
 from authsec_server.principal import Act
+from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.dry_run import DryRun
 from authsec_server.web.routing import Handler, resource
 from authsec_server.web.site import Site
 
 Find = Callable[[Tx, Act, str], Hand]
+
+
+class Asked(Body):
+    """What is meant beside that in which nobody else had a hand since."""
+
+    also_changed_since: bool = False
 
 
 def _administrator(tx: Tx, act: Act, reference: str) -> Hand:
@@ -52,8 +59,13 @@ def dry_runs(site: Site, terms: Terms) -> list[Route]:
 def _revoking(site: Site, terms: Terms, find: Find) -> Handler:
     async def revoke(request: Request) -> JSONResponse:
         act = await site.act(request)
-        whose = request.path_params["whose"]
-        revoked = await site.change(act, lambda tx, act: revoke_given_by(tx, act, find(tx, act, whose), terms))
+        whose, asked = request.path_params["whose"], await read_body(request, Asked)
+
+        def work(tx: Tx, act: Act) -> list[Standing]:
+            also = asked.also_changed_since
+            return revoke_given_by(tx, act, find(tx, act, whose), terms, also_changed_since=also)
+
+        revoked = await site.change(act, work)
         return JSONResponse({"revoked": [as_json(standing, act.now) for standing in revoked]})
 
     return revoke
@@ -62,11 +74,17 @@ def _revoking(site: Site, terms: Terms, find: Find) -> Handler:
 def _asking(site: Site, terms: Terms, find: Find) -> Handler:
     async def ask(request: Request) -> JSONResponse:
         act = await site.act(request)
+        asked = await read_body(request, Asked)
 
         def look(tx: Tx) -> dict[str, Any]:
-            held = given_by(tx, act, find(tx, act, request.path_params["whose"]))
-            stops = would_stop.as_json(consequences.of_many(tx, act, held, terms), act.now)
-            return stops | {"would_revoke": [as_json(each, act.now) for each in standings(tx, held, terms, act.now)]}
+            given = given_by(tx, act, find(tx, act, request.path_params["whose"]))
+            given = given.with_changed() if asked.also_changed_since else given
+            stops = would_stop.as_json(consequences.of_many(tx, act, given.held, terms), act.now)
+            listed = {"would_revoke": given.held, "changed_since": given.changed_since}
+            return stops | {
+                name: [as_json(each, act.now) for each in standings(tx, held, terms, act.now)]
+                for name, held in listed.items()
+            }
 
         return JSONResponse(await site.read(look))
 

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators
 from authsec_server.accounts import service as admin_keys
+from authsec_server.console.forms import query_of
 from authsec_server.console.site import Console, Page, Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
@@ -45,13 +46,14 @@ def routes(console: Console) -> list[BaseRoute]:
 
 def _asking(find: Found) -> Page:
     async def ask(visit: Visit) -> Response:
-        def look(tx: Tx) -> tuple[Whose, list[Standing], Consequences]:
+        def look(tx: Tx) -> tuple[Whose, list[Standing], list[Standing], Consequences]:
             its = find(tx, visit.act, visit.request.path_params["whose"])
-            held, terms = given_by(tx, visit.act, its.hand), visit.console.terms
-            stops = consequences.of_many(tx, visit.act, held, terms)
-            return its, standings(tx, held, terms, visit.act.now), stops
+            given, terms, now = given_by(tx, visit.act, its.hand), visit.console.terms, visit.act.now
+            given = given.with_changed() if _also_changed_since(visit) else given
+            stops = consequences.of_many(tx, visit.act, given.held, terms)
+            return its, standings(tx, given.held, terms, now), standings(tx, given.changed_since, terms, now), stops
 
-        its, held, what = await visit.read(look)
+        its, held, changed_since, what = await visit.read(look)
         return visit.render(
             "administrators/grants.html",
             title=f"Revoke all that {its.name} delegated?",
@@ -61,6 +63,8 @@ def _asking(find: Found) -> Page:
             stop=its.stop,
             stop_label=its.stop_label,
             held=held,
+            changed_since=changed_since,
+            also=_also_changed_since(visit),
             what=what,
             by=f"{its.hand.kind.value}:{its.hand.id}",
         )
@@ -72,13 +76,19 @@ def _revoking(find: Found) -> Page:
     async def revoke(visit: Visit) -> Response:
         def work(tx: Tx, act: Act) -> Whose:
             its = find(tx, act, visit.request.path_params["whose"])
-            revoke_given_by(tx, act, its.hand, visit.console.terms)
+            also = _also_changed_since(visit)
+            revoke_given_by(tx, act, its.hand, visit.console.terms, also_changed_since=also)
             return its
 
         its = await visit.change(work)
         return visit.redirect(its.home, done="grants_revoked")
 
     return revoke
+
+
+def _also_changed_since(visit: Visit) -> bool:
+    """Whether the page is that of all they ever changed: its form leads to the same address."""
+    return query_of(visit.request).ticked("also_changed_since")
 
 
 def _person(tx: Tx, act: Act, reference: str) -> Whose:
