@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, KeysUnavailable, TokenVerifier
-from authsec.verifier.published_keys import RETRY_PAUSE
+from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.published_keys import FIRST_PAUSE, RETRY_PAUSE, PublishedKeys
 
 from .fake_keys import (
     AUDIENCE,
@@ -149,19 +150,77 @@ def test_without_any_key_there_is_no_verification(
     authority.pages.clear()
     with pytest.raises(KeysUnavailable) as caught:
         verifier.verify(authority.token())
-    assert (caught.value.status, caught.value.retryable, caught.value.retry_after) == (503, True, 10)
+    assert (caught.value.status, caught.value.retryable, caught.value.retry_after) == (503, True, 2)
     assert str(caught.value) == (
         f"The keys of {authority.url} cannot be had, so no token can be verified: "
         f"{authority.url}{METADATA} answers 404."
     )
     assert [record.getMessage() for record in caplog.records] == [
-        f"the keys of {authority.url} cannot be renewed: {authority.url}{METADATA} answers 404"
+        f"the keys of {authority.url} cannot be had, so no token can be verified: {authority.url}{METADATA} answers 404"
     ]
-    clock.pass_by(6)
+    clock.pass_by(1)
     with pytest.raises(KeysUnavailable) as caught:
         verifier.verify(authority.token())
-    assert caught.value.retry_after == 4
+    assert caught.value.retry_after == 1
     assert authority.asked == [METADATA]
+
+
+def test_an_api_that_was_started_first_has_keys_soon_after_its_authority_is_there(
+    authority: FakeAuthority, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    verifier = authority.verifier(clock)
+    pages, authority.pages = authority.pages, {}
+    for _ in range(20):
+        with pytest.raises(KeysUnavailable):
+            verifier.verify(authority.token())
+        clock.pass_by(FIRST_PAUSE)
+    authority.pages = pages
+    assert verifier.verify(authority.token())
+    assert caplog.messages[1:] == [f"the keys of {authority.url} are known again after 40 seconds"]
+
+
+def test_where_each_try_takes_long_most_callers_do_not_wait_for_one(authority: FakeAuthority, clock: FakeClock) -> None:
+    asked = []
+
+    def hangs(url: str) -> Any:
+        asked.append(url)
+        clock.pass_by(4)
+        raise DocumentRefused("no answer")
+
+    settings = {"fresh_for": 300, "keep_for": 300, "unknown_key_pause": 60}
+    keys = PublishedKeys(authority.url, hangs, clock=clock.clock(), **settings)
+    for _ in range(8):
+        with pytest.raises(KeysUnavailable):
+            keys.check_current()
+        clock.pass_by(1)
+    assert len(asked) == 1
+
+
+def test_how_long_old_keys_are_used_is_said_and_when_they_are_no_more(
+    authority: FakeAuthority, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    verifier = authority.verifier(clock, fresh_for=300, keep_for=3600)
+    long_lived = authority.token(exp=int(clock.wall) + 10**6)
+    assert verifier.verify(long_lived)
+    pages, authority.pages = authority.pages, {}
+    for _ in range(3):
+        clock.pass_by(1000)
+        assert verifier.verify(long_lived)
+        eventually(lambda: verifier.health().keys.failure is not None)
+    clock.pass_by(1000)
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            verifier.verify(long_lived)
+        clock.pass_by(RETRY_PAUSE)
+    authority.pages = pages
+    assert verifier.verify(long_lived)
+    of = f"the keys of {authority.url}"
+    away = f"{authority.url}{METADATA} answers 404"
+    assert caplog.messages == [
+        f"{of} cannot be renewed: {away}; those of 1000 seconds ago are used for 2600 seconds more",
+        f"{of} cannot be had, so no token can be verified: {away}",
+        f"{of} are known again after 3020 seconds",
+    ]
 
 
 def test_keys_come_back_with_the_authority(authority: FakeAuthority, clock: FakeClock) -> None:

@@ -24,6 +24,7 @@ from authsec.verifier.moments import Moment, moment, since
 _log = logging.getLogger("authsec.verifier")
 
 RETRY_PAUSE: Final = 10.0  # seconds between two tries while the authority does not answer
+FIRST_PAUSE: Final = 2.0  # the same, while there is no set to go on with: nothing can be verified until it is back
 SHORTEST_PAUSE: Final = 1.0  # of unknown_key_pause
 
 
@@ -40,7 +41,9 @@ class PublishedKeys:
     background; then a caller waits for the new one. Only while the authority cannot be reached is an older set used,
     until it is `keep_for` seconds old. A `kid` that is not in the set is looked for at most once every
     `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority. `named` is the
-    member of the metadata that says where the set is.
+    member of the metadata that says where the set is, `without` what it means that there is none.
+
+    What is in the way is in the log once, with what it means, and so is that it is over.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class PublishedKeys:
         keep_for: float,
         unknown_key_pause: float,
         named: str = "jwks_uri",
+        without: str = "no token can be verified",
     ) -> None:
         if not 0 < fresh_for <= keep_for or unknown_key_pause < SHORTEST_PAUSE:
             raise ConfigError(
@@ -66,10 +70,14 @@ class PublishedKeys:
         self._keep_for = keep_for
         self._unknown_key_pause = unknown_key_pause
         self._named = named
+        self._without = without
         self._snapshot: _Snapshot | None = None
         self._failure: str | None = None  # why the last try failed; None if it did not
+        self._failing: Moment | None = None  # since when; None if it did not
+        self._told: tuple[str | None, bool] | None = None  # what the log says is in the way
         self._tries = 0
         self._tried: Moment | None = None
+        self._pause = RETRY_PAUSE  # after the last try, if it failed
         self._looked: Moment | None = None
         self._make_locks()
 
@@ -100,7 +108,7 @@ class PublishedKeys:
     def _current(self) -> _Snapshot:
         """The set to be used now."""
         age = self._age()
-        pausing = self._failure is not None and self._since(self._tried) < RETRY_PAUSE
+        pausing = self._failure is not None and self._since(self._tried) < self._pause
         if age >= self._fresh_for and not pausing:
             if age < self._keep_for and (age < 2 * self._fresh_for or self._failure is not None):
                 self._refetch_in_background()
@@ -108,6 +116,7 @@ class PublishedKeys:
                 self._refetch()
         snapshot = self._snapshot
         if snapshot is None or self._age() >= self._keep_for:
+            self._tell()
             raise self._unavailable()
         return snapshot
 
@@ -151,17 +160,47 @@ class PublishedKeys:
 
     def _try(self) -> None:
         """One fetch, under the lock. A failure leaves the old set as it is, and as old as it is."""
+        began = self._now()
         try:
             keys = self._download()
         except DocumentRefused as error:
-            self._failure = str(error)
-            _log.warning("the keys of %s cannot be renewed: %s", self._issuer, error)
+            self._failure, self._failing = str(error), self._failing or began
+            self._tell()
         else:
             self._snapshot = _Snapshot(keys, self._now())
-            self._failure = None
+            self._tell_that_it_is_over()
+            self._failure = self._failing = None
         finally:
             self._tried = self._now()
+            self._pause = self._pause_after(self._since(began))
             self._tries += 1
+
+    def _pause_after(self, took: float) -> float:
+        """Longer after a try that took long, so that most callers are answered at once and do not wait for another."""
+        if self._snapshot is not None:
+            return RETRY_PAUSE
+        return min(max(FIRST_PAUSE, 2 * took), RETRY_PAUSE)
+
+    def _tell(self) -> None:
+        """What is in the way, once, however often it is tried again; and once more when that begins to refuse all."""
+        age = self._age()
+        usable = age < self._keep_for
+        if self._told == (self._failure, usable):
+            return
+        self._told = (self._failure, usable)
+        if usable:
+            _log.warning(
+                "the keys of %s cannot be renewed: %s; those of %.0f seconds ago are used for %.0f seconds more",
+                self._issuer, self._failure, age, self._keep_for - age,
+            )  # fmt: skip
+        else:
+            _log.error("the keys of %s cannot be had, so %s: %s", self._issuer, self._without, self._failure)
+
+    def _tell_that_it_is_over(self) -> None:
+        """As a warning, so that whoever was told of the trouble is told of its end."""
+        if self._told is not None:
+            _log.warning("the keys of %s are known again after %.0f seconds", self._issuer, self._since(self._failing))
+        self._told = None
 
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
@@ -171,9 +210,9 @@ class PublishedKeys:
         return keys
 
     def _unavailable(self) -> KeysUnavailable:
-        pause = max(1.0, RETRY_PAUSE - self._since(self._tried))
+        pause = max(1.0, self._pause - self._since(self._tried))
         return KeysUnavailable(
-            f"The keys of {self._issuer} cannot be had, so no token can be verified: {self._failure}.",
+            f"The keys of {self._issuer} cannot be had, so {self._without}: {self._failure}.",
             retry_after=math.ceil(pause),
         )
 

@@ -52,7 +52,7 @@ def _follower(
     documents = Documents(clock=clock, trust=trust)
     keys = PublishedKeys(
         issuer, documents.fetch, clock=clock, fresh_for=300.0, keep_for=86_400.0, unknown_key_pause=60.0,
-        named="authsec_revocations_keys_uri",
+        named="authsec_revocations_keys_uri", without="no revocation can be believed",
     )  # fmt: skip
     leases = Leases()
     network = Network(
