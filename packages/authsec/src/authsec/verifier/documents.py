@@ -20,7 +20,11 @@ from authsec.pools import open_pool
 
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
-_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-python"}
+_HEADERS: Final = {
+    "Accept": "application/json", "Accept-Encoding": "identity",
+    "Cache-Control": "no-cache",  # how long a document is kept is ours to say: no cache in between adds its time
+    "User-Agent": "authsec-python",
+}  # fmt: skip
 NO_HEADERS: Final[Mapping[str, str]] = {}
 _WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
     exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (NO_PROXY names hosts that are reached directly)",
