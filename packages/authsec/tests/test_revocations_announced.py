@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,6 +11,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from authsec import TokenVerifier
+from authsec.verifier.revocations.leases import Lease, Leases
 
 from .fake_feed import FEED, FakeFeed, feeding
 from .fake_keys import AUDIENCE
@@ -73,3 +76,29 @@ def test_what_no_header_can_carry_is_left_out(feed: FakeFeed, asked: list[tuple[
     assert asked[0] == (" ".join(f"api-{number:02}" for number in range(16)), None)
     for each in (*odd, *many):
         each.close()
+
+
+def test_the_feed_may_be_asked_for_while_verifiers_come_and_go() -> None:
+    leases, over = Leases(), threading.Event()
+
+    def come_and_go() -> None:
+        held: list[Lease] = []
+        while not over.is_set():
+            held.append(leases.take(f"api-{len(held)}", None))
+            if len(held) > 200:
+                leases.give_back(held.pop(0))
+                held.clear()
+
+    others = [threading.Thread(target=come_and_go) for _ in range(3)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in others:
+            each.start()
+        for _ in range(300):
+            leases.headers()
+    finally:
+        over.set()
+        for each in others:
+            each.join()
+        sys.setswitchinterval(interval)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 MOST_AUDIENCES: Final = 16  # that the authority reads
 LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
@@ -24,20 +24,23 @@ class Lease:
 
 
 class Leases:
-    """All that are held. Taken and given back from any thread."""
+    """All that are held. Taken and given back from any thread, by their ids.
+
+    No lock is needed, since each step is one of a dict: so there is nothing to mend after a fork either.
+    """
 
     def __init__(self) -> None:
-        self._held: WeakSet[Lease] = WeakSet()
+        self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
     def take(self, audience: str, credential: str | None) -> Lease:
         """One more, for as long as it lives, or until it is given back."""
         lease = Lease(audience, credential)
-        self._held.add(lease)
+        self._held[id(lease)] = lease
         return lease
 
     def give_back(self, lease: Lease) -> None:
         """It counts no more."""
-        self._held.discard(lease)
+        self._held.pop(id(lease), None)
 
     def __bool__(self) -> bool:
         return len(self._held) > 0
@@ -47,7 +50,7 @@ class Leases:
 
         Of several credentials one is sent: a request has room for one.
         """
-        held = self._held.copy()
+        held = [lease for each in self._held.valuerefs() if (lease := each()) is not None]
         audiences = sorted({lease.audience for lease in held if _is_sendable(lease.audience)})[:MOST_AUDIENCES]
         credentials = sorted({lease.credential for lease in held if lease.credential is not None})
         said = {"AuthSec-Audience": " ".join(audiences)} if audiences else {}
