@@ -28,7 +28,7 @@ from authsec_server.accounts.model import Caller, NewSession, SessionTerms
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Surroundings, open_authority
 from authsec_server.audit.model import Event, Recorded
-from authsec_server.audit.store import newest
+from authsec_server.audit.pages import above
 from authsec_server.cli import register
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding
@@ -176,7 +176,7 @@ class Estate:
     def events(self, kind: str = "") -> list[Event]:
         """The journal, oldest first, of the kinds that begin so."""
         read = self.database.read
-        found = read(lambda tx: newest(tx.connection, before=None, limit=100_000, request_id=None))[::-1]
+        found = read(lambda tx: above(tx.connection, 0, 100_000))
         return [each.event for each in found if each.event.kind.startswith(kind)]
 
     def endings(self) -> list[tuple[SubjectKind, str, int]]:
@@ -284,7 +284,7 @@ class House:
     def events(self) -> list[Recorded]:
         """The journal, oldest first."""
         read = self.authority.database.read
-        return read(lambda tx: newest(tx.connection, before=None, limit=100_000, request_id=None))[::-1]
+        return read(lambda tx: above(tx.connection, 0, 100_000))
 
     def door(self, address: str = "127.0.0.1", **headers: str) -> TestClient:
         """An HTTP client at that address."""
@@ -360,7 +360,7 @@ class Entrance:
 
     def events(self) -> list[Recorded]:
         """The journal, oldest first."""
-        return self.database.read(lambda tx: newest(tx.connection, before=None, limit=1000, request_id=None))[::-1]
+        return self.database.read(lambda tx: above(tx.connection, 0, 1000))
 
 
 @pytest.fixture

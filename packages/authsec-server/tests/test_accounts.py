@@ -76,7 +76,7 @@ def test_a_key_is_found_by_its_text_and_kept_as_a_hash(database: Database, act: 
 def test_its_creation_and_end_are_in_the_journal_without_the_secret(database: Database, act: Act) -> None:
     key, text = create(database, act)
     database.change(lambda tx: service.revoke(tx, act, key.id))
-    revoked, created = database.read(lambda tx: audit.newest(tx, act.principal))
+    revoked, created = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert (created.event.kind, revoked.event.kind) == (EventKind.ADMIN_KEY_CREATED, EventKind.ADMIN_KEY_REVOKED)
     assert created.event.subject == revoked.event.subject == Named(id=key.id, name="ci")
     assert created.event.detail == {"role": "admin"}
@@ -167,7 +167,7 @@ def test_refusals_are_counted_by_the_minute(database: Database, act: Act) -> Non
     refuse(KeyRefusal.REVOKED, "req_3", key)
     refused = [
         (recorded.event.reason, recorded.count, recorded.event.request_id, recorded.event.subject)
-        for recorded in database.read(lambda tx: audit.newest(tx, act.principal))
+        for recorded in database.read(lambda tx: audit.page(tx, act.principal).items)
         if recorded.event.kind is EventKind.ADMIN_SIGN_IN_REFUSED
     ]
     assert refused == [

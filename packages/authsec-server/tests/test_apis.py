@@ -71,7 +71,7 @@ def test_no_two_apis_share_a_name(database: Database, act: Act, what: dict[str, 
 
 def test_registering_is_in_the_journal(database: Database, act: Act) -> None:
     api = create(database, act, actions=[READ])
-    (recorded,) = database.read(lambda tx: audit.newest(tx, act.principal))
+    (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.API_CREATED
     assert recorded.event.subject == Named(id=api.id, name="Customers")
     assert recorded.event.detail["identifier"] == "https://api.example.com/customers"
@@ -95,7 +95,7 @@ def test_every_error_names_its_field_and_leaves_nothing(database: Database, act:
             create(database, act, **what)
         assert caught.value.field == field, what
     assert database.read(lambda tx: service.page(tx, act)) == ([], None)
-    assert database.read(lambda tx: audit.newest(tx, act.principal)) == []
+    assert database.read(lambda tx: audit.page(tx, act.principal).items) == ()
 
 
 def test_an_unknown_api_is_not_found(database: Database, act: Act) -> None:

@@ -109,6 +109,9 @@ def test_what_cannot_be_asked_for(admin: TestClient) -> None:
         "request_id=%00",
         "request_id=a&request_id=b",
         "request_id=" + "x" * 41,
+        "jti=a%20b",
+        "reason=",
+        "client_id=customer-support",
     ):
         answer = admin.get(f"{PATH}?{query}")
         assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0]), query

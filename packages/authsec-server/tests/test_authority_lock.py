@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from authsec_server.audit.model import EventKind, Recorded
-from authsec_server.audit.store import newest
+from authsec_server.audit.pages import above
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding
 from authsec_server.db import Database, Tx
@@ -73,7 +73,7 @@ def test_no_token_is_journalled_after_what_ends_it(
     toggled, *issued = compete(["toggle", "issue", "issue", "issue"], database_url, tmp_path, *delegated)
     assert sum(issued) > 10, "nothing was contended"
     assert toggled > 2, "nothing was contended"
-    events = database.read(lambda tx: newest(tx.connection, before=None, limit=1_000_000, request_id=None))[::-1]
+    events = database.read(lambda tx: above(tx.connection, 0, 1_000_000))
     assert violations(events) == []
 
 

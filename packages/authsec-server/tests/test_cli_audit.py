@@ -31,6 +31,7 @@ def event(**members: Any) -> dict[str, Any]:
         "decision": None,
         "reason": "",
         "address": "192.0.2.1",
+        "jti": "",
         "detail": {},
     }
     return plain | members
@@ -47,7 +48,7 @@ def test_the_story_is_read_from_top_to_bottom(authsec: Authsec) -> None:
     listed = authsec("audit", "list")
     assert listed.exit_code == 0, listed.output
     head, *rows = listed.stdout.splitlines()
-    assert head.split() == ["TIME", "(UTC)", "EVENT", "WHO", "WHAT", "DECISION", "REQUEST"]
+    assert head.split() == ["TIME", "(UTC)", "EVENT", "WHO", "WHAT", "DECISION", "JTI", "REQUEST"]
     assert [row.split()[2] for row in rows] == [*FIRST_START, "role.created", "admin_key.created"]
     assert "local operator" in rows[-1]
     assert rows[-1].split()[-1].startswith("req_")
@@ -56,7 +57,7 @@ def test_the_story_is_read_from_top_to_bottom(authsec: Authsec) -> None:
 def test_the_newest_and_one_request(authsec: Authsec) -> None:
     for name in ("One", "Two"):
         authsec("roles", "create", name, "--action", "customers:read")
-    assert [row.split()[-3] for row in authsec("audit", "list", "--limit", "1").stdout.splitlines()[1:]] == ["Two"]
+    assert [row.split()[-4] for row in authsec("audit", "list", "--limit", "1").stdout.splitlines()[1:]] == ["Two"]
     items = json.loads(authsec("audit", "list", "--json").stdout)["items"]
     one = next(item for item in items if item["roles"] and item["roles"][0]["name"] == "One")
     found = json.loads(authsec("audit", "list", "--json", "--request-id", one["request_id"]).stdout)["items"]
@@ -78,6 +79,8 @@ def test_a_stranger_and_an_unattested_agent(authsec: Authsec, admin: TestClient)
     rows = authsec("audit", "list", "--limit", "2").stdout.splitlines()[1:]
     assert "Open unattested" in rows[0]
     assert "customers:read at authsec-api" in rows[0]
+    jti = rows[0].split()[-2]
+    assert len(jti) == 32, "whole, to be copied"
     assert "granted" in rows[0]
     assert rows[1].split()[2:4] == ["(3", "times)"]
     assert "denied client_not_found" in rows[1]
@@ -146,7 +149,7 @@ def test_how_a_tried_token_went() -> None:
 )
 def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str, Any], shown: str) -> None:
     refused = event(decision="denied", reason="selectors_mismatch", detail=detail)
-    assert str(_row(refused, wide=True)[-2]) == f"denied selectors_mismatch: {shown}"
+    assert str(_row(refused, wide=True)[-3]) == f"denied selectors_mismatch: {shown}"
     assert f"denied selectors_mismatch\n{shown}\nreq_1" in str(_row(refused, wide=False)[-1])
 
 
@@ -170,3 +173,33 @@ def test_what_is_counted_by_the_minute_shows_the_minute_and_how_often() -> None:
     assert time(counted=True) == "2026-11-25 12:00 (once)"
     row = _row(event(at="2026-11-25T12:00:00Z", counted=True, count=12), wide=False)
     assert str(row[0]) == "2026-11-25 12:00\n(12 times)"
+
+
+def test_one_token_one_agent_one_reason(authsec: Authsec, admin: TestClient) -> None:
+    for name in ("Open", "Other"):
+        admin.post("/authsec/api/v1/clients", json={"name": name, "platform": "unattested"})
+    admin.post("/authsec/api/v1/roles", json={"name": "Support", "actions": ["customers:read"]})
+    delegation = {"role": "support", "client": "open", "target_type": "AutoGen AI agent", "actions": ["customers:read"]}
+    admin.post("/authsec/api/v1/delegations", json=delegation | {"max_duration": 3600})
+    ids = {name: admin.get(f"/authsec/api/v1/clients/{name}").json()["client_id"] for name in ("open", "other")}
+    for name in ("open", "other"):
+        admin.get(TOKENS, params={"client_id": ids[name]})
+
+    def listed(*arguments: str) -> list[tuple[str, str]]:
+        items = json.loads(authsec("audit", "list", "--json", *arguments).stdout)["items"]
+        return [(each["kind"], each["jti"]) for each in items]
+
+    ((_, jti),) = [each for each in listed("--client", "open") if each[1]]
+    assert authsec("revoke", "token", jti).exit_code == 0
+    assert listed("--jti", jti) == [("token.revoked", jti), ("token.issued", jti)]
+    rows = authsec("audit", "list", "--jti", jti).stdout.splitlines()[1:]
+    assert [row.split()[-2] for row in rows] == [jti, jti]
+    kinds = [kind for kind, _ in listed("--client", ids["other"])]
+    assert kinds == ["token.refused", "client.created"]
+    assert [kind for kind, _ in listed("--reason", "no_delegation")] == ["token.refused"]
+    assert listed("--reason", "no_delegation", "--client", "open") == []
+    assert listed("--limit", "1", "--client", "open") == [("token.revoked", jti)]
+    assert authsec("audit", "list", "--client", "nobody").exit_code == 1
+    for wrong in ("--jti", "--reason"):
+        assert "This is not a" in authsec("audit", "list", wrong, "no word").stderr
+    assert "jti " + jti in str(_row(event(jti=jti), wide=False)[-1])

@@ -40,7 +40,7 @@ def rows(tx: Tx) -> tuple[int, int]:
 
 def events(database: Database, act: Act) -> list[EventKind]:
     """What the journal holds, oldest first."""
-    return [each.event.kind for each in reversed(database.read(lambda tx: audit.newest(tx, act.principal)))]
+    return [each.event.kind for each in reversed(database.read(lambda tx: audit.page(tx, act.principal).items))]
 
 
 def test_an_agent_is_onboarded_with_its_selectors(database: Database, act: Act) -> None:
@@ -84,7 +84,7 @@ def test_an_unattested_agent_is_one_by_decision(database: Database, act: Act) ->
 
 def test_the_journal_says_what_will_have_to_be_shown(database: Database, act: Act) -> None:
     client = create(database, act)
-    (recorded,) = database.read(lambda tx: audit.newest(tx, act.principal))
+    (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.CLIENT_CREATED
     assert recorded.event.client == Named(id=client.id, name="Customer Support")
     assert recorded.event.detail["platform"] == "kubernetes"

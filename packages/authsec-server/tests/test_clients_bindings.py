@@ -54,7 +54,7 @@ class House:
         return [each.name for each in self.see(lambda tx, act: lists.page_of(tx, act, CANNOT_PROVE))[0]]
 
     def journal(self, kind: EventKind) -> list[Event]:
-        newest = self.see(lambda tx, act: audit.newest(tx, act.principal))
+        newest = self.see(lambda tx, act: audit.page(tx, act.principal).items)
         return [each.event for each in reversed(newest) if each.event.kind is kind]
 
     def add(self, client: Client, platform: str, **what: Any) -> Client:

@@ -34,7 +34,7 @@ def stored(database: Database, client: Client) -> Client | None:
 
 def journal(database: Database, act: Act) -> list[Event]:
     """What the journal holds, oldest first."""
-    return [each.event for each in reversed(database.read(lambda tx: audit.newest(tx, act.principal, limit=201)))]
+    return [each.event for each in reversed(database.read(lambda tx: audit.page(tx, act.principal, limit=201).items))]
 
 
 def ended(database: Database) -> list[Revocation]:

@@ -46,7 +46,7 @@ def stored(database: Database, client: Client) -> Client | None:
 
 
 def journal(database: Database, act: Act) -> list[Event]:
-    return [each.event for each in reversed(database.read(lambda tx: audit.newest(tx, act.principal)))]
+    return [each.event for each in reversed(database.read(lambda tx: audit.page(tx, act.principal).items))]
 
 
 def after(act: Act, **amount: float) -> Act:

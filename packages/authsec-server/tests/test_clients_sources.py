@@ -34,7 +34,7 @@ def test_the_only_source_that_fits_is_taken(database: Database, act: Act) -> Non
     assert client.can_prove_itself(act.now)
     assert database.read(lambda tx: service.load(tx, client.id)) == client
     assert helpless(database, act) == []
-    (event, *_) = database.read(lambda tx: audit.newest(tx, act.principal))
+    (event, *_) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert event.event.detail["proofs"][0]["source_id"] == source.id, "what it rested on stays known"
 
 

@@ -55,7 +55,7 @@ def create(database: Database, act: Act, **what: Any) -> Standing:
 
 def events(database: Database, act: Act) -> list[Event]:
     """What the journal holds of delegations, oldest first."""
-    found = reversed(database.read(lambda tx: audit.newest(tx, act.principal)))
+    found = reversed(database.read(lambda tx: audit.page(tx, act.principal).items))
     return [each.event for each in found if each.event.kind.startswith("delegation.")]
 
 

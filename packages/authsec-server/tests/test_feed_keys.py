@@ -87,7 +87,7 @@ def test_the_journal_knows_of_each(database: Database, act: Act, master_key: Mas
 
 def journal(database: Database) -> list[Event]:
     """Oldest first."""
-    return [each.event for each in database.read(lambda tx: audit.newest(tx, LOCAL_OPERATOR))][::-1]
+    return [each.event for each in database.read(lambda tx: audit.page(tx, LOCAL_OPERATOR).items)][::-1]
 
 
 def test_servers_that_start_together_come_to_agree(database: Database, act: Act, master_key: MasterKey) -> None:

@@ -50,7 +50,7 @@ def by_state(database: Database) -> dict[KeyState, list[str]]:
 
 
 def journal(database: Database) -> list[Recorded]:
-    return database.read(lambda tx: audit.newest(tx, LOCAL_OPERATOR))[::-1]
+    return database.read(lambda tx: audit.page(tx, LOCAL_OPERATOR).items)[::-1]
 
 
 def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Database, act: Act) -> None:

@@ -32,7 +32,7 @@ def test_a_role_is_found_by_id_and_slug(database: Database, act: Act) -> None:
 
 def test_its_creation_is_in_the_journal(database: Database, act: Act) -> None:
     role = create(database, act)
-    (recorded,) = database.read(lambda tx: audit.newest(tx, act.principal))
+    (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.ROLE_CREATED
     assert recorded.event.roles == (Named(id=role.id, name="Support"),)
     assert recorded.event.detail == {"slug": "support", "actions": ["customers:read"]}
@@ -44,7 +44,7 @@ def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     with pytest.raises(Conflict, match=f"slug support belongs to the role 'Support' \\({role.id}\\)"):
         create(database, act, "support")
     assert len(database.read(lambda tx: service.page(tx, act))[0]) == 1
-    assert len(database.read(lambda tx: audit.newest(tx, act.principal))) == 1
+    assert len(database.read(lambda tx: audit.page(tx, act.principal).items)) == 1
 
 
 def test_an_unknown_role_is_not_found(database: Database, act: Act) -> None:
@@ -77,7 +77,7 @@ def test_every_error_names_its_field_and_leaves_nothing(database: Database, act:
             database.change(lambda tx, values=values: service.create(tx, act, **values))
         assert caught.value.field == field, what
     assert database.read(lambda tx: service.page(tx, act)) == ([], None)
-    assert database.read(lambda tx: audit.newest(tx, act.principal)) == []
+    assert database.read(lambda tx: audit.page(tx, act.principal).items) == ()
 
 
 def test_pages_hold_everything_once(database: Database, act: Act) -> None:

@@ -43,14 +43,6 @@ def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> N
     store.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
 
 
-def newest(
-    tx: Tx, principal: Principal, *, before: int | None = None, limit: int = 50, request_id: str | None = None
-) -> list[Recorded]:
-    """A page of the journal, newest first."""
-    principal.require(Role.VIEWER)
-    return store.newest(tx.connection, before=before, limit=max(1, min(limit, MAX_PAGE)), request_id=request_id)
-
-
 def page(
     tx: Tx,
     principal: Principal,

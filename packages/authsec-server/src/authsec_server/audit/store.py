@@ -169,16 +169,6 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
         )
 
 
-def newest(connection: Connection, *, before: int | None, limit: int, request_id: str | None) -> list[Recorded]:
-    """The newest events first, below the number `before`."""
-    statement = select(events).order_by(events.c.id.desc()).limit(limit)
-    if before is not None:
-        statement = statement.where(events.c.id < before)
-    if request_id is not None:
-        statement = statement.where(events.c.request_id == request_id)
-    return [recorded(row) for row in connection.execute(statement)]
-
-
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
     """Under which the refusal is counted in this minute: of what is told apart, beyond `MOST_APART` under the last."""
     ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]

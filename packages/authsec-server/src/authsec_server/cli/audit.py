@@ -8,15 +8,17 @@ from typing import Any
 import click
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
+from authsec_server.naming import is_uuid
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
     "Nothing was recorded under this request id. Refusals of callers that proved nothing are counted by the minute, "
-    "under the first one's id: look by time in `authsec audit list`, or by client in the console's activity."
+    "under the first one's id: look by time in `authsec audit list`, or by agent with --client."
 )
-_WIDE = 140  # columns of a terminal in which an event fits on a line
+_BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
+_WIDE = 176  # columns of a terminal in which an event fits on a line
 
 
 @click.group()
@@ -26,20 +28,43 @@ def audit() -> None:
 
 @audit.command("list")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many, the newest.")
+@click.option("--client", help="Only what is about this agent: its slug or client_id.")
+@click.option("--jti", help="Only what is about this token.")
+@click.option("--reason", help="Only what was refused for this reason, e.g. attestation_required.")
 @click.option("--request-id", help="Only what happened in this request.")
 @admin_command
-def list_events(caller: Caller, output: Output, limit: int, request_id: str | None) -> None:
+def list_events(caller: Caller, output: Output, limit: int, client: str | None, **wanted: str | None) -> None:
     """List the newest events, the last one at the bottom.
 
-    Refusals of callers that proved nothing are counted by the minute: "12:00 (3 times)", with the first one's id.
+    Of a token that was issued or ended, its jti is shown. Refusals of callers that proved nothing are counted by the
+    minute: "12:00 (3 times)", with the first one's id.
     """
-    answer = caller.get("events", limit=limit, request_id=request_id)
-    if request_id and not answer["items"]:
+    answer = _newest(caller, limit, client_id=_client_id(caller, client), **wanted)
+    if wanted["request_id"] and not answer["items"]:
         output.note(_COUNTED_ELSEWHERE)
     wide = output.console.width >= _WIDE
-    heads = ("TIME (UTC)", "EVENT", *(("WHO", "WHAT", "DECISION", "REQUEST") if wide else ("WHO, WHAT, DECISION",)))
+    heads = ("TIME (UTC)", "EVENT", *(("WHO", "WHAT", "DECISION", "JTI", "REQUEST") if wide else _BELOW_EACH_OTHER))
     rows = [_row(event, wide=wide) for event in reversed(answer["items"])]
-    output.result(answer, table(heads, rows, whole=("TIME (UTC)", "EVENT", "REQUEST")))
+    output.result(answer, table(heads, rows, whole=("TIME (UTC)", "EVENT", "JTI", "REQUEST")))
+
+
+def _newest(caller: Caller, limit: int, **wanted: str | None) -> dict[str, Any]:
+    """So many of them, however many pages are short: what is rare is looked for bit by bit."""
+    items: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = caller.get("events", limit=limit - len(items), cursor=cursor, **wanted)
+        items, cursor = [*items, *page["items"]], page["next"]
+        if cursor is None or len(items) >= limit:
+            return {"items": items, "next": cursor}
+
+
+def _client_id(caller: Caller, client: str | None) -> str | None:
+    """Of a slug, whose it is now. An id is taken as it is: the agent may have been deleted since."""
+    if client is None or is_uuid(client):
+        return client
+    client_id: str = caller.get(path("clients", client))["client_id"]
+    return client_id
 
 
 def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
@@ -48,10 +73,12 @@ def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
         who(event),
         what(event),
         Text(": ").join(ended) if ended else cell(None),
+        cell(event["jti"]),
         styled(event["request_id"], "dim"),
     ]
-    if not wide:  # below each other
-        parts = [*about[:2], *ended, about[-1]]
+    if not wide:
+        jti = [cell(f"jti {event['jti']}")] if event["jti"] else []
+        parts = [*about[:2], *ended, *jti, about[-1]]
         about = [Text("\n").join(part for part in parts if part.plain != NOTHING)]
     return [Text(" " if wide else "\n").join(map(cell, _time(event))), event["kind"], *about]
 
