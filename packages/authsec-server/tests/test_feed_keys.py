@@ -16,7 +16,7 @@ from authsec_server.failures import NotPermitted, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.feed import PUBLISH_AFTER, PUBLISH_AHEAD, FeedKeys
 from authsec_server.keys.master import MasterKey, Purpose
-from authsec_server.keys.model import SealedFeedKey
+from authsec_server.keys.model import SealedKey
 from authsec_server.principal import LOCAL_OPERATOR, THE_SERVER, Act, Role
 
 MAX_AGE = timedelta(days=30)
@@ -116,7 +116,7 @@ def test_a_planted_key_neither_signs_nor_is_published(
         "as a signing key": master_key.seal(intruder.to_pem(), kid=kid, nonce=bytes(12)),
         "under another name": master_key.seal(intruder.to_pem(), kid="another", **how),
     }[sealed]
-    planted = SealedFeedKey(kid=kid, sealed=blob, created_at=act.now - MAX_AGE / 2)
-    database.append(lambda tx: store.add_feed_key(tx.connection, planted))
+    planted = SealedKey(kid=kid, sealed=blob, created_at=act.now - MAX_AGE / 2)
+    database.append(lambda tx: store.add_head_key(tx.connection, store.feed_keys, planted))
     keys.keep(act.now + SECOND)
     assert published(keys) == genuine == [signs(keys, act.now + SECOND)]

@@ -13,6 +13,7 @@ from authsec_server.apis import credentials_api
 from authsec_server.app.wings import House
 from authsec_server.attestation.trial import api as trial_api
 from authsec_server.audit import api as audit_api
+from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import api as clients_api
 from authsec_server.clients import enrolments_api, following
 from authsec_server.clients import proofs_api as client_proofs_api
@@ -88,6 +89,7 @@ def _for_administrators(house: House) -> list[BaseRoute]:
         ),
         *grants_api.routes(site, house.terms),
         *audit_api.routes(site),
+        *sealing_api.routes(site, house.keyring.journal_keys.published),
     ]
 
 

@@ -83,7 +83,9 @@ def _assembled(house: House) -> Authority:
     app = Starlette(
         routes=routes(house),
         exception_handlers=HANDLERS,
-        lifespan=lifespan(maintain, house.told.journal.run, house.told.live_feed.run, house.told.noting.run),
+        lifespan=lifespan(
+            maintain, house.sealer.run, house.told.journal.run, house.told.live_feed.run, house.told.noting.run
+        ),
         middleware=_middleware(house),
     )
     return Authority(

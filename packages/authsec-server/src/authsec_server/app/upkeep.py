@@ -1,4 +1,7 @@
-"""What keeps an authority in order: once when it opens, then once a minute for as long as it is served."""
+"""What keeps an authority in order: once when it opens, then once a minute for as long as it is served.
+
+The journal is sealed by servers only, each second: a command that opens the data for one call leaves it to them.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ def maintenance(house: House) -> Callable[[], None]:
 
 
 def lifespan(maintain: Callable[[], None], *followers: Callable[[], Coroutine[Any, Any, None]]) -> Lifespan[Starlette]:
-    """Keeps the authority in order, once a minute, and follows its journal and feed, for as long as it is served."""
+    """Keeps the authority in order, seals its journal and follows it and its feed, for as long as it is served."""
 
     @asynccontextmanager
     async def while_served(_app: Starlette) -> AsyncIterator[None]:

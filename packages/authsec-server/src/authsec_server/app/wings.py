@@ -17,6 +17,7 @@ from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
 from authsec_server.db import Database
@@ -24,6 +25,7 @@ from authsec_server.delegations import tokens_out
 from authsec_server.delegations.model import Terms
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.feed import FeedKeys
+from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
@@ -46,11 +48,12 @@ from authsec_server.web.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The authority's own keys: what signs tokens, and what signs the heads of the feed."""
+    """The authority's own keys: what signs tokens, what the heads of the feed, what those of the journal's log."""
 
     signer: Signer
     custodian: Custodian
     feed_keys: FeedKeys
+    journal_keys: JournalKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ class House:
     trust: Trust
     people: People
     told: Told
+    sealer: Sealer
     site: Site
     api_credentials: ApiCredentials
     tokens: DelegationTokens
@@ -129,6 +133,13 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
         told=_told(settings, database, keyring.feed_keys, readiness, around),
+        sealer=Sealer(
+            database,
+            issuer=issuer,
+            signing_key=keyring.journal_keys.signing_key,
+            keys=keyring.journal_keys.by_kid,
+            now=now,
+        ),
         site=site,
         api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
         tokens=_tokens(settings, database, keyring.signer, trust.workloads, around),
@@ -155,6 +166,7 @@ def _keyring(settings: Settings, database: Database, around: Surroundings) -> Ke
             max_age=timedelta(seconds=settings.signing_key_max_age),
             token_bytes=around.token_bytes,
         ),
+        journal_keys=JournalKeys(database, master_key, token_bytes=around.token_bytes),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from authsec_server.cli import audit_sealing
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
 from authsec_server.naming import is_uuid
@@ -23,7 +24,11 @@ _WIDE = 176  # columns of a terminal in which an event fits on a line
 
 @click.group()
 def audit() -> None:
-    """What happened: who was given what, who was refused, who changed what."""
+    """What happened: who was given what, who was refused, who changed what; and whether that is as it was written."""
+
+
+for command in (audit_sealing.verify_journal, audit_sealing.head, audit_sealing.keys):
+    audit.add_command(command)
 
 
 @audit.command("list")

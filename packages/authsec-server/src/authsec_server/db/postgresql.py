@@ -16,6 +16,7 @@ from authsec_server.failures import StartupRefused, Unavailable
 
 AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
 MIGRATION_LOCK = AUTHORITY_LOCK + 1
+SEALING_LOCK = AUTHORITY_LOCK + 2  # who seals the journal: see audit/sealing
 # READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
 _ISOLATION = {Access.READ: "REPEATABLE READ"}
 _LOCK = {Access.RECORD: "pg_advisory_xact_lock_shared", Access.CHANGE: "pg_advisory_xact_lock"}

@@ -7,34 +7,22 @@ all servers of a database agree without asking each other: the newest that every
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
-from authsec.jose import JoseError, PrivateKey, PublicKey
+from authsec.jose import PrivateKey, PublicKey
 
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.master import NONCE_BYTES, MasterKey, NotUnsealed, Purpose
-from authsec_server.keys.model import SealedFeedKey
-from authsec_server.principal import THE_SERVER, Act, Role
+from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
+from authsec_server.keys.master import MasterKey, Purpose
+from authsec_server.principal import Act, Role
 from authsec_server.revocations.heads import KEYS_MAX_AGE
-
-log = structlog.get_logger(__name__)
 
 PUBLISH_AHEAD = KEYS_MAX_AGE + timedelta(seconds=60)  # the minute: until every server has seen the key itself
 PUBLISH_AFTER = timedelta(hours=1)  # a head counts for seconds; clocks differ
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedKey:
-    """An opened key of the feed."""
-
-    private: PrivateKey
-    created_at: datetime
 
 
 class FeedKeys:
@@ -49,10 +37,9 @@ class FeedKeys:
         token_bytes: Callable[[int], bytes],
     ) -> None:
         self._database = database
-        self._master_key = master_key
+        self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.FEED, token_bytes=token_bytes)
         self._max_age = max_age
-        self._token_bytes = token_bytes
-        self._held: Sequence[FeedKey] = ()
+        self._held: Sequence[HeadKey] = ()
 
     def keep(self, now: datetime) -> None:
         """Make a key where none is young enough, and delete those whose time is over. Raises `Unavailable`.
@@ -63,17 +50,17 @@ class FeedKeys:
         if not held or now - held[-1].created_at >= self._max_age:
             self._make(now)
             held = self._read()
-        over = {key.private.public.thumbprint() for key in held[: _signing(held, now - PUBLISH_AFTER)]}
+        over = {key.kid for key in held[: _signing(held, now - PUBLISH_AFTER)]}
         if over:
             self._database.append(lambda tx: _remove(tx, over, now))
-        self._held = [key for key in held if key.private.public.thumbprint() not in over]
+        self._held = [key for key in held if key.kid not in over]
 
     def rotate(self, tx: Tx, act: Act) -> datetime:
         """Make another key, though none is due; from when on it signs. Servers see it within a minute."""
         act.principal.require(Role.ADMIN)
-        made = self._new(act.now)
-        store.add_feed_key(tx.connection, made)
-        audit.record_act(tx, act, EventKind.FEED_KEY_CREATED, subject=_named(made.kid), kid=made.kid)
+        made = self._maker.make(act.now)
+        store.add_head_key(tx.connection, store.feed_keys, made)
+        audit.record_act(tx, act, EventKind.FEED_KEY_CREATED, subject=named(made.kid), kid=made.kid)
         return made.created_at + PUBLISH_AHEAD
 
     def signing_key(self, now: datetime) -> PrivateKey:
@@ -87,61 +74,27 @@ class FeedKeys:
         """What verifies heads: what the table lists *and* the master key opens. Raises `Unavailable`."""
         return [key.private.public for key in self._read()]
 
-    def _read(self) -> list[FeedKey]:
-        sealed = self._database.read(lambda tx: store.all_feed_keys(tx.connection))
-        return [opened for each in sealed if (opened := self._opened(each)) is not None]
-
-    def _opened(self, sealed: SealedFeedKey) -> FeedKey | None:
-        try:
-            pem = self._master_key.unseal(sealed.sealed, kid=sealed.kid, purpose=Purpose.FEED)
-            private = PrivateKey.from_pem(pem, ours=True)  # unsealing shows any change
-        except (NotUnsealed, JoseError):
-            log.error("a key of the revocation feed cannot be opened and is not published", kid=sealed.kid)
-            return None
-        return FeedKey(private=private, created_at=sealed.created_at)
+    def _read(self) -> list[HeadKey]:
+        sealed = self._database.read(lambda tx: store.all_head_keys(tx.connection, store.feed_keys))
+        return [opened for each in sealed if (opened := self._maker.opened(each)) is not None]
 
     def _make(self, now: datetime) -> None:
-        made = self._new(now)
+        made = self._maker.make(now)
 
         def add(tx: Tx) -> None:
-            store.add_feed_key(tx.connection, made)
-            _record(tx, EventKind.FEED_KEY_CREATED, made.kid, now)
+            store.add_head_key(tx.connection, store.feed_keys, made)
+            record_by_server(tx, EventKind.FEED_KEY_CREATED, made.kid, now)
 
         self._database.append(add)
-
-    def _new(self, now: datetime) -> SealedFeedKey:
-        private = PrivateKey.generate_ed25519()
-        kid = private.public.thumbprint()
-        nonce = self._token_bytes(NONCE_BYTES)
-        sealed = self._master_key.seal(private.to_pem(), kid=kid, nonce=nonce, purpose=Purpose.FEED)
-        return SealedFeedKey(kid=kid, sealed=sealed, created_at=now)
 
 
 def _remove(tx: Tx, kids: Collection[str], now: datetime) -> None:
     """Delete what is still there of them: another server may have been first."""
     for kid in store.delete_feed_keys(tx.connection, kids):
-        _record(tx, EventKind.FEED_KEY_GONE, kid, now)
+        record_by_server(tx, EventKind.FEED_KEY_GONE, kid, now)
 
 
-def _record(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
-    """What the server did by itself."""
-    event = Event(
-        at=now,
-        kind=kind,
-        request_id="",
-        principal=THE_SERVER,
-        authority_version=tx.version,
-        subject=_named(kid),
-        kid=kid,
-    )
-    audit.record(tx, event)
-
-
-def _named(kid: str) -> Named:
-    return Named(id=kid, name=kid)
-
-
-def _signing(held: Sequence[FeedKey], now: datetime) -> int:
+def _signing(held: Sequence[HeadKey], now: datetime) -> int:
     """The place of the key that signs at that moment: the newest of those published long enough, else the oldest."""
     ready = [place for place, key in enumerate(held) if now - key.created_at >= PUBLISH_AHEAD]
     return ready[-1] if ready else 0

@@ -36,6 +36,7 @@ class Purpose(StrEnum):
 
     TOKENS = "signing key"
     FEED = "feed key"
+    JOURNAL = "journal key"
 
 
 class NotUnsealed(Exception):

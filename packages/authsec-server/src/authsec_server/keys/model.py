@@ -80,8 +80,8 @@ class NewKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SealedFeedKey:
-    """A key that signs the heads of the revocation feed, its private part sealed."""
+class SealedKey:
+    """A key that signs heads, of the revocation feed or of the journal's log, its private part sealed."""
 
     kid: str
     sealed: bytes = field(repr=False)

@@ -1,4 +1,4 @@
-"""The tables of signing keys and of the feed's keys. Only here does a sealed private part go in and out."""
+"""The tables of signing keys and of the keys that sign heads. Only here does a sealed private part go in and out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Connection, Index, LargeBinary, Row, String, Table, delete, insert, select, update
 
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.keys.model import OVER, KeyState, SealedFeedKey, SigningKey
+from authsec_server.keys.model import OVER, KeyState, SealedKey, SigningKey
 
 signing_keys = Table(
     "signing_keys",
@@ -26,6 +26,14 @@ signing_keys = Table(
 
 feed_keys = Table(
     "feed_keys",
+    metadata,
+    Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
+    Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
+    Column("created_at", Instant, nullable=False),
+)
+
+sealing_keys = Table(
+    "sealing_keys",
     metadata,
     Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
     Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
@@ -83,18 +91,16 @@ def all_sealed(connection: Connection) -> dict[str, bytes]:
     return {row.kid: row.sealed_private for row in rows}
 
 
-def add_feed_key(connection: Connection, key: SealedFeedKey) -> None:
-    """Insert a key of the revocation feed."""
-    connection.execute(
-        insert(feed_keys).values(kid=key.kid, sealed_private=key.sealed, created_at=key.created_at),
-    )
+def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
+    """Insert a key that signs heads: of the feed (`feed_keys`) or of the journal's log (`sealing_keys`)."""
+    connection.execute(insert(table).values(kid=key.kid, sealed_private=key.sealed, created_at=key.created_at))
 
 
-def all_feed_keys(connection: Connection) -> list[SealedFeedKey]:
-    """The keys of the revocation feed, oldest first; of the same moment in one order everywhere."""
-    ordered = select(feed_keys).order_by(feed_keys.c.created_at, feed_keys.c.kid)
+def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
+    """The keys of the table, oldest first; of the same moment in one order everywhere."""
+    ordered = select(table).order_by(table.c.created_at, table.c.kid)
     return [
-        SealedFeedKey(kid=row.kid, sealed=row.sealed_private, created_at=row.created_at)
+        SealedKey(kid=row.kid, sealed=row.sealed_private, created_at=row.created_at)
         for row in connection.execute(ordered)
     ]
 

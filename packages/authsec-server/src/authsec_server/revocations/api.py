@@ -17,7 +17,7 @@ from starlette.routing import Route
 from authsec_server.failures import Invalid
 from authsec_server.revocations.followers.model import Claim, read_claim
 from authsec_server.revocations.followers.noting import Noting
-from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed
+from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed, as_jwk
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.stream import MEDIA_TYPE, Stream
 from authsec_server.web.bodies import query_int
@@ -72,11 +72,6 @@ def _claim(request: Request, recognise: Recognise) -> Claim:
     shown = request.headers.getlist("authorization")
     proof = partial(recognise, shown, context_of(request.scope)) if shown else None
     return read_claim(request.headers.getlist(AUDIENCE), proof)
-
-
-def as_jwk(key: PublicKey) -> dict[str, str]:
-    """A key of the feed as published (RFC 7517, RFC 8037). It is none of the keys that sign tokens."""
-    return {"kid": key.thumbprint(), "use": "sig", "alg": "EdDSA", **key.to_jwk()}
 
 
 def _since(request: Request) -> int:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from authsec import strict_json
-from authsec.jose import PrivateKey, sign_compact
+from authsec.jose import PrivateKey, PublicKey, sign_compact
 
 from authsec_server.db import Database
 from authsec_server.revocations import service
@@ -79,6 +79,11 @@ def as_json(entry: Revocation) -> dict[str, Any]:
         "version": entry.version,
         "at": rfc3339(entry.at),
     }
+
+
+def as_jwk(key: PublicKey) -> dict[str, str]:
+    """A key that signs heads as it is published (RFC 7517, RFC 8037). It is none of the keys that sign tokens."""
+    return {"kid": key.thumbprint(), "use": "sig", "alg": "EdDSA", **key.to_jwk()}
 
 
 def _numbers(page: Page) -> dict[str, Any]:

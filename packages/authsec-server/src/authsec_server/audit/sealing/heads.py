@@ -1,0 +1,72 @@
+"""A head: what was in the log at a time, in one signed line that can be kept elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
+
+from authsec_server.audit.sealing.tree import Tree
+
+TYPE: Final = "authsec-journal-head+jwt"
+_ROOT: Final = re.compile(r"[0-9a-f]{64}")
+Keys = Mapping[str, PublicKey]
+"""The keys whose heads are believed, by `kid`."""
+
+
+class HeadRefused(Exception):
+    """This is no head, or none that one of the keys has signed. The text says which, and quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """`size` events were sealed `at` that time, under the hash `root` (hex).
+
+    Every event with a number up to `through` was among them: one that appears there later was inserted.
+    """
+
+    size: int
+    root: str
+    through: int
+    at: datetime
+    signed: str = field(repr=False)
+
+
+def sign_head(tree: Tree, *, through: int, at: datetime, issuer: str, key: PrivateKey) -> Head:
+    """The head of the tree."""
+    at = at.replace(microsecond=0)
+    root = tree.root.hex()
+    claims = {"iss": issuer, "iat": int(at.timestamp()), "size": tree.size, "root": root, "through": through}
+    signed = sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
+    return Head(size=tree.size, root=root, through=through, at=at, signed=signed)
+
+
+def read_head(signed: str, keys: Keys) -> Head:
+    """What the head says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
+    try:
+        unverified = parse_compact(signed)
+        key = keys.get(str(unverified.header.get("kid")))
+        if unverified.header.get("typ") != TYPE:
+            raise HeadRefused("is no head of a journal")
+        if key is None:
+            raise HeadRefused(
+                "is signed by a key that is not among those given: it was forged, or they are not this authority's"
+            )
+        claims = unverified.verified_by(key, algorithms={"EdDSA"}).claims
+    except JoseError as error:
+        raise HeadRefused(f"cannot be believed: {error}") from None
+    size, through, iat = (_number(claims.get(name)) for name in ("size", "through", "iat"))
+    root = claims.get("root")
+    if not isinstance(root, str) or not _ROOT.fullmatch(root):
+        raise HeadRefused("is no head of a journal")
+    return Head(size=size, root=root, through=through, at=datetime.fromtimestamp(iat, UTC), signed=signed)
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise HeadRefused("is no head of a journal")
+    return value

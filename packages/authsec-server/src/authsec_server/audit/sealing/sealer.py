@@ -1,0 +1,180 @@
+"""The sealer: appends committed events to the log about once a second, and signs what the log is then.
+
+Any number of servers may be at it, outside the path of the tokens. Each looks at what is new before it writes; of those
+that then want to write, one has the turn, for one transaction, and the others find the head moved and look again. So
+nobody has to be replaced: when one is killed its transaction never was, and the next second another one seals.
+
+It never signs over what it did not seal itself: the tree is computed from the leaves that are there, and has to lead to
+the last head, which one of its own keys has signed. If it does not, somebody wrote to the database; sealing stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import anyio
+import structlog
+from authsec.jose import PrivateKey
+from sqlalchemy import Connection, Row
+
+from authsec_server.audit import pages
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
+from authsec_server.audit.sealing.leaves import event_hash
+from authsec_server.audit.sealing.tree import Tree
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Unavailable
+
+log = structlog.get_logger(__name__)
+
+SECONDS = 1.0
+RETRY_SECONDS = 60.0  # after a failure that will not pass by itself
+FRESH = timedelta(seconds=60)  # a head is signed so often though nothing is new
+# Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
+# Longer by far than a transaction may take, and than servers' clocks may differ.
+SETTLING = timedelta(minutes=5)
+BATCH = 500  # events; on SQLite tokens wait while they are written
+CATCHING_UP = 10_000  # leaves read at once
+
+
+class LogBroken(Exception):
+    """What is in the log is not what was signed. The text says what; `authsec audit verify` says where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the database had: its last head, events to be sealed, and up to where none is missing once they are."""
+
+    signed: str | None
+    rows: Sequence[Row[Any]]
+    full: bool
+    settled: int
+
+
+class Sealer:
+    """Seals the journal of one database. `signing_key` makes the key where there is none; all block their thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        issuer: str,
+        signing_key: Callable[[datetime], PrivateKey],
+        keys: Callable[[], Keys],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._issuer = issuer
+        self._signing_key = signing_key
+        self._keys = keys
+        self._now = now
+        self._tree = Tree()  # of the leaves that this process has read
+        self._head: Head | None = None
+
+    def seal(self) -> bool:
+        """Seal what is new; whether there is more to seal at once. Raises `Unavailable` or `LogBroken`."""
+        now = self._now()
+        key = self._signing_key(now)
+        self._catch_up()
+        through = self._head.through if self._head else 0
+        look = self._database.read(lambda tx: _look(tx.connection, through, now))
+        if look.signed != (self._head.signed if self._head else None):
+            return True  # another server was first
+        if not look.rows and (self._head is None or now - self._head.at < FRESH):
+            return False
+        tree, added = _appended(self._tree, look.rows)
+        head = sign_head(tree, through=max(through, look.settled), at=now, issuer=self._issuer, key=key)
+        if self._database.append(lambda tx: _keep(tx, look.signed, added, head)):
+            self._tree, self._head = tree, head
+        return look.full
+
+    def _catch_up(self) -> None:
+        """Read the leaves up to the last head, which they have to lead to. Raises `LogBroken`."""
+        signed = self._database.read(lambda tx: store.last_signed(tx.connection))
+        if signed is None:
+            if self._head:
+                raise LogBroken("The log's heads are gone.")
+            return
+        if self._head and signed == self._head.signed:
+            return
+        try:
+            head = read_head(signed, self._keys())
+        except HeadRefused as refused:
+            raise LogBroken(f"The log's last head {refused}.") from None
+        tree = self._read_on(head.size)
+        if tree.root.hex() != head.root:
+            raise LogBroken("The log does not lead to its last head.")
+        self._tree, self._head = tree, head
+
+    def _read_on(self, size: int) -> Tree:
+        """The tree of the first `size` leaves, from where this process had come."""
+        tree = self._tree
+        while tree.size < size:
+            limit = min(CATCHING_UP, size - tree.size)
+            found = self._database.read(partial(_leaves, after=tree.size - 1, limit=limit))
+            if not found:
+                raise LogBroken("The log is shorter than its last head says.")
+            tree = tree.with_leaves(leaf.hash for leaf in found)
+        if tree.size != size:
+            raise LogBroken("The log is shorter than it was.")
+        return tree
+
+    async def run(self) -> None:
+        """Seal for as long as this runs."""
+        while True:
+            wait = SECONDS
+            try:
+                wait = 0 if await anyio.to_thread.run_sync(self.seal) else SECONDS
+            except Unavailable:
+                log.debug("sealing the journal waits for the database")
+            except LogBroken as broken:
+                log.error("the journal is not sealed any further: authsec audit verify", why=str(broken))
+                wait = RETRY_SECONDS
+            except Exception as error:  # noqa: BLE001 - whatever it was, the journal must be sealed again when it is over
+                log.error("sealing the journal failed and will be tried again", error=type(error).__name__)
+                wait = RETRY_SECONDS
+            await anyio.sleep(wait)
+
+
+def _look(connection: Connection, through: int, now: datetime) -> Look:
+    counting_since = now.replace(second=0, microsecond=0) - SETTLING
+    numbers = store.unsealed(connection, after=through, counting_since=counting_since, limit=BATCH)
+    there = store.events_by_number(connection, numbers)
+    full = len(numbers) == BATCH
+    bounds = [pages.last_before(connection, now - SETTLING)]
+    if full:
+        bounds.append(numbers[-1])
+    growing = store.first_growing(connection, after=through, counting_since=counting_since)
+    if growing is not None:
+        bounds.append(growing - 1)
+    return Look(
+        signed=store.last_signed(connection),
+        rows=[there[number][0] for number in numbers if number in there],
+        full=full,
+        settled=min(bounds),
+    )
+
+
+def _leaves(tx: Tx, *, after: int, limit: int) -> list[store.Leaf]:
+    return store.leaves(tx.connection, after=after, limit=limit)
+
+
+def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Leaf]]:
+    added = [
+        store.Leaf(position=tree.size + place, event_id=row.id, hash=event_hash(row._asdict()))
+        for place, row in enumerate(rows)
+    ]
+    return tree.with_leaves(leaf.hash for leaf in added), added
+
+
+def _keep(tx: Tx, signed: str | None, added: Sequence[store.Leaf], head: Head) -> bool:
+    """Write it, if this one has the turn and nobody was first."""
+    if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != signed:
+        return False
+    store.add_leaves(tx.connection, added)
+    store.add_head(tx.connection, head)
+    return True

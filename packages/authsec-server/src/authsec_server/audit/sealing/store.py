@@ -1,0 +1,174 @@
+"""The tables of the log: a hash for each sealed event, in the order of sealing, and the signed heads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+    text,
+)
+
+from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.store import events
+from authsec_server.db.postgresql import SEALING_LOCK
+from authsec_server.db.schema import BigId, Instant, metadata
+
+sealed_events = Table(
+    "sealed_events",
+    metadata,
+    Column("position", BigId, primary_key=True, autoincrement=False),  # from 0, without a gap
+    Column("event_id", BigInteger, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+seal_heads = Table(
+    "seal_heads",
+    metadata,
+    Column("size", BigId, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("signed", Text, nullable=False),
+)
+
+MAX_SIZE = 2**63 - 1
+_SEALED = exists().where(sealed_events.c.event_id == events.c.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """An event in the log: its place, its number, and its hash."""
+
+    position: int
+    event_id: int
+    hash: bytes
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether the database has a log: an older version's has none."""
+    return inspect(connection).has_table(seal_heads.name)
+
+
+def take_turn(connection: Connection) -> bool:
+    """Whether this transaction may seal, until it ends: one at a time. On SQLite there is only one that writes."""
+    if connection.dialect.name != "postgresql":
+        return True
+    taken: bool = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": SEALING_LOCK}).scalar_one()
+    return taken
+
+
+def unsealed(connection: Connection, *, after: int, counting_since: datetime, limit: int) -> list[int]:
+    """The next numbers above `after` of events that are not sealed, and that grow no more."""
+    ready = or_(events.c.count_key.is_(None), events.c.at < counting_since)
+    statement = select(events.c.id).where(events.c.id > after, ready, ~_SEALED).order_by(events.c.id).limit(limit)
+    return list(connection.execute(statement).scalars())
+
+
+def first_growing(connection: Connection, *, after: int, counting_since: datetime) -> int | None:
+    """The lowest number above `after` of a refusal that may still be counted up."""
+    growing = and_(events.c.count_key.is_not(None), events.c.at >= counting_since)
+    found: int | None = connection.execute(
+        select(func.min(events.c.id)).where(events.c.id > after, growing)
+    ).scalar_one()
+    return found
+
+
+def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
+    """Append these to the log."""
+    rows = [{"position": leaf.position, "event_id": leaf.event_id, "hash": leaf.hash} for leaf in leaves]
+    if rows:
+        connection.execute(insert(sealed_events), rows)
+
+
+def add_head(connection: Connection, head: Head) -> None:
+    """Keep the head. Of each minute the last one stays: from the leaves every other one can be computed anew."""
+    minute = head.at.replace(second=0)
+    connection.execute(delete(seal_heads).where(or_(seal_heads.c.at >= minute, seal_heads.c.size == head.size)))
+    connection.execute(insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed))
+
+
+def last_signed(connection: Connection) -> str | None:
+    """The newest head, as it was signed."""
+    statement = select(seal_heads.c.signed).order_by(seal_heads.c.size.desc()).limit(1)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
+    """The next leaves behind the position `after`; -1 begins."""
+    statement = select(sealed_events).where(sealed_events.c.position > after)
+    rows = connection.execute(statement.order_by(sealed_events.c.position).limit(limit))
+    return [Leaf(position=row.position, event_id=row.event_id, hash=bytes(row.hash)) for row in rows]
+
+
+def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
+    """The heads of more than `low` and up to `high` leaves: the size, and what was signed."""
+    statement = select(seal_heads.c.size, seal_heads.c.signed).where(seal_heads.c.size > low, seal_heads.c.size <= high)
+    return [(row.size, row.signed) for row in connection.execute(statement.order_by(seal_heads.c.size))]
+
+
+def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[int, list[Row[Any]]]:
+    """The rows with these numbers; where there is none, or one cannot be read, the number is missing.
+
+    Whoever writes by hand can make a row that is no event, and two with one number.
+    """
+    found: dict[int, list[Row[Any]]] = {}
+    try:
+        for row in connection.execute(select(events).where(events.c.id.in_(numbers))).all():
+            found.setdefault(row.id, []).append(row)
+    except (ValueError, TypeError):  # of one row, and with it all others of the answer are gone
+        if len(numbers) == 1:
+            return {}
+        return {number: rows for each in numbers for number, rows in events_by_number(connection, [each]).items()}
+    return found
+
+
+def numbers_there(connection: Connection, numbers: Collection[int]) -> set[int]:
+    """Those of these numbers that an event has, be it one that cannot be read."""
+    return set(connection.execute(select(events.c.id).where(events.c.id.in_(numbers))).scalars()) if numbers else set()
+
+
+def numbers_at(connection: Connection, positions: Collection[int]) -> list[int]:
+    """The numbers of the events at these places of the log, the first place first."""
+    statement = select(sealed_events.c.event_id).where(sealed_events.c.position.in_(positions))
+    return list(connection.execute(statement.order_by(sealed_events.c.position)).scalars())
+
+
+def size(connection: Connection) -> int:
+    """How many leaves there are."""
+    number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()
+    return number
+
+
+def not_sealed_above(connection: Connection, after: int) -> int:
+    """How many events above this number are not in the log."""
+    statement = select(func.count()).select_from(events).where(events.c.id > after, ~_SEALED)
+    number: int = connection.execute(statement).scalar_one()
+    return number
+
+
+def not_sealed_up_to(connection: Connection, number: int, limit: int) -> list[int]:
+    """The lowest numbers, up to this one, of events that are not in the log."""
+    statement = select(events.c.id).where(events.c.id <= number, ~_SEALED).order_by(events.c.id).limit(limit)
+    return list(connection.execute(statement).scalars())
+
+
+def be_patient(connection: Connection) -> None:
+    """Let statements of this transaction take their time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))

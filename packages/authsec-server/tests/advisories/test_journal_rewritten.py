@@ -1,0 +1,282 @@
+"""Somebody who administers the database changes the journal after the fact, so that nobody sees who was given what.
+
+They can write every table, and read the code, but have no master key: heads they cannot sign. Whatever single thing
+they do to what is sealed is found and named. Who puts everything back to an older state of its own is found by whoever
+kept a head elsewhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.sealing.heads import Head, Keys, sign_head
+from authsec_server.audit.sealing.leaves import COVERED, event_hash
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.store import seal_heads, sealed_events
+from authsec_server.audit.sealing.tree import Tree
+from authsec_server.audit.sealing.verifying import Report, verify
+from authsec_server.audit.store import events
+from authsec_server.db import Database, Tx
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from authsec_server.principal import LOCAL_OPERATOR
+from sqlalchemy import Connection, Executable, Row, delete, insert, select, text, update
+
+NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
+VICTIM = 4
+Spoil = Callable[[Connection], None]
+
+
+def event(number: int) -> Event:
+    """An event in which every column has something."""
+    named = Named(id=f"id-{number}", name=f"Name {number}")
+    return Event(
+        at=NOW + timedelta(seconds=number),
+        kind=EventKind.TOKEN_ISSUED,
+        request_id=f"req_{number}",
+        principal=LOCAL_OPERATOR,
+        client=named,
+        delegations=(named,),
+        roles=(named,),
+        subject=named,
+        decision=Decision.GRANTED,
+        reason="because",
+        address="192.0.2.1",
+        authority_version=number,
+        jti=f"jti-{number}",
+        kid="kid",
+        token_sha256="00" * 32,
+        expires_at=NOW + timedelta(hours=1),
+        detail={"actions": ["customers:read"]},
+    )
+
+
+class Sealed:
+    """A database whose journal is sealed, in two heads of different minutes, and what an outsider has of it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = NOW
+        journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.sealer = Sealer(
+            database,
+            issuer="https://authsec.example.com",
+            signing_key=journal_keys.signing_key,
+            keys=journal_keys.by_kid,
+            now=lambda: self.now,
+        )
+        self.fill(1, 6)
+        self.fill(7, 9)
+        self.now += timedelta(minutes=10)
+        self.sealer.seal()  # all of them have settled: later ones with such numbers are inserted
+        self.keys: Keys = journal_keys.by_kid()
+        self.kept = self.report().last
+
+    def fill(self, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            self.database.append(partial(audit.record, event=event(number)))
+        self.sealer.seal()
+        self.now += timedelta(minutes=1)
+
+    def report(self, *kept: Head) -> Report:
+        return self.database.read(lambda tx: verify(tx, self.keys, kept))
+
+    def spoiled(self, spoil: Spoil, *kept: Head) -> str:
+        """What is found once somebody has done that; afterwards all is as it was."""
+        found: list[Report] = []
+
+        def attempt(tx: Tx) -> None:
+            spoil(tx.connection)
+            found.append(verify(tx, self.keys, kept))
+            raise Undone
+
+        with pytest.raises(Undone):
+            self.database.append(attempt)
+        assert not found[0].as_sealed
+        return "\n".join(found[0].findings)
+
+
+def run(statement: Executable) -> Spoil:
+    """Does what the statement says."""
+
+    def spoil(connection: Connection) -> None:
+        connection.execute(statement)
+
+    return spoil
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""
+
+
+@pytest.fixture
+def sealed(database: Database) -> Iterator[Sealed]:
+    """A sealed journal, once per kind of database; all is well with it, before and after."""
+    made = Sealed(database)
+    assert made.report().as_sealed
+    yield made
+    assert made.report().as_sealed
+
+
+def another(name: str, row: Row[Any]) -> list[Any]:
+    """Other values for the column: a little different, and none, where the table takes none."""
+    value = row._mapping[name]
+    column = events.c[name]
+    if name == "id":
+        return [1000]
+    if isinstance(value, datetime):
+        others: list[Any] = [value + timedelta(microseconds=1), value - timedelta(days=1)]
+    elif isinstance(value, int):
+        others = [value + 1]
+    elif isinstance(value, list):
+        others = [[], [*value, *value]]
+    elif isinstance(value, Mapping):
+        others = [{}, {**value, "more": None}]
+    else:
+        others = ["other", ""]
+    return [other for other in [*others, *([None] if column.nullable else [])] if other != value]
+
+
+def test_every_change_of_any_column_is_found_and_its_event_named(sealed: Sealed) -> None:
+    row = sealed.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == VICTIM)).one())
+    tried = 0
+    for name in COVERED:
+        for value in another(name, row):
+            change = update(events).where(events.c.id == VICTIM).values({name: value})
+            told = sealed.spoiled(run(change))
+            assert f"Event {VICTIM} was" in told, name
+            tried += 1
+    assert tried > 2 * len(COVERED) - 5
+
+
+def test_a_row_that_is_no_event_any_more_is_named_and_no_other(sealed: Sealed) -> None:
+    if sealed.database.dialect == "postgresql":
+        pytest.skip("PostgreSQL takes no such values")
+    for name, value in (("at", "'yesterday'"), ("detail", "'{'"), ("jti", "x'00'"), ("occurrences", "'many'")):
+        spoil = text(f"UPDATE events SET {name} = {value} WHERE id = {VICTIM}")
+        told = sealed.spoiled(run(spoil))
+        assert told.startswith(f"Event {VICTIM} was changed")
+        assert "\n" not in told
+
+
+def copy_of(number: int, **changes: Any) -> Spoil:
+    """Inserts a copy of the event, changed."""
+
+    def spoil(connection: Connection) -> None:
+        row = connection.execute(select(events).where(events.c.id == number)).one()
+        connection.execute(insert(events).values(row._asdict() | changes))
+
+    return spoil
+
+
+def swap(connection: Connection) -> None:
+    """Two events change their numbers."""
+    for was, becomes in ((3, 1000), (5, 3), (1000, 5)):
+        connection.execute(update(events).where(events.c.id == was).values(id=becomes))
+
+
+def drop(connection: Connection) -> None:
+    connection.execute(delete(events).where(events.c.id == VICTIM))
+
+
+def test_what_is_dropped_swapped_or_inserted_is_named(sealed: Sealed) -> None:
+    assert sealed.spoiled(drop) == f"Event {VICTIM} was dropped: only its seal is left."
+    assert sealed.spoiled(swap).splitlines() == [
+        "Event 3 was changed: it is not what was sealed.",
+        "Event 5 was changed: it is not what was sealed.",
+    ]
+    assert "Event -7 has no seal" in sealed.spoiled(copy_of(VICTIM, id=-7))
+    if sealed.database.dialect == "postgresql":  # whose numbers are unique only together with the time
+        told = sealed.spoiled(copy_of(VICTIM, at=NOW))
+        assert told == f"Event {VICTIM} is there 2 times: it was sealed once."
+
+
+def reseal(connection: Connection) -> None:
+    """Make every leaf anew from what the events are now."""
+    connection.execute(delete(sealed_events))
+    rows = connection.execute(select(events).order_by(events.c.id)).all()
+    for position, row in enumerate(rows):
+        leaf = {"position": position, "event_id": row.id, "hash": event_hash(row._asdict())}
+        connection.execute(insert(sealed_events).values(leaf))
+
+
+def forge(connection: Connection, key: PrivateKey | None = None) -> None:
+    """Sign the leaves that are there with a key of one's own."""
+    leaves = connection.execute(select(sealed_events).order_by(sealed_events.c.position)).all()
+    tree = Tree().with_leaves(bytes(leaf.hash) for leaf in leaves)
+    own = key or PrivateKey.generate_ed25519()
+    head = sign_head(tree, through=leaves[-1].event_id, at=NOW, issuer="https://authsec.example.com", key=own)
+    connection.execute(delete(seal_heads))
+    connection.execute(insert(seal_heads).values(size=head.size, at=NOW, signed=head.signed))
+
+
+def in_turn(*steps: Spoil) -> Spoil:
+    """One after the other."""
+
+    def spoil(connection: Connection) -> None:
+        for step in steps:
+            step(connection)
+
+    return spoil
+
+
+def change(connection: Connection) -> None:
+    connection.execute(update(events).where(events.c.id == VICTIM).values(client_name="Somebody else"))
+
+
+def test_whoever_makes_the_seals_fit_does_not_get_past_the_heads(sealed: Sealed) -> None:
+    told = sealed.spoiled(in_turn(change, reseal))
+    assert "seals do not lead to the head signed at 2026-11-25T12:00:00Z: from event 1 to event 7" in told
+    for attempt in (in_turn(drop, reseal), in_turn(copy_of(VICTIM, id=-7), reseal), in_turn(swap, reseal)):
+        assert "do not lead to the head" in sealed.spoiled(attempt)
+    assert "a key that is not among those given" in sealed.spoiled(in_turn(change, reseal, forge))
+
+
+def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) -> None:
+    fourth = sealed_events.c.position == 3
+    assert "Event 4 was changed" in sealed.spoiled(run(update(sealed_events).where(fourth).values(hash=bytes(32))))
+    gap = sealed.spoiled(run(delete(sealed_events).where(fourth)))
+    assert "lacks the seal in place 3" in gap
+    assert "Event 4 has no seal" in gap
+    assert "under no signed head" in sealed.spoiled(run(delete(seal_heads)))
+    everything = in_turn(run(delete(seal_heads)), run(delete(sealed_events)))
+    assert sealed.spoiled(everything) == "None of the 10 events is sealed: nothing can be shown."
+
+
+def test_each_head_is_checked_and_one_in_anothers_place_is_found(sealed: Sealed) -> None:
+    signed = sealed.database.read(
+        lambda tx: tx.connection.execute(select(seal_heads.c.signed).order_by(seal_heads.c.size)).scalars().all()
+    )
+    assert len(signed) == 2
+    for size, instead in ((7, signed[1]), (10, signed[0]), (7, "e30.e30.AAAA"), (10, signed[1][:-4] + "AAAA")):
+        spoil = update(seal_heads).where(seal_heads.c.size == size).values(signed=instead)
+        told = sealed.spoiled(run(spoil))
+        assert f"The head of {size} seals" in told
+
+
+def cut(connection: Connection) -> None:
+    """Put all back to where it was when the first head was signed."""
+    connection.execute(delete(events).where(events.c.id > 7))
+    connection.execute(delete(sealed_events).where(sealed_events.c.position >= 7))
+    connection.execute(delete(seal_heads).where(seal_heads.c.size > 7))
+
+
+def test_a_log_that_was_put_back_is_found_by_a_head_that_was_kept(sealed: Sealed) -> None:
+    assert sealed.kept is not None
+    assert "The log was cut: it has 7 seals" in sealed.spoiled(cut, sealed.kept)
+
+
+def test_a_log_written_anew_by_somebody_with_the_key_is_found_by_a_head_that_was_kept(sealed: Sealed) -> None:
+    stolen = PrivateKey.generate_ed25519()
+    sealed.keys = {**sealed.keys, stolen.public.thumbprint(): stolen.public}
+    assert sealed.kept is not None
+    told = sealed.spoiled(in_turn(change, reseal, partial(forge, key=stolen)), sealed.kept)
+    assert "do not lead to the head signed at 2026-11-25T12:12:00Z" in told

@@ -1,0 +1,231 @@
+"""The seal on the journal: the tree, what is sealed when, and by whom; the same on both databases."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
+
+import pytest
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Event, EventKind, Refusal, Tally
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.heads import HeadRefused, read_head
+from authsec_server.audit.sealing.leaves import COVERED
+from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
+from authsec_server.audit.sealing.store import seal_heads, sealed_events
+from authsec_server.audit.sealing.tree import Tree, leaf_hash, node_hash
+from authsec_server.audit.sealing.verifying import Report, verify
+from authsec_server.audit.store import events
+from authsec_server.db import Database, Tx
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
+
+NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
+MASTER = MasterKey(bytes(32))
+
+
+class Journal:
+    """A journal with a sealer and a clock of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = NOW
+        self.keys = JournalKeys(database, MASTER, token_bytes=secrets.token_bytes)
+        self.sealer = self.another_sealer()
+
+    def another_sealer(self) -> Sealer:
+        """As another process has it."""
+        keys = JournalKeys(self.database, MASTER, token_bytes=secrets.token_bytes)
+        return Sealer(
+            self.database,
+            issuer="https://authsec.example.com",
+            signing_key=keys.signing_key,
+            keys=keys.by_kid,
+            now=lambda: self.now,
+        )
+
+    def record(self, number: int = 1) -> None:
+        for _ in range(number):
+            event = Event(at=self.now, kind=EventKind.ROLE_CREATED, request_id="req_test")
+            self.database.append(partial(audit.record, event=event))
+
+    def refuse(self, at: datetime) -> None:
+        """Count a refusal."""
+        tallies = {Refusal(address="192.0.2.1", reason="rate_limited"): Tally(count=1, request_id="req_test")}
+        self.database.append(lambda tx: audit.count_refusals(tx, tallies, at))
+
+    def verify(self) -> Report:
+        return self.database.read(lambda tx: verify(tx, self.keys.by_kid()))
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    """An empty journal, once per kind of database."""
+    return Journal(database)
+
+
+def naive_root(leaves: list[bytes]) -> bytes:
+    """MTH of RFC 9162, section 2.1.1, word by word."""
+    if not leaves:
+        return sha256().digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1
+    while half * 2 < len(leaves):
+        half *= 2
+    return node_hash(naive_root(leaves[:half]), naive_root(leaves[half:]))
+
+
+@given(contents=st.lists(st.binary(max_size=4), max_size=70), cut=st.integers(0, 70))
+def test_the_tree_is_that_of_the_rfc_however_it_was_grown(contents: list[bytes], cut: int) -> None:
+    leaves = [leaf_hash(content) for content in contents]
+    grown = Tree().with_leaves(leaves[:cut]).with_leaves(leaves[cut:])
+    assert grown.root == naive_root(leaves)
+    assert grown == Tree().with_leaves(leaves)
+    assert Tree().with_leaves(leaves[:cut]).root == naive_root(leaves[:cut])  # an older head, of fewer leaves
+
+
+def test_the_hashes_of_the_rfc() -> None:
+    """Known answers: those that Certificate Transparency's implementations share."""
+    assert Tree().root.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+
+
+def test_a_column_that_comes_later_needs_another_form() -> None:
+    assert {column.name for column in events.columns} == set(COVERED)
+
+
+def test_what_is_committed_is_sealed_and_nothing_else_changes(journal: Journal) -> None:
+    journal.record(3)
+    assert journal.sealer.seal() is False
+    report = journal.verify()
+    assert (report.sealed, report.not_yet, report.findings, report.as_sealed) == (4, 0, (), True)  # and its key's event
+    journal.record()
+    assert journal.verify().not_yet == 1
+    assert journal.verify().as_sealed
+    head = journal.verify().last
+    journal.sealer.seal()
+    journal.sealer.seal()  # nothing new: no further head
+    after = journal.verify()
+    assert (after.sealed, after.not_yet, after.as_sealed) == (5, 0, True)
+    assert after.last is not None
+    assert after.last != head
+
+
+def test_a_long_journal_is_sealed_in_batches_and_a_head_is_fresh(journal: Journal) -> None:
+    at = {"at": NOW, "kind": "role.created", "request_id": "", "delegations": [], "roles": [], "reason": ""}
+    row = at | {"address": "", "jti": "", "kid": "", "token_sha256": "", "detail": {}, "occurrences": 1}
+    journal.database.append(lambda tx: tx.connection.execute(events.insert(), [row] * (BATCH + 1)))
+    assert journal.sealer.seal() is True
+    assert journal.sealer.seal() is False
+    assert journal.verify().sealed == BATCH + 2
+    journal.now += timedelta(minutes=10)
+    journal.sealer.seal()
+    last = journal.verify().last
+    assert last is not None
+    assert (last.at, last.through) == (journal.now, BATCH + 2)
+
+
+def test_a_counted_refusal_is_sealed_once_it_grows_no_more(journal: Journal) -> None:
+    journal.refuse(NOW)
+    journal.sealer.seal()
+    journal.record()
+    journal.refuse(NOW + timedelta(seconds=59))
+    journal.sealer.seal()
+    assert (journal.verify().not_yet, journal.verify().findings) == (1, ())
+    journal.now += timedelta(minutes=6)
+    journal.sealer.seal()
+    assert (journal.verify().not_yet, journal.verify().as_sealed) == (0, True)
+
+
+def test_an_event_that_was_committed_late_is_sealed_as_well(journal: Journal) -> None:
+    """On PostgreSQL a number is given before the commit: here the row is held back, then there with its old number."""
+    journal.record(3)
+    row = journal.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == 2)).one())
+    journal.database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.id == 2)))
+    journal.sealer.seal()
+    journal.now += timedelta(minutes=1)
+    journal.sealer.seal()
+    journal.database.append(lambda tx: tx.connection.execute(events.insert().values(**row._asdict())))
+    journal.sealer.seal()
+    assert (journal.verify().not_yet, journal.verify().as_sealed) == (0, True)
+
+
+def test_several_sealers_take_turns_and_one_that_is_gone_is_missed_by_nobody(journal: Journal) -> None:
+    others = [journal.another_sealer() for _ in range(2)]
+    for turn in range(6):
+        journal.record()
+        sealer = [journal.sealer, *others][turn % 3]
+        while sealer.seal():
+            pass
+        assert journal.verify().not_yet == 0
+    assert journal.verify().as_sealed
+    assert journal.database.read(lambda tx: store.size(tx.connection)) == 7
+
+
+def test_nobody_seals_while_another_has_the_turn(journal: Journal) -> None:
+    journal.record()
+    journal.sealer.seal()
+    if journal.database.dialect == "sqlite":
+        return  # it has one writer at a time anyway
+    journal.record()
+
+    def meanwhile(tx: Tx) -> bool:
+        assert store.take_turn(tx.connection)
+        return journal.sealer.seal()
+
+    journal.database.append(meanwhile)
+    assert journal.verify().not_yet == 1
+    journal.sealer.seal()
+    assert journal.verify().not_yet == 0
+
+
+SPOILED = {
+    "a hash": update(sealed_events).where(sealed_events.c.position == 1).values(hash=bytes(32)),
+    "a leaf less": delete(sealed_events).where(sealed_events.c.position == 3),
+    "a foreign head": update(seal_heads).values(signed="e30.e30.AAAA"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_nothing_is_signed_over_a_log_that_is_broken(journal: Journal, what: str) -> None:
+    """A sealer that begins reads the leaves; whether an event's row is what was sealed is for `verify` to say."""
+    journal.record(3)
+    journal.sealer.seal()
+    journal.database.append(lambda tx: tx.connection.execute(SPOILED[what]))
+    journal.record()
+    with pytest.raises(LogBroken):
+        journal.another_sealer().seal()
+    assert journal.verify().findings
+    assert journal.verify().not_yet >= 1
+
+
+def test_a_log_that_goes_back_while_it_is_sealed_is_continued_by_nobody(journal: Journal) -> None:
+    journal.record(3)
+    journal.sealer.seal()
+    before = journal.database.read(lambda tx: store.last_signed(tx.connection))
+    journal.now += timedelta(minutes=1)
+    journal.record()
+    journal.sealer.seal()
+    journal.database.append(lambda tx: tx.connection.execute(delete(seal_heads).where(seal_heads.c.signed != before)))
+    with pytest.raises(LogBroken, match="shorter than it was"):
+        journal.sealer.seal()
+    journal.database.append(lambda tx: tx.connection.execute(delete(seal_heads)))
+    with pytest.raises(LogBroken, match="gone"):
+        journal.sealer.seal()
+
+
+def test_a_head_says_nothing_to_whoever_has_another_key(journal: Journal) -> None:
+    journal.record()
+    journal.sealer.seal()
+    last = journal.verify().last
+    assert last is not None
+    with pytest.raises(HeadRefused, match="not among those given"):
+        read_head(last.signed, {})
+    assert read_head(last.signed, journal.keys.by_kid()) == last
+    assert last.signed not in repr(last)
