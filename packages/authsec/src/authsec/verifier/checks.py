@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar
 
 from authsec.errors import ConfigError, InvalidToken
+from authsec.verifier.issuer import refuse_throwaway
 from authsec.verifier.token import ACTION
 
 HIGHEST_LEEWAY: Final = 300
@@ -39,6 +40,7 @@ class Expected:
                     f"another {name} would be accepted here",
                     reason=f"{name}_missing",
                 )
+        refuse_throwaway(self.issuer)
         if not 0 <= self.leeway <= HIGHEST_LEEWAY:
             raise ConfigError(f"leeway must be 0 to {HIGHEST_LEEWAY} seconds", reason="leeway_invalid")
         if not self.algorithms:

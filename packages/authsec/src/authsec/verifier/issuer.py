@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 from urllib.parse import urlsplit
 
 from authsec.config import is_loopback
 from authsec.errors import ConfigError
+
+THROWAWAY_ISSUER: Final = "https://authsec.invalid"
+"""Whose tokens `authsec.testing` makes, for tests."""
+
+
+def refuse_throwaway(issuer: str) -> None:
+    """No authority has a name that ends in `.invalid` (RFC 2606 §2): what calls itself so may be anybody's test."""
+    try:
+        host = urlsplit(issuer).hostname or ""
+    except ValueError:
+        return  # no address at all, so nothing that a token of a test would name
+    if host.rstrip(".").rpartition(".")[2] == "invalid":
+        raise _invalid(
+            "issuer is a name that no authority has: tokens for tests come under it, which everybody can make. Give "
+            "the issuer of your authority; a test takes authsec.testing, which makes verifiers of its own."
+        )
 
 
 def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:

@@ -1,0 +1,189 @@
+"""`ThrowawayAuthority`: real tokens for tests, which nothing outside of them accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from authsec.client import AuthSecClient
+from authsec.errors import ConfigError
+from authsec.jose import JoseError, parse_compact
+from authsec.testing.denials import HttpAnswer, denial
+from authsec.testing.endpoint import Endpoint
+from authsec.testing.minting import CLIENT_ID, ISSUER, key_set, mint
+from authsec.testing.places import Ended, client_for, in_place_of, verifier_for
+from authsec.tokens import DelegationToken, TokenRequest
+from authsec.verifier import TokenVerifier
+
+_ACTIONS: Final = ("tests:run",)  # of tokens for which no test has said what is delegated
+_AUDIENCE: Final = "authsec-api"  # as an authority's, where nobody has named another
+_MOST_BYTES: Final = 16_384
+_LIFE: Final = 600
+
+
+class ThrowawayAuthority:
+    """An authority from creation to `close`; also a context manager. See docs/testing.md.
+
+    Agents may have whatever they ask for, until `delegate` or `deny` says otherwise. `asked` are their requests.
+    """
+
+    issuer = ISSUER
+    client_id = CLIENT_ID
+
+    def __init__(self) -> None:
+        self.asked: list[TokenRequest] = []
+        self._delegated: tuple[str, ...] | None = None
+        self._denial: HttpAnswer | None = None
+        self._audiences: list[str] = []
+        self._revocations = Ended()
+        self._places = ExitStack()
+        self._endpoint = Endpoint(self._answer)
+        self.base_url = self._endpoint.base_url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads an `AuthSecClient()` here."""
+        return {
+            "AUTHSEC_BASE_URL": self.base_url,
+            "AUTHSEC_AGENT_CLIENT_ID": self.client_id,
+            "AUTHSEC_ISSUER": self.issuer,
+        }
+
+    def verifier(self, audience: str) -> TokenVerifier:
+        """A verifier for this authority's tokens to this API, with everything that it checks elsewhere."""
+        return self._known(verifier_for(audience, self._revocations))
+
+    def client(self) -> AuthSecClient:
+        """A client that asks this authority."""
+        return client_for(self.base_url)
+
+    def stand_in_for(self, thing: TokenVerifier | AuthSecClient) -> None:
+        """Take the place of the authority that a program's own verifier or client has, until this one is closed."""
+        if isinstance(thing, TokenVerifier):
+            like = thing.expected
+            other: TokenVerifier | AuthSecClient = self._known(verifier_for(like.audience, self._revocations, like))
+        elif isinstance(thing, AuthSecClient):
+            other = client_for(self.base_url, thing.config)
+        else:
+            raise TypeError(f"an authority stands behind a TokenVerifier or an AuthSecClient, not {type(thing)}")
+        self._places.enter_context(in_place_of(thing, other))
+
+    def delegate(self, *permissions: str) -> None:
+        """What agents may have from now on; nothing at all if nothing is named."""
+        self._delegated = permissions
+
+    def deny(self, reason: str, details: str | None = None) -> None:
+        """Give no agent a token from now on, for this `reason`. Tokens that were given stay good."""
+        self._denial = denial(reason, details)
+
+    def allow(self) -> None:
+        """The end of `deny`."""
+        self._denial = None
+
+    def issue_token(
+        self,
+        permissions: str | Sequence[str] | None = None,
+        audience: str | Sequence[str] | None = None,
+        *,
+        expires_in: int = _LIFE,
+        **claims: Any,
+    ) -> str:
+        """A token, without anybody having asked. `claims` replace those of the token, or remove them with None."""
+        actions = permissions.split() if isinstance(permissions, str) else permissions
+        return mint(
+            permissions=(self._delegated or _ACTIONS) if actions is None else actions,
+            audience=self._usual_audience() if audience is None else _listed(audience),
+            client_id=claims.get("client_id") or self.client_id,
+            expires_in=expires_in,
+            version=self._revocations.version,
+            claims=claims,
+        )
+
+    def revoke(self, token: str | DelegationToken) -> None:
+        """End this token at all verifiers of this authority, at once."""
+        value = token.value if isinstance(token, DelegationToken) else token
+        self._revocations.end(("token", parse_compact(value, max_bytes=_MOST_BYTES).claims["jti"]))
+
+    def close(self) -> None:
+        """Leave all places that it took, and end."""
+        self._places.close()
+        self._endpoint.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _known(self, verifier: TokenVerifier) -> TokenVerifier:
+        if verifier.expected.audience not in self._audiences:
+            self._audiences.append(verifier.expected.audience)
+        return verifier
+
+    def _usual_audience(self) -> list[str]:
+        if len(self._audiences) > 1:
+            raise ValueError(f"there are several APIs, so say for which: audience= one of {self._audiences}")
+        return self._audiences or [_AUDIENCE]
+
+    def _answer(self, method: str, path: str, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
+        match method, path.removeprefix("/authsec"):
+            case "GET", "/.well-known/oauth-authorization-server":
+                return HttpAnswer(body={"issuer": self.issuer, "jwks_uri": f"{self.base_url}/.well-known/jwks.json"})
+            case "GET", "/.well-known/jwks.json":
+                return HttpAnswer(body=key_set())
+            case "GET", "/uflow/sdk/delegation-token":
+                return self._asked_for_token(sent)
+            case "POST", "/v1/revoke":
+                with suppress(JoseError, KeyError):  # of what is no token nothing is said (RFC 7009 §2.2)
+                    self.revoke("".join(sent.get("token", ())))
+                return HttpAnswer(body={})
+        return HttpAnswer(status=404, body={"error": "A throwaway authority has nothing here."})
+
+    def _asked_for_token(self, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
+        try:
+            request = TokenRequest.of(sent.get("scope"), sent.get("resource"))
+        except ConfigError as error:
+            return denial(error.reason)
+        self.asked.append(request)
+        if self._denial is not None:
+            return self._denial
+        scope = request.scope.split() if request.scope else None
+        if self._delegated is not None:
+            if not self._delegated:
+                return denial("no_delegation")
+            if not set(scope or ()).issubset(self._delegated):
+                return denial("action_not_allowed", f"The test delegates {' '.join(self._delegated)}.")
+        if request.resource is None and len(self._audiences) > 1:
+            return denial("invalid_target", f"Name one as resource: {', '.join(self._audiences)}.")
+        return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, *sent.get("client_id", ()))
+
+    def _granted(
+        self, permissions: Sequence[str], resource: Sequence[str] | None, client_id: str = CLIENT_ID
+    ) -> HttpAnswer:
+        audience = self._usual_audience() if resource is None else list(resource)
+        token = self.issue_token(permissions, audience, client_id=client_id)
+        claims = parse_compact(token, max_bytes=_MOST_BYTES).claims
+        moments = {name: datetime.fromtimestamp(claims[claim], UTC) for name, claim in _MOMENTS.items()}
+        return HttpAnswer(
+            body={
+                "token": token,
+                "expires_in": _LIFE,
+                "token_type": "Bearer",
+                "client_id": client_id,
+                "spiffe_id": claims["sub"],
+                "permissions": list(permissions),
+                "scope": claims["scope"],
+                "audience": audience,
+                "status": "active",
+                **{name: moment.strftime("%Y-%m-%dT%H:%M:%SZ") for name, moment in moments.items()},
+            }
+        )
+
+
+_MOMENTS: Final = {"issued_at": "iat", "expires_at": "exp"}
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names

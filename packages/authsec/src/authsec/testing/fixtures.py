@@ -1,0 +1,43 @@
+"""The fixtures: one throwaway authority a test, and its verbs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+
+from authsec.testing.authority import ThrowawayAuthority
+
+# What the person who runs the tests has set up for real agents and APIs.
+_OF_OTHERS: Final = ("AUTHSEC_", "ACTIONS_ID_TOKEN_", "SPIFFE_")
+
+
+@pytest.fixture
+def authsec_authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThrowawayAuthority]:
+    """An authority of this test's own; the environment leads to it."""
+    for name in [name for name in os.environ if name.startswith(_OF_OTHERS)]:
+        monkeypatch.delenv(name)
+    with ThrowawayAuthority() as authority:
+        for name, value in authority.environment.items():
+            monkeypatch.setenv(name, value)
+        yield authority
+
+
+@pytest.fixture
+def issue_token(authsec_authority: ThrowawayAuthority) -> Callable[..., str]:
+    """`issue_token(permissions=["customers:read"])`: a token of the test's authority."""
+    return authsec_authority.issue_token
+
+
+@pytest.fixture
+def revoke(authsec_authority: ThrowawayAuthority) -> Callable[..., None]:
+    """`revoke(token)`: it has ended."""
+    return authsec_authority.revoke
+
+
+@pytest.fixture
+def deny(authsec_authority: ThrowawayAuthority) -> Callable[..., None]:
+    """`deny("client_disabled")`: agents get no token any more."""
+    return authsec_authority.deny

@@ -1,0 +1,215 @@
+"""`authsec.testing`, as those who test agents and APIs hold it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import urllib3
+from authsec import (
+    AuthenticationError,
+    AuthSecClient,
+    AuthSecError,
+    DelegationDenied,
+    InvalidToken,
+    RateLimited,
+    ServerError,
+    TokenVerifier,
+)
+from authsec.testing import ThrowawayAuthority
+from authsec.testing.denials import _OF as DENIALS
+
+from .fake_keys import AUDIENCE, ISSUER, key_set, reason_of
+
+pytest_plugins = ["authsec.testing"]
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "testing.md"
+API = """
+from authsec import TokenVerifier
+from authsec.asgi import BearerAuth
+from authsec.fastapi import agent
+from fastapi import Depends, FastAPI
+
+verifier = TokenVerifier(issuer="https://authsec.example.com", audience="https://crm.example.com")
+app = FastAPI()
+app.add_middleware(BearerAuth, verifier=verifier)
+
+@app.get("/customers", dependencies=[Depends(agent("customers:read"))])
+def customers(): return []
+"""
+AGENT = """
+from authsec import AuthSecClient
+
+authsec = AuthSecClient(base_url="https://authsec.example.com", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+
+@authsec.delegated(scope="customers:read")
+def read_customers(*, delegation_token: str): return delegation_token
+"""
+IMPORTS = """
+import pytest
+from authsec import DelegationDenied
+from fastapi.testclient import TestClient
+"""
+
+
+def test_the_page_about_testing_is_true(tmp_path: Path) -> None:
+    """Its own code, run by pytest against an API and an agent that know nothing of tests."""
+    conftest, api, agent = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "crm").mkdir()
+    files = {"crm/api.py": API, "crm/agent.py": AGENT, "conftest.py": conftest}
+    files |= {"test_api.py": IMPORTS + api, "test_agent.py": IMPORTS + agent}
+    for name, text in files.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        f"--rootdir={tmp_path}",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_agents_token_opens_the_api_until_it_is_revoked(authsec_authority: ThrowawayAuthority) -> None:
+    verifier, client = authsec_authority.verifier(AUDIENCE), authsec_authority.client()
+    token = client.get_token(scope="customers:read tickets:write")
+    identity = verifier.verify(token.value)
+    assert (identity.client_id, identity.permissions) == (client.config.client_id, set(token.permissions))
+    assert (token.audience, token.spiffe_id, token.expires_in) == ((AUDIENCE,), identity.agent, 600)
+    client.revoke_token(token)
+    assert reason_of(verifier, token.value) == "token_revoked"
+    verifier.verify(client.get_delegation_token())
+
+
+def test_a_program_that_reads_its_environment_is_led_here(authsec_authority: ThrowawayAuthority) -> None:
+    client = AuthSecClient()
+    assert client.get_token().permissions == ("tests:run",)
+    assert [(asked.scope, asked.resource) for asked in authsec_authority.asked] == [(None, None)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"exp": 0}, "token_expired"),
+        ({"expires_in": -60}, "token_expired"),
+        ({"audience": "https://other.example.com"}, "audience_mismatch"),
+        ({"iss": ISSUER}, "issuer_mismatch"),
+        ({"jti": None}, "claim_invalid"),
+    ],
+)
+def test_what_is_changed_is_refused_as_everywhere(
+    changed: dict[str, object], reason: str, authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str]
+) -> None:
+    verifier = authsec_authority.verifier(AUDIENCE)
+    verifier.verify(issue_token("customers:read"))
+    with pytest.raises(InvalidToken) as caught:
+        verifier.verify(issue_token("customers:read", **changed))
+    assert caught.value.reason == reason
+
+
+def test_one_token_is_revoked_and_no_other(
+    authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str], revoke: Callable[..., None]
+) -> None:
+    verifier, another = authsec_authority.verifier(AUDIENCE), authsec_authority.verifier(AUDIENCE)
+    first, second = issue_token(), issue_token(client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+    verifier.verify(first)
+    revoke(first)
+    assert [reason_of(each, first) for each in (verifier, another)] == ["token_revoked"] * 2
+    assert verifier.verify(second).agent.endswith("3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+
+
+KINDS = {401: AuthenticationError, 429: RateLimited, 503: ServerError}
+
+
+@pytest.mark.parametrize("reason", DENIALS)
+def test_a_denial_is_what_the_real_one_is(
+    reason: str, authsec_authority: ThrowawayAuthority, deny: Callable[..., None]
+) -> None:
+    deny(reason, "Ask Bob.")
+    began = time.monotonic()
+    with pytest.raises(AuthSecError) as caught:
+        authsec_authority.client().get_delegation_token()
+    assert time.monotonic() - began < 1, "no test waits for a retry"
+    status, _ = DENIALS[reason]
+    assert isinstance(caught.value, KINDS.get(status, DelegationDenied))
+    assert (caught.value.reason, caught.value.status) == (reason, status)
+    assert caught.value.retryable == (status in {429, 503})
+    assert "Ask Bob." in str(caught.value)
+    authsec_authority.allow()
+    authsec_authority.client().get_delegation_token()
+
+
+def test_a_denial_that_no_authority_makes_is_a_mistake_in_the_test(deny: Callable[..., None]) -> None:
+    with pytest.raises(ValueError, match="'disabled' is no reason of an authority; those are: "):
+        deny("disabled")
+
+
+def test_more_than_is_delegated_is_refused(authsec_authority: ThrowawayAuthority) -> None:
+    authsec_authority.delegate("customers:read", "tickets:write")
+    client = authsec_authority.client()
+    assert client.get_token().permissions == ("customers:read", "tickets:write")
+    assert client.get_token(scope="tickets:write").permissions == ("tickets:write",)
+    with pytest.raises(DelegationDenied, match="The test delegates customers:read tickets:write") as caught:
+        client.get_token(scope="customers:delete")
+    assert caught.value.reason == "action_not_allowed"
+    authsec_authority.delegate()
+    with pytest.raises(DelegationDenied) as caught:
+        authsec_authority.client().get_token()
+    assert caught.value.reason == "no_delegation"
+
+
+def test_of_several_apis_one_must_be_named(
+    authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str]
+) -> None:
+    first, second = authsec_authority.verifier(AUDIENCE), authsec_authority.verifier("tickets")
+    client = authsec_authority.client()
+    with pytest.raises(ValueError, match="say for which: audience= one of"):
+        issue_token()
+    with pytest.raises(DelegationDenied) as caught:
+        client.get_token()
+    assert caught.value.reason == "invalid_target"
+    second.verify(client.get_token(resource="tickets").value)
+    first.verify(issue_token(audience=AUDIENCE))
+
+
+def test_programs_get_their_own_authority_back() -> None:
+    verifier = TokenVerifier(ISSUER, AUDIENCE, keys=key_set(), revocations="until_exp", leeway=7)
+    client = AuthSecClient(base_url="https://authsec.example.com", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+    kept, threads = (vars(verifier).copy(), vars(client).copy()), threading.active_count()
+    with ThrowawayAuthority() as authority:
+        for thing in (verifier, client, verifier):
+            authority.stand_in_for(thing)
+        token = client.get_delegation_token()
+        assert verifier.verify(token).client_id == client.config.client_id == "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
+        assert (verifier.expected.leeway, verifier.expected.audience) == (7, AUDIENCE)
+    assert (vars(verifier), vars(client)) == kept
+    assert threading.active_count() == threads
+    with pytest.raises(InvalidToken):
+        verifier.verify(token)
+    with ThrowawayAuthority() as authority, pytest.raises(TypeError, match="not <class 'str'>"):
+        authority.stand_in_for("verifier")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [("scope=everything", 400), ("resource=", 200), ("scope=a:b&resource=x%20y", 400)]
+)
+def test_what_other_programs_send_is_answered(sent: str, status: int, authsec_authority: ThrowawayAuthority) -> None:
+    at = f"{authsec_authority.base_url}/authsec"
+    assert urllib3.request("GET", f"{at}/uflow/sdk/delegation-token?client_id=x&{sent}").status == status
+    for sent_token in (b"token=x", b"\xff", b""):
+        assert urllib3.request("POST", f"{at}/v1/revoke", body=sent_token).status == 200
+    assert urllib3.request("GET", f"{at}/api/v1/clients").status == 404
