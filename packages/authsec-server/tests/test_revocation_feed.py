@@ -11,12 +11,18 @@ from typing import Any
 
 import pytest
 from authsec import strict_json
+from authsec.clock import Clock
 from authsec.jose import JoseError, PublicKey, parse_compact, verify_compact
+from authsec.verifier.key_set import GivenKeys
+from authsec.verifier.revocations.entries import BatchRefused
+from authsec.verifier.revocations.feed import Feed
 from authsec_server.app import open_authority
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.revocations.store import revocations as table
 from authsec_server.settings import Settings
 from databases import settings_for
+from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 FEED = "/authsec/v1/revocations"
@@ -61,8 +67,16 @@ def check(page: dict[str, Any], keys: dict[str, PublicKey]) -> None:
     assert head.header == {"alg": "EdDSA", "kid": head.header["kid"], "typ": "authsec-revocations+jwt"}
     head.check_signature(keys[head.header["kid"]], algorithms={"EdDSA"})
     told = {name: page[name] for name in ("since", "through", "last", "snapshot")}
-    digest = sha256(strict_json.dumps(page["entries"])).hexdigest()
-    assert head.claims == {"iss": page["issuer"], "iat": head.claims["iat"], "entries_sha256": digest, **told}
+    told |= {"iss": page["issuer"], "entries_sha256": digest_of(page["entries"])}
+    assert head.claims == {"iat": head.claims["iat"], "follows": head.claims["follows"], **told}
+
+
+def digest_of(published: object) -> str:
+    return sha256(strict_json.dumps(published)).hexdigest()
+
+
+def follows(page: dict[str, Any]) -> Any:
+    return parse_compact(page["head"]).claims["follows"]
 
 
 def numbers(page: dict[str, Any]) -> list[int]:
@@ -85,17 +99,47 @@ def test_entries_in_order_and_what_follows(its: House) -> None:
     assert read(door, 3)["entries"] == []
 
 
+def test_a_head_says_by_its_digest_which_entry_it_follows(its: House) -> None:
+    door = its.door()
+    assert follows(read(door, 0)) == ""
+    end(its, *tokens("a", "b", "c"))
+    entries = read(door, 0)["entries"]
+    assert follows(read(door, 0)) == ""
+    assert [follows(read(door, since)) for since in (1, 2, 3)] == [digest_of(each) for each in entries]
+    assert follows(read(door, 4)) == "", "a snapshot follows nothing"
+
+
+def test_a_database_that_was_restored_and_grew(its: House) -> None:
+    """The verifier of the Python package notices that the numbers were given again, and misses nothing."""
+    door, clock = its.door(), Clock(wall=lambda: its.clock.at.timestamp())
+    feed = Feed(ISSUER, GivenKeys(door.get(FEED + "/keys").json()), clock)
+    end(its, *tokens("a", "b", "c"))
+
+    def take() -> bool:
+        return feed.take(door.get(FEED, params={"since": feed.sequence, "limit": 2}).content).complete
+
+    assert [take(), take()] == [False, True]
+    its.authority.database.append(lambda tx: tx.connection.execute(delete(table).where(table.c.sequence > 1)))
+    its.clock.at += timedelta(minutes=1)
+    end(its, *tokens("d", "e", "f"))
+    with pytest.raises(BatchRefused, match="was replaced"):
+        take()
+    assert [take(), take(), take()] == [False, True, True]
+    assert all(feed.ended([("token", name)], 0) for name in "abcdef")
+
+
 def test_a_reader_who_was_away_too_long_gets_all_that_still_matters(its: House) -> None:
     door = its.door()
     end(its, *tokens("old", "older still"))
     its.clock.at += timedelta(days=7, hours=1, seconds=1)
     its.authority.database.append(lambda tx: revocations.forget(tx, its.clock.at))
-    assert numbers(read(door, 1)) == [2], "the newest stays, so that numbers are given once"
+    page = read(door, 1)
+    assert (numbers(page), page["snapshot"]) == ([2], True), "the newest stays, so that numbers are given once"
     end(its, *tokens("new"))
     its.authority.database.append(lambda tx: revocations.forget(tx, its.clock.at))
     page = read(door, 0)
     assert (numbers(page), page["snapshot"], page["through"]) == ([3], True, 3)
-    assert not read(door, 2)["snapshot"]
+    assert (read(door, 2)["snapshot"], read(door, 3)["snapshot"]) == (True, False)
 
 
 def test_a_reader_of_another_database_gets_all_there_is(its: House) -> None:

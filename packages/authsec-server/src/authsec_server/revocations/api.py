@@ -22,6 +22,8 @@ from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.stream import MEDIA_TYPE, Stream
 from authsec_server.web.bodies import query_int
 from authsec_server.web.context import RequestContext, context_of, limit_key
+from authsec_server.web.errors import TooOften
+from authsec_server.web.limits import Limiter
 from authsec_server.web.places import Places
 from authsec_server.web.routing import resource
 
@@ -29,6 +31,7 @@ PATH = "/authsec/v1/revocations"
 KEYS_PATH = PATH + "/keys"
 AT_ONCE, AT_MOST = 500, 1000  # entries on a page: unless the reader says otherwise, and whatever it says
 FOLLOW_AT_ONCE, FOLLOW_BY_ONE_NETWORK = 512, 128  # each holds a connection for hours
+BEGIN_A_MINUTE = 600  # streams and snapshots for one network: all its readers at once, some times over
 READ_AT_ONCE, READ_BY_ONE_NETWORK = 16, 8  # each takes a thread for some milliseconds
 AUDIENCE = "authsec-audience"  # the header in which readers say for which APIs they read
 Recognise = Callable[[Sequence[str], RequestContext], str | None]
@@ -42,12 +45,14 @@ def routes(
     """The feed and its keys. `recognise` gives the audience of the API whose credential these `Authorization` show."""
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
+    beginning = Limiter(BEGIN_A_MINUTE)
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 
     async def read(request: Request) -> Response:
         network = limit_key(context_of(request.scope).address)
         if MEDIA_TYPE in request.headers.get("accept", ""):
             since = _last_seen(request)
+            _charge(beginning, network)
             with ExitStack() as places:
                 places.enter_context(following.one(network))
                 places.enter_context(live.follow())
@@ -58,6 +63,8 @@ def routes(
         since, limit = _since(request), _limit(request)
         with reading.one(network):
             document = await anyio.to_thread.run_sync(feed.document, since, limit, limiter=threads)
+        if document.snapshot:
+            _charge(beginning, network)
         noting.heard(_claim(request, recognise), network)
         return Response(document.text, media_type="application/json", headers=_FRESH)
 
@@ -66,6 +73,11 @@ def routes(
         return JSONResponse({"keys": [as_jwk(key) for key in found]}, headers=_CACHED)
 
     return [resource(PATH, get=read), resource(KEYS_PATH, get=keys)]
+
+
+def _charge(beginning: Limiter, network: str) -> None:
+    if wait := beginning.charge(network, anyio.current_time()):
+        raise TooOften("The feed was begun too often from this network.", wait)
 
 
 def _claim(request: Request, recognise: Recognise) -> Claim:

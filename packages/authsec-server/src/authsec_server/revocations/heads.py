@@ -2,11 +2,12 @@
 
 Whoever stands between the authority and an API can neither change an entry nor leave one out: the head covers them all.
 Nor can it keep back what is new: a head is as old as its `iat`, and readers want a fresh one every few seconds.
+And a head says by its digest which entry the page follows: numbers are given twice where a database is restored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -18,6 +19,7 @@ from authsec.jose import PrivateKey, PublicKey, sign_compact
 from authsec_server.db import Database
 from authsec_server.revocations import service
 from authsec_server.revocations.model import Page, Revocation
+from authsec_server.revocations.snapshots import Snapshots, Written
 from authsec_server.web.instants import rfc3339
 
 TYPE = "authsec-revocations+jwt"
@@ -30,6 +32,7 @@ class Document:
 
     through: int
     last: int
+    snapshot: bool
     text: str = field(repr=False)
 
     @property
@@ -46,6 +49,7 @@ class Feed:
     issuer: str
     signing_key: Callable[[datetime], PrivateKey]
     now: Callable[[], datetime]
+    snapshots: Snapshots = field(default_factory=lambda: Snapshots(_write), repr=False)
 
     def last(self) -> int:
         """The number of the newest entry. Blocks its thread; raises `Unavailable`."""
@@ -54,18 +58,20 @@ class Feed:
     def document(self, since: int, limit: int) -> Document:
         """What comes after `since`, with its head. Blocks its thread; raises `Unavailable`."""
         now = self.now()  # before the look at the database: a head must not promise more than was seen
-        page = self.database.read(lambda tx: service.page(tx, since, limit))
-        entries = [as_json(each) for each in page.entries]
-        head = self._head(page, entries, self.signing_key(now), now)
-        told = {"issuer": self.issuer, **_numbers(page), "entries": entries, "head": head}
-        return Document(through=page.through, last=page.last, text=strict_json.dumps(told).decode())
+        page = self.database.read(lambda tx: service.page(tx, since, limit, self.snapshots.entries))
+        entries = self.snapshots.written(page.entries)
+        head = self._head(page, entries.sha256, self.signing_key(now), now)
+        around = strict_json.dumps({"issuer": self.issuer, **_numbers(page), "head": head}).decode()
+        text = f'{{"entries":{entries.text},{around.removeprefix("{")}'
+        return Document(through=page.through, last=page.last, snapshot=page.snapshot, text=text)
 
-    def _head(self, page: Page, entries: list[dict[str, Any]], key: PrivateKey, now: datetime) -> str:
+    def _head(self, page: Page, entries_sha256: str, key: PrivateKey, now: datetime) -> str:
         claims = {
             "iss": self.issuer,
             "iat": int(now.timestamp()),
             **_numbers(page),
-            "entries_sha256": sha256(strict_json.dumps(entries)).hexdigest(),
+            "entries_sha256": entries_sha256,
+            "follows": _digest(as_json(page.follows)) if page.follows else "",
         }
         return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
 
@@ -84,6 +90,15 @@ def as_json(entry: Revocation) -> dict[str, Any]:
 def as_jwk(key: PublicKey) -> dict[str, str]:
     """A key that signs heads as it is published (RFC 7517, RFC 8037). It is none of the keys that sign tokens."""
     return {"kid": key.thumbprint(), "use": "sig", "alg": "EdDSA", **key.to_jwk()}
+
+
+def _write(entries: Sequence[Revocation]) -> Written:
+    octets = strict_json.dumps([as_json(each) for each in entries])
+    return Written(text=octets.decode(), sha256=sha256(octets).hexdigest())
+
+
+def _digest(published: object) -> str:
+    return sha256(strict_json.dumps(published)).hexdigest()
 
 
 def _numbers(page: Page) -> dict[str, Any]:

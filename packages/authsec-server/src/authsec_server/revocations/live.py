@@ -15,14 +15,13 @@ import structlog
 
 from authsec_server.failures import Unavailable
 from authsec_server.revocations.heads import Document, Feed
+from authsec_server.revocations.reading import Reading
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.25
 BEAT_SECONDS = 5.0  # so often everybody gets a head at least: it proves that nothing is kept back
 AWAY_SECONDS = 8.0  # streams outlast a database that is away for less; those who follow take ten of silence for a proxy
-PAGE = 1000
-KEPT_DOCUMENTS = 64  # those who follow are nearly all at the same place; strangers may claim to be anywhere
 
 
 class LiveFeed:
@@ -38,10 +37,8 @@ class LiveFeed:
         self._turn = anyio.Event()
         self._away = False
         self._missed = False  # somebody could not read what this turn was for
-        self._reading = anyio.Lock()
-        # Threads of its own, for the look and for the reading: requests for tokens may queue up for all others.
-        self._threads = anyio.CapacityLimiter(2)
-        self._documents: dict[int, Document] = {}
+        self._thread = anyio.CapacityLimiter(1)  # for the look: requests for tokens may queue up for all others
+        self._reading = Reading(feed)
 
     @contextmanager
     def follow(self) -> Iterator[None]:
@@ -49,7 +46,7 @@ class LiveFeed:
         if self._over or self._ending():
             raise Unavailable("The server is about to end.")
         if not self._followers:
-            self._documents = {}  # what the last ones were told may be as old as the pause since then
+            self._reading.begin_turn()  # what the last ones were told may be as old as the pause since then
         self._followers += 1
         self._wanted.set()
         try:
@@ -67,7 +64,7 @@ class LiveFeed:
         while not self._over:
             turn = self._turn  # before the look: what comes during it must not be waited for
             try:
-                document = await self._document(since)
+                document = await self._reading.after(since)
             except Unavailable:
                 if not began:
                     raise
@@ -118,27 +115,17 @@ class LiveFeed:
     async def _look(self) -> int | None:
         """The number of the newest entry; None where it cannot be had."""
         try:
-            return await anyio.to_thread.run_sync(self._feed.last, limiter=self._threads)
+            return await anyio.to_thread.run_sync(self._feed.last, limiter=self._thread)
         except Unavailable:
             log.debug("those who follow revocations wait for the database")
         except Exception as error:  # noqa: BLE001 - whatever it was: without heads, those who follow fail closed
             log.warning("the revocation feed was interrupted", error=type(error).__name__)
         return None
 
-    async def _document(self, since: int) -> Document:
-        async with self._reading:
-            documents = self._documents  # of this turn: what is read now is too old for the next
-            if since not in documents:
-                document = await anyio.to_thread.run_sync(self._feed.document, since, PAGE, limiter=self._threads)
-                if len(documents) >= KEPT_DOCUMENTS:
-                    return document
-                documents[since] = document
-            return documents[since]
-
     def _look_at_once(self) -> None:
         self._hint.set()
 
     def _take_turn(self) -> None:
-        self._documents = {}
+        self._reading.begin_turn()
         self._turn.set()
         self._turn = anyio.Event()

@@ -42,10 +42,12 @@ class Revocation:
 class Page:
     """What the feed has after `since`, in order and with nothing left out up to `through`; more follows below `last`.
 
-    A `snapshot` holds the newest entry of each subject up to `through` instead, whatever was asked for.
+    A `snapshot` holds the newest entry of each subject up to `through` instead, whatever was asked for. `follows` is
+    entry number `since`; None for 0, and for a snapshot, which follows nothing.
     """
 
     since: int
+    follows: Revocation | None
     through: int
     last: int
     snapshot: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from authsec_server.db import Tx
@@ -43,21 +43,30 @@ def last(tx: Tx) -> int:
     return store.last_sequence(tx.connection)
 
 
-def page(tx: Tx, since: int, limit: int) -> Page:
-    """The feed after `since`.
+def extent(tx: Tx) -> tuple[int, Revocation | None]:
+    """The lowest number that is kept, and the newest entry: where neither has changed, no snapshot has."""
+    oldest, newest = store.bounds(tx.connection)
+    return oldest, store.numbered(tx.connection, newest)
 
-    It is a snapshot where what came next is kept no more or never was, and for whoever begins with a long feed.
+
+def snapshot(tx: Tx) -> tuple[Revocation, ...]:
+    """The newest entry of each subject, in order."""
+    return tuple(store.newest_of_each(tx.connection, SNAPSHOT_AT_MOST))
+
+
+def page(tx: Tx, since: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> Page:
+    """The feed after `since`. `snapshot` gives the newest of each subject, which may have been read before.
+
+    It is a snapshot where entry number `since` is kept no more or never was: nothing could be said then to follow it.
+    And for whoever begins with a long feed, or with one whose first entry is kept no more.
     """
     oldest, newest = store.bounds(tx.connection)
-    begins_long = since == 0 and newest - oldest >= SNAPSHOT_FROM
-    snapshot = begins_long or not oldest - 1 <= since <= newest
-    if snapshot:
-        limit = SNAPSHOT_AT_MOST
-        found = store.newest_of_each(tx.connection, limit)
-    else:
-        found = store.since(tx.connection, since, limit)
-    through = found[-1].sequence if len(found) == limit else newest
-    return Page(since=since, through=through, last=newest, snapshot=snapshot, entries=tuple(found))
+    follows = store.numbered(tx.connection, since) if since else None
+    begins_late = oldest > 1 or newest - oldest >= SNAPSHOT_FROM
+    anew = follows is None if since else begins_late
+    found = snapshot(tx) if anew else store.since(tx.connection, since, limit)
+    through = found[-1].sequence if len(found) == (SNAPSHOT_AT_MOST if anew else limit) else newest
+    return Page(since=since, follows=follows, through=through, last=newest, snapshot=anew, entries=tuple(found))
 
 
 def forget(tx: Tx, now: datetime) -> None:

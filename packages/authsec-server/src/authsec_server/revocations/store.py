@@ -39,6 +39,11 @@ def bounds(connection: Connection) -> tuple[int, int]:
     return lowest, highest
 
 
+def numbered(connection: Connection, sequence: int) -> Revocation | None:
+    """The one of this number, if it is kept."""
+    return next(iter(_loaded(connection, select(revocations).where(revocations.c.sequence == sequence))), None)
+
+
 def delete_before(connection: Connection, instant: datetime) -> None:
     """Delete what is older. The highest number stays: the next is given after it."""
     columns = revocations.c
