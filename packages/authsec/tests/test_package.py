@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 
@@ -31,7 +30,3 @@ except ImportError: print("no verifier")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["asked", "no verifier", ""]
-
-
-def test_it_is_silent_unless_logging_is_set_up() -> None:
-    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("authsec").handlers)

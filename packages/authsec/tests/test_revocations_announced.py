@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from authsec import TokenVerifier
-from authsec.verifier.revocations.leases import Lease, Leases
+from authsec.verifier.revocations.leases import Lease, Leases, Wish
 
 from .fake_feed import FEED, FakeFeed, feeding
 from .fake_keys import AUDIENCE
@@ -84,7 +84,7 @@ def test_the_feed_may_be_asked_for_while_verifiers_come_and_go() -> None:
     def come_and_go() -> None:
         held: list[Lease] = []
         while not over.is_set():
-            held.append(leases.take(f"api-{len(held)}", None))
+            held.append(leases.take(Wish(audience=f"api-{len(held)}"), None))
             if len(held) > 200:
                 leases.give_back(held.pop(0))
                 held.clear()

@@ -5,7 +5,6 @@ Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from authsec.client import AuthSecClient
@@ -32,7 +31,7 @@ from authsec.errors import (
 from authsec.tokens import DelegationToken
 
 if TYPE_CHECKING:
-    from authsec.verifier import TokenVerifier, VerifiedToken
+    from authsec.verifier import SeveralAuthorities, TokenVerifier, VerifiedToken
 
 __all__ = [
     "AgentRequired",
@@ -51,6 +50,7 @@ __all__ = [
     "RateLimited",
     "RevocationsUnavailable",
     "ServerError",
+    "SeveralAuthorities",
     "TokenFile",
     "TokenRequestError",
     "TokenVerifier",
@@ -60,9 +60,7 @@ __all__ = [
     "VerifiedToken",
 ]
 
-logging.getLogger("authsec").addHandler(logging.NullHandler())
-
-_OF_THE_VERIFIER = {"TokenVerifier", "VerifiedToken"}
+_OF_THE_VERIFIER = {"SeveralAuthorities", "TokenVerifier", "VerifiedToken"}
 
 
 def __getattr__(name: str) -> Any:

@@ -106,6 +106,8 @@ class Introspection:
             return False
         finally:
             self._places.release()
+        if self.failure is not None:  # a warning, so that whoever was told of the trouble is told of its end
+            _log.warning("%s answers about tokens again", self._issuer)
         self.failure = self._failed = None
         with self._lock:
             self._keep(mark, claims, asked if active else None)
@@ -132,7 +134,7 @@ class Introspection:
 
     def _fail(self, failure: str) -> None:
         if failure != self.failure:  # once, however often it is tried again
-            _log.warning("%s cannot be asked about tokens at the moment: %s", self._issuer, failure)
+            _log.error("%s cannot be asked about tokens, so none is accepted: %s", self._issuer, failure)
         self.failure, self._failed = failure, moment(self._clock)
 
     def _begin_anew(self) -> None:

@@ -11,8 +11,9 @@ from authsec.errors import KeysUnavailable
 from authsec.verifier.documents import DocumentBusy, DocumentRefused
 from authsec.verifier.revocations.entries import BatchRefused
 from authsec.verifier.revocations.feed import Feed
-from authsec.verifier.revocations.leases import Lease, Leases
+from authsec.verifier.revocations.leases import Lease, Leases, Wish
 from authsec.verifier.revocations.run import Run, Source
+from authsec.verifier.revocations.telling import Telling
 
 SHORTEST_PAUSE: Final = 0.1  # seconds before the second try
 LONGEST_PAUSE: Final = 2.0
@@ -40,9 +41,9 @@ class Follower:
         self._starting: threading.Lock
         self._begin_anew()
 
-    def lease(self, audience: str, credential: str | None = None) -> Lease:
-        """Have the feed followed for this API, for as long as the lease lives, or until `release`."""
-        return self._leases.take(audience, credential)
+    def lease(self, wish: Wish, credential: str | None = None) -> Lease:
+        """Have the feed followed for an API, for as long as the lease lives, or until `release`."""
+        return self._leases.take(wish, credential)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back; with the last one the thread ends at once."""
@@ -61,7 +62,7 @@ class Follower:
         with self._starting:
             if self._thread is not None and self._thread.is_alive():
                 return
-            self._run = run = Run(self.feed, self._leases)
+            self._run = run = self._new_run()
             name = f"authsec-revocations {self.feed.issuer}"
             thread = threading.Thread(target=self._keep_following, args=(run,), name=name, daemon=True)
             try:
@@ -95,6 +96,10 @@ class Follower:
         """Where the feed is known from."""
         return self._run.role
 
+    def look(self) -> None:
+        """Have it told in the log if what is known has become too old."""
+        self._run.telling.look()
+
     def forked(self) -> None:
         """In the child: there is no thread here, and what the source holds is the parent's."""
         self._source.forget()
@@ -103,7 +108,10 @@ class Follower:
     def _begin_anew(self) -> None:
         self._thread = None
         self._starting = threading.Lock()
-        self._run = Run(self.feed, self._leases)
+        self._run = self._new_run()
+
+    def _new_run(self) -> Run:
+        return Run(self.feed, self._leases, Telling(self.feed, self._leases, self._clock))
 
     def _keep_following(self, run: Run) -> None:
         tries = busy = 0
@@ -124,6 +132,8 @@ class Follower:
                 pause = LONGEST_PAUSE
                 run.fail(f"following it failed inside the program ({type(error).__name__})")
             tries += 1
+            if run.settled:
+                run.telling.look()
             run.wait(pause)
         run.connected = False
         self._source.rest()

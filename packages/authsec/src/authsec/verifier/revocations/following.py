@@ -11,7 +11,7 @@ from authsec.errors import ConfigError, RevocationsUnavailable
 from authsec.verifier.introspection.asking import IntrospectionHealth
 from authsec.verifier.revocations.entries import Subject
 from authsec.verifier.revocations.follower import Follower
-from authsec.verifier.revocations.leases import Lease
+from authsec.verifier.revocations.leases import Lease, Wish
 
 Policy = Literal["fail_closed", "introspect", "until_exp"]
 
@@ -122,7 +122,8 @@ class Followed:
         self._issuer = issuer
         self._follower = follower
         self._oldest = math.inf if policy == "until_exp" else stale_after
-        self._lease: Lease | None = follower.lease(audience, credential)
+        wish = Wish(audience=audience, oldest=self._oldest, asks=policy == "introspect")
+        self._lease: Lease | None = follower.lease(wish, credential)
 
     @property
     def settled(self) -> bool:
@@ -142,6 +143,7 @@ class Followed:
         return self._follower.feed.age() <= self._oldest
 
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
+        self._follower.look()
         age = self._follower.feed.age()
         known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
         raise RevocationsUnavailable(

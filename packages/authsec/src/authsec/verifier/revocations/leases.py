@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -10,16 +12,29 @@ MOST_AUDIENCES: Final = 16  # that the authority reads
 LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody wants of the feed: to know of tokens for the API `audience`.
+
+    What is known does not count for it once it is older than `oldest` seconds. Then no token is accepted, or if it
+    `asks`, none without asking about it.
+    """
+
+    audience: str
+    oldest: float = math.inf
+    asks: bool = False
+
+
 class Lease:
     """Somebody who wants the feed followed. Following ends when none is left, so it is not held anywhere else.
 
-    `audience` is for which API, `credential` that API's own, or None: both are for the authority to know who follows.
+    `credential` is that of the API, or None: the authority is told who follows.
     """
 
-    __slots__ = ("__weakref__", "audience", "credential")
+    __slots__ = ("__weakref__", "credential", "wish")
 
-    def __init__(self, audience: str, credential: str | None) -> None:
-        self.audience = audience
+    def __init__(self, wish: Wish, credential: str | None) -> None:
+        self.wish = wish
         self.credential = credential
 
 
@@ -32,9 +47,9 @@ class Leases:
     def __init__(self) -> None:
         self._held: WeakValueDictionary[int, Lease] = WeakValueDictionary()
 
-    def take(self, audience: str, credential: str | None) -> Lease:
+    def take(self, wish: Wish, credential: str | None) -> Lease:
         """One more, for as long as it lives, or until it is given back."""
-        lease = Lease(audience, credential)
+        lease = Lease(wish, credential)
         self._held[id(lease)] = lease
         return lease
 
@@ -45,16 +60,22 @@ class Leases:
     def __bool__(self) -> bool:
         return len(self._held) > 0
 
+    def wishes(self) -> set[Wish]:
+        """What all who hold one want; the leases themselves are not kept alive by it."""
+        return {lease.wish for lease in self._there()}
+
     def headers(self) -> Mapping[str, str]:
         """What each request for the feed says of those who hold one, so that people are told before they revoke.
 
         Of several credentials one is sent: a request has room for one.
         """
-        held = [lease for each in self._held.valuerefs() if (lease := each()) is not None]
-        audiences = sorted({lease.audience for lease in held if _is_sendable(lease.audience)})[:MOST_AUDIENCES]
-        credentials = sorted({lease.credential for lease in held if lease.credential is not None})
+        audiences = sorted({wish.audience for wish in self.wishes() if _is_sendable(wish.audience)})[:MOST_AUDIENCES]
+        credentials = sorted({lease.credential for lease in self._there() if lease.credential is not None})
         said = {"AuthSec-Audience": " ".join(audiences)} if audiences else {}
         return said | ({"Authorization": f"Bearer {credentials[0]}"} if credentials else {})
+
+    def _there(self) -> list[Lease]:
+        return [lease for each in self._held.valuerefs() if (lease := each()) is not None]
 
 
 def _is_sendable(audience: str) -> bool:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Protocol
 
 from authsec.verifier.revocations.feed import Feed
 from authsec.verifier.revocations.leases import Leases
-
-_log = logging.getLogger("authsec.verifier")
+from authsec.verifier.revocations.telling import Telling
 
 
 class Run:
     """From the thread's start to its end.
 
     For whoever watches: `connected`, `failure` (why the last try failed) and `role` (where the feed is known from).
+    `telling` has the log say so.
     """
 
-    def __init__(self, feed: Feed, leases: Leases) -> None:
+    def __init__(self, feed: Feed, leases: Leases, telling: Telling) -> None:
         self.feed = feed
+        self.telling = telling
         self.connected = False
         self.failure: str | None = None
         self.role = "follows"
@@ -65,12 +65,13 @@ class Run:
 
     def _succeed(self) -> None:
         self.connected, self.failure = True, None
+        self.telling.over()
         self._tried.set()
 
     def fail(self, why: str) -> None:
         """What is in the way; in the log once, however often it is tried again."""
         if why != self.failure:
-            _log.warning("the revocations of %s are not known at the moment: %s", self.feed.issuer, why)
+            self.telling.trouble(why)
         self.connected, self.failure = False, why
         self._tried.set()
 
