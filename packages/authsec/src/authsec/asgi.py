@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, Unpack
 
 from authsec.answers import ANSWERED, Answer, answer_to
-from authsec.gate import Gate, GateSettings, agent_in, identity_in, keep
-from authsec.verifier import TokenVerifier, VerifiedToken
+from authsec.gate import Gate, GateSettings, agent_in, identity_in
+from authsec.verifier import VerifiedToken, Verifier
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,7 +63,7 @@ class BearerAuth:
     `exception_handlers={InsufficientScope: answer_refusal}` too.
     """
 
-    def __init__(self, app: App, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+    def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
         self._app = app
         self._gate = Gate(verifier=verifier, **settings)
 
@@ -77,7 +77,7 @@ class BearerAuth:
         if isinstance(entered, Answer):
             await Refusal(answer=entered)(scope, receive, send)
             return
-        keep(scope, entered)
+        self._gate.keep(scope, entered)
         await self._let_in(scope, receive, send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,7 +19,7 @@ from django.http import HttpResponse
 
 from authsec.answers import ANSWERED, Answer
 from authsec.errors import ConfigError
-from authsec.gate import Gate, agent_in, identity_in, keep
+from authsec.gate import Gate, agent_in, identity_in
 from authsec.verifier import VerifiedToken
 from authsec.wsgi import authorizations
 
@@ -63,7 +63,7 @@ class BearerAuth:
         entered = self._gate.enter(request.path, authorizations(request.META))
         if isinstance(entered, Answer):
             return _response(entered)
-        keep(request.META, entered)
+        self._gate.keep(request.META, entered)
         return self._get_response(request)
 
     def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from authsec.answers import ANSWERED
 from authsec.gate import GateSettings
-from authsec.verifier import TokenVerifier
+from authsec.verifier import Verifier
 from authsec.wsgi import BearerAuth, agent_of, identity_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["agent_of", "identity_of", "protect"]
 
 
-def protect(app: Flask, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+def protect(app: Flask, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
     """Put `BearerAuth` of `authsec.wsgi` in front of every request, and answer for it what a view raises.
 
     `authsec.gate.GateSettings` explains the settings.

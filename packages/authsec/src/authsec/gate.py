@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from enum import Enum
@@ -15,7 +13,8 @@ from typing import Any, Final, Literal, TypedDict, Unpack
 from authsec.answers import Answer, InvalidRequest, ProtectedSpace, answer_to
 from authsec.errors import AgentRequired, ConfigError, VerificationError
 from authsec.resource_metadata import ResourceMetadata
-from authsec.verifier import TokenVerifier, VerifiedToken
+from authsec.verifier import VerifiedToken, Verifier
+from authsec.verifier.named_issuers import named_issuers
 
 IDENTITY: Final = "authsec.identity"
 """Where a request keeps its agent: in the ASGI scope, in the WSGI environ."""
@@ -38,7 +37,7 @@ class GateSettings(TypedDict, total=False):
 
     `other_issuers="pass"` leaves requests without a token, and tokens of other issuers, to the API's own
     authentication, which must be there: such a request has no agent, and nobody has verified it. A token that names
-    the verifier's issuer is verified all the same and refused if anything is wrong with it.
+    the verifier's issuer (or one of them) is verified all the same and refused if anything is wrong with it.
 
     `publish_metadata` serves the protected resource metadata (RFC 9728), publicly, and names them in challenges, if the
     audience is an address; `actions` are listed in them. Switch it off if a proxy hides the well-known address.
@@ -57,23 +56,23 @@ class Gate:
     Tokens are taken from the header only, never from the query (RFC 9700 §4.3.2: URLs are logged).
     """
 
-    def __init__(self, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+    def __init__(self, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
         public_paths, others = settings.get("public_paths", ()), settings.get("other_issuers", "refuse")
         if isinstance(public_paths, str):  # a collection of its characters, among them the path "/"
             raise ConfigError("public_paths must be a list of paths, like ['/healthz']", reason="public_paths_invalid")
         if others not in {"refuse", "pass"}:
             raise ConfigError('other_issuers must be "refuse" or "pass"', reason="other_issuers_invalid")
-        expected, realm = verifier.expected, settings.get("realm")
+        realm = settings.get("realm")
         self._verifier = verifier
         self._public_paths = frozenset(public_paths)
         self._pass_others = others == "pass"
         self._metadata = (
-            ResourceMetadata.of(expected.issuer, expected.audience, settings.get("actions", ()))
+            ResourceMetadata.of(verifier.issuers, verifier.audience, settings.get("actions", ()))
             if settings.get("publish_metadata", True)
             else None
         )
         self.space = ProtectedSpace(
-            realm=expected.audience if realm is None else realm,
+            realm=verifier.audience if realm is None else realm,
             metadata_url=None if self._metadata is None else self._metadata.url,
         )
 
@@ -97,6 +96,19 @@ class Gate:
         """The answer to what an endpoint, or the verifier, has raised."""
         return answer_to(error, self.space)
 
+    def keep(self, request: MutableMapping[str, Any], entered: VerifiedToken | Let) -> None:
+        """Note in a scope or environ who was let in.
+
+        Whom a gate of the same API that stands before this one has verified stays noted where this one passes the
+        request on: to each of the two the other's tokens are foreign.
+        """
+        if entered is Let.PUBLIC or (entered is Let.FOREIGN and self._is_verified(request.get(IDENTITY))):
+            return
+        request[IDENTITY] = entered
+
+    def _is_verified(self, earlier: object) -> bool:
+        return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
+
     def _token(self, path: str, authorizations: Sequence[str]) -> str | Let | Answer:
         """The token that decides, or what is decided without one."""
         if path in self._public_paths:
@@ -104,7 +116,7 @@ class Gate:
         if self._metadata is not None and path == self._metadata.path:
             return Answer(status=200, body=self._metadata.document)
         token = bearer_token(authorizations)
-        if self._pass_others and (token is None or not _names_issuer(token, self._verifier.expected.issuer)):
+        if self._pass_others and (token is None or named_issuers(token).isdisjoint(self._verifier.issuers)):
             return Let.FOREIGN
         if token is None:
             raise AgentRequired
@@ -127,12 +139,6 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
     return token
 
 
-def keep(request: MutableMapping[str, Any], entered: VerifiedToken | Let) -> None:
-    """Note in a scope or environ who was let in."""
-    if entered is not Let.PUBLIC:
-        request[IDENTITY] = entered
-
-
 def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
     """The agent that `keep` noted, None for a request that was left to the API's own authentication."""
     entered = request.get(IDENTITY)
@@ -149,16 +155,3 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
     if agent is None:
         raise AgentRequired
     return agent
-
-
-def _names_issuer(token: str, issuer: str) -> bool:
-    """Whether any reader could take the token for one of that issuer. Unverified: it may decide to pass one on only.
-
-    Every `iss` counts where there are several, since readers differ in which one they take.
-    """
-    payload = "".join(token.split(".")[1:2]).encode()
-    try:
-        members = json.loads(base64.b64decode(payload + b"===", altchars=b"-_"), object_pairs_hook=list)
-    except (ValueError, RecursionError):  # no JWT: none of ours
-        return False
-    return isinstance(members, list) and ("iss", issuer) in members

@@ -20,7 +20,7 @@ from pydantic import PrivateAttr
 
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidToken
 from authsec.resource_metadata import ResourceMetadata
-from authsec.verifier import TokenVerifier, VerifiedToken
+from authsec.verifier import VerifiedToken, Verifier
 
 try:
     from mcp.server.mcpserver.exceptions import ToolError
@@ -55,7 +55,7 @@ class AgentToken(AccessToken):
 class AgentTokenVerifier:
     """A `mcp.server.auth.provider.TokenVerifier` that stands on ours."""
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
     async def verify_token(self, token: str) -> AgentToken | None:
@@ -64,23 +64,22 @@ class AgentTokenVerifier:
             identity = await self._verifier.averify(token)
         except InvalidToken:
             return None
-        return AgentToken.of(identity, self._verifier.expected.audience)
+        return AgentToken.of(identity, self._verifier.audience)
 
 
-def protected_by(verifier: TokenVerifier, *actions: str) -> dict[str, Any]:
+def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
     """The arguments that protect a server; `actions` are those without which an agent can do nothing with it.
 
     The verifier's audience must be the server's address, with its path: `mcp` publishes it (RFC 9728).
     """
-    expected = verifier.expected
-    if ResourceMetadata.of(expected.issuer, expected.audience) is None:
+    if ResourceMetadata.of(verifier.issuers, verifier.audience) is None:
         raise ConfigError(
             "For MCP the audience must be the server's address, like https://crm.example.com/mcp",
             reason="audience_invalid",
         )
     settings = {
-        "issuer_url": expected.issuer,
-        "resource_server_url": expected.audience,
+        "issuer_url": verifier.issuers[0],  # `mcp` publishes one authority
+        "resource_server_url": verifier.audience,
         "required_scopes": list(actions),
         "validate_token_resource": True,  # 1.30 does not know it and ignores it: our verifier has checked by then
     }

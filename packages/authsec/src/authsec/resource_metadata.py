@@ -1,4 +1,4 @@
-"""Protected resource metadata (RFC 9728): where an API says which authority's tokens it takes.
+"""Protected resource metadata (RFC 9728): where an API says whose tokens it takes.
 
 A client that was refused finds the address in the challenge, and in the document the authority to ask.
 """
@@ -25,7 +25,7 @@ class ResourceMetadata:
     document: Mapping[str, Any]
 
     @classmethod
-    def of(cls, issuer: str, audience: str, actions: Sequence[str] = ()) -> Self | None:
+    def of(cls, issuers: Sequence[str], audience: str, actions: Sequence[str] = ()) -> Self | None:
         """None for an API whose identifier is a name and no address: RFC 9728 §1.2 knows addresses only."""
         if not _PLAIN_URL.fullmatch(audience):
             return None
@@ -33,7 +33,7 @@ class ResourceMetadata:
         path = WELL_KNOWN + parts.path.removesuffix("/")  # §3.1: between the host and the path of the identifier
         document: dict[str, Any] = {
             "resource": audience,
-            "authorization_servers": [issuer],
+            "authorization_servers": list(issuers),
             "bearer_methods_supported": ["header"],
         }
         if actions:

@@ -15,8 +15,8 @@ from http import HTTPStatus
 from typing import Any, Protocol, Unpack
 
 from authsec.answers import ANSWERED, Answer
-from authsec.gate import Gate, GateSettings, agent_in, identity_in, keep
-from authsec.verifier import TokenVerifier, VerifiedToken
+from authsec.gate import Gate, GateSettings, agent_in, identity_in
+from authsec.verifier import VerifiedToken, Verifier
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Any]
@@ -56,7 +56,7 @@ class BearerAuth:
     does with `WSGIPassAuthorization On` only. `InsufficientScope` that leaves `app` becomes a 403.
     """
 
-    def __init__(self, app: App, *, verifier: TokenVerifier, **settings: Unpack[GateSettings]) -> None:
+    def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
         self._app = app
         self.gate = Gate(verifier=verifier, **settings)
 
@@ -64,7 +64,7 @@ class BearerAuth:
         entered = self.gate.enter(_path(environ), authorizations(environ))
         if isinstance(entered, Answer):
             return _send(entered, environ, start_response)
-        keep(environ, entered)
+        self.gate.keep(environ, entered)
         return self._let_in(environ, start_response)
 
     def _let_in(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,16 +1,47 @@
 """One authority's metadata is served where another's is looked for, and its keys are believed.
 
-RFC 8414 §3.3: the `issuer` in the document must be, character for character, the one that was asked for.
+RFC 8414 §3.3: the `issuer` in the document must be, character for character, the one that was asked for. And
+where an API takes tokens of two authorities, neither can make one for the other.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from authsec import KeysUnavailable
+from authsec import InvalidToken, KeysUnavailable, SeveralAuthorities, TokenVerifier
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ..fake_keys import JWKS, METADATA, FakeClock, key_set, reason_of, serving, token
+from ..fake_keys import (
+    AUDIENCE,
+    GOOD_HEADER,
+    ISSUER,
+    JWKS,
+    METADATA,
+    UNFOLLOWED,
+    FakeClock,
+    claims,
+    jwk_of,
+    key_set,
+    raw_token,
+    reason_of,
+    rsa_key,
+    serving,
+    token,
+)
+
+OTHER = f"{ISSUER}/other"
+SIGNERS = {ISSUER: "current", OTHER: "other"}  # each authority's key, which both call the same
+BOTH = SeveralAuthorities(
+    *(
+        TokenVerifier(
+            issuer, AUDIENCE, keys={"keys": [jwk_of(rsa_key(name), "current")]}, clock=FakeClock().clock(), **UNFOLLOWED
+        )
+        for issuer, name in SIGNERS.items()
+    )
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +75,36 @@ def test_a_token_of_another_authority_with_the_same_key_name() -> None:
         assert reason_of(verifier, token(iss=theirs.url)) == "issuer_mismatch"
         assert reason_of(verifier, theirs.token("theirs")) == "kid_unknown"
         assert theirs.asked == []
+
+
+ISSUERS = st.one_of(
+    st.sampled_from([ISSUER, OTHER]),
+    st.sampled_from([f"{ISSUER}/", OTHER.upper(), "", None, 7, [ISSUER], {"iss": ISSUER}]),
+)
+
+
+@given(st.lists(ISSUERS, max_size=3), st.sampled_from(["current", "other"]), st.booleans())
+def test_of_two_authorities_each_vouches_for_its_own_tokens_only(named: list[Any], signer: str, last: bool) -> None:
+    rest = json.dumps(claims(iss=None))[1:-1]
+    issuers = [f'"iss": {json.dumps(issuer)}' for issuer in named]
+    payload = ", ".join([rest, *issuers] if last else [*issuers, rest])
+    bearer = raw_token(GOOD_HEADER, f"{{{payload}}}".encode(), rsa_key(signer))
+    if len(named) == 1 and isinstance(named[0], str) and SIGNERS.get(named[0]) == signer:
+        assert BOTH.verify(bearer).claims["iss"] == named[0]
+    else:
+        with pytest.raises(InvalidToken):
+            BOTH.verify(bearer)
+
+
+@pytest.mark.parametrize("text", ["", ".", "a.b.c", "é.\ud800.", "W10.W10.W10", "x" * 50_000])
+def test_of_two_authorities_none_takes_what_is_no_token(text: str) -> None:
+    with pytest.raises(InvalidToken):
+        BOTH.verify(text)
+
+
+def test_a_token_of_a_third_authority_has_nobody_asked() -> None:
+    with serving() as ours, serving() as theirs:
+        both = SeveralAuthorities(ours.verifier(FakeClock()), theirs.verifier(FakeClock()))
+        with pytest.raises(InvalidToken) as refused:
+            both.verify(token(iss="https://users.example.com"))
+        assert (refused.value.reason, ours.asked, theirs.asked) == ("issuer_mismatch", [], [])

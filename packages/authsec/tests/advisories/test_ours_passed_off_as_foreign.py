@@ -42,6 +42,7 @@ OURS, THEIRS = json.dumps(ISSUER), '"https://users.example.com"'
         with_issuers(THEIRS, OURS),
         with_issuers(OURS.replace("a", "\\u0061")),
         b"  " + with_issuers(OURS),
+        b'{"number": ' + b"1" * 5000 + b", " + with_issuers(OURS)[1:],
         with_issuers(OURS).decode().encode("utf-16-le"),
     ],
 )

@@ -10,6 +10,7 @@ from authsec.verifier.health import Health
 from authsec.verifier.introspection.asking import IntrospectionHealth
 from authsec.verifier.key_set import KeysHealth
 from authsec.verifier.revocations.following import FeedHealth, Revocations
+from authsec.verifier.several import SeveralAuthorities, Verifier
 from authsec.verifier.token import Attestation, VerifiedToken
 from authsec.verifier.verifier import TokenVerifier
 
@@ -20,6 +21,8 @@ __all__ = [
     "IntrospectionHealth",
     "KeysHealth",
     "Revocations",
+    "SeveralAuthorities",
     "TokenVerifier",
     "VerifiedToken",
+    "Verifier",
 ]

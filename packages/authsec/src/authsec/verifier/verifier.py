@@ -123,6 +123,7 @@ class TokenVerifier:
         self._clock = clock or Clock()
         check_policy(revocations)
         credential = read_credential(credential)
+        self.credential_mark = None if credential is None else mark_of(credential)  # to tell it from others
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
         offline = keys is not None and revocations == "until_exp"
         trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
@@ -149,6 +150,16 @@ class TokenVerifier:
             self._revocations = followed if asking is None else Introspected(followed, asking)
         else:
             self._revocations = revocations
+
+    @property
+    def audience(self) -> str:
+        """This API's identifier."""
+        return self.expected.audience
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The authority whose tokens may count: one, here."""
+        return (self.expected.issuer,)
 
     def verify(self, bearer: str) -> VerifiedToken:
         """Verify the token of an `Authorization: Bearer` header (without the word Bearer).
