@@ -1,17 +1,21 @@
 """Whoever holds one token sends it to be ended, again and again: to fill journal and feed, to keep the lock that agents
 wait for, to have the authority check signatures all day; or sends what is no token and as large as can be.
 
+Or an agent asks for one token after the other and ends each: every one is an entry of the feed, which all APIs read.
+
 A token ends once. What has ended, or never was, takes no lock and leaves no trace; and each network has so many tries a
-minute, charged before a signature is looked at.
+minute, charged before a signature is looked at. Of one agent so many tokens are ended in this way an hour.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from authsec.jose import PublicKey
-from authsec_server.tokens.revoking_api import REVOKE
+from authsec_server.tokens import giving_up
+from authsec_server.tokens.revoking_api import PATH, REVOKE
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -63,3 +67,22 @@ def test_what_is_huge_is_not_read(house: Any, checked: list[str], size: int) -> 
     assert checked == []
     fields = {f"field{number}": "" for number in range(3000)} | {"token": "a"}
     assert its.door("198.51.100.7").post(REVOKE, data=fields).status_code == 400
+
+
+def test_an_agent_that_ends_each_token_it_gets_comes_to_an_end(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(giving_up, "OF_A_CLIENT", 3)
+    its = house(local_operator=True)
+    client_id, door = its.delegated_name(), its.door()
+    tokens = [door.get(ENDPOINT, params={"client_id": client_id}).json()["token"] for _ in range(6)]
+    answers = [door.post(REVOKE, data={"token": token}) for token in [tokens[0], *tokens]]
+    assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 3, "one that has ended costs nothing"
+    refused = answers[-1].json()
+    assert (refused["error"], refused["retryable"]) == ("temporarily_unavailable", True)
+    assert "authsec agents disable" in refused["error_description"]
+    assert int(answers[-1].headers["Retry-After"]) > 60
+    assert its.authority.feed.last() == 3
+    other = door.get(ENDPOINT, params={"client_id": its.delegated_name("Another")}).json()["token"]
+    assert door.post(REVOKE, data={"token": other}).status_code == 200, "another agent's are its own"
+    assert door.post(PATH, json={"token": tokens[-1]}).status_code == 200, "nor does it count for operators"
+    its.clock.at += timedelta(seconds=1201)
+    assert door.post(REVOKE, data={"token": tokens[3]}).status_code == 200, "and it passes"

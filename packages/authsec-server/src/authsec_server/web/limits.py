@@ -7,14 +7,15 @@ from collections import OrderedDict
 
 
 class Limiter:
-    """At most `per_minute` events a minute and key, as a burst or spread out.
+    """At most so many events and key in `seconds`, which is a minute, as a burst or spread out.
 
     Keys are kept for as long as they matter, and at most `max_keys`: past that the one seen longest ago is forgotten,
     so that a flood of made-up keys costs no memory.
     """
 
-    def __init__(self, per_minute: int, *, max_keys: int = 100_000) -> None:
-        self._interval = 60 / per_minute  # seconds that one event uses up
+    def __init__(self, most: int, *, seconds: int = 60, max_keys: int = 100_000) -> None:
+        self._seconds = seconds
+        self._interval = seconds / most  # that one event uses up
         self._arrivals: OrderedDict[str, float] = OrderedDict()
         self._max_keys = max_keys
         self._lock = threading.Lock()
@@ -46,5 +47,5 @@ class Limiter:
         return max(self._arrivals.get(key, now), now)
 
     def _wait(self, arrival: float, now: float) -> float:
-        wait = arrival + self._interval - now - 60
+        wait = arrival + self._interval - now - self._seconds
         return wait if wait > 1e-9 else 0.0
