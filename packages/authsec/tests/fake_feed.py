@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from authsec import strict_json
 from authsec.jose import PrivateKey, sign_compact
 from authsec.verifier import TokenVerifier
 from authsec.verifier.key_set import GivenKeys
+from authsec.verifier.revocations.batches import digest_of
 
 from .fake_keys import JWKS, METADATA, NOW, FakeAuthority, FakeClock, jwk_of, serving
 
@@ -50,11 +50,13 @@ def document(
     entries: list[dict[str, Any]],
     *,
     since: int = 0,
+    after: dict[str, Any] | None = None,
     key: str = "feed",
     typ: str = "authsec-revocations+jwt",
     **head: Any,
 ) -> dict[str, Any]:
-    """A batch, good unless the claims of its head are changed."""
+    """A batch that follows the entry `after`, good unless the claims of its head are changed."""
+    since = after["sequence"] if after else since
     last = entries[-1]["sequence"] if entries else since
     claims = {
         "iss": "https://authsec.example.com",
@@ -63,7 +65,8 @@ def document(
         "through": last,
         "last": last,
         "snapshot": False,
-        "entries_sha256": hashlib.sha256(strict_json.dumps(entries)).hexdigest(),
+        "entries_sha256": digest_of(entries),
+        "follows": digest_of(after) if after else "",
     } | head
     return {"entries": entries, "head": sign_compact({"typ": typ, "kid": key}, claims, feed_key(key))}
 
@@ -106,8 +109,9 @@ class FakeFeed:
 
     def page(self, since: int, limit: int | None = None) -> bytes:
         new = [each for each in self.entries if each["sequence"] > since][:limit]
+        after = self.entries[since - 1] if 0 < since <= len(self.entries) else None
         head = {"iss": self.authority.url, "iat": int(self.clock.wall), "last": len(self.entries), **self.head}
-        return octets(document(new, since=since, **head))
+        return octets(document(new, since=since, after=after, **head))
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         query = parse_qs(urlsplit(handler.path).query)

@@ -89,9 +89,9 @@ def test_what_was_refused_once_is_never_accepted_again(story: list[tuple[bool, l
               [("a", "b", "a", 3), ("b", "b", "b", 5), ("a", "a", "b", 0), ("b", "a", "x", 8)]]  # fmt: skip
     state, refused = RevocationState(), set[int]()
     for snapshot, made, start in story:
-        first = start if snapshot else state.sequence
+        first = start if snapshot and made else state.reached.sequence * (not snapshot)
         entries = [entry(first + n + 1, *each) for n, each in enumerate(made)]
-        state.apply(read(document(entries, since=first, snapshot=snapshot), asked=state.sequence))
+        state.apply(read(document(entries, since=first, snapshot=snapshot), asked=state.reached.sequence))
         now = {n for n, token in enumerate(tokens) if ended(state, **token)}
         assert refused <= now
         refused = now

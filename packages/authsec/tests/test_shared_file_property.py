@@ -27,12 +27,12 @@ def honest(since: int, through: int, last: int, **head: Any) -> dict[str, Any]:
     """What the authority says when `last` was the last that had ended."""
     since, through, last = sorted((since, through, last))
     claims = {"iat": NOW + last * BETWEEN, "through": through, "last": last, **head}
-    return document(HISTORY[since:through], since=since, **claims)
+    return document(HISTORY[since:through], after=HISTORY[since - 1] if since else None, **claims)
 
 
 def ending(n: int, **head: Any) -> dict[str, Any]:
     """A batch that ends somebody who was not ended."""
-    return document([entry(n, subject="c0")], since=n - 1, **head)
+    return document([entry(n, subject="c0")], after=HISTORY[n - 2] if n > 1 else None, **head)
 
 
 def altered(batch: dict[str, Any], n: int, subject: str | None) -> dict[str, Any]:

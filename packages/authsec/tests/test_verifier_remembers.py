@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from authsec import ConfigError, TokenVerifier, VerificationError
 from authsec.errors import RevocationsUnavailable
-from authsec.verifier.revocations.batches import Batch
+from authsec.verifier.revocations.batches import Batch, Position
 from authsec.verifier.revocations.entries import Entry, Subject
 from authsec.verifier.revocations.following import Unfollowed
 from authsec.verifier.revocations.state import RevocationState
@@ -37,11 +37,12 @@ class Told(Unfollowed):
         raise RevocationsUnavailable("What has been revoked is not known.", retry_after=5)
 
     def end(self, kind: str, subject: str, version: int = 8) -> None:
-        through = self.state.sequence + 1
+        through = self.state.reached.sequence + 1
         entry = Entry(sequence=through, subject=(kind, subject), version=version, at=NOW)
         self.state.apply(
             Batch(
-                since=through - 1, through=through, last=through, snapshot=False, signed_at=NOW, entries=(entry,)
+                since=through - 1, follows=None, reaches=Position(through, ""), through=through, last=through,
+                snapshot=False, signed_at=NOW, entries=(entry,),
             )
         )  # fmt: skip
 

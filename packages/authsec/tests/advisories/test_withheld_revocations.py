@@ -44,14 +44,14 @@ def test_a_batch_with_a_gap(batch: Mapping[str, Any], why: str) -> None:
 
 
 def test_what_is_not_believed_keeps_nothing_fresh_and_a_part_is_not_the_whole() -> None:
-    clock = FakeClock()
+    clock, fourth = FakeClock(), entry(4, subject="c4")
     feed = Feed(ISSUER, given_feed_keys(), clock.clock())
     feed.take(octets(document(ENTRIES)))
     clock.pass_by(20)
     with pytest.raises(BatchRefused):
         feed.take(octets(document([entry(5)], since=4, iat=NOW + 20)))
-    feed.take(octets(document([entry(4, subject="c4")], since=3, last=5, iat=NOW + 20)))  # the fifth does not come
+    feed.take(octets(document([fourth], after=ENTRIES[2], last=5, iat=NOW + 20)))  # the fifth does not come
     assert (feed.age(), feed.sequence) == (20, 4)
     assert feed.ended([("client", "c4")], 7)  # and yet what is known counts
-    feed.take(octets(document([entry(5)], since=4, iat=NOW + 20)))
+    feed.take(octets(document([entry(5)], after=fourth, iat=NOW + 20)))
     assert feed.age() == 0

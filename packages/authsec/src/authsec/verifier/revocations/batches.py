@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authsec import strict_json
 from authsec.jose import JoseError, parse_compact
@@ -22,14 +22,31 @@ _TYPE: Final = "authsec-revocations+jwt"  # no token has it, and a head is none
 _ALGORITHMS: Final = frozenset({"EdDSA"})
 
 
+class Position(NamedTuple):
+    """How far a feed is known: the number of an entry, and the digest that tells it from others of that number.
+
+    There are others once an authority's database was restored from a backup: it gives the numbers again.
+    """
+
+    sequence: int
+    digest: str
+
+
+BEGINNING: Final = Position(0, "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What ended between `since` and `through`; more follows where `through` is below `last`.
 
     A `snapshot` holds all that can still matter up to `through`. `signed_at` is the authority's time, in seconds.
+    `follows` is the digest of the entry after which it was asked for; None for a snapshot, which follows nothing, and
+    where the batch does not come so far. `reaches` is where whoever has taken it is.
     """
 
     since: int
+    follows: str | None
+    reaches: Position
     through: int
     last: int
     snapshot: bool
@@ -47,7 +64,8 @@ def read_batch(
 ) -> Batch:
     """The batch that follows the sequence `asked`; raises `BatchRefused`, or `KeysUnavailable`.
 
-    An `overlapping` one may begin before, since somebody else asked for it.
+    An `overlapping` one may begin before, since somebody else asked for it. Whether it `follows` what is known is for
+    the caller to see.
     """
     try:
         document = strict_json.loads(octets, max_bytes=MOST_BYTES)
@@ -58,10 +76,12 @@ def read_batch(
         raise BatchRefused("a batch has no list of entries")
     head = _signed(document.get("head"), keys)
     _check_head(head, issuer, now)
-    if head.get("entries_sha256") != hashlib.sha256(strict_json.dumps(entries)).hexdigest():
+    if head.get("entries_sha256") != digest_of(entries):
         raise BatchRefused("the entries of a batch are not those that its head was signed for")
     batch = Batch(
         since=head["since"],
+        follows=_followed(head, entries, asked),
+        reaches=Position(head["through"], digest_of(entries[-1]) if entries else head["follows"]),
         through=head["through"],
         last=head["last"],
         snapshot=head["snapshot"],
@@ -70,6 +90,19 @@ def read_batch(
     )
     _check_order(batch, min(asked, batch.since) if overlapping else asked)
     return batch
+
+
+def digest_of(published: object) -> str:
+    """SHA-256 (hex) of what stands in a batch, as JSON with sorted names and without spaces."""
+    return hashlib.sha256(strict_json.dumps(published)).hexdigest()
+
+
+def _followed(head: Mapping[str, Any], entries: list[Any], asked: int) -> str | None:
+    """The digest of entry number `asked`: the head's, or that of the entry itself in a batch that begins before it."""
+    before = asked - head["since"]
+    if head["snapshot"] or not 0 <= before <= len(entries):
+        return None
+    return digest_of(entries[before - 1]) if before else head["follows"]
 
 
 def _signed(head: object, keys: KeySource) -> Mapping[str, Any]:
@@ -95,6 +128,8 @@ def _check_head(head: Mapping[str, Any], issuer: str, now: float) -> None:
     counts = ("iat", "since", "through", "last")
     if not all(is_count(head.get(name)) for name in counts) or type(head.get("snapshot")) is not bool:
         raise BatchRefused(f"the head of a batch lacks one of {', '.join(counts)} and snapshot")
+    if not isinstance(head.get("follows"), str):
+        raise BatchRefused("the head of a batch does not say what it follows")
     if head["iat"] < now - OLDEST_HEAD - LEEWAY:  # a recording, played to hide what came after it
         raise BatchRefused("the head of a batch is old; if it should not be, set the clocks of authority and API right")
     if head["iat"] > now + LEEWAY:
@@ -108,6 +143,8 @@ def _check_order(batch: Batch, asked: int) -> None:
     if batch.snapshot:
         if numbers != sorted(set(numbers)) or (numbers and numbers[-1] > batch.through):
             raise BatchRefused("the entries of a snapshot are not in order")
+        if batch.through != (numbers[-1] if numbers else 0):  # by that entry the next batch is known to follow
+            raise BatchRefused("a snapshot does not hold the entry that it reaches")
     elif batch.since != asked:
         raise BatchRefused("a batch does not begin where the last one ended")
     elif numbers != list(range(batch.since + 1, batch.since + 1 + len(numbers))) or (

@@ -34,12 +34,13 @@ class Feed:
     @property
     def sequence(self) -> int:
         """How far the feed is known."""
-        return self._state.sequence
+        return self._state.reached.sequence
 
     def take(self, octets: bytes) -> Batch:
         """Believe a batch, or raise `BatchRefused` or `KeysUnavailable` and remain as it was."""
         now = self._clock.wall()
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now)
+        self._check_history(batch)
         self._apply(batch, now)
         return batch
 
@@ -53,17 +54,29 @@ class Feed:
         batch = read_batch(octets, issuer=self.issuer, asked=self.sequence, keys=self._keys, now=now, overlapping=True)
         if batch.signed_at < self._signed_at:
             return False
+        self._check_history(batch)
         if batch.signed_at > self._signed_at or batch.last > self.sequence:
             if batch.last < self.sequence and not batch.snapshot:  # what it begins with need not be what is known here
                 raise BatchRefused("the feed has gone back")
             self._apply(batch, now)
         return batch.complete
 
+    def _check_history(self, batch: Batch) -> None:
+        """Raise `BatchRefused` where what is known here is of another history: then all of this one is new."""
+        if batch.follows in (None, self._state.reached.digest):
+            return
+        _log.warning(
+            "the feed of %s has another history than was read up to %d, as after a restored database: it is read anew "
+            "from the beginning, and what had ended remains so here", self.issuer, self.sequence,
+        )  # fmt: skip
+        self._state.begin_anew()
+        raise BatchRefused("the history of the feed was replaced; it is read anew from the beginning")
+
     def _apply(self, batch: Batch, now: float) -> None:
-        if batch.snapshot and batch.last < self._state.sequence:
+        if batch.snapshot and batch.last < self.sequence:
             _log.warning(
                 "the feed of %s has gone back from %d to %d, as after a restored database: what had ended remains so "
-                "here, until this process is started anew", self.issuer, self._state.sequence, batch.last,
+                "here, until this process is started anew", self.issuer, self.sequence, batch.last,
             )  # fmt: skip
         self._state.apply(batch)
         if batch.complete and batch.signed_at > self._signed_at:

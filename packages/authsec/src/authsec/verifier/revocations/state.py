@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from authsec.verifier.revocations.batches import Batch
+from authsec.verifier.revocations.batches import BEGINNING, Batch
 from authsec.verifier.revocations.entries import Entry, Subject
 
 KEPT: Final = 7 * 86_400 + 3600  # seconds: no token lives longer than seven days, whatever an authority is set to
@@ -30,7 +30,7 @@ class RevocationState:
     """
 
     def __init__(self) -> None:
-        self.sequence = 0
+        self.reached = BEGINNING
         self._endings: dict[Subject, _Ending] = {}
         self._cleared = 0
 
@@ -39,7 +39,8 @@ class RevocationState:
         for entry in batch.entries:
             self._add(entry)
         # Last: until then the batch is asked for again.
-        self.sequence = batch.through if batch.snapshot else max(batch.through, self.sequence)
+        if batch.snapshot or batch.through >= self.reached.sequence:
+            self.reached = batch.reaches
         if batch.signed_at - self._cleared >= _BETWEEN_CLEARINGS:
             self._cleared = batch.signed_at
             oldest = batch.signed_at - KEPT
@@ -48,6 +49,10 @@ class RevocationState:
                 for subject, ending in self._endings.items()
                 if ending.at >= oldest or subject[0] == _KEY  # who has somebody's key can sign with it at any time
             }
+
+    def begin_anew(self) -> None:
+        """The feed is to be read from its beginning. What has ended stays so."""
+        self.reached = BEGINNING
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
         """Whether a token that rests on these, decided under this version of the authority, has been revoked."""
