@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from authsec import AuthSecClient, AuthSecError, DelegationDenied, DelegationToken, KeyFile
+from authsec.clock import Clock
 from fake_authority import CLIENT_ID, REVOKE_PATH, gate, refused
 
 Make = Callable[..., AuthSecClient]
@@ -33,6 +34,19 @@ def test_the_network_is_used_on_the_first_call_only(client: AuthSecClient, autho
     assert [client.get_delegation_token() for _ in range(100)] == [first] * 100
     assert len(authority.seen) == 1
     assert client.authority.transport.requests_sent == 1
+
+
+@pytest.mark.parametrize("off_by", [-3600, 3600])
+def test_a_clock_that_is_wrong_by_an_hour_costs_no_request(off_by: float, make_client: Make, authority: Any) -> None:
+    """What a token has left is counted from `expires_in`, not read from the time of day at which it ends."""
+    passed = [0.0]
+    client = make_client(clock=Clock(monotonic=lambda: 1000 + passed[0], wall=lambda: time.time() + off_by + passed[0]))
+    first = client.get_delegation_token()
+    passed[0] = 3200
+    assert client.get_delegation_token() == first
+    passed[0] = 3600
+    assert client.get_delegation_token() == authority.tokens[1]
+    assert len(authority.tokens) == 2
 
 
 def test_coroutines_share_the_cache_of_threads(client: AuthSecClient, authority: Any) -> None:

@@ -38,12 +38,24 @@ class TokenRequest:
         return scope + [("resource", name) for name in self.resource or ()]
 
 
+class HiddenText(str):
+    """Text that is used as any other and hidden where a program shows what it holds: locals, arguments, headers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[hidden]'"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationToken:
     """A delegation token and what the authority said about it.
 
-    `value` is the secret: it is in no repr, and pickling raises. `expires_at` is by the authority's clock;
-    `expires_in` is the life in seconds at the moment of issue. Fields that an older authority leaves out are empty.
+    `value` is the secret: it is in no repr, and pickling raises. From the authority it comes as text that hides itself
+    (`HiddenText`), since error trackers record the locals of whoever has taken it out of here.
+
+    `expires_at` is by the authority's clock; `expires_in` is the life in seconds at the moment of issue. Fields that an
+    older authority leaves out are empty.
     """
 
     value: str = field(repr=False)
@@ -78,7 +90,7 @@ def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | Non
     life, expires_at = _life(answer, date, now)
     spiffe_id = answer.get("spiffe_id")
     return DelegationToken(
-        value=value,
+        value=HiddenText(value),
         expires_at=expires_at,
         expires_in=life,
         permissions=_names(answer, "permissions"),

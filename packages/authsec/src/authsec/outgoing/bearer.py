@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from authsec.clock import Clock
 from authsec.outgoing.origins import Origin
-from authsec.tokens import DelegationToken, TokenRequest
+from authsec.tokens import DelegationToken, HiddenText, TokenRequest
 from authsec.wording import plain
 
 _log = logging.getLogger("authsec")
@@ -28,17 +28,9 @@ class Tokens(Protocol):
     def invalidate(self, token: DelegationToken) -> None: ...
 
 
-class Header(str):
-    """The value of an Authorization header, which shows nothing: `requests` keeps headers in a plain dict."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, token: DelegationToken) -> Header:
-        return cls(f"Bearer {token.value}")
-
-    def __repr__(self) -> str:
-        return "'Bearer [hidden]'"
+def header(token: DelegationToken) -> str:
+    """The value of an Authorization header, hidden: `requests` keeps headers in a plain dict."""
+    return HiddenText(f"Bearer {token.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

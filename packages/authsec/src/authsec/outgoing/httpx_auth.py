@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from authsec.errors import ConfigError
-from authsec.outgoing.bearer import Bearer, Header
+from authsec.outgoing.bearer import Bearer, header
 from authsec.outgoing.origins import Origin
 from authsec.tokens import DelegationToken
 
@@ -55,7 +55,7 @@ class HttpxAuth:
 
     def _wants_another(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
         """Whether the API's answer asks for another token; what answers without having been sent one does not."""
-        sent = response.request.headers.get("Authorization") == Header.of(token)
+        sent = response.request.headers.get("Authorization") == header(token)
         return sent and self._bearer.wants_another(response.status_code, origin, token)
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ def _installed(name: str) -> Any:
 
 
 def _with(request: Any, token: DelegationToken) -> Any:
-    request.headers["Authorization"] = Header.of(token)
+    request.headers["Authorization"] = header(token)
     return request
 
 

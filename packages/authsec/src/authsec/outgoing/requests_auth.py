@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from authsec.outgoing.bearer import Bearer, Header
+from authsec.outgoing.bearer import Bearer, header
 from authsec.outgoing.origins import Origin, origin_of
 from authsec.tokens import DelegationToken
 
@@ -24,7 +24,7 @@ class RequestsAuth:
         origin = origin_of(request.url or "")
         if origin is not None and self.bearer.goes_to(origin):
             token = self.bearer.token()
-            request.headers["Authorization"] = Header.of(token)
+            request.headers["Authorization"] = header(token)
             sent = _Sent(bearer=self.bearer, origin=origin, token=token)
             request.register_hook("response", sent.answered)  # type: ignore[no-untyped-call] # in the stubs of requests
         return request
@@ -42,7 +42,7 @@ class _Sent:
     def answered(self, response: Response, **how: Any) -> Response:
         """The hook of `requests`: called with each answer, before a redirect is followed."""
         request = response.request
-        if request.headers.get("Authorization") != Header.of(self.token):
+        if request.headers.get("Authorization") != header(self.token):
             return response  # a redirect has led elsewhere, without the token
         if response.is_redirect:
             if origin_of(urljoin(response.url, response.headers["location"])) != self.origin:
@@ -61,7 +61,7 @@ class _Sent:
             response.close()
         self.token = self.bearer.token()
         request = response.request  # itself, not a copy: what a redirect asks for is made from it
-        request.headers["Authorization"] = Header.of(self.token)
+        request.headers["Authorization"] = header(self.token)
         second: Response = response.connection.send(request, **how)
         second.history.append(response)
         return self.answered(second, **how)
