@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from authsec import ConfigError, KeysUnavailable, SeveralAuthorities, TokenVerifier
 from authsec.asgi import BearerAuth, agent_of
+from authsec.mcp import protected_by
 from authsec.wsgi import BearerAuth as WsgiBearerAuth
 from authsec.wsgi import identity_of
 
@@ -84,6 +85,14 @@ def test_it_stands_at_any_door() -> None:
     assert metadata["authorization_servers"] == [ISSUER, OTHER]
 
 
+def test_an_mcp_server_takes_both_and_names_the_first() -> None:
+    settings = protected_by(SeveralAuthorities(verifier_for(OTHER), verifier_for(ISSUER)))
+    assert str(settings["auth"].issuer_url).removesuffix("/") == OTHER
+    for issuer in (ISSUER, OTHER):
+        assert asyncio.run(settings["token_verifier"].verify_token(token_of(issuer))).identity.issuer == issuer
+    assert asyncio.run(settings["token_verifier"].verify_token(token_of(FOREIGN))) is None
+
+
 async def who(scope: Any, receive: Any, send: Any) -> None:
     agent = agent_of(scope)
     body = json.dumps(None if agent is None else agent.issuer).encode()
@@ -110,6 +119,7 @@ def test_verifiers_that_would_be_mixed_up() -> None:
     credentials = {"credential": "authsec_api_" + "c" * 43}
     for verifiers, reason in (
         ([], "verifier_missing"),
+        ([[verifier_for(ISSUER)]], "verifier_missing"),
         ([verifier_for(ISSUER), verifier_for(OTHER), verifier_for(ISSUER)], "issuer_repeated"),
         ([verifier_for(ISSUER), verifier_for(OTHER, audience="https://billing.example.com")], "audiences_differ"),
         ([verifier_for(ISSUER, **credentials), verifier_for(OTHER, **credentials)], "credential_shared"),

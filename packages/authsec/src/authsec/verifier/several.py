@@ -39,8 +39,11 @@ class SeveralAuthorities:
     """
 
     def __init__(self, *verifiers: TokenVerifier) -> None:
-        if not verifiers:
-            raise ConfigError("SeveralAuthorities needs a TokenVerifier for each", reason="verifier_missing")
+        if not verifiers or not all(isinstance(each, TokenVerifier) for each in verifiers):
+            raise ConfigError(
+                "SeveralAuthorities takes a TokenVerifier for each authority, one after the other and in no list",
+                reason="verifier_missing",
+            )
         if len({verifier.audience for verifier in verifiers}) > 1:
             raise ConfigError(
                 "SeveralAuthorities is for one API: give all of its verifiers the same audience",
