@@ -30,11 +30,16 @@ AUDIENCE = "https://crm.example.com"
 READ, DELETE = "customers:read", "customers:delete"
 PROGRAMS = {"nginx": "nginx", "apache": "apache2", "haproxy": "haproxy"}
 
-# Beside what the example protects: what needs another action, what its operator forgot to say, what is open. And names
-# with an underscore come through, which nginx by itself drops.
+# Beside what the example protects: what needs another action (in any case of letters, also under what needs less), what
+# its operator forgot to say, what is open. And names with an underscore come through, which nginx by itself drops.
 _NGINX = """
         underscores_in_headers on;
-        location /delete/ {{
+        location / {{
+            set $authsec_require any_agent;
+            include ../deploy/nginx/authsec_protect.conf;
+            proxy_pass {api};
+        }}
+        location ~* ^/(customers/)?delete(/|$) {{
             set $authsec_require customers:delete;
             include ../deploy/nginx/authsec_protect.conf;
             proxy_pass {api};
@@ -66,9 +71,9 @@ Include {folder}/authsec.conf
     <Location "/customers/">
         SetEnvIf Request_URI ^ AUTHSEC_VERIFY=require=customers:read
     </Location>
-    <Location "/delete/">
+    <LocationMatch "(?i)^/(customers/)?delete(/|$)">
         SetEnvIf Request_URI ^ AUTHSEC_VERIFY=require=customers:delete
-    </Location>
+    </LocationMatch>
     <Location "/forgotten/">
         SetEnvIf Request_URI ^ !AUTHSEC_VERIFY
     </Location>
@@ -78,9 +83,9 @@ Include {folder}/authsec.conf
     ProxyPass / {api}/
 </VirtualHost>
 """
-_MODULES = "mpm_event authn_core authz_core authz_user authnz_fcgi headers setenvif proxy proxy_http"
+_MODULES = "mpm_event alias authn_core authz_core authz_user authnz_fcgi headers macro setenvif proxy proxy_http"
 _HAPROXY = """
-    http-request set-var(txn.authsec) str("require=customers:delete") if { path_beg /delete/ }
+    http-request set-var(txn.authsec) str("require=customers:delete") if { path,url_dec -m reg -i ^(/.+)?/delete }
     http-request set-var(txn.authsec) str("require=") if { path_beg /forgotten/ }
     acl is_public path_beg /open/
 """

@@ -79,6 +79,8 @@ def test_refusals_are_those_of_the_middlewares() -> None:
             assert time.monotonic() < deadline, "it was accepted on"
         assert (ended.status, ended.json()["reason"]) == (401, "token_revoked")
         assert asked.get("/elsewhere").status == 500
+        open_to_all = asked.get("/open", token)
+        assert (open_to_all.status, [name for name in NAMES if name in open_to_all.headers]) == (200, [])
 
 
 def test_health_and_metadata() -> None:

@@ -4,6 +4,7 @@
 |---|---|
 | `/verify?require=…` | proxies that ask at an address of their choice (nginx, haproxy, Traefik); 204 lets in |
 | `/verify/require=…/` and whatever follows | Envoy, which asks at a prefix before the request's path; 200 lets in |
+| `/open` | Traefik, for open paths: 200 always; only where it asks, it takes headers out by pattern |
 | `/healthz` | whoever watches |
 | `/.well-known/oauth-protected-resource` and below | agents, which the challenge sends there (RFC 9728) |
 """
@@ -60,6 +61,8 @@ class VerifyApp:
         if raw.startswith(f"{_VERIFY}/"):
             # The first segment is the proxy's; all after it, the query too, is the caller's, and decides nothing.
             return await self._door.ask(raw.split("/")[2], _authorizations(scope))
+        if path == "/open":
+            return _OPEN
         if path == "/healthz":
             return await asyncio.to_thread(self._health)
         if path.startswith(WELL_KNOWN):
@@ -98,6 +101,7 @@ _ENDING: Final = Answer(
         "retryable": True,
     },
 )
+_OPEN: Final = Answer(status=200, body={"status": "open"})
 _NOTHING_HERE: Final = Answer(
     status=404,
     body={
