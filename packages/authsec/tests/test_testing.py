@@ -22,6 +22,7 @@ from authsec import (
     InvalidToken,
     RateLimited,
     ServerError,
+    SeveralAuthorities,
     TokenVerifier,
 )
 from authsec.testing import ThrowawayAuthority
@@ -170,6 +171,24 @@ def test_more_than_is_delegated_is_refused(authsec_authority: ThrowawayAuthority
     with pytest.raises(DelegationDenied) as caught:
         authsec_authority.client().get_token()
     assert caught.value.reason == "no_delegation"
+
+
+def test_an_api_of_several_authorities_takes_the_tests_as_its_only_one(
+    authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str], revoke: Callable[..., None]
+) -> None:
+    issuers = (ISSUER, "http://[::1]")
+    verifier = SeveralAuthorities(
+        *(TokenVerifier(issuer, AUDIENCE, keys=key_set(), revocations="until_exp") for issuer in issuers)
+    )
+    authsec_authority.stand_in_for(verifier)
+    token = issue_token("customers:read")
+    verifier.verify(token)
+    revoke(token)
+    with pytest.raises(InvalidToken) as caught:
+        verifier.verify(token)
+    assert caught.value.reason == "token_revoked"
+    authsec_authority.close()
+    assert verifier.issuers == issuers
 
 
 def test_of_several_apis_one_must_be_named(

@@ -13,9 +13,9 @@ from authsec.jose import JoseError, parse_compact
 from authsec.testing.denials import HttpAnswer, denial
 from authsec.testing.endpoint import Endpoint
 from authsec.testing.minting import CLIENT_ID, ISSUER, key_set, mint
-from authsec.testing.places import Ended, client_for, in_place_of, verifier_for
+from authsec.testing.places import Believer, Ended, client_for, in_place_of, verifier_for
 from authsec.tokens import DelegationToken, TokenRequest
-from authsec.verifier import TokenVerifier
+from authsec.verifier import SeveralAuthorities, TokenVerifier
 
 _ACTIONS: Final = ("tests:run",)  # of tokens for which no test has said what is delegated
 _AUDIENCE: Final = "authsec-api"  # as an authority's, where nobody has named another
@@ -59,16 +59,9 @@ class ThrowawayAuthority:
         """A client that asks this authority."""
         return client_for(self.base_url)
 
-    def stand_in_for(self, thing: TokenVerifier | AuthSecClient) -> None:
+    def stand_in_for(self, thing: Believer) -> None:
         """Take the place of the authority that a program's own verifier or client has, until this one is closed."""
-        if isinstance(thing, TokenVerifier):
-            like = thing.expected
-            other: TokenVerifier | AuthSecClient = self._known(verifier_for(like.audience, self._revocations, like))
-        elif isinstance(thing, AuthSecClient):
-            other = client_for(self.base_url, thing.config)
-        else:
-            raise TypeError(f"an authority stands behind a TokenVerifier or an AuthSecClient, not {type(thing)}")
-        self._places.enter_context(in_place_of(thing, other))
+        self._places.enter_context(in_place_of(thing, self._believing(thing)))
 
     def delegate(self, *permissions: str) -> None:
         """What agents may have from now on; nothing at all if nothing is named."""
@@ -117,9 +110,20 @@ class ThrowawayAuthority:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _believing(self, thing: Believer) -> Believer:
+        """One of the same kind that has this authority."""
+        match thing:
+            case AuthSecClient():
+                return client_for(self.base_url, thing.config)
+            case TokenVerifier():
+                return self._known(verifier_for(thing.audience, self._revocations, thing.expected))
+            case SeveralAuthorities():  # with the tokens of a test none of them would be meant
+                return SeveralAuthorities(self.verifier(thing.audience))
+        raise TypeError(f"an authority stands behind a TokenVerifier or an AuthSecClient, not {type(thing)}")
+
     def _known(self, verifier: TokenVerifier) -> TokenVerifier:
-        if verifier.expected.audience not in self._audiences:
-            self._audiences.append(verifier.expected.audience)
+        if verifier.audience not in self._audiences:
+            self._audiences.append(verifier.audience)
         return verifier
 
     def _usual_audience(self) -> list[str]:

@@ -11,10 +11,13 @@ from authsec.client import AuthSecClient
 from authsec.config import AuthSecConfig
 from authsec.credentials import Proof, ProofRequest
 from authsec.testing.minting import CLIENT_ID, ISSUER, key_set
-from authsec.verifier import TokenVerifier
+from authsec.verifier import SeveralAuthorities, TokenVerifier
 from authsec.verifier.checks import Expected
 from authsec.verifier.revocations.entries import Subject
 from authsec.verifier.revocations.following import Unfollowed
+
+Believer = TokenVerifier | SeveralAuthorities | AuthSecClient
+"""What has an authority, and can have another."""
 
 
 class Ended(Unfollowed):
@@ -73,7 +76,7 @@ def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClien
 
 
 @contextmanager
-def in_place_of(thing: TokenVerifier | AuthSecClient, other: TokenVerifier | AuthSecClient) -> Iterator[None]:
+def in_place_of(thing: Believer, other: Believer) -> Iterator[None]:
     """Until the block ends, `thing` is what `other` is, for everybody who holds it: an app, middleware, decorators."""
     kept, thing.__dict__ = thing.__dict__, other.__dict__
     try:
