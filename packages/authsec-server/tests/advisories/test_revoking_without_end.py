@@ -78,7 +78,7 @@ def test_an_agent_that_ends_each_token_it_gets_comes_to_an_end(house: Any, monke
     assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 3, "one that has ended costs nothing"
     refused = answers[-1].json()
     assert (refused["error"], refused["retryable"]) == ("temporarily_unavailable", True)
-    assert "authsec agents disable" in refused["error_description"]
+    assert "authsec agents revoke-tokens" in refused["error_description"]
     assert int(answers[-1].headers["Retry-After"]) > 60
     assert its.authority.feed.last() == 3
     other = door.get(ENDPOINT, params={"client_id": its.delegated_name("Another")}).json()["token"]

@@ -42,6 +42,8 @@ def maintenance(house: House) -> Callable[[], None]:
         database.append(house.people.sessions.keep)
         database.append(lambda tx: links.forget(tx, now))
         database.append(lambda tx: enrolments.forget(tx, now))
+        if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
+            database.change(lambda tx: revocations.say_again(tx, now))
         database.append(lambda tx: revocations.forget(tx, now))
         database.append(lambda tx: followers.forget(tx, now))
         house.keyring.custodian.keep(act)

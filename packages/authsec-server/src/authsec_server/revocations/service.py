@@ -70,8 +70,24 @@ def page(tx: Tx, since: int, limit: int, snapshot: Callable[[Tx], Sequence[Revoc
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Delete what can end no token any more: whatever it covers has expired."""
+    """Delete what can end no token any more, whatever it covers having expired, and nothing after what still can.
+
+    The last entry of a signing key stays: whoever has stolen it writes tokens that begin today, and an API may have its
+    keys from an old file.
+    """
     store.delete_before(tx.connection, now - MATTERS_FOR)
+
+
+def old_keys(tx: Tx, now: datetime) -> list[str]:
+    """The revoked signing keys whose entry keeps all that came after it from being forgotten."""
+    return store.keys_before(tx.connection, now - MATTERS_FOR)
+
+
+def say_again(tx: Tx, now: datetime) -> None:
+    """Write the entries of old keys anew, at the end, so that what came after them can be forgotten. Only inside a
+    `change`."""
+    for kid in old_keys(tx, now):
+        end(tx, SubjectKind.KEY, kid, now)
 
 
 def after(tx: Tx, subject_ids: Collection[str], version: int) -> list[Revocation]:

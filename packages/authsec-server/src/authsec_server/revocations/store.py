@@ -6,7 +6,21 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Select, String, Table, delete, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    ScalarSelect,
+    Select,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.revocations.model import Revocation, SubjectKind
@@ -45,10 +59,32 @@ def numbered(connection: Connection, sequence: int) -> Revocation | None:
 
 
 def delete_before(connection: Connection, instant: datetime) -> None:
-    """Delete what is older. The highest number stays: the next is given after it."""
+    """Delete what comes before all that is of that instant or later, or a key's last word; never the newest.
+
+    Only what nothing kept comes before: clocks differ, so that numbers and instants need not be in one order, and
+    whoever reads takes a gap for something left out.
+    """
     columns = revocations.c
-    newest = select(func.max(columns.sequence)).scalar_subquery()
-    connection.execute(delete(revocations).where(columns.at < instant, columns.sequence < newest))
+    stays = select(columns.sequence).where(or_(columns.at >= instant, columns.sequence.in_(_last_of_keys())))
+    first = select(func.coalesce(func.min(stays.subquery().c.sequence), _newest())).scalar_subquery()
+    connection.execute(delete(revocations).where(columns.sequence < first, columns.sequence < _newest()))
+
+
+def keys_before(connection: Connection, instant: datetime) -> list[str]:
+    """The signing keys whose last entry is older."""
+    columns = revocations.c
+    last_ones = columns.sequence.in_(_last_of_keys())
+    return list(connection.execute(select(columns.subject_id).where(last_ones, columns.at < instant)).scalars())
+
+
+def _newest() -> ScalarSelect[int]:
+    return select(func.max(revocations.c.sequence)).scalar_subquery()
+
+
+def _last_of_keys() -> Select[Any]:
+    columns = revocations.c
+    of_keys = select(func.max(columns.sequence)).where(columns.subject_kind == SubjectKind.KEY)
+    return of_keys.group_by(columns.subject_id)
 
 
 def add(connection: Connection, revocation: Revocation) -> None:

@@ -55,7 +55,7 @@ class GivingUp:
         whose = issued.client.id if issued.client else ""
         if wait := self.of_client.charge(whose, self.monotonic()):
             raise TooOften(
-                f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. An "
-                "administrator can end all of them at once (authsec agents disable), or this one (authsec revoke).",
+                f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. "
+                "An administrator can end all at once (authsec agents revoke-tokens), or this one (authsec revoke).",
                 wait,
             )
