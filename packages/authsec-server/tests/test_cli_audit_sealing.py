@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.app import open_authority
+from authsec_server.cli import register
 from authsec_server.settings import load_settings
-from click.testing import Result
+from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -54,7 +56,7 @@ def test_all_is_as_it_was_sealed_and_what_a_command_did_waits(served: Path, auth
     key, head = ("--key", str(served / "keys")), ("--head", str(served / "head"))
     first = authsec("audit", "verify", *key, *head)
     assert first.exit_code == 0, first.output
-    assert "4 events sealed, all as sealed; none is waiting." in first.stdout
+    assert "4 events sealed, all as sealed." in first.stdout
     assert "It leads to the head that you kept." in first.stdout
     authsec("roles", "create", "Support", "--action", "customers:read")
     told = json.loads(authsec("audit", "verify", *key, "--json").stdout)
@@ -87,6 +89,31 @@ def test_a_wrong_file_is_no_finding(served: Path, authsec: Authsec, tmp_path: Pa
         answer = authsec("audit", "verify", "--key", str(served / "keys"), "--head", str(wrong))
         assert answer.exit_code == 1, content
         assert "authsec audit head > FILE" in answer.stderr
+
+
+def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Authsec, tmp_path: Path) -> None:
+    exported = authsec("audit", "export-sealed")
+    assert exported.exit_code == 0, exported.output
+    file, key, head = tmp_path / "export.jsonl", str(served / "keys"), str(served / "head")
+    file.write_text(exported.stdout)
+    whole = elsewhere("audit", "verify-export", str(file), "--key", key, "--head", head)
+    assert whole.exit_code == 0, whole.output
+    assert "4 events sealed, all as sealed." in whole.stdout
+    file.write_text(exported.stdout.replace('"request_id":""', '"request_id":"req_other"', 1))
+    changed = elsewhere("audit", "verify-export", str(file), "--key", key)
+    assert changed.exit_code == 3
+    assert "was changed" in changed.stdout
+    file.write_text("{}\n")
+    something_else = elsewhere("audit", "verify-export", str(file), "--key", key, "--json")
+    assert something_else.exit_code == 1
+    assert "authsec audit export-sealed >" in something_else.stderr
+
+
+def elsewhere(*arguments: str) -> Result:
+    """The command on a machine that has no data."""
+    group = click.Group()
+    register(group)
+    return CliRunner().invoke(group, arguments)
 
 
 def test_data_of_an_older_version_is_not_taken_for_data_that_was_changed(served: Path, authsec: Authsec) -> None:

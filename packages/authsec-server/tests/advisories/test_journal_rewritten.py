@@ -7,6 +7,7 @@ kept a head elsewhere.
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -17,12 +18,14 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
-from authsec_server.audit.sealing.leaves import COVERED, event_hash
+from authsec_server.audit.sealing.leaves import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.store import seal_heads, sealed_events
+from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.tree import Tree
-from authsec_server.audit.sealing.verifying import Report, verify
+from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
@@ -280,3 +283,60 @@ def test_a_log_written_anew_by_somebody_with_the_key_is_found_by_a_head_that_was
     assert sealed.kept is not None
     told = sealed.spoiled(in_turn(change, reseal, partial(forge, key=stolen)), sealed.kept)
     assert "do not lead to the head signed at 2026-11-25T12:12:00Z" in told
+
+
+def written(content: object) -> str:
+    """A line as an export has it."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def test_an_export_is_checked_without_the_database_and_so_is_every_change_of_it(sealed: Sealed) -> None:
+    lines = list(export(sealed.database))
+    assert verify_export(lines, sealed.keys).as_sealed
+    leaves = [place for place, line in enumerate(lines) if "event" in json.loads(line)]
+    heads = [place for place, line in enumerate(lines) if "head" in json.loads(line)]
+    assert (len(leaves), len(heads), heads[-1]) == (10, 2, len(lines) - 1)
+    changed = {f"without {place}": lines[:place] + lines[place + 1 :] for place in [*leaves, heads[-1]]}
+    changed |= {f"twice {place}": lines[: place + 1] + lines[place:] for place in leaves}
+    changed |= {
+        f"swapped {place}": [*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]] for place in leaves
+    }
+    changed |= {
+        f"head {place} by {other}": [*lines[:place], lines[other], *lines[place + 1 :]]
+        for place, other in ((heads[0], heads[1]), (heads[1], heads[0]))
+    }
+    for what, spoiled in changed.items():
+        assert not verify_export(spoiled, sealed.keys).as_sealed, what
+    assert not verify_export(lines, {}).as_sealed
+    assert not verify_export(lines[: heads[0] + 1], sealed.keys, [sealed.kept] if sealed.kept else []).as_sealed
+
+
+def test_every_change_of_an_exported_event_is_found_and_the_event_named(sealed: Sealed) -> None:
+    lines = list(export(sealed.database))
+    leaf = json.loads(lines[VICTIM - 1])
+    assert leaf["number"] == VICTIM
+    for name in COVERED:
+        others: list[Any] = ["other", None, 7, []]
+        for value in others:
+            if value == leaf["event"][name]:
+                continue
+            event = {**leaf["event"], name: value}
+            for hash_ in (leaf["hash"], text_hash(written(event)[:-1]).hex()):  # and one that fits
+                lines[VICTIM - 1] = written({**leaf, "event": event, "hash": hash_})
+                findings = verify_export(lines, sealed.keys).findings
+                assert findings, name
+                assert f"Event {VICTIM} was" in findings[0] or "from event 1 to event 7" in findings[0]
+
+
+def test_a_line_that_two_parsers_read_differently_is_refused(sealed: Sealed) -> None:
+    lines = list(export(sealed.database))
+    genuine = lines[VICTIM - 1]
+    for line in (
+        genuine.replace('"jti":', '"jti":"another","jti":'),
+        genuine.replace(":", ": "),
+        genuine.replace('"place":3', '"place":3,"more":1'),
+        "7\n",
+        "\n",
+    ):
+        lines[VICTIM - 1] = line
+        assert f"Line {VICTIM} is not as it was exported." in verify_export(lines, sealed.keys).findings

@@ -27,7 +27,7 @@ def audit() -> None:
     """What happened: who was given what, who was refused, who changed what; and whether that is as it was written."""
 
 
-for command in (audit_sealing.verify_journal, audit_sealing.head, audit_sealing.keys):
+for command in audit_sealing.COMMANDS:
     audit.add_command(command)
 
 

@@ -1,10 +1,10 @@
-"""`authsec audit verify`, `head`, `keys`: whether the journal is as it was sealed, and what to keep to find out."""
+"""`authsec audit verify` and its like: whether the journal is as it was sealed, and what to keep to find out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,21 @@ from authsec import strict_json
 from authsec.jose import JoseError, PublicKey
 from sqlalchemy.exc import DatabaseError
 
+from authsec_server.audit.sealing.exporting import NotAnExport, export, verify_export
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
-from authsec_server.audit.sealing.verifying import Report, verify
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.named_files import read_named
-from authsec_server.cli.output import Output, styled, when
+from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed, InProcess
-from authsec_server.db import open_database
+from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure
 from authsec_server.web.instants import rfc3339
 
 NOT_AS_SEALED = 3  # the exit status; 1 is that of commands that could not do their work
 _MAX_FILE = 64 * 1024
+_MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 _HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
 _HOW_HEAD = "A head is the one line that this prints: authsec audit head > FILE"
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -63,7 +66,48 @@ def verify_journal(caller: Caller, output: Output, key_file: Path, head_files: t
     known = _keys(key_file)
     kept = [_kept(path, known) for path in head_files]
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    report = _report(caller.reach.settings.database_url, known, kept)
+    with _opened(caller.reach.settings.database_url) as database:
+        report = database.read(partial(verify, keys=known, kept=kept))
+    _tell(output, report, kept)
+
+
+@click.command("export-sealed")
+@local_command
+def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
+    """Print all that is sealed as lines of JSON, to be checked elsewhere by `verify-export`.
+
+    Each line is an event with its seal, in the order of sealing, or a signed head.
+    """
+    assert isinstance(caller.reach, InProcess)  # a local command's is
+    with _opened(caller.reach.settings.database_url) as database:
+        for line in export(database):
+            click.echo(line, nl=False)
+
+
+@click.command("verify-export")
+@click.argument("file", type=_FILE)
+@click.option("--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed.")
+@click.option("--head", "head_files", type=_FILE, multiple=True, help="A head that was kept elsewhere. Repeat.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def verify_exported(file: Path, key_file: Path, head_files: tuple[Path, ...], as_json: bool) -> None:
+    """Check what `export-sealed` printed, on any machine. The exit status is as that of `verify`."""
+    known = _keys(key_file)
+    kept = [_kept(path, known) for path in head_files]
+    try:
+        with file.open(encoding="ascii", errors="replace", newline="\n") as lines:
+            report = verify_export(iter(partial(lines.readline, _MAX_LINE), ""), known, kept)
+    except NotAnExport:
+        raise CallFailed(f"{file} is no sealed export.", f"Make one: authsec audit export-sealed > {file}") from None
+    except OSError as error:
+        raise CallFailed(f"{file} cannot be read: {error.strerror}.") from None
+    _tell(open_output(as_json=as_json), report, kept)
+
+
+COMMANDS = (keys, head, verify_journal, export_sealed, verify_exported)
+
+
+def _tell(output: Output, report: Report, kept: Sequence[Head]) -> None:
+    """Print the report, and end with the exit status that it means."""
     output.result(_as_json(report), *_for_people(report, kept))
     if not report.as_sealed:
         click.get_current_context().exit(NOT_AS_SEALED)
@@ -89,10 +133,12 @@ def _kept(path: Path, known: Keys) -> Head:
         raise CallFailed(f"The head in {path} {refused}.", _HOW_HEAD) from None
 
 
-def _report(url: str, known: Keys, kept: Sequence[Head]) -> Report:
+@contextmanager
+def _opened(url: str) -> Iterator[Database]:
+    """The database, for reading. Raises `CallFailed` where it cannot be read."""
     with closing(open_database(url)) as database:
         try:
-            return database.read(partial(verify, keys=known, kept=kept))
+            yield database
         except Failure as failure:
             raise CallFailed(failure.message, failure.remedy) from None
         except DatabaseError as error:  # a file that was damaged, or that is something else
@@ -111,7 +157,7 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _for_people(report: Report, kept: Sequence[Head]) -> list[Any]:
-    yet = f"{report.not_yet:,} not sealed yet" if report.not_yet else "none is waiting"
+    yet = f"; {report.not_yet:,} not sealed yet" if report.not_yet else ""
     events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
     last = (
         f"The last head was signed at {when(rfc3339(report.last.at))} UTC."
@@ -122,6 +168,6 @@ def _for_people(report: Report, kept: Sequence[Head]) -> list[Any]:
         fits = (
             [f"It leads to {'the head' if len(kept) == 1 else f'all {len(kept)} heads'} that you kept."] if kept else []
         )
-        return [styled(f"{events}, all as sealed; {yet}.", "green"), last, *fits]
+        return [styled(f"{events}, all as sealed{yet}.", "green"), last, *fits]
     more = [f"And {report.more:,} more."] if report.more else []
     return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, last]

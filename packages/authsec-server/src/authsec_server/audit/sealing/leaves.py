@@ -34,8 +34,17 @@ COVERED: Final = (
 
 def event_hash(row: Mapping[str, Any]) -> bytes:
     """The leaf of the event in this row."""
+    return text_hash(event_text(row))
+
+
+def event_text(row: Mapping[str, Any]) -> str:
+    """The event in this row as it is hashed: JSON."""
     covered = {name: row[name] for name in COVERED}
-    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), default=_beyond_json)
+    return json.dumps(covered, sort_keys=True, separators=(",", ":"), default=_beyond_json)
+
+
+def text_hash(text: str) -> bytes:
+    """The leaf of the event with this text."""
     return leaf_hash(FORM + text.encode("ascii"))
 
 

@@ -105,8 +105,15 @@ def add_head(connection: Connection, head: Head) -> None:
 
 def last_signed(connection: Connection) -> str | None:
     """The newest head, as it was signed."""
-    statement = select(seal_heads.c.signed).order_by(seal_heads.c.size.desc()).limit(1)
-    return connection.execute(statement).scalar_one_or_none()
+    newest = newest_head(connection)
+    return newest[1] if newest else None
+
+
+def newest_head(connection: Connection) -> tuple[int, str] | None:
+    """The newest head: of how many leaves it says it is, and what was signed."""
+    statement = select(seal_heads.c.size, seal_heads.c.signed).order_by(seal_heads.c.size.desc()).limit(1)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else (row.size, row.signed)
 
 
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
@@ -141,12 +148,6 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
 def numbers_there(connection: Connection, numbers: Collection[int]) -> set[int]:
     """Those of these numbers that an event has, be it one that cannot be read."""
     return set(connection.execute(select(events.c.id).where(events.c.id.in_(numbers))).scalars()) if numbers else set()
-
-
-def numbers_at(connection: Connection, positions: Collection[int]) -> list[int]:
-    """The numbers of the events at these places of the log, the first place first."""
-    statement = select(sealed_events.c.event_id).where(sealed_events.c.position.in_(positions))
-    return list(connection.execute(statement.order_by(sealed_events.c.position)).scalars())
 
 
 def size(connection: Connection) -> int:

@@ -1,0 +1,118 @@
+"""The sealed journal to take away, and the check of what was taken: by whoever has the file and the public keys.
+
+An export is lines of JSON. One for each leaf, in the order of sealing, with the event as it was hashed, or null where
+it was dropped; and one for each head, behind the last leaf that it covers. The last line is the newest head.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.leaves import event_text, text_hash
+from authsec_server.audit.sealing.trail import Report, Trail
+from authsec_server.db import Database, Tx
+from authsec_server.failures import NotFound
+
+BATCH = 1000
+_LEAF = {"event", "hash", "number", "place"}
+
+
+class NotAnExport(Exception):
+    """The first line is none of an export: the file is something else."""
+
+
+def export(database: Database) -> Iterator[str]:
+    """All that is sealed by now, line by line, in many short transactions. Blocks its thread; raises `NotFound`."""
+    last = database.read(_newest)
+    after = -1
+    while after + 1 < last[0] and (lines := database.read(partial(_batch, after=after, size=last[0]))):
+        yield from lines
+        after += BATCH
+    yield _line({"head": last[1]})
+
+
+def verify_export(lines: Iterable[str], keys: Keys, kept: Sequence[Head] = ()) -> Report:
+    """Compare the events of an export with its seals, and with the heads that were `kept`. Raises `NotAnExport`."""
+    trail = Trail(keys=keys, kept=sorted(kept, key=lambda head: head.size))
+    size = 0
+    for number, line in enumerate(lines, 1):
+        read = _read(line)
+        if read is None and number == 1:
+            raise NotAnExport
+        if read is None:
+            trail.find(f"Line {number} is not as it was exported.")
+        elif "head" in read:
+            if head := trail.read(size, read["head"]):
+                trail.meet(head)
+        else:
+            _compare(trail, size, read)
+            size = read["place"] + 1
+            for head in trail.kept_between(size - 1, size):
+                trail.meet(head)
+    trail.end(size, trail.kept_between(size, store.MAX_SIZE))
+    return trail.report(size, 0)
+
+
+def _newest(tx: Tx) -> tuple[int, str]:
+    newest = store.newest_head(tx.connection) if store.is_there(tx.connection) else None
+    if newest is None:
+        raise NotFound("Nothing is sealed in this database.", "A server of this version seals what is there.")
+    return newest
+
+
+def _batch(tx: Tx, *, after: int, size: int) -> list[str]:
+    """The lines of the next leaves, and of the heads among them but the last."""
+    start, end = after + 1, min(after + 1 + BATCH, size)
+    leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
+    rows = store.events_by_number(tx.connection, [leaf.event_id for leaf in leaves])
+    heads = dict(store.heads_between(tx.connection, start, min(end, size - 1)))
+    lines = []
+    for leaf in leaves:
+        its = rows.get(leaf.event_id)
+        event = json.loads(event_text(its[0]._asdict())) if its else None
+        content = {"event": event, "hash": leaf.hash.hex(), "number": leaf.event_id, "place": leaf.position}
+        lines.append(_line(content))
+        if leaf.position + 1 in heads:
+            lines.append(_line({"head": heads[leaf.position + 1]}))
+    return lines
+
+
+def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
+    """The leaf with the event beside it, and with the place where it stands."""
+    number, event = read["number"], read["event"]
+    if read["place"] != size:
+        trail.lack(size)
+    if event is None:
+        trail.find(f"Event {number} was dropped: only its seal is left.")
+    elif event.get("id") != number or text_hash(_text(event)).hex() != read["hash"]:
+        trail.find(f"Event {number} was changed: it is not what was sealed.")
+    trail.grow([(number, bytes.fromhex(read["hash"]))])
+
+
+def _read(line: str) -> Mapping[str, Any] | None:
+    """What the line says; None for one that no export has: another parser might read it otherwise."""
+    try:
+        read = json.loads(line)
+        if not isinstance(read, dict) or _line(read) != line:
+            return None
+        if read.keys() == {"head"}:
+            return read if isinstance(read["head"], str) else None
+        if read.keys() != _LEAF or not isinstance(read["event"], dict | None):
+            return None
+        numbers = all(type(read[name]) is int and 0 <= read[name] < store.MAX_SIZE for name in ("number", "place"))
+        return read if numbers and len(bytes.fromhex(read["hash"])) == 32 else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    return _text(content) + "\n"
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
