@@ -122,6 +122,15 @@ def test_of_a_token_that_is_none_nothing_is_said(house: Callable[..., Any]) -> N
     assert ask(its.door(), token, secret).json() == {"active": False}  # expired
 
 
+def test_a_server_whose_clock_is_behind_knows_the_token_of_another(house: Callable[..., Any]) -> None:
+    its = house()
+    secret, token = register(its), token_for(its, CRM)
+    its.clock.at -= timedelta(seconds=30)
+    assert ask(its.door(), token, secret).json()["active"] is True
+    its.clock.at -= timedelta(seconds=1)
+    assert ask(its.door(), token, secret).json() == {"active": False}
+
+
 def test_what_is_malformed_is_told(house: Callable[..., Any]) -> None:
     its = house()
     secret, before = register(its), answers()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from authsec.granting import grant_page
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from starlette.routing import Route
 from authsec_server.failures import Unavailable
 from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.model import Denied, Reason
-from authsec_server.tokens.request import parse
+from authsec_server.tokens.request import TokenRequest, parse
 from authsec_server.tokens.service import DelegationTokens, Issued
 from authsec_server.web.context import context_of
 from authsec_server.web.errors import error_response, retry_after
@@ -68,7 +69,7 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         ENDED.labels(outcome.reason if isinstance(outcome, Denied) else "granted").inc()
         if isinstance(outcome, Issued):
             return _token(outcome)
-        extra = {} if isinstance(asked, Denied) else _what_would_do(outcome, tokens.issuer, asked.client_id)
+        extra = {} if isinstance(asked, Denied) else _what_would_do(outcome, tokens.issuer, asked)
         return _refusal(request, outcome, extra)
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -93,13 +94,16 @@ def _token(issued: Issued) -> JSONResponse:
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
-def _what_would_do(denied: Denied, issuer: str, client_id: str) -> Mapping[str, object]:
+def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[str, object]:
     """What an agent, its model and the person behind them can do: ask for less, or grant more."""
     extra: dict[str, object] = {"missing_actions": denied.missing} if denied.missing else {}
     if denied.smaller:
         extra["allowed_scope"] = " ".join(denied.smaller)
     if denied.reason in _GRANTABLE:
-        extra |= {"grantable": True, "grant_at": f"{issuer}/console/delegations/new?client={client_id}"}
+        page = grant_page(
+            issuer, asked.client_id, actions=denied.missing or asked.actions or (), audiences=asked.resources
+        )
+        extra |= {"grantable": True, "grant_at": page}
     return extra
 
 

@@ -8,13 +8,15 @@ from datetime import datetime
 from authsec_server.audit.model import Event, EventKind, Recorded
 from authsec_server.db import Tx
 from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import Revocation, SubjectKind
 from authsec_server.roles import service as roles
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     """When each of these issued tokens was revoked, by its event's number; without those that ran to their end.
 
-    A token is one of all that it rests on: the end of any of it has ended the token.
+    A token is one of all that it rests on: the end of any of it has ended the token. What ended after the token tells
+    nothing about it, but for its own end: somebody wanted that for the sake of clocks that differ.
     """
     issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
     slugs = {
@@ -25,11 +27,17 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     found = revocations.after(tx, set().union(*subjects.values()), oldest) if issued else []
     ended: dict[int, datetime] = {}
     for it in issued:
-        version = it.event.authority_version or 0
-        first = next((each for each in found if each.version > version and each.subject_id in subjects[it.id]), None)
-        if first is not None and (it.event.expires_at is None or first.at < it.event.expires_at):
+        its_own = (each for each in found if each.subject_id in subjects[it.id] and _ends(each, it.event))
+        if first := next(its_own, None):
             ended[it.id] = first.at
     return ended
+
+
+def _ends(revocation: Revocation, issued: Event) -> bool:
+    if revocation.version <= (issued.authority_version or 0):
+        return False
+    in_time = issued.expires_at is None or revocation.at < issued.expires_at
+    return in_time or revocation.subject_kind is SubjectKind.TOKEN
 
 
 def _subjects(event: Event, slugs: dict[str, str]) -> set[str]:

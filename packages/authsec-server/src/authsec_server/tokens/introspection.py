@@ -18,6 +18,8 @@ from authsec_server.db import Database, Tx
 from authsec_server.revocations import service as revocations
 from authsec_server.tokens.ours import OwnTokens
 
+LEEWAY = 30  # seconds by which the server that issued the token may be ahead of this one, as verifiers allow
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introspection:
@@ -36,7 +38,7 @@ class Introspection:
         if jws is None or audience not in _audiences(jws):
             return None
         now = int(self.now().timestamp())
-        if not max(jws.claims["nbf"], jws.claims["iat"]) <= now < jws.claims["exp"]:
+        if not max(jws.claims["nbf"], jws.claims["iat"]) - LEEWAY <= now < jws.claims["exp"]:
             return None
         return None if self.database.read(lambda tx: _ended(tx, jws)) else jws.claims
 

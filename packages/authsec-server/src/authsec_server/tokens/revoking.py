@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from authsec.verifier.checks import HIGHEST_LEEWAY
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
@@ -16,6 +18,8 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.tokens.endings import revoked
 from authsec_server.web.instants import rfc3339
 
+LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a token, for clocks that differ
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -27,7 +31,7 @@ class Ended:
 
 
 def token(tx: Tx, act: Act, jti: str) -> Recorded:
-    """The event of a token that has not run to its end. Raises `NotFound`, or `Conflict` for one that has."""
+    """The event of a token that some API may still take. Raises `NotFound`, or `Conflict` for one that has."""
     act.principal.require(Role.VIEWER)
     found = audit.token_issued(tx, jti)
     if found is None:
@@ -36,7 +40,7 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
             "The jti is a claim of the token; `authsec audit list` shows it beside each that was issued.",
         )
     expires_at = found.event.expires_at
-    if expires_at is None or expires_at <= act.now:
+    if expires_at is None or expires_at + LEEWAY <= act.now:
         raise Conflict(
             f"This token expired at {rfc3339(expires_at)}, so there was nothing to end.",
             "To stop its agent from getting new ones, disable the agent or revoke its trust delegation.",
@@ -60,12 +64,12 @@ def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
 
 
 def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
-    """The event of the token with this `jti`, if it can be used: known, not expired, not ended. Asks for no principal.
+    """The event of the token with this `jti`, if some API may take it: known, and not over by any clock, nor ended.
 
-    What verifiers allow for clocks that differ is not counted: a token is over when it says so.
+    Asks for no principal.
     """
     found = audit.token_issued(tx, jti)
-    if found is None or found.event.expires_at is None or found.event.expires_at <= now or revoked(tx, [found]):
+    if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now or revoked(tx, [found]):
         return None
     return found
 
