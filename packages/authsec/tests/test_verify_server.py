@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -13,8 +14,11 @@ from urllib.parse import unquote
 
 import pytest
 from authsec import ConfigError, cli
+from authsec.answers import Answer
 from authsec.verifier import TokenVerifier, VerifiedToken
 from authsec.verifier.revocations.following import Unfollowed
+from authsec.verify_server.door import Door
+from authsec.verify_server.fastcgi import FastCgi
 from authsec.verify_server.health import health_of
 from authsec.verify_server.identity import NAMES, identity_headers
 from authsec.verify_server.listening import Place, place_of
@@ -156,8 +160,41 @@ def test_what_is_too_long_for_apache_is_not_cut_by_it() -> None:
         able = f"Bearer {asked.token(permissions=many, scope=' '.join(many))}"
         refused = asked.cgi(AUTHSEC_VERIFY="require=a:b", HTTP_AUTHORIZATION=able)
         assert refused.startswith("Status: 403 Forbidden\r\n")
-        assert json.loads(refused.partition("\r\n\r\n")[2])["reason"] == "action_not_allowed"
+        told = json.loads(refused.partition("\r\n\r\n")[2])
+        assert (told["reason"], "a:b" in told["details"], told["retryable"]) == ("action_not_allowed", True, False)
         assert len(refused) < 8192
+
+
+def test_a_refusal_that_is_too_long_stays_what_it_is() -> None:
+    """Whatever it is about, and however much of it is long."""
+    long = "\n" * 9_000
+    body = {
+        "error": long,
+        "reason": "revocations_unavailable",
+        "details": "Ask again.",
+        "retryable": True,
+        "more": long,
+    }
+    answer = Answer(status=503, headers=(("retry-after", "5"), ("www-authenticate", f"Bearer {long!r}")), body=body)
+    head, _, told = asyncio.run(_told_to_apache(answer)).partition("\r\n\r\n")
+    assert head.startswith("Status: 503 Service Unavailable\r\nretry-after: 5\r\n")
+    assert len(head) + len(told) < 8_000
+    assert json.loads(told).items() >= {
+        ("reason", "revocations_unavailable"),
+        ("details", "Ask again."),
+        ("retryable", True),
+    }
+
+
+async def _told_to_apache(answer: Answer) -> str:
+    class Refusing(Door):
+        async def ask(self, *_: object) -> Answer:
+            return answer
+
+    async with await asyncio.start_server(FastCgi(Refusing({})).serve, "127.0.0.1", 0) as server:
+        request = BEGIN + record(4, pairs({"AUTHSEC_VERIFY": "require=a:b"})) + record(4)
+        kinds = await asyncio.to_thread(records_of, server.sockets[0].getsockname(), request)
+    return "".join(content.decode() for kind, content in kinds if kind == 6)
 
 
 BEGIN = record(1, bytes([0, 2, 0, 0, 0, 0, 0, 0]))

@@ -33,14 +33,8 @@ _MOST_BYTES: Final = 256 * 1024  # of variables
 _SECONDS: Final = 30.0  # for one request, all of it
 _MOST_BYTES_OF_ANSWER: Final = 8_000  # Apache takes 8,192 of a header, and of a refusal's headers and body together
 _PLAIN: Final = [("content-type", "application/json"), ("cache-control", "no-store")]
-_SHORT: Final = json.dumps(
-    {
-        "error": "The token does not allow this. It allows too many actions for them to be listed here.",
-        "reason": "action_not_allowed",
-        "details": "A trust delegation of this agent that allows it; retrying does not help.",
-        "retryable": False,
-    }
-).encode()
+_MOST_OF_ONE_THING: Final = 1_000  # of them, in a refusal that is shortened
+_LEFT_OUT: Final = "It is too long for Apache to hand on; the reason says what it is about."
 
 
 class _Record(IntEnum):
@@ -138,14 +132,26 @@ def _length(stream: bytes, at: int) -> tuple[int, int]:
 def _cgi(decided: VerifiedToken | Answer) -> bytes:
     """Headers that begin with Variable- become variables of Apache; those of a refusal reach the caller."""
     if isinstance(decided, Answer):
-        refused = _lines(decided.status, [*decided.headers, *_PLAIN]) + decided.content
-        return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _lines(decided.status, _PLAIN) + _SHORT
+        refused = _refusal(decided)
+        return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
     lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
     if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:  # Apache would cut it, perhaps inside an action
         return _cgi(
             misconfigured(Misconfigured("a token's actions or delegations are too many for a header of Apache"))
         )
     return _lines(200, lines)
+
+
+def _refusal(answer: Answer) -> bytes:
+    return _lines(answer.status, [*answer.headers, *_PLAIN]) + answer.content
+
+
+def _shortened(answer: Answer) -> Answer:
+    """The same refusal without what makes it long, such as each action that a token allows."""
+    told = {name: answer.body[name] for name in ("error", "reason", "details", "retryable")}
+    body = {name: value if len(json.dumps(value)) <= _MOST_OF_ONE_THING else _LEFT_OUT for name, value in told.items()}
+    headers = tuple((name, value) for name, value in answer.headers if len(value) <= _MOST_OF_ONE_THING)
+    return Answer(status=answer.status, headers=headers, body=body)
 
 
 def _lines(status: int, headers: list[tuple[str, str]]) -> bytes:
