@@ -41,8 +41,8 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert delegation["id"] in created.stdout
     assert delegation["actions"] == ["customers:read"]
     listed = authsec("delegations", "list").stdout
-    assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "ACTIONS"]
-    assert f"{delegation['id']}  support  plain UNATTESTED  1h   live   customers:read" in listed
+    assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS"]
+    assert f"{delegation['id']}  support  plain UNATTESTED  1h   live   the shared default  customers:read" in listed
     assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
 
 
@@ -128,7 +128,9 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
 def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> None:
     one = as_json(create("--all-actions", "--json"))["id"]
     disabled = authsec("delegations", "disable", one)
-    assert disabled.stdout == "support → plain is disabled: it gives no more tokens.\n"
+    assert (
+        disabled.stdout == "support → plain is disabled: it gives no more tokens, and those that were out have ended.\n"
+    )
     assert disabled.stderr.startswith("What stops: 1 agent (Plain), no live token")
     assert "support → plain is live" in authsec("delegations", "enable", one).stdout
     assert "support → plain is revoked for good" in authsec("delegations", "revoke", one).stdout

@@ -50,7 +50,7 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
         0,
         "The tokens of helper are revoked. It gets new ones when it asks.\n",
     )
-    assert first.stderr.startswith(WHAT)
+    assert first.stderr.startswith(WHAT.replace("1 agent", "tokens of 1 agent that goes on"))
     assert "1 API does not follow the feed (authsec-api: may accept these tokens until " in first.stderr
     for command in (
         ("delegations", "disable", delegation),
@@ -67,11 +67,14 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
 def test_whoever_sits_there_is_asked(
     authsec: Authsec, agent: Any, monkeypatch: pytest.MonkeyPatch, typed: str, enabled: bool
 ) -> None:
+    delegation = ids(authsec, "delegations", "list")
     at_a_terminal(monkeypatch, typed)
     done = authsec("agents", "disable", "helper")
     assert WHAT in done.stderr
     assert "Disable helper? [y/N]" in done.stderr
     assert done.exit_code == (1 if enabled else 0)
+    if enabled:
+        assert "Revoke role-of-helper → helper (" in authsec("delegations", "revoke", delegation).stderr
     monkeypatch.undo()
     assert json.loads(authsec("agents", "show", "helper", "--json").stdout)["enabled"] is enabled
 
@@ -80,7 +83,7 @@ def test_yes_is_not_asked_and_programs_read_json_alone(
     authsec: Authsec, agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_a_terminal(monkeypatch, "")
-    said = authsec("agents", "revoke-tokens", "helper", "--yes")
+    said = authsec("agents", "disable", "helper", "--yes")
     assert (said.exit_code, said.stderr.startswith(WHAT), "?" in said.stderr) == (0, True, False)
     quiet = authsec("agents", "disable", "helper", "--yes", "--json")
     assert (json.loads(quiet.stdout)["enabled"], quiet.stderr) == (False, "")

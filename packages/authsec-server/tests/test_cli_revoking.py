@@ -40,7 +40,7 @@ def test_a_token_by_its_jti(authsec: Authsec, its: House) -> None:
     _, jti = issued(its, its.delegated_agent())
     ended = authsec("revoke", "token", jti, "--reason", "Seen in a chat")
     assert (ended.exit_code, ended.stdout) == (0, f"The token {jti} of Customer Support has ended.\n")
-    assert "What stops: 1 agent (Customer Support), 1 live token until" in ended.stderr
+    assert "What stops: tokens of 1 agent that goes on (Customer Support), 1 live token until" in ended.stderr
     again = authsec("revoke", "token", jti)
     assert (again.exit_code, again.stderr) == (0, "")
     assert again.stdout.startswith(f"The token {jti} of Customer Support had ended already, at ")
@@ -84,7 +84,7 @@ def test_a_key_is_revoked_once_it_is_meant(authsec: Authsec, its: House) -> None
     kid = next(key["kid"] for key in told(authsec, "keys", "list")["items"] if key["state"] == "active")
     asked = authsec("keys", "revoke", kid)
     assert asked.exit_code == 1, "nobody was there to answer"
-    assert "What stops: 1 agent (Customer Support), 1 live token until" in asked.stderr
+    assert "What stops: tokens of 1 agent that goes on (Customer Support), 1 live token until" in asked.stderr
     assert f"Revoke the key {kid} for good?" in asked.stderr
     done = authsec("keys", "revoke", kid, "--yes", "--reason", "Lost")
     assert (done.exit_code, done.stdout) == (0, f"The key {kid} is revoked: nothing that it signed is believed.\n")

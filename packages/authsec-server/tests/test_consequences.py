@@ -91,6 +91,11 @@ def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> Non
     found = asked(estate, consequences.of_delegation, one.id)
     assert found.delegations == (Named(id=one.id, name="Support → Helper"),)
     assert (found.live_tokens, found.out_until) == (1, until)
+    assert found.go_on == {helper.id}, "by the other one"
+    assert asked(estate, consequences.of_client_tokens, helper.id).go_on == {helper.id}, "it gets new ones"
+    assert asked(estate, consequences.of_client, helper.id).go_on == set()
+    estate.do(lambda tx, act: service.disable(tx, act, two.id, estate.terms))
+    assert asked(estate, consequences.of_delegation, one.id).go_on == set()
     with pytest.raises(NotFound):
         asked(estate, consequences.of_delegation, "nobody")
 
@@ -235,6 +240,7 @@ def test_of_a_proof_its_own_tokens_only(estate: Any) -> None:
     minted(estate, agent, "two", lifetime=timedelta(hours=9))
     found = told(estate, consequences.of_proof, agent.id, proof.id)
     assert (found.agents, found.live_tokens, found.out_until) == ((Named(id=agent.id, name="Helper"),), 1, until)
+    assert found.go_on == set(), "it has no other"
     assert [(each.audience, each.until) for each in found.apis] == [("crm", until)]
     assert told(estate, consequences.of_secrets, agent.id, at_once=True) == found
     assert told(estate, consequences.of_secrets, agent.id, at_once=False) == Consequences()

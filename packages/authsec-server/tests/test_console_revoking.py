@@ -45,7 +45,7 @@ def test_a_token_is_ended_from_its_event(door: TestClient, opened: House, token:
     issued = opened.events()[-1]
     story = get(door, f"/console/activity/{issued.id}")
     asked = get(door, story.links["End this token…"])
-    assert "1 agent: Customer Support" in asked.text
+    assert "tokens of 1 agent that goes on: Customer Support" in asked.text
     assert "1 live token" in asked.text
     assert "token.revoked" not in kinds(opened)
     done = asked.form(f"/console/activity/{issued.id}/end-token").send(reason="Seen in a chat").follow()
@@ -84,7 +84,7 @@ def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -
     asked = get(door, path)
     assert f"The prepared key {keys['prepared']} signs in its place at once" in asked.text
     assert "some verifiers may not know it yet: they refuse its tokens for 5 minutes at most" in asked.text
-    assert "1 agent: Customer Support" in asked.text
+    assert "tokens of 1 agent that goes on: Customer Support" in asked.text
     assert "key.revoked" not in kinds(opened)
     done = asked.form().send(reason="Lost").follow()
     assert "The key is revoked" in done.text

@@ -65,7 +65,7 @@ def test_what_disabling_an_agent_would_stop(its: House, door: TestClient, agent:
     until = "2026-11-25T13:00:00Z"
     seen = {"seen_at": "2026-11-25T12:00:00Z", "until": until}
     assert stops == {
-        "agents": [{"client_id": agent, "name": "Helper"}],
+        "agents": [{"client_id": agent, "name": "Helper", "goes_on": False}],
         "live_tokens": 3,
         "until": until,
         "apis": [
@@ -135,7 +135,7 @@ def an_api(
 
 def said(**changed: Any) -> str:
     stops: dict[str, Any] = {
-        "agents": [{"name": name} for name in ("A", "B", "C")],
+        "agents": [{"name": name, "goes_on": False} for name in ("A", "B", "C")],
         "live_tokens": 17,
         "until": "2026-11-25T14:04:30Z",
         "apis": [],
@@ -157,6 +157,9 @@ def test_all_of_it_in_one_line() -> None:
         live_tokens=0, until="2026-11-26T00:30:00Z"
     )
     assert "at least 17 live tokens" in said(more=True)
+    on = [{"name": "A", "goes_on": True}, {"name": "B", "goes_on": False}, {"name": "C", "goes_on": True}]
+    assert said(agents=on[:1]).startswith("tokens of 1 agent that goes on (A), 17 live tokens")
+    assert said(agents=on).startswith("1 agent (B), tokens of 2 agents that go on (A, C), 17 live tokens")
     many = said(apis=[an_api(f"api {number}", until=None) for number in range(7)])
     assert "7 APIs do not follow the feed (api 0" in many
     assert many.endswith("api 4: has no token to take; and 2 more)")

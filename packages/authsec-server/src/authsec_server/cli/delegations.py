@@ -15,6 +15,8 @@ from authsec_server.cli.paging import note_more, page_options
 from authsec_server.cli.units import DURATION, as_typed
 
 _ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show the actions beside the rest
+_DEFAULT = "the shared default"  # of audiences
+_OUT = "those that were out have ended"
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
 
 
@@ -52,7 +54,7 @@ def list_delegations(caller: Caller, output: Output, limit: int, cursor: str | N
     """List the delegations, the newest first."""
     answer = caller.get("delegations", limit=limit, cursor=cursor)
     wide = output.console.width >= _ROOM_FOR_ACTIONS
-    heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "ACTIONS")[: 6 if wide else 5]
+    heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS")[: 7 if wide else 5]
     rows = [_row(each, " " if wide else "\n")[: len(heads)] for each in answer["items"]]
     output.result(answer, table(heads, rows, whole=("DELEGATION",)))
     note_more(output, answer)
@@ -72,15 +74,14 @@ def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @admin_command
 def disable_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """Turn a delegation off: it gives no more tokens. DELEGATION is its id.
+    """Turn a delegation off: it gives no more tokens, and its tokens end. DELEGATION is its id.
 
-    What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
-    revocations.
+    What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
     """
-    where = path("delegations", delegation, "disable")
-    ask_first(caller, output, where, "Disable it?", yes=yes)
+    its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
+    ask_first(caller, output, where, f"Disable {_in_full(its)}?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{_title(found)} is {found['state']}: it gives no more tokens.")
+    output.result(found, f"{_title(found)} is {found['state']}: it gives no more tokens, and {_OUT}.")
 
 
 @delegations.command("enable")
@@ -97,15 +98,14 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @admin_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """End a delegation for good: it gives no more tokens. DELEGATION is its id.
+    """End a delegation for good: it gives no more tokens, and its tokens end. DELEGATION is its id.
 
-    What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
-    revocations.
+    What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
     """
-    where = path("delegations", delegation, "revoke")
-    ask_first(caller, output, where, "Revoke it for good?", yes=yes)
+    its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
+    ask_first(caller, output, where, f"Revoke {_in_full(its)} for good?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{_title(found)} is revoked for good: it gives no more tokens.")
+    output.result(found, f"{_title(found)} is revoked for good: it gives no more tokens, and {_OUT}.")
 
 
 def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:
@@ -115,6 +115,7 @@ def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:
         _client(delegation, beside),
         as_typed(delegation["max_duration"]),
         _state(delegation),
+        _audiences(delegation),
         delegation["actions"],
     )
 
@@ -130,7 +131,7 @@ def _shown(delegation: Mapping[str, Any]) -> Text:
             "target type": delegation["target_type"],
             "actions": delegation["actions"],
             "max duration": as_typed(delegation["max_duration"]),
-            "audiences": delegation["audiences"] or "the shared default",
+            "audiences": _audiences(delegation),
             "excluded proofs": delegation["excluded_proofs"],
             "ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked",
             "owner": delegation["owner"],
@@ -164,3 +165,13 @@ def _state(delegation: Mapping[str, Any]) -> Text:
 
 def _title(delegation: Mapping[str, Any]) -> str:
     return f"{delegation['role']['slug']} → {delegation['client']['slug']}"
+
+
+def _audiences(delegation: Mapping[str, Any]) -> object:
+    return delegation["audiences"] or _DEFAULT
+
+
+def _in_full(delegation: Mapping[str, Any]) -> str:
+    """Which one it is, for whoever is asked whether it is meant."""
+    where = ", ".join(delegation["audiences"]) or _DEFAULT
+    return f"{_title(delegation)} ({', '.join(delegation['actions'])} at {where})"

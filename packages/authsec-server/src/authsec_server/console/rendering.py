@@ -40,6 +40,7 @@ class Renderer:
             "listed": words.listed,
             "said": words.said,
             "coded": _coded,
+            "agents": _agents,
             "at_apis": _at_apis,
             "time": _time,
             "happened": _happened,
@@ -72,6 +73,12 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
     return Markup('<time datetime="{}" data-minute title="{}">{}</time>').format(
         at.isoformat(), exact, words.of_minute(at, context["now"])
     )
+
+
+@jinja2.pass_context
+def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
+    """Who stops, and who only loses tokens: how many, and their names."""
+    return stopping.agents(as_json(what, context["now"])["would_stop"])
 
 
 @jinja2.pass_context

@@ -15,8 +15,9 @@ MOST = 5  # names in a sentence
 def summary(stops: Mapping[str, Any]) -> str:
     """All of it in one line. `stops` is what the admin API answers to a dry run."""
     as_of = datetime.fromisoformat(stops["as_of"])
-    agents = [each["name"] for each in stops["agents"]]
-    parts = [f"{plural(len(agents), 'agent')} ({listed(agents)})" if agents else "no agent", tokens(stops, as_of)]
+    parts = [*(f"{what} ({listed(names)})" for what, names in agents(stops)), tokens(stops, as_of)]
+    if not stops["agents"]:
+        parts.insert(0, "no agent")
     proved, said, others = _sorted(stops["apis"])
     if proved:
         parts.append(f"{_apis(proved)} {_follow(proved)} the feed")
@@ -27,6 +28,15 @@ def summary(stops: Mapping[str, Any]) -> str:
         what = "it" if proved or said else "the feed"
         parts.append(f"{_apis(others)} {_do(others)} not follow {what} ({until}{_and_more(others)})")
     return ", ".join(parts)
+
+
+def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Those that stop, and those that lose tokens and get others: how many, and their names."""
+    ends = [each["name"] for each in stops["agents"] if not each["goes_on"]]
+    on = [each["name"] for each in stops["agents"] if each["goes_on"]]
+    found = [(plural(len(ends), "agent"), ends)] if ends else []
+    go = "goes" if len(on) == 1 else "go"
+    return [*found, (f"tokens of {plural(len(on), 'agent')} that {go} on", on)] if on else found
 
 
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from authsec_server.apis import service as apis
 from authsec_server.audit.model import Event, Named
 from authsec_server.clients import following, holding
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client, ProofKind
+from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import queries, store, tokens_out
 from authsec_server.delegations.editing import proposed_edit
@@ -34,11 +34,12 @@ class Consequences:
     `delegations` are the live ones whose tokens would end, `apis` where these tokens are taken; `live_tokens` of them
     have not ended yet. Until `out_until` the last of all that are out, ended or not, could still be used where nobody
     follows revocations. `loses` are the live delegations that give less from then on, `agents` the clients of all
-    these, `gains` those that give more though nobody edits them, `keeps` those by which a client still gets tokens.
-    With `more` there are further ones.
+    these, `go_on` the ids of those of them that still get tokens, `gains` those delegations that give more though
+    nobody edits them, `keeps` those by which a client still gets tokens. With `more` there are further ones.
     """
 
     agents: tuple[Named, ...] = ()
+    go_on: frozenset[str] = frozenset()
     delegations: tuple[Named, ...] = ()
     live_tokens: int = 0
     out_until: datetime | None = None
@@ -55,8 +56,13 @@ class Consequences:
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
-    """Of disabling or deleting the client, or of revoking its tokens. Raises `NotFound`."""
+    """Of disabling or deleting the client. Raises `NotFound`."""
     return of_clients(tx, act, [clients.get(tx, act, client_id).id], terms)
+
+
+def of_client_tokens(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
+    """Of revoking the client's tokens: it gets new ones. Raises `NotFound`."""
+    return _all_go_on(of_client(tx, act, client_id, terms))
 
 
 def of_clients(tx: Tx, act: Act, client_ids: Sequence[str], terms: Terms) -> Consequences:
@@ -79,7 +85,7 @@ def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms) ->
     live = _live([stored(tx, delegation_id)], act.now)
     narrower = live if any(row.narrows for row in rows) else []
     wider = live if any(row.widens for row in rows) else []
-    return _ending(tx, act, terms, narrower, loses=narrower, gains=wider)
+    return _all_go_on(_ending(tx, act, terms, narrower, loses=narrower, gains=wider))
 
 
 def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Consequences:
@@ -91,14 +97,9 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     role = roles.get(tx, act, role_id)
     removed, added = set(role.actions) - set(parse_actions(actions)), set(parse_actions(actions)) - set(role.actions)
     live = queries.live_of_role(tx.connection, role.id, limit=MOST, now=act.now)
-    return _ending(
-        tx,
-        act,
-        terms,
-        live if removed else [],
-        loses=[delegation for delegation in live if removed & set(delegation.actions)],
-        gains=[delegation for delegation in live if added & set(delegation.actions)],
-    )
+    loses = [delegation for delegation in live if removed & set(delegation.actions)]
+    gains = [delegation for delegation in live if added & set(delegation.actions)]
+    return _all_go_on(_ending(tx, act, terms, live if removed else [], loses=loses, gains=gains))
 
 
 def of_role_deletion(tx: Tx, act: Act, role_id: str, terms: Terms) -> Consequences:
@@ -135,7 +136,10 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
     act.principal.require(Role.VIEWER)
     source = sources.get(tx, act, source_id)
     holders = following.holders(tx, source, MOST)
-    return _of_tokens(tx, act, tokens_out.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id))
+    tokens = tokens_out.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id)
+    its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
+    others = {client.id for client in its if _proves(client, act.now, lambda proof: proof.source_id != source.id)}
+    return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others))
 
 
 def of_source_edit(tx: Tx, act: Act, source_id: str, *, revision: int, changes: SourceChanges) -> Consequences:
@@ -148,7 +152,7 @@ def of_source_edit(tx: Tx, act: Act, source_id: str, *, revision: int, changes: 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
     """Of believing nothing any more that this signing key has signed. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return _of_tokens(tx, act, tokens_out.of_key(tx, act.now, keys.get(tx, act, kid).kid))
+    return _all_go_on(_of_tokens(tx, act, tokens_out.of_key(tx, act.now, keys.get(tx, act, kid).kid)))
 
 
 def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
@@ -159,6 +163,7 @@ def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
     audiences = dict.fromkeys(issued.detail.get("audience", ()), issued.expires_at)
     return Consequences(
         agents=(issued.client,),
+        go_on=frozenset({issued.client.id}),
         live_tokens=1,
         out_until=issued.expires_at,
         apis=tokens_out.at_apis(tx, act.now, audiences, audiences),
@@ -185,6 +190,11 @@ def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | Non
     )
 
 
+def _all_go_on(what: Consequences) -> Consequences:
+    """What only ends tokens: whoever had them gets new ones."""
+    return replace(what, go_on=frozenset(each.id for each in what.agents))
+
+
 def _for(tx: Tx, act: Act, audience: str, terms: Terms) -> list[Delegation]:
     by_default = audience == terms.default_audience
     return queries.live_for(tx.connection, audience, by_default=by_default, limit=MOST, now=act.now)
@@ -209,12 +219,14 @@ def _ending(
     every = (*ending, *out, *loses, *gains, *keeps)
     names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
+    others = _live(store.of_clients(tx.connection, agents), act.now)
     ids = {delegation.id for delegation in (*ending, *out)}
     holders = {delegation.client_id for delegation in (*ending, *out)}
     tokens = tokens_out.of_clients(tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids))
     audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
     return Consequences(
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
+        go_on=frozenset(delegation.client_id for delegation in others if delegation.id not in ids),
         delegations=tuple(names[delegation.id] for delegation in ending),
         live_tokens=tokens.live,
         out_until=tokens.out_until,
@@ -228,7 +240,17 @@ def _ending(
 
 def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> Consequences:
     tokens = tokens_out.of_clients(tx, act.now, [client.id], lambda each: each.proof_id in proof_ids)
-    return _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)] if proof_ids else [])
+    others = _proves(client, act.now, lambda proof: proof.id not in proof_ids)
+    what = _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)] if proof_ids else [])
+    return _all_go_on(what) if others else what
+
+
+def _proves(client: Client, now: datetime, by: Callable[[Proof], bool]) -> bool:
+    """Whether one of these proofs still gets the client in."""
+    return any(
+        by(proof) and proof.stands(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
+        for proof in client.proofs
+    )
 
 
 def _of_tokens(tx: Tx, act: Act, tokens: TokensOut, agents: Sequence[Named] = ()) -> Consequences:

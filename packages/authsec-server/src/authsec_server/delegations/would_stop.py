@@ -36,6 +36,9 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
     def of_client(tx: Tx, act: Act, which: str) -> Consequences:
         return consequences.of_client(tx, act, which, terms)
 
+    def of_client_tokens(tx: Tx, act: Act, which: str) -> Consequences:
+        return consequences.of_client_tokens(tx, act, which, terms)
+
     def of_delegation(tx: Tx, act: Act, which: str) -> Consequences:
         return consequences.of_delegation(tx, act, which, terms)
 
@@ -61,7 +64,7 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
 
     return [
         DryRun(API + "clients/{which}/disable", _about(site, of_client)),
-        DryRun(API + "clients/{which}/revoke-tokens", _about(site, of_client)),
+        DryRun(API + "clients/{which}/revoke-tokens", _about(site, of_client_tokens)),
         DryRun(API + "clients/{client}/secret", of_secrets),
         DryRun(API + "clients/{client}/proofs/{proof}/remove", of_proof),
         DryRun(API + "delegations/{which}/disable", _about(site, of_delegation)),
@@ -92,7 +95,9 @@ def as_json(what: Consequences, now: datetime) -> dict[str, Any]:
     """What would stop, as the admin API shows it. With `more`, the numbers are the least that it may be."""
     return {
         "would_stop": {
-            "agents": [{"client_id": each.id, "name": each.name} for each in what.agents],
+            "agents": [
+                {"client_id": each.id, "name": each.name, "goes_on": each.id in what.go_on} for each in what.agents
+            ],
             "delegations": [{"id": each.id, "name": each.name} for each in what.delegations],
             "live_tokens": what.live_tokens,
             "until": rfc3339(what.out_until),
