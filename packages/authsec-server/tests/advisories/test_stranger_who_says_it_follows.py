@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.from_thread
 import httpx
 import pytest
 from authsec_server.apis import service as apis
+from authsec_server.apis.proving import FAILURES_A_MINUTE, ApiCredentials
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations.followers import noting, service
 from authsec_server.revocations.followers.model import MOST_AUDIENCES, Following, Seen, read_claim
 from authsec_server.revocations.followers.noting import MOST_NETWORKS, Noting
+from authsec_server.web.context import RequestContext
 from databases import settings_for
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,6 +141,43 @@ def test_a_credential_that_proves_nothing_is_not_written_for_again_and_again(its
         its.clock.at += timedelta(seconds=1)
         quiet.note([read_claim([OURS], lambda: None)])
     assert kept(its)[OURS].seen_at == first
+
+
+def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every refusal is counted in the journal: 128 streams that stand would have it written to for ever."""
+    monkeypatch.setattr(noting, "AT_LEAST_EVERY", 0.01)
+    asked, done = {"wrong": 0, "right": 0}, anyio.Event()
+
+    def wrong() -> None:
+        asked["wrong"] += 1
+
+    def right() -> str:
+        asked["right"] += 1
+        its.clock.at += noting.EVERY  # so that each round has news
+        if asked["right"] == 5:
+            anyio.from_thread.run_sync(done.set)
+        return OURS
+
+    async def stand() -> None:
+        quiet = a_noting(its, [])
+        with quiet.standing(read_claim(["other"], wrong)), quiet.standing(read_claim([OURS], right)):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(quiet.run)
+                with anyio.fail_after(10):
+                    await done.wait()
+                tasks.cancel_scope.cancel()
+
+    anyio.run(stand)
+    assert asked["wrong"] == 1
+
+
+def test_wrong_credentials_at_the_feed_are_written_so_often_a_minute(its: House) -> None:
+    credentials = ApiCredentials(its.authority.database, now=its.clock.now, monotonic=its.clock.monotonic)
+    context = RequestContext(request_id="req_1", address="192.0.2.1")
+    for _ in range(3 * FAILURES_A_MINUTE):
+        assert credentials.recognise(["Bearer authsec_api_" + "A" * 43], context) is None
+    counted = {each.event.reason: each.count for each in its.events() if each.event.kind == "api.refused"}
+    assert counted == {"api_credential_unknown": FAILURES_A_MINUTE}
 
 
 def test_what_strangers_say_is_not_held_beyond_a_bound(its: House) -> None:

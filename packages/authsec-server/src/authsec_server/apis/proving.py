@@ -59,21 +59,28 @@ class ApiCredentials:
         """The API. Raises `NotProved`, `TooOften` or `Unavailable`."""
         found = self._look_up(authorizations)
         if isinstance(found, _Refused):
-            raise self._turned_away(found, context)
+            wait = self._turn_away(found, context)
+            if not wait:
+                raise NotProved(found.why)
+            self._count(_Refused(why=CredentialRefusal.RATE_LIMITED), context)
+            raise TooOften("Too many requests with a wrong credential, or none, came from this address.", wait)
         self._note_use(found)
         return found
 
     def recognise(self, authorizations: Sequence[str], context: RequestContext) -> Holder | None:
-        """The API, or None: for doors that are open to strangers as well. What was shown in vain is counted.
+        """The API, or None: for doors that are open to strangers as well. Raises `Unavailable`.
 
-        Raises `Unavailable`.
+        What was shown in vain is counted up to the limit and no further: nobody is turned away here, strangers could
+        have us write all day.
         """
         if not authorizations:
             return None
-        try:
-            return self.prove(authorizations, context)
-        except (NotProved, TooOften):
+        found = self._look_up(authorizations)
+        if isinstance(found, _Refused):
+            self._turn_away(found, context)
             return None
+        self._note_use(found)
+        return found
 
     def audience(self, authorizations: Sequence[str], context: RequestContext) -> str | None:
         """The audience of the API that `recognise` finds. Raises `Unavailable`."""
@@ -92,13 +99,13 @@ class ApiCredentials:
             why = CredentialRefusal.OF_ANOTHER
         return _Refused(why=why, holder=holder) if why else holder
 
-    def _turned_away(self, refused: _Refused, context: RequestContext) -> Exception:
-        """A failure counts against its address; an API that is right is known whatever others do there."""
-        if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
-            self._count(_Refused(why=CredentialRefusal.RATE_LIMITED), context)
-            return TooOften("Too many requests with a wrong credential, or none, came from this address.", wait)
-        self._count(refused, context)
-        return NotProved(refused.why)
+    def _turn_away(self, refused: _Refused, context: RequestContext) -> float:
+        """Count the failure against its address, where an API that is right is known all the same. 0.0, or the seconds
+        until one may fail there again."""
+        wait = self._failures.charge(limit_key(context.address), self._monotonic())
+        if not wait:
+            self._count(refused, context)
+        return wait
 
     def _note_use(self, holder: Holder) -> None:
         credential = holder.credential

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import anyio
@@ -74,25 +75,33 @@ class Noting:
             self._wanted = anyio.Event()
             claims, self._pages = [*self._standing.values(), *self._pages.values()], {}
             try:
-                await anyio.to_thread.run_sync(self.note, claims)
+                self._forget_proofs(await anyio.to_thread.run_sync(self.note, claims))
             except Exception as error:  # noqa: BLE001 - whatever it was: people are told less, and nothing else is lost
                 log.warning("who follows the revocation feed could not be noted", error=type(error).__name__)
             await anyio.sleep(BETWEEN_ROUNDS)
 
-    def note(self, claims: Collection[Claim]) -> None:
-        """Write what of these claims is news. Blocks its thread; raises `Unavailable`."""
+    def note(self, claims: Collection[Claim]) -> list[Claim]:
+        """Write what of these claims is news; those whose proof is none. Blocks its thread; raises `Unavailable`."""
         now = self._now()
         self._noted = {what: at for what, at in self._noted.items() if now - at < EVERY}
         news = [claim for claim in claims if self._is_news(claim)]
         if not news:
-            return
+            return []
         named = {each for claim in news for each in claim.audiences}
-        proved = {audience for claim in news if claim.proof and (audience := claim.proof()) is not None}
+        proofs = [(claim, claim.proof()) for claim in news if claim.proof]
+        proved = {audience for _, audience in proofs if audience is not None}
         known = (named | proved) & set(self._database.read(self._known))
         fresh = {each: each in proved for each in known if (each, each in proved) not in self._noted}
         if fresh:
             self._database.append(lambda tx: service.note(tx, fresh, now))
             self._noted |= dict.fromkeys(fresh.items(), now)
+        return [claim for claim, audience in proofs if audience is None]
+
+    def _forget_proofs(self, refused: Collection[Claim]) -> None:
+        """What was no credential once is none later: while its stream stands it is asked for, and counted, no more."""
+        for key, claim in [*self._standing.items()]:
+            if any(claim is each for each in refused):
+                self._standing[key] = replace(claim, proof=None)
 
     def _is_news(self, claim: Claim) -> bool:
         """Whether it may say more than was written this minute."""
