@@ -47,6 +47,7 @@ WAYS_ROUND = [
     "/open/..%25253b/delete/42",
     "/delete%00/42",
     "/delete%0a/42",
+    "/open/#/delete/42",
     "/DELETE/42",
     "/customers/Delete/42",
     "/delete",
