@@ -23,7 +23,7 @@ from authsec.doctor.advice import OF_REFUSALS, advice
 from authsec.doctor.examination import examine
 from authsec.doctor.findings import Finding, next_line
 from authsec.doctor.packages import packages
-from authsec.doctor.settings import READ
+from authsec.doctor.settings import OF_APIS, READ
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair
 from authsec.terminal import Grade
@@ -259,7 +259,14 @@ def test_every_variable_that_is_read_is_known() -> None:
     """Else the doctor would call one of them misspelt."""
     sources = "".join(file.read_text("utf-8") for file in Path(cli.__file__).parent.rglob("*.py"))
     named = re.findall(r"\bAUTHSEC_[A-Z_]*[A-Z]\b", sources)
-    assert {name for name in named if not name.startswith("AUTHSEC_SERVER_")} <= set(READ)
+    assert {name for name in named if not name.startswith("AUTHSEC_SERVER_")} <= {*READ, *OF_APIS}
+
+
+def test_what_apis_read_is_not_taken_for_a_misspelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*OF_APIS, "AUTHSEC_VERIFY_ISSUER", "AUTHSEC_VERIFY_CA_FILE"):
+        monkeypatch.setenv(name, "x")
+    told = "".join(fact for finding in settings().findings for fact in finding.facts)
+    assert not any(name in told for name in (*OF_APIS, "AUTHSEC_VERIFY_"))
 
 
 def test_plain_http_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ READ: Final = (
     "AUTHSEC_ALLOW_HTTP_HOSTS", "AUTHSEC_BASE_URL", "AUTHSEC_CA_FILE", "AUTHSEC_ISSUER", "AUTHSEC_PROOF_AUDIENCE",
     "AUTHSEC_SPIFFE_ID", "AUTHSEC_WORKLOAD_TOKEN_FILE",
 )  # fmt: skip
+OF_APIS: Final = ("AUTHSEC_API_CREDENTIAL", "AUTHSEC_REVOCATIONS_FILE", "AUTHSEC_VERIFY")  # and its options after "_"
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # looks at the server for an agent whose name is not known
 _SOMEWHERE: Final = "https://authsec.example.com"
 _PREFIX: Final = "AUTHSEC_"  # which all have
@@ -136,7 +137,8 @@ def _misspelt() -> Mapping[str, str]:
     """Variables that are set, and the one of ours that each is alike; values are not looked at."""
     found = {}
     for name in sorted(os.environ):
-        if name in READ or not name.startswith(_PREFIX) or name.startswith("AUTHSEC_SERVER_"):
+        others = name in OF_APIS or name.startswith(("AUTHSEC_SERVER_", "AUTHSEC_VERIFY_"))
+        if name in READ or others or not name.startswith(_PREFIX):
             continue
         if alike := _meant(name.removeprefix(_PREFIX)):
             found[plain(name, 60)] = alike
