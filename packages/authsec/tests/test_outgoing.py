@@ -182,6 +182,7 @@ def test_thirty_401s_at_once_make_one_token(
     ("names", "said"),
     [
         ([], "is empty"),
+        (None, "is empty"),
         (["crm.example.com"], "Is it https://crm.example.com?"),
         (["https://crm.example.com/v1"], "is it https://crm.example.com?"),
         (["https://bob:hunter2@crm.example.com"], "is it https://crm.example.com?"),

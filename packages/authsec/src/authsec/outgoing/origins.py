@@ -52,7 +52,7 @@ def origin_of(url: str) -> Origin | None:
 
 def named_origins(names: str | Sequence[str], allow_http_hosts: Collection[str]) -> frozenset[Origin]:
     """The origins that a program allows; raises `ConfigError` for none, and for what is not exactly one."""
-    origins = frozenset(_named(name, allow_http_hosts) for name in ([names] if isinstance(names, str) else names))
+    origins = frozenset(_named(name, allow_http_hosts) for name in ([names] if isinstance(names, str) else names or ()))
     if not origins:
         raise _invalid(f"allowed_origins is empty, so no API would ever get a token. Name the APIs, as in {_EXAMPLE}.")
     return origins
