@@ -82,7 +82,7 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     body = refused(its.ask(keyed, scope="customers:delete customers:read"), 403, "action_not_allowed")
     assert (body["missing_actions"], body["allowed_scope"]) == (["customers:delete"], "customers:read")
     assert body["grantable"]
-    assert body["grant_at"].endswith(f"/console/delegations/new?client={keyed.client_id}")
+    assert body["grant_at"].endswith(f"/console/delegations/new?client={keyed.client_id}&actions=customers%3Adelete")
     assert "customers:delete" in body["details"]
     picky = its.agent("Picky", keyed=True)
     its.delegate(role, picky, "customers:read", excluded_proofs=["key_pair"])

@@ -9,6 +9,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from authsec.granting import grant_page
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -92,6 +93,25 @@ def test_going_on_with_a_new_role_typed_makes_it_and_goes_on_with_it(door: TestC
     page = page.form().send(actions=["reports:read"]).follow().form().send().follow().form().send().follow()
     assert "The trust delegation is created" in page.text
     assert delegations(door)[0]["target_type"] == "MCP server"
+
+
+def test_the_page_that_a_refusal_names_is_filled_in(door: TestClient, role: str, agent: str) -> None:
+    """What an API, and the authority itself, write into `grant_at`."""
+    named = {"actions": ["tickets:close"], "audiences": ["https://crm.example.com"]}
+    page = get(door, grant_page("", agent, roles=[role], **named))
+    for _ in range(4):
+        page = page.form().send().follow()
+    assert "The trust delegation is created" in page.text
+    (made,) = delegations(door)
+    assert (made["actions"], made["audiences"]) == (named["actions"], named["audiences"])
+
+
+def test_a_role_that_does_not_hold_what_is_asked_for_is_said_to_be_one(door: TestClient, role: str, agent: str) -> None:
+    asked = f"{NEW}?client={agent}&actions=customers:delete&actions=tickets:close"
+    assert "Asked for is customers:delete , tickets:close ." in get(door, asked).text
+    text = get(door, f"{asked}&role={role}").text
+    assert "It does not hold customers:delete , asked for here: choose a role that does, or edit it first." in text
+    assert "asked for" not in get(door, f"{NEW}?client={agent}&role={role}&actions=all").text.lower()
 
 
 @pytest.mark.parametrize(

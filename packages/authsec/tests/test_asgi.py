@@ -104,7 +104,10 @@ ROUTES = [
     WebSocketRoute("/talk-only-if", talk_only_if),
     WebSocketRoute("/hang-up", hang_up),
 ]
-GRANT_AT = "https://authsec.example.com/console/delegations/new?client=3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
+GRANT_AT = (
+    "https://authsec.example.com/console/delegations/new?client=3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
+    "&role=support&actions=customers%3Adelete&audiences=https%3A%2F%2Fcrm.example.com"
+)
 PUBLIC = ("/healthz", "/careless")
 
 
@@ -168,7 +171,10 @@ def test_a_good_token_without_the_action(path: str) -> None:
     assert answer.body == {
         "error": text,
         "reason": "action_not_allowed",
-        "details": "A trust delegation of this agent that allows customers:delete; retrying does not help.",
+        "details": (
+            "A trust delegation of this agent that allows customers:delete; retrying does not help. Where no role "
+            "holds such an action, this API may have misspelt it."
+        ),
         "retryable": False,
         "missing_actions": ["customers:delete"],
         "granted_actions": ["customers:read", "tickets:write"],
@@ -176,8 +182,8 @@ def test_a_good_token_without_the_action(path: str) -> None:
         "grantable": True,
         "grant_at": GRANT_AT,
         "for_model": (
-            "You are not allowed customers:delete here: do not try again, go on without it, or tell the person you "
-            f"work for that it can be granted at {GRANT_AT}."
+            "You are not allowed customers:delete at https://crm.example.com: do not try again, go on without it, or "
+            f"tell the person you work for that it can be granted at {GRANT_AT}."
         ),
     }
 
@@ -187,6 +193,7 @@ def test_where_one_of_several_actions_would_do_the_challenge_names_one_that_suff
     assert answer.status == 403
     assert answer.headers["www-authenticate"].endswith(', scope="tickets:close"')
     assert answer.body["missing_actions"] == ["tickets:close", "tickets:delete"]
+    assert "&actions=tickets%3Aclose&audiences=" in answer.body["grant_at"]  # one of them suffices
 
 
 def test_keys_unavailable() -> None:

@@ -144,11 +144,17 @@ class InsufficientScope(VerificationError):
     `required` are the actions that the call needs: all of them, or with `any_of` one of them. `granted` are those
     that the token carries, so that a model can see what is left to it. `missing` are the required ones it lacks,
     `allowed` those it has. A person can grant what is missing at `grant_at`, a page of the authority's console;
-    `for_model` says all of it in one sentence.
+    `for_model` says all of it in one sentence. `audience` is that of the token, the API's identifier as a rule.
     """
 
     def __init__(
-        self, *, required: tuple[str, ...], granted: tuple[str, ...], any_of: bool = False, grant_at: str | None = None
+        self,
+        *,
+        required: tuple[str, ...],
+        granted: tuple[str, ...],
+        any_of: bool = False,
+        grant_at: str | None = None,
+        audience: tuple[str, ...] = (),
     ) -> None:
         self.required = required
         self.granted = granted
@@ -161,11 +167,15 @@ class InsufficientScope(VerificationError):
             f"This agent's token does not allow {wanted}. It allows {', '.join(granted) or 'nothing'}.",
             reason="action_not_allowed",
             status=403,
-            details=f"A trust delegation of this agent that allows {wanted}; retrying does not help.",
+            details=(
+                f"A trust delegation of this agent that allows {wanted}; retrying does not help. Where no role holds "
+                "such an action, this API may have misspelt it."
+            ),
         )
+        where = f"at {audience[0]}" if len(audience) == 1 else "here"  # of several it may be any
         self.for_model = (
-            f"You are not allowed {wanted} here: do not try again, go on without it, or tell the person you work for "
-            f"that it can be granted{f' at {grant_at}' if grant_at else ''}."
+            f"You are not allowed {wanted} {where}: do not try again, go on without it, or tell the person you work "
+            f"for that it can be granted{f' at {grant_at}' if grant_at else ''}."
         )
 
 

@@ -60,7 +60,7 @@ _OF_TOKENS: OfStatus = {
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}(?=/|$)")
 _SCOPE = re.compile(r"(?=.{1,4000}$)[a-z0-9._-]{1,63}:[a-z0-9._-]{1,63}( [a-z0-9._-]{1,63}:[a-z0-9._-]{1,63})*")
-_PAGE = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}/[A-Za-z0-9._~/?=&%-]{0,300}")
+_PAGE = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}/[A-Za-z0-9._~/?=&%-]{0,1200}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

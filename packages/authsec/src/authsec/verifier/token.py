@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, Self
-from urllib.parse import quote
 
 from authsec.errors import InsufficientScope
+from authsec.granting import grant_page
 
 ACTION: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -99,12 +99,20 @@ class VerifiedToken:
             raise self._insufficient(actions, any_of=True)
 
     def _insufficient(self, actions: tuple[str, ...], *, any_of: bool = False) -> InsufficientScope:
-        console = f"{self._payload.get('iss', '').removesuffix('/')}/console"
+        lacking = [action for action in actions if action not in self.permissions]
+        page = grant_page(
+            self._payload.get("iss", ""),
+            self.client_id,
+            roles=self.roles,
+            actions=lacking[:1] if any_of else lacking,  # the one that the challenge names: it suffices
+            audiences=self.audience,
+        )
         return InsufficientScope(
             required=actions,
             granted=tuple(sorted(self.permissions)),
             any_of=any_of,
-            grant_at=f"{console}/delegations/new?client={quote(self.client_id, safe='')}",
+            grant_at=page,
+            audience=self.audience,
         )
 
 
