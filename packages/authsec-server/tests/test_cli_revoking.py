@@ -83,7 +83,8 @@ def test_a_key_is_revoked_once_it_is_meant(authsec: Authsec, its: House) -> None
     issued(its, its.delegated_agent())
     kid = next(key["kid"] for key in told(authsec, "keys", "list")["items"] if key["state"] == "active")
     asked = authsec("keys", "revoke", kid)
-    assert asked.exit_code == 1, "nobody was there to answer"
+    assert asked.exit_code == 1
+    assert "Nobody was there to answer, so nothing was done.\n  To do it without asking: --yes" in asked.stderr
     assert "What stops: tokens of 1 agent that goes on (Customer Support), 1 live token until" in asked.stderr
     assert f"Revoke the key {kid} for good?" in asked.stderr
     done = authsec("keys", "revoke", kid, "--yes", "--reason", "Lost")

@@ -18,6 +18,7 @@ from authsec_server.failures import Unavailable
 from authsec_server.keys.api import metadata
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.tokens.endings import revoked
 from authsec_server.tokens.introspection import subjects
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,9 +103,22 @@ def test_a_token_rests_on_the_same_here_and_at_those_who_follow_the_feed(
     client_id, jti, kid = ids
     claims: dict[str, Any] = {"client_id": client_id, "jti": jti, "delegation_ids": delegations, "roles": roles}
     claims["attestation"] = attestation
-    there = {id_ for _, id_ in subjects_of(claims, kid)}
-    assert there == (subjects(kid, {**claims, "roles": []}) | {sha256(role.encode()).hexdigest() for role in roles})
-    assert set(roles) <= subjects(kid, claims)
+    here = subjects(kid, claims)
+    published = {(kind, sha256(id_.encode()).hexdigest() if kind == "role" else id_) for kind, id_ in here}
+    assert published == set(subjects_of(claims, kid))
+    assert {(SubjectKind.ROLE, role) for role in roles} <= here
+
+
+def test_a_role_that_is_called_as_a_token_is_numbered_ends_no_token(house: Callable[..., Any]) -> None:
+    its = house()
+    secret, token = register(its), token_for(its, CRM)
+    jti = parse_compact(token).claims["jti"]
+    its.authority.database.change(lambda tx: revocations.end(tx, SubjectKind.ROLE, jti, its.clock.now()))
+    assert ask(its.door(), token, secret).json()["active"] is True
+    assert its.authority.database.read(lambda tx: revoked(tx, its.events())) == {}
+    its.authority.database.change(lambda tx: revocations.end(tx, SubjectKind.TOKEN, jti, its.clock.now()))
+    assert ask(its.door(), token, secret).json() == {"active": False}
+    assert len(its.authority.database.read(lambda tx: revoked(tx, its.events()))) == 1
 
 
 def test_of_a_token_that_is_none_nothing_is_said(house: Callable[..., Any]) -> None:
@@ -148,6 +162,7 @@ def test_what_is_malformed_is_told(house: Callable[..., Any]) -> None:
         told = answer.json()
         assert (answer.status_code, told["error"]) == (status, "invalid_request"), told
         assert {"error_description", "reason", "details", "retryable", "request_id"} <= told.keys()
+        assert ("Content-Type: application/x-www-form-urlencoded" in told["details"]) is (status == 415), told
     assert answers()["malformed"] == before["malformed"] + 5
 
 

@@ -10,6 +10,7 @@ import click
 
 from authsec_server.cli.caller import Caller
 from authsec_server.cli.output import Output
+from authsec_server.cli.reach import CallFailed
 from authsec_server.console.stopping import summary
 
 yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
@@ -59,6 +60,15 @@ def _say_and_ask(output: Output, told: Mapping[str, Any], question: str, yes: bo
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if it is meant. Where nobody can answer, nothing is done."""
-    if not yes:
-        click.confirm(question, abort=True, err=True)
+    """Go on only if it is meant. Where nobody can answer, nothing is done. Raises `CallFailed` or click's `Abort`."""
+    if yes:
+        return
+    try:
+        meant = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
+            raise
+        click.echo(err=True)  # the question's line is still open
+        raise CallFailed("Nobody was there to answer, so nothing was done.", "To do it without asking: --yes") from None
+    if not meant:
+        raise click.Abort

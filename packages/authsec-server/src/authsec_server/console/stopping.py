@@ -20,7 +20,7 @@ def summary(stops: Mapping[str, Any]) -> str:
         parts.insert(0, "no agent")
     proved, said, others = _sorted(stops["apis"])
     if proved:
-        parts.append(f"{_apis(proved)} {_follow(proved)} the feed")
+        parts.append(f"{_apis(proved)} {_follow(proved)} the feed ({_names(proved)})")
     if said:
         parts.append(f"{_apis(said)} {_say(said)} the feed ({_names(said)})")
     if others:

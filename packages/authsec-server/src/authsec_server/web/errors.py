@@ -28,6 +28,13 @@ STATUS: Mapping[type[Failure], int] = {
 """The status of each kind of failure (RFC 9110 section 15.5)."""
 
 
+_HELPS: Mapping[int, str] = {
+    408: "Send it again, at once.",
+    415: "Send the fields as name=value, with Content-Type: application/x-www-form-urlencoded.",
+}
+"""What would satisfy a request that the framework or a reader of bodies refuses."""
+
+
 class Unauthenticated(Exception):
     """Nobody stands behind an administrative request; `message` is for the caller."""
 
@@ -130,7 +137,7 @@ def _http(request: Request, failure: Exception) -> Response:
         413: ("body_too_large", "The body is larger than this server reads."),
     }.get(failure.status_code, ("invalid_request", str(failure.detail)))
     allowed = (failure.headers or {}).get("Allow")
-    details = f"Allowed: {allowed}" if allowed else ""
+    details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
     )

@@ -259,7 +259,7 @@ STANDING_CHECKS: Final[tuple[Check[Standing], ...]] = (
         "RFC 7009 §2, §3",  # what the token rests on has ended
         lambda case: not case.revoked,
         "The token has been revoked.",
-        f"{_A_NEW_ONE} If it gives none, an administrator has ended what this agent may do.",
+        f"This token stays refused. {_A_NEW_ONE} If it gives none, an administrator has ended what this agent may do.",
     ),
 )
 
