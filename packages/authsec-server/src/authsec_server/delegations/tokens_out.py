@@ -16,6 +16,7 @@ from authsec_server.delegations.store import NO_AUDIENCE
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.followers.model import Following
+from authsec_server.revocations.model import rests_on
 from authsec_server.roles import service as roles
 
 
@@ -105,11 +106,17 @@ def _still_counting(tx: Tx, tokens: Collection[Alike]) -> list[Alike]:
         id_: role.slug for id_, role in roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids}).items()
     }
     subjects = {
-        each: {each.client_id, each.kid, each.proof_id, each.source_id, *each.delegation_ids}
-        | {slugs[id_] for id_ in each.role_ids if id_ in slugs}
+        each: rests_on(
+            client=each.client_id,
+            delegations=each.delegation_ids,
+            roles=[slugs.get(id_, "") for id_ in each.role_ids],
+            proof=each.proof_id,
+            source=each.source_id,
+            kid=each.kid,
+        )
         for each in tokens
     }
-    ended = revocations.last_versions(tx, set().union(*subjects.values()) - {""})
+    ended = revocations.last_versions(tx, frozenset().union(*subjects.values()))
     return [
         each
         for each, its in subjects.items()

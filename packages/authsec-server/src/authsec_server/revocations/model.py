@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +21,32 @@ class SubjectKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind's name
 
 
+Subject = tuple[SubjectKind, str]
+
+
+def rests_on(
+    *,
+    client: str,
+    delegations: Collection[str],
+    roles: Collection[str],
+    proof: str,
+    source: str,
+    kid: str,
+    jti: str = "",
+) -> frozenset[Subject]:
+    """All whose end is the end of a token; roles by their slugs. What is not known of it is empty."""
+    its = {
+        SubjectKind.CLIENT: [client],
+        SubjectKind.DELEGATION: delegations,
+        SubjectKind.ROLE: roles,
+        SubjectKind.PROOF: [proof],
+        SubjectKind.SOURCE: [source],
+        SubjectKind.KEY: [kid],
+        SubjectKind.TOKEN: [jti],
+    }
+    return frozenset((kind, id_) for kind, ids in its.items() for id_ in ids if id_)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
     """Ends every token of the subject whose `authority_version` is below `version`. Re-enabling revives none."""
@@ -29,6 +56,11 @@ class Revocation:
     subject_id: str
     version: int
     at: datetime
+
+    @property
+    def subject(self) -> Subject:
+        """What has ended. An id alone would not say: a role may be called as something else is numbered."""
+        return self.subject_kind, self.subject_id
 
     @property
     def published_subject(self) -> str:

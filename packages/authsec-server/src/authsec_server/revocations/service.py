@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.revocations import store
-from authsec_server.revocations.model import Page, Revocation, SubjectKind
+from authsec_server.revocations.model import Page, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 # Not the setting: it may have been higher when the tokens were signed. The hour is for clocks that are behind.
@@ -54,19 +54,19 @@ def snapshot(tx: Tx) -> tuple[Revocation, ...]:
     return tuple(store.newest_of_each(tx.connection, SNAPSHOT_AT_MOST))
 
 
-def page(tx: Tx, since: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> Page:
-    """The feed after `since`. `snapshot` gives the newest of each subject, which may have been read before.
+def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> Page:
+    """The feed after `sequence`. `snapshot` gives the newest of each subject, which may have been read before.
 
-    It is a snapshot where entry number `since` is kept no more or never was: nothing could be said then to follow it.
+    It is a snapshot where that entry is kept no more or never was: nothing could be said then to follow it.
     And for whoever begins with a long feed, or with one whose first entry is kept no more.
     """
     oldest, newest = store.bounds(tx.connection)
-    follows = store.numbered(tx.connection, since) if since else None
+    follows = store.numbered(tx.connection, sequence) if sequence else None
     begins_late = oldest > 1 or newest - oldest >= SNAPSHOT_FROM
-    anew = follows is None if since else begins_late
-    found = snapshot(tx) if anew else store.since(tx.connection, since, limit)
+    anew = follows is None if sequence else begins_late
+    found = snapshot(tx) if anew else since(tx, sequence, limit)
     through = found[-1].sequence if len(found) == (SNAPSHOT_AT_MOST if anew else limit) else newest
-    return Page(since=since, follows=follows, through=through, last=newest, snapshot=anew, entries=tuple(found))
+    return Page(since=sequence, follows=follows, through=through, last=newest, snapshot=anew, entries=tuple(found))
 
 
 def forget(tx: Tx, now: datetime) -> None:
@@ -90,17 +90,18 @@ def say_again(tx: Tx, now: datetime) -> None:
         end(tx, SubjectKind.KEY, kid, now)
 
 
-def after(tx: Tx, subject_ids: Collection[str], version: int) -> list[Revocation]:
-    """What has ended any of these, whatever kind they are (a role by its slug), above that version; in order."""
-    return store.after(tx.connection, subject_ids, version)
+def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocation]:
+    """What has ended any of these, above that version; in order."""
+    found = store.after(tx.connection, {id_ for _, id_ in subjects}, version)
+    return [each for each in found if each.subject in subjects]
 
 
-def last_versions(tx: Tx, subject_ids: Collection[str]) -> dict[str, int]:
-    """For each of these, whatever kind it is (a role by its slug): below which version its tokens have ended."""
-    wanted, found = sorted(subject_ids), dict[str, int]()
+def last_versions(tx: Tx, subjects: Collection[Subject]) -> dict[Subject, int]:
+    """For each of these: below which version its tokens have ended."""
+    wanted, found = sorted({id_ for _, id_ in subjects}), dict[Subject, int]()
     for start in range(0, len(wanted), BATCH):
         found |= store.last_versions(tx.connection, wanted[start : start + BATCH])
-    return found
+    return {subject: version for subject, version in found.items() if subject in subjects}
 
 
 def taken_back(tx: Tx, limit: int = 1000) -> list[str]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.revocations.model import Revocation, SubjectKind
+from authsec_server.revocations.model import Revocation, Subject, SubjectKind
 
 revocations = Table(
     "revocations",
@@ -100,12 +100,13 @@ def add(connection: Connection, revocation: Revocation) -> None:
     )
 
 
-def last_versions(connection: Connection, subject_ids: Collection[str]) -> dict[str, int]:
-    """The highest version of each subject in the feed. No slug looks like an id."""
+def last_versions(connection: Connection, subject_ids: Collection[str]) -> dict[Subject, int]:
+    """The highest version of each subject in the feed that is called so."""
     columns = revocations.c
-    statement = select(columns.subject_id, func.max(columns.version).label("version")).group_by(columns.subject_id)
+    its = (columns.subject_kind, columns.subject_id)
+    statement = select(*its, func.max(columns.version).label("version")).group_by(*its)
     of_these = statement.where(columns.subject_kind.in_(list(SubjectKind)), columns.subject_id.in_(subject_ids))
-    return {row.subject_id: row.version for row in connection.execute(of_these)}
+    return {(SubjectKind(row.subject_kind), row.subject_id): row.version for row in connection.execute(of_these)}
 
 
 def newest_of(connection: Connection, kind: SubjectKind, limit: int) -> list[str]:
@@ -134,7 +135,7 @@ def newest_of_each(connection: Connection, limit: int) -> list[Revocation]:
 
 
 def after(connection: Connection, subject_ids: Collection[str], version: int) -> list[Revocation]:
-    """Those of these subjects above the version, in order."""
+    """Those of subjects that are called so above the version, in order."""
     columns = revocations.c
     of_these = (columns.subject_kind.in_(list(SubjectKind)), columns.subject_id.in_(subject_ids))
     statement = select(revocations).where(*of_these, columns.version > version).order_by(columns.sequence)

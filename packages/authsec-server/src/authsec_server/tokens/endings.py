@@ -8,7 +8,7 @@ from datetime import datetime
 from authsec_server.audit.model import Event, EventKind, Recorded
 from authsec_server.db import Tx
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Revocation, SubjectKind
+from authsec_server.revocations.model import Revocation, Subject, SubjectKind, rests_on
 from authsec_server.roles import service as roles
 
 
@@ -24,10 +24,10 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     }
     subjects = {it.id: _subjects(it.event, slugs) for it in issued}
     oldest = min((it.event.authority_version or 0 for it in issued), default=0)
-    found = revocations.after(tx, set().union(*subjects.values()), oldest) if issued else []
+    found = revocations.after(tx, frozenset().union(*subjects.values()), oldest) if issued else []
     ended: dict[int, datetime] = {}
     for it in issued:
-        its_own = (each for each in found if each.subject_id in subjects[it.id] and _ends(each, it.event))
+        its_own = (each for each in found if each.subject in subjects[it.id] and _ends(each, it.event))
         if first := next(its_own, None):
             ended[it.id] = first.at
     return ended
@@ -40,10 +40,14 @@ def _ends(revocation: Revocation, issued: Event) -> bool:
     return in_time or revocation.subject_kind is SubjectKind.TOKEN
 
 
-def _subjects(event: Event, slugs: dict[str, str]) -> set[str]:
-    """What a revocation may be about that covers this token. Tokens name a role by its slug, and so do revocations."""
-    ids = [event.client.id if event.client else "", event.jti, event.kid, event.detail.get("proof_id")]
+def _subjects(event: Event, slugs: dict[str, str]) -> frozenset[Subject]:
     source = event.detail.get("source")
-    ids += [source.get("id")] if isinstance(source, dict) else []
-    ids += [each.id for each in event.delegations] + [slugs.get(each.id) for each in event.roles]
-    return {each for each in ids if each}
+    return rests_on(
+        client=event.client.id if event.client else "",
+        delegations=[each.id for each in event.delegations],
+        roles=[slugs.get(each.id, "") for each in event.roles],
+        proof=event.detail.get("proof_id") or "",
+        source=(source.get("id") or "") if isinstance(source, dict) else "",
+        kid=event.kid,
+        jti=event.jti,
+    )

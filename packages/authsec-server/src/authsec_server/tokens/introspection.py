@@ -16,6 +16,7 @@ from authsec.jose import VerifiedJws
 
 from authsec_server.db import Database, Tx
 from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import Subject, rests_on
 from authsec_server.tokens.ours import OwnTokens
 
 LEEWAY = 30  # seconds by which the server that issued the token may be ahead of this one, as verifiers allow
@@ -53,8 +54,14 @@ def _ended(tx: Tx, jws: VerifiedJws) -> bool:
     return bool(revocations.after(tx, subjects(jws.header["kid"], jws.claims), jws.claims["authority_version"]))
 
 
-def subjects(kid: str, claims: Mapping[str, Any]) -> set[str]:
-    """What a revocation may be about that covers a token with these claims; a role by its slug, as tokens name it."""
-    attestation = claims["attestation"]
-    its = {claims["client_id"], claims["jti"], kid, *claims["delegation_ids"], *claims["roles"]}
-    return its | {attestation[name] for name in ("proof", "source") if name in attestation}
+def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
+    """What a token with these claims rests on."""
+    return rests_on(
+        client=claims["client_id"],
+        delegations=claims["delegation_ids"],
+        roles=claims["roles"],
+        proof=claims["attestation"].get("proof", ""),
+        source=claims["attestation"].get("source", ""),
+        kid=kid,
+        jti=claims["jti"],
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from authsec.verifier.checks import HIGHEST_LEEWAY
 
@@ -91,7 +92,7 @@ def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -
     audit.record(tx, event)
 
 
-def _about(issued: Event, because: str) -> dict[str, object]:
+def _about(issued: Event, because: str) -> dict[str, Any]:
     """What the journal keeps. Not in `expires_at`, by which tokens that were issued are counted."""
     detail = {"expires_at": rfc3339(issued.expires_at)} | ({"because": because} if because else {})
     return {
