@@ -42,6 +42,7 @@ class Journal:
     def another_sealer(self) -> Sealer:
         """As another process has it."""
         keys = JournalKeys(self.database, MASTER, token_bytes=secrets.token_bytes)
+        keys.keep(self.now)
         return Sealer(
             self.database,
             issuer="https://authsec.example.com",

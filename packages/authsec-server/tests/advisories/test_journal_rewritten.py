@@ -69,6 +69,7 @@ class Sealed:
         self.database = database
         self.now = NOW
         journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        journal_keys.keep(NOW)
         self.sealer = Sealer(
             database,
             issuer="https://authsec.example.com",

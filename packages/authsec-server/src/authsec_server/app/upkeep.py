@@ -48,6 +48,7 @@ def maintenance(house: House) -> Callable[[], None]:
         database.append(lambda tx: followers.forget(tx, now))
         house.keyring.custodian.keep(act)
         house.keyring.feed_keys.keep(now)
+        house.keyring.journal_keys.keep(now)
         roll_up(database, now)
 
     return maintain

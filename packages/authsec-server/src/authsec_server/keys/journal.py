@@ -13,6 +13,7 @@ from authsec.jose import PrivateKey, PublicKey
 
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx
+from authsec_server.failures import Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, record_by_server
 from authsec_server.keys.master import MasterKey, Purpose
@@ -20,21 +21,29 @@ from authsec_server.revocations.heads import as_jwk
 
 
 class JournalKeys:
-    """The key of one database; several where servers that started together each made one. Used from any thread."""
+    """The key of one database; several where servers that started together each made one. Used from any thread.
+
+    `keep` must have run once before anything is signed.
+    """
 
     def __init__(self, database: Database, master_key: MasterKey, *, token_bytes: Callable[[int], bytes]) -> None:
         self._database = database
         self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.JOURNAL, token_bytes=token_bytes)
         self._signs: PrivateKey | None = None
 
-    def signing_key(self, now: datetime) -> PrivateKey:
-        """The key that signs; made where there is none. Raises `Unavailable`."""
+    def keep(self, now: datetime) -> None:
+        """Make the key where there is none. Run at the start. Raises `Unavailable`."""
         if self._signs is None:
             held = self._read()
             if not held:
                 self._make(now)
                 held = self._read()
             self._signs = held[0].private
+
+    def signing_key(self) -> PrivateKey:
+        """The key that signs. Raises `Unavailable`."""
+        if self._signs is None:
+            raise Unavailable("There is no key to seal the journal with.")
         return self._signs
 
     def published(self) -> list[dict[str, str]]:

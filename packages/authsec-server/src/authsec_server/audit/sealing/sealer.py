@@ -56,14 +56,14 @@ class Look:
 
 
 class Sealer:
-    """Seals the journal of one database. `signing_key` makes the key where there is none; all block their thread."""
+    """Seals the journal of one database. `keys` verify what `signing_key`, here or at another server, has signed."""
 
     def __init__(
         self,
         database: Database,
         *,
         issuer: str,
-        signing_key: Callable[[datetime], PrivateKey],
+        signing_key: Callable[[], PrivateKey],
         keys: Callable[[], Keys],
         now: Callable[[], datetime],
     ) -> None:
@@ -78,7 +78,7 @@ class Sealer:
     def seal(self) -> bool:
         """Seal what is new; whether there is more to seal at once. Raises `Unavailable` or `LogBroken`."""
         now = self._now()
-        key = self._signing_key(now)
+        key = self._signing_key()
         self._catch_up()
         through = self._head.through if self._head else 0
         look = self._database.read(lambda tx: _look(tx.connection, through, now))
