@@ -17,7 +17,7 @@ import pytest
 from authsec import ConfigError, cli
 from authsec.jose import PrivateKey, PublicKey
 from click.testing import CliRunner, Result
-from fake_authority import CLIENT_ID, FakeAuthority
+from fake_authority import CLIENT_ID, FakeAuthority, refused
 
 
 def run(*arguments: str | Path) -> Result:
@@ -217,6 +217,32 @@ def test_smoke_can_be_about_one_api(authority: FakeAuthority, monkeypatch: pytes
     assert run("smoke", "--scope", "customers:read", "--resource", "https://api.example").exit_code == 0
     (asked,) = authority.token_requests
     assert (asked.query["scope"], asked.query["resource"]) == (["customers:read"], ["https://api.example"])
+
+
+# --- token -------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_alone_on_stdout(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
+    result = run("token", "--scope", "customers:read", "--resource", "https://api.example")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{authority.tokens[-1]}\n", "")
+    (asked,) = authority.token_requests
+    assert (asked.query["scope"], asked.query["resource"]) == (["customers:read"], ["https://api.example"])
+
+
+def test_where_there_is_no_token_nothing_is_on_stdout(
+    authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that it was to stand in must not get a sentence for a token."""
+    assert "AUTHSEC_BASE_URL" in run("token").stderr
+    monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
+    authority.next_answers = [refused(410, "delegation_ended", "Ask for a new trust delegation.")]
+    result = run("token")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Ask for a new trust delegation." in result.stderr
+    assert "reason      delegation_ended (HTTP 410)" in result.stderr
 
 
 def test_the_example_is_the_same(authority: FakeAuthority) -> None:

@@ -1,4 +1,4 @@
-"""The command `authsec`. `doctor`, `smoke`, `keygen`, `enrol` and `verify-server` are here; other packages add theirs.
+"""The command `authsec`. `doctor`, `smoke`, `token`, `keygen`, `enrol`, `verify-server` are here; others add theirs.
 
 An entry point of the group `authsec.commands` is a callable `register(group: click.Group) -> None`.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from authsec import doctor, enrol, smoke
+from authsec.client import AuthSecClient
 from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.keygen import write_key_pair
@@ -78,6 +79,19 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if a step fails, and says what would help.
     """
     sys.exit(smoke.main(scope=scope, resource=resource))
+
+
+@commands.command("token")
+@click.option("--scope", help="Only these actions, separated by spaces. [default: all that is delegated]")
+@click.option("--resource", multiple=True, help="Only for this API; needed where several are delegated for. Repeat.")
+def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
+    """Print a delegation token of this machine's agent, to try an API with.
+
+    It is alone on stdout: curl -H "Authorization: Bearer $(authsec token)" URL. Whoever sees it can act as the agent
+    until it expires. Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. Ends with status 1 if there is none to be
+    had, and says on stderr what would help.
+    """
+    click.echo(AuthSecClient().get_token(scope=scope, resource=resource or None).value)
 
 
 @commands.command("doctor")
