@@ -112,12 +112,13 @@ def test_pages_where_no_stream_gets_through(feed: FakeFeed, monkeypatch: pytest.
     verifier.close()
 
 
+@pytest.mark.parametrize("status", [429, 503])
 def test_a_stream_for_which_there_was_no_place_is_asked_for_again_soon(
-    feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+    feed: FakeFeed, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    """So many follow, or the database was away: that is no proxy that never lets a stream through."""
+    """So many follow, or begin to, or the database was away: that is no proxy that never lets a stream through."""
     monkeypatch.setattr(network, "POLL_PAUSE", 0.02)
-    feed.stream = lambda handler, _: respond(handler, "application/json", b"{}", status=503)
+    feed.stream = lambda handler, _: respond(handler, "application/json", b"{}", status=status)
     verifier, bearer = feed.verifier(), feed.authority.token()
     assert verifier.verify(bearer)
     eventually(lambda: feed.streams == 1)

@@ -32,7 +32,7 @@ class NoStream(DocumentRefused):
 
 
 class NoPlace(NoStream):
-    """The authority has none to give: too many follow, or its database is away. That passes."""
+    """The authority has none to give: too many follow or begin to, or its database is away. That passes."""
 
 
 class Stream:
@@ -93,7 +93,7 @@ class Stream:
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if response.status != 200:
-        kind_of = NoPlace if response.status == 503 else NoStream
+        kind_of = NoPlace if response.status in {429, 503} else NoStream
         raise kind_of(f"the feed {url} answers {response.status}")
     if kind != "text/event-stream":
         raise NoStream(f"the feed {url} is not served as a stream")
