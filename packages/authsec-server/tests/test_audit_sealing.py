@@ -153,7 +153,12 @@ def test_an_event_that_was_committed_late_is_sealed_as_well(journal: Journal) ->
     journal.sealer.seal()
     journal.now += timedelta(minutes=1)
     journal.sealer.seal()
+    journal.record()
+    journal.sealer.seal()
     journal.database.append(lambda tx: tx.connection.execute(events.insert().values(**row._asdict())))
+    journal.sealer.seal()
+    assert journal.verify().not_yet == 1
+    journal.now += timedelta(seconds=10)
     journal.sealer.seal()
     assert (journal.verify().not_yet, journal.verify().as_sealed) == (0, True)
 

@@ -37,6 +37,7 @@ FRESH = timedelta(seconds=60)  # a head is signed so often though nothing is new
 # Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
 # Longer by far than a transaction may take, and than servers' clocks may differ.
 SETTLING = timedelta(minutes=5)
+LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
 BATCH = 500  # events; on SQLite tokens wait while they are written
 CATCHING_UP = 10_000  # leaves read at once
 
@@ -47,12 +48,16 @@ class LogBroken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What the database had: its last head, events to be sealed, and up to where none is missing once they are."""
+    """What the database had: its last head, and events to be sealed.
+
+    Once they are, none is missing up to `settled`, and those above `top` are new.
+    """
 
     signed: str | None
     rows: Sequence[Row[Any]]
     full: bool
     settled: int
+    top: int
 
 
 class Sealer:
@@ -74,6 +79,8 @@ class Sealer:
         self._now = now
         self._tree = Tree()  # of the leaves that this process has read
         self._head: Head | None = None
+        self._top = 0  # what is above came after the last look
+        self._searched: datetime | None = None  # when all that has not settled was last looked through
 
     def seal(self) -> bool:
         """Seal what is new; whether there is more to seal at once. Raises `Unavailable` or `LogBroken`."""
@@ -81,16 +88,29 @@ class Sealer:
         key = self._signing_key()
         self._catch_up()
         through = self._head.through if self._head else 0
-        look = self._database.read(lambda tx: _look(tx.connection, through, now))
+        stale = self._head is not None and now - self._head.at >= FRESH
+        search = stale or self._searched is None or now - self._searched >= LATE
+        after = through if search else max(through, self._top)
+        look = self._database.read(lambda tx: _look(tx.connection, after, now))
         if look.signed != (self._head.signed if self._head else None):
             return True  # another server was first
-        if not look.rows and (self._head is None or now - self._head.at < FRESH):
-            return False
-        tree, added = _appended(self._tree, look.rows)
-        head = sign_head(tree, through=max(through, look.settled), at=now, issuer=self._issuer, key=key)
-        if self._database.append(lambda tx: _keep(tx, look.signed, added, head)):
-            self._tree, self._head = tree, head
+        if look.rows or stale:
+            through = max(through, look.settled) if search else through
+            if not self._sign(look, through, now, key):
+                return look.full
+        self._top = look.top
+        if search and not look.full:
+            self._searched = now
         return look.full
+
+    def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
+        """Append what was found, with a head; whether this server had the turn."""
+        tree, added = _appended(self._tree, look.rows)
+        head = sign_head(tree, through=through, at=now, issuer=self._issuer, key=key)
+        kept = self._database.append(lambda tx: _keep(tx, look.signed, added, head))
+        if kept:
+            self._tree, self._head = tree, head
+        return kept
 
     def _catch_up(self) -> None:
         """Read the leaves up to the last head, which they have to lead to. Raises `LogBroken`."""
@@ -140,15 +160,15 @@ class Sealer:
             await anyio.sleep(wait)
 
 
-def _look(connection: Connection, through: int, now: datetime) -> Look:
+def _look(connection: Connection, after: int, now: datetime) -> Look:
     counting_since = now.replace(second=0, microsecond=0) - SETTLING
-    numbers = store.unsealed(connection, after=through, counting_since=counting_since, limit=BATCH)
+    numbers = store.unsealed(connection, after=after, counting_since=counting_since, limit=BATCH)
     there = store.events_by_number(connection, numbers)
     full = len(numbers) == BATCH
     bounds = [pages.last_before(connection, now - SETTLING)]
     if full:
         bounds.append(numbers[-1])
-    growing = store.first_growing(connection, after=through, counting_since=counting_since)
+    growing = store.first_growing(connection, after=after, counting_since=counting_since)
     if growing is not None:
         bounds.append(growing - 1)
     return Look(
@@ -156,6 +176,7 @@ def _look(connection: Connection, through: int, now: datetime) -> Look:
         rows=[there[number][0] for number in numbers if number in there],
         full=full,
         settled=min(bounds),
+        top=numbers[-1] if full else pages.highest(connection),
     )
 
 
