@@ -40,7 +40,7 @@ local function ask(txn)
     local tokens = all(txn.http:req_get_headers(), "authorization")
     local answer = core.httpclient():get({
         url = VERIFY .. "?" .. txn:get_var("txn.authsec"),
-        headers = { authorization = tokens },
+        headers = { authorization = tokens, ["x-original-uri"] = { txn.sf:path() } },    -- the latter for its log
         timeout = MILLISECONDS,
     })
     if answer.status ~= 204 then

@@ -48,6 +48,16 @@ _NGINX = """
             include ../deploy/nginx/authsec_protect.conf;
             proxy_pass {api};
         }}
+        location /spaced/ {{
+            set $authsec_require "customers:read customers:delete";
+            include ../deploy/nginx/authsec_protect.conf;
+            proxy_pass {api};
+        }}
+        location /cut-off/ {{
+            set $authsec_require "customers:read#customers:delete";
+            include ../deploy/nginx/authsec_protect.conf;
+            proxy_pass {api};
+        }}
         location /open/ {{
             proxy_pass {api};
         }}

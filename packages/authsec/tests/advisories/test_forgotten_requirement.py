@@ -6,8 +6,10 @@ still get in. So a question without a requirement, or with something else in it,
 
 from __future__ import annotations
 
+import re
 import string
 
+import pytest
 from authsec.verify_server.requirement import ANY_AGENT, Misconfigured, Requirement
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,29 @@ def test_nobody_is_let_in_by_a_mistake() -> None:
         for query in MISTAKES:
             answer = asked.get(f"/verify{query}", token)
             assert (answer.status, answer.json()["reason"]) == (500, "proxy_misconfigured"), query
+
+
+def test_the_log_says_where_the_mistake_is_and_what(caplog: pytest.LogCaptureFixture) -> None:
+    """Who reads it may have many paths. What was requested is quoted in part, on one line, and without its query."""
+    with running() as asked:
+        asked.get("/verify?require=customers:read,orders", **{"X-Original-URI": "/orders/42?secret=1"})
+        asked.get("/verify?require=", **{"X-Forwarded-Uri": "/forwarded"})
+        asked.get("/verify/require=*/envoy/42?secret=1")
+        asked.get(
+            "/verify?audience=https://orders.example.com&require=any_agent", **{"X-Original-URI": "/" + "x" * 900}
+        )
+        asked.cgi(AUTHSEC_VERIFY="require=a:b&refusal=body", REQUEST_URI="/apache/42?secret=1")
+        asked.cgi(REQUEST_URI="/apache/forgotten")
+    logged = [record.message.removeprefix("the proxy's configuration for ") for record in caplog.records]
+    assert logged[0].startswith("/orders/42 cannot be followed: require holds 'orders', which is no action;")
+    assert logged[1].startswith("/forwarded cannot be followed: require is empty in part;")
+    assert logged[2].startswith("/envoy/42 cannot be followed: require holds '*', which is no action;")
+    assert re.match(
+        r"/x{100,250}… cannot be followed: its audience 'https://orders.example.com' is none of ", logged[3]
+    )
+    assert logged[4] == "/apache/42 cannot be followed: refusal can be header only, and not 'body'"
+    assert logged[5].startswith("/apache/forgotten cannot be followed: Apache has sent no AUTHSEC_VERIFY")
+    assert "secret" not in caplog.text
 
 
 @given(st.text(alphabet=string.ascii_lowercase + "=&,:_%;+", max_size=40) | st.text(max_size=20))

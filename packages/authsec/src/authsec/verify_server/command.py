@@ -47,8 +47,9 @@ def verify_server(**options: Any) -> None:
     The proxy asks at /verify?require=customers:read, and passes on who calls in the headers AuthSec-Agent,
     AuthSec-Permissions and others, or the refusal. Configurations to copy are in the folder deploy of a clone.
 
-    AUTHSEC_CA_FILE names the certificates of a company's own authority, AUTHSEC_API_CREDENTIAL the API's credential,
-    which --revocations introspect needs.
+    AUTHSEC_CA_FILE names the certificates of a company's own authority. AUTHSEC_API_CREDENTIAL is the API's credential,
+    which --revocations introspect needs. With AUTHSEC_REVOCATIONS_FILE, a file in a folder of this user alone, all
+    servers of a host follow the authority together, over one connection.
     """
     try:
         from authsec.verify_server.listening import Place

@@ -10,8 +10,14 @@ from authsec.answers import ANSWERED, Answer
 from authsec.gate import Gate, Let
 from authsec.verifier import VerifiedToken
 from authsec.verify_server.requirement import Misconfigured, Requirement
+from authsec.wording import plain
+
+REFUSAL: Final = "authsec-refusal"
+"""The header in which a proxy that reads no bodies finds that of a refusal."""
 
 _log = logging.getLogger("authsec.verify_server")
+
+_MOST_OF_A_TARGET: Final = 200  # characters in the log
 
 # The path of no request that a gate lets in without a token.
 _PATH: Final = ""
@@ -23,13 +29,16 @@ class Door:
     def __init__(self, gates: Mapping[str, Gate]) -> None:
         self.gates = gates
 
-    async def ask(self, query: str, authorizations: Sequence[str]) -> VerifiedToken | Answer:
-        """Who calls, if the caller may do what the proxy asks for by `query`; else the answer that refuses it."""
+    async def ask(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Answer:
+        """Who calls, if the caller may do what the proxy asks for by `query`; else the answer that refuses it.
+
+        `target` is what was requested of the API, if the proxy says so; it is for the log and decides nothing.
+        """
         try:
             requirement = Requirement.read(query)
             gate = self.gate_of(requirement.audience)
         except Misconfigured as error:
-            return misconfigured(error)
+            return misconfigured(error, target)
         entered = await gate.aenter(_PATH, authorizations)
         decided = entered if isinstance(entered, Answer) else _admit(entered, requirement, gate)
         return told_in_header(decided) if requirement.refusal_in_header and isinstance(decided, Answer) else decided
@@ -42,13 +51,17 @@ class Door:
             (only,) = self.gates.values()
             return only
         if audience not in self.gates:
-            raise Misconfigured("its audience is none of those that this server was started with (--audience)")
+            raise Misconfigured(
+                f"its audience {plain(audience, _MOST_OF_A_TARGET)!r} is none of those that this server was started "
+                f"with (--audience): {', '.join(self.gates)}"
+            )
         return self.gates[audience]
 
 
-def misconfigured(error: Misconfigured) -> Answer:
-    """Why is for the operator's log; callers learn whose mistake it is."""
-    _log.error("the proxy's configuration cannot be followed: %s", error)
+def misconfigured(error: Misconfigured, target: str = "") -> Answer:
+    """Why is for the operator's log, with the path that was requested; callers learn whose mistake it is."""
+    path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # a query may hold what no log should
+    _log.error("the proxy's configuration%s cannot be followed: %s", f" for {path}" if path else "", error)
     body = {
         "error": "The proxy before this API asks for something that has no meaning.",
         "reason": "proxy_misconfigured",
@@ -73,5 +86,5 @@ def _admit(entered: VerifiedToken | Let, requirement: Requirement, gate: Gate) -
 
 def told_in_header(answer: Answer) -> Answer:
     """JSON without a byte that a header could not hold: `json.dumps` escapes all but ASCII, and line breaks."""
-    told = ("authsec-refusal", answer.content.decode("ascii"))
+    told = (REFUSAL, answer.content.decode("ascii"))
     return Answer(status=answer.status, body=answer.body, headers=(*answer.headers, told))

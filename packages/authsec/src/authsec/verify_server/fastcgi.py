@@ -17,7 +17,7 @@ from typing import Final
 
 from authsec.answers import Answer
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.door import Door, misconfigured
+from authsec.verify_server.door import REFUSAL, Door, misconfigured
 from authsec.verify_server.identity import identity_headers
 from authsec.verify_server.requirement import Misconfigured
 
@@ -80,10 +80,11 @@ class FastCgi:
 
     async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Answer:
         if VARIABLE not in variables:
-            return misconfigured(Misconfigured(f"Apache has sent no {VARIABLE}, which says what is needed"))
+            missing = Misconfigured(f"Apache has sent no {VARIABLE}, which says what is needed")
+            return misconfigured(missing, variables.get("REQUEST_URI", ""))
         # Of several headers the server has made one, with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
-        return await self._door.ask(variables[VARIABLE], authorizations)
+        return await self._door.ask(variables[VARIABLE], authorizations, variables.get("REQUEST_URI", ""))
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
@@ -143,7 +144,8 @@ def _cgi(decided: VerifiedToken | Answer) -> bytes:
 
 
 def _refusal(answer: Answer) -> bytes:
-    return _lines(answer.status, [*answer.headers, *_PLAIN]) + answer.content
+    headers = [(name, value) for name, value in answer.headers if name != REFUSAL]  # Apache reads the body
+    return _lines(answer.status, [*headers, *_PLAIN]) + answer.content
 
 
 def _shortened(answer: Answer) -> Answer:

@@ -26,6 +26,7 @@ from authsec.verify_server.identity import identity_headers
 from authsec.verify_server.requirement import Misconfigured
 
 _VERIFY: Final = "/verify"
+_TARGETS: Final = ("x-original-uri", "x-forwarded-uri")  # how nginx and haproxy, and Traefik, say what was requested
 
 
 class VerifyApp:
@@ -57,10 +58,12 @@ class VerifyApp:
         # As it was sent: what is percent-encoded in a segment must not become a boundary of segments.
         raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
         if path == _VERIFY:
-            return await self._door.ask(scope["query_string"].decode("latin-1"), _authorizations(scope))
+            query = scope["query_string"].decode("latin-1")
+            return await self._door.ask(query, _sent(scope, "authorization"), "".join(_sent(scope, *_TARGETS)[:1]))
         if raw.startswith(f"{_VERIFY}/"):
             # The first segment is the proxy's; all after it, the query too, is the caller's, and decides nothing.
-            return await self._door.ask(raw.split("/")[2], _authorizations(scope))
+            _, _, query, *rest = raw.split("/")
+            return await self._door.ask(query, _sent(scope, "authorization"), f"/{'/'.join(rest)}")
         if path == "/open":
             return _OPEN
         if path == "/healthz":
@@ -87,8 +90,8 @@ def _public(gate: Gate, path: str) -> Answer | None:
     return entered if isinstance(entered, Answer) and entered.status == 200 else None
 
 
-def _authorizations(scope: Scope) -> list[str]:
-    return [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+def _sent(scope: Scope, *names: str) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name.decode("latin-1") in names]
 
 
 _ENDING: Final = Answer(

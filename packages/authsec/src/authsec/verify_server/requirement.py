@@ -18,11 +18,12 @@ ANY_AGENT: Final = "any_agent"
 """In place of an action: whoever has a good token for this API. No action looks like it, since it has no colon."""
 
 _MOST_PARAMETERS: Final = 100
+_MOST_OF_A_VALUE: Final = 80  # characters of a wrong one, in the log
 _KNOWN: Final = ("require", "require_any", "audience", "refusal")
 
 
 class Misconfigured(Exception):
-    """The proxy asks in a way that has no safe reading. The text is for its operator, and repeats no value."""
+    """The proxy asks in a way that has no safe reading. The text is for its operator's log, and repeats no token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,10 @@ def _parameters(query: str) -> dict[str, list[str]]:
 def _actions(name: str, values: Iterable[str]) -> tuple[str, ...]:
     """Several in one value are joined by commas, for configurations in which a value can be set in one place only."""
     found = tuple(action for value in values for action in value.split(","))
-    if not all(ACTION.fullmatch(action) or action == ANY_AGENT for action in found):
-        raise Misconfigured(f"{name} is empty or holds what is no action; an action is like customers:read")
+    wrong = [action for action in found if not ACTION.fullmatch(action) and action != ANY_AGENT]
+    if wrong:
+        what = f"holds {plain(wrong[0], _MOST_OF_A_VALUE)!r}, which is no action" if wrong[0] else "is empty in part"
+        raise Misconfigured(f"{name} {what}; an action is like customers:read, several are joined by commas")
     return found
 
 
@@ -88,5 +91,5 @@ def _one(name: str, values: list[str], allowed: tuple[str, ...] = ()) -> str | N
     if len(values) > 1 or not values[0]:
         raise Misconfigured(f"{name} must be there once, and not empty")
     if allowed and values[0] not in allowed:
-        raise Misconfigured(f"{name} can be {', '.join(allowed)} only")
+        raise Misconfigured(f"{name} can be {', '.join(allowed)} only, and not {plain(values[0], _MOST_OF_A_VALUE)!r}")
     return values[0]
