@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -144,6 +145,19 @@ def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[.
     ):
         its.authority.database.append(partial(followers.note, proved={"crm-api": proved}, now=now))
         assert words in authsec("apis", "show", "crm").stdout
+        assert f"{now:%Y-%m-%d %H:%M:%S}" in authsec("apis", "list").stdout
+
+
+def test_where_no_server_is_to_be_seen_it_is_said(
+    authsec: Authsec, agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("AUTHSEC_SERVER_PUBLIC_URL", address)
+        assert "No server answers" not in authsec("agents", "revoke-tokens", "helper").stderr
+    assert f"No server answers at {address}. Unless another" in authsec("agents", "revoke-tokens", "helper").stderr
+    monkeypatch.setenv("AUTHSEC_SERVER_PUBLIC_URL", "https://authsec.example.com")
+    assert "No server answers" not in authsec("agents", "disable", "helper").stderr, "it cannot be known from here"
 
 
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:

@@ -120,7 +120,7 @@ def revoke_grants(
     told = foreseen(caller, where, body)
     held = told["would_revoke"]
     if not (output.as_json and yes):
-        _list_grants(output, told)
+        _list_grants(caller, output, told)
     if held:
         confirm(f"Revoke these {len(held)} for good?" if len(held) > 1 else "Revoke it for good?", yes=yes)
     revoked = caller.post(where, body) if held else {"revoked": []}
@@ -147,7 +147,7 @@ def _show(output: Output, answer: Mapping[str, Any], link: dict[str, Any], publi
         output.note("If people reach the authority at another address: --public-url URL")
 
 
-def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
+def _list_grants(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
     """What is revoked, what that stops, and what is not revoked because somebody else had a hand in it."""
     for each in told["would_revoke"]:
         output.note(f"  {_grant(each)}")
@@ -156,7 +156,7 @@ def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
     for each in told["changed_since"]:
         output.note(f"  {_grant(each)}, changed last by {each['changed_by']}")
     if told["would_revoke"]:
-        say(output, told)
+        say(caller, output, told)
 
 
 def _grant(each: Mapping[str, Any]) -> str:

@@ -55,10 +55,17 @@ def list_apis(caller: Caller, output: Output, limit: int, cursor: str | None) ->
     """List the APIs with their audiences."""
     answer = caller.get("apis", limit=limit, cursor=cursor)
     rows = [
-        (api["slug"], api["identifier"], _following(api), [each["action"] for each in api["actions"]])
+        (
+            api["slug"],
+            api["identifier"],
+            _following(api),
+            when(api["revocations"]["seen_at"]),
+            [each["action"] for each in api["actions"]],
+        )
         for api in answer["items"]
     ]
-    output.result(answer, table(("API", "AUDIENCE", "REVOCATIONS", "ACTIONS"), rows, whole=("API",)))
+    heads = ("API", "AUDIENCE", "REVOCATIONS", "LAST SEEN (UTC)", "ACTIONS")
+    output.result(answer, table(heads, rows, whole=("API",)))
     note_more(output, answer)
 
 

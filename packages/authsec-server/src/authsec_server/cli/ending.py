@@ -23,9 +23,16 @@ def foreseen(caller: Caller, path: str, body: Mapping[str, Any] | None = None) -
     return told
 
 
-def say(output: Output, told: Mapping[str, Any]) -> None:
-    """What stops, in one line on stderr: what comes on stdout is the result."""
+def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
+    """What stops, in one line on stderr: what comes on stdout is the result.
+
+    APIs learn of it from a server. Where none is to be seen, what they were seen to follow is of before.
+    """
     output.note(f"What stops: {summary(told['would_stop'])}.")
+    if told["would_stop"]["apis"] and (address := caller.reach.silent_address()):
+        output.note(
+            f"No server answers at {address}. Unless another one serves this data, APIs learn of it when it is back."
+        )
 
 
 def ask_first(
@@ -36,7 +43,7 @@ def ask_first(
     A script is told and not asked: what can be undone, or was never asked about, goes on as it did.
     """
     if _somebody_is_asked(yes) or not output.as_json:
-        _say_and_ask(output, foreseen(caller, path, body), question, yes)
+        _say_and_ask(caller, output, foreseen(caller, path, body), question, yes)
 
 
 def ask_if_tokens_end(
@@ -46,15 +53,15 @@ def ask_if_tokens_end(
     if _somebody_is_asked(yes) or not output.as_json:
         told = foreseen(caller, path, body)
         if told["would_stop"]["until"] is not None:
-            _say_and_ask(output, told, question, yes)
+            _say_and_ask(caller, output, told, question, yes)
 
 
 def _somebody_is_asked(yes: bool) -> bool:
     return not yes and sys.stdin.isatty()
 
 
-def _say_and_ask(output: Output, told: Mapping[str, Any], question: str, yes: bool) -> None:
-    say(output, told)
+def _say_and_ask(caller: Caller, output: Output, told: Mapping[str, Any], question: str, yes: bool) -> None:
+    say(caller, output, told)
     if _somebody_is_asked(yes):
         confirm(question, yes=False)
 

@@ -64,7 +64,7 @@ def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> 
     where = path("keys", kid, "revoke")
     told = foreseen(caller, where)
     if not output.as_json or not yes:
-        say(output, told)
+        say(caller, output, told)
     confirm(f"Revoke the key {kid} for good?", yes=yes)
     key = caller.post(where, {"reason": reason})
     output.result(key, f"The key {key['kid']} is revoked: nothing that it signed is believed.")

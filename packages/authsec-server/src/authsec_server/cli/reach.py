@@ -6,6 +6,7 @@ Each sends one request and hands back the response; what it means is the caller'
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
@@ -29,6 +30,7 @@ from authsec_server.failures import Failure
 from authsec_server.settings import Settings
 
 API: Final = "/authsec/api/v1/"
+_ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
 
 
@@ -52,6 +54,9 @@ class Reach(Protocol):
 
     def address(self) -> str:
         """The root of the authority, as those who call it know it. Raises `CallFailed`."""
+
+    def silent_address(self) -> str:
+        """The address where the authority should be served and nobody answers; empty where that cannot be known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,17 @@ class InProcess:
                 return as_served(self.settings, database).issuer
         except Failure as failure:
             raise CallFailed(failure.message, failure.remedy) from None
+
+    def silent_address(self) -> str:
+        address = urlsplit(self.address())
+        host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
+        if not is_loopback(host):  # behind a proxy, or not to be reached from here: that proves nothing
+            return ""
+        try:
+            socket.create_connection((host, port), timeout=_ANSWERS_WITHIN).close()
+        except OSError:
+            return address.geturl()
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +127,9 @@ class Remote:
 
     def address(self) -> str:
         return self.base_url.rstrip("/")
+
+    def silent_address(self) -> str:
+        return ""  # it has just answered
 
     def _checked(self) -> SplitResult:
         """The address's parts, once neither address nor key can betray the key. Raises `CallFailed`."""

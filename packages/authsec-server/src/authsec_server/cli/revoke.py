@@ -38,7 +38,7 @@ def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> Non
         output.result(ended, f"The token {ended['jti']} of {name} had ended already, at {when(ended['ended_at'])} UTC.")
         return
     if not output.as_json:
-        say(output, told)
+        say(caller, output, told)
     output.result(ended, f"The token {ended['jti']} of {name} has ended.")
 
 
