@@ -87,7 +87,9 @@ def _sample_api(running: ExitStack, folder: Path, *, issuer: str) -> tuple[Custo
     customers = Customers(folder / "customers.sqlite3")
     customers.add("41", "Grace Hopper", "grace@example.com")
     customers.add("42", "Ada Lovelace", "ada@example.com")
-    tap = Tap(create_app(customers, TokenVerifier(issuer=issuer, audience=API_IDENTIFIER)))
+    verifier = TokenVerifier(issuer=issuer, audience=API_IDENTIFIER)
+    running.callback(verifier.close)  # before the authority ends, which it would tell of
+    tap = Tap(create_app(customers, verifier))
     return customers, tap, running.enter_context(serving(tap))
 
 
