@@ -92,6 +92,32 @@ def test_claims_that_are_refused(reason: str, changes: dict[str, Any]) -> None:
     assert reason_of(verifier_of(), token(**changes)) == reason
 
 
+def test_tokens_for_another_api_are_told_of_on_both_sides(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller hears which API its token is for; the operator too, once a minute. Only if the authority signed it."""
+    clock = FakeClock()
+    verifier = verifier_of(clock=clock.clock())
+    elsewhere = token(aud=["https://tickets.example.com", "mail\n2026 ERROR forged"])
+    for wait in (0, 59, 1):
+        clock.pass_by(wait)
+        with pytest.raises(InvalidToken) as refused:
+            verifier.verify(elsewhere)
+    assert refused.value.details == (
+        f"Request a token for this API: resource={AUDIENCE}. "
+        "This one is for https://tickets.example.com, mail 2026 ERROR forged."
+    )
+    for foreign in (
+        token(rsa_key("other"), aud="https://a.example"),
+        token(iss="https://b.example", aud="https://a.example"),
+    ):
+        reason_of(verifier, foreign)
+    said = [record.getMessage() for record in caplog.records if record.name == "authsec.verifier"]
+    assert len(said) == 2
+    assert all(
+        f"this one is {AUDIENCE}, the last token was for https://tickets.example.com, mail 2026" in line
+        for line in said
+    )
+
+
 ACCEPTED: list[dict[str, Any]] = [
     {"aud": AUDIENCE},
     {"aud": ["https://other.example.com", AUDIENCE]},
@@ -308,11 +334,14 @@ def passes(require: Any, actions: list[str]) -> bool:
     return True
 
 
-def test_a_refusal_tells_its_reader_what_would_do_and_nothing_of_the_token() -> None:
+def test_a_refusal_tells_its_reader_what_would_do_and_of_the_token_only_which_api_it_is_for() -> None:
     with pytest.raises(InvalidToken) as caught:
-        verifier_of().verify(token(aud="https://hush.example.com"))
+        verifier_of().verify(token(aud="https://tickets.example.com", jti="hush"))
     assert str(caught.value) == "The token is meant for another API."
-    assert caught.value.details == f"Request a token for this API: resource={AUDIENCE}."
+    assert (
+        caught.value.details
+        == f"Request a token for this API: resource={AUDIENCE}. This one is for https://tickets.example.com."
+    )
     assert caught.value.status == 401
     for changes in ({"iss": "https://hush"}, {"jti": 7, "hush": 1}, {"scope": "hush"}, {"attestation": {"hush": 1}}):
         with pytest.raises(InvalidToken) as caught:
@@ -325,7 +354,7 @@ def test_braces_in_our_own_names_are_only_text() -> None:
     verifier = TokenVerifier("https://{audience}", "{issuer}", keys=key_set(), clock=clock, **UNFOLLOWED)
     with pytest.raises(InvalidToken) as caught:
         verifier.verify(token(iss="https://{audience}"))
-    assert caught.value.details == "Request a token for this API: resource={issuer}."
+    assert caught.value.details == f"Request a token for this API: resource={{issuer}}. This one is for {AUDIENCE}."
 
 
 def test_every_check_names_its_source() -> None:

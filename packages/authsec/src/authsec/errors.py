@@ -101,7 +101,8 @@ class EnrolmentRefused(AuthSecError):
 class VerificationError(AuthSecError):
     """The root of what `TokenVerifier` raises. `details` says what would satisfy the check that failed.
 
-    Text and `details` are safe for the caller of the API: they name our own expectations and never the token's content.
+    Text and `details` are safe for the caller of the API: they name our own expectations, and of the token's content
+    only which API a token of ours is for.
     """
 
     status: int

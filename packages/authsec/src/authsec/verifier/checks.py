@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar
 from authsec.errors import ConfigError, InvalidToken
 from authsec.verifier.issuer import refuse_throwaway
 from authsec.verifier.token import ACTION
+from authsec.wording import plain
 
 HIGHEST_LEEWAY: Final = 300
 YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
@@ -74,7 +75,8 @@ _Before = TypeVar("_Before", Case, Standing)
 class Check(Generic[_Before]):
     """`holds` or the token is refused for `reason`. `source` is what asks for the check.
 
-    `remedy` may name `{issuer}` and `{audience}` of this API. No text quotes the token.
+    `remedy` may name `{issuer}` and `{audience}` of this API. No text quotes the token, but what `told` takes from it,
+    as `{told}`: only after the signature, and nothing that its bearer may not say to anybody.
     """
 
     reason: str
@@ -83,6 +85,7 @@ class Check(Generic[_Before]):
     failure: str
     remedy: str
     retryable: bool = False
+    told: Callable[[_Before], str] = lambda _: ""
 
 
 class ClaimType(NamedTuple):
@@ -102,7 +105,10 @@ def apply(checks: tuple[Check[_Before], ...], case: _Before) -> None:
     """Make these checks, in their order; the first that does not hold is raised."""
     for check in checks:
         if not check.holds(case):
-            raise _refusal(check.reason, check.failure, check.remedy, case.expected, retryable=check.retryable)
+            remedy = check.remedy.format(
+                issuer=case.expected.issuer, audience=case.expected.audience, told=check.told(case)
+            )
+            raise InvalidToken(check.failure, reason=check.reason, details=remedy, retryable=check.retryable)
 
 
 def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
@@ -110,13 +116,11 @@ def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
     for claim, _, fits, kind in CLAIM_TYPES:
         if not fits(claims.get(claim)):
             failure = f"The token's claim {claim} is missing or is not {kind}."
-            raise _refusal("claim_invalid", failure, _ONE_OF_OURS, expected)
+            raise InvalidToken(failure, reason="claim_invalid", details=_ONE_OF_OURS.format(issuer=expected.issuer))
 
 
-def _refusal(reason: str, failure: str, remedy: str, expected: Expected, *, retryable: bool = False) -> InvalidToken:
-    details = remedy.format(issuer=expected.issuer, audience=expected.audience)
-    return InvalidToken(failure, reason=reason, details=details, retryable=retryable)
-
+AUDIENCE_MISMATCH: Final = "audience_mismatch"
+_MOST_OF_AUDIENCES: Final = 200  # characters in a text
 
 HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
     Check(
@@ -215,11 +219,12 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         _ONE_OF_OURS,
     ),
     Check(
-        "audience_mismatch",
+        AUDIENCE_MISMATCH,
         "RFC 9068 §4, RFC 8725 §3.9",  # stops one API from using at another what it was sent
         lambda case: case.expected.audience in _listed(case.claims["aud"]),
         "The token is meant for another API.",
-        "Request a token for this API: resource={audience}.",
+        "Request a token for this API: resource={audience}. This one is for {told}.",
+        told=lambda case: audiences_of(case.claims),
     ),
     Check(
         "binding_not_supported",
@@ -266,6 +271,11 @@ STANDING_CHECKS: Final[tuple[Check[Standing], ...]] = (
 
 def _listed(audience: str | list[str]) -> list[str]:
     return [audience] if isinstance(audience, str) else audience
+
+
+def audiences_of(claims: Mapping[str, Any]) -> str:
+    """The APIs that a token of ours is for, in one line."""
+    return plain(", ".join(_listed(claims["aud"])), _MOST_OF_AUDIENCES)
 
 
 def _actions_of(scope: str) -> list[str]:

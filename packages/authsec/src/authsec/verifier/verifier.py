@@ -18,6 +18,7 @@ from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.pools import trust_store
 from authsec.verifier.checks import (
+    AUDIENCE_MISMATCH,
     CLAIM_CHECKS,
     HEADER_CHECKS,
     STANDING_CHECKS,
@@ -26,6 +27,7 @@ from authsec.verifier.checks import (
     Standing,
     apply,
     apply_types,
+    audiences_of,
 )
 from authsec.verifier.documents import MOST_BYTES, Documents
 from authsec.verifier.health import Health
@@ -33,6 +35,7 @@ from authsec.verifier.introspection.asking import Introspection
 from authsec.verifier.introspection.endpoint import Endpoint
 from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeySource
+from authsec.verifier.misdirected import Misdirected
 from authsec.verifier.published_keys import PublishedKeys
 from authsec.verifier.remembered import Known, RememberedTokens, mark_of
 from authsec.verifier.revocations.following import (
@@ -121,6 +124,7 @@ class TokenVerifier:
         self._max_bytes = max_bytes
         self._remembered = RememberedTokens(remember)
         self._clock = clock or Clock()
+        self._misdirected = Misdirected(audience, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
         self.credential_mark = None if credential is None else mark_of(credential)  # to tell it from others
@@ -236,7 +240,12 @@ class TokenVerifier:
         except JoseError as error:
             raise self._refused(error) from None
         apply_types(jws.claims, self.expected)
-        apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
+        try:
+            apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
+        except InvalidToken as error:
+            if error.reason == AUDIENCE_MISMATCH:
+                self._misdirected.note(audiences_of(jws.claims))
+            raise
         return Known.of(jws.claims, jws.header["kid"], key)
 
     def _conclude(self, mark: bytes, known: Known) -> VerifiedToken:
