@@ -226,7 +226,8 @@ def _api(seen: list[tuple[str, dict[str, str]]]) -> Iterator[str]:
             got = {name.lower(): value for name, value in self.headers.items()}
             seen.append((self.path, got))
             body = json.dumps(got).encode()
-            self.send_response(403 if self.path.endswith("/own-refusal") else 200)
+            self.send_response({"own-refusal": 403, "own-failure": 500}.get(self.path.rpartition("/")[2], 200))
+            self.send_header("Cache-Control", "no-store")
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

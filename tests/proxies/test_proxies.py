@@ -83,12 +83,17 @@ def test_who_calls_is_told_and_who_may_not_is_refused(estate: Any, proxy: str) -
 
     assert estate.ask(proxy, "/customers/42", token, token).status_code == 400
     forgotten = estate.ask(proxy, "/forgotten/42", token)  # its operator did not say which action
-    told = forgotten.headers["content-type"], forgotten.json()["reason"], forgotten.headers.get("authsec-refusal")
-    assert (forgotten.status_code, *told) == (500, "application/json", "proxy_misconfigured", None)
+    answered = forgotten.headers["content-type"], forgotten.json()["reason"], forgotten.headers.get("authsec-refusal")
+    assert (forgotten.status_code, *answered) == (500, "application/json", "proxy_misconfigured", None)
     assert "configuration for /forgotten/42 cannot be followed" in estate.log.read_text()
-    for path in ("/customers/own-refusal", "/open/own-refusal"):  # of the API
+    for path in (
+        "/customers/own-refusal",
+        "/open/own-refusal",
+        "/customers/own-failure",
+        "/open/own-failure",
+    ):  # of the API
         own = estate.ask(proxy, path, token)
-        assert (own.status_code, own.headers["content-type"]) == (403, "text/plain")
+        assert (own.status_code, own.headers["content-type"]) == (403 if "refusal" in path else 500, "text/plain")
         assert own.json().get("authsec-permissions") == ("customers:read" if "customers" in path else None)
     metadata = estate.ask(proxy, METADATA)
     assert (metadata.status_code, metadata.json()["authorization_servers"]) == (200, [estate.authority.url])
