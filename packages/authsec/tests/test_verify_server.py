@@ -294,6 +294,7 @@ def run(*arguments: str, **environment: str) -> Result:
 
 def test_what_cannot_work_is_said_before_anything_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "AUTHSEC_VERIFY_ISSUER" in run().output
+    assert "AUTHSEC_REVOCATIONS_FILE" in run("--help").output
     of = {"AUTHSEC_VERIFY_ISSUER": ISSUER, "AUTHSEC_VERIFY_AUDIENCE": AUDIENCE}
     assert "--beyond-loopback" in run("--listen", "0.0.0.0:8094", **of).output
     assert "stale_after_invalid" in run("--stale-after", "1", **of).output
