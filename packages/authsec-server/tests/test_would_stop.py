@@ -148,8 +148,8 @@ def said(**changed: Any) -> str:
 def test_all_of_it_in_one_line() -> None:
     following = [an_api("Desk", following=True, proved=True), an_api("Mail", following=True, proved=True)]
     assert said(apis=[an_api("Billing"), *following]) == (
-        "3 agents (A, B, C), 17 live tokens until 14:05 UTC, 2 APIs follow the feed (Desk, Mail), 1 API does not follow "
-        "it (Billing: may accept these tokens until 14:05 UTC)"
+        "3 agents (A, B, C), 17 live tokens until 14:05 UTC, 2 APIs follow the feed (Desk, Mail), 1 API does not "
+        "follow it (Billing: may accept these tokens until 14:05 UTC)"
     )
     assert said(apis=[an_api("Chat", following=True)]).endswith("1 API says that it follows the feed (Chat)")
     assert said(agents=[], live_tokens=0, until=None) == "no agent, no live token"
