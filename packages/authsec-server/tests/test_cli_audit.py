@@ -37,7 +37,7 @@ def event(**members: Any) -> dict[str, Any]:
     return plain | members
 
 
-FIRST_START = ["key.created", "key.created", "feed_key.created", "sealing_key.created"]
+FIRST_START = ["key.created", "key.created", "feed_key.created", "seal_key.created"]
 AGENT = {"id": "6f1d2a34-0000-4000-8000-000000000001", "name": "Customer Support"}
 OPERATOR = {"kind": "admin_key", "id": "1", "name": "ops", "role": "admin"}
 

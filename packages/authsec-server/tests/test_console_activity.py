@@ -127,7 +127,7 @@ FILTERS: dict[str, Matches] = {
     "what=roles": kind_is("role."),
     "what=apis": kind_is("api."),
     "what=sources": kind_is("source."),
-    "what=keys": lambda event: event.kind.startswith(("key.", "feed_key.", "sealing_key.")),
+    "what=keys": lambda event: event.kind.startswith(("key.", "feed_key.", "seal_key.")),
     "what=administration": kind_is("admin", "session."),
     "what=client.created": kind_is("client.created"),
     "client=customer-support": lambda event: event.client is not None and event.client.name == "Customer Support",

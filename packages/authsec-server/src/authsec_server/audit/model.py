@@ -57,7 +57,7 @@ class EventKind(StrEnum):
     KEY_REVOKED = "key.revoked"
     FEED_KEY_CREATED = "feed_key.created"
     FEED_KEY_GONE = "feed_key.gone"
-    SEALING_KEY_CREATED = "sealing_key.created"
+    SEAL_KEY_CREATED = "seal_key.created"
     ADMIN_KEY_CREATED = "admin_key.created"
     ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"

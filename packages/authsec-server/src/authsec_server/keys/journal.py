@@ -63,6 +63,6 @@ class JournalKeys:
 
         def add(tx: Tx) -> None:
             store.add_head_key(tx.connection, store.sealing_keys, made)
-            record_by_server(tx, EventKind.SEALING_KEY_CREATED, made.kid, now)
+            record_by_server(tx, EventKind.SEAL_KEY_CREATED, made.kid, now)
 
         self._database.append(add)

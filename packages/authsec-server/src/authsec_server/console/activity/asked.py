@@ -30,7 +30,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "roles": ("Roles", frozenset(k for k in EventKind if k.startswith("role."))),
     "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),
     "sources": ("Trust sources", frozenset(k for k in EventKind if k.startswith("source."))),
-    "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "sealing_key.")))),
+    "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
     "administration": (
         "Administrators and admin keys",
         frozenset(k for k in EventKind if k.startswith(("admin", "session."))),

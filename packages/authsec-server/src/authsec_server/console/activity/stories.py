@@ -47,7 +47,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.KEY_REVOKED: "revoked the signing key",
     EventKind.FEED_KEY_CREATED: "made a key of the revocation feed,",
     EventKind.FEED_KEY_GONE: "let go of a key of the revocation feed,",
-    EventKind.SEALING_KEY_CREATED: "made the key that seals the audit trail,",
+    EventKind.SEAL_KEY_CREATED: "made the key that seals the audit trail,",
     EventKind.ADMIN_KEY_CREATED: "made the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
     EventKind.ADMINISTRATOR_INVITED: "invited",
