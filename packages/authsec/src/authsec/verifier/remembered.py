@@ -59,12 +59,15 @@ class RememberedTokens:
         self._old: dict[bytes, Known] = {}
 
     def recall(self, mark: bytes) -> Known | None:
-        """What was kept of the token with this mark."""
-        return self._young.get(mark) or self._old.get(mark)
+        """What was kept of the token with this mark; it is kept longer then."""
+        known = self._young.get(mark)
+        if known is None and (known := self._old.get(mark)) is not None:
+            self.keep(mark, known)
+        return known
 
     def keep(self, mark: bytes, known: Known) -> None:
-        """Keep what was found of a token that is good, or keep it longer."""
-        if mark in self._young or not self._each:
+        """Keep what was found of a token that is good."""
+        if not self._each:
             return
         if len(self._young) >= self._each:
             self._old, self._young = self._young, {}

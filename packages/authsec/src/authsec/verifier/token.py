@@ -46,7 +46,6 @@ class VerifiedToken:
     attestation: Attestation
     audience: tuple[str, ...]
     jti: str
-    expires_at: datetime
     authority_version: int
     _payload: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -68,10 +67,14 @@ class VerifiedToken:
             ),
             audience=(audience,) if isinstance(audience, str) else tuple(audience),
             jti=claims["jti"],
-            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
             authority_version=claims["authority_version"],
             _payload=claims,
         )
+
+    @property
+    def expires_at(self) -> datetime:
+        """From when on it counts no more."""
+        return datetime.fromtimestamp(self._payload["exp"], UTC)
 
     @property
     def issuer(self) -> str:

@@ -171,27 +171,37 @@ class TokenVerifier:
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. May wait for a
         fetch of keys, some five seconds at most, and the first time as long for the feed of revocations.
         """
-        return outcome_of(self._verify(bearer, here))
+        mark = mark_of(bearer[: self._max_bytes + 1])  # of one that is too long, what keeps it from being another
+        known = self._recall(mark)
+        return self._again(known) or outcome_of(self._verify(bearer, mark, known, here))
 
     async def averify(self, bearer: str) -> VerifiedToken:
         """`verify` for coroutines on asyncio: what has to be waited for is waited for in a thread."""
-        return await self._verify(bearer, asyncio.to_thread)
-
-    async def _verify(self, bearer: str, waiting: Waiting) -> VerifiedToken:
-        mark = mark_of(bearer[: self._max_bytes + 1])  # of one that is too long, what keeps it from being another
+        mark = mark_of(bearer[: self._max_bytes + 1])
         known = self._recall(mark)
+        return self._again(known) or await self._verify(bearer, mark, known, asyncio.to_thread)
+
+    def _again(self, known: Known | None) -> VerifiedToken | None:
+        """A token that is known, where nothing has to be waited for: nearly every request ends here."""
+        # Whether it is current is asked before what has ended: that is as recent, or more so.
+        if known is None or not self._revocations.settled or not self._revocations.current:
+            return None
+        return self._conclude(known)
+
+    async def _verify(self, bearer: str, mark: bytes, known: Known | None, waiting: Waiting) -> VerifiedToken:
         if known is None:
             jws = self._parse(bearer)
             kid = jws.header["kid"]
             known = self._examine(jws, self._keys.at_hand(kid) or await waiting(self._keys.find, kid))
         if not self._revocations.settled:
             await waiting(self._revocations.settle)
-        current = self._revocations.current  # asked before what has ended: that is as recent, or more so
-        verified = self._conclude(mark, known)
+        current = self._revocations.current  # before what has ended, as above
+        verified = self._conclude(known)
+        self._remembered.keep(mark, known)
         if current:
             return verified
         await waiting(self._revocations.make_sure, bearer, verified.claims)
-        return self._conclude(mark, known)  # with what was found out
+        return self._conclude(known)  # with what was found out
 
     def check_ready(self) -> None:
         """Return if keys and revocations are known well enough to accept a token; else raise `VerificationUnavailable`.
@@ -248,11 +258,10 @@ class TokenVerifier:
             raise
         return Known.of(jws.claims, jws.header["kid"], key)
 
-    def _conclude(self, mark: bytes, known: Known) -> VerifiedToken:
+    def _conclude(self, known: Known) -> VerifiedToken:
         """What is asked each time."""
         revoked = self._revocations.ended(known.subjects, known.version)
         apply(STANDING_CHECKS, Standing(known.begins, known.ends, self._clock.wall(), revoked, self.expected))
-        self._remembered.keep(mark, known)
         return known.identity
 
     def _refused(self, error: JoseError) -> InvalidToken:

@@ -37,6 +37,7 @@ class Follower:
         self._leases = leases
         self._clock = clock
         self._jitter = jitter
+        self._following: bool  # from a thread's start to its end: asked for each token, so not asked of the thread
         self._thread: threading.Thread | None
         self._starting: threading.Lock
         self._begin_anew()
@@ -57,17 +58,19 @@ class Follower:
 
     def ensure(self) -> None:
         """Have the thread running. Costs next to nothing if it is."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._following:
             return
         with self._starting:
-            if self._thread is not None and self._thread.is_alive():
+            if self._following:
                 return
             self._run = run = self._new_run()
             name = f"authsec-revocations {self.feed.issuer}"
-            thread = threading.Thread(target=self._keep_following, args=(run,), name=name, daemon=True)
+            thread = threading.Thread(target=self._live, args=(run,), name=name, daemon=True)
+            self._following = True
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is ending, or a limit is reached
+                self._following = False
                 run.fail("no thread is to be had")
             else:
                 self._thread = thread
@@ -106,12 +109,21 @@ class Follower:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
+        self._following = False
         self._thread = None
         self._starting = threading.Lock()
         self._run = self._new_run()
 
     def _new_run(self) -> Run:
         return Run(self.feed, self._leases, Telling(self.feed, self._leases, self._clock))
+
+    def _live(self, run: Run) -> None:
+        try:
+            self._keep_following(run)
+            run.connected = False
+            self._source.rest()
+        finally:
+            self._following = False  # last: another thread must not find the source in use
 
     def _keep_following(self, run: Run) -> None:
         tries = busy = 0
@@ -135,8 +147,6 @@ class Follower:
             if run.settled:
                 run.telling.look()
             run.wait(pause)
-        run.connected = False
-        self._source.rest()
 
     def _pause(self, tries: int) -> float:
         longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))

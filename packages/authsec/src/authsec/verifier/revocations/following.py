@@ -121,6 +121,7 @@ class Followed:
             )
         self._issuer = issuer
         self._follower = follower
+        self._feed = follower.feed
         self._oldest = math.inf if policy == "until_exp" else stale_after
         wish = Wish(audience=audience, oldest=self._oldest, asks=policy == "introspect")
         self._lease: Lease | None = follower.lease(wish, credential)
@@ -136,15 +137,15 @@ class Followed:
             self._follower.settle(PATIENCE)
 
     def ended(self, subjects: Iterable[Subject], version: int) -> bool:
-        return self._follower.feed.ended(subjects, version)
+        return self._feed.ended(subjects, version)
 
     @property
     def current(self) -> bool:
-        return self._follower.feed.age() <= self._oldest
+        return self._feed.age() <= self._oldest
 
     def make_sure(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
         self._follower.look()
-        age = self._follower.feed.age()
+        age = self._feed.age()
         known = "were never known" if age == math.inf else f"are known as of {age:.0f} seconds ago"
         raise RevocationsUnavailable(
             f"The revocations of {self._issuer} {known}, so no token can be accepted: "
@@ -153,10 +154,10 @@ class Followed:
         )
 
     def health(self) -> FeedHealth:
-        age, follower = self._follower.feed.age(), self._follower
+        age, follower = self._feed.age(), self._follower
         return FeedHealth(
             age=None if age == math.inf else age,
-            sequence=follower.feed.sequence,
+            sequence=self._feed.sequence,
             connected=follower.connected,
             failure=follower.failure,
             role=follower.role,

@@ -13,13 +13,14 @@ from authsec.verifier.revocations.telling import Telling
 class Run:
     """From the thread's start to its end.
 
-    For whoever watches: `connected`, `failure` (why the last try failed) and `role` (where the feed is known from).
-    `telling` has the log say so.
+    `settled`: there has been a first try. For whoever watches: `connected`, `failure` (why the last try failed) and
+    `role` (where the feed is known from). `telling` has the log say so.
     """
 
     def __init__(self, feed: Feed, leases: Leases, telling: Telling) -> None:
         self.feed = feed
         self.telling = telling
+        self.settled = False
         self.connected = False
         self.failure: str | None = None
         self.role = "follows"
@@ -39,11 +40,6 @@ class Run:
     def wait(self, seconds: float) -> None:
         """Sleep, unless it is stopped."""
         self._stop.wait(seconds)
-
-    @property
-    def settled(self) -> bool:
-        """Whether there has been a first try."""
-        return self._tried.is_set()
 
     def settle(self, patience: float) -> None:
         """Wait until the first try has succeeded or failed."""
@@ -66,13 +62,17 @@ class Run:
     def _succeed(self) -> None:
         self.connected, self.failure = True, None
         self.telling.over()
-        self._tried.set()
+        self._settle()
 
     def fail(self, why: str) -> None:
         """What is in the way; in the log once, however often it is tried again."""
         if why != self.failure:
             self.telling.trouble(why)
         self.connected, self.failure = False, why
+        self._settle()
+
+    def _settle(self) -> None:
+        self.settled = True
         self._tried.set()
 
 
