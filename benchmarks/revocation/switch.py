@@ -61,14 +61,14 @@ class Switch:
         self._turn += 1
         for step in range(len(self.servers)):
             port = self.servers[(self._turn + step) % len(self.servers)]
-            with suppress(OSError, TimeoutError):
+            with suppress(OSError, TimeoutError):  # that one is dead: the next in turn
                 return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), CONNECTING)
         return None
 
 
 async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     """Until one side ends; then so does the other."""
-    with suppress(OSError):
+    with suppress(OSError):  # killed or cut off, as the scene wants it
         while octets := await source.read(65_536):
             target.write(octets)
             await target.drain()

@@ -31,7 +31,7 @@ class FakeApi:
         if path in self.moved:
             return 307, {"Location": self.moved[path]}, b""
         if self.together is not None and not self.together.broken and (token is None or not self.good(token)):
-            with suppress(threading.BrokenBarrierError):
+            with suppress(threading.BrokenBarrierError):  # fewer came than were waited for: the test sees it
                 self.together.wait(5)
         return (self.status if token is not None and self.good(token) else 401), {}, body
 

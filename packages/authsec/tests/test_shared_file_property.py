@@ -72,7 +72,7 @@ def test_what_is_read_is_so_and_as_recent_as_it_is_said_to_be(lines: list[bytes]
         place.path.chmod(0o600)
         reading = Reading(place)
         for line in reading.lines():
-            with suppress(BatchRefused):
+            with suppress(BatchRefused):  # the property is about what was believed
                 feed.overhear(line)
         reading.end()
     known = {n for n in range(MADE + 1) if feed.ended([("client", f"c{n}")], 7)}

@@ -220,7 +220,7 @@ def test_programs_get_their_own_authority_back() -> None:
     with pytest.raises(InvalidToken):
         verifier.verify(token)
     with ThrowawayAuthority() as authority, pytest.raises(TypeError, match="not <class 'str'>"):
-        authority.stand_in_for("verifier")  # type: ignore[arg-type]
+        authority.stand_in_for("verifier")  # type: ignore[arg-type] # the mistake that is told
 
 
 @pytest.mark.parametrize(

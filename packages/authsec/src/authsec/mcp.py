@@ -63,7 +63,7 @@ class AgentTokenVerifier:
         try:
             identity = await self._verifier.averify(token)
         except InvalidToken:
-            return None
+            return None  # `mcp` has no place for the reason
         return AgentToken.of(identity, self._verifier.audience)
 
 

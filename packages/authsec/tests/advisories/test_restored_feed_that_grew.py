@@ -82,7 +82,7 @@ def catch_up(feed: Feed, authority: Authority, limit: int, recorded: list[bytes]
     """As the follower does: again after whatever was refused."""
     for _ in range(40):
         page = authority.page(feed.sequence, limit)
-        with suppress(BatchRefused):
+        with suppress(BatchRefused):  # what is refused changes nothing, which is looked at below
             complete = feed.take(page).complete
             recorded.append(page)
             if complete:
@@ -126,7 +126,7 @@ def overhears(feed: Feed, recorded: list[bytes]) -> bool:
     """Whether nothing was lacking after the last of them."""
     whole = False
     while recorded:
-        with suppress(BatchRefused):
+        with suppress(BatchRefused):  # what is refused changes nothing, which is looked at below
             whole = feed.overhear(recorded.pop(0))
             continue
         whole = False

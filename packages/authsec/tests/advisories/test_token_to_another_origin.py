@@ -64,7 +64,7 @@ def test_nor_after_a_401(speaker: Speaker, client: AuthSecClient, authority: Any
         def answer(path: str, token: str | None, body: bytes) -> tuple[int, dict[str, str], bytes]:
             return (401, {}, b"") if token == old else (307, {"Location": stranger.url}, b"")
 
-        api.answer = answer  # type: ignore[method-assign]
+        api.answer = answer  # type: ignore[method-assign] # this one API answers so
         assert speaker.send(auth, api.url, b"a=1")[0] == 401
         assert stranger.tokens == [None]
     assert len(authority.tokens) == 2
@@ -94,7 +94,7 @@ def test_a_second_try_that_is_redirected_goes_on_with_its_own_token(
             moved = path == "/old" and token != old
             return (307 if moved else 401 if token == old else 200), {"Location": "/new"} if moved else {}, b""
 
-        api.answer = answer  # type: ignore[method-assign]
+        api.answer = answer  # type: ignore[method-assign] # this one API answers so
         assert speaker.send(speaker.auth(client, allowed_origins=[api.url]), f"{api.url}/old")[0] == 200
         new = authority.tokens[1]
         assert [(path, token) for path, token, _ in api.seen] == [("/old", old), ("/old", new), ("/new", new)]

@@ -137,7 +137,7 @@ class Workloads:
                 key = self._find_key(source, kid)
             except KeysUnavailable as error:
                 unknown = source, error
-                continue
+                continue  # another that speaks for it may have the key
             if key is not None and signed_by(token, key):
                 return source, key
         if unknown is not None:

@@ -36,7 +36,7 @@ class OwnTokens:
         try:
             jws = parse_compact(token)
         except JoseError:
-            return None
+            return None  # no token at all
         # RFC 8725 section 3.11: nothing of another type passes for a token, whatever else a key may come to sign.
         if jws.header["alg"] != ALGORITHM or jws.header.get("typ") != TYPE or jws.claims.get("iss") != self.issuer:
             return None
@@ -44,4 +44,4 @@ class OwnTokens:
         try:
             return jws.verified_by(key, algorithms={ALGORITHM}) if key else None
         except JoseError:
-            return None
+            return None  # not signed by us

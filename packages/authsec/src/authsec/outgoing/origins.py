@@ -46,7 +46,7 @@ def origin_of(url: str) -> Origin | None:
         first = Origin.of(one.scheme, one.hostname or "", one.port)
         second = Origin.of(other.scheme or "", other.host or "", other.port)
     except (ValueError, LocationParseError):
-        return None
+        return None  # no origin is named by it, so it gets no token
     return first if first == second else None
 
 

@@ -112,7 +112,7 @@ def _remove_left_over(path: str) -> None:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return
     except FileNotFoundError:
-        return
+        return  # nothing was left
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)

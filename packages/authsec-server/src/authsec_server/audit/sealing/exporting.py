@@ -107,7 +107,7 @@ def _read(line: str) -> Mapping[str, Any] | None:
         numbers = all(type(read[name]) is int and 0 <= read[name] < store.MAX_SIZE for name in ("number", "place"))
         return read if numbers and len(bytes.fromhex(read["hash"])) == 32 else None
     except (ValueError, TypeError, RecursionError):
-        return None
+        return None  # no line that was exported: whoever asked says so
 
 
 def _line(content: Mapping[str, Any]) -> str:

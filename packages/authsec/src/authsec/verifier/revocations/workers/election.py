@@ -52,7 +52,7 @@ class Election:
             if os.path.samestat(os.fstat(fd), there):  # else somebody has deleted it meanwhile, and others lock another
                 return fd
         except (BlockingIOError, FileNotFoundError):
-            pass
+            pass  # another was elected, or the file has just gone: the next look tries again
         except BaseException:
             os.close(fd)
             raise

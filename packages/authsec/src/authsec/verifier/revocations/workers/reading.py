@@ -52,7 +52,7 @@ class Reading:
         try:
             fd = open_own(self._place.path, os.O_RDONLY)
         except FileNotFoundError:
-            return
+            return  # nobody records yet
         try:
             self._place.check_header(fd)
         except BaseException:

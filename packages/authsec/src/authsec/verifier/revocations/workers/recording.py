@@ -63,7 +63,7 @@ class Recording:
         try:
             old = open_own(self._place.path, os.O_RDONLY)
         except FileNotFoundError:
-            return
+            return  # there is none to be careful of
         try:
             self._place.check_header(old)  # what is not ours is not deleted
         finally:
@@ -76,7 +76,7 @@ class Recording:
         try:
             there = os.stat(self._place.path, follow_symlinks=False)
         except FileNotFoundError:
-            return None
+            return None  # deleted: it is made anew
         if not os.path.samestat(os.fstat(self._fd), there):
             self.end()
             raise Displaced
