@@ -60,12 +60,3 @@ def role(verifier: TokenVerifier) -> str:
 
 def plays(verifier: TokenVerifier, part: str) -> Callable[[], bool]:
     return lambda: role(verifier) == part
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5) -> float:
-    """After how many seconds it was so."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not happen"
-        time.sleep(0.005)
-    return time.monotonic() - began

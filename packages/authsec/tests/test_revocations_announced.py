@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler
@@ -13,6 +12,7 @@ import pytest
 from authsec import TokenVerifier
 from authsec.verifier.revocations.leases import Lease, Leases, Wish
 
+from .background import eventually
 from .fake_feed import FEED, FakeFeed, feeding
 from .fake_keys import AUDIENCE
 
@@ -36,13 +36,6 @@ def feed(asked: list[tuple[str | None, str | None]]) -> Iterator[FakeFeed]:
 
         running.authority.live[FEED] = noting
         yield running
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 def verifiers(feed: FakeFeed) -> Callable[..., TokenVerifier]:

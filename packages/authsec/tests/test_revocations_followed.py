@@ -7,7 +7,7 @@ import gc
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from authsec import ConfigError, InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.verifier.revocations import follower, network
 
+from .background import eventually
 from .fake_feed import FEED, FakeFeed, feed_keys, feeding, respond
 from .fake_keys import AUDIENCE, ISSUER, METADATA, FakeClock, claims, key_set, reason_of, serving, token
 
@@ -26,13 +27,6 @@ CLIENT = claims()["client_id"]
 def feed() -> Iterator[FakeFeed]:
     with feeding() as running:
         yield running
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 def outcome(verifier: TokenVerifier, bearer: str) -> str:

@@ -12,9 +12,10 @@ import pytest
 from authsec import ConfigError, TokenVerifier
 from authsec.verifier.revocations.workers import recording
 
+from .background import eventually
 from .fake_feed import FakeFeed, TimeOfDay, feeding
 from .fake_keys import AUDIENCE, ISSUER
-from .shared_files import bearer, eventually, plays, refuses, role, worker, workers
+from .shared_files import bearer, plays, refuses, role, worker, workers
 
 FOLLOWS, READS = "follows, and records in", "reads"
 

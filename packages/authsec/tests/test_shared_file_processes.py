@@ -18,9 +18,10 @@ from authsec import TokenVerifier
 from authsec.verifier.revocations.workers import election, source
 from authsec.verifier.revocations.workers.place import Place, open_own
 
+from .background import eventually
 from .fake_feed import FakeFeed, TimeOfDay, feeding
 from .fake_keys import AUDIENCE, ISSUER
-from .shared_files import bearer, eventually, outcome, refuses, role
+from .shared_files import bearer, outcome, refuses, role
 
 FORK = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.filterwarnings(

@@ -7,7 +7,7 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from authsec import ConfigError, KeysUnavailable, TokenVerifier
 from authsec.verifier.documents import DocumentRefused
 from authsec.verifier.published_keys import FIRST_PAUSE, RETRY_PAUSE, PublishedKeys
 
+from .background import eventually
 from .fake_keys import (
     AUDIENCE,
     JWKS,
@@ -43,14 +44,6 @@ def authority() -> Iterator[FakeAuthority]:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """For what happens in the background."""
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 def test_one_fetch_serves_many_tokens(authority: FakeAuthority, clock: FakeClock) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from .background import eventually
 from .fake_feed import FEED, FakeFeed, feeding, respond
 from .fake_introspection import introspecting, outcome
 from .fake_keys import AUDIENCE
@@ -19,13 +19,6 @@ from .fake_keys import AUDIENCE
 def feed() -> Iterator[FakeFeed]:
     with feeding() as running:
         yield running
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 def cut(feed: FakeFeed) -> Callable[[], None]:

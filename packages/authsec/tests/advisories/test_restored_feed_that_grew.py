@@ -17,9 +17,10 @@ from authsec.verifier.revocations.feed import Feed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ..background import eventually
 from ..fake_feed import TimeOfDay, document, entry, feeding, given_feed_keys, octets
 from ..fake_keys import ISSUER, NOW, FakeClock
-from ..shared_files import bearer, eventually, outcome, plays, refuses, workers
+from ..shared_files import bearer, outcome, plays, refuses, workers
 
 KNOWN = [entry(n, subject=f"c{n}") for n in range(1, 10)]
 GROWN = KNOWN[:5] + [entry(n, subject=f"new{n}") for n in range(6, 12)]

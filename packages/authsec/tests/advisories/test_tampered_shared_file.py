@@ -19,9 +19,10 @@ from authsec.verifier.revocations.feed import Feed
 from authsec.verifier.revocations.workers import source
 from authsec.verifier.revocations.workers.place import Place
 
+from ..background import eventually
 from ..fake_feed import FEED, FakeFeed, TimeOfDay, document, entry, feeding, given_feed_keys, octets
 from ..fake_keys import ISSUER, NOW, FakeClock
-from ..shared_files import bearer, eventually, outcome, refuses, role, worker
+from ..shared_files import bearer, outcome, refuses, role, worker
 
 
 @contextmanager
