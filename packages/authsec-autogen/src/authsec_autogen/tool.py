@@ -17,9 +17,8 @@ from typing import Any
 from uuid import UUID
 
 from authsec import AuthSecClient, AuthSecError
+from authsec.outgoing.api_errors import api_refusal
 from authsec.wording import plain
-
-from authsec_autogen.api_errors import api_refusal
 
 _REMOVED = "[delegation token removed]"
 
