@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,8 @@ MAX_LABELS = 32
 MAX_PROOFS = 16
 NEVER = datetime.max.replace(tzinfo=UTC)
 """The end of what has none."""
+OVERLAP = timedelta(hours=24)
+"""How long secrets still count when there is a new one, unless somebody says otherwise."""
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
 
 
@@ -184,8 +186,8 @@ class Onboarding:
     """What is asked for when a client is onboarded; nothing of it has been checked yet.
 
     `selectors` are pairs of key and value, `public_key` is PEM. `source` is the id or slug of the trust source that
-    vouches for the selectors, needed where several could. Without `slug` the name makes one; without `owner` it is who
-    onboards.
+    vouches for the selectors, needed where several could. `expires_at` is when its proof ends. Without `slug` the name
+    makes one; without `owner` it is who onboards.
     """
 
     name: str
@@ -194,6 +196,7 @@ class Onboarding:
     selectors: tuple[tuple[str, str], ...] = ()
     public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
     source: str | None = None
+    expires_at: datetime | None = None
     slug: str | None = None
     owner: str | None = None
     description: str = ""

@@ -115,6 +115,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
         platform=platform,
         selectors=wanted.selectors,
         public_key=wanted.public_key,
+        expires_at=wanted.expires_at,
         now=act.now,
         token_bytes=act.token_bytes,
     )
