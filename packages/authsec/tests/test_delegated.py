@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import inspect
+import pickle
 import typing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from authsec import AuthSecClient, ConfigError, DelegationDenied
+from authsec import AuthSecClient, AuthSecError, ConfigError, DelegationDenied
+from fake_authority import refused
 
 if TYPE_CHECKING:
     from somewhere import OnlyForTypeCheckers
@@ -162,14 +166,23 @@ def test_a_parameter_that_cannot_be_filled_is_refused(client: AuthSecClient) -> 
 
 
 def test_what_is_no_plain_function_is_refused(client: AuthSecClient) -> None:
+    def nothing(delegation_token: str) -> None: ...
+
+    for thing in (print, int, staticmethod(nothing), functools.partial(nothing)):
+        with pytest.raises(ConfigError, match=r"not a plain function.*directly above the def"):
+            client.delegated(thing)
+
+
+def test_what_goes_on_after_the_call_is_refused_with_the_fix(client: AuthSecClient) -> None:
     async def stream(*, delegation_token: str) -> Any:
         yield delegation_token
 
-    def nothing(delegation_token: str) -> None: ...
+    def lines(*, delegation_token: str) -> Any:
+        yield delegation_token
 
-    for thing in (print, int, staticmethod(nothing), stream):
-        with pytest.raises(ConfigError, match="not a plain function"):
-            client.delegated(thing)
+    for function in (stream, lines):
+        with pytest.raises(ConfigError, match=r"yields.*aget_delegation_token"):
+            client.delegated(function)
 
 
 def test_a_scope_that_cannot_be_granted_is_refused_at_decoration(client: AuthSecClient) -> None:
@@ -178,8 +191,6 @@ def test_a_scope_that_cannot_be_granted_is_refused_at_decoration(client: AuthSec
 
 
 def test_a_refusal_reaches_the_caller(client: AuthSecClient, authority: Any) -> None:
-    from fake_authority import refused
-
     @client.delegated
     def fetch(*, delegation_token: str) -> None:
         raise AssertionError("called without a token")
@@ -187,3 +198,115 @@ def test_a_refusal_reaches_the_caller(client: AuthSecClient, authority: Any) -> 
     authority.next_answers = [refused(403, "client_disabled")]
     with pytest.raises(DelegationDenied):
         fetch()
+
+
+def telling(client: AuthSecClient, kind: str) -> Any:
+    """A tool of one kind that tells the model; called, it gives its result, whichever kind it is."""
+    tell = client.delegated(scope="customers:read", on_denied="tell_model")
+
+    @tell
+    def fetch(*, delegation_token: str) -> dict[str, bool]:
+        return {"called": True}
+
+    @tell
+    async def fetch_async(*, delegation_token: str) -> dict[str, bool]:
+        return {"called": True}
+
+    return fetch if kind == "sync" else lambda: asyncio.run(fetch_async())
+
+
+both_kinds = pytest.mark.parametrize("kind", ["sync", "async"])
+DECISIONS = [
+    (403, "client_disabled", "This agent has been disabled by an administrator. Ask for it."),
+    (410, "delegation_ended", "What was delegated to this agent has ended or was revoked. Ask for it."),
+    (401, "attestation_invalid", "The authority did not accept this agent's proof of itself. Ask for it."),
+]
+
+
+@both_kinds
+@pytest.mark.parametrize(("status", "reason", "sentence"), DECISIONS)
+def test_the_model_is_told_of_a_decision(
+    kind: str, status: int, reason: str, sentence: str, client: AuthSecClient, authority: Any
+) -> None:
+    authority.next_answers = [refused(status, reason, "Ask for it.")]
+    fetch = telling(client, kind)
+    said = fetch()
+    assert said.startswith(sentence)
+    assert "Retrying will not help." in said
+    assert fetch() == {"called": True}  # decided anew at each call
+
+
+@both_kinds
+def test_the_model_is_told_what_would_do(kind: str, client: AuthSecClient, authority: Any) -> None:
+    page = "https://authsec.example.com/console/grant?agent=a"
+    denial = refused(403, "action_not_allowed", "")
+    denial.body.update(allowed_scope="customers:list", grant_at=page)
+    authority.next_answers = [denial]
+    said = telling(client, kind)()
+    assert said.endswith(f"What is allowed is customers:list. The person you work for can grant it at {page}.")
+
+
+@both_kinds
+@pytest.mark.parametrize(("status", "reason"), [(503, "unavailable"), (429, "rate_limited"), (421, "host_not_allowed")])
+def test_what_is_no_decision_is_raised(
+    kind: str, status: int, reason: str, client: AuthSecClient, authority: Any
+) -> None:
+    """An outage, which the run's own retries are for, or a setting that is wrong, looks like no denial to anybody."""
+    authority.next_answers = [refused(status, reason)] * 3
+    with pytest.raises(AuthSecError) as caught:
+        telling(client, kind)()
+    assert caught.value.reason == reason
+
+
+def test_an_authority_that_is_not_there_is_raised(client: AuthSecClient, authority: Any) -> None:
+    authority.close()
+    with pytest.raises(AuthSecError, match="Nothing accepts connections"):
+        telling(client, "sync")()
+
+
+def test_the_model_is_told_of_a_decision_inside_the_tool_and_of_nothing_else(client: AuthSecClient) -> None:
+    @client.delegated(on_denied="tell_model")
+    def fetch(error: Exception, *, delegation_token: str) -> None:
+        raise error
+
+    said = fetch(DelegationDenied("Not that either.", reason="action_not_allowed"))
+    assert said == "Not that either."
+    for theirs in (PermissionError("403"), ConfigError("Not set up.", reason="not_set_up")):
+        with pytest.raises(type(theirs)):
+            fetch(theirs)
+
+
+def test_the_result_is_annotated_as_what_it_may_be(client: AuthSecClient) -> None:
+    def annotated(annotation: Any) -> Any:
+        def fetch(*, delegation_token: str) -> Any: ...
+
+        fetch.__annotations__["return"] = annotation
+        return inspect.signature(client.delegated(fetch, on_denied="tell_model")).return_annotation
+
+    assert annotated(dict[str, int]) == typing.Union[dict[str, int], str]  # noqa: UP007 - as it is made
+    assert annotated(str) is str
+    assert annotated(None) == typing.Optional[str]  # noqa: UP045 - as above
+    assert annotated(Any) is Any
+    assert annotated(Annotated[int, {"unit": "EUR"}]) == Annotated[typing.Union[int, str], {"unit": "EUR"}]  # noqa: UP007
+    assert annotated("OnlyForTypeCheckers") == "OnlyForTypeCheckers"
+
+
+def test_another_way_to_be_denied_is_refused_at_decoration(client: AuthSecClient) -> None:
+    with pytest.raises(ConfigError, match="'raise', or 'tell_model'"):
+        client.delegated(on_denied="ignore")  # type: ignore[call-overload] - that is the point
+
+
+def test_copies_of_a_decorator_work_and_carry_no_token(client: AuthSecClient, authority: Any) -> None:
+    """Frameworks copy what they were given: ag2 its hooks, LangGraph its state."""
+    decorator = client.delegated(on_denied="tell_model")
+    fetch = decorator(return_token)
+    assert fetch() == authority.tokens[0]
+    assert copy.deepcopy(fetch) is fetch
+    pickled = pickle.dumps(decorator)
+    assert authority.tokens[0].encode() not in pickled
+    assert copy.deepcopy(decorator)(return_token)() == authority.tokens[1]
+    assert pickle.loads(pickled)(return_token)() == authority.tokens[2]  # noqa: S301 - our own
+
+
+def return_token(*, delegation_token: str) -> str:
+    return delegation_token

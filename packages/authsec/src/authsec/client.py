@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from authsec.authority import Authority
 from authsec.cache import TokenCache
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, default_sources
-from authsec.delegated import Delegated
+from authsec.delegated import Delegated, OnDenied, RaisingDecorator, Result, TellingDecorator
 from authsec.errors import ConfigError
 from authsec.outgoing.bearer import Bearer
 from authsec.outgoing.httpx_auth import httpx_auth
@@ -93,14 +93,34 @@ class AuthSecClient:
         """`revoke_token` for coroutines."""
         await asyncio.to_thread(self.revoke_token, token)
 
+    @overload
     def delegated(
-        self, function: Callable[..., Any] | None = None, /, *, scope: Names = None, resource: Names = None
+        self, function: Callable[..., Result], /, *, scope: Names = None, resource: Names = None
+    ) -> Callable[..., Result]: ...
+    @overload
+    def delegated(
+        self, /, *, scope: Names = None, resource: Names = None, on_denied: Literal["raise"] = "raise"
+    ) -> RaisingDecorator: ...
+    @overload
+    def delegated(
+        self, /, *, scope: Names = None, resource: Names = None, on_denied: Literal["tell_model"]
+    ) -> TellingDecorator: ...
+    def delegated(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        scope: Names = None,
+        resource: Names = None,
+        on_denied: OnDenied = "raise",
     ) -> Any:
         """Decorator that fills a function's parameter `delegation_token`, hidden from everyone who calls it.
 
-        See `authsec.delegated`. `@authsec.delegated` and `@authsec.delegated(scope=…)` both work.
+        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. With `on_denied="tell_model"` the function
+        returns a sentence for the model, instead of raising, where the authority does not give this agent what it asks
+        for. See `authsec.delegated` and docs/frameworks.md.
         """
-        wanted = Delegated(client=self, request=TokenRequest.of(scope, resource))
+        wanted = Delegated(client=self, request=TokenRequest.of(scope, resource), on_denied=on_denied)
         return wanted if function is None else wanted(function)
 
     def requests_auth(

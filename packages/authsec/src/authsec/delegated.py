@@ -9,14 +9,19 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar, overload
 
-from authsec.errors import ConfigError
+from authsec.errors import AuthenticationError, ConfigError, DelegationDenied
 from authsec.tokens import DelegationToken, TokenRequest
 
 PARAMETER = "delegation_token"
+
+OnDenied = Literal["raise", "tell_model"]
+"""What a tool does that may not: raise `DelegationDenied` or `AuthenticationError`, or return what they say."""
+
+Result = TypeVar("Result")
 
 
 class TokenSource(Protocol):
@@ -27,49 +32,97 @@ class TokenSource(Protocol):
     async def aget_token(self, scope: str | None, resource: tuple[str, ...] | None) -> DelegationToken: ...
 
 
+class RaisingDecorator(Protocol):
+    """Keeps the type of the result. That of the arguments cannot be told: no type says "without that keyword"."""
+
+    def __call__(self, function: Callable[..., Result], /) -> Callable[..., Result]: ...
+
+
+class TellingDecorator(Protocol):
+    """The result may be a sentence for the model instead."""
+
+    @overload
+    def __call__(
+        self, function: Callable[..., Coroutine[Any, Any, Result]], /
+    ) -> Callable[..., Coroutine[Any, Any, Result | str]]: ...
+    @overload
+    def __call__(self, function: Callable[..., Result], /) -> Callable[..., Result | str]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegated:
     """Decorates a function or method, sync or async, that takes `delegation_token`: a living token at each call.
+
+    With `on_denied="tell_model"` it returns one sentence for the model where the authority decided against the agent,
+    so that no framework ends the run for it. An authority that is away decides nothing: as an API that is away, it
+    raises.
 
     Raises `ConfigError` at decoration, with the fix, if the function takes none.
     """
 
     client: TokenSource
     request: TokenRequest
+    on_denied: OnDenied = "raise"
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __post_init__(self) -> None:
+        if self.on_denied not in typing.get_args(OnDenied):
+            raise ConfigError(
+                f"on_denied={self.on_denied!r} is not known. It is 'raise', or 'tell_model' to let the tool return "
+                "what the model may know about the denial.",
+                reason="config_invalid",
+            )
+
+    def __call__(self, function: Callable[..., Any], /) -> Callable[..., Any]:
         full = _signature(function)
-        shown = full.replace(parameters=[p for p in full.parameters.values() if p.name != PARAMETER])
+        shown = full.replace(
+            parameters=[p for p in full.parameters.values() if p.name != PARAMETER],
+            return_annotation=self._result(full.return_annotation),
+        )
         wanted = (self.request.scope, self.request.resource)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             given = shown.bind(*args, **kwargs)  # a TypeError for a delegation_token that a model made up
-            bound = _completed(full, given, self.client.get_token(*wanted))
-            return function(*bound.args, **bound.kwargs)
+            try:
+                bound = _completed(full, given, self.client.get_token(*wanted))
+                return function(*bound.args, **bound.kwargs)
+            except (AuthenticationError, DelegationDenied) as denied:
+                return self._told(denied)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             given = shown.bind(*args, **kwargs)
-            bound = _completed(full, given, await self.client.aget_token(*wanted))
-            return await function(*bound.args, **bound.kwargs)
+            try:
+                bound = _completed(full, given, await self.client.aget_token(*wanted))
+                return await function(*bound.args, **bound.kwargs)
+            except (AuthenticationError, DelegationDenied) as denied:
+                return self._told(denied)
 
         return _disguised(call_async if inspect.iscoroutinefunction(function) else call, function, shown)
+
+    def _told(self, denied: AuthenticationError | DelegationDenied) -> str:
+        """The denial for the model, or the denial itself again; of a tool that asks once more by itself, too."""
+        if self.on_denied == "raise":
+            raise denied
+        return denied.for_model if isinstance(denied, DelegationDenied) else str(denied)
+
+    def _result(self, annotation: Any) -> Any:
+        """The annotation of the result as it is now: some frameworks (MCP) make a schema of it, and check."""
+        unknown = annotation is inspect.Signature.empty or annotation is Any or isinstance(annotation, str)
+        if self.on_denied == "raise" or unknown:
+            return annotation
+        if typing.get_origin(annotation) is Annotated:  # whose metadata need not be hashable, as a member's must be
+            return Annotated[(self._result(annotation.__origin__), *annotation.__metadata__)]
+        return typing.Union[annotation, str]  # noqa: UP007 - not everything that annotates has the operator
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature with its annotations resolved: the wrapper lives in this module, where names mean other things."""
-    name = getattr(function, "__qualname__", repr(function))
-    if not inspect.isfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(
-            f"{name} is not a plain function (def or async def). Put the decorator directly above the def, below "
-            "@staticmethod or @classmethod.",
-            reason="not_a_function",
-        )
+    _check_kind(function)
     signature = inspect.signature(function)
     parameter = signature.parameters.get(PARAMETER)
     if parameter is None or parameter.kind not in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
         shown = ", ".join([*(str(p.replace(annotation=p.empty)) for p in signature.parameters.values())])
         raise ConfigError(
-            f"{name} has no parameter for its token. Add one; no model sees it:\n"
+            f"{function.__qualname__} has no parameter for its token. Add one; no model sees it:\n"
             f"    def {function.__name__}({shown}{', ' if shown else ''}*, {PARAMETER}: str)",
             reason="parameter_missing",
         )
@@ -81,6 +134,23 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         parameters=[p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()],
         return_annotation=hints.get("return", signature.return_annotation),
     )
+
+
+def _check_kind(function: Callable[..., Any]) -> None:
+    name = getattr(function, "__qualname__", repr(function))
+    if not inspect.isfunction(function):
+        raise ConfigError(
+            f"{name} is not a plain function (def or async def). Put the decorator directly above the def, below "
+            "@staticmethod, @classmethod and what a framework brings (@tool, @function_tool, …).",
+            reason="not_a_function",
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"{name} yields, so it is not a plain function: it runs on after the call, maybe for longer than its token "
+            "lives. Return the whole result, or leave the decorator out and ask for a token inside it, by "
+            "get_delegation_token() or aget_delegation_token(), before each request.",
+            reason="not_a_function",
+        )
 
 
 def _completed(
