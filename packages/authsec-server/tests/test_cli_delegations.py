@@ -42,14 +42,15 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert delegation["actions"] == ["customers:read"]
     listed = authsec("delegations", "list").stdout
     assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS"]
-    assert f"{delegation['id']}  support  plain UNATTESTED  1h   live   the shared default  customers:read" in listed
+    assert "plain-support  support  plain UNATTESTED  1h   live   the shared default  customers:read" in listed
     assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
 
 
-def test_a_narrow_terminal_folds_no_id_and_hides_no_mark(
+def test_a_narrow_terminal_folds_no_slug_and_hides_no_mark(
     authsec: Authsec, create: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = as_json(create("--all-actions", "--json"))["id"]
+    one = "a-slug-as-long-as-an-id-which-has-36"
+    create("--all-actions", "--slug", one)
     monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 80)
     heads, row, below = authsec("delegations", "list").stdout.splitlines()
     assert heads.split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE"]

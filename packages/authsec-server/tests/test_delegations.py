@@ -123,6 +123,7 @@ def test_the_journal_holds_ids_and_names(database: Database, act: Act, role: Rol
     assert event.roles == (Named(id=role.id, name="Support"),)
     assert event.delegations == (Named(id=delegation.id, name="Support → Customer Support"),)
     assert event.detail == {
+        "slug": "customer-support-support",
         "target_type": "AutoGen AI agent",
         "actions": ["customers:read"],
         "max_duration": 3600,

@@ -50,6 +50,7 @@ def test_a_delegation_as_the_admin_api_shows_it(admin: TestClient, parties: dict
     assert created_at.endswith("Z")
     assert delegation == {
         "id": delegation["id"],
+        "slug": "customer-support-support",
         "role": {"id": role["id"], "slug": "support", "name": "Support"},
         "client": {
             "id": client["client_id"],

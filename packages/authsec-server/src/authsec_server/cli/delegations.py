@@ -37,6 +37,7 @@ def delegations() -> None:
 @click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that shall not suffice.")
 @click.option("--owner", help="Who answers for it. [default: you]")
 @click.option("--description", default="", help="Why it exists.")
+@click.option("--slug", help="What to call it where an id is asked for. [default: made of agent and role]")
 @admin_command
 def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], **options: Any) -> None:
     """Delegate: tokens for the actions, within the role, for the agent."""
@@ -64,7 +65,7 @@ def list_delegations(caller: Caller, output: Output, limit: int, cursor: str | N
 @click.argument("delegation")
 @admin_command
 def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Show one delegation. DELEGATION is its id."""
+    """Show one delegation. DELEGATION is its slug or id."""
     found = caller.get(path("delegations", delegation))
     output.result(found, _shown(found), *_warned(found))
 
@@ -74,7 +75,7 @@ def show_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @admin_command
 def disable_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """Turn a delegation off: it gives no more tokens, and its tokens end. DELEGATION is its id.
+    """Turn a delegation off: it gives no more tokens, and its tokens end. DELEGATION is its slug or id.
 
     What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
     """
@@ -88,7 +89,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
 @click.argument("delegation")
 @admin_command
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Turn a delegation on again. DELEGATION is its id."""
+    """Turn a delegation on again. DELEGATION is its slug or id."""
     found = caller.post(path("delegations", delegation, "enable"))
     output.result(found, f"{_title(found)} is {found['state']}: it gives tokens again.")
 
@@ -98,7 +99,7 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @admin_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """End a delegation for good: it gives no more tokens, and its tokens end. DELEGATION is its id.
+    """End a delegation for good: it gives no more tokens, and its tokens end. DELEGATION is its slug or id.
 
     What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
     """
@@ -110,7 +111,7 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
 
 def _row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:
     return (
-        delegation["id"],
+        delegation["slug"] or delegation["id"],
         delegation["role"]["slug"],
         _client(delegation, beside),
         as_typed(delegation["max_duration"]),
@@ -124,6 +125,7 @@ def _shown(delegation: Mapping[str, Any]) -> Text:
     return block(
         {
             "delegation": delegation["id"],
+            "slug": delegation["slug"] or "given up to a later one",
             "state": _state(delegation),
             "role": delegation["role"]["slug"],
             "agent": _client(delegation),

@@ -40,6 +40,7 @@ class NewDelegation(Body):
     ends_at: str | None = None
     owner: str | None = None
     description: str = ""
+    slug: str | None = None
 
     def proposal(self) -> Proposal:
         """What is asked for, in the room's own terms."""
@@ -55,6 +56,7 @@ class NewDelegation(Body):
             ends_at=None if self.ends_at is None else parse_instant("ends_at", self.ends_at),
             owner=self.owner,
             description=self.description,
+            slug=self.slug,
         )
 
 
@@ -103,6 +105,7 @@ def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
     delegation, role, client = standing.delegation, standing.role, standing.client
     return {
         "id": delegation.id,
+        "slug": delegation.slug or None,
         "role": {"id": role.id, "slug": role.slug, "name": role.name},
         "client": {
             "id": client.id,

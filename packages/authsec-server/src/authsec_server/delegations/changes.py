@@ -31,6 +31,7 @@ def changes(before: Delegation, after: Delegation, *, default_audience: str) -> 
         _end(before, after),
         _audiences(before, after, default_audience),
         _excluded(before, after),
+        Change(field="slug", label="Slug", before=before.slug, after=after.slug),
         Change(field="owner", label="Owner", before=before.owner, after=after.owner),
         Change(field="description", label="Description", before=before.description, after=after.description),
     )

@@ -6,7 +6,7 @@ from authsec_server import naming
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
-from authsec_server.delegations import store
+from authsec_server.delegations import slugs, store
 from authsec_server.delegations.changes import Change, changes, narrows
 from authsec_server.delegations.model import OVER, Delegation, Edit, Standing, Terms
 from authsec_server.delegations.service import get
@@ -18,33 +18,33 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
 
-def edit(tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms, *, revision: int) -> Standing:
+def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revision: int) -> Standing:
     """Give the delegation these values. Where that narrows it, its tokens end; what changes nothing is not recorded.
 
     `revision` is the one that the editor had read. Raises `Invalid`, `NotFound`, `Outdated`, or `Conflict` for what is
-    over for good.
+    over for good, and for a slug that another has.
     """
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, delegation_id, terms)
+    standing = get(tx, act, id_or_slug, terms)
     before = standing.delegation
     require_current(before, revision, "This delegation")
     after = _checked(tx, act, standing, wanted, terms)
     detail = edit_detail(after.revision, _as_edited(before), _as_edited(after))
     if not detail:
         return standing
+    if after.slug != before.slug:
+        slugs.take(tx, act, after.slug, terms)
     store.save(tx.connection, after)
     if narrows(before, after, default_audience=terms.default_audience):
-        revocations.end(tx, SubjectKind.DELEGATION, delegation_id, act.now)
+        revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)
     record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail)
-    return get(tx, act, delegation_id, terms)
+    return get(tx, act, before.id, terms)
 
 
-def proposed_edit(
-    tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms
-) -> tuple[Standing, tuple[Change, ...]]:
+def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms) -> tuple[Standing, tuple[Change, ...]]:
     """What `edit` would make of the delegation, and what that changes; nothing is stored. Raises as that does."""
     act.principal.require(Role.VIEWER)
-    standing = get(tx, act, delegation_id, terms)
+    standing = get(tx, act, id_or_slug, terms)
     after = _checked(tx, act, standing, wanted, terms)
     rows = changes(standing.delegation, after, default_audience=terms.default_audience)
     return standings(tx, [after], terms, act.now)[0], rows
@@ -61,6 +61,7 @@ def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -
     return changed(
         before,
         act,
+        slug=before.slug if wanted.slug in (None, before.slug) else slugs.chosen(tx, act, wanted.slug),
         target_type=rules.target_type(wanted.target_type),
         actions=rules.allowed_actions(wanted, standing.role, already=before.actions),
         max_duration=wanted.max_duration if kept else rules.max_duration(wanted.max_duration, terms.max_token_lifetime),
@@ -77,4 +78,9 @@ def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -
 
 
 def _as_edited(delegation: Delegation) -> dict[str, object]:
-    return {**as_granted(delegation), "owner": delegation.owner, "description": delegation.description}
+    return {
+        "slug": delegation.slug,
+        **as_granted(delegation),
+        "owner": delegation.owner,
+        "description": delegation.description,
+    }

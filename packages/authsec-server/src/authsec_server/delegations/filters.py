@@ -23,9 +23,10 @@ class Sort(StrEnum):
 class Filters:
     """All of them must fit; what is empty or None asks for nothing.
 
-    `text` is part of the role's or the client's name or slug, or the beginning of an id. `ends_before` leaves what ends
-    by itself before then, `unused_since` what was created before then and never gave a token. `audience` is one that
-    the delegation names itself; it may be the default one's name, which does not find those that name none.
+    `text` is part of the delegation's slug, of the role's or the client's name or slug, or the beginning of an id.
+    `ends_before` leaves what ends by itself before then, `unused_since` what was created before then and never gave a
+    token. `audience` is one that the delegation names itself; it may be the default one's name, which does not find
+    those that name none.
     """
 
     text: str = ""

@@ -57,7 +57,7 @@ def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) 
 
 
 def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[Standing]:
-    """The newest delegations whose role or client is called so, or whose id begins so; for no text, none."""
+    """The newest that are called so, or whose role or client is, or whose id begins so; for no text, none."""
     return page(tx, act, terms, Filters(text=text), limit=limit)[0] if text else []
 
 

@@ -39,11 +39,13 @@ OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 class Delegation:
     """A trust delegation as it is stored.
 
-    `actions` are sorted and never empty. `max_duration` is in seconds. No `audiences` means exactly the setting
-    `default_audience`. Proofs of the kinds `excluded_proofs` do not suffice for it.
+    `slug` is empty once a later one has taken it, see `slugs`. `actions` are sorted and never empty. `max_duration` is
+    in seconds. No `audiences` means exactly the setting `default_audience`. Proofs of the kinds `excluded_proofs` do
+    not suffice for it.
     """
 
     id: str
+    slug: str = ""
     role_id: str
     client_id: str
     target_type: TargetType
@@ -81,7 +83,7 @@ class Proposal:
 
     `role` and `client` are ids or slugs. Either `actions` or `all_actions`, which stands for the actions that the role
     has at this moment. `max_duration` is in seconds. An audience is an API's slug or its identifier. Without `owner` it
-    is who delegates.
+    is who delegates; without `slug`, one is made of client and role.
     """
 
     role: str
@@ -95,13 +97,14 @@ class Proposal:
     ends_at: datetime | None = None
     owner: str | None = None
     description: str = ""
+    slug: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """What a delegation should be from now on; nothing of it has been checked yet. Its role and client are fixed.
 
-    The fields mean what they mean in `Proposal`.
+    The fields mean what they mean in `Proposal`. Without `slug` it keeps the one it has.
     """
 
     target_type: str
@@ -113,6 +116,7 @@ class Edit:
     ends_at: datetime | None = None
     owner: str
     description: str = ""
+    slug: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select, tuple_
 
 from authsec_server.audit.counts import Used
+from authsec_server.db.matching import matches
 from authsec_server.delegations.filters import Filters, Sort, Uses
 from authsec_server.delegations.model import Delegation, DelegationState
 from authsec_server.delegations.store import NO_AUDIENCE, delegation, delegation_audiences, delegations
@@ -120,8 +121,11 @@ def _conditions(
     columns = delegations.c
     if filters.text:
         by_role, by_client = called
-        begins = columns.id.startswith(filters.text.lower(), autoescape=True)
-        yield or_(begins, columns.role_id.in_(by_role), columns.client_id.in_(by_client))
+        yield or_(
+            matches(filters.text, columns.id, columns.slug),
+            columns.role_id.in_(by_role),
+            columns.client_id.in_(by_client),
+        )
     if filters.state is not None:
         yield _is(filters.state, now)
     if filters.role_id is not None:

@@ -10,7 +10,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
-from authsec_server.delegations import store
+from authsec_server.delegations import slugs, store
 from authsec_server.delegations.cautions import repeated
 from authsec_server.delegations.model import (
     OVER,
@@ -32,7 +32,10 @@ from authsec_server.roles.model import RoleDefinition
 
 
 def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
-    """Delegate. Raises `Invalid`, naming what is wrong, or `Conflict` where the very same is live already."""
+    """Delegate. Raises `Invalid`, naming what is wrong.
+
+    Raises `Conflict` where the very same is live already, or another has the slug.
+    """
     act.principal.require(Role.OPERATOR)
     delegation = _checked(tx, act, proposal, terms, delegation_id=act.new_id())
     held = store.of_client(tx.connection, delegation.client_id)
@@ -42,9 +45,10 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
             "Use that one; or revoke it first, if there is to be a new one.",
         )
     repeats = repeated(delegation, held, act.now)
+    slugs.take(tx, act, delegation.slug, terms)
     store.add(tx.connection, delegation)
     standing = standings(tx, [delegation], terms, act.now)[0]
-    record(tx, act, EventKind.DELEGATION_CREATED, standing, **as_granted(delegation))
+    record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
     return replace(standing, cautions=(*standing.cautions, *repeats))
 
 
@@ -61,28 +65,28 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     return replace(standing, cautions=(*standing.cautions, *repeats))
 
 
-def get(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
-    """The delegation. Raises `NotFound`."""
+def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
+    """The delegation, by its id or slug. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return standings(tx, [stored(tx, delegation_id)], terms, act.now)[0]
+    return standings(tx, [stored(tx, id_or_slug)], terms, act.now)[0]
 
 
-def disable(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
+def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
     """Turn the delegation off and end its tokens. What is off already, or revoked, stays as it is."""
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, delegation_id, terms)
+    standing = get(tx, act, id_or_slug, terms)
     if not standing.delegation.enabled or standing.state is DelegationState.REVOKED:
         return standing
     store.save(tx.connection, changed(standing.delegation, act, enabled=False))
-    revocations.end(tx, SubjectKind.DELEGATION, delegation_id, act.now)
+    revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
     record(tx, act, EventKind.DELEGATION_DISABLED, standing)
-    return get(tx, act, delegation_id, terms)
+    return get(tx, act, standing.delegation.id, terms)
 
 
-def enable(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
+def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
     """Turn the delegation on again; tokens that ended stay ended. Raises `Conflict` where it is over for good."""
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, delegation_id, terms)
+    standing = get(tx, act, id_or_slug, terms)
     if standing.state in OVER:
         raise Conflict(
             f"This delegation is {standing.state}, and that is for good.", "Create a new delegation instead."
@@ -91,19 +95,19 @@ def enable(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Standing:
         return standing
     store.save(tx.connection, changed(standing.delegation, act, enabled=True))
     record(tx, act, EventKind.DELEGATION_ENABLED, standing)
-    return get(tx, act, delegation_id, terms)
+    return get(tx, act, standing.delegation.id, terms)
 
 
-def revoke(tx: Tx, act: Act, delegation_id: str, terms: Terms, *, because: str = "") -> Standing:
+def revoke(tx: Tx, act: Act, id_or_slug: str, terms: Terms, *, because: str = "") -> Standing:
     """End the delegation for good, and its tokens. What is revoked already stays as it is."""
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, delegation_id, terms)
+    standing = get(tx, act, id_or_slug, terms)
     if standing.state is DelegationState.REVOKED:
         return standing
     store.save(tx.connection, changed(standing.delegation, act, revoked_at=act.now))
-    revocations.end(tx, SubjectKind.DELEGATION, delegation_id, act.now)
+    revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
     record(tx, act, EventKind.DELEGATION_REVOKED, standing, **({"because": because} if because else {}))
-    return get(tx, act, delegation_id, terms)
+    return get(tx, act, standing.delegation.id, terms)
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
@@ -126,6 +130,11 @@ def _checked(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_i
     role, client = _role(tx, proposal.role), _client(tx, proposal.client)
     return Delegation(
         id=delegation_id,
+        slug=(
+            slugs.offered(tx, act, client=client.slug, role=role.slug)
+            if proposal.slug is None
+            else slugs.chosen(tx, act, proposal.slug)
+        ),
         role_id=role.id,
         client_id=client.id,
         target_type=rules.target_type(proposal.target_type),

@@ -22,13 +22,12 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
 
-def stored(tx: Tx, delegation_id: str) -> Delegation:
-    """The delegation with this id. Raises `NotFound`."""
-    found = store.find(tx.connection, delegation_id) if naming.is_uuid(delegation_id) else None
+def stored(tx: Tx, id_or_slug: str) -> Delegation:
+    """The delegation, by its id or slug. Raises `NotFound`."""
+    could_be = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
+    found = store.find(tx.connection, id_or_slug) if could_be else None
     if found is None:
-        raise NotFound(
-            f"There is no delegation {naming.quoted(delegation_id)}.", "See the list: authsec delegations list"
-        )
+        raise NotFound(f"There is no delegation {naming.quoted(id_or_slug)}.", "See the list: authsec delegations list")
     return found
 
 

@@ -26,11 +26,13 @@ from sqlalchemy import (
 from authsec_server.clients.model import ProofKind
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.delegations.model import Delegation, TargetType
+from authsec_server.naming import is_uuid
 
 delegations = Table(
     "delegations",
     metadata,
     Column("id", String(36), primary_key=True),
+    Column("slug", String(63)),  # null: given up to a later one
     Column("role_id", String(36), ForeignKey("roles.id"), nullable=False),
     Column("client_id", String(36), ForeignKey("clients.id"), nullable=False, index=True),
     Column("target_type", String(40), nullable=False),
@@ -52,8 +54,9 @@ delegations = Table(
 # For each order of the lists, with all that they filter by: what is rare is found without reading the table.
 _STATE = [delegations.c[name] for name in ("enabled", "revoked_at", "ends_at")]
 _PARTIES = [delegations.c[name] for name in ("role_id", "client_id", "target_type")]
-Index("ix_delegations_created_at", delegations.c.created_at, delegations.c.id, *_PARTIES, *_STATE)
+Index("ix_delegations_created_at", delegations.c.created_at, delegations.c.id, *_PARTIES, *_STATE, delegations.c.slug)
 Index("ix_delegations_role_id_created_at", delegations.c.role_id, delegations.c.created_at, delegations.c.id, *_STATE)
+Index("uq_delegations_slug", delegations.c.slug, unique=True)
 Index("ix_delegations_ends_at", delegations.c.ends_at, delegations.c.id)
 
 delegation_audiences = Table(  # the audiences once more, for lists of who may call an API
@@ -82,9 +85,10 @@ def save(connection: Connection, delegation: Delegation) -> None:
     _add_audiences(connection, delegation)
 
 
-def find(connection: Connection, delegation_id: str) -> Delegation | None:
-    """The delegation with this id."""
-    row = connection.execute(select(delegations).where(delegations.c.id == delegation_id)).one_or_none()
+def find(connection: Connection, id_or_slug: str) -> Delegation | None:
+    """The delegation, by either of its names."""
+    column = delegations.c.id if is_uuid(id_or_slug) else delegations.c.slug
+    row = connection.execute(select(delegations).where(column == id_or_slug)).one_or_none()
     return None if row is None else delegation(row)
 
 
@@ -126,6 +130,7 @@ def delegation(row: Row[Any]) -> Delegation:
     """The row as it is meant."""
     return Delegation(
         id=row.id,
+        slug=row.slug or "",
         role_id=row.role_id,
         client_id=row.client_id,
         target_type=TargetType(row.target_type),
@@ -157,6 +162,7 @@ def _add_audiences(connection: Connection, delegation: Delegation) -> None:
 def _row_of(delegation: Delegation) -> dict[str, Any]:
     return {
         "id": delegation.id,
+        "slug": delegation.slug or None,
         "role_id": delegation.role_id,
         "client_id": delegation.client_id,
         "target_type": delegation.target_type,
