@@ -47,14 +47,32 @@ class Conflict(Failure):
 
 
 class Outdated(Failure):
-    """What was to be changed was changed by somebody else since the caller read it; `by` whom and `at` when."""
+    """What was to be changed was changed by somebody else since the caller read it; `by` whom and `at` when.
+
+    The caller had read the revision `since` of `thing`, its id, and it is `present` by now; `fields` changed meanwhile,
+    where that is known.
+    """
 
     reason = "outdated"
 
-    def __init__(self, message: str, remedy: str = "", *, by: str, at: datetime) -> None:
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        *,
+        by: str,
+        at: datetime,
+        thing: str = "",
+        since: int = 0,
+        present: int = 0,
+    ) -> None:
         super().__init__(message, remedy)
         self.by = by
         self.at = at
+        self.thing = thing
+        self.since = since
+        self.present = present
+        self.fields: tuple[str, ...] = ()
 
 
 class NotPermitted(Failure):

@@ -18,6 +18,10 @@ class Revised(Protocol):
     """A frozen dataclass that counts its changes. Before the first one `changed_at` is None, `changed_by` empty."""
 
     @property
+    def id(self) -> str:
+        """What it is known by, for good."""
+
+    @property
     def revision(self) -> int:
         """1 when it was made, and one more with each change."""
 
@@ -45,6 +49,9 @@ def require_current(thing: Revised, revision: int, what: str) -> None:
             "Look at it as it is now, then make your change again.",
             by=thing.changed_by,
             at=thing.changed_at or thing.created_at,
+            thing=thing.id,
+            since=revision,
+            present=thing.revision,
         )
 
 

@@ -201,6 +201,9 @@ def _current(found: Administrator, revision: int) -> Administrator:
             "Look at it as it is now, then change it.",
             by=found.changed_by,
             at=found.changed_at or found.created_at,
+            thing=found.id,
+            since=revision,
+            present=found.revision,
         )
     return found
 

@@ -10,6 +10,7 @@ from authsec_server.accounts import administrators_api
 from authsec_server.accounts import api as accounts_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
+from authsec_server.app import operations
 from authsec_server.app.wings import House
 from authsec_server.attestation.trial import api as trial_api
 from authsec_server.audit import api as audit_api
@@ -26,7 +27,6 @@ from authsec_server.delegations import api as delegations_api
 from authsec_server.delegations import grants_api, would_stop
 from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
-from authsec_server.roles import api as roles_api
 from authsec_server.sources import api as sources_api
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import introspection_api, revoking_api
@@ -37,6 +37,7 @@ def routes(house: House) -> list[BaseRoute]:
     """All of them. What is only asked (`?dry_run=1`) comes before what would do it."""
     site, terms = house.site, house.terms
     return [
+        *operations.routes(house),
         *would_stop.routes(site, terms, *grants_api.dry_runs(site, terms), revoking_api.dry_run(site, house.ours)),
         *health.routes(site, house.readiness),
         *_for_agents_and_apis(house),
@@ -81,7 +82,6 @@ def _for_administrators(house: House) -> list[BaseRoute]:
         *client_sources_api.routes(site, trust_domain=trust_domain),
         *enrolments_api.routes(site, house.enrolling),
         *trial_api.routes(site, house.trust.trials),
-        *roles_api.routes(site),
         *apis_api.routes(site),
         *credentials_api.routes(site),
         *delegations_api.routes(

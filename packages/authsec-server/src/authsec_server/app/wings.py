@@ -22,6 +22,7 @@ from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
 from authsec_server.db import Database
 from authsec_server.delegations import tokens_out
+from authsec_server.delegations.foreseen import Insight
 from authsec_server.delegations.model import Terms
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.feed import FeedKeys
@@ -116,18 +117,20 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     keyring = _keyring(settings, database, around)
     trust = _trust(settings, database, around)
     readiness = Readiness()
+    terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
     site = Site(
         database=database,
         now=now,
         token_bytes=token_bytes,
         authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
+        insight=Insight(terms=terms),
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
     return House(
         settings=settings,
         around=around,
         database=database,
-        terms=Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience),
+        terms=terms,
         readiness=readiness,
         keyring=keyring,
         trust=trust,

@@ -8,6 +8,8 @@ Four verbs, and which one a caller picks says what it may rely on:
           the commit;
 `change`  a change of authority: holds the lock *exclusively* before its first read and raises the version.
 
+`rehearse` is a `change` that is undone before it returns: for whoever asks what it would bring about.
+
 So no token is journalled after a change that covers it, and no change is missed by a token in flight.
 `work` gets an open `Tx` and may run only once more or not at all: it must have no effect beyond the transaction.
 """
@@ -17,9 +19,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
 
@@ -50,6 +53,25 @@ class Tx:
 
 
 Work = Callable[[Tx], T]
+_REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
+
+
+class _Undone(Exception):
+    """Carries a result out of the transaction that it undoes."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("undone")
+        self.result = result
+
+
+@contextmanager
+def rehearsing() -> Iterator[None]:
+    """While this is open, nothing that runs in it can `record` or `change`: who asks for a rehearsal gets no more."""
+    token = _REHEARSING.set(True)
+    try:
+        yield
+    finally:
+        _REHEARSING.reset(token)
 
 
 class Database(ABC):
@@ -68,14 +90,29 @@ class Database(ABC):
 
     def record(self, work: Work[T]) -> T:
         """Run `work` and commit, under the shared authority lock."""
+        _refuse_while_rehearsing()
         return self._run(Access.RECORD, work)
 
     def change(self, work: Work[T]) -> T:
         """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
+        _refuse_while_rehearsing()
         result = self._run(Access.CHANGE, work)
         for tell in self._tell:
             tell()
         return result
+
+    def rehearse(self, work: Work[T]) -> T:
+        """Run `work` as `change` does, and undo all of it. Nobody is told; the version stays what it was."""
+
+        def undone(tx: Tx) -> None:
+            raise _Undone(work(tx))
+
+        try:
+            self._run(Access.CHANGE, undone)
+        except _Undone as over:
+            result: T = over.result
+            return result
+        raise RuntimeError("a rehearsal was not undone")
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
@@ -103,6 +140,11 @@ class Database(ABC):
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...
+
+
+def _refuse_while_rehearsing() -> None:
+    if _REHEARSING.get():
+        raise RuntimeError("a change in a rehearsal would stay")
 
 
 def open_tx(connection: Connection, access: Access) -> Tx:

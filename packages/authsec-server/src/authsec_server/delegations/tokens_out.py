@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from authsec_server.apis import service as apis
 from authsec_server.audit import outstanding
@@ -16,7 +17,7 @@ from authsec_server.delegations.store import NO_AUDIENCE
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.followers.model import Following
-from authsec_server.revocations.model import rests_on
+from authsec_server.revocations.model import Subject, SubjectKind, rests_on
 from authsec_server.roles import service as roles
 
 
@@ -58,6 +59,23 @@ def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
     return _counted(tx, outstanding.of_key(tx, now, kid, taken_back=revocations.taken_back(tx)), lambda _: True)
 
 
+def of_this_change(
+    tx: Tx, now: datetime, ended: Collection[Subject], client_ids: Collection[str], slugs: Mapping[str, str]
+) -> TokensOut:
+    """The tokens that end by this change: of these clients, or signed by a key that has ended.
+
+    Whether they count is asked as of before it. `slugs` are those of roles that the change has deleted, by id.
+    """
+    kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
+    taken_back = revocations.taken_back(tx)
+    found = [outstanding.of_clients(tx, now, client_ids, taken_back=taken_back)]
+    found += [outstanding.of_key(tx, now, kid, taken_back=taken_back) for kid in kids]
+    every = dict.fromkeys(each for part in found for each in part.tokens)
+    its = _subjects(tx, every, slugs)
+    ending = {each: rested for each, rested in its.items() if not rested.isdisjoint(ended)}
+    return _summed(ending, _still_counting(tx, ending, below=tx.version), more=any(part.more for part in found))
+
+
 def audiences(tx: Tx, default_audience: str) -> set[str]:
     """All that tokens can be for: registered, named by some delegation, or what those get that name none."""
     return (queries.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
@@ -84,8 +102,11 @@ def at_apis(tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[st
 
 
 def _counted(tx: Tx, found: Outstanding, rests: Callable[[Alike], bool]) -> TokensOut:
-    tokens = [each for each in found.tokens if rests(each)]
-    still = _still_counting(tx, tokens)
+    tokens = _subjects(tx, [each for each in found.tokens if rests(each)])
+    return _summed(tokens, _still_counting(tx, tokens), more=found.more)
+
+
+def _summed(tokens: Collection[Alike], still: Collection[Alike], *, more: bool) -> TokensOut:
     by_audience: dict[str, datetime] = {}
     for each in tokens:
         for audience in each.audience:
@@ -96,16 +117,17 @@ def _counted(tx: Tx, found: Outstanding, rests: Callable[[Alike], bool]) -> Toke
         out_until=max((each.until for each in tokens), default=None),
         by_audience=by_audience,
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
-        more=found.more,
+        more=more,
     )
 
 
-def _still_counting(tx: Tx, tokens: Collection[Alike]) -> list[Alike]:
-    """Those of which nothing has ended that they rest on: a verifier that follows refuses the others."""
-    slugs = {
-        id_: role.slug for id_, role in roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids}).items()
-    }
-    subjects = {
+def _subjects(
+    tx: Tx, tokens: Collection[Alike], slugs: Mapping[str, str] = MappingProxyType({})
+) -> dict[Alike, frozenset[Subject]]:
+    """What each of the tokens rests on; `slugs` of roles that are no more."""
+    known = roles.by_ids(tx, {id_ for each in tokens for id_ in each.role_ids})
+    slugs = {**slugs, **{id_: role.slug for id_, role in known.items()}}
+    return {
         each: rests_on(
             client=each.client_id,
             delegations=each.delegation_ids,
@@ -116,9 +138,13 @@ def _still_counting(tx: Tx, tokens: Collection[Alike]) -> list[Alike]:
         )
         for each in tokens
     }
-    ended = revocations.last_versions(tx, frozenset().union(*subjects.values()))
+
+
+def _still_counting(tx: Tx, tokens: Mapping[Alike, frozenset[Subject]], *, below: int | None = None) -> list[Alike]:
+    """Those of which nothing has ended that they rest on: a verifier that follows refuses the others."""
+    ended = revocations.last_versions(tx, frozenset().union(*tokens.values()), below=below)
     return [
         each
-        for each, its in subjects.items()
+        for each, its in tokens.items()
         if not each.taken_back and each.version >= max((ended.get(subject, 0) for subject in its), default=0)
     ]

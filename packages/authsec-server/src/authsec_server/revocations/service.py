@@ -96,11 +96,16 @@ def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocatio
     return [each for each in found if each.subject in subjects]
 
 
-def last_versions(tx: Tx, subjects: Collection[Subject]) -> dict[Subject, int]:
-    """For each of these: below which version its tokens have ended."""
+def of_this_change(tx: Tx) -> list[Revocation]:
+    """What this change has ended so far."""
+    return store.of_version(tx.connection, tx.version)
+
+
+def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = None) -> dict[Subject, int]:
+    """For each of these: below which version its tokens have ended; as it stood before the version `below`."""
     wanted, found = sorted({id_ for _, id_ in subjects}), dict[Subject, int]()
     for start in range(0, len(wanted), BATCH):
-        found |= store.last_versions(tx.connection, wanted[start : start + BATCH])
+        found |= store.last_versions(tx.connection, wanted[start : start + BATCH], below=below)
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 

@@ -100,12 +100,22 @@ def add(connection: Connection, revocation: Revocation) -> None:
     )
 
 
-def last_versions(connection: Connection, subject_ids: Collection[str]) -> dict[Subject, int]:
-    """The highest version of each subject in the feed that is called so."""
+def of_version(connection: Connection, version: int) -> list[Revocation]:
+    """Those that one change wrote, in order."""
+    wanted = select(revocations).where(revocations.c.version == version)
+    return _loaded(connection, wanted.order_by(revocations.c.sequence))
+
+
+def last_versions(
+    connection: Connection, subject_ids: Collection[str], *, below: int | None = None
+) -> dict[Subject, int]:
+    """The highest version of each subject in the feed that is called so; of what came before `below`."""
     columns = revocations.c
     its = (columns.subject_kind, columns.subject_id)
     statement = select(*its, func.max(columns.version).label("version")).group_by(*its)
     of_these = statement.where(columns.subject_kind.in_(list(SubjectKind)), columns.subject_id.in_(subject_ids))
+    if below is not None:
+        of_these = of_these.where(columns.version < below)
     return {(SubjectKind(row.subject_kind), row.subject_id): row.version for row in connection.execute(of_these)}
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from authsec_server import naming
+from authsec_server.db import Tx
+from authsec_server.principal import Act, Role
 from authsec_server.roles import service
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/roles"
+PATH = f"{API}/roles"
+Delete = Callable[[Tx, Act, str], RoleDefinition]
 
 
 class NewRole(Body):
@@ -29,38 +29,120 @@ class NewRole(Body):
     description: str = ""
 
 
-def routes(site: Site) -> list[Route]:
-    """The routes of this room."""
+class RoleChanges(Changes):
+    """What an edit may change of a role. Without an action that it held, its tokens end."""
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, NewRole)
-        role = await site.change(
-            act,
-            lambda tx, act: service.create(
-                tx, act, name=body.name, actions=body.actions, slug=body.slug, description=body.description
-            ),
-        )
-        return JSONResponse(as_json(role), 201, {"Location": f"{PATH}/{role.id}"})
+    name: str = LEFT_OUT
+    description: str = LEFT_OUT
+    actions: list[str] = LEFT_OUT
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, naming.is_slug)
-        found, following = await site.read(lambda tx: service.page(tx, act, after=asked.after, limit=asked.limit))
-        return page_answer(map(as_json, found), following)
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        role = await site.read(lambda tx: service.get(tx, act, request.path_params["role"]))
-        return JSONResponse(as_json(role))
+class RoleShown(TypedDict):
+    """A role as the admin API shows it."""
+
+    id: str
+    slug: str
+    name: str
+    description: str
+    actions: list[str]
+    created_at: str
+    revision: int
+    changed_at: str | None
+
+
+def operations(delete: Delete) -> list[AnyOperation]:
+    """The operations of this room. `delete` knows who uses a role: the rooms above do."""
+
+    async def remove(call: Call[NoBody]) -> RoleShown:
+        def work(tx: Tx, act: Act) -> RoleDefinition:
+            role = service.get(tx, act, call.of("role"))
+            call.matched(role, "This role")
+            return delete(tx, act, role.id)
+
+        return as_json(await call.change(work))
 
     return [
-        resource(PATH, get=page, post=create),
-        resource(PATH + "/{role}", get=show),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listRoles",
+            summary="Roles, in the order of their slugs",
+            query=PAGING,
+            handler=_page,
+            answer=Page[RoleShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="createRole",
+            summary="Create a role",
+            least=Role.OPERATOR,
+            body=NewRole,
+            handler=_create,
+            answer=RoleShown,
+            status=201,
+            location=PATH + "/{id}",
+            revised=True,
+        ),
+        Operation(
+            method="GET",
+            path=PATH + "/{role}",
+            operation_id="showRole",
+            summary="A role",
+            handler=_show,
+            answer=RoleShown,
+            revised=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=PATH + "/{role}",
+            operation_id="editRole",
+            summary="Edit a role",
+            least=Role.OPERATOR,
+            body=RoleChanges,
+            handler=_edit,
+            answer=RoleShown,
+            revised=True,
+        ),
+        Operation(
+            method="DELETE",
+            path=PATH + "/{role}",
+            operation_id="deleteRole",
+            summary="Delete a role that no trust delegation uses",
+            description="What has ended or was revoked goes with it; while one is live or disabled it is refused.",
+            least=Role.OPERATOR,
+            handler=remove,
+            answer=RoleShown,
+            revised=True,
+        ),
     ]
 
 
-def as_json(role: RoleDefinition) -> dict[str, Any]:
+async def _page(call: Call[NoBody]) -> Page[RoleShown]:
+    asked = read_page(call.request, naming.is_slug)
+    found, following = await call.read(lambda tx, act: service.page(tx, act, after=asked.after, limit=asked.limit))
+    return {"items": [as_json(role) for role in found], "next": following}
+
+
+async def _create(call: Call[NewRole]) -> RoleShown:
+    return as_json(await call.change(lambda tx, act: service.create(tx, act, **dict(call.body))))
+
+
+async def _show(call: Call[NoBody]) -> RoleShown:
+    return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("role"))))
+
+
+async def _edit(call: Call[RoleChanges]) -> RoleShown:
+    def work(tx: Tx, act: Act) -> RoleDefinition:
+        role = service.get(tx, act, call.of("role"))
+        revision = call.matched(role, "This role")
+        now = {"name": role.name, "description": role.description, "actions": role.actions}
+        return service.edit(tx, act, role.id, revision=revision, **now | call.body.given())
+
+    return as_json(await call.change(work))
+
+
+def as_json(role: RoleDefinition) -> RoleShown:
     """The role as the admin API shows it."""
     return {
         "id": role.id,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import anyio
 from authsec import strict_json
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -23,6 +23,22 @@ class Body(BaseModel):
     """The root of request bodies: unknown members are refused, nothing is coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+LEFT_OUT: Any = Field(None, json_schema_extra=_without_default)
+"""The default of a member of `Changes`: what is left out has no value. None is one only where the type says so."""
+
+
+class Changes(Body):
+    """The root of edits: what is left out stays as it is."""
+
+    def given(self) -> dict[str, Any]:
+        """The members that are there, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
 B = TypeVar("B", bound=Body)

@@ -14,6 +14,7 @@ from starlette.types import ExceptionHandler
 
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound, NotPermitted, Outdated, Unavailable
 from authsec_server.web.context import context_of
+from authsec_server.web.instants import rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,10 @@ class Unauthenticated(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class PreconditionRequired(Exception):
+    """An edit that does not say which revision it was made of."""
 
 
 class TooOften(Exception):
@@ -98,9 +103,27 @@ def _failure(request: Request, failure: Exception) -> Response:
         error=failure.message,
         details=failure.remedy,
         retryable=isinstance(failure, Unavailable),
-        headers=retry_after(failure.retry_after) if isinstance(failure, Unavailable) else None,
-        extra={"field": failure.field} if isinstance(failure, Invalid) else None,
+        headers=_headers(failure),
+        extra=_extra(failure),
     )
+
+
+def _headers(failure: Failure) -> dict[str, str]:
+    if isinstance(failure, Unavailable):
+        return retry_after(failure.retry_after)
+    return {"ETag": f'"{failure.present}"'} if isinstance(failure, Outdated) and failure.present else {}
+
+
+def _extra(failure: Failure) -> dict[str, object]:
+    if isinstance(failure, Invalid):
+        return {"field": failure.field}
+    if isinstance(failure, Outdated):
+        return {
+            "changed_by": failure.by,
+            "changed_at": rfc3339(failure.at),
+            "changed_fields": list(failure.fields),
+        }
+    return {}
 
 
 def _unauthenticated(request: Request, failure: Exception) -> Response:
@@ -112,6 +135,16 @@ def _unauthenticated(request: Request, failure: Exception) -> Response:
         error=failure.message,
         details="Send an admin key: Authorization: Bearer authsec_… (made with `authsec admin create-key NAME`).",
         headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
+    )
+
+
+def _precondition_required(request: Request, _failure: Exception) -> Response:
+    return error_response(
+        request,
+        428,
+        reason="precondition_required",
+        error="This edit does not say which revision it was made of. Nothing was changed.",
+        details='Send the ETag of the thing as you read it: If-Match: "3". With * it is edited whatever it is by now.',
     )
 
 
@@ -164,6 +197,7 @@ def unexpected(request: Request, error: Exception) -> Response:
 HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
     Failure: _failure,
     Unauthenticated: _unauthenticated,
+    PreconditionRequired: _precondition_required,
     TooOften: _too_often,
     HTTPException: _http,
 }

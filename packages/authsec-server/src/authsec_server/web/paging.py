@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from authsec_server.failures import Invalid
 from authsec_server.web.bodies import query_int, query_value
+from authsec_server.web.operations import Parameter
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+T = TypeVar("T")
+
+
+PAGING = (
+    Parameter(
+        name="limit",
+        description="So many at most.",
+        schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    ),
+    Parameter(name="cursor", description="`next` of the page before."),
+)
+
+
+class Page(TypedDict, Generic[T]):
+    """A page of a list; `next` is the cursor of the page behind it, null on the last."""
+
+    items: list[T]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from authsec_server.db import Database, Tx
+from authsec_server.failures import Outdated
 from authsec_server.principal import Act, Principal
 from authsec_server.web.context import context_of
+from authsec_server.web.rehearsal import Foreseen
 
 T = TypeVar("T")
 
@@ -27,14 +29,25 @@ class Authenticator(Protocol):
         """Raise `Unauthenticated` unless the principal still stands, as this transaction sees it."""
 
 
+class Insight(Protocol):
+    """What the rooms above know of a change."""
+
+    def foreseen(self, tx: Tx, act: Act) -> Foreseen:
+        """What this transaction has done, just before it is undone."""
+
+    def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
+        """What others changed since the revision that the caller had read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The database, the clock, randomness, and the way to learn who asks."""
+    """The database, the clock, randomness, the way to learn who asks, and what a change means for whoever only asks."""
 
     database: Database
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
     authenticate: Authenticator
+    insight: Insight
 
     async def act(self, request: Request) -> Act:
         """The act that this request is; raises `Unauthenticated` when nobody stands behind it."""
@@ -59,8 +72,20 @@ class Site:
         does must not be dated before what it comes after.
         """
 
-        def confirmed(tx: Tx) -> T:
-            self.authenticate.confirm(tx, act.principal)
-            return work(tx, replace(act, now=self.now()))
+        return await run_in_threadpool(self.database.change, lambda tx: self._confirmed(tx, act, work))
 
-        return await run_in_threadpool(self.database.change, confirmed)
+    async def rehearse(self, act: Act, work: Callable[[Tx, Act], T]) -> tuple[T, Foreseen]:
+        """The same, undone again before it returns: nothing is left of it, and nobody is told."""
+
+        def foreseen(tx: Tx) -> tuple[T, Foreseen]:
+            return self._confirmed(tx, act, work), self.insight.foreseen(tx, act)
+
+        return await run_in_threadpool(self.database.rehearse, foreseen)
+
+    def _confirmed(self, tx: Tx, act: Act, work: Callable[[Tx, Act], T]) -> T:
+        self.authenticate.confirm(tx, act.principal)
+        try:
+            return work(tx, replace(act, now=self.now()))
+        except Outdated as outdated:
+            outdated.fields = self.insight.changed_fields(tx, outdated)
+            raise

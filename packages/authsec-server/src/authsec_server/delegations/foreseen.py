@@ -1,0 +1,158 @@
+"""What a rehearsed change has ended: asked inside its transaction, just before that is undone.
+
+Nothing here knows which verb it was. The journal's events say whom it was about, the revocations what has ended, and
+the rows, as the change leaves them, who still gets tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from authsec_server.audit import edits
+from authsec_server.audit import service as audit
+from authsec_server.audit.export import as_json
+from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.clients import following
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client, ProofKind
+from authsec_server.db import Tx
+from authsec_server.delegations import consequences, store, tokens_out, would_stop
+from authsec_server.delegations.consequences import MOST, Consequences
+from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
+from authsec_server.failures import Outdated
+from authsec_server.principal import Act
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import Subject, SubjectKind
+from authsec_server.roles import service as roles
+from authsec_server.sources import service as sources
+from authsec_server.web.rehearsal import Foreseen
+
+_OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # what only an event has that was written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insight:
+    """What the web's `Site` asks about changes."""
+
+    terms: Terms
+
+    def foreseen(self, tx: Tx, act: Act) -> Foreseen:
+        """The events that this change has written, and what has ended by it."""
+        written = edits.of_this_change(tx, act)
+        ended = {each.subject for each in revocations.of_this_change(tx)}
+        what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
+        return Foreseen(
+            would_change=[_as_foreseen(as_json(each)) for each in written],
+            would_stop=would_stop.as_json(what, act.now)["would_stop"] if what else None,
+        )
+
+    def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
+        """The fields that others changed since."""
+        return edits.changed_fields(tx, outdated.thing, outdated.since)
+
+
+def _as_foreseen(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name not in _OF_A_ROW}
+
+
+def _ending(
+    tx: Tx, act: Act, events: Collection[Event], ended: Collection[Subject], terms: Terms
+) -> Consequences | None:
+    singly = [id_ for kind, id_ in ended if kind is SubjectKind.TOKEN]
+    if singly:
+        issued = audit.token_issued(tx, singly[0])
+        return consequences.of_token(tx, act, issued.event) if issued else None
+    held = _held(tx, ended)
+    about = {event.client.id: event.client for event in events if event.client is not None}
+    ids = {*about, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in held), *_holders(tx, ended)}
+    tokens = tokens_out.of_this_change(tx, act.now, ended, ids, _slugs(events))
+    known = clients.by_ids(tx, ids | {each.id for each in tokens.agents})
+    names = about | {id_: Named(id=id_, name=client.name) for id_, client in known.items()}
+    stopping = [each for each in held if _ends(each, ended, act)]
+    agents = {each.id: each for each in tokens.agents}
+    agents |= {id_: names[id_] for id_ in _cut(events, ended, stopping) if id_ in names}
+    audiences = {each for delegation in stopping for each in delegation.audiences or (terms.default_audience,)}
+    return Consequences(
+        agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
+        go_on=_going_on(tx, act, known.values()),
+        delegations=_named(tx, events, ended, stopping, names),
+        live_tokens=tokens.live,
+        out_until=tokens.out_until,
+        apis=tokens_out.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
+        more=tokens.more or len(stopping) >= MOST,
+    )
+
+
+def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:
+    return sorted(id_ for kind, id_ in ended if kind is wanted)
+
+
+def _held(tx: Tx, ended: Collection[Subject]) -> list[Delegation]:
+    """The delegations that have ended, by themselves or with their client or role; those that are still there."""
+    found = store.by_ids(tx.connection, _ids(ended, SubjectKind.DELEGATION))
+    found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
+    for slug in _ids(ended, SubjectKind.ROLE):
+        if role := roles.find(tx, slug):
+            found += store.of_role(tx.connection, role.id)
+    return list({each.id: each for each in found}.values())
+
+
+def _holders(tx: Tx, ended: Collection[Subject]) -> Iterable[str]:
+    for id_ in _ids(ended, SubjectKind.SOURCE):
+        if source := sources.find(tx, id_):
+            yield from following.holders(tx, source, MOST)
+
+
+def _slugs(events: Collection[Event]) -> dict[str, str]:
+    """The slugs of the roles that are deleted, by id."""
+    deleted = [event for event in events if event.kind is EventKind.ROLE_DELETED]
+    return {role.id: event.detail["slug"] for event in deleted for role in event.roles}
+
+
+def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
+    """Whether the delegation was live: by itself it ends only then, with its client or role it stays as it is."""
+    alone = (SubjectKind.DELEGATION, delegation.id) in ended
+    return alone or state(delegation, act.now) is DelegationState.LIVE
+
+
+def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collection[Delegation]) -> set[str]:
+    """Whose authority it is about, whether they have tokens or not."""
+    of_proofs = {
+        event.client.id
+        for event in events
+        if event.client is not None and event.kind in {EventKind.PROOF_REMOVED, EventKind.CLIENT_DELETED}
+    }
+    return {*of_proofs, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in stopping)}
+
+
+def _going_on(tx: Tx, act: Act, known: Iterable[Client]) -> frozenset[str]:
+    """Those who get tokens all the same: enabled, with a delegation that is live, and with a proof that stands."""
+    able = {client.id for client in known if client.enabled and _proves_itself(client, act)}
+    held = store.of_clients(tx.connection, able)
+    return frozenset(each.client_id for each in held if state(each, act.now) is DelegationState.LIVE)
+
+
+def _proves_itself(client: Client, act: Act) -> bool:
+    return any(
+        proof.stands(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED) for proof in client.proofs
+    )
+
+
+def _named(
+    tx: Tx,
+    events: Collection[Event],
+    ended: Collection[Subject],
+    stopping: Collection[Delegation],
+    names: dict[str, Named],
+) -> tuple[Named, ...]:
+    """The delegations that stop; the journal names those that are deleted."""
+    known = roles.by_ids(tx, {each.role_id for each in stopping})
+    named = {each.id: each for event in events for each in event.delegations}
+    there = {
+        each.id: Named(id=each.id, name=title(known[each.role_id].name, names[each.client_id].name))
+        for each in stopping
+    }
+    ids = {*there, *_ids(ended, SubjectKind.DELEGATION)}
+    return tuple(there.get(id_) or named[id_] for id_ in sorted(ids) if id_ in there or id_ in named)

@@ -1,0 +1,251 @@
+"""The OpenAPI 3.1 document of the admin API, made of what the operations declare. No secrets: anybody may read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal, NotRequired
+
+from pydantic import BaseModel, TypeAdapter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from typing_extensions import TypedDict  # as in `paging`
+
+from authsec_server.web.operations import API, AnyOperation, Parameter
+from authsec_server.web.rehearsal import NAME as DRY_RUN
+
+PATH = f"{API}/openapi.json"
+_IN_PATH = re.compile(r"\{([a-z_]+)\}")
+_TAG = '^"[1-9][0-9]{0,8}"$'
+Json = dict[str, Any]
+
+
+class Problem(TypedDict):
+    """Why it was not done: a sentence, a stable code, what would satisfy it, whether a retry can help.
+
+    `field` is the member, parameter or header that breaks a rule. The `changed_…` say what others changed meanwhile.
+    """
+
+    error: str
+    reason: str
+    details: str
+    retryable: bool
+    request_id: str
+    field: NotRequired[str]
+    changed_by: NotRequired[str]
+    changed_at: NotRequired[str]
+    changed_fields: NotRequired[list[str]]
+
+
+class Stopping(TypedDict):
+    """An agent whose tokens would end; `goes_on`: it would get others."""
+
+    client_id: str
+    name: str
+    goes_on: bool
+
+
+class StoppingDelegation(TypedDict):
+    """A trust delegation whose tokens would end."""
+
+    id: str
+    name: str
+
+
+class AtApi(TypedDict):
+    """An API that takes such tokens: whether it follows revocations, and until when it could take them otherwise."""
+
+    audience: str
+    name: str
+    api: str | None
+    following: bool
+    proved: bool
+    seen_at: str | None
+    until: str | None
+
+
+class WouldStop(TypedDict):
+    """What would end. With `more` the numbers are the least that it may be."""
+
+    agents: list[Stopping]
+    delegations: list[StoppingDelegation]
+    live_tokens: int
+    until: str | None
+    apis: list[AtApi]
+    more: bool
+    as_of: str
+
+
+class DryRun(TypedDict):
+    """What the same request without dry_run would bring about; nothing has changed.
+
+    `would_change` are the events that the journal would hold, `would_answer` is the answer, with null for its secrets.
+    """
+
+    dry_run: Literal[True]
+    would_change: list[dict[str, Any]]
+    would_stop: WouldStop | None
+    would_answer: Any
+
+
+class Document(TypedDict):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
+
+
+def route(operations: Sequence[AnyOperation]) -> Route:
+    """Serves the document."""
+    made = document(operations)
+
+    async def answer(_request: Request) -> JSONResponse:
+        return JSONResponse(made)
+
+    return Route(PATH, answer, methods=["GET"])
+
+
+def document(operations: Sequence[AnyOperation]) -> Json:
+    """The document, with itself in it."""
+    schemas, components = _schemas(operations)
+    paths: dict[str, Json] = {PATH: {"get": _itself(schemas)}}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "AuthSec admin API",
+            "version": "1",
+            "description": "Who is an agent, what it may do and until when. Names are ids or slugs. With "
+            "`?dry_run=1` each change says what it would bring about, and nothing changes.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "adminKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An admin key: authsec_… (`authsec admin create-key NAME`).",
+                }
+            },
+        },
+        "security": [{"adminKey": []}],
+    }
+
+
+Key = tuple[Any, Literal["validation", "serialization"]]
+
+
+def _schemas(operations: Sequence[AnyOperation]) -> tuple[dict[Key, Json], Json]:
+    """A reference for each shape, and the schemas that they refer to."""
+    shapes: dict[Key, TypeAdapter[Any]] = {}
+    for shape in (Problem, DryRun, Document, *(each.answer for each in operations)):
+        shapes[shape, "serialization"] = TypeAdapter(shape)
+    for body in (each.body for each in operations if each.body is not None):
+        shapes[body, "validation"] = TypeAdapter(body)
+    made, definitions = TypeAdapter.json_schemas(
+        [(key, key[1], adapter) for key, adapter in shapes.items()], ref_template="#/components/schemas/{model}"
+    )
+    return {key: made[key, key[1]] for key in shapes}, definitions["$defs"]
+
+
+def _itself(schemas: Mapping[Key, Json]) -> Json:
+    return {
+        "operationId": "openapi",
+        "summary": "This document",
+        "security": [],
+        "responses": {"200": _json("This document.", schemas[Document, "serialization"])},
+    }
+
+
+def _operation(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
+    problem = schemas[Problem, "serialization"]
+    responses = {str(status): _json(HTTPStatus(status).phrase, problem) for status in _refusals(operation)}
+    described: Json = {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "description": f"{operation.description}\n\nNeeds the role {operation.least.name.lower()}.".strip(),
+        "tags": [operation.path.removeprefix(API).split("/")[1]],
+        "parameters": _parameters(operation),
+        "responses": _successes(operation, schemas) | responses,
+    }
+    if operation.body is not None:
+        required = any(each.is_required() for each in _fields(operation.body))
+        content = {"application/json": {"schema": schemas[operation.body, "validation"]}}
+        described["requestBody"] = {"required": required, "content": content}
+    return described
+
+
+def _fields(body: type[BaseModel]) -> Sequence[Any]:
+    return list(body.model_fields.values())
+
+
+def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
+    answer, rehearsed = schemas[operation.answer, "serialization"], schemas[DryRun, "serialization"]
+    done = _json(operation.summary, answer)
+    headers: Json = {}
+    if operation.revised and operation.method != "DELETE":
+        headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": _TAG}}
+    if operation.location:
+        headers["Location"] = {"description": "The new thing's address.", "schema": {"type": "string"}}
+    if headers and not operation.changes:
+        done["headers"] = headers
+    if not operation.changes:
+        return {str(operation.status): done}
+    if operation.status == 200:
+        return {"200": _json(f"{operation.summary}; or the dry run.", {"anyOf": [answer, rehearsed]}, headers)}
+    return {str(operation.status): done | {"headers": headers}, "200": _json("The dry run.", rehearsed)}
+
+
+def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
+    described: Json = {"description": description, "content": {"application/json": {"schema": schema}}}
+    return described | ({"headers": headers} if headers else {})
+
+
+def _refusals(operation: AnyOperation) -> list[int]:
+    """What it may answer when it is not done."""
+    statuses = {400, 401, 403, 421, 429, 503, *operation.refusals}
+    if _IN_PATH.search(operation.path):
+        statuses.add(404)
+    if operation.method in {"POST", "PATCH"}:
+        statuses |= {404, 408, 413}  # what a body names may not be there
+    if operation.changes:
+        statuses.add(409)
+    if operation.may_want_revision:
+        statuses.add(412)
+    if operation.wants_revision:
+        statuses.add(428)
+    return sorted(statuses)
+
+
+def _parameters(operation: AnyOperation) -> list[Json]:
+    found: list[Json] = [
+        {"name": name, "in": "path", "required": True, "description": "Its id or slug.", "schema": {"type": "string"}}
+        for name in _IN_PATH.findall(operation.path)
+    ]
+    found += [_query(each) for each in operation.query]
+    if operation.changes:
+        asked = "1: say what would change and what would stop, and change nothing."
+        found.append(_query(Parameter(name=DRY_RUN, description=asked, schema={"enum": ["1"], "type": "string"})))
+    if operation.may_want_revision:
+        tag = {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,8}")$'}
+        described = "The ETag of the thing as it was read; or *, whatever it is by now."
+        header = {"name": "If-Match", "in": "header", "required": operation.wants_revision}
+        found.append({**header, "description": described, "schema": tag})
+    return found
+
+
+def _query(parameter: Parameter) -> Json:
+    schema = dict(parameter.schema)
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "required": False,
+        "description": parameter.description,
+        "schema": schema,
+    }

@@ -1,0 +1,201 @@
+"""The admin API's operations, each declared once beside its handler: routes and the OpenAPI document are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar, cast
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server.db import Tx, rehearsing
+from authsec_server.failures import Invalid
+from authsec_server.principal import Act, Role
+from authsec_server.revisions import Revised, require_current
+from authsec_server.web import preconditions, rehearsal
+from authsec_server.web.bodies import Body, query_value, read_body
+from authsec_server.web.rehearsal import Rehearsal
+from authsec_server.web.site import Site
+
+T = TypeVar("T")
+B = TypeVar("B", bound=Body)
+A = TypeVar("A")
+
+API = "/authsec/api/v1"
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+
+class NoBody(Body):
+    """Nothing, or an empty object: what is sent where nothing is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A query parameter, given at most once; `schema` is its JSON Schema."""
+
+    name: str
+    description: str
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[B]):
+    """An operation that is called: by whom, with what, and the units of work that it may open.
+
+    A rehearsal is a call like any other: what `change` does in it is undone before it returns.
+    """
+
+    request: Request
+    site: Site
+    act: Act
+    body: B
+    expected: int | None = None
+    rehearsal: Rehearsal | None = None
+
+    def of(self, name: str) -> str:
+        """What the path says there."""
+        value: str = self.request.path_params[name]
+        return value
+
+    def query(self, name: str) -> str | None:
+        """The query parameter, if it is given."""
+        return query_value(self.request, name)
+
+    def matched(self, thing: Revised, what: str) -> int:
+        """The revision that the caller means, which is the thing's own. Raises `Outdated`; `what` as "This role"."""
+        if self.expected is not None:
+            require_current(thing, self.expected, what)
+        return thing.revision
+
+    async def read(self, work: Callable[[Tx, Act], T]) -> T:
+        """`work` on one snapshot."""
+        return await self.site.read(lambda tx: work(tx, self.act))
+
+    async def change(self, work: Callable[[Tx, Act], T]) -> T:
+        """`work` under the authority lock, if the caller still stands; in a rehearsal, undone again."""
+        if self.rehearsal is None:
+            return await self.site.change(self.act, work)
+        result, foreseen = await self.site.rehearse(self.act, work)
+        self.rehearsal.foreseen.append(foreseen)
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[B, A]):
+    """What can be asked of an address, and all that it may answer.
+
+    `least` is checked before anything is read; `body` is read before the handler is called, and None takes none.
+    `answer` is the type of what the handler returns, answered with `status`. With `revised` the answer's `revision` is
+    its ETag, and PATCH wants it back as If-Match. `location` is the new thing's address, a format of the answer.
+    `secrets` are the answer's members that are shown once, and never in a rehearsal. `refusals` are statuses that it
+    may answer beside those that its form implies. A `question` changes nothing, so that there is no rehearsal of it.
+    """
+
+    method: Method
+    path: str
+    operation_id: str
+    summary: str
+    handler: Callable[[Call[B]], Awaitable[A]]
+    answer: type[A]
+    body: type[B] | None = None
+    least: Role = Role.VIEWER
+    query: tuple[Parameter, ...] = ()
+    status: int = 200
+    revised: bool = False
+    location: str = ""
+    secrets: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+    question: bool = False
+    description: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is a rehearsal of it."""
+        return self.method != "GET" and not self.question
+
+    @property
+    def wants_revision(self) -> bool:
+        """Whether it is refused without If-Match: nobody's edit is undone unseen."""
+        return self.method == "PATCH" and self.revised
+
+    @property
+    def may_want_revision(self) -> bool:
+        """Whether If-Match means something to it."""
+        return self.revised and self.method in {"PATCH", "DELETE"}
+
+
+AnyOperation = Operation[Any, Any]
+
+
+def routes_of(site: Site, operations: Iterable[AnyOperation]) -> list[Route]:
+    """One route for each path, so that a 405 names every method that is possible there (RFC 9110 section 15.5.6)."""
+    by_path: dict[str, dict[str, AnyOperation]] = {}
+    for each in operations:
+        its = by_path.setdefault(each.path, {})
+        if each.method in its:
+            raise ValueError(f"{each.method} {each.path} is declared twice")
+        its[each.method] = each
+    return [_route(site, path, its) for path, its in by_path.items()]
+
+
+def _route(site: Site, path: str, its: Mapping[str, AnyOperation]) -> Route:
+    its = {**its, "HEAD": its["GET"]} if "GET" in its else its
+
+    async def answer(request: Request) -> Response:
+        return await _answered(site, its[request.method], request)
+
+    return Route(path, answer, methods=list(its))
+
+
+async def _answered(site: Site, operation: Operation[B, A], request: Request) -> Response:
+    act = await site.act(request)
+    act.principal.require(operation.least)
+    rehearsed = rehearsal.asked_for(request, changes=operation.changes)
+    _require_known(request, operation)
+    call = Call(
+        request=request,
+        site=site,
+        act=act,
+        body=await _body(request, operation),
+        expected=preconditions.expected(request, wanted=operation.wants_revision, known=operation.may_want_revision),
+        rehearsal=rehearsed,
+    )
+    if rehearsed is None:
+        return _response(operation, await operation.handler(call))
+    with rehearsing():
+        result = await operation.handler(call)
+    return JSONResponse(rehearsed.answer(result, secrets=operation.secrets))
+
+
+async def _body(request: Request, operation: Operation[B, A]) -> B:
+    if operation.method in {"GET", "DELETE"}:
+        return cast("B", NoBody())
+    return await read_body(request, operation.body or cast("type[B]", NoBody))
+
+
+def _require_known(request: Request, operation: AnyOperation) -> None:
+    """Refuse what is not asked for: of `?dryrun=1` the change itself would be the wrong answer."""
+    known = [each.name for each in operation.query] + ([rehearsal.NAME] if operation.changes else [])
+    for name in request.query_params:
+        query_value(request, name)
+        # A reading changes nothing anyway, whichever way it is asked.
+        if name not in known and not (operation.method == "GET" and name == rehearsal.NAME):
+            raise Invalid(name, "There is no such query parameter here.", f"Those that there are: {_listed(known)}.")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _response(operation: Operation[B, A], result: A) -> Response:
+    headers = {}
+    shown: Mapping[str, Any] = cast("Mapping[str, Any]", result)
+    if operation.revised and operation.method != "DELETE":
+        headers["ETag"] = preconditions.etag(shown["revision"])
+    if operation.location:
+        headers["Location"] = operation.location.format_map(shown)
+    if operation.secrets:
+        headers["Cache-Control"] = "no-store"
+    return JSONResponse(result, operation.status, headers)

@@ -1,0 +1,106 @@
+"""`?dry_run=1` on a change: what it would bring about, by making it and undoing it; on either database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec_server.db import Database, metadata, rehearsing
+from authsec_server.db.database import Tx
+from databases import settings_for
+from starlette.testclient import TestClient
+
+API = "/authsec/api/v1/"
+House = Any
+
+
+@pytest.fixture
+def its(house: Callable[..., House], database_url: str, tmp_path: Path) -> House:
+    """An authority on each database, as its operator has it before them."""
+    return house(local_operator=True, **settings_for(database_url, tmp_path))
+
+
+def all_of_it(its: House) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+
+    def read(tx: Tx) -> dict[str, list[tuple[Any, ...]]]:
+        return {
+            table.name: sorted(map(repr, tx.connection.execute(table.select())))  # type: ignore[misc]
+            for table in metadata.sorted_tables
+        }
+
+    return its.authority.database.read(read)  # type: ignore[no-any-return]
+
+
+def test_a_rehearsal_says_what_the_change_itself_would_and_leaves_nothing(its: House) -> None:
+    door, told = its.door(), list[int]()
+    role = {"name": "Support", "actions": ["customers:read", "customers:delete"]}
+    before = all_of_it(its)
+    with its.authority.database.telling(lambda: told.append(1)):
+        answer = door.post(f"{API}roles?dry_run=1", json=role)
+        assert all_of_it(its) == before
+        assert told == []
+    assert answer.status_code == 200
+    assert "location" not in answer.headers
+    foreseen = answer.json()
+    assert (foreseen["dry_run"], foreseen["would_stop"]) == (True, None)
+    (event,) = foreseen["would_change"]
+    assert (event["kind"], event["detail"]["slug"]) == ("role.created", "support")
+    made = door.post(f"{API}roles", json=role)
+    assert made.status_code == 201
+    its_own = {"id", "created_at"}
+    would = foreseen["would_answer"]
+    assert {**would, **{name: made.json()[name] for name in its_own}} == made.json()
+    assert door.post(f"{API}roles?dry_run=1", json=role).json()["reason"] == "conflict"
+
+
+def test_what_an_edit_would_change_and_stop(its: House) -> None:
+    door, agent = its.door(), its.delegated_name("Helper")
+    assert door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent}).status_code == 200
+    (role,) = door.get(f"{API}roles").json()["items"]
+    where = f"{API}roles/{role['slug']}"
+    asked = {"json": {"actions": ["customers:read"]}, "headers": {"If-Match": '"1"'}}
+    foreseen = door.patch(f"{where}?dry_run=1", **asked).json()
+    assert foreseen["would_change"][0]["detail"] == {
+        "revision": 2,
+        "before": {"actions": ["customers:delete", "customers:read"]},
+        "after": {"actions": ["customers:read"]},
+    }
+    stops = foreseen["would_stop"]
+    assert stops["agents"] == [{"client_id": agent, "name": "Helper", "goes_on": True}]
+    assert (stops["live_tokens"], len(stops["delegations"]), stops["apis"][0]["audience"]) == (1, 1, "authsec-api")
+    assert (foreseen["would_answer"]["revision"], door.get(where).json()) == (2, role)
+    wider = {**asked, "json": {"actions": [*role["actions"], "customers:list"]}}
+    assert door.patch(f"{where}?dry_run=1", **wider).json()["would_stop"] is None
+    in_use = door.delete(f"{where}?dry_run=1")
+    assert (in_use.status_code, in_use.json()["reason"]) == (409, "conflict")
+
+
+def test_the_version_and_the_feed_stay_what_they_were(database: Database) -> None:
+    version = database.read(lambda tx: tx.version)
+    assert database.rehearse(lambda tx: tx.version) == version + 1
+    assert database.read(lambda tx: tx.version) == version
+    with pytest.raises(ZeroDivisionError):
+        database.rehearse(lambda tx: 1 // 0)
+
+
+def test_nothing_changes_while_a_rehearsal_is_held(database: Database) -> None:
+    with rehearsing():
+        for verb in (database.change, database.record):
+            with pytest.raises(RuntimeError):
+                verb(lambda tx: tx.version)
+        assert database.rehearse(lambda tx: tx.version)
+    assert database.change(lambda tx: tx.version)
+
+
+def test_what_is_no_clear_wish_for_a_dry_run_is_refused(its: House) -> None:
+    door: TestClient = its.door()
+    role = {"name": "Support", "actions": ["customers:read"]}
+    for query in ("dry_run=0", "dry_run=true", "dry_run=", "dry_run=1&dry_run=1", "dry_run=1&dry_run=0", "dry-run=1"):
+        answer = door.post(f"{API}roles?{query}", json=role)
+        assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0]), query
+    in_the_body = door.post(f"{API}roles", json=role | {"dry_run": True})
+    assert (in_the_body.status_code, in_the_body.json()["field"]) == (400, "dry_run")
+    assert door.get(f"{API}roles?dry_run=1").json()["items"] == [], "to read changes nothing anyway"
