@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from authsec_server.audit import service as audit
@@ -51,6 +52,8 @@ def test_an_event_as_the_admin_api_shows_it(admin: TestClient) -> None:
         "token_sha256": "",
         "expires_at": None,
         "detail": event["detail"],
+        "place": None,  # nobody seals here
+        "leaf": None,
     }
     assert event["at"].endswith("Z")
 
@@ -111,10 +114,92 @@ def test_what_cannot_be_asked_for(admin: TestClient) -> None:
         "request_id=" + "x" * 41,
         "jti=a%20b",
         "reason=",
-        "client_id=customer-support",
+        "client=nobody",
+        "client=%00",
+        "delegation=nobody",
+        "by=nobody%40example.com",
+        "kind=token",
+        "kind=.",
+        "kind=",
+        "decision=maybe",
+        "address=here",
+        "since=yesterday",
+        "until=2026-13-01T00:00:00Z",
+        "order=sideways",
     ):
         answer = admin.get(f"{PATH}?{query}")
         assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0]), query
+
+
+TOKENS = "/authsec/uflow/sdk/delegation-token"
+
+
+def test_each_filter_finds_what_it_says_and_nothing_else(house: Callable[..., Any]) -> None:
+    opened = house(local_operator=True)
+    admin = opened.door()
+    client_id = opened.delegated_name("Open")
+    delegation = admin.get("/authsec/api/v1/delegations").json()["items"][0]
+    opened.clock.at += timedelta(hours=1)
+    begun = opened.clock.at
+    opened.door("192.0.2.7").get(TOKENS, params={"client_id": client_id})
+    opened.door("192.0.2.8").get(TOKENS, params={"client_id": client_id, "scope": "customers:write"})
+    admin.post("/authsec/api/v1/admin-keys", json={"name": "ci", "role": "admin"})
+
+    def found(**query: str) -> list[tuple[str, str]]:
+        items = events(admin, **query)["items"]
+        assert items == events(admin, order="oldest", **query)["items"][::-1]
+        return [(each["kind"], each["address"]) for each in items]
+
+    issued, refused = ("token.issued", "192.0.2.7"), ("token.refused", "192.0.2.8")
+    assert found(client="open", kind="token.issued,token.refused") == [refused, issued]
+    assert found(client=client_id, kind="token.") == [refused, issued]
+    assert found(decision="granted") == [issued]
+    assert found(decision="denied") == [refused] == found(reason="action_not_allowed") == found(address="192.0.2.8")
+    for name in (delegation["id"], delegation["slug"]):
+        assert [kind for kind, _ in found(delegation=name)] == ["token.issued", "delegation.created"], name
+    assert found(delegation="6f1d2a34-0000-4000-8000-000000000001") == []
+    at = begun.isoformat().replace("+00:00", "Z")
+    assert [kind for kind, _ in found(since=at)] == ["admin_key.created", "token.refused", "token.issued"]
+    assert found(until=at, kind="token.") == []
+    assert {kind for kind, _ in found(by="server")} == {"key.created", "feed_key.created", "seal_key.created"}
+    assert "admin_key.created" in {kind for kind, _ in found(by="local_operator")}
+    assert found(by="ci") == []
+
+
+def test_oldest_first_has_pages_too(admin: TestClient) -> None:
+    for name in ("one", "two", "three"):
+        create_role(admin, name)
+    first = events(admin, order="oldest", kind="role.created", limit=2)
+    assert [each["roles"][0]["name"] for each in first["items"]] == ["one", "two"]
+    rest = events(admin, order="oldest", kind="role.created", limit=2, cursor=first["next"])
+    assert [each["roles"][0]["name"] for each in rest["items"]] == ["three"]
+
+
+def test_one_event_is_told_whole_with_what_would_have_helped(house: Callable[..., Any]) -> None:
+    opened = house(local_operator=True)
+    admin = opened.door()
+    agent = opened.delegated_agent()
+    client_id = agent.client_id
+
+    def ask(**query: str) -> Any:
+        proved = {"Authorization": f"Bearer {agent.assertion()}"}
+        return admin.get(TOKENS, params={"client_id": client_id, **query}, headers=proved)
+
+    refused = ask(scope="customers:write")
+    (story,) = admin.get(f"{PATH}/{refused.json()['request_id']}").json()["items"]
+    assert story["event"]["reason"] == "action_not_allowed"
+    assert "customers:write. Allow it in a trust delegation" in story["remedy"]["text"]
+    assert admin.get(f"{PATH}/{story['event']['id']}").json()["items"] == [story]
+    granted = ask()
+    admin.post(f"/authsec/api/v1/clients/{client_id}/revoke-tokens")
+    (story,) = admin.get(f"{PATH}/{granted.headers['X-Request-ID']}").json()["items"]
+    assert (story["remedy"], story["revoked_at"]) == (None, "2026-11-25T12:00:00Z")
+    several = admin.get(f"{PATH}/5").json()["items"]  # all that was set up in one go
+    assert several[0]["event"]["id"] == 5
+    assert {each["event"]["request_id"] for each in several} == {several[0]["event"]["request_id"]}
+    for nothing in ("999", "req_nobody", "%00", "-1", "9" * 30):
+        assert admin.get(f"{PATH}/{nothing}").status_code == 404, nothing
+    assert opened.door().get(f"{PATH}/head").status_code == 404  # a word, and no event: nothing is sealed here
 
 
 def test_it_cannot_be_written_or_deleted(admin: TestClient) -> None:

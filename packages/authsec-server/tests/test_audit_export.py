@@ -82,6 +82,8 @@ def test_csv_has_every_value(journal: Database) -> None:
         "token_sha256": "ab" * 32,
         "expires_at": "2026-11-25T12:00:00Z",
         "detail": '{"actions": ["customers:read"]}',
+        "place": "",
+        "leaf": "",
     }
     assert (act["principal_name"], act["principal_role"]) == ("local operator", "admin")
     assert (counted["count"], counted["counted"], counted["reason"]) == ("12", "true", "client_not_found")

@@ -14,11 +14,11 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import HeadRefused, read_head
 from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
-from authsec_server.audit.sealing.store import seal_heads, sealed_events
+from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.tree import Tree, leaf_hash, node_hash
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.audit.store import events
+from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey

@@ -22,11 +22,11 @@ from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.leaves import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.store import seal_heads, sealed_events
+from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.tree import Tree
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.audit.store import events
+from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey

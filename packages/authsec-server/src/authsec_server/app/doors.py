@@ -11,6 +11,7 @@ from authsec_server.accounts import api as accounts_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app import operations
+from authsec_server.app.names import NAMES
 from authsec_server.app.wings import House
 from authsec_server.attestation.trial import api as trial_api
 from authsec_server.audit import api as audit_api
@@ -29,7 +30,7 @@ from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.sources import api as sources_api
 from authsec_server.tokens import api as tokens_api
-from authsec_server.tokens import introspection_api, revoking_api
+from authsec_server.tokens import events_api, introspection_api, revoking_api
 from authsec_server.web import health
 
 
@@ -88,8 +89,9 @@ def _for_administrators(house: House) -> list[BaseRoute]:
             site, max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience
         ),
         *grants_api.routes(site, house.terms),
-        *audit_api.routes(site),
+        *audit_api.routes(site, NAMES),
         *sealing_api.routes(site, house.keyring.journal_keys.published),
+        *events_api.routes(site),  # after the words that stand beside the numbers of events
     ]
 
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ _FORMULA = re.compile(r"(^|[,;|\t\r\n\"])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])"
 def json_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
     """Every event that is wanted, as the admin API shows it. The iterator blocks its thread."""
     principal.require(Role.VIEWER)
-    return (json.dumps(as_json(each), ensure_ascii=False) + "\n" for each in _all(database, wanted))
+    return as_json_lines(map(as_json, _all(database, wanted)))
 
 
 def csv_lines(database: Database, principal: Principal, wanted: EventFilter = EVERYTHING) -> Iterator[str]:
@@ -40,12 +40,18 @@ def csv_lines(database: Database, principal: Principal, wanted: EventFilter = EV
     it; whoever needs each character as it was takes `json_lines`.
     """
     principal.require(Role.VIEWER)
-    return _csv(_all(database, wanted))
+    return as_csv_lines(map(as_json, _all(database, wanted)))
 
 
-def _csv(journal: Iterator[Recorded]) -> Iterator[str]:
+def as_json_lines(shown: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Events, as the admin API shows them, as JSON Lines."""
+    return (json.dumps(each, ensure_ascii=False) + "\n" for each in shown)
+
+
+def as_csv_lines(shown: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Events, as the admin API shows them, as CSV."""
     yield _line(_HEADS)
-    for each in journal:
+    for each in shown:
         yield _line([_harmless(cell) for cell in _cells(each)])
 
 
@@ -63,7 +69,10 @@ def _batch(tx: Tx, wanted: EventFilter, after: int) -> JournalPage:
 
 
 def as_json(recorded: Recorded) -> dict[str, Any]:
-    """The event as the admin API shows it, ids and names as they were. `count` is above 1 for counted refusals."""
+    """The event as the admin API shows it, ids and names as they were. `count` is above 1 for counted refusals.
+
+    `place` and `leaf` are those of its seal: a sealed export has the event in that place, with that hash.
+    """
     event = recorded.event
     return {
         "id": recorded.id,
@@ -86,6 +95,8 @@ def as_json(recorded: Recorded) -> dict[str, Any]:
         "token_sha256": event.token_sha256,
         "expires_at": rfc3339(event.expires_at),
         "detail": dict(event.detail),
+        "place": recorded.seal.place if recorded.seal else None,
+        "leaf": recorded.seal.leaf if recorded.seal else None,
     }
 
 
@@ -109,13 +120,13 @@ _HEADS = (
     *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
     *("delegation_ids", "delegation_names", "role_ids", "role_names", "subject_id", "subject_name"),
     *("decision", "reason", "address", "authority_version", "jti", "kid", "token_sha256", "expires_at", "detail"),
+    *("place", "leaf"),
 )
 
 
-def _cells(recorded: Recorded) -> Iterator[str]:
+def _cells(shown: Mapping[str, Any]) -> Iterator[str]:
     """The event's values, in the order of the heads."""
-    shown = as_json(recorded)
-    flat = shown | {"detail": json.dumps(shown["detail"], ensure_ascii=False)}
+    flat = dict(shown) | {"detail": json.dumps(shown["detail"], ensure_ascii=False)}
     for one in ("principal", "client", "subject"):
         flat |= {f"{one}_{part}": value for part, value in (shown[one] or {}).items()}
     for many, one in (("delegations", "delegation"), ("roles", "role")):

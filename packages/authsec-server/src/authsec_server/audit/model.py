@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     FEED_KEY_CREATED = "feed_key.created"
     FEED_KEY_GONE = "feed_key.gone"
     SEAL_KEY_CREATED = "seal_key.created"
+    EVENTS_DROPPED = "events.dropped"
     ADMIN_KEY_CREATED = "admin_key.created"
     ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"
@@ -140,10 +141,22 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """Where an event stands in the sealed log, and its leaf there (hex): by both it is found in a sealed export."""
+
+    place: int
+    leaf: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """An event as the journal holds it. `counted` refusals stand for the whole minute that begins at their time."""
+    """An event as the journal holds it. `counted` refusals stand for the whole minute that begins at their time.
+
+    `seal` is None where it is not sealed yet, or was not asked for.
+    """
 
     id: int
     event: Event
     count: int
     counted: bool = False
+    seal: Seal | None = None

@@ -1,4 +1,7 @@
-"""The tables of events and of what is counted of them. On PostgreSQL the events are partitioned by month (`months`)."""
+"""The tables of events, of their seals and of what is counted of them.
+
+On PostgreSQL the events are partitioned by month (`months`).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    LargeBinary,
     Row,
     String,
     Table,
@@ -87,6 +91,15 @@ events = Table(
     _partial("ix_events_principal_id", "principal_kind", "principal_id", "id", only="principal_kind IS NOT NULL"),
     _partial("ix_events_subject_id_id", "subject_id", "id", only="subject_id IS NOT NULL"),
     sqlite_autoincrement=True,  # a number, once given, is never given again
+)
+
+# The log that seals them (`sealing`): a hash for each, in the order of sealing.
+sealed_events = Table(
+    "sealed_events",
+    metadata,
+    Column("position", BigId, primary_key=True, autoincrement=False),  # from 0, without a gap
+    Column("event_id", BigInteger, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
 )
 
 # What is counted of the events before `counted.until`; the later ones are counted where they stand (`counts`).

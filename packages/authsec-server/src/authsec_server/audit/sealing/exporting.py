@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of
+from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_text, text_hash
+from authsec_server.audit.sealing.lines import exact, head_line, leaf_line, read_line
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 
 BATCH = 1000
-_LEAF = {"event", "hash", "number", "place"}
 
 
 class NotAnExport(Exception):
@@ -33,15 +36,19 @@ def export(database: Database) -> Iterator[str]:
     while after + 1 < last[0] and (lines := database.read(partial(_batch, after=after, size=last[0]))):
         yield from lines
         after += BATCH
-    yield _line({"head": last[1]})
+    yield head_line(last[1])
 
 
-def verify_export(lines: Iterable[str], keys: Keys, kept: Sequence[Head] = ()) -> Report:
-    """Compare the events of an export with its seals, and with the heads that were `kept`. Raises `NotAnExport`."""
-    trail = Trail(keys=keys, kept=sorted(kept, key=lambda head: head.size))
+def verify_export(lines: Iterable[str], keys: Keys, kept: Sequence[Head] = (), given: Sequence[Given] = ()) -> Report:
+    """Compare the events of an export with its seals, and with the heads that were `kept`. Raises `NotAnExport`.
+
+    The lines are gone through twice: what was dropped is said by events that come after. `given` are exports that hold
+    what this one lacks.
+    """
+    trail = Trail(keys=keys, kept=kept, records=_records(lines, keys), given=given)
     size = 0
     for number, line in enumerate(lines, 1):
-        read = _read(line)
+        read = read_line(line)
         if read is None and number == 1:
             raise NotAnExport
         if read is None:
@@ -56,6 +63,12 @@ def verify_export(lines: Iterable[str], keys: Keys, kept: Sequence[Head] = ()) -
                 trail.meet(head)
     trail.end(size, trail.kept_between(size, store.MAX_SIZE))
     return trail.report(size, 0)
+
+
+def _records(lines: Iterable[str], keys: Keys) -> list[DropRecord]:
+    """The records of dropped events that these keys signed."""
+    read = (read_line(line) for line in lines if EventKind.EVENTS_DROPPED in line)
+    return believed((drop_of(each.get("event") or {}) for each in read if each), keys)
 
 
 def _newest(tx: Tx) -> tuple[int, str]:
@@ -75,10 +88,9 @@ def _batch(tx: Tx, *, after: int, size: int) -> list[str]:
     for leaf in leaves:
         its = rows.get(leaf.event_id)
         event = json.loads(event_text(its[0]._asdict())) if its else None
-        content = {"event": event, "hash": leaf.hash.hex(), "number": leaf.event_id, "place": leaf.position}
-        lines.append(_line(content))
+        lines.append(leaf_line(event=event, hash_=leaf.hash, number=leaf.event_id, place=leaf.position))
         if leaf.position + 1 in heads:
-            lines.append(_line({"head": heads[leaf.position + 1]}))
+            lines.append(head_line(heads[leaf.position + 1]))
     return lines
 
 
@@ -88,31 +100,9 @@ def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
     if read["place"] != size:
         trail.lack(size)
     if event is None:
-        trail.find(f"Event {number} was dropped: only its seal is left.")
-    elif event.get("id") != number or text_hash(_text(event)).hex() != read["hash"]:
+        trail.miss(read["place"], number, bytes.fromhex(read["hash"]))
+    elif event.get("id") != number or text_hash(exact(event)).hex() != read["hash"]:
         trail.find(f"Event {number} was changed: it is not what was sealed.")
+    elif signed := drop_of(event):
+        trail.confirm(signed)
     trail.grow([(number, bytes.fromhex(read["hash"]))])
-
-
-def _read(line: str) -> Mapping[str, Any] | None:
-    """What the line says; None for one that no export has: another parser might read it otherwise."""
-    try:
-        read = json.loads(line)
-        if not isinstance(read, dict) or _line(read) != line:
-            return None
-        if read.keys() == {"head"}:
-            return read if isinstance(read["head"], str) else None
-        if read.keys() != _LEAF or not isinstance(read["event"], dict | None):
-            return None
-        numbers = all(type(read[name]) is int and 0 <= read[name] < store.MAX_SIZE for name in ("number", "place"))
-        return read if numbers and len(bytes.fromhex(read["hash"])) == 32 else None
-    except (ValueError, TypeError, RecursionError):
-        return None  # no line that was exported: whoever asked says so
-
-
-def _line(content: Mapping[str, Any]) -> str:
-    return _text(content) + "\n"
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"))

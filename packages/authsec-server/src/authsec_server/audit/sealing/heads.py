@@ -47,23 +47,28 @@ def sign_head(tree: Tree, *, through: int, at: datetime, issuer: str, key: Priva
 
 def read_head(signed: str, keys: Keys) -> Head:
     """What the head says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
-    try:
-        unverified = parse_compact(signed)
-        key = keys.get(str(unverified.header.get("kid")))
-        if unverified.header.get("typ") != TYPE:
-            raise HeadRefused("is no head of a journal")
-        if key is None:
-            raise HeadRefused(
-                "is signed by a key that is not among those given: it was forged, or they are not this authority's"
-            )
-        claims = unverified.verified_by(key, algorithms={"EdDSA"}).claims
-    except JoseError as error:
-        raise HeadRefused(f"cannot be believed: {error}") from None
+    claims = signed_claims(signed, keys, TYPE, "head")
     size, through, iat = (_number(claims.get(name)) for name in ("size", "through", "iat"))
     root = claims.get("root")
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
         raise HeadRefused("is no head of a journal")
     return Head(size=size, root=root, through=through, at=datetime.fromtimestamp(iat, UTC), signed=signed)
+
+
+def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> Mapping[str, Any]:
+    """What a text of this `typ` says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
+    try:
+        unverified = parse_compact(signed)
+        key = keys.get(str(unverified.header.get("kid")))
+        if unverified.header.get("typ") != kind:
+            raise HeadRefused(f"is no {what} of a journal")
+        if key is None:
+            raise HeadRefused(
+                "is signed by a key that is not among those given: it was forged, or they are not this authority's"
+            )
+        return unverified.verified_by(key, algorithms={"EdDSA"}).claims
+    except JoseError as error:
+        raise HeadRefused(f"cannot be believed: {error}") from None
 
 
 def _number(value: Any) -> int:

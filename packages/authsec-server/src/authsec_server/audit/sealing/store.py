@@ -1,17 +1,15 @@
-"""The tables of the log: a hash for each sealed event, in the order of sealing, and the signed heads."""
+"""The log's statements: a hash for each sealed event, in the order of sealing, and the table of signed heads."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
-    LargeBinary,
     Row,
     Table,
     Text,
@@ -21,23 +19,17 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal_column,
     or_,
     select,
     text,
 )
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import Head
-from authsec_server.audit.store import events
+from authsec_server.audit.store import ACT, events, sealed_events
 from authsec_server.db.postgresql import SEALING_LOCK
 from authsec_server.db.schema import BigId, Instant, metadata
-
-sealed_events = Table(
-    "sealed_events",
-    metadata,
-    Column("position", BigId, primary_key=True, autoincrement=False),  # from 0, without a gap
-    Column("event_id", BigInteger, nullable=False, unique=True),
-    Column("hash", LargeBinary, nullable=False),
-)
 
 seal_heads = Table(
     "seal_heads",
@@ -148,6 +140,13 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
 def numbers_there(connection: Connection, numbers: Collection[int]) -> set[int]:
     """Those of these numbers that an event has, be it one that cannot be read."""
     return set(connection.execute(select(events.c.id).where(events.c.id.in_(numbers))).scalars()) if numbers else set()
+
+
+def drop_events(connection: Connection) -> list[Mapping[str, Any]]:
+    """All events that say what was dropped; without those that cannot be read."""
+    of_kind = select(events.c.id).where(literal_column(ACT), events.c.kind == EventKind.EVENTS_DROPPED)
+    found = events_by_number(connection, list(connection.execute(of_kind.order_by(events.c.id)).scalars()))
+    return [row._asdict() for number in sorted(found) for row in found[number]]
 
 
 def size(connection: Connection) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
 from authsec_server.audit.sealing.tree import Tree
 from authsec_server.web.instants import rfc3339
@@ -12,15 +14,29 @@ from authsec_server.web.instants import rfc3339
 MOST = 100  # findings that are told one by one
 
 
+@dataclass(slots=True, kw_only=True)
+class Dropping:
+    """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record."""
+
+    record: DropRecord
+    missing: int = 0
+    given: int = 0
+    sealed: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences."""
+    """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
+
+    `dropped`: what is missing by right, since a sealed record says so.
+    """
 
     sealed: int
     not_yet: int
     last: Head | None
     findings: tuple[str, ...]
     more: int
+    dropped: tuple[Dropping, ...] = ()
 
     @property
     def as_sealed(self) -> bool:
@@ -30,10 +46,15 @@ class Report:
 
 @dataclass(slots=True, kw_only=True)
 class Trail:
-    """One walk. `kept` are heads that somebody kept elsewhere, the smallest first."""
+    """One walk. `kept` are heads that somebody kept elsewhere; `given` files that hold what was dropped.
+
+    `records` are all that the log has of dropped events, wherever on the way; each counts once it was met, sealed.
+    """
 
     keys: Keys
     kept: Sequence[Head]
+    records: Sequence[DropRecord] = ()
+    given: Sequence[Given] = ()
     tree: Tree = field(default_factory=Tree)
     last: Head | None = None  # the newest head beside the log
     broken: bool = False  # a leaf is missing, or a head did not fit: what comes after fits no head either
@@ -42,6 +63,12 @@ class Trail:
     _good: Head | None = None  # the newest head that the leaves led to
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
+    _droppings: list[Dropping] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
+        self.kept = sorted(heads, key=lambda head: head.size)
+        self._droppings = [Dropping(record=record) for record in self.records]
 
     def find(self, finding: str) -> None:
         """Say what was found."""
@@ -55,6 +82,24 @@ class Trail:
         if not self.broken:
             self.find(f"The log lacks the seal in place {place}: it was dropped, or moved.")
         self.broken = True
+
+    def miss(self, place: int, number: int, hash_: bytes) -> None:
+        """The leaf in that place has no event: by right, or not."""
+        dropping = next((each for each in self._droppings if each.record.covers(place)), None)
+        if dropping is None:
+            self.find(f"Event {number} was dropped: only its seal is left.")
+            return
+        dropping.missing += 1
+        for file in self.given:
+            held = file.hash_at(place)
+            dropping.given += held == hash_
+            if held not in {None, hash_}:
+                self.find(f"Event {number} is not in {file.name} as it was sealed.")
+
+    def confirm(self, signed: object) -> None:
+        """An event whose record of dropped events this is was met, as it was sealed."""
+        for dropping in self._droppings:
+            dropping.sealed |= dropping.record.signed == signed
 
     def read(self, size: int, signed: str) -> Head | None:
         """A head that stands beside the log, for so many leaves; None for one that does not count."""
@@ -110,6 +155,25 @@ class Trail:
         if size and not self.broken and (self.last is None or self.last.size < size):
             self.find(f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed head.")
 
+        for dropping in self._droppings:
+            self._settle(dropping)
+
+    def _settle(self, dropping: Dropping) -> None:
+        """Whether what is missing may be."""
+        record = dropping.record
+        what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
+        if dropping.missing and not dropping.sealed:
+            self.find(f"{what} were dropped, and the record of that is not sealed.")
+        if dropping.given not in {0, dropping.missing}:
+            self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
+
     def report(self, size: int, not_yet: int) -> Report:
         """What was found."""
-        return Report(sealed=size, not_yet=not_yet, last=self.last, findings=tuple(self.findings), more=self.more)
+        return Report(
+            sealed=size,
+            not_yet=not_yet,
+            last=self.last,
+            findings=tuple(self.findings),
+            more=self.more,
+            dropped=tuple(each for each in self._droppings if each.missing),
+        )

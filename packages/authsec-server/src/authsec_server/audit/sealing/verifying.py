@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.dropped import believed, drop_of
+from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.sealing.store import Leaf
@@ -22,15 +24,18 @@ from authsec_server.failures import NotFound
 BATCH = 1000
 
 
-def verify(tx: Tx, keys: Keys, kept: Sequence[Head] = ()) -> Report:
+def verify(tx: Tx, keys: Keys, kept: Sequence[Head] = (), given: Sequence[Given] = ()) -> Report:
     """Compare the journal with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
+
+    `given` are exports that hold what was dropped since.
 
     Raises `NotFound` where an older version has kept the journal.
     """
     if not store.is_there(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
-    trail = Trail(keys=keys, kept=sorted(kept, key=lambda head: head.size))
+    records = believed(map(drop_of, store.drop_events(tx.connection)), keys)
+    trail = Trail(keys=keys, kept=kept, records=records, given=given)
     walk = _Walk(connection=tx.connection, trail=trail)
     walk.run()
     not_yet, size = store.not_sealed_above(tx.connection, walk.through), store.size(tx.connection)
@@ -66,11 +71,12 @@ class _Walk:
                 find(f"Event {number} is there {len(its)} times: it was sealed once.")
             elif its and event_hash(its[0]._asdict()) != leaf.hash:
                 find(f"Event {number} was changed: it is not what was sealed.")
+            elif its and (signed := drop_of(its[0]._asdict())):
+                self.trail.confirm(signed)
+            elif not its and number in there:
+                find(f"Event {number} was changed: it cannot even be read.")
             elif not its:
-                what = (
-                    "was changed: it cannot even be read" if number in there else "was dropped: only its seal is left"
-                )
-                find(f"Event {number} {what}.")
+                self.trail.miss(leaf.position, number, leaf.hash)
 
     def _grow(self, leaves: Sequence[Leaf], start: int) -> None:
         """Along these leaves, stopping at each head on the way."""

@@ -48,6 +48,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.FEED_KEY_CREATED: "made a key of the revocation feed,",
     EventKind.FEED_KEY_GONE: "let go of a key of the revocation feed,",
     EventKind.SEAL_KEY_CREATED: "made the key that seals the audit trail,",
+    EventKind.EVENTS_DROPPED: "dropped old events of the audit trail",
     EventKind.ADMIN_KEY_CREATED: "made the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
     EventKind.ADMINISTRATOR_INVITED: "invited",
@@ -121,7 +122,7 @@ def tone(event: Event) -> str:
         return "bad"
     if event.kind is EventKind.TOKEN_ISSUED:
         return "good"
-    notable = ("disabled", "revoked", "deleted", "removed", "gone", "reset", "enrolled")
+    notable = ("disabled", "revoked", "deleted", "removed", "gone", "reset", "enrolled", "dropped")
     return "warn" if event.kind.endswith(notable) else "quiet"
 
 

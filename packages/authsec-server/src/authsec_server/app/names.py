@@ -1,0 +1,26 @@
+"""What the journal's filters call by name, looked up in the rooms that own it."""
+
+from __future__ import annotations
+
+from authsec_server.accounts import known
+from authsec_server.audit.asking import Names
+from authsec_server.clients import service as clients
+from authsec_server.db import Tx
+from authsec_server.delegations import standing
+from authsec_server.failures import NotFound
+
+
+def _client(tx: Tx, slug: str) -> str | None:
+    found = clients.find(tx, slug)
+    return found.id if found else None
+
+
+def _delegation(tx: Tx, id_or_slug: str) -> tuple[str, str] | None:
+    try:
+        found = standing.stored(tx, id_or_slug)
+    except NotFound:
+        return None  # whoever asks says so, or looks for the id of one that is gone
+    return found.id, found.client_id
+
+
+NAMES = Names(client=_client, delegation=_delegation, person=known.person)

@@ -1,0 +1,124 @@
+"""What a query asks of the journal, read into a filter. Names of things are looked up by the rooms that own them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsec_server import naming
+from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.model import Decision, EventKind
+from authsec_server.db import Tx
+from authsec_server.failures import Invalid
+from authsec_server.principal import PrincipalKind
+from authsec_server.web.instants import parse_instant
+
+PARAMETERS = (
+    *("client", "delegation", "by", "kind", "decision", "reason"),
+    *("address", "request_id", "jti", "since", "until"),
+)
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id, a jti and a reason look like
+_ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
+_NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": PrincipalKind.SERVER}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What rooms above know by name; each answers None for a name that it does not know.
+
+    `client` gives the id for a slug, `delegation` its id and its client's, `person` who is meant by the email of an
+    administrator or the name of an admin key.
+    """
+
+    client: Callable[[Tx, str], str | None]
+    delegation: Callable[[Tx, str], tuple[str, str] | None]
+    person: Callable[[Tx, str], tuple[PrincipalKind, str] | None]
+
+
+def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
+    """The filter that these parameters mean; those left out ask for nothing. Raises `Invalid` for the one at fault."""
+    delegation_id, client_id = _delegation(tx, query.get("delegation"), names)
+    since, until = _instant("since", query), _instant("until", query)
+    if since and until and since >= until:
+        raise Invalid("until", "This is not after `since`: nothing can have happened between them.")
+    return EventFilter(
+        kinds=_kinds(query.get("kind")),
+        decision=_decision(query.get("decision")),
+        reason=_matching("reason", query, _WORD, "a reason", "Copy it from an answer, as attestation_required."),
+        client_id=_client(tx, query.get("client"), names) or client_id,
+        delegation_id=delegation_id,
+        principal=_person(tx, query.get("by"), names),
+        address=_matching("address", query, _ADDRESS, "an address", "e.g. 192.0.2.7"),
+        request_id=_matching("request_id", query, _WORD, "a request id", "Copy it from an answer: req_…"),
+        jti=_matching("jti", query, _WORD, "a jti", "Copy it from the token, or from another event."),
+        since=since,
+        until=until,
+    )
+
+
+def _kinds(text: str | None) -> frozenset[EventKind]:
+    """One or several with commas; `client.` means all that begin so."""
+    found: set[EventKind] = set()
+    for part in [] if text is None else text.split(","):
+        its = {kind for kind in EventKind if kind == part or (part.endswith(".") and kind.startswith(part))}
+        if not its or part == ".":
+            raise Invalid("kind", "There is no such kind of event.", "e.g. token.refused, or `client.` for all of them")
+        found |= its
+    return frozenset(found)
+
+
+def _decision(text: str | None) -> Decision | None:
+    if text is not None and text not in set(Decision):
+        raise Invalid("decision", "A decision is `granted` or `denied`.")
+    return None if text is None else Decision(text)
+
+
+def _client(tx: Tx, text: str | None, names: Names) -> str:
+    """An id is taken as it is: the journal has clients that were deleted since."""
+    if text is None or naming.is_uuid(text):
+        return text or ""
+    found = names.client(tx, text)
+    if found is None:
+        raise Invalid("client", "No client has this slug.", "One that was deleted is found by its client_id only.")
+    return found
+
+
+def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
+    """Its id, and its client's where that is known: by that its events are found fast."""
+    if text is None:
+        return "", ""
+    found = names.delegation(tx, text)
+    if found is not None:
+        return found
+    if not naming.is_uuid(text):
+        raise Invalid("delegation", "No trust delegation has this slug.", "Copy its slug or id from the list.")
+    return text, ""
+
+
+def _person(tx: Tx, text: str | None, names: Names) -> tuple[PrincipalKind, str] | None:
+    if text is None:
+        return None
+    if text in _NAMELESS:
+        return _NAMELESS[text], ""
+    found = names.person(tx, text)
+    if found is None:
+        raise Invalid(
+            "by",
+            "Neither an administrator nor an admin key is called so.",
+            "Give the administrator's email or the admin key's name; or `local_operator`, or `server`.",
+        )
+    return found
+
+
+def _matching(name: str, query: Mapping[str, str], form: re.Pattern[str], what: str, remedy: str) -> str:
+    value = query.get(name)
+    if value is not None and not form.fullmatch(value):
+        raise Invalid(name, f"This is not {what}.", remedy)
+    return value or ""
+
+
+def _instant(name: str, query: Mapping[str, str]) -> datetime | None:
+    value = query.get(name)
+    return None if value is None else parse_instant(name, value)

@@ -1,0 +1,127 @@
+"""What was dropped from the journal, and may be missing: a record that the sealing key has signed.
+
+It stands in an event that is sealed before the first row goes. Whoever writes to the database can insert an event and
+have it sealed, but not sign such a record.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from authsec.jose import PrivateKey, sign_compact
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, signed_claims
+
+TYPE: Final = "authsec-journal-drop+jwt"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+Run = tuple[int, int]
+"""The first and the last of places without a gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropRecord:
+    """`events` in these `places` of the log, of months before `before` (2026-08), were dropped by `by`.
+
+    They were in the export with that hash, under the `head` of that time; their lowest and highest number: `numbers`.
+    """
+
+    before: str
+    events: int
+    numbers: Run
+    places: tuple[Run, ...]
+    export_sha256: str
+    by: str
+    at: datetime
+    head: Head
+    signed: str = field(repr=False)
+
+    def covers(self, place: int) -> bool:
+        """Whether what stood there was dropped."""
+        at = bisect_right(self.places, place, key=lambda run: run[0]) - 1
+        return at >= 0 and place <= self.places[at][1]
+
+
+def runs(places: Iterable[int]) -> tuple[Run, ...]:
+    """These places, in order, as runs."""
+    found: list[list[int]] = []
+    for place in places:
+        if found and place == found[-1][1] + 1:
+            found[-1][1] = place
+        else:
+            found.append([place, place])
+    return tuple((first, last) for first, last in found)
+
+
+def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: PrivateKey) -> str:
+    """The record, signed. Its members are those of `DropRecord`, with the `head` as it was signed."""
+    header = {"typ": TYPE, "kid": key.public.thumbprint()}
+    return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)
+
+
+def read_drop(signed: str, keys: Keys) -> DropRecord:
+    """What the record says, once one of the keys is shown to have signed it and its head. Raises `HeadRefused`."""
+    claims = signed_claims(signed, keys, TYPE, "record of what was dropped")
+    head = read_head(str(claims.get("head")), keys)
+    try:
+        record = DropRecord(
+            before=str(claims["before"]),
+            events=_number(claims["events"]),
+            numbers=_run(claims["numbers"]),
+            places=tuple(map(_run, claims["places"])),
+            export_sha256=str(claims["export_sha256"]),
+            by=str(claims["by"]),
+            at=datetime.fromtimestamp(_number(claims["iat"]), UTC),
+            head=head,
+            signed=signed,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise HeadRefused("is no record of what was dropped") from None
+    if not _holds_together(record):
+        raise HeadRefused("is no record of what was dropped")
+    return record
+
+
+def drop_of(event: Mapping[str, Any]) -> str | None:
+    """The signed record that an event (as a row, or as it is exported) carries; None for one that carries none."""
+    detail = event.get("detail")
+    signed = (
+        detail.get("record") if event.get("kind") == EventKind.EVENTS_DROPPED and isinstance(detail, dict) else None
+    )
+    return signed if isinstance(signed, str) else None
+
+
+def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
+    """Those that one of the keys has signed: of the others, what is missing is missing without a reason."""
+    found = []
+    for each in signed:
+        with suppress(HeadRefused):
+            found += [read_drop(each, keys)] if each else []
+    return found
+
+
+def _holds_together(record: DropRecord) -> bool:
+    in_order = all(before[1] < after[0] for before, after in pairwise(record.places))
+    number = sum(last - first + 1 for first, last in record.places)
+    within = bool(record.places) and record.places[-1][1] < record.head.size
+    return in_order and within and number == record.events and _SHA256.fullmatch(record.export_sha256) is not None
+
+
+def _run(value: Any) -> Run:
+    first, last = map(_number, value)
+    if first > last:
+        raise ValueError
+    return first, last
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError
+    return value
