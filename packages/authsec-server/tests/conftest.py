@@ -213,6 +213,12 @@ class Clock:
         return Surroundings(now=self.now, monotonic=self.monotonic, token_bytes=secrets.token_bytes)
 
 
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands at noon until it is moved."""
+    return Clock()
+
+
 @dataclass
 class Proving:
     """An agent with a key pair, and the assertions by which it proves itself."""

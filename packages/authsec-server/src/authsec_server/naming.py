@@ -24,6 +24,14 @@ def name(field: str, value: str) -> str:
     return cleaned
 
 
+def is_name(value: str) -> bool:
+    """Whether something could be called just this. What could not is never looked up."""
+    try:
+        return name("name", value) == value
+    except Invalid:
+        return False
+
+
 def text(field: str, value: str) -> str:
     """A description: at most 2000 characters; line breaks are fine, other control characters are not."""
     cleaned = unicodedata.normalize("NFC", value).strip()

@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     )
     session_idle: int = Field(HOUR, ge=MINUTE, le=DAY, description="A console session unused for so long ends.")
     session_lifetime: int = Field(12 * HOUR, ge=5 * MINUTE, le=30 * DAY, description="No console session lasts longer.")
+    bootstrap_key_file: Path | None = Field(
+        None, description="File of an admin key for automation, made known at the start; see docs/automation.md."
+    )
+    bootstrap_key_lifetime: int = Field(
+        DAY, ge=MINUTE, le=3650 * DAY, description="The bootstrap key is good so long from the first start with it."
+    )
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
     @field_validator(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import chain, count
+from types import MappingProxyType
 
 from authsec_server import naming
-from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, text_of
-from authsec_server.accounts.model.secret import SECRET_BYTES, hashed
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, key_name, new_admin_key
+from authsec_server.accounts.model.secret import hashed
 from authsec_server.accounts.store import admin_keys as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
@@ -22,35 +25,35 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
     """A new admin key, and its text, which is shown this once. Only inside a `change`. Raises `Invalid`, `Conflict`."""
     act.principal.require(Role.ADMIN)
     act.principal.require(role)  # nobody gives more than they hold
-    key = AdminKey(
-        id=act.new_id(),
-        name=naming.name("name", name),
-        role=role,
-        created_at=act.now,
-        expires_at=expiry(life, act.now),
-    )
-    if store.by_name(tx.connection, key.name):
+    named = key_name(name)
+    if store.by_name(tx.connection, named):
         raise Conflict(
-            f"There is an admin key {naming.quoted(key.name)} already, perhaps a revoked one.",
+            f"There is an admin key {naming.quoted(named)} already, perhaps a revoked one.",
             "Choose another name: the audit trail must not call two keys the same.",
+            field="name",
         )
-    text = text_of(act.token_bytes(SECRET_BYTES))
-    store.add(tx.connection, key, hashed(text))
-    audit.record_act(
-        tx,
-        act,
-        EventKind.ADMIN_KEY_CREATED,
-        subject=_named(key),
-        expires_at=key.expires_at,
-        detail={"role": role.name.lower()},
-    )
-    return key, text
+    text = new_admin_key(act.token_bytes)
+    return _add(tx, act, text, name=named, role=role, life=life), text
 
 
-def revoke(tx: Tx, act: Act, key_id: str) -> AdminKey:
+def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKey:
+    """The admin key with this text, which somebody else has made: a new one unless it is known.
+
+    What has become of one that is known stays as it is: it is not for a text to undo a revocation, or an end. Where
+    the name is taken, the new one has a number behind it. Only inside a `change`.
+    """
+    act.principal.require(Role.ADMIN)
+    if known := find(tx, text):
+        return known
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    free = next(each for each in names if store.by_name(tx.connection, each) is None)
+    return _add(tx, act, text, name=free, role=Role.ADMIN, life=life, detail={"from": "bootstrap key file"})
+
+
+def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
     """Let nobody in with this key any more. Only inside a `change`. What is revoked already stays as it is."""
     act.principal.require(Role.ADMIN)
-    key = get(tx, act, key_id)
+    key = get(tx, act, reference)
     if key.revoked_at is not None:
         return key
     store.set_revoked(tx.connection, key.id, act.now)
@@ -58,12 +61,12 @@ def revoke(tx: Tx, act: Act, key_id: str) -> AdminKey:
     return key.revoked(act.now)
 
 
-def get(tx: Tx, act: Act, key_id: str) -> AdminKey:
-    """The admin key with this id, whatever has become of it. Raises `NotFound`."""
+def get(tx: Tx, act: Act, reference: str) -> AdminKey:
+    """The admin key with this id or name, whatever has become of it. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    key = by_id(tx, key_id)
+    key = by_id(tx, reference) or (store.by_name(tx.connection, reference) if naming.is_name(reference) else None)
     if key is None:
-        raise NotFound(f"There is no admin key {naming.quoted(key_id)}.", "See the list: authsec admin list-keys")
+        raise NotFound(f"There is no admin key {naming.quoted(reference)}.", "See the list: authsec admin list-keys")
     return key
 
 
@@ -112,6 +115,29 @@ def refused(
         reason=why,
     )
     audit.count_refusals(tx, {refusal: Tally(count=1, request_id=request_id)}, now)
+
+
+def _add(
+    tx: Tx,
+    act: Act,
+    text: str,
+    *,
+    name: str,
+    role: Role,
+    life: timedelta | None,
+    detail: Mapping[str, str] = MappingProxyType({}),
+) -> AdminKey:
+    key = AdminKey(id=act.new_id(), name=name, role=role, created_at=act.now, expires_at=expiry(life, act.now))
+    store.add(tx.connection, key, hashed(text))
+    audit.record_act(
+        tx,
+        act,
+        EventKind.ADMIN_KEY_CREATED,
+        subject=_named(key),
+        expires_at=key.expires_at,
+        detail={"role": role.name.lower(), **detail},
+    )
+    return key
 
 
 def _named(key: AdminKey) -> Named:

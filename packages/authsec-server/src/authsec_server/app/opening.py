@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from authsec_server.accounts.bootstrap import bootstrap_key
+from authsec_server.accounts.model import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.doors import routes
 from authsec_server.app.surroundings import Surroundings
@@ -19,6 +21,7 @@ from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
 from authsec_server.outbound import Outbound
+from authsec_server.principal import THE_SERVER, Act
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations.heads import Feed
 from authsec_server.settings import Settings, is_loopback
@@ -33,7 +36,10 @@ PROBES = (health.LIVE, health.READY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """An open authority: the ASGI app to serve, and the parts that others need to reach in process."""
+    """An open authority: the ASGI app to serve, and the parts that others need to reach in process.
+
+    `bootstrap` is the key in the file that the settings name, whatever has become of it.
+    """
 
     app: Starlette
     issuer: str
@@ -43,6 +49,7 @@ class Authority:
     sign_in: SignIn
     outbound: Outbound
     feed: Feed
+    bootstrap: AdminKey | None
 
 
 @contextmanager
@@ -62,7 +69,8 @@ def open_authority(
         database.migrate()
         if local_operator:
             settings = as_served(settings, database)
-        yield _assembled(house_of(settings, database, local_operator, surroundings or Surroundings()))
+        house = house_of(settings, database, local_operator, surroundings or Surroundings())
+        yield _assembled(house, bootstrap=None if local_operator else _bootstrap_key(house))
     finally:
         database.close()
 
@@ -77,7 +85,13 @@ def as_served(settings: Settings, database: Database) -> Settings:
     return settings.model_copy(update={"public_url": issuer})
 
 
-def _assembled(house: House) -> Authority:
+def _bootstrap_key(house: House) -> AdminKey | None:
+    around = house.around
+    act = Act(principal=THE_SERVER, now=around.now(), request_id="", address="", token_bytes=around.token_bytes)
+    return bootstrap_key(house.settings, house.database, act)
+
+
+def _assembled(house: House, *, bootstrap: AdminKey | None) -> Authority:
     maintain = maintenance(house)
     maintain()
     app = Starlette(
@@ -97,6 +111,7 @@ def _assembled(house: House) -> Authority:
         sign_in=house.people.sign_in,
         outbound=house.trust.outbound,
         feed=house.told.feed,
+        bootstrap=bootstrap,
     )
 
 

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import click
 from authsec.config import export_line, is_loopback
 
+from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
+from authsec_server.cli.bootstrap_key import bootstrap_key
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import note_more, page_options
@@ -61,17 +63,27 @@ def list_keys(caller: Caller, output: Output, limit: int, cursor: str | None) ->
 
 
 @admin.command("revoke-key")
-@click.argument("id_", metavar="ID")
+@click.argument("key_", metavar="KEY")
 @admin_command
-def revoke_key(caller: Caller, output: Output, id_: str) -> None:
-    """Let nobody in with this admin key any more. ID is its id, as `list-keys` shows it."""
-    key = caller.post(path("admin-keys", id_, "revoke"))
+def revoke_key(caller: Caller, output: Output, key_: str) -> None:
+    """Let nobody in with this admin key any more. KEY is its name or id, as `list-keys` shows them."""
+    if is_admin_key(key_):  # it would stand in an address, and in logs on the way
+        raise click.UsageError("That is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
+    key = caller.post(path("admin-keys", key_, "revoke"))
     output.result(key, f"The admin key {key['name']} is revoked.")
 
 
-for command in administrators.COMMANDS:
+for command in (bootstrap_key, *administrators.COMMANDS):
     admin.add_command(command)
 
 
 def _state(key: Mapping[str, Any]) -> object:
-    return styled("revoked", "red") if key["revoked_at"] else "stands"
+    return _STATES[key["state"]]
+
+
+_STATES = {
+    "stands": "stands",
+    "expires_soon": styled("expires soon", "yellow"),
+    "expired": styled("expired", "red"),
+    "revoked": styled("revoked", "red"),
+}

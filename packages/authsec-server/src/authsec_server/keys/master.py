@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import stat
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from authsec_server.db import Database
 from authsec_server.failures import StartupRefused
 from authsec_server.keys import store
+from authsec_server.private_files import read_private
 from authsec_server.settings import ENV_PREFIX, Settings
 
 KEY_BYTES: Final = 32
@@ -133,19 +133,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read(path: Path, *, already_needed: bool) -> bytes:
-    try:
-        with path.open("rb") as file:
-            _refuse_if_others_read(path, os.fstat(file.fileno()))
-            text = file.read(1024)
-    except FileNotFoundError:
-        remedy = f"Make one: umask 077; {_HOW_TO_MAKE} > {path}"
-        if already_needed:
-            remedy = "Restore the file that sealed this database's signing keys; no other one opens them."
-        raise StartupRefused(f"The master key file {path} is missing.", remedy) from None
-    except OSError as error:
-        raise StartupRefused(
-            f"The master key file {path} cannot be read: {error.strerror}.", "Let the server's own user read it."
-        ) from None
+    make_one = f"Make one: umask 077; {_HOW_TO_MAKE} > {path}"
+    restore = "Restore the file that sealed this database's signing keys; no other one opens them."
+    text = read_private(path, "master key file", if_missing=restore if already_needed else make_one)
     try:
         octets = base64.b64decode(text.strip(), validate=True)
     except binascii.Error:
@@ -153,21 +143,9 @@ def _read(path: Path, *, already_needed: bool) -> bytes:
     if len(octets) != KEY_BYTES:
         raise StartupRefused(
             f"The master key file {path} does not hold {KEY_BYTES} bytes in base64.",
-            "Restore it from its backup." if already_needed else f"Make one: umask 077; {_HOW_TO_MAKE} > {path}",
+            "Restore it from its backup." if already_needed else make_one,
         )
     return octets
-
-
-def _refuse_if_others_read(path: Path, found: os.stat_result) -> None:
-    if os.name == "nt":
-        return
-    # A file that root gives to the server's group is how Kubernetes mounts a secret (fsGroup, defaultMode 0440).
-    tolerated = stat.S_IRGRP if found.st_uid == 0 else 0
-    if stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated:
-        raise StartupRefused(
-            f"The master key file {path} can be read or written by others (mode {stat.S_IMODE(found.st_mode):04o}).",
-            f"chmod 600 {path}",
-        )
 
 
 def _refuse_unless_it_opens(key: MasterKey, sealed: dict[str, bytes], path: Path) -> None:

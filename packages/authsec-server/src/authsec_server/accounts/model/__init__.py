@@ -1,6 +1,6 @@
 """What this room's things are, and the rules that need nothing but the things themselves. Pure."""
 
-from authsec_server.accounts.model.admin_keys import AdminKey, is_admin_key
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key, new_admin_key
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
@@ -14,6 +14,7 @@ __all__ = [
     "Administrator",
     "Arrival",
     "Caller",
+    "KeyRefusal",
     "Link",
     "LinkPurpose",
     "LinkStanding",
@@ -25,4 +26,5 @@ __all__ = [
     "SignInMethod",
     "SignInRefusal",
     "is_admin_key",
+    "new_admin_key",
 ]

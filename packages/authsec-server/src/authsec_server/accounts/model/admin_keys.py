@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
+from authsec_server import naming
 from authsec_server.accounts.model import secret
 from authsec_server.failures import Invalid
 from authsec_server.principal import Principal, PrincipalKind, Role
 
 MIN_LIFE = timedelta(minutes=1)
 MAX_LIFE = timedelta(days=3650)
+SOON = timedelta(days=7)
+MIN_DIFFERENT = 18  # of 43 random characters fewer are different once in ten thousand million keys
+MAX_STEPS = 10  # from one character to the next one of the alphabet
 # The prefix lets secret scanners find a key that was committed by mistake, and people see what they hold.
-_TEXT = re.compile(r"authsec_[A-Za-z0-9_-]{43}")
+PREFIX = "authsec_"
+_TEXT = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 
 
 class KeyRefusal(StrEnum):
@@ -26,6 +33,15 @@ class KeyRefusal(StrEnum):
     EXPIRED = "admin_key_expired"
     REVOKED = "admin_key_revoked"
     RATE_LIMITED = "rate_limited"
+
+
+class KeyState(StrEnum):
+    """What is to be said of a key in a list."""
+
+    STANDS = "stands"
+    EXPIRES_SOON = "expires_soon"  # it stands, for a week at most
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +64,16 @@ class AdminKey:
             return KeyRefusal.EXPIRED
         return None
 
+    def state(self, now: datetime) -> KeyState:
+        """What is to be said of it in a list."""
+        match self.refusal(now):
+            case KeyRefusal.REVOKED:
+                return KeyState.REVOKED
+            case KeyRefusal.EXPIRED:
+                return KeyState.EXPIRED
+        ends_soon = self.expires_at is not None and self.expires_at - now <= SOON
+        return KeyState.EXPIRES_SOON if ends_soon else KeyState.STANDS
+
     def revoked(self, now: datetime) -> AdminKey:
         """The key once it is revoked."""
         return replace(self, revoked_at=now)
@@ -57,14 +83,35 @@ class AdminKey:
         return Principal(kind=PrincipalKind.ADMIN_KEY, id=self.id, name=self.name, role=self.role)
 
 
-def text_of(secret_bytes: bytes) -> str:
-    """The key as people paste it: `authsec_` and 43 characters of base64url."""
-    return "authsec_" + secret.text_of(secret_bytes)
+def new_admin_key(token_bytes: Callable[[int], bytes]) -> str:
+    """The text of a new key, as people paste it: `authsec_` and 43 characters of base64url."""
+    return PREFIX + secret.text_of(token_bytes(secret.SECRET_BYTES))
 
 
 def is_admin_key(text: str) -> bool:
     """Whether it has the form of an admin key. No JWT has: an agent's token is not even looked up."""
     return _TEXT.fullmatch(text) is not None
+
+
+def looks_random(text: str) -> bool:
+    """Whether an admin key that somebody else has made may be one: not typed, not a word repeated, not the alphabet.
+
+    It tells what is no secret at all, and not how good one is: that is for whoever makes it.
+    """
+    secret_part = text.removeprefix(PREFIX)
+    steps = sum(abs(ord(second) - ord(first)) == 1 for first, second in pairwise(secret_part))
+    return len(set(secret_part)) >= MIN_DIFFERENT and steps <= MAX_STEPS
+
+
+def key_name(name: str) -> str:
+    """The name of a new key, which is found by it. Raises `Invalid`.
+
+    One like an id would be taken for another key; one like a key may be one, and names stand in lists and logs.
+    """
+    checked = naming.name("name", name)
+    if naming.is_uuid(checked) or is_admin_key(checked):
+        raise Invalid("name", "name must not look like an id or a key.", "Say what the key is for, such as ci.")
+    return checked
 
 
 def expiry(life: timedelta | None, now: datetime) -> datetime | None:

@@ -1,0 +1,39 @@
+"""`authsec admin bootstrap-key`: the admin key of an authority that is not there yet. It asks and tells no server."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from pathlib import Path
+
+import click
+
+from authsec_server.accounts.model import new_admin_key
+from authsec_server.cli.secret_files import in_two_steps, kept
+from authsec_server.settings import ENV_PREFIX
+
+
+@click.command("bootstrap-key")
+@click.option(
+    "--to-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put it into this new file, which nobody else may read, rather than show it.",
+)
+def bootstrap_key(to_file: Path | None) -> None:
+    """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
+
+    A server that starts with this setting takes the key in the file for an admin's, for a day from then on. No server
+    is asked or told: the key can be made before there is one, and be given to both sides by what deploys them.
+    """
+    made = kept(
+        to_file,
+        lambda: {"key": new_admin_key(secrets.token_bytes)},
+        member="key",
+        taken=in_two_steps(to_file, "--to-file"),
+        another=lambda _: f"authsec admin bootstrap-key --to-file {shlex.quote(str(to_file))}",
+    )
+    if to_file is None:
+        click.echo(made["key"])
+        return
+    click.echo(f"A new admin key is in {to_file}. The server takes it for one when it starts with:", err=True)
+    click.echo(f"  {ENV_PREFIX}BOOTSTRAP_KEY_FILE={shlex.quote(str(to_file.absolute()))}", err=True)
