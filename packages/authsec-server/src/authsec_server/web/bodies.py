@@ -44,11 +44,11 @@ class Changes(Body):
 B = TypeVar("B", bound=Body)
 
 
-async def read_body(request: Request, shape: type[B]) -> B:
-    """The request's JSON body as `shape`. Raises `Invalid`, naming the member."""
-    data = await read_bytes(request)
+async def read_body(request: Request, shape: type[B], *, at_most: int = MAX_BODY) -> B:
+    """The request's JSON body as `shape`, of at most so many bytes. Raises `Invalid`, naming the member."""
+    data = await read_bytes(request, at_most=at_most)
     try:
-        value = strict_json.loads(data or b"{}", max_bytes=MAX_BODY)
+        value = strict_json.loads(data or b"{}", max_bytes=at_most)
     except strict_json.StrictJsonError as error:
         raise Invalid("body", f"The body is not acceptable JSON: {error}.") from None
     try:
@@ -69,20 +69,20 @@ async def read_fields(request: Request) -> list[tuple[str, str]]:
         raise Invalid("form", "The form could not be read.", "Send it again.") from None
 
 
-async def read_bytes(request: Request) -> bytes:
+async def read_bytes(request: Request, *, at_most: int = MAX_BODY) -> bytes:
     """The request's body, bounded in size and time."""
     try:
         with anyio.fail_after(BODY_SECONDS):
-            return await _read(request)
+            return await _read(request, at_most)
     except TimeoutError:
         raise HTTPException(408) from None
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, at_most: int) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > MAX_BODY:
+        if len(data) > at_most:
             raise HTTPException(413)
     return bytes(data)
 

@@ -115,7 +115,7 @@ def _headers(failure: Failure) -> dict[str, str]:
 
 
 def _extra(failure: Failure) -> dict[str, object]:
-    if isinstance(failure, Invalid):
+    if isinstance(failure, Invalid) or (isinstance(failure, Conflict) and failure.field):
         return {"field": failure.field}
     if isinstance(failure, Outdated):
         return {

@@ -15,7 +15,7 @@ from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import Revised, require_current
 from authsec_server.web import preconditions, rehearsal
-from authsec_server.web.bodies import Body, query_value, read_body
+from authsec_server.web.bodies import MAX_BODY, Body, query_value, read_body
 from authsec_server.web.rehearsal import Rehearsal
 from authsec_server.web.site import Site
 
@@ -86,7 +86,8 @@ class Call(Generic[B]):
 class Operation(Generic[B, A]):
     """What can be asked of an address, and all that it may answer.
 
-    `least` is checked before anything is read; `body` is read before the handler is called, and None takes none.
+    `least` is checked before anything is read; `body`, of `max_body` bytes, is read before the handler is called, and
+    None takes none.
     `answer` is the type of what the handler returns, answered with `status`. With `revised` the answer's `revision` is
     its ETag, and PATCH wants it back as If-Match. `location` is the new thing's address, a format of the answer.
     `secrets` are the answer's members that are shown once, and never in a rehearsal. `refusals` are statuses that it
@@ -100,6 +101,7 @@ class Operation(Generic[B, A]):
     handler: Callable[[Call[B]], Awaitable[A]]
     answer: type[A]
     body: type[B] | None = None
+    max_body: int = MAX_BODY
     least: Role = Role.VIEWER
     query: tuple[Parameter, ...] = ()
     status: int = 200
@@ -172,7 +174,7 @@ async def _answered(site: Site, operation: Operation[B, A], request: Request) ->
 async def _body(request: Request, operation: Operation[B, A]) -> B:
     if operation.method in {"GET", "DELETE"}:
         return cast("B", NoBody())
-    return await read_body(request, operation.body or cast("type[B]", NoBody))
+    return await read_body(request, operation.body or cast("type[B]", NoBody), at_most=operation.max_body)
 
 
 def _require_known(request: Request, operation: AnyOperation) -> None:
