@@ -26,6 +26,7 @@ PLANTED = [
     ("packages", "authsec/errors.py", "import authsec_server.failures"),
     ("packages", "authsec_server/settings.py", "import authsec_autogen"),
     ("packages", "authsec_autogen/__init__.py", "import authsec_server.failures"),
+    ("packages", "authsec_langchain/__init__.py", "import authsec_autogen"),
     ("packages", "authsec_server/failures.py", "import authsec_demo"),
     ("rooms", "authsec_server/db/schema.py", "import authsec_server.web.errors"),
     ("rooms", "authsec_server/attestation/model.py", "import authsec_server.delegations.model"),

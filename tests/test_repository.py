@@ -64,7 +64,7 @@ def test_everything_installed_is_pinned() -> None:
     root = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     pins = [Requirement(pin) for pin in root["tool"]["uv"]["constraint-dependencies"]]
     pinned = {(canonicalize_name(pin.name), str(pin.specifier)) for pin in pins}
-    ours = {"authsec", "authsec-autogen", "authsec-demo", "authsec-server"}
+    ours = {"authsec", "authsec-autogen", "authsec-demo", "authsec-langchain-sdk", "authsec-server"}
     installed = {(canonicalize_name(found.name), f"=={found.version}") for found in distributions()}
     assert {pair for pair in installed if pair[0] not in ours} <= pinned
 

@@ -12,8 +12,10 @@ from authsec.terminal import Grade
 def test_other_peoples_packages_are_recognised(foreign_python: Any) -> None:
     folder = foreign_python.run("import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
     told = {finding.facts[0].split()[0]: finding for finding in packages(distributions(path=[folder]))}
-    assert told["authsec-autogen"].grade is Grade.BAD  # an agent that imports authsec_autogen would get theirs
-    for name in ("authsec-sdk", "authsec-langchain-sdk", "authsec-llamaindex"):
+    for name, folder in (("authsec-autogen", "authsec-autogen"), ("authsec-langchain-sdk", "authsec-langchain")):
+        assert told[name].grade is Grade.BAD  # an agent that imports authsec_autogen would get theirs
+        assert f"pip install ./packages/authsec ./packages/{folder}" in told[name].remedy
+    for name in ("authsec-sdk", "authsec-llamaindex"):
         assert told[name].grade is Grade.AMBER
         assert f"pip uninstall {name}" in told[name].remedy
     assert "`python -m authsec` is always this one" in told["authsec-sdk"].facts[1]

@@ -17,7 +17,13 @@ from authsec.doctor.findings import Finding
 from authsec.terminal import Grade
 from authsec.wording import plain
 
-_OUR_NAMES: Final = ("authsec", "authsec-autogen", "authsec-server", "authsec-demo")
+_FOLDERS: Final = {  # of ours in a clone, by name
+    "authsec": "authsec",
+    "authsec-autogen": "authsec-autogen",
+    "authsec-langchain-sdk": "authsec-langchain",
+    "authsec-server": "authsec-server",
+    "authsec-demo": "authsec-demo",
+}
 _NEEDED: Final = ("urllib3", "cryptography", "joserfc", "spiffe")  # the last three by the extras
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -47,11 +53,11 @@ def _is_ours(name: str, found: Distribution) -> bool:
 
 def _stranger(name: str, found: Distribution) -> Finding:
     """Red where an agent that imports our package gets theirs; amber where it must have meant theirs."""
-    taken = name in _OUR_NAMES
+    taken = name in _FOLDERS
     facts = [f"{name} {plain(found.version, 30)} is another project's: it sends no proof, and may make up a token"]
     if any(each.group == "console_scripts" and each.name == "authsec" for each in found.entry_points):
         facts.append("it brings a script `authsec`, too; `python -m authsec` is always this one")
-    install = f"pip install ./packages/authsec ./packages/{name}" if taken and name != "authsec" else ""
+    install = f"pip install ./packages/authsec ./packages/{_FOLDERS[name]}" if taken and name != "authsec" else ""
     remedy = (
         f"take out the package of other people{', and install ours by path, in a clone of AuthSec' * bool(install)}:"
     )
