@@ -163,7 +163,7 @@ def test_over_http(admin: TestClient) -> None:
     made = answer.json()
     assert is_api_credential(made.pop("credential"))
     assert (made["name"], made["last_used_at"], made["revoked_at"]) == ("crm-1", None, None)
-    assert admin.get(f"{PATH}/crm/credentials").json() == {"items": [made]}
+    assert admin.get(f"{PATH}/crm/credentials").json() == {"items": [made], "next": None}
     revoked = admin.post(f"{PATH}/crm/credentials/{made['id']}/revoke").json()
     assert revoked["revoked_at"]
     assert admin.post(f"{PATH}/crm/credentials/x/revoke").status_code == 404

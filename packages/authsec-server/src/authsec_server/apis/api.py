@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from authsec_server import naming
 from authsec_server.apis import service
 from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.db import Tx
+from authsec_server.principal import Act, Role
 from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.followers.model import Following, Seen
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/apis"
+PATH = f"{API}/apis"
+ONE = PATH + "/{api}"
 Followed = Mapping[str, Seen]
+Found = tuple[Api, Followed]
 
 
 class DescribedAction(Body):
@@ -45,55 +45,164 @@ class NewApi(Body):
     actions: list[DescribedAction] = Field(default_factory=list)
 
 
-def routes(site: Site) -> list[Route]:
-    """The routes of this room."""
+class ApiChanges(Changes):
+    """What an edit may change of an API. `actions` are all that it describes from then on.
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, NewApi)
-        api = await site.change(
-            act,
-            lambda tx, act: service.create(
-                tx,
-                act,
-                name=body.name,
-                identifier=body.identifier,
-                kind=ApiKind(body.kind),
-                slug=body.slug,
-                description=body.description,
-                actions=[Action(action=each.action, description=each.description) for each in body.actions],
-            ),
-        )
-        followed = await site.read(lambda tx: followers.seen(tx, [api.identifier]))
-        return JSONResponse(as_json(api, followed, act.now), 201, {"Location": f"{PATH}/{api.id}"})
+    With another identifier it stands for another audience. Trust delegations name audiences: they keep the old one.
+    """
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, naming.is_slug)
+    name: str = LEFT_OUT
+    identifier: str = LEFT_OUT
+    description: str = LEFT_OUT
+    actions: list[DescribedAction] = LEFT_OUT
 
-        def load(tx: Tx) -> tuple[list[Api], str | None, Followed]:
-            found, following = service.page(tx, act, after=asked.after, limit=asked.limit)
-            return found, following, followers.seen(tx, [api.identifier for api in found])
 
-        found, following, followed = await site.read(load)
-        return page_answer((as_json(api, followed, act.now) for api in found), following)
+class ActionShown(TypedDict):
+    """An action in the API's own words."""
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
+    action: str
+    description: str
 
-        def load(tx: Tx) -> tuple[Api, Followed]:
-            api = service.get(tx, act, request.path_params["api"])
-            return api, followers.seen(tx, [api.identifier])
 
-        return JSONResponse(as_json(*await site.read(load), act.now))
+class FollowingShown(TypedDict):
+    """Whether the API is known to follow revocations."""
 
+    following: bool
+    proved: bool
+    seen_at: str | None
+
+
+class ApiShown(TypedDict):
+    """An API as the admin API shows it."""
+
+    id: str
+    slug: str
+    name: str
+    kind: str
+    identifier: str
+    description: str
+    actions: list[ActionShown]
+    created_at: str
+    revision: int
+    changed_at: str | None
+    revocations: FollowingShown
+
+
+def operations() -> list[AnyOperation]:
+    """The operations of protected APIs."""
     return [
-        resource(PATH, get=page, post=create),
-        resource(PATH + "/{api}", get=show),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listApis",
+            summary="Protected APIs, in the order of their slugs",
+            query=PAGING,
+            handler=_page,
+            answer=Page[ApiShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="registerApi",
+            summary="Register an API under its audience",
+            least=Role.OPERATOR,
+            body=NewApi,
+            handler=_create,
+            answer=ApiShown,
+            status=201,
+            location=PATH + "/{id}",
+            revised=True,
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            operation_id="showApi",
+            summary="An API",
+            handler=_show,
+            answer=ApiShown,
+            revised=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=ONE,
+            operation_id="editApi",
+            summary="Edit an API",
+            least=Role.OPERATOR,
+            body=ApiChanges,
+            handler=_edit,
+            answer=ApiShown,
+            revised=True,
+        ),
+        Operation(
+            method="DELETE",
+            path=ONE,
+            operation_id="deleteApi",
+            summary="Forget an API",
+            description="Its words for actions and its credentials go. Delegations that name its audience keep it, "
+            "and tokens for it stay good: that is what revoking them is for.",
+            least=Role.OPERATOR,
+            handler=_delete,
+            answer=ApiShown,
+            revised=True,
+        ),
     ]
 
 
-def as_json(api: Api, followed: Followed, now: datetime) -> dict[str, Any]:
+async def _page(call: Call[NoBody]) -> Page[ApiShown]:
+    asked = read_page(call.request, naming.is_slug)
+
+    def load(tx: Tx, act: Act) -> tuple[list[Api], str | None, Followed]:
+        found, following = service.page(tx, act, after=asked.after, limit=asked.limit)
+        return found, following, followers.seen(tx, [api.identifier for api in found])
+
+    found, following, followed = await call.read(load)
+    return {"items": [as_json(api, followed, call.act.now) for api in found], "next": following}
+
+
+async def _create(call: Call[NewApi]) -> ApiShown:
+    body = call.body
+    asked = {**dict(body), "kind": ApiKind(body.kind), "actions": _actions(body.actions)}
+    found = await call.change(lambda tx, act: _followed(tx, service.create(tx, act, **asked)))
+    return as_json(*found, call.act.now)
+
+
+async def _show(call: Call[NoBody]) -> ApiShown:
+    found = await call.read(lambda tx, act: _followed(tx, service.get(tx, act, call.of("api"))))
+    return as_json(*found, call.act.now)
+
+
+async def _edit(call: Call[ApiChanges]) -> ApiShown:
+    given = call.body.given()
+    if "actions" in given:
+        given["actions"] = _actions(given["actions"])
+
+    def work(tx: Tx, act: Act) -> Found:
+        api = service.get(tx, act, call.of("api"))
+        revision = call.matched(api, "This API")
+        now: dict[str, Any] = {name: getattr(api, name) for name in ApiChanges.model_fields}
+        return _followed(tx, service.edit(tx, act, api.id, revision=revision, **now | given))
+
+    return as_json(*await call.change(work), call.act.now)
+
+
+async def _delete(call: Call[NoBody]) -> ApiShown:
+    def work(tx: Tx, act: Act) -> Found:
+        api = service.get(tx, act, call.of("api"))
+        call.matched(api, "This API")
+        return _followed(tx, service.delete(tx, act, api.id))
+
+    return as_json(*await call.change(work), call.act.now)
+
+
+def _actions(described: Sequence[DescribedAction]) -> list[Action]:
+    return [Action(action=each.action, description=each.description) for each in described]
+
+
+def _followed(tx: Tx, api: Api) -> Found:
+    return api, followers.seen(tx, [api.identifier])
+
+
+def as_json(api: Api, followed: Followed, now: datetime) -> ApiShown:
     """The API as the admin API shows it; `followed` is what is known of who follows revocations."""
     seen = followed.get(api.identifier)
     following = seen.at(now) if seen else Following.NO

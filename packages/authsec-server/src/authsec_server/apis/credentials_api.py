@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
+from authsec_server import naming
 from authsec_server.accounts.model.admin_keys import MAX_LIFE
 from authsec_server.apis import credentials
-from authsec_server.apis.api import PATH
+from authsec_server.apis.api import ONE
 from authsec_server.apis.credential import Credential
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.principal import Role
+from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, page_of, read_page
+
+PATH = ONE + "/credentials"
 
 
 class NewCredential(Body):
@@ -32,35 +33,82 @@ class NewCredential(Body):
         return None if self.expires_in is None else timedelta(seconds=self.expires_in)
 
 
-def routes(site: Site) -> list[Route]:
-    """The routes of APIs' credentials."""
+class CredentialShown(TypedDict):
+    """A credential as the admin API shows it: its text is nowhere."""
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body, asked = await read_body(request, NewCredential), request.path_params["api"]
-        made, text = await site.change(
-            act, lambda tx, act: credentials.create(tx, act, asked, name=body.name, life=body.life)
-        )
-        return JSONResponse(as_json(made, act.now) | {"credential": text}, 201, {"Cache-Control": "no-store"})
+    id: str
+    api_id: str
+    name: str
+    state: str
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    revoked_at: str | None
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        found = await site.read(lambda tx: credentials.of_api(tx, act, request.path_params["api"]))
-        return JSONResponse({"items": [as_json(each, act.now) for each in found]})
 
-    async def revoke(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        api, its = (request.path_params[name] for name in ("api", "credential"))
-        revoked = await site.change(act, lambda tx, act: credentials.revoke(tx, act, api, its))
-        return JSONResponse(as_json(revoked, act.now))
+class CredentialMade(CredentialShown):
+    """A credential that was made just now, with its text."""
 
+    credential: str
+
+
+def operations() -> list[AnyOperation]:
+    """The operations of APIs' credentials."""
     return [
-        resource(PATH + "/{api}/credentials", get=page, post=create),
-        resource(PATH + "/{api}/credentials/{credential}/revoke", post=revoke),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listApiCredentials",
+            summary="The credentials of an API, the oldest first",
+            query=PAGING,
+            handler=_page,
+            answer=Page[CredentialShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="createApiCredential",
+            summary="Make a credential, shown this once",
+            least=Role.OPERATOR,
+            body=NewCredential,
+            handler=_create,
+            answer=CredentialMade,
+            status=201,
+            secrets=("credential",),
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/{credential}/revoke",
+            operation_id="revokeApiCredential",
+            summary="Revoke a credential for good",
+            least=Role.OPERATOR,
+            handler=_revoke,
+            answer=CredentialShown,
+        ),
     ]
 
 
-def as_json(credential: Credential, now: datetime) -> dict[str, Any]:
+async def _page(call: Call[NoBody]) -> Page[CredentialShown]:
+    asked = read_page(call.request, naming.is_uuid)
+    every = await call.read(lambda tx, act: credentials.of_api(tx, act, call.of("api")))
+    found, following = page_of(every, asked, by=lambda each: each.id)
+    return {"items": [as_json(each, call.act.now) for each in found], "next": following}
+
+
+async def _create(call: Call[NewCredential]) -> CredentialMade:
+    body = call.body
+    made, text = await call.change(
+        lambda tx, act: credentials.create(tx, act, call.of("api"), name=body.name, life=body.life)
+    )
+    return {**as_json(made, call.act.now), "credential": text}
+
+
+async def _revoke(call: Call[NoBody]) -> CredentialShown:
+    api, its = call.of("api"), call.of("credential")
+    return as_json(await call.change(lambda tx, act: credentials.revoke(tx, act, api, its)), call.act.now)
+
+
+def as_json(credential: Credential, now: datetime) -> CredentialShown:
     """The credential as the admin API shows it: its text is nowhere."""
     return {
         "id": credential.id,

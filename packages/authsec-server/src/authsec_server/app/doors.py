@@ -8,8 +8,6 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators_api
 from authsec_server.accounts import api as accounts_api
-from authsec_server.apis import api as apis_api
-from authsec_server.apis import credentials_api
 from authsec_server.app import operations
 from authsec_server.app.names import NAMES
 from authsec_server.app.wings import House
@@ -39,7 +37,7 @@ def routes(house: House) -> list[BaseRoute]:
     site, terms = house.site, house.terms
     return [
         *operations.routes(house),
-        *would_stop.routes(site, terms, *grants_api.dry_runs(site, terms), revoking_api.dry_run(site, house.ours)),
+        *would_stop.routes(site, terms, *grants_api.dry_runs(site, terms)),
         *health.routes(site, house.readiness),
         *_for_agents_and_apis(house),
         *_for_administrators(house),
@@ -50,6 +48,7 @@ def routes(house: House) -> list[BaseRoute]:
 def _for_agents_and_apis(house: House) -> list[BaseRoute]:
     told = house.told
     return [
+        *keys_api.routes(house.settings, house.keyring.custodian),
         *tokens_api.routes(house.tokens),
         *introspection_api.routes(house.api_credentials, house.introspection),
         *revocations_api.routes(
@@ -59,14 +58,13 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
             noting=told.noting,
             recognise=house.api_credentials.audience,
         ),
-        *revoking_api.routes(house.site, house.giving_up),
+        *revoking_api.routes(house.giving_up),
     ]
 
 
 def _for_administrators(house: House) -> list[BaseRoute]:
     site, settings, trust_domain = house.site, house.settings, house.settings.trust_domain
     return [
-        *keys_api.routes(site, settings, house.keyring.custodian, house.keyring.feed_keys),
         *accounts_api.routes(site),
         *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=trust_domain),
@@ -83,8 +81,6 @@ def _for_administrators(house: House) -> list[BaseRoute]:
         *client_sources_api.routes(site, trust_domain=trust_domain),
         *enrolments_api.routes(site, house.enrolling),
         *trial_api.routes(site, house.trust.trials),
-        *apis_api.routes(site),
-        *credentials_api.routes(site),
         *delegations_api.routes(
             site, max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience
         ),

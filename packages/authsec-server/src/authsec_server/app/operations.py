@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
+from authsec_server.apis import api as apis_api
+from authsec_server.apis import credentials_api
 from authsec_server.app.wings import House
 from authsec_server.delegations import removal
+from authsec_server.keys import api as keys_api
 from authsec_server.roles import api as roles_api
+from authsec_server.tokens import revoking_api
 from authsec_server.web import openapi
 from authsec_server.web.operations import AnyOperation, routes_of
 
@@ -17,8 +21,13 @@ def routes(house: House) -> list[BaseRoute]:
     return [openapi.route(declared), *routes_of(house.site, declared)]
 
 
-def operations(house: House) -> list[AnyOperation]:  # noqa: ARG001 - the rooms that need something of it follow
+def operations(house: House) -> list[AnyOperation]:
     """All of them, in the order of the document."""
+    keyring = house.keyring
     return [
         *roles_api.operations(removal.delete_role),
+        *apis_api.operations(),
+        *credentials_api.operations(),
+        *keys_api.operations(keyring.custodian, keyring.feed_keys),
+        *revoking_api.operations(house.ours),
     ]

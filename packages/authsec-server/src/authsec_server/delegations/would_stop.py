@@ -72,7 +72,6 @@ def routes(site: Site, terms: Terms, *further: Route) -> list[Route]:
         DryRun(API + "sources/{which}", of_source_edit),
         DryRun(API + "sources/{which}/disable", _about(site, consequences.of_source)),
         DryRun(API + "sources/{which}/remove", _about(site, consequences.of_source)),
-        DryRun(API + "keys/{which}/revoke", _about(site, consequences.of_key)),
         *further,
         no_dry_run(API),
     ]

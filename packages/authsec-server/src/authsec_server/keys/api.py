@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from authsec_server.keys import service
 from authsec_server.keys.custodian import Custodian
@@ -17,12 +18,12 @@ from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
 from authsec_server.principal import Role
 from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.paging import page_answer
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, page_of, read_page
 
-PATH = "/authsec/api/v1/keys"
+PATH = f"{API}/keys"
 JWKS_PATH = "/.well-known/jwks.json"
 # RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4: where verifiers look, given only the issuer.
 METADATA_PATHS = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
@@ -36,18 +37,31 @@ class Rotation(Body):
     force: bool = False
 
 
-class FeedRotation(Body):
-    """What a rotation of the feed's key may be told: nothing. It never hurries."""
-
-
 class Revocation(Body):
     """Why a key is revoked, for the journal."""
 
     reason: str = ""
 
 
-def routes(site: Site, settings: Settings, custodian: Custodian, feed_keys: FeedKeys) -> list[Route]:
-    """The routes of this room."""
+class KeyShown(TypedDict):
+    """A signing key as the admin API shows it."""
+
+    kid: str
+    state: str
+    created_at: str
+    activated_at: str | None
+    retired_at: str | None
+    publish_until: str | None
+
+
+class FeedRotated(TypedDict):
+    """From when on another key signs the revocation feed."""
+
+    signs_from: str
+
+
+def routes(settings: Settings, custodian: Custodian) -> list[Route]:
+    """What verifiers ask for."""
     document = metadata(settings.issuer)
 
     async def jwks(_request: Request) -> JSONResponse:
@@ -57,42 +71,76 @@ def routes(site: Site, settings: Settings, custodian: Custodian, feed_keys: Feed
     async def discover(_request: Request) -> JSONResponse:
         return JSONResponse(document, headers=_CACHED)
 
-    async def every(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        return page_answer(map(as_json, await site.read(lambda tx: service.every(tx, act))), None)
-
-    async def rotate(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, Rotation)
-        act.principal.require(Role.ADMIN)  # before a stranger can have us make keys
-        fresh = await run_in_threadpool(custodian.make)
-        key = await site.change(act, lambda tx, act: custodian.rotate(tx, act, fresh, force=body.force))
-        return JSONResponse(as_json(key))
-
-    async def rotate_feed(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        await read_body(request, FeedRotation)
-        signs_from = await site.change(act, feed_keys.rotate)
-        return JSONResponse({"signs_from": rfc3339(signs_from)})
-
-    async def revoke(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        because, kid = (await read_body(request, Revocation)).reason, request.path_params["kid"]
-        act.principal.require(Role.ADMIN)  # before a stranger can have us make keys
-        await site.read(lambda tx: service.get(tx, act, kid))
-        fresh = await run_in_threadpool(custodian.make_two)
-        key = await site.change(act, lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=because))
-        await run_in_threadpool(custodian.let_go)
-        return JSONResponse(as_json(key))
-
     return [
         *(Route(prefix + JWKS_PATH, jwks, methods=["GET"]) for prefix in PREFIXES),
         *(Route(prefix + path, discover, methods=["GET"]) for prefix in PREFIXES for path in METADATA_PATHS),
-        Route(PATH, every, methods=["GET"]),
-        Route(PATH + "/rotate", rotate, methods=["POST"]),
-        Route(PATH + "/rotate-feed", rotate_feed, methods=["POST"]),
-        Route(PATH + "/{kid}/revoke", revoke, methods=["POST"]),
     ]
+
+
+def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
+    """What administrators may do. Keys are made before the transaction, and only for those who may."""
+
+    async def rotate(call: Call[Rotation]) -> KeyShown:
+        fresh = await run_in_threadpool(custodian.make)
+        return as_json(await call.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=call.body.force)))
+
+    async def rotate_feed(call: Call[NoBody]) -> FeedRotated:
+        return {"signs_from": rfc3339(await call.change(feed_keys.rotate))}
+
+    async def revoke(call: Call[Revocation]) -> KeyShown:
+        because, kid = call.body.reason, call.of("kid")
+        await call.read(lambda tx, act: service.get(tx, act, kid))
+        fresh = await run_in_threadpool(custodian.make_two)
+        key = await call.change(lambda tx, act: custodian.revoke(tx, act, kid, fresh, because=because))
+        await run_in_threadpool(custodian.let_go)  # after a rehearsal there is nothing to let go of
+        return as_json(key)
+
+    return [
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listKeys",
+            summary="The signing keys, newest first",
+            query=PAGING,
+            handler=_page,
+            answer=Page[KeyShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/rotate",
+            operation_id="rotateKeys",
+            summary="Let the prepared key sign",
+            least=Role.ADMIN,
+            body=Rotation,
+            handler=rotate,
+            answer=KeyShown,
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/rotate-feed",
+            operation_id="rotateFeedKey",
+            summary="Make another key for the revocation feed",
+            least=Role.ADMIN,
+            handler=rotate_feed,
+            answer=FeedRotated,
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/{kid}/revoke",
+            operation_id="revokeKey",
+            summary="Believe a key no more, and end what it signed",
+            least=Role.ADMIN,
+            body=Revocation,
+            handler=revoke,
+            answer=KeyShown,
+        ),
+    ]
+
+
+async def _page(call: Call[NoBody]) -> Page[KeyShown]:
+    asked = read_page(call.request, service.is_kid)
+    found, following = page_of(await call.read(service.every), asked, by=lambda key: key.kid)
+    return {"items": [as_json(key) for key in found], "next": following}
 
 
 def metadata(issuer: str) -> dict[str, Any]:
@@ -124,7 +172,7 @@ def as_jwk(key: PublicKey) -> dict[str, str]:
     return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
 
 
-def as_json(key: SigningKey) -> dict[str, Any]:
+def as_json(key: SigningKey) -> KeyShown:
     """The key as the admin API shows it."""
     return {
         "kid": key.kid,

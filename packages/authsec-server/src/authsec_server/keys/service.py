@@ -52,10 +52,15 @@ def every(tx: Tx, act: Act) -> list[SigningKey]:
     return store.in_states(tx.connection, tuple(KeyState))
 
 
+def is_kid(text: str) -> bool:
+    """Whether keys are called so."""
+    return _KID.fullmatch(text) is not None
+
+
 def get(tx: Tx, act: Act, kid: str) -> SigningKey:
     """The key, in whichever state. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    found = store.find(tx.connection, kid) if _KID.fullmatch(kid) else None
+    found = store.find(tx.connection, kid) if is_kid(kid) else None
     if found is None:
         raise NotFound(f"There is no signing key {naming.quoted(kid)}.", "See the list: authsec keys list")
     return found

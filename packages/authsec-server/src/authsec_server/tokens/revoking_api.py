@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
-from authsec_server.delegations import consequences, would_stop
 from authsec_server.failures import Invalid
 from authsec_server.principal import Role
 from authsec_server.tokens import revoking
 from authsec_server.tokens.giving_up import GivingUp
 from authsec_server.tokens.ours import OwnTokens, read_pasted
 from authsec_server.tokens.revoking import Ended
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.bodies import Body
 from authsec_server.web.context import context_of, limit_key
-from authsec_server.web.dry_run import DryRun
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
+from authsec_server.web.operations import API, AnyOperation, Call, Operation
 from authsec_server.web.places import Places
 from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
 
 REVOKE = "/authsec/v1/revoke"
-PATH = "/authsec/api/v1/tokens/revoke"
+PATH = f"{API}/tokens/revoke"
 AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle
 _PRIVATE = {"Cache-Control": "no-store"}
 
@@ -40,8 +37,25 @@ class Ending(Body):
     reason: str = ""
 
 
-def routes(site: Site, giving_up: GivingUp) -> list[Route]:
-    """The two addresses."""
+class HolderShown(TypedDict):
+    """The client that has the token."""
+
+    id: str
+    name: str
+
+
+class EndedShown(TypedDict):
+    """An ended token as the admin API shows it; `already`: it had ended before."""
+
+    jti: str
+    client: HolderShown | None
+    expires_at: str | None
+    ended_at: str
+    already: bool
+
+
+def routes(giving_up: GivingUp) -> list[Route]:
+    """For whoever holds a token."""
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
 
     async def revoke(request: Request) -> Response:
@@ -55,30 +69,31 @@ def routes(site: Site, giving_up: GivingUp) -> list[Route]:
         await run_in_threadpool(lambda: giving_up.give_up(token, **about))
         return Response(status_code=200, headers=_PRIVATE)
 
-    async def end(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = await read_body(request, Ending)
-        act.principal.require(Role.OPERATOR)
-        jti = await run_in_threadpool(_jti, asked, giving_up.tokens)
-        ended = await site.change(act, lambda tx, act: revoking.end(tx, act, jti, because=asked.reason))
-        return JSONResponse(as_json(ended))
-
-    return [resource(REVOKE, post=oauth(revoke)), resource(PATH, post=end)]
+    return [resource(REVOKE, post=oauth(revoke))]
 
 
-def dry_run(site: Site, tokens: OwnTokens) -> Route:
-    """What ending a token would stop. Before all other routes."""
+def operations(tokens: OwnTokens) -> list[AnyOperation]:
+    """Ending one token, by operators."""
 
-    async def ask(request: Request) -> JSONResponse:
-        act = await site.act(request)  # before a stranger can have us check signatures
-        jti = await run_in_threadpool(_jti, await read_body(request, Ending), tokens)
-        stops = await site.read(lambda tx: consequences.of_token(tx, act, revoking.token(tx, act, jti).event))
-        return JSONResponse(would_stop.as_json(stops, act.now))
+    async def end(call: Call[Ending]) -> EndedShown:
+        jti = await run_in_threadpool(_jti, call.body, tokens)
+        return as_json(await call.change(lambda tx, act: revoking.end(tx, act, jti, because=call.body.reason)))
 
-    return DryRun(PATH, ask)
+    return [
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="revokeToken",
+            summary="End one token, by its jti or the token itself",
+            least=Role.OPERATOR,
+            body=Ending,
+            handler=end,
+            answer=EndedShown,
+        )
+    ]
 
 
-def as_json(ended: Ended) -> dict[str, Any]:
+def as_json(ended: Ended) -> EndedShown:
     """The ended token as the admin API shows it."""
     issued = ended.issued
     return {

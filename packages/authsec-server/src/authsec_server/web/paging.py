@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -53,6 +53,18 @@ def read_page(request: Request, fits: Callable[[str], bool]) -> PageRequest:
     if cursor and not fits(cursor):
         raise Invalid("cursor", "This cursor is not one that a list gave out.", "Use `next` of the page before.")
     return PageRequest(after=cursor, limit=limit)
+
+
+def page_of(everything: Sequence[T], asked: PageRequest, *, by: Callable[[T], str]) -> tuple[list[T], str | None]:
+    """The page of a list that is read whole, since it is short; `by` is what its cursors are. Raises `Invalid`."""
+    start = 0
+    if asked.after:
+        names = [by(each) for each in everything]
+        if asked.after not in names:
+            raise Invalid("cursor", "What this cursor stood at is gone.", "Begin at the first page.")
+        start = names.index(asked.after) + 1
+    found = list(everything[start : start + asked.limit])
+    return found, by(found[-1]) if start + len(found) < len(everything) else None
 
 
 def page_answer(items: Iterable[Any], following: str | None) -> JSONResponse:
