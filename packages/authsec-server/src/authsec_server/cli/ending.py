@@ -28,8 +28,12 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
 
     APIs learn of it from a server. Where none is to be seen, what they were seen to follow is of before.
     """
-    output.note(f"What stops: {summary(told['would_stop'])}.")
-    if told["would_stop"]["apis"] and (address := caller.reach.silent_address()):
+    stops = told["would_stop"]
+    if stops is None:
+        output.note("What stops: nothing.")
+        return
+    output.note(f"What stops: {summary(stops)}.")
+    if stops["apis"] and (address := caller.reach.silent_address()):
         output.note(
             f"No server answers at {address}. Unless another one serves this data, APIs learn of it when it is back."
         )
@@ -52,7 +56,7 @@ def ask_if_tokens_end(
     """The same of what may end tokens and may not: nothing is said where none is out that would."""
     if _somebody_is_asked(yes) or not output.as_json:
         told = foreseen(caller, path, body)
-        if told["would_stop"]["until"] is not None:
+        if told["would_stop"] is not None and told["would_stop"]["until"] is not None:
             _say_and_ask(caller, output, told, question, yes)
 
 
