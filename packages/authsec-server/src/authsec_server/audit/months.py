@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ColumnElement, Connection, insert, select, text
+
+from authsec_server.audit.store import events
+
+_MONTH = re.compile(r"events_([0-9]{4})_([0-9]{2})")
 
 
 def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> None:
@@ -17,6 +22,40 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
         if not _is_there(connection, f"events_{start:%Y_%m}"):
             _make_month(connection, f"events_{start:%Y_%m}", start, end)
         start = end
+
+
+def drop_partitions(connection: Connection, before: str, staying: ColumnElement[bool]) -> None:
+    """Let go of the partitions of the months before that one (2026-08); rows for which `staying` holds are kept.
+
+    PostgreSQL; elsewhere, and for what is in the default partition, there is nothing to do. Deleting row by row would
+    leave a million dead ones behind.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    named = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass ORDER BY 1")
+    for name in connection.execute(named).scalars().all():
+        month = _MONTH.fullmatch(name)
+        if month and f"{month[1]}-{month[2]}" < before:
+            _drop_month(connection, name, f"{month[1]}-{month[2]}", staying)
+
+
+def _drop_month(connection: Connection, name: str, month: str, staying: ColumnElement[bool]) -> None:
+    """One partition. What stays goes to the default partition.
+
+    It is looked through before everybody has to wait, and once more if something has come meanwhile.
+    """
+    start = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
+    within = events.c.at >= start, events.c.at < (start + timedelta(days=32)).replace(day=1)
+    number, wanted = text(f"SELECT count(*) FROM {name}"), select(events).where(*within, staying)  # noqa: S608 - made here
+    there = connection.execute(number).scalar_one()
+    kept = connection.execute(wanted).all()
+    connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
+    if connection.execute(number).scalar_one() != there:
+        kept = connection.execute(wanted).all()
+    connection.execute(text(f"DROP TABLE {name}"))
+    if kept:
+        connection.execute(insert(events), [row._asdict() for row in kept])
 
 
 def _make_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:

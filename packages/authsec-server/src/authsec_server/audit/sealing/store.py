@@ -149,6 +149,12 @@ def drop_events(connection: Connection) -> list[Mapping[str, Any]]:
     return [row._asdict() for number in sorted(found) for row in found[number]]
 
 
+def is_sealed(connection: Connection, number: int) -> bool:
+    """Whether the event with this number is in the log."""
+    statement = select(sealed_events.c.position).where(sealed_events.c.event_id == number)
+    return connection.execute(statement).first() is not None
+
+
 def size(connection: Connection) -> int:
     """How many leaves there are."""
     number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()

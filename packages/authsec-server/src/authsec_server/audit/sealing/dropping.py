@@ -1,0 +1,143 @@
+"""Dropping old months from the journal: only what an export holds as it was sealed, and only once a record is sealed.
+
+First everything is looked at: the journal is as it was sealed, the export too, and it has every event that is to go.
+Then the record, signed by the sealing key, becomes an event, and is sealed. Only then rows are deleted; what is killed
+in between is taken up by the next call. The leaves and the heads stay: what is left can be proved as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from authsec.jose import PrivateKey
+
+from authsec_server.audit import months
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.rollup import counted_until
+from authsec_server.audit.sealing import dropping_rows as rows
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of, runs, sign_drop
+from authsec_server.audit.sealing.exporting import verify_export
+from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.heads import Keys
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.principal import Act, Role
+
+ALIVE = timedelta(hours=1)  # tokens that have expired are taken to live so much longer: clocks differ
+TURNS = 10_000  # in which the record is sealed, each of a batch of events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropper:
+    """Drops months of one database. `signing_key` and `keys` are those of the seals."""
+
+    database: Database
+    sealer: Sealer
+    issuer: str
+    signing_key: Callable[[], PrivateKey]
+    keys: Callable[[], Keys]
+
+    def drop(self, act: Act, before: datetime, export: Iterable[str], export_sha256: str) -> DropRecord:
+        """Drop all events of the months before `before`. Blocks its thread for as long as that takes.
+
+        `export` is gone through several times. Raises `Invalid` or `Conflict`, and then nothing was dropped.
+        """
+        act.principal.require(Role.ADMIN)
+        keys = self.keys()
+        if begun := self.database.read(partial(_begun, keys=keys)):
+            self._remove(begun)
+            return begun
+        self.database.read(partial(_check_time, before=before, now=act.now))
+        self._check_seals(export, keys)
+        wanted = self.database.read(partial(rows.to_go, before=before))
+        _check_held(wanted, export)
+        number = self.database.append(
+            partial(self._record, act=act, wanted=wanted, before=before, sha256=export_sha256)
+        )
+        self._seal(number)
+        record = self.database.read(partial(_begun, keys=keys))
+        if record is None:
+            raise Conflict("The record of it is not in the sealed log.", "See what is: authsec audit verify")
+        self._remove(record)
+        return record
+
+    def _check_seals(self, export: Iterable[str], keys: Keys) -> None:
+        """The journal and the export are as they were sealed: nothing that was tampered with is cleared away."""
+        if not self.database.read(lambda tx: verify(tx, keys)).as_sealed:
+            raise Conflict(
+                "The journal is not as it was sealed, and evidence of that is not dropped.",
+                "See what was found: authsec audit verify",
+            )
+        if not verify_export(export, keys).as_sealed:
+            raise Conflict(
+                "The export is not as it was sealed.",
+                "Make another, once no server is in the way: authsec audit export-sealed",
+            )
+
+    def _record(self, tx: Tx, *, act: Act, wanted: rows.ToGo, before: datetime, sha256: str) -> int:
+        newest = store.last_signed(tx.connection)
+        record = {
+            "before": f"{before:%Y-%m}",
+            "events": len(wanted.leaves),
+            "numbers": [wanted.lowest, wanted.highest],
+            "places": runs(sorted(wanted.leaves)),
+            "export_sha256": sha256,
+            "by": act.principal.name,
+            "head": newest,
+        }
+        signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.signing_key())
+        told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
+        return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail={**told, "record": signed})
+
+    def _seal(self, number: int) -> None:
+        """Have the record sealed, here or by a server."""
+        for _ in range(TURNS):
+            self.sealer.seal()
+            if self.database.read(lambda tx: store.is_sealed(tx.connection, number)):
+                return
+
+    def _remove(self, record: DropRecord) -> None:
+        """Delete the rows: whole partitions where there are some, the rest bit by bit."""
+        self.database.append(lambda tx: months.drop_partitions(tx.connection, record.before, rows.beside(record)))
+        while self.database.append(lambda tx: rows.delete_some(tx.connection, record)):
+            pass
+
+
+def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
+    """A sealed record of which some rows are still there."""
+    records = believed(
+        (drop_of(row) for row in store.drop_events(tx.connection) if store.is_sealed(tx.connection, row["id"])), keys
+    )
+    return next((record for record in records if rows.some_left(tx.connection, record)), None)
+
+
+def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
+    """Nothing that the authority still needs is in those months."""
+    if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
+        raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
+    if rows.issued_alive(tx.connection, before, now - ALIVE):
+        raise Conflict("Tokens of those months still count.", "Wait until the last of them has expired.")
+    if rows.dated_between(tx.connection, counted_until(tx.connection), before):
+        raise Conflict("Not all of it is counted yet.", "A server counts it within a few minutes once it runs.")
+    if rows.not_sealed(tx.connection, before):
+        raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")
+
+
+def _check_held(wanted: rows.ToGo, export: Iterable[str]) -> None:
+    """The export has each event that is to go, as its leaf in this database says."""
+    if not wanted.leaves:
+        raise Conflict("There is nothing to drop: the journal has no event of those months.")
+    given = Given("export", export)
+    lacking = [place for place, hash_ in sorted(wanted.leaves.items()) if given.hash_at(place) != hash_]
+    if lacking:
+        raise Conflict(
+            f"The export does not hold {len(lacking):,} of the {len(wanted.leaves):,} events that would be dropped.",
+            "Make another, and keep it: authsec audit export-sealed",
+        )

@@ -1,0 +1,84 @@
+"""The rows that are dropped: which they are, and their deletion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.store import events, sealed_events
+from authsec_server.db import Tx
+
+STAYING = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED})  # what later checks go by
+BATCH = 500  # events; on SQLite tokens wait while they are deleted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToGo:
+    """The leaves of what is to be dropped by their places; `lowest` and `highest` are numbers of events."""
+
+    leaves: dict[int, bytes]
+    lowest: int
+    highest: int
+
+
+def to_go(tx: Tx, *, before: datetime) -> ToGo:
+    """All that is sealed and dated before that time, but what stays."""
+    which = and_(events.c.at < before, events.c.kind.not_in(sorted(STAYING)))
+    seals = sealed_events.c
+    statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
+    found = tx.connection.execute(statement.where(which)).all()
+    numbers = [row.event_id for row in found]
+    return ToGo(
+        leaves={row.position: bytes(row.hash) for row in found},
+        lowest=min(numbers, default=0),
+        highest=max(numbers, default=0),
+    )
+
+
+def not_sealed(connection: Connection, before: datetime) -> bool:
+    """Whether something dated before that time has no seal."""
+    sealed = exists().where(sealed_events.c.event_id == events.c.id)
+    return connection.execute(select(events.c.id).where(events.c.at < before, ~sealed).limit(1)).first() is not None
+
+
+def dated_between(connection: Connection, start: datetime, before: datetime) -> bool:
+    """Whether something happened from `start` on and before that time."""
+    within = events.c.at >= start, events.c.at < before
+    return connection.execute(select(events.c.id).where(*within).limit(1)).first() is not None
+
+
+def issued_alive(connection: Connection, before: datetime, now: datetime) -> bool:
+    """Whether a token that was issued before that time has not expired by `now`."""
+    issued = and_(events.c.at < before, events.c.expires_at > now, events.c.kind == EventKind.TOKEN_ISSUED)
+    return connection.execute(select(events.c.id).where(issued).limit(1)).first() is not None
+
+
+def some_left(connection: Connection, record: DropRecord) -> bool:
+    """Whether a row of those that the record names is still there."""
+    return connection.execute(_left(record).limit(1)).first() is not None
+
+
+def delete_some(connection: Connection, record: DropRecord) -> int:
+    """Delete some of the rows that the record names; how many. 0: none is left."""
+    numbers = list(connection.execute(_left(record).limit(BATCH)).scalars())
+    return connection.execute(delete(events).where(events.c.id.in_(numbers))).rowcount if numbers else 0
+
+
+def beside(record: DropRecord) -> ColumnElement[bool]:
+    """The condition of events that the record does not name: they came late, or they stay."""
+    return ~exists().where(sealed_events.c.event_id == events.c.id, _named(record))
+
+
+def _left(record: DropRecord) -> Select[tuple[int]]:
+    low, high = record.numbers
+    seals = sealed_events.c
+    statement = select(events.c.id).join(sealed_events, seals.event_id == events.c.id)
+    return statement.where(events.c.id.between(low, high), _named(record)).order_by(events.c.id)
+
+
+def _named(record: DropRecord) -> ColumnElement[bool]:
+    return or_(*(sealed_events.c.position.between(first, last) for first, last in record.places))

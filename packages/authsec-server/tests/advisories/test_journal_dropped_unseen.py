@@ -1,0 +1,356 @@
+"""Old months are dropped from the journal, and somebody who administers the database hides behind that.
+
+They can write every table, and have no master key. What is missing counts as dropped by right only where a record of
+it, signed by the sealing key, was sealed before; and rows are dropped only if an export has every one of them, as it
+was sealed. Dropping itself can be killed at any time, asked for twice, or meet an event that comes late.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.audit import months
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop
+from authsec_server.audit.sealing.dropping import Dropper
+from authsec_server.audit.sealing.exporting import export, verify_export
+from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.heads import HeadRefused
+from authsec_server.audit.sealing.leaves import COVERED
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import events, hourly_counts, sealed_events
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from authsec_server.principal import LOCAL_OPERATOR, Act
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+JUNE = datetime.fromisoformat("2026-06-10T12:00:00+00:00")
+AUGUST = datetime.fromisoformat("2026-08-01T00:00:00+00:00")
+NOVEMBER = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
+
+
+class Old:
+    """A journal with events of June, July and November, all of them sealed, and an export of it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = JUNE
+        database.append(lambda tx: months.prepare_months(tx.connection, JUNE))
+        keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys.keep(JUNE)
+        self.key, self.keys = keys.signing_key(), keys.by_kid()
+        sealer = Sealer(
+            database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
+        )
+        self.sealer = sealer
+        self.dropper = Dropper(
+            database=database, sealer=sealer, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid
+        )
+        for at in (JUNE, JUNE + timedelta(days=30), NOVEMBER):
+            self.now = at
+            for number in range(4):
+                self.record(at + timedelta(seconds=number))
+        self.settle()
+        self.lines = list(export(database))
+        self.kept = self.report().last
+
+    def record(self, at: datetime, kind: EventKind = EventKind.TOKEN_ISSUED, **what: Any) -> int:
+        client = Named(id="c1", name="Agent")
+        what = {"client": client, "decision": Decision.GRANTED, "expires_at": at + timedelta(hours=1)} | what
+        return self.database.append(partial(audit.record, event=Event(at=at, kind=kind, request_id="req_1", **what)))
+
+    def settle(self) -> None:
+        self.now += timedelta(minutes=10)
+        while self.sealer.seal():
+            pass
+        roll_up(self.database, self.now)
+
+    def act(self) -> Act:
+        return Act(principal=LOCAL_OPERATOR, now=self.now, request_id="", address="", token_bytes=secrets.token_bytes)
+
+    def drop(self, lines: list[str] | None = None, before: datetime = AUGUST) -> DropRecord:
+        lines = self.lines if lines is None else lines
+        return self.dropper.drop(self.act(), before, lines, sha256("".join(lines).encode()).hexdigest())
+
+    def report(self, *lines: list[str]) -> Report:
+        files = [Given("old.jsonl", each) for each in lines]
+        kept = [self.kept] if getattr(self, "kept", None) else []
+        return self.database.read(lambda tx: verify(tx, self.keys, [each for each in kept if each], files))
+
+    def numbers(self) -> list[int]:
+        return self.database.read(lambda tx: list(tx.connection.execute(select(events.c.id).order_by("id")).scalars()))
+
+    def run(self, *statements: Any) -> None:
+        self.database.append(lambda tx: [tx.connection.execute(each) for each in statements] and None)
+
+    def findings_after(self, *statements: Any) -> str:
+        """What is found once somebody has done that; afterwards all is as it was."""
+        found: list[Report] = []
+
+        def attempt(tx: Tx) -> None:
+            for each in statements:
+                tx.connection.execute(each)
+            found.append(verify(tx, self.keys))
+            raise Undone
+
+        with pytest.raises(Undone):
+            self.database.append(attempt)
+        return "\n".join(found[0].findings)
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""
+
+
+@pytest.fixture
+def old(database: Database) -> Iterator[Old]:
+    made = Old(database)
+    assert made.report().as_sealed
+    return made
+
+
+def test_what_was_dropped_after_an_export_is_missing_by_right_and_the_rest_is_as_sealed(old: Old) -> None:
+    counted = old.database.read(lambda tx: tx.connection.execute(select(hourly_counts)).all())
+    record = old.drop()
+    assert (record.before, record.events, record.by) == ("2026-08", 8, "local operator")
+    assert old.numbers() == [1, *range(10, 15)]  # the making of the key stays, and the record has come
+    old.settle()
+    report = old.report()
+    assert (report.findings, report.sealed, report.last is not None) == ((), 14, True)
+    ((what),) = report.dropped
+    assert (what.missing, what.sealed, what.record.export_sha256) == (
+        8,
+        True,
+        sha256("".join(old.lines).encode()).hexdigest(),
+    )
+    assert old.report(old.lines).dropped[0].given == 8
+    after = list(export(old.database))
+    exported = verify_export(after, old.keys, [old.kept] if old.kept else [], [Given("old.jsonl", old.lines)])
+    assert (exported.findings, exported.dropped[0].missing, exported.dropped[0].given) == ((), 8, 8)
+    assert old.database.read(lambda tx: tx.connection.execute(select(hourly_counts)).all()) == counted
+    with pytest.raises(Conflict, match="nothing to drop"):
+        old.drop(after)
+    with pytest.raises(Conflict, match="nothing to drop"):
+        old.drop(after, before=AUGUST - timedelta(days=31))
+
+
+def test_a_later_dropping_keeps_the_records_of_those_before(old: Old) -> None:
+    first = old.drop(before=AUGUST - timedelta(days=31))
+    assert (first.before, first.events) == ("2026-07", 4)
+    old.settle()
+    old.now += timedelta(days=40)
+    old.settle()
+    second = old.drop(
+        list(export(old.database)), before=old.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    )
+    assert second.events == 8
+    old.settle()
+    report = old.report()
+    assert (report.findings, [each.missing for each in report.dropped]) == ((), [4, 8])
+
+
+def test_nothing_is_dropped_unless_the_export_has_every_row_as_it_was_sealed(old: Old) -> None:
+    before = old.numbers()
+    place = next(at for at, line in enumerate(old.lines) if '"number":3,' in line)
+    spoiled = {
+        "a row less": [*old.lines[:place], *old.lines[place + 1 :]],
+        "a row emptied": [
+            *old.lines[:place],
+            old.lines[place].replace(old.lines[place][len('{"event":') : old.lines[place].index(',"hash"')], "null"),
+            *old.lines[place + 1 :],
+        ],
+        "a row changed": [*old.lines[:place], old.lines[place].replace("req_1", "req_2"), *old.lines[place + 1 :]],
+        "cut off": old.lines[:3],
+    }
+    for what, lines in spoiled.items():
+        with pytest.raises(Conflict, match="export"):
+            old.drop(lines)
+        assert old.numbers() == before, what
+
+
+def test_an_export_from_before_the_last_of_those_events_is_not_enough(old: Old) -> None:
+    old.record(JUNE + timedelta(days=31))
+    old.settle()
+    with pytest.raises(Conflict, match="does not hold 1 of the 9"):
+        old.drop()
+
+
+def test_what_is_not_over_alive_not_sealed_or_not_counted_stays(old: Old) -> None:
+    with pytest.raises(Invalid, match="not over"):
+        old.drop(before=datetime.fromisoformat("2026-12-01T00:00:00+00:00"))
+    alive = old.record(JUNE, expires_at=old.now + timedelta(days=7))
+    old.settle()
+    with pytest.raises(Conflict, match="still count"):
+        old.drop(list(export(old.database)))
+    old.now += timedelta(days=8)
+    old.settle()
+    late = old.record(JUNE)  # neither counted nor sealed
+    with pytest.raises(Conflict, match="Not all of it is"):
+        old.drop()
+    assert {alive, late} <= set(old.numbers())
+    old.settle()
+    old.run(update(events).where(events.c.id == 3).values(client_name="Somebody else"))
+    with pytest.raises(Conflict, match="not as it was sealed"):
+        old.drop(list(export(old.database)))
+    assert len(old.numbers()) == 15
+
+
+def test_an_event_that_comes_while_its_month_is_dropped_is_neither_dropped_nor_lost(
+    old: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[int] = []
+    genuine = old.dropper._remove
+
+    def late(_: Dropper, record: DropRecord) -> None:
+        came.append(old.record(JUNE))
+        genuine(record)
+
+    monkeypatch.setattr(Dropper, "_remove", late)
+    old.drop()
+    assert came[0] in old.numbers()
+    old.settle()
+    assert old.report().findings == ()
+
+
+def test_a_dropping_that_was_killed_is_finished_by_the_next(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Dropper, "_remove", lambda *_: None)
+        first = old.drop()
+    old.run(delete(events).where(events.c.id == 4))  # as far as it had come
+    assert (old.report().findings, old.report().dropped[0].missing) == ((), 1)
+    assert old.drop([]) == first
+    assert (old.report().findings, old.report().dropped[0].missing) == ((), 8)
+
+
+def forged(old: Old, key: PrivateKey, **changes: Any) -> dict[str, Any]:
+    """A record of June's second event, as whoever has that key would write it."""
+    assert old.kept is not None
+    record = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
+    record |= {"export_sha256": "00" * 32, "head": old.kept.signed} | changes
+    return {"record": sign_drop(record, at=old.now, issuer="https://a", key=key)}
+
+
+def test_a_record_that_the_sealing_key_did_not_sign_excuses_nothing(old: Old) -> None:
+    gone = delete(events).where(events.c.id == 3)
+    for detail in (forged(old, PrivateKey.generate_ed25519()), {"record": "e30.e30.AAAA"}, {"record": 7}, {}):
+        old.record(NOVEMBER, EventKind.EVENTS_DROPPED, detail=detail)
+        old.settle()  # sealed, as all that is inserted
+        assert old.findings_after(gone) == "Event 3 was dropped: only its seal is left."
+
+
+def test_only_what_the_record_names_is_excused_and_only_once_the_record_is_sealed(old: Old) -> None:
+    record = old.drop()
+    old.settle()
+    assert "Event 10 was dropped" in old.findings_after(delete(events).where(events.c.id == 10))
+    number = old.numbers()[-1]
+    assert "the record of that is not sealed" in old.findings_after(
+        update(events).where(events.c.id == number).values(request_id="req_other")
+    )
+    row = old.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == number)).one())
+    again = insert(events).values(row._asdict() | {"id": 1000})
+    told = old.findings_after(delete(events).where(events.c.id == number), again)
+    assert "the record of that is not sealed" in told
+    assert f"Event {number} was dropped" in told
+    more = {**row.detail, "record": forged(old, PrivateKey.generate_ed25519())["record"]}
+    assert "Event 3 was dropped" in old.findings_after(update(events).where(events.c.id == number).values(detail=more))
+    assert record.covers(2)
+    assert not record.covers(0)
+
+
+def test_every_change_of_the_record_is_found(old: Old) -> None:
+    old.drop()
+    old.settle()
+    number = old.numbers()[-1]
+    row = old.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == number)).one())
+    for name in COVERED:
+        value = row._mapping[name]
+        other: Any = "other"
+        if isinstance(value, datetime) or name == "expires_at":
+            other = NOVEMBER - timedelta(days=1)
+        elif isinstance(value, int) or name == "authority_version":
+            other = 4711
+        elif isinstance(value, list):
+            other = [{"id": "x", "name": "x"}]
+        elif isinstance(value, dict):
+            other = value | {"events": 9}
+        assert old.findings_after(update(events).where(events.c.id == number).values({name: other})), name
+
+
+def test_a_row_that_is_put_back_changed_is_found_as_changed(old: Old) -> None:
+    row = old.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == 3)).one())
+    old.drop()
+    old.settle()
+    assert old.findings_after(insert(events).values(row._asdict())) == ""
+    told = old.findings_after(insert(events).values(row._asdict() | {"client_name": "Somebody else"}))
+    assert told == "Event 3 was changed: it is not what was sealed."
+    moved = update(sealed_events).where(sealed_events.c.event_id == 3).values(event_id=1003)
+    assert old.findings_after(moved, insert(events).values(row._asdict())) != ""  # under a number that has no seal
+
+
+def test_files_that_hold_only_some_of_it_or_hold_it_changed_are_found(old: Old) -> None:
+    old.drop()
+    old.settle()
+    place = next(at for at, line in enumerate(old.lines) if '"number":3,' in line)
+    assert "hold only 7" in "".join(old.report([*old.lines[:place], *old.lines[place + 1 :]]).findings)
+    changed = [*old.lines[:place], old.lines[place].replace("req_1", "req_2"), *old.lines[place + 1 :]]
+    assert "Event 3 is not in old.jsonl as it was sealed." in old.report(changed).findings
+    assert old.report([]).findings == ()
+
+
+def test_a_record_that_does_not_hold_together_is_none(old: Old) -> None:
+    """The authority signs none such; but what is not understood must excuse nothing."""
+    wrong: list[dict[str, Any]] = [
+        {"places": []},
+        {"places": [[2, 2], [2, 2]]},
+        {"places": [[3, 2]]},
+        {"places": [[2, 3]]},
+        {"places": [[True, 2]]},
+        {"places": [[999, 999]]},
+        {"places": "22"},
+        {"events": 2},
+        {"export_sha256": "x"},
+        {"head": "e30.e30.AAAA"},
+        {"numbers": [5]},
+    ]
+    assert read_drop(forged(old, old.key)["record"], old.keys).events == 1
+    for changes in wrong:
+        with pytest.raises(HeadRefused):
+            read_drop(forged(old, old.key, **changes)["record"], old.keys)
+
+
+@given(places=st.sets(st.integers(0, 60)))
+def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) -> None:
+    made = DropRecord(
+        before="", events=0, numbers=(0, 0), places=runs(sorted(places)), export_sha256="", by="", at=NOVEMBER,
+        head=None, signed="",  # type: ignore[arg-type] - of no meaning here
+    )  # fmt: skip
+    assert {place for place in range(62) if made.covers(place)} == places
+
+
+def test_whole_partitions_go_and_what_stays_of_them_is_kept(old: Old) -> None:
+    if old.database.dialect == "sqlite":
+        return
+    old.drop()
+
+    def partitions(connection: Connection) -> set[str]:
+        named = select(
+            func.to_regclass("events_2026_06"), func.to_regclass("events_2026_07"), func.to_regclass("events_2026_08")
+        )
+        return {name for name in connection.execute(named).one() if name}
+
+    assert old.database.read(lambda tx: partitions(tx.connection)) == {"events_2026_08"}
