@@ -8,8 +8,7 @@ from typing import Any, Final, Literal
 from authsec import AuthenticationError, AuthSecClient, ConfigError, DelegationDenied
 from authsec.outgoing.api_errors import api_refusal
 from authsec.tokens import TokenRequest
-from langchain.agents.middleware import AgentMiddleware
-from langchain.agents.middleware.types import ToolCallRequest
+from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 
