@@ -7,6 +7,8 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.wings import House
+from authsec_server.configuration import api as configuration_api
+from authsec_server.configuration.steps import Setting
 from authsec_server.delegations import removal
 from authsec_server.keys import api as keys_api
 from authsec_server.roles import api as roles_api
@@ -30,4 +32,13 @@ def operations(house: House) -> list[AnyOperation]:
         *credentials_api.operations(),
         *keys_api.operations(keyring.custodian, keyring.feed_keys),
         *revoking_api.operations(house.ours),
+        *configuration_api.operations(_setting(house), house.trust.cluster_apis),
     ]
+
+
+def _setting(house: House) -> Setting:
+    return Setting(
+        terms=house.terms,
+        trust_domain=house.settings.trust_domain,
+        may_look_up=house.trust.cluster_apis.possible,
+    )

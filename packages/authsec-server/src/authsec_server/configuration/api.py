@@ -1,0 +1,231 @@
+"""The configuration over HTTP: all of it, what a document would change, and changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from typing_extensions import TypedDict
+
+from authsec_server.configuration.applying import apply, planned
+from authsec_server.configuration.exporting import document_of
+from authsec_server.configuration.model import Change, Difference, Section, Verb
+from authsec_server.configuration.nouns import sources as as_sources
+from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.reading import present
+from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.steps import Plan, Setting, at
+from authsec_server.db import Tx
+from authsec_server.failures import Invalid, Outdated
+from authsec_server.principal import Act, Role
+from authsec_server.sources import service as sources
+from authsec_server.sources.asking_first import require_answers
+from authsec_server.sources.cluster_apis import ClusterApis
+from authsec_server.web.bodies import Body
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+
+PATH = f"{API}/configuration"
+MAX_DOCUMENT = 2 * 1024 * 1024
+MOST_CHANGES = 2000  # all under the authority lock: no token is issued meanwhile
+
+
+class Compared(Body):
+    """A document, and what would be done with it.
+
+    With `prune`, of each section that the document has, what it does not name goes. With `renew`, delegations that it
+    names and that are over are delegated anew.
+    """
+
+    configuration: Document
+    prune: bool = False
+    renew: bool = False
+
+
+class Applied(Compared):
+    """The same, to be done: only as long as the authority stands at `authority_version`, if that is given.
+
+    `anyway`: look-ups in a cluster are turned on although it does not answer.
+    """
+
+    authority_version: int | None = Field(default=None, ge=0, le=2**53 - 1)
+    anyway: bool = False
+
+
+class ConfigurationShown(TypedDict):
+    """What there is. `configuration` is a document, as it can be sent back."""
+
+    authority_version: int
+    configuration: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+class DifferenceShown(TypedDict):
+    """One field before and after; of lists and maps, what comes and what goes is named singly."""
+
+    field: str
+    before: Any
+    after: Any
+    added: list[str]
+    removed: list[str]
+
+
+class ChangeShown(TypedDict):
+    """What is done to one thing. `unattested`: its name alone gets it in by then."""
+
+    verb: Literal["create", "edit", "remove"]
+    section: Literal["sources", "apis", "roles", "agents", "delegations"]
+    slug: str
+    unattested: bool
+    differences: list[DifferenceShown]
+    notes: list[str]
+
+
+class NoteShown(TypedDict):
+    """What is to be known of a thing that stays as it is."""
+
+    section: Literal["sources", "apis", "roles", "agents", "delegations"]
+    slug: str
+    text: str
+
+
+class PlanShown(TypedDict):
+    """What a document changes, and the authority version that it was compared with."""
+
+    authority_version: int
+    changes: list[ChangeShown]
+    notes: list[NoteShown]
+
+
+def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation]:
+    """The operations of this room."""
+
+    async def compare(call: Call[Compared]) -> PlanShown:
+        asked = _asked(call.body)
+        return await call.read(lambda tx, act: as_json(planned(tx, act, asked, setting), tx.version))
+
+    async def change(call: Call[Applied]) -> PlanShown:
+        asked = _asked(call.body)
+        version, found = await call.read(lambda tx, act: (tx.version, planned(tx, act, asked, setting)))
+        _require_version(call.body, version, call.act)
+        if not found.steps:  # nobody waits for the authority lock, and its version stays
+            return as_json(found, version)
+        _require_few(found)
+        if not call.body.anyway:
+            await _ask_clusters(call, found, cluster_apis)
+
+        def work(tx: Tx, act: Act) -> PlanShown:
+            before = tx.version - 1  # a change brings about the next one
+            _require_version(call.body, before, act)
+            return as_json(apply(tx, act, asked, setting), before)
+
+        return await call.change(work)
+
+    return [
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="showConfiguration",
+            summary="Everything that a document can hold, as one",
+            handler=_show,
+            answer=ConfigurationShown,
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="applyConfiguration",
+            summary="Make things what a document says, all or nothing",
+            description="By the verbs of single changes, and with the role that they take: of trust sources, admin.",
+            least=Role.OPERATOR,
+            body=Applied,
+            max_body=MAX_DOCUMENT,
+            handler=change,
+            answer=PlanShown,
+        ),
+        Operation(
+            method="POST",
+            path=f"{PATH}/compare",
+            operation_id="compareConfiguration",
+            summary="What a document would change",
+            description="Nothing waits for it, and whoever may look may ask; what would stop, the dry run says.",
+            body=Compared,
+            max_body=MAX_DOCUMENT,
+            question=True,
+            handler=compare,
+            answer=PlanShown,
+        ),
+    ]
+
+
+async def _show(call: Call[NoBody]) -> ConfigurationShown:
+    found = await call.read(present)
+    return {"authority_version": found.version, "configuration": document_of(found)}
+
+
+def as_json(plan: Plan, version: int) -> PlanShown:
+    """The plan as the admin API shows it."""
+    return {
+        "authority_version": version,
+        "changes": [_change(each) for each in plan.changes],
+        "notes": [{"section": each.section.value, "slug": each.slug, "text": each.text} for each in plan.notes],
+    }
+
+
+def _change(change: Change) -> ChangeShown:
+    return {
+        "verb": change.verb.value,
+        "section": change.section.value,
+        "slug": change.slug,
+        "unattested": change.unattested,
+        "differences": [_difference(each) for each in change.differences],
+        "notes": list(change.notes),
+    }
+
+
+def _difference(difference: Difference) -> DifferenceShown:
+    return {
+        "field": difference.field,
+        "before": difference.before,
+        "after": difference.after,
+        "added": list(difference.added),
+        "removed": list(difference.removed),
+    }
+
+
+def _asked(body: Compared) -> Asked:
+    return Asked(document=body.configuration, prune=body.prune, renew=body.renew)
+
+
+def _require_version(body: Applied, version: int, act: Act) -> None:
+    if body.authority_version not in (None, version):
+        raise Outdated(
+            f"The authority was changed since version {body.authority_version}; it is at {version} now. Nothing was "
+            "done.",
+            "Compare again, and look at what would change now.",
+            by="",
+            at=act.now,
+        )
+
+
+def _require_few(plan: Plan) -> None:
+    if len(plan.steps) > MOST_CHANGES:
+        raise Invalid(
+            "configuration",
+            f"There would be {len(plan.steps)} changes; {MOST_CHANGES} are the most at once, since no token is issued "
+            "meanwhile.",
+            "Apply it in parts: first a document that names fewer things.",
+        )
+
+
+async def _ask_clusters(call: Call[Applied], plan: Plan, cluster_apis: ClusterApis) -> None:
+    """A cluster is asked before look-ups in it are turned on, and before anything is changed."""
+    for change in plan.changes:
+        if change.section is Section.SOURCES and change.verb is Verb.EDIT:
+            with at(change.section, change.slug):
+                await _ask_cluster(call, change.slug, cluster_apis)
+
+
+async def _ask_cluster(call: Call[Applied], slug: str, cluster_apis: ClusterApis) -> None:
+    held = await call.read(lambda tx, act: sources.to_refresh(tx, act, slug))
+    edits = as_sources.edits(held, slug, (call.body.configuration.sources or {})[slug])
+    await run_in_threadpool(require_answers, cluster_apis, held, revision=held.revision, changes=edits)

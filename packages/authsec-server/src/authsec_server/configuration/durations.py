@@ -1,0 +1,20 @@
+"""Durations as people type them: `90s`, `30m`, `1h`, `7d`. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds_of(text: str) -> int | None:
+    """So many seconds; None for what is no duration."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
+def as_typed(seconds: int) -> str:
+    """The duration as a person would type it: `1h`, `90s`."""
+    unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"

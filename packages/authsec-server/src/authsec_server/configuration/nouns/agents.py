@@ -1,0 +1,222 @@
+"""Agents in a document, with their proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from authsec_server import naming
+from authsec_server.clients import bindings, changes, holding, service
+from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding, Proof, ProofKind, parse_labels
+from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.nouns import proofs
+from authsec_server.configuration.nouns.proofs import SECRET, Compared, Wanted
+from authsec_server.configuration.reading import Present
+from authsec_server.configuration.shapes import AgentShape
+from authsec_server.configuration.steps import Do, Setting, Step, Turn
+from authsec_server.db import Tx
+from authsec_server.delegations import removal
+from authsec_server.failures import Invalid
+from authsec_server.principal import Act
+
+_DESCRIBED = frozenset({"name", "owner", "description", "labels"})
+
+
+def exported(client: Client, present: Present) -> Facts:
+    """The agent as it stands in a document."""
+    its = {
+        "name": client.name,
+        "kind": client.kind.value if client.kind is not ClientKind.AI_AGENT else None,
+        "owner": client.owner,
+        "description": client.description,
+        "labels": dict(client.labels),
+        "enabled": None if client.enabled else False,
+    }
+    return {**filled(its), "proofs": proofs.exported(client, present.slugs, present.now)}
+
+
+def facts(client: Client, present: Present) -> Facts:
+    """The agent as it is compared."""
+    its = {
+        "name": client.name,
+        "kind": client.kind.value,
+        "owner": client.owner,
+        "description": client.description,
+        "labels": dict(client.labels),
+        "enabled": client.enabled,
+        "proofs": proofs.facts(client, present.slugs, present.now),
+    }
+    return filled(its)
+
+
+def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> Step | None:
+    """What makes the agent what the document says; None where it is that. Raises `Invalid`."""
+    held = present.agents.get(slug)
+    if held is not None and held.kind != shape.kind:
+        raise Invalid(
+            "kind", f"It is registered as {held.kind}, and that is fixed.", "Give the other one another slug."
+        )
+    compared = proofs.compared(held, proofs.wanted(shape.proofs), present.slugs, present.now)
+    enabled = (held is None or held.enabled) if shape.enabled is None else shape.enabled
+    after = _wanted(slug, shape, held, compared, present)
+    differing = differences(facts(held, present) if held else {}, {**after, "enabled": enabled})
+    if not differing and not compared.bound:
+        return None
+    change = Change(
+        verb=Verb.EDIT if held else Verb.CREATE,
+        section=Section.AGENTS,
+        slug=slug if held else naming.slug("slug", slug),
+        differences=differing,
+        unattested=any(each.platform == "unattested" for each in shape.proofs),
+    )
+    if held is None:
+        return Step(change=change, parts=_creating(slug, shape, compared, enabled, setting))
+    return Step(change=change, parts=_editing(held, shape, compared, differing_fields(change), enabled, setting))
+
+
+def differing_fields(change: Change) -> frozenset[str]:
+    """The fields that differ."""
+    return frozenset(each.field for each in change.differences)
+
+
+def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
+    """What stays as it is, or is not done, though the document might be read so."""
+    held, says_secret = present.agents.get(slug), _says_secret(shape)
+    found = []
+    if held is not None and not held.enabled and shape.enabled is None:
+        found.append("It is disabled, and stays so: the document does not say `enabled: true`.")
+    if says_secret and not (held and held.holds_secret(present.now)):
+        found.append(
+            "It has no secret yet, and none is made of a document. When it is there: "
+            f"authsec agents proofs add {slug} --platform secret --secret-file FILE"
+        )
+    return [Note(section=Section.AGENTS, slug=slug, text=text) for text in found]
+
+
+def removal_step(held: Client, present: Present, setting: Setting, *, revoked: Collection[str]) -> Step:
+    """What deletes the agent; `revoked` are the slugs of its delegations that go with it and stand in no other step."""
+    told = f"With it these delegations are revoked: {', '.join(sorted(revoked))}"
+    change = Change(
+        verb=Verb.REMOVE,
+        section=Section.AGENTS,
+        slug=held.slug,
+        differences=differences(facts(held, present), {}),
+        notes=(told,) if revoked else (),
+    )
+    return Step(
+        change=change,
+        parts=((Turn.DELETE_AGENTS, lambda tx, act: removal.delete_client(tx, act, held.id, setting.terms)),),
+    )
+
+
+def _wanted(
+    slug: str, shape: AgentShape, held: Client | None, compared: Compared, present: Present
+) -> dict[str, object]:
+    lines = [proofs.line(each.proof, each.source) for each in (*compared.bound, *compared.new)]
+    for each in compared.staying:
+        assert each.held is not None
+        if each.held.stands(present.now):
+            lines.append(proofs.line(each.held, present.slugs.get(each.held.source_id or "")))
+    if _says_secret(shape) and held is not None and held.holds_secret(present.now):
+        lines.append(SECRET)
+    owner = (held.owner if held else None) if shape.owner is None else naming.name("owner", shape.owner)
+    its = {
+        "name": naming.name("name", slug if shape.name is None else shape.name),
+        "kind": shape.kind,
+        "owner": owner,
+        "description": naming.text("description", shape.description),
+        "labels": parse_labels(shape.labels),
+        "enabled": True,
+        "proofs": sorted(lines),
+    }
+    return filled(its)
+
+
+def _says_secret(shape: AgentShape) -> bool:
+    return any(each.platform == SECRET for each in shape.proofs)
+
+
+def _creating(
+    slug: str, shape: AgentShape, compared: Compared, enabled: bool, setting: Setting
+) -> tuple[tuple[Turn, Do], ...]:
+    if not compared.new:
+        raise Invalid(
+            "proofs",
+            "A new agent needs a proof, and a secret is not made of a document."
+            if _says_secret(shape)
+            else "A new agent needs a proof: without any it could never get a token.",
+            f"Name another; or make it with one: authsec agents create {slug} --platform secret --secret-file FILE",
+        )
+    first, *others = compared.new
+    does: list[Do] = [partial(_create, slug, shape, first, setting)]
+    does += [partial(_add, slug, each, after, setting) for after, each in enumerate(others, 1)]
+    if not enabled:
+        does.append(lambda tx, act: service.disable(tx, act, slug))
+    return tuple((Turn.AGENTS, do) for do in does)
+
+
+def _editing(
+    held: Client, shape: AgentShape, compared: Compared, fields: Collection[str], enabled: bool, setting: Setting
+) -> tuple[tuple[Turn, Do], ...]:
+    secrets = [] if _says_secret(shape) else [each for each in held.proofs if each.kind is ProofKind.SECRET]
+    parts: list[tuple[Turn, Do]] = [
+        (Turn.TAKE_PROOFS, partial(_take, held, proof)) for proof in (*compared.gone, *secrets)
+    ]
+    if _DESCRIBED & set(fields):
+        parts.append((Turn.AGENTS, partial(_describe, held, shape)))
+    parts += [(Turn.AGENTS, partial(_bind, each, setting)) for each in compared.bound]
+    parts += [(Turn.AGENTS, partial(_add, held.id, each, after, setting)) for after, each in enumerate(compared.new, 1)]
+    if enabled != held.enabled:
+        turn = service.enable if enabled else service.disable
+        parts.append((Turn.AGENTS, lambda tx, act: turn(tx, act, held.id)))
+    return tuple(parts)
+
+
+def _create(slug: str, shape: AgentShape, first: Wanted, setting: Setting, tx: Tx, act: Act) -> object:
+    its = first.new()
+    onboarding = Onboarding(
+        name=slug if shape.name is None else shape.name,
+        platform=its.platform,
+        kind=ClientKind(shape.kind),
+        selectors=its.selectors,
+        public_key=its.public_key,
+        source=its.source,
+        expires_at=its.expires_at,
+        slug=slug,
+        owner=shape.owner,
+        description=shape.description,
+        labels=shape.labels,
+    )
+    with proofs.within(first.index):
+        return service.create(tx, act, onboarding, trust_domain=setting.trust_domain)
+
+
+def _add(agent: str, wanted: Wanted, after: int, setting: Setting, tx: Tx, act: Act) -> object:
+    """One further proof. The first in time says on which platform the agent runs, so those of one act come in order."""
+    in_order = replace(act, now=act.now + timedelta(microseconds=after))
+    with proofs.within(wanted.index):
+        return holding.add_proof(tx, in_order, agent, wanted.new(), trust_domain=setting.trust_domain)
+
+
+def _bind(wanted: Wanted, setting: Setting, tx: Tx, act: Act) -> object:
+    assert wanted.held is not None
+    assert wanted.source is not None
+    with proofs.within(wanted.index):
+        return bindings.bind(tx, act, wanted.source, [wanted.held.id], trust_domain=setting.trust_domain)
+
+
+def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:
+    return holding.remove_proof(tx, act, held.id, proof.id)
+
+
+def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
+    """Its proofs may have been taken just before: that is this act, too, and no other's change."""
+    wanted = Changes(
+        name=held.slug if shape.name is None else shape.name,
+        owner=shape.owner,
+        description=shape.description,
+        labels=shape.labels,
+    )
+    return changes.edit(tx, act, held.id, revision=service.get(tx, act, held.id).revision, changes=wanted)

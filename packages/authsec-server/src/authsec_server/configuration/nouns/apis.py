@@ -1,0 +1,81 @@
+"""Protected APIs in a document."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from authsec_server import naming
+from authsec_server.apis import service
+from authsec_server.apis.model import Action, Api, ApiKind, parse_described, parse_identifier
+from authsec_server.configuration.model import UNMADE, Change, Facts, Section, Verb, differences, filled
+from authsec_server.configuration.shapes import ApiShape
+from authsec_server.configuration.steps import Step, Turn
+from authsec_server.db import Tx
+from authsec_server.failures import Invalid
+from authsec_server.principal import Act
+
+
+def exported(api: Api) -> Facts:
+    """The API as it stands in a document."""
+    return {field: its for field, its in facts(api).items() if field != "kind" or api.kind is not ApiKind.API}
+
+
+def facts(api: Api) -> Facts:
+    """The API as it is compared."""
+    its = {"name": api.name, "kind": api.kind.value, "identifier": api.identifier, "description": api.description}
+    return filled({**its, "actions": {each.action: each.description for each in api.actions}})
+
+
+def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
+    """What makes the API what the document says; None where it is that. Raises `Invalid`."""
+    if held is not None and held.kind != shape.kind:
+        kind = f"It is registered as {held.kind}, and that is fixed."
+        raise Invalid("kind", kind, "Give the other one another slug.")
+    wanted = Api(
+        id="",
+        slug=slug if held else naming.slug("slug", slug),
+        name=naming.name("name", slug if shape.name is None else shape.name),
+        kind=ApiKind(shape.kind),
+        identifier=parse_identifier(shape.identifier),
+        description=naming.text("description", shape.description),
+        actions=parse_described(Action(action=each, description=its) for each, its in shape.actions.items()),
+        created_at=UNMADE,
+    )
+    differing = differences(facts(held) if held else {}, facts(wanted))
+    if not differing:
+        return None
+    verb, do = (Verb.EDIT, partial(_edit, held, wanted)) if held else (Verb.CREATE, partial(_create, wanted))
+    change = Change(verb=verb, section=Section.APIS, slug=slug, differences=differing)
+    return Step(change=change, parts=((Turn.APIS, do),))
+
+
+def removal_step(held: Api) -> Step:
+    """What forgets the API."""
+    change = Change(verb=Verb.REMOVE, section=Section.APIS, slug=held.slug, differences=differences(facts(held), {}))
+    return Step(change=change, parts=((Turn.DELETE_APIS, lambda tx, act: service.delete(tx, act, held.id)),))
+
+
+def _create(wanted: Api, tx: Tx, act: Act) -> object:
+    return service.create(
+        tx,
+        act,
+        kind=wanted.kind,
+        slug=wanted.slug,
+        name=wanted.name,
+        identifier=wanted.identifier,
+        description=wanted.description,
+        actions=wanted.actions,
+    )
+
+
+def _edit(held: Api, wanted: Api, tx: Tx, act: Act) -> object:
+    return service.edit(
+        tx,
+        act,
+        held.id,
+        revision=held.revision,
+        name=wanted.name,
+        identifier=wanted.identifier,
+        description=wanted.description,
+        actions=wanted.actions,
+    )

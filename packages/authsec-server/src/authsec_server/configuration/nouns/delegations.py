@@ -1,0 +1,207 @@
+"""Trust delegations in a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from authsec_server import naming
+from authsec_server.configuration.durations import as_typed, seconds_of
+from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.reading import Present
+from authsec_server.configuration.shapes import DelegationShape
+from authsec_server.configuration.steps import Do, Setting, Step, Turn
+from authsec_server.db import Tx
+from authsec_server.delegations import editing, proposal, service
+from authsec_server.delegations.model import OVER, Delegation, DelegationState, Edit, Proposal, state
+from authsec_server.failures import Invalid
+from authsec_server.principal import Act
+from authsec_server.web.instants import parse_instant, rfc3339
+
+Resolve = Callable[[str, str], str]
+"""The audience that a text names, once the document is applied; the field is for what is refused."""
+
+
+def exported(delegation: Delegation, present: Present) -> Facts:
+    """The delegation as it stands in a document. APIs stand there by their slug, where that says which."""
+    by_identifier = {api.identifier: slug for slug, api in present.apis.items() if slug not in delegation.audiences}
+    its = {**_facts(delegation, present), "enabled": None if delegation.enabled else False}
+    return filled({**its, "audiences": [by_identifier.get(each, each) for each in delegation.audiences]})
+
+
+def facts(delegation: Delegation, present: Present) -> Facts:
+    """The delegation as it is compared."""
+    return filled(_facts(delegation, present))
+
+
+def step(
+    slug: str, shape: DelegationShape, present: Present, setting: Setting, resolve: Resolve, *, renew: bool
+) -> Step | None:
+    """What makes the delegation what the document says; None where it is that. Raises `Invalid`.
+
+    What is over is delegated anew only with `renew`: whoever revoked it did not ask the document.
+    """
+    held = present.delegations.get(slug)
+    wanted = _wanted(shape, held, resolve)
+    before = facts(held, present) if held else {}
+    if held is not None and state(held, present.now) in OVER:
+        if _same(before, wanted) and held.revoked_at is None:
+            return None  # it has ended by itself, as the document says
+        if not renew:
+            raise _over(held)
+        held, before = None, {}
+    if held is not None:
+        _require_fixed(held, shape, present)
+    stays = held is None or held.enabled
+    enabled = stays if shape.enabled is None else shape.enabled
+    differing = differences(before, {**wanted, "enabled": enabled})
+    if not differing:
+        return None
+    change = Change(
+        verb=Verb.EDIT if held else Verb.CREATE,
+        section=Section.DELEGATIONS,
+        slug=slug if held else naming.slug("slug", slug),
+        differences=differing,
+    )
+    does: list[Do] = []
+    if held is None:
+        does.append(partial(_create, slug, shape, wanted, setting))
+    elif any(each.field != "enabled" for each in differing):
+        does.append(partial(_edit, held, shape, wanted, setting))
+    if enabled != stays:
+        turn = service.enable if enabled else service.disable
+        does.append(lambda tx, act: turn(tx, act, slug, setting.terms))
+    return Step(change=change, parts=tuple((Turn.DELEGATIONS, do) for do in does))
+
+
+def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
+    """What gives nothing, though it stands in the document."""
+    held = present.delegations.get(slug)
+    if held is None:
+        return None
+    its, text = state(held, present.now), ""
+    if its is DelegationState.ENDED and held.ends_at:
+        text = f"It ended on {rfc3339(held.ends_at)}, and gives nothing. Take it out of the document."
+    if its is DelegationState.DISABLED and shape.enabled is None:
+        text = "It is disabled, and stays so: the document does not say `enabled: true`."
+    return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
+
+
+def removal_step(held: Delegation, present: Present, setting: Setting) -> Step:
+    """What revokes the delegation, for good."""
+    its = differences(facts(held, present), {})
+    change = Change(verb=Verb.REMOVE, section=Section.DELEGATIONS, slug=held.slug, differences=its)
+    revoke = partial(_revoke, held, setting)
+    return Step(change=change, parts=((Turn.REVOKE_DELEGATIONS, revoke),))
+
+
+def _facts(delegation: Delegation, present: Present) -> dict[str, object]:
+    return {
+        "agent": present.slugs[delegation.client_id],
+        "role": present.slugs[delegation.role_id],
+        "target_type": delegation.target_type.value,
+        "actions": list(delegation.actions),
+        "max_duration": as_typed(delegation.max_duration),
+        "audiences": list(delegation.audiences),
+        "excluded_proofs": [each.value for each in delegation.excluded_proofs],
+        "ends_at": rfc3339(delegation.ends_at),
+        "owner": delegation.owner,
+        "description": delegation.description,
+        "enabled": delegation.enabled,
+    }
+
+
+def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -> dict[str, object]:
+    owner = (held.owner if held else None) if shape.owner is None else naming.name("owner", shape.owner)
+    kept = held.audiences if held else ()
+    named = [each if each in kept else resolve(f"audiences.{n}", each) for n, each in enumerate(shape.audiences)]
+    ends_at = None if shape.ends_at is None else parse_instant("ends_at", shape.ends_at)
+    its = {
+        "agent": shape.agent,
+        "role": shape.role,
+        "target_type": proposal.target_type(shape.target_type).value,
+        "actions": sorted(set(shape.actions)),
+        "max_duration": as_typed(_seconds(shape)),
+        "audiences": list(proposal.audiences(named)),
+        "excluded_proofs": [each.value for each in proposal.excluded_proofs(shape.excluded_proofs)],
+        "ends_at": rfc3339(ends_at),
+        "owner": owner,
+        "description": naming.text("description", shape.description),
+    }
+    return filled(its)
+
+
+def _seconds(shape: DelegationShape) -> int:
+    found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(shape.max_duration)
+    if not found or found < 0:
+        raise Invalid(
+            "max_duration", f"{naming.quoted(str(shape.max_duration))} is no duration.", "Write 90s, 30m, 1h or 1d."
+        )
+    return found
+
+
+def _same(before: Facts, wanted: Facts) -> bool:
+    return {**before, "enabled": None} == {**wanted, "enabled": None}
+
+
+def _over(held: Delegation) -> Invalid:
+    was = f"was revoked by {held.changed_by}" if held.revoked_at else "has ended by itself"
+    at = held.revoked_at or held.ends_at
+    return Invalid(
+        "",
+        f"It {was} on {rfc3339(at)}, which is for good; the document still names it.",
+        "Take it out of the document; or, to delegate the same anew: --renew on the command line, renew in the API.",
+    )
+
+
+def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -> None:
+    for field, id_, asked in (("agent", held.client_id, shape.agent), ("role", held.role_id, shape.role)):
+        its = present.slugs[id_]
+        if asked != its:
+            raise Invalid(
+                field,
+                f"It is of the {field} {its}, and that is fixed.",
+                "Give the other one another slug, and take this one out of the document: --prune revokes it.",
+            )
+
+
+def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
+    asked = Proposal(
+        slug=slug,
+        role=shape.role,
+        client=shape.agent,
+        target_type=shape.target_type,
+        max_duration=_seconds(shape),
+        actions=tuple(shape.actions),
+        audiences=_texts(wanted, "audiences"),
+        excluded_proofs=_texts(wanted, "excluded_proofs"),
+        ends_at=None if shape.ends_at is None else parse_instant("ends_at", shape.ends_at),
+        owner=shape.owner,
+        description=shape.description,
+    )
+    return service.create(tx, act, asked, setting.terms)
+
+
+def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
+    same_end = rfc3339(held.ends_at) == wanted.get("ends_at")  # a document tells no fractions of seconds
+    asked = Edit(
+        target_type=shape.target_type,
+        max_duration=_seconds(shape),
+        actions=tuple(shape.actions),
+        audiences=_texts(wanted, "audiences"),
+        excluded_proofs=_texts(wanted, "excluded_proofs"),
+        ends_at=held.ends_at if same_end or shape.ends_at is None else parse_instant("ends_at", shape.ends_at),
+        owner=held.owner if shape.owner is None else shape.owner,
+        description=shape.description,
+    )
+    return editing.edit(tx, act, held.id, asked, setting.terms, revision=held.revision)
+
+
+def _revoke(held: Delegation, setting: Setting, tx: Tx, act: Act) -> object:
+    return service.revoke(tx, act, held.id, setting.terms)
+
+
+def _texts(wanted: Facts, field: str) -> tuple[str, ...]:
+    found = wanted.get(field, ())
+    assert isinstance(found, list | tuple)
+    return tuple(found)

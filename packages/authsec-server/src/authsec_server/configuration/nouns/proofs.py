@@ -1,0 +1,191 @@
+"""The proofs of an agent in a document: which of those that it holds are meant, which are new, which go.
+
+Keys that were enrolled for some hours are in no document. Of secrets it only says that there are some: the secret
+itself is in none, and none is made of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from authsec.jose import PublicKey
+
+from authsec_server import naming
+from authsec_server.clients.model import Client, NewProof, Platform, Proof, ProofKind
+from authsec_server.clients.proofs import make_proof, platform_of
+from authsec_server.configuration.model import UNMADE, Facts, filled
+from authsec_server.configuration.shapes import ProofShape
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.web.instants import parse_instant, rfc3339
+
+_OF_DOCUMENTS: Final = frozenset({ProofKind.SELECTORS, ProofKind.KEY_PAIR, ProofKind.UNATTESTED})
+_Fits = Callable[[Proof, "Wanted", Mapping[str, str]], bool]
+SECRET: Final = "secret"  # noqa: S105 - how a document names that there is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A proof that a document names; `index` is its place there, `held` the one that it means, if the agent has it."""
+
+    index: int
+    proof: Proof  # as it would be made; its ids are empty
+    source: str | None
+    held: Proof | None = None
+
+    def new(self) -> NewProof:
+        """What is to be added."""
+        key = self.proof.public_key
+        return NewProof(
+            platform=platform_of(self.proof),
+            selectors=tuple((each.key, each.value) for each in self.proof.selectors),
+            public_key=None if key is None else PublicKey.from_jwk(key).to_pem().decode(),
+            source=self.source,
+            expires_at=self.proof.expires_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The proofs that stay, those to be bound to their source, those that are new, those that go; secrets apart."""
+
+    staying: tuple[Wanted, ...]
+    bound: tuple[Wanted, ...]
+    new: tuple[Wanted, ...]
+    gone: tuple[Proof, ...]
+
+
+def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
+    """The proofs as they stand in a document; what has ended by itself is in none."""
+    standing = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.stands(now)]
+    return [*standing, {"platform": SECRET}] if client.holds_secret(now) else standing
+
+
+def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
+    """The proofs as they are compared: a line each."""
+    lines = [line(proof, slugs.get(proof.source_id or "")) for proof in _held(client) if proof.stands(now)]
+    return sorted([*lines, *([SECRET] if client.holds_secret(now) else [])])
+
+
+def wanted(shapes: Sequence[ProofShape]) -> list[Wanted]:
+    """The proofs that a document names, without secrets. Raises `Invalid` for the member, from `proofs` on."""
+    found: list[Wanted] = []
+    for index, shape in enumerate(shapes):
+        with within(index):
+            proof = _wanted(index, shape)
+        if shape.platform != SECRET:
+            if any(_evidence(each.proof) == _evidence(proof.proof) and each.source == proof.source for each in found):
+                raise Invalid(f"proofs.{index}", "This proof stands there twice.", "Name it once.")
+            found.append(proof)
+    return found
+
+
+def compared(client: Client | None, asked: Sequence[Wanted], slugs: Mapping[str, str], now: datetime) -> Compared:
+    """Which of the held proofs are meant: first those of the very source, then those where none is named."""
+    left = list(_held(client)) if client else []
+    meant: dict[int, Proof] = {}
+    for fits in (_same_source, _any_source, _no_source_yet):
+        for each in asked:
+            if each.index not in meant and (found := _first(left, each, fits, slugs)):
+                meant[each.index] = found
+                left.remove(found)
+    matched = [_with(each, meant[each.index]) for each in asked if each.index in meant]
+    bound = tuple(each for each in matched if each.source is not None and each.held and each.held.source_id is None)
+    return Compared(
+        staying=tuple(each for each in matched if each not in bound),
+        bound=bound,
+        new=tuple(each for each in asked if each.index not in meant),
+        gone=tuple(proof for proof in left if proof.stands(now)),
+    )
+
+
+@contextmanager
+def within(index: int) -> Iterator[None]:
+    """Whatever is refused of the proof in here is refused of that place in the document."""
+    try:
+        yield
+    except Invalid as failure:
+        raise Invalid(_place(index, failure.field), failure.message, failure.remedy) from None
+    except Conflict as failure:
+        raise Conflict(failure.message, failure.remedy, field=_place(index, failure.field)) from None
+
+
+def _place(index: int, field: str) -> str:
+    return f"proofs.{index}.{field}".rstrip(".") if field.partition(".")[0] in {"", *ProofShape.model_fields} else field
+
+
+def line(proof: Proof, source: str | None) -> str:
+    """The proof in one line, the same for the same."""
+    until = f" until {rfc3339(proof.expires_at)}" if proof.expires_at else ""
+    if proof.kind is ProofKind.KEY_PAIR:
+        return f"key {proof.thumbprint}{until}"
+    if proof.kind is not ProofKind.SELECTORS:
+        return f"{proof.kind}{until}"
+    its = " ".join(sorted(f"{each.key}={each.value}" for each in proof.selectors))
+    return f"{platform_of(proof)} {its}{f' by {source}' if source else ''}{until}"
+
+
+def _held(client: Client) -> list[Proof]:
+    return [proof for proof in client.proofs if proof.kind in _OF_DOCUMENTS]
+
+
+def _exported(proof: Proof, slugs: Mapping[str, str]) -> Facts:
+    key = None if proof.public_key is None else PublicKey.from_jwk(proof.public_key).to_pem().decode()
+    its = {
+        "platform": platform_of(proof).value,
+        "source": slugs.get(proof.source_id or ""),
+        "selectors": {each.key: each.value for each in proof.selectors},
+        "public_key": key,
+        "expires_at": rfc3339(proof.expires_at),
+    }
+    return filled(its)
+
+
+def _wanted(index: int, shape: ProofShape) -> Wanted:
+    platform = Platform(shape.platform)
+    if platform is Platform.SECRET and (shape.expires_at or shape.selectors or shape.public_key or shape.source):
+        raise Invalid("platform", "Of a secret, a document says no more than that there is one.", "Leave the rest out.")
+    if shape.source is not None and not naming.is_slug(shape.source):
+        raise Invalid("source", f"{naming.quoted(shape.source)} is no slug.", "Name the trust source by its slug.")
+    expires_at = None if shape.expires_at is None else parse_instant("expires_at", shape.expires_at)
+    proof = make_proof(
+        id="",
+        client_id="",
+        platform=platform,
+        selectors=tuple(shape.selectors.items()),
+        public_key=shape.public_key,
+        now=UNMADE,
+        token_bytes=bytes,  # of a secret that nobody gets to see
+    )
+    return Wanted(index=index, proof=replace(proof, expires_at=expires_at), source=shape.source)
+
+
+def _evidence(proof: Proof) -> tuple[object, ...]:
+    return proof.kind, proof.thumbprint, frozenset(proof.selectors)
+
+
+def _first(held: Sequence[Proof], asked: Wanted, fits: _Fits, slugs: Mapping[str, str]) -> Proof | None:
+    for proof in held:
+        alike = _evidence(proof) == _evidence(asked.proof)
+        if alike and rfc3339(proof.expires_at) == rfc3339(asked.proof.expires_at) and fits(proof, asked, slugs):
+            return proof
+    return None
+
+
+def _same_source(proof: Proof, asked: Wanted, slugs: Mapping[str, str]) -> bool:
+    return slugs.get(proof.source_id or "") == asked.source
+
+
+def _any_source(_proof: Proof, asked: Wanted, _slugs: Mapping[str, str]) -> bool:
+    return asked.source is None
+
+
+def _no_source_yet(proof: Proof, asked: Wanted, _slugs: Mapping[str, str]) -> bool:
+    return asked.source is not None and proof.source_id is None and proof.kind is ProofKind.SELECTORS
+
+
+def _with(asked: Wanted, held: Proof) -> Wanted:
+    return replace(asked, held=held)

@@ -1,0 +1,186 @@
+"""What a document would change, found out by comparing it with what there is. Nothing is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from authsec_server.apis.model import parse_identifier
+from authsec_server.configuration.model import Change, Note, Section, Verb
+from authsec_server.configuration.nouns import agents, apis, delegations, roles, sources
+from authsec_server.configuration.reading import Present, Scope
+from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.steps import Plan, Setting, Step, at
+from authsec_server.delegations.model import OVER, state
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A document and what is to be done with it.
+
+    `prune`: of each section that it has, what it does not name goes. `renew`: delegations that it names and that are
+    over are delegated anew.
+    """
+
+    document: Document
+    prune: bool = False
+    renew: bool = False
+
+    def names(self, section: Section) -> Collection[str] | None:
+        """The slugs that the section names; None where it is left out."""
+        found: Mapping[str, Any] | None = getattr(self.document, section)
+        return None if found is None else found.keys()
+
+    def prunes(self, section: Section) -> bool:
+        """Whether what this section does not name goes."""
+        return self.prune and self.names(section) is not None
+
+
+def scope_of(asked: Asked) -> Scope:
+    """What has to be read for it."""
+    given = asked.document.delegations or {}
+    return Scope(
+        agents={*(asked.document.agents or {}), *(shape.agent for shape in given.values())},
+        delegations=given.keys(),
+        every_agent=asked.prunes(Section.AGENTS),
+        every_delegation=asked.prunes(Section.DELEGATIONS) or asked.prunes(Section.AGENTS),  # they go with their agents
+    )
+
+
+def plan(asked: Asked, present: Present, setting: Setting) -> Plan:
+    """All that is to be done, and what is to be known. Raises `Invalid`, naming the place in the document."""
+    steps = [*_wanted(asked, present, setting)]
+    removals = [*_removed(asked, present, setting)]
+    in_order = sorted([*steps, *removals], key=lambda step: [*Section].index(step.change.section))
+    return Plan(steps=tuple(_telling_renamed(in_order)), notes=tuple(_notes(asked, present, {*_slugs(steps)})))
+
+
+def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
+    document = asked.document
+    known = _audiences(asked, present)
+    for slug, source in (document.sources or {}).items():
+        with at(Section.SOURCES, slug):
+            yield from _one(sources.step(slug, source, present.sources.get(slug), setting))
+    for slug, api in (document.apis or {}).items():
+        with at(Section.APIS, slug):
+            yield from _one(apis.step(slug, api, present.apis.get(slug)))
+    for slug, role in (document.roles or {}).items():
+        with at(Section.ROLES, slug):
+            yield from _one(roles.step(slug, role, present.roles.get(slug)))
+    for slug, agent in (document.agents or {}).items():
+        with at(Section.AGENTS, slug):
+            for index, proof in enumerate(agent.proofs):
+                if proof.source is not None:
+                    _require(f"proofs.{index}.source", proof.source, Section.SOURCES, asked, present.sources)
+            yield from _one(agents.step(slug, agent, present, setting))
+    for slug, delegation in (document.delegations or {}).items():
+        with at(Section.DELEGATIONS, slug):
+            _require("role", delegation.role, Section.ROLES, asked, present.roles)
+            _require("agent", delegation.agent, Section.AGENTS, asked, present.agents)
+            yield from _one(
+                delegations.step(
+                    slug,
+                    delegation,
+                    present,
+                    setting,
+                    lambda field, text: known.get(text) or parse_identifier(text, field=field),
+                    renew=asked.renew,
+                )
+            )
+
+
+def _one(step: Step | None) -> Iterable[Step]:
+    return () if step is None else (step,)
+
+
+def _audiences(asked: Asked, present: Present) -> Mapping[str, str]:
+    """The audiences that APIs have by then, by slug and by themselves."""
+    named = asked.document.apis or {}
+    stay = {slug: api.identifier for slug, api in present.apis.items() if not asked.prunes(Section.APIS)}
+    by_then = stay | {slug: shape.identifier for slug, shape in named.items()}
+    return by_then | {identifier: identifier for identifier in by_then.values()}
+
+
+def _require(field: str, slug: str, section: Section, asked: Asked, present: Collection[str]) -> None:
+    """What others refer to has to be there by then."""
+    named = asked.names(section) or ()
+    if slug in named or (slug in present and not asked.prunes(section)):
+        return
+    if slug in present:
+        raise Invalid(
+            field,
+            f"The {section.one} {slug} would be pruned: it is not among the {section} of the document.",
+            f"Put it under {section}, or take out what names it.",
+        )
+    nearest = get_close_matches(slug[:100], [*named, *present], n=1, cutoff=0.6)
+    raise Invalid(
+        field,
+        f"There is no {section.one} {quoted(slug)}, neither here nor in the document.",
+        f"The nearest is {nearest[0]}." if nearest else f"Put it under {section}, or name one by its slug.",
+    )
+
+
+def _removed(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
+    gone = {section: _gone(asked, section, getattr(present, section)) for section in Section}
+    live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in OVER}
+    for slug in gone[Section.SOURCES]:
+        yield sources.removal_step(present.sources[slug])
+    for slug in gone[Section.APIS]:
+        yield apis.removal_step(present.apis[slug])
+    for slug in gone[Section.ROLES]:
+        yield roles.removal_step(present.roles[slug])
+    for slug in gone[Section.AGENTS]:
+        held = present.agents[slug]
+        with_it = {name for name, its in live.items() if its.client_id == held.id} - {*gone[Section.DELEGATIONS]}
+        yield agents.removal_step(held, present, setting, revoked=with_it)
+    for slug in gone[Section.DELEGATIONS]:
+        yield delegations.removal_step(live[slug], present, setting)
+
+
+def _gone(asked: Asked, section: Section, present: Collection[str]) -> list[str]:
+    named = asked.names(section) or ()
+    return [slug for slug in present if slug not in named] if asked.prunes(section) else []
+
+
+def _telling_renamed(steps: Collection[Step]) -> Iterator[Step]:
+    """To give a thing another slug in a document is to delete it and make another; who did so should hear of it."""
+    made = {_called(step.change): step.change.slug for step in steps if step.change.verb is Verb.CREATE}
+    for step in steps:
+        twin = made.get(_called(step.change)) if step.change.verb is Verb.REMOVE and _called(step.change)[1] else None
+        yield step if twin is None else replace(step, change=_renamed(step.change, twin))
+
+
+def _called(change: Change) -> tuple[Section, object]:
+    name = next((each.before or each.after for each in change.differences if each.field == "name"), None)
+    return change.section, name
+
+
+def _renamed(change: Change, twin: str) -> Change:
+    told = f"{twin} is made under the same name. That is another {change.section.one}, not this one with another slug"
+    if change.section is Section.AGENTS:
+        told += f": it gets another client_id. To keep it: authsec agents edit {change.slug} --slug {twin}"
+    return replace(change, notes=(*change.notes, f"{told}."))
+
+
+def _notes(asked: Asked, present: Present, changed: Collection[tuple[Section, str]]) -> Iterator[Note]:
+    document = asked.document
+    for slug, source in (document.sources or {}).items():
+        if slug in present.sources:
+            yield from _some(sources.note(present.sources[slug], source))
+    for slug, agent in (document.agents or {}).items():
+        yield from agents.notes(slug, agent, present)
+    for slug, delegation in (document.delegations or {}).items():
+        if (Section.DELEGATIONS, slug) not in changed:
+            yield from _some(delegations.note(slug, delegation, present))
+
+
+def _some(note: Note | None) -> Iterable[Note]:
+    return () if note is None else (note,)
+
+
+def _slugs(steps: Iterable[Step]) -> Iterator[tuple[Section, str]]:
+    return ((step.change.section, step.change.slug) for step in steps)

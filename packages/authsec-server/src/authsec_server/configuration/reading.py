@@ -1,0 +1,113 @@
+"""What there is, read from the rooms: all of it, or what a document names and what that rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from authsec_server.apis import service as apis
+from authsec_server.apis.model import Api
+from authsec_server.clients import service as clients
+from authsec_server.clients.by_slug import by_slugs as clients_by_slugs
+from authsec_server.clients.model import Client
+from authsec_server.db import Tx
+from authsec_server.delegations import listing
+from authsec_server.delegations.by_slug import by_slugs as delegations_by_slugs
+from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.model import Delegation, DelegationState
+from authsec_server.principal import Act, Role
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
+from authsec_server.sources import service as sources
+from authsec_server.sources.model import TrustSource
+
+_PAGE: Final = 500
+_EVERY: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which agents and delegations are read: those with these slugs, or every one. Of the others there are few."""
+
+    agents: Collection[str] = ()
+    delegations: Collection[str] = ()
+    every_agent: bool = False
+    every_delegation: bool = False
+
+
+EVERYTHING: Final = Scope(every_agent=True, every_delegation=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """What there is, by slug, at one authority version. `slugs` are those of all that it refers to, by id.
+
+    Of delegations that are over, those that were named.
+    """
+
+    version: int
+    now: datetime
+    sources: Mapping[str, TrustSource]
+    apis: Mapping[str, Api]
+    roles: Mapping[str, RoleDefinition]
+    agents: Mapping[str, Client]
+    delegations: Mapping[str, Delegation]
+    slugs: Mapping[str, str]
+
+
+class _Slugged(Protocol):
+    @property
+    def slug(self) -> str: ...
+
+
+S = TypeVar("S", bound=_Slugged)
+
+
+def present(tx: Tx, act: Act, scope: Scope = EVERYTHING) -> Present:
+    """What there is, for somebody who may see it."""
+    act.principal.require(Role.VIEWER)
+    held, given = _agents(tx, act, scope), _delegations(tx, act, scope)
+    vouching = _every(lambda after: sources.page(tx, act, after=after, limit=_PAGE))
+    named = _every(lambda after: roles.page(tx, act, after=after, limit=_PAGE))
+    known = {client.id: client.slug for client in held.values()}
+    others = clients.by_ids(tx, {each.client_id for each in given.values()} - known.keys())
+    return Present(
+        version=tx.version,
+        now=act.now,
+        sources=vouching,
+        apis=_every(lambda after: apis.page(tx, act, after=after, limit=_PAGE)),
+        roles=named,
+        agents=held,
+        delegations=given,
+        slugs=known
+        | {each.id: each.slug for each in others.values()}
+        | {each.id: each.slug for each in vouching.values()}
+        | {each.id: each.slug for each in named.values()},
+    )
+
+
+def _agents(tx: Tx, act: Act, scope: Scope) -> Mapping[str, Client]:
+    if scope.every_agent:
+        return _every(lambda after: clients.page(tx, act, after=after, limit=_PAGE))
+    return clients_by_slugs(tx, scope.agents)
+
+
+def _delegations(tx: Tx, act: Act, scope: Scope) -> Mapping[str, Delegation]:
+    found = delegations_by_slugs(tx, scope.delegations)
+    if scope.every_delegation:
+        for state in (DelegationState.LIVE, DelegationState.DISABLED):
+            every = listing.first(tx, act, Filters(state=state), sort=Sort.OLDEST, limit=_EVERY)
+            found |= {each.slug: each for each in every}
+    return dict(sorted(found.items()))
+
+
+def _every(page: Callable[[str], tuple[list[S], str | None]]) -> dict[str, S]:
+    """All pages, by slug; they come in that order."""
+    found: dict[str, S] = {}
+    after: str | None = ""
+    while after is not None:
+        items, after = page(after)
+        found |= {each.slug: each for each in items}
+    return found

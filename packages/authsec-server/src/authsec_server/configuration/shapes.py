@@ -1,0 +1,100 @@
+"""The form of a document: what can be said of each thing. What it may be, the rooms say.
+
+A member that is left out has its default: a document is the whole truth about the things that it names. Only `enabled`
+and `owner` stay as they are where nothing is said of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from authsec_server.web.bodies import Body
+
+
+class SourceShape(Body):
+    """A trust source. The members mean what they mean in the admin API."""
+
+    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    kind: Literal["kubernetes", "spiffe", "oidc"]
+    issuer: str = Field(description="The `iss` of its tokens to the letter; of SPIFFE, the trust domain.")
+    keys_from: Literal["discovery", "url", "given"]
+    keys_url: str = ""
+    given_keys: dict[str, Any] | None = Field(default=None, repr=False, description="A JWK Set, of public keys.")
+    ca: str = Field(default="", description="Certificates (PEM) that alone count when its keys are fetched.")
+    audience: str = ""
+    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, of an OpenID Connect issuer.")
+    preset: str = Field(default="", description="Claims of a well-known issuer: github, gitlab, google, azure.")
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = Field(default="", description="The name of a file on the server; never what it holds.")
+    token_review: bool = False
+    pod_lookup: bool = False
+    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+
+
+class ApiShape(Body):
+    """A protected API, or an MCP server as one."""
+
+    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    kind: Literal["api", "mcp_server"] = "api"
+    identifier: str = Field(description="Its audience: a URL or a registered name.")
+    description: str = ""
+    actions: dict[str, str] = Field(default_factory=dict, description="Action: what it lets a caller do.")
+
+
+class RoleShape(Body):
+    """A named set of actions."""
+
+    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    description: str = ""
+    actions: list[str] = Field(description="resource:action, e.g. customers:read")
+
+
+class ProofShape(Body):
+    """One way in which an agent may prove itself. `secret` stands for those that it has: none is made of a document."""
+
+    platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
+    source: str | None = Field(default=None, description="The trust source that vouches; left out, the one that can.")
+    selectors: dict[str, str] = Field(default_factory=dict, description="All hold at once, e.g. k8s:ns: production")
+    public_key: str | None = Field(default=None, repr=False, description="PEM, the block that says BEGIN PUBLIC KEY.")
+    expires_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
+
+
+class AgentShape(Body):
+    """An AI agent, or an MCP server as a client."""
+
+    name: str | None = Field(default=None, description="For people; left out, the slug.")
+    kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
+    owner: str | None = Field(default=None, description="Left out, it stays; of a new one, who applies.")
+    description: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+    proofs: list[ProofShape] = Field(description="All of them, but for keys that were enrolled for some hours.")
+
+
+class DelegationShape(Body):
+    """A trust delegation. Its role and agent are fixed."""
+
+    agent: str
+    role: str
+    target_type: str = "AutoGen AI agent"
+    actions: list[str]
+    max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d; or seconds.")
+    audiences: list[str] = Field(default_factory=list, description="APIs, by slug, URL or registered name.")
+    excluded_proofs: list[str] = Field(default_factory=list)
+    ends_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
+    owner: str | None = Field(default=None, description="Left out, it stays; of a new one, who applies.")
+    description: str = ""
+    enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
+
+
+class Document(Body):
+    """The whole; things stand under their slugs. A section that is left out says nothing, an empty one says: none."""
+
+    sources: dict[str, SourceShape] | None = None
+    apis: dict[str, ApiShape] | None = None
+    roles: dict[str, RoleShape] | None = None
+    agents: dict[str, AgentShape] | None = None
+    delegations: dict[str, DelegationShape] | None = None

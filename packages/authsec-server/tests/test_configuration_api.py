@@ -1,0 +1,100 @@
+"""The configuration over HTTP: exported, compared, rehearsed and applied, on either database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authsec_server.configuration.api import MAX_DOCUMENT
+from databases import settings_for
+from laptops import Laptop, code_for, pod_of
+
+CONFIGURATION = "/authsec/api/v1/configuration"
+ROLE = {"support": {"name": "Support", "actions": ["customers:read"]}}
+House = Any
+
+
+@pytest.fixture
+def its(house: Callable[..., House], database_url: str, tmp_path: Path) -> House:
+    """An authority on each database, as its operator has it before them."""
+    return house(local_operator=True, **settings_for(database_url, tmp_path))
+
+
+def apply(its: House, query: str = "", **body: Any) -> Any:
+    return its.door().post(f"{CONFIGURATION}{query}", json=body)
+
+
+def version(its: House) -> int:
+    found: int = its.authority.database.read(lambda tx: tx.version)
+    return found
+
+
+def test_what_was_shown_is_what_is_done_and_twice_is_once(its: House) -> None:
+    shown = its.door().get(CONFIGURATION).json()
+    assert list(shown["configuration"]) == ["sources", "apis", "roles", "agents", "delegations"]
+    assert not any(shown["configuration"].values())
+    compared = its.door().post(f"{CONFIGURATION}/compare", json={"configuration": {"roles": ROLE}}).json()
+    assert compared["authority_version"] == shown["authority_version"] == version(its)
+    (change,) = compared["changes"]
+    assert (change["verb"], change["section"], change["slug"]) == ("create", "roles", "support")
+    asked = {"configuration": {"roles": ROLE}, "authority_version": compared["authority_version"]}
+    rehearsed = apply(its, "?dry_run=1", **asked).json()
+    assert rehearsed["would_answer"] == compared
+    assert [event["kind"] for event in rehearsed["would_change"]] == ["role.created"]
+    assert apply(its, **asked).json() == compared
+    overtaken = apply(its, **asked | {"configuration": {"roles": {}}, "prune": True})
+    assert (overtaken.status_code, overtaken.json()["reason"]) == (412, "outdated")
+    before = version(its)
+    assert apply(its, configuration={"roles": ROLE}).json()["changes"] == []
+    assert version(its) == before, "nobody waited for a change that changes nothing"
+
+
+def test_what_would_stop_is_said_before(its: House) -> None:
+    agent = its.delegated_agent()
+    assert its.door().get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id},
+                          headers={"Authorization": f"Bearer {agent.assertion()}"}).status_code == 200  # fmt: skip
+    whole = its.door().get(CONFIGURATION).json()["configuration"]
+    without = {"agents": {}, "delegations": {}}
+    told = apply(its, "?dry_run=1", configuration=without, prune=True).json()
+    assert told["would_stop"]["live_tokens"] == 1
+    assert [each["name"] for each in told["would_stop"]["agents"]] == ["Customer Support"]
+    assert its.door().get(CONFIGURATION).json()["configuration"] == whole
+    assert [each["verb"] for each in apply(its, configuration=without, prune=True).json()["changes"]] == ["remove"] * 2
+
+
+def test_all_of_one_document_is_one_request_in_the_journal(its: House) -> None:
+    answer = apply(its, configuration={"roles": ROLE, "agents": {"open": {"proofs": [{"platform": "unattested"}]}}})
+    events = [each.event for each in its.events() if each.event.request_id == answer.headers["X-Request-ID"]]
+    assert [event.kind for event in events] == ["role.created", "client.created"]
+
+
+def test_a_laptop_that_visits_is_in_no_document_and_stays(its: House) -> None:
+    pod = pod_of(its)
+    Laptop(its).enrols(pod, code_for(its, pod))
+    whole = its.door().get(CONFIGURATION).json()["configuration"]
+    (agent,) = whole["agents"].values()
+    assert [each["platform"] for each in agent["proofs"]] == ["kubernetes"]
+    assert apply(its, configuration=whole, prune=True).json()["changes"] == []
+
+
+def test_what_is_refused_names_its_place(its: House) -> None:
+    for configuration, field in (
+        ({"roles": {"support": {"actions": ["*"]}}}, "roles.support.actions.0"),
+        ({"roles": {"support": {"action": ["a:b"]}}}, "configuration.roles.support.actions"),
+        ({"things": {}}, "configuration.things"),
+    ):
+        answer = apply(its, configuration=configuration)
+        assert (answer.status_code, answer.json()["field"]) == (400, field), answer.text
+    taken = apply(its, configuration={"apis": {"a": {"identifier": "one"}, "b": {"identifier": "one"}}})
+    assert (taken.status_code, taken.json()["field"]) == (409, "apis.b.identifier")
+
+
+def test_a_document_may_be_large_but_not_of_any_size(its: House) -> None:
+    roles = {f"role-{n}": {"actions": ["customers:read"], "description": "x" * 1000} for n in range(200)}
+    assert len(json.dumps(roles)) > 3 * 64 * 1024
+    assert len(apply(its, "/compare", configuration={"roles": roles}).json()["changes"]) == 200
+    huge = its.door().post(f"{CONFIGURATION}/compare", content=b" " * (MAX_DOCUMENT + 1))
+    assert huge.status_code == 413
