@@ -41,9 +41,12 @@ def test_a_new_key_shows_its_secret_once(house: Callable[..., House]) -> None:
     assert (key["name"], key["role"]) == ("ci", "operator")
     assert (key["created_at"], key["expires_at"]) == ("2026-11-25T12:00:00Z", "2026-11-26T12:00:00Z")
     assert key["key"].startswith("authsec_")
+    shown = {name: key[name] for name in key if name != "key"}
     listed = door.get(PATH)
-    assert listed.json() == {"items": [{name: key[name] for name in key if name != "key"}], "next": None}
-    for page in (listed, door.get(EVENTS)):
+    assert listed.json() == {"items": [shown], "next": None}
+    for where in (answer.headers["Location"], f"{PATH}/ci"):
+        assert door.get(where).json() == shown
+    for page in (listed, door.get(f"{PATH}/ci"), door.get(EVENTS)):
         assert key["key"] not in page.text
 
 
@@ -57,6 +60,8 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
     ({"name": "a", "role": "admin", "expires_in": "1h"}, "expires_in"),
     ({"name": "a", "role": "admin", "key": "authsec_mine"}, "key"),
     ({"name": "a\x1b[2Jb", "role": "admin"}, "name"),
+    ({"name": "6f1d2a34-0000-4000-8000-000000000001", "role": "admin"}, "name"),
+    ({"name": "authsec_" + "a" * 43, "role": "admin"}, "name"),
 ]
 
 
@@ -137,6 +142,20 @@ def test_being_turned_away(house: Callable[..., House], served: House) -> None:
         (event,) = events.json()["items"]
         assert (event["kind"], event["reason"], event["decision"]) == ("admin.sign_in_refused", reason, "denied")
         assert (event["address"], event["principal"]) == (address, None)
+
+
+def test_what_is_said_of_a_key_as_it_nears_its_end(house: Callable[..., House]) -> None:
+    its = house(local_operator=True)
+    door = its.door()
+    door.post(PATH, json={"name": "ci", "role": "viewer", "expires_in": 30 * 86_400})
+    states = []
+    for days in (22, 1, 6, 1):
+        its.clock.at += timedelta(days=days)
+        states.append(door.get(f"{PATH}/ci").json()["state"])
+    assert states == ["stands", "expires_soon", "expires_soon", "expired"]
+    assert door.post(f"{PATH}/ci/revoke").json()["state"] == "revoked"
+    for unknown in ("none", "6f1d2a34-0000-4000-8000-000000000001", "%00", "a%0Ab"):
+        assert door.get(f"{PATH}/{unknown}").status_code == 404, unknown
 
 
 def test_a_key_that_expired(house: Callable[..., House], served: House) -> None:

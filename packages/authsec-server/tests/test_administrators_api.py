@@ -91,14 +91,53 @@ def test_pages(operator: Any) -> None:
 def test_turning_somebody(operator: Any) -> None:
     invite(operator)
     invite(operator, email="bob@example.com", role="viewer")
-    changed = operator.post(f"{PATH}/bob@example.com/role", json={"role": "operator", "revision": 1}).json()
-    assert (changed["role"], changed["revision"]) == ("operator", 2)
-    outdated = operator.post(f"{PATH}/bob@example.com/role", json={"role": "viewer", "revision": 1})
-    assert (outdated.status_code, outdated.json()["reason"]) == (412, "outdated")
     assert operator.post(f"{PATH}/bob@example.com/disable").json()["disabled_at"] == "2026-11-25T12:00:00Z"
     assert operator.post(f"{PATH}/bob@example.com/enable").json()["disabled_at"] is None
     assert operator.post(f"{PATH}/bob@example.com/end-sessions").status_code == 200
     assert operator.post(f"{PATH}/nobody@example.com/disable").status_code == 404
+
+
+def test_another_role_and_another_name(operator: Any) -> None:
+    invite(operator)
+    bob = invite(operator, email="bob@example.com", role="viewer", name="Bob")
+    where = f"{PATH}/bob@example.com"
+
+    def edit(tag: str | None, **changes: str | None) -> Any:
+        return operator.patch(where, json=changes, headers={"If-Match": tag} if tag else {})
+
+    assert edit(None, role="operator").status_code == 428
+    assert operator.get(where).headers["ETag"] == '"1"'
+    changed = edit('"1"', role="operator")
+    assert (changed.status_code, changed.json()["role"], changed.headers["ETag"]) == (200, "operator", '"2"')
+    outdated = edit('"1"', role="viewer")
+    assert (outdated.status_code, outdated.json()["reason"], outdated.headers["ETag"]) == (412, "outdated", '"2"')
+    assert outdated.json()["changed_fields"] == ["role"]
+    both = edit("*", role="admin", name="Robert").json()
+    assert (both["id"], both["role"], both["name"]) == (bob["id"], "admin", "Robert")
+    for changes in ({"role": "root"}, {"role": None}, {"email": "b@example.com"}, {"name": ""}):
+        assert edit("*", **changes).status_code == 400, changes
+    assert edit("*").json() == both
+
+
+def test_a_rehearsal_makes_nobody_and_no_link(operator: Any) -> None:
+    """What is answered has no link that would work, and nobody is there afterwards, nor anything in the journal."""
+    before = operator.get(EVENTS).json()
+    for path, body, secrets in [
+        (PATH, ANN, ("link", "url")),
+        (LINKS, {"purpose": "first_administrator"}, ("url",)),
+        ("/authsec/api/v1/admin-keys", {"name": "ci", "role": "viewer"}, ("key",)),
+    ]:
+        told = operator.post(path, json=body, params={"dry_run": "1"})
+        assert (told.status_code, told.json()["dry_run"], told.json()["would_stop"]) == (200, True, None), path
+        assert len(told.json()["would_change"]) == 1
+        secret = told.json()["would_answer"]
+        for member in secrets:
+            secret = secret[member]
+        assert secret is None
+        assert "code=" not in told.text
+        assert "authsec_" not in told.text
+    assert operator.get(EVENTS).json() == before
+    assert operator.get(PATH).json()["items"] == operator.get("/authsec/api/v1/admin-keys").json()["items"] == []
 
 
 def test_links_of_the_machine(operator: Any) -> None:
@@ -142,10 +181,11 @@ def test_who_may(house: Callable[..., House], operator: Any) -> None:
         for path, body in [
             (PATH, ANN | {"email": "b@example.com", "role": "viewer"}),
             (f"{PATH}/ann@example.com/disable", None),
-            (f"{PATH}/ann@example.com/role", {"role": "viewer", "revision": 1}),
             (f"{PATH}/ann@example.com/end-sessions", None),
         ]:
             assert door.post(path, json=body, headers=key).status_code == 403, path
+        edited = door.patch(f"{PATH}/ann@example.com", json={"role": "viewer"}, headers=key | {"If-Match": "*"})
+        assert edited.status_code == 403
     key = admin_key(operator)
     assert door.post(PATH, json=ANN | {"email": "b@example.com"}, headers=key).status_code == 201
     assert {door.request(method, path).status_code for method, path in [("GET", PATH), ("POST", LINKS)]} == {401}

@@ -16,8 +16,9 @@ from authsec_server.accounts.store import administrators as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, NotPermitted, Outdated
+from authsec_server.failures import Conflict, Invalid, NotPermitted
 from authsec_server.principal import Act, PrincipalKind, Role
+from authsec_server.revisions import require_current
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Administrator], str | None]:
@@ -195,16 +196,7 @@ def _refuse_taken(tx: Tx, email: str) -> None:
 
 
 def _current(found: Administrator, revision: int) -> Administrator:
-    if found.revision != revision:
-        raise Outdated(
-            f"{found.email} was changed by {found.changed_by} meanwhile.",
-            "Look at it as it is now, then change it.",
-            by=found.changed_by,
-            at=found.changed_at or found.created_at,
-            thing=found.id,
-            since=revision,
-            present=found.revision,
-        )
+    require_current(found, revision, found.email)
     return found
 
 

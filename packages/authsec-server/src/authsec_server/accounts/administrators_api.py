@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Literal
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from authsec_server.accounts import administrators, local_links, sessions
+from authsec_server.accounts.api import RoleName
 from authsec_server.accounts.model import Administrator, LinkPurpose, NewLink
 from authsec_server.accounts.model.administrators import read_email
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.routing import Handler, resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/administrators"
-LINKS_PATH = "/authsec/api/v1/setup-links"
-NO_STORE = {"Cache-Control": "no-store"}
+PATH = f"{API}/administrators"
+ONE = PATH + "/{administrator}"
+LINKS_PATH = f"{API}/setup-links"
 
 Turn = Callable[[Tx, Act, str], Administrator]
 
@@ -33,14 +31,14 @@ class Invitation(Body):
 
     email: str
     name: str
-    role: Literal["viewer", "operator", "admin"]
+    role: RoleName
 
 
-class NewRole(Body):
-    """A role to be given; `revision` is that of the administrator as the caller read it."""
+class AdministratorChanges(Changes):
+    """What an edit may change of an administrator. With a lower role their sessions end."""
 
-    role: Literal["viewer", "operator", "admin"]
-    revision: int
+    name: str = LEFT_OUT
+    role: RoleName = LEFT_OUT
 
 
 class NewSetupLink(Body):
@@ -50,59 +48,163 @@ class NewSetupLink(Body):
     email: str | None = None
 
 
-def routes(site: Site, *, issuer: str) -> list[Route]:
-    """The routes of this room's people; links lead to the console at `issuer`."""
+class LinkShown(TypedDict):
+    """A link with its secret, this once; `path` is for whoever reaches the console at another address."""
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, lambda cursor: read_email(cursor) == cursor)
-        found, following = await site.read(
-            lambda tx: administrators.page(tx, act, after=asked.after, limit=asked.limit)
+    purpose: str
+    url: str
+    path: str
+    expires_at: str
+
+
+class AdministratorShown(TypedDict):
+    """An administrator as the admin API shows them."""
+
+    id: str
+    email: str
+    name: str
+    role: str
+    has_password: bool
+    issuer: str | None
+    created_at: str
+    last_sign_in_at: str | None
+    disabled_at: str | None
+    revision: int
+    changed_at: str | None
+
+
+class Invited(AdministratorShown):
+    """An administrator who was invited just now, with the link by which they choose a password."""
+
+    link: LinkShown
+
+
+def operations(*, issuer: str) -> list[AnyOperation]:
+    """The operations of this room's people; links lead to the console at `issuer`."""
+
+    async def invite(call: Call[Invitation]) -> Invited:
+        email, name, role = call.body.email, call.body.name, Role[call.body.role.upper()]
+        invited, link = await call.change(
+            lambda tx, act: administrators.invite(tx, act, email=email, name=name, role=role)
         )
-        return page_answer(map(as_json, found), following)
+        return {**as_json(invited), "link": link_json(link, issuer)}
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        return JSONResponse(as_json(await site.read(lambda tx: administrators.get(tx, act, _whom(request)))))
-
-    async def invite(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, Invitation)
-        role = Role[body.role.upper()]
-        invited, link = await site.change(
-            act, lambda tx, act: administrators.invite(tx, act, email=body.email, name=body.name, role=role)
-        )
-        answer = as_json(invited) | {"link": link_json(link, issuer)}
-        return JSONResponse(answer, 201, NO_STORE | {"Location": f"{PATH}/{invited.id}"})
-
-    async def change_role(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, NewRole)
-        role = Role[body.role.upper()]
-        changed = await site.change(
-            act,
-            lambda tx, act: administrators.change_role(tx, act, _whom(request), role, revision=body.revision),
-        )
-        return JSONResponse(as_json(changed))
-
-    async def make_link(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, NewSetupLink)
-        link = await site.change(act, lambda tx, act: _make(tx, act, body))
-        return JSONResponse(link_json(link, issuer), 201, NO_STORE)
+    async def make_link(call: Call[NewSetupLink]) -> LinkShown:
+        return link_json(await call.change(lambda tx, act: _make(tx, act, call.body)), issuer)
 
     return [
-        resource(PATH, get=page, post=invite),
-        resource(PATH + "/{administrator}", get=show),
-        resource(PATH + "/{administrator}/role", post=change_role),
-        resource(PATH + "/{administrator}/disable", post=_turn(site, administrators.disable)),
-        resource(PATH + "/{administrator}/enable", post=_turn(site, administrators.enable)),
-        resource(PATH + "/{administrator}/end-sessions", post=_turn(site, _end_sessions)),
-        resource(LINKS_PATH, post=make_link),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listAdministrators",
+            summary="Administrators, in the order of their e-mail addresses",
+            query=PAGING,
+            handler=_page,
+            answer=Page[AdministratorShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="inviteAdministrator",
+            summary="Invite an administrator",
+            description="The link is shown this once, and is good once, within 24 hours.",
+            least=Role.ADMIN,
+            body=Invitation,
+            handler=invite,
+            answer=Invited,
+            status=201,
+            location=PATH + "/{id}",
+            revised=True,
+            secrets=("link.url", "link.path"),
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            operation_id="showAdministrator",
+            summary="An administrator, by id or e-mail address",
+            handler=_show,
+            answer=AdministratorShown,
+            revised=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=ONE,
+            operation_id="editAdministrator",
+            summary="Give an administrator another role or name",
+            description="One admin remains who can sign in. Who comes by an OpenID provider has the role that it says.",
+            least=Role.ADMIN,
+            body=AdministratorChanges,
+            handler=_edit,
+            answer=AdministratorShown,
+            revised=True,
+        ),
+        _turned("disable", "Let an administrator in no more", administrators.disable),
+        _turned("enable", "Let an administrator in again", administrators.enable),
+        _turned("end-sessions", "End an administrator's sessions", _end_sessions),
+        Operation(
+            method="POST",
+            path=LINKS_PATH,
+            operation_id="makeSetupLink",
+            summary="Make a link by which a person comes in, once, within 15 minutes",
+            description="For the operator at the server's machine (`authsec admin setup-url`), and for no admin key.",
+            least=Role.ADMIN,
+            body=NewSetupLink,
+            handler=make_link,
+            answer=LinkShown,
+            status=201,
+            secrets=("url", "path"),
+        ),
     ]
 
 
-def as_json(administrator: Administrator) -> dict[str, Any]:
+def _turned(word: str, summary: str, verb: Turn) -> AnyOperation:
+    """A POST that has no body."""
+
+    async def turn(call: Call[NoBody]) -> AdministratorShown:
+        return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("administrator"))))
+
+    handler: Callable[[Call[NoBody]], Awaitable[AdministratorShown]] = turn
+    return Operation(
+        method="POST",
+        path=f"{ONE}/{word}",
+        operation_id={"end-sessions": "endSessions"}.get(word, f"{word}Administrator"),
+        summary=summary,
+        least=Role.ADMIN,
+        handler=handler,
+        answer=AdministratorShown,
+        revised=True,
+    )
+
+
+async def _page(call: Call[NoBody]) -> Page[AdministratorShown]:
+    asked = read_page(call.request, lambda cursor: read_email(cursor) == cursor)
+    found, following = await call.read(
+        lambda tx, act: administrators.page(tx, act, after=asked.after, limit=asked.limit)
+    )
+    return {"items": [as_json(each) for each in found], "next": following}
+
+
+async def _show(call: Call[NoBody]) -> AdministratorShown:
+    return as_json(await call.read(lambda tx, act: administrators.get(tx, act, call.of("administrator"))))
+
+
+async def _edit(call: Call[AdministratorChanges]) -> AdministratorShown:
+    given = call.body.given()
+
+    def work(tx: Tx, act: Act) -> Administrator:
+        whose = administrators.get(tx, act, call.of("administrator"))
+        call.matched(whose, "This administrator")
+        if "name" in given:
+            whose = administrators.rename(tx, act, whose.id, given["name"], revision=whose.revision)
+        if "role" in given:
+            role = Role[given["role"].upper()]
+            whose = administrators.change_role(tx, act, whose.id, role, revision=whose.revision)
+        return whose
+
+    return as_json(await call.change(work))
+
+
+def as_json(administrator: Administrator) -> AdministratorShown:
     """The administrator as the admin API shows them."""
     return {
         "id": administrator.id,
@@ -119,8 +221,8 @@ def as_json(administrator: Administrator) -> dict[str, Any]:
     }
 
 
-def link_json(made: NewLink, issuer: str) -> dict[str, Any]:
-    """A link with its secret, this once; `path` is for whoever reaches the console at another address."""
+def link_json(made: NewLink, issuer: str) -> LinkShown:
+    """A link with its secret."""
     return {
         "purpose": made.link.purpose,
         "url": issuer + made.path,
@@ -142,22 +244,6 @@ def _make(tx: Tx, act: Act, asked: NewSetupLink) -> NewLink:
     return local_links.for_a_sign_in(tx, act, asked.email)
 
 
-def _turn(site: Site, verb: Turn) -> Handler:
-    """A handler of a POST that has no body."""
-
-    async def handle(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        return JSONResponse(as_json(await site.change(act, lambda tx, act: verb(tx, act, _whom(request)))))
-
-    return handle
-
-
 def _end_sessions(tx: Tx, act: Act, reference: str) -> Administrator:
     sessions.end_all(tx, act, reference)
     return administrators.get(tx, act, reference)
-
-
-def _whom(request: Request) -> str:
-    """The administrator that the path names, by id or address."""
-    reference: str = request.path_params["administrator"]
-    return reference

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from authsec_server import naming
 from authsec_server.accounts import service
 from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
 from authsec_server.principal import Role
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/admin-keys"
+PATH = f"{API}/admin-keys"
+ONE = PATH + "/{key}"
+RoleName = Literal["viewer", "operator", "admin"]
 
 
 class NewAdminKey(Body):
     """An admin key to be made; `expires_in` in seconds, null for never."""
 
     name: str
-    role: Literal["viewer", "operator", "admin"]
+    role: RoleName
     expires_in: int | None = Field(None, ge=0, le=int(MAX_LIFE.total_seconds()))
 
     @property
@@ -35,49 +35,98 @@ class NewAdminKey(Body):
         return None if self.expires_in is None else timedelta(seconds=self.expires_in)
 
 
-def routes(site: Site) -> list[Route]:
-    """The routes of this room."""
+class AdminKeyShown(TypedDict):
+    """An admin key as the admin API shows it: its text is nowhere."""
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        body = await read_body(request, NewAdminKey)
-        key, text = await site.change(
-            act, lambda tx, act: service.create(tx, act, name=body.name, role=Role[body.role.upper()], life=body.life)
-        )
-        headers = {"Cache-Control": "no-store"}
-        return JSONResponse(as_json(key, act.now) | {"key": text}, 201, headers)
+    id: str
+    name: str
+    role: str
+    state: Literal["stands", "expires_soon", "expired", "revoked"]
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    revoked_at: str | None
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, naming.is_name)
-        found, following = await site.read(lambda tx: service.page(tx, act, after=asked.after, limit=asked.limit))
-        return page_answer((as_json(key, act.now) for key in found), following)
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        key = await site.read(lambda tx: service.get(tx, act, request.path_params["key"]))
-        return JSONResponse(as_json(key, act.now))
+class AdminKeyMade(AdminKeyShown):
+    """An admin key that was made just now, with its text."""
 
-    async def revoke(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        key = await site.change(act, lambda tx, act: service.revoke(tx, act, request.path_params["key"]))
-        return JSONResponse(as_json(key, act.now))
+    key: str
 
+
+def operations() -> list[AnyOperation]:
+    """The operations of admin keys. A key is known by its id or its name."""
     return [
-        Route(PATH, create, methods=["POST"]),
-        Route(PATH, page, methods=["GET"]),
-        Route(PATH + "/{key}", show, methods=["GET"]),
-        Route(PATH + "/{key}/revoke", revoke, methods=["POST"]),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listAdminKeys",
+            summary="Admin keys, in the order of their names, revoked ones as well",
+            query=PAGING,
+            handler=_page,
+            answer=Page[AdminKeyShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="createAdminKey",
+            summary="Make an admin key, shown this once",
+            least=Role.ADMIN,
+            body=NewAdminKey,
+            handler=_create,
+            answer=AdminKeyMade,
+            status=201,
+            location=PATH + "/{id}",
+            secrets=("key",),
+        ),
+        Operation(
+            method="GET",
+            path=ONE,
+            operation_id="showAdminKey",
+            summary="An admin key",
+            handler=_show,
+            answer=AdminKeyShown,
+        ),
+        Operation(
+            method="POST",
+            path=ONE + "/revoke",
+            operation_id="revokeAdminKey",
+            summary="Revoke an admin key for good",
+            description="What is begun with it and not finished by then is refused.",
+            least=Role.ADMIN,
+            handler=_revoke,
+            answer=AdminKeyShown,
+        ),
     ]
 
 
-def as_json(key: AdminKey, now: datetime) -> dict[str, Any]:
+async def _page(call: Call[NoBody]) -> Page[AdminKeyShown]:
+    asked = read_page(call.request, naming.is_name)
+    found, following = await call.read(lambda tx, act: service.page(tx, act, after=asked.after, limit=asked.limit))
+    return {"items": [as_json(key, call.act.now) for key in found], "next": following}
+
+
+async def _create(call: Call[NewAdminKey]) -> AdminKeyMade:
+    name, role, life = call.body.name, Role[call.body.role.upper()], call.body.life
+    key, text = await call.change(lambda tx, act: service.create(tx, act, name=name, role=role, life=life))
+    return {**as_json(key, call.act.now), "key": text}
+
+
+async def _show(call: Call[NoBody]) -> AdminKeyShown:
+    return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("key"))), call.act.now)
+
+
+async def _revoke(call: Call[NoBody]) -> AdminKeyShown:
+    return as_json(await call.change(lambda tx, act: service.revoke(tx, act, call.of("key"))), call.act.now)
+
+
+def as_json(key: AdminKey, now: datetime) -> AdminKeyShown:
     """The key as the admin API shows it, always without its secret."""
     return {
         "id": key.id,
         "name": key.name,
         "role": key.role.name.lower(),
-        "state": key.state(now),
+        "state": key.state(now).value,
         "created_at": rfc3339(key.created_at),
         "expires_at": rfc3339(key.expires_at),
         "last_used_at": rfc3339(key.last_used_at),

@@ -37,17 +37,17 @@ def bootstrap_key(settings: Settings, database: Database, act: Act) -> AdminKey 
 
 
 def _text_in(path: Path) -> str:
-    make_one = f"Make one: authsec admin bootstrap-key --to-file {path}"
-    text = read_private(path, _CALLED, if_missing=f"{make_one} (or leave the setting out).").strip()
+    command = f"authsec admin bootstrap-key --to-file {path}"
+    text = read_private(path, _CALLED, if_missing=f"Make one, or leave the setting out: {command}").strip()
     key = text.decode("ascii", "replace")
     if not is_admin_key(key):
         raise StartupRefused(
             f"The {_CALLED} {path} does not hold an admin key and nothing else: authsec_ and 43 characters.",
-            f"Remove it, then: {make_one}",
+            f"Remove it, and make one: {command}",
         )
     if not looks_random(key):
         raise StartupRefused(
             f"The key in the {_CALLED} {path} was not made at random: anybody might guess it.",
-            f"Remove it, then: {make_one}",
+            f"Remove it, and make one: {command}",
         )
     return key

@@ -21,7 +21,8 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
     if administrators.any_yet(tx):
         raise Conflict(
             "There is an administrator already, and this link would be for the first one.",
-            "A new password for one of them: authsec admin setup-url --email ADDRESS",
+            "A new password for one of them (authsec admin list): authsec admin setup-url --email ADDRESS. "
+            "Somebody new: authsec admin invite ADDRESS --name NAME --role admin",
         )
     return _make(tx, act, LinkPurpose.FIRST_ADMINISTRATOR, None)
 

@@ -6,8 +6,6 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import administrators_api
-from authsec_server.accounts import api as accounts_api
 from authsec_server.app import operations
 from authsec_server.app.names import NAMES
 from authsec_server.app.wings import House
@@ -65,8 +63,6 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
 def _for_administrators(house: House) -> list[BaseRoute]:
     site, settings, trust_domain = house.site, house.settings, house.settings.trust_domain
     return [
-        *accounts_api.routes(site),
-        *administrators_api.routes(site, issuer=settings.issuer),
         *clients_api.routes(site, trust_domain=trust_domain),
         *client_proofs_api.routes(site, trust_domain=trust_domain),
         *sources_api.routes(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
+from authsec_server.accounts import administrators_api
+from authsec_server.accounts import api as admin_keys_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.wings import House
@@ -32,6 +34,8 @@ def operations(house: House) -> list[AnyOperation]:
         *credentials_api.operations(),
         *keys_api.operations(keyring.custodian, keyring.feed_keys),
         *revoking_api.operations(house.ours),
+        *administrators_api.operations(issuer=house.settings.issuer),
+        *admin_keys_api.operations(),
         *configuration_api.operations(_setting(house), house.trust.cluster_apis),
     ]
 

@@ -63,13 +63,14 @@ class Administrator:
         if self.has_identity:
             raise Conflict(
                 f"{self.email} signs in through the OpenID provider {self.issuer} and has no password here.",
-                "What they may do, and whether they may come in, is decided there; here they can be disabled.",
+                "What they may do, and whether they may come in, is decided there; here they can be disabled. "
+                f"While it is away, on the server's machine: authsec admin setup-url --email {self.email} --sign-in",
             )
 
     def require_enabled(self) -> None:
         """Raise `Conflict` unless they may come in."""
         if not self.enabled:
-            raise Conflict(f"{self.email} is disabled.", "Enable them first.")
+            raise Conflict(f"{self.email} is disabled.", f"Enable them first: authsec admin enable {self.email}")
 
 
 def new(
