@@ -154,6 +154,18 @@ def test_two_requests_in_a_hundred_calls_over_one_life(life: int) -> None:
     assert len(world.source.asked) <= 2
 
 
+def test_a_token_of_two_seconds_is_renewed_at_half_its_life() -> None:
+    world = World(2)
+    world.get()
+    world.time.pass_by(0.999)
+    assert world.renewed_with(None) == "t1"
+    assert len(world.source.asked) == 1
+    world.time.pass_by(0.002)
+    assert world.renewed_with(None) == "t1"
+    assert world.get() == "t2"
+    assert len(world.source.asked) == 2
+
+
 @given(st.integers(1, 100_000), st.floats(0, 1000), st.lists(st.floats(0, 5000), max_size=30))
 @settings(max_examples=50)
 def test_no_call_ever_gets_a_token_that_has_ended(life: int, margin: float, pauses: list[float]) -> None:
@@ -222,13 +234,14 @@ def test_a_failing_authority_is_ridden_out_until_the_token_ends(failure: Excepti
         world.get()
 
 
-def test_a_dead_authority_is_not_hammered(world: World) -> None:
+@pytest.mark.parametrize("failure", RIDDEN_OUT[:2], ids=lambda failure: failure.reason)
+def test_a_failing_authority_is_not_hammered(failure: AuthSecError, world: World) -> None:
     world.get()
     world.time.pass_by(3301)
     asked_at: list[float] = []
     for _ in range(290):  # one call a second
         before = len(world.source.asked)
-        world.renewed_with(unreachable())
+        assert world.renewed_with(failure) == "t1"
         if len(world.source.asked) > before:
             asked_at.append(world.time.monotonic - 1000 - 3301)
         world.time.pass_by(1)

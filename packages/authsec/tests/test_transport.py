@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import certificates
 import pytest
 from authsec import AuthSecClient, AuthSecConfig, ConfigError, InvalidResponse, ServerError, TransportError
 from fake_authority import CLIENT_ID, FakeAuthority, Reply, basic, broken_off, drip, hang, refused
@@ -189,6 +190,19 @@ def test_https_where_http_is_spoken(authority: Any) -> None:
 def test_the_named_certificates_are_trusted(proxied: list[str], secure: FakeAuthority, pem: Path) -> None:
     assert agent(ca_file=str(pem)).get_delegation_token() in secure.tokens
     assert proxied[0].startswith("CONNECT authority.example:443 ")
+
+
+def test_the_systems_certificates_are_trusted_unless_others_are_named(
+    proxied: list[str], secure: FakeAuthority, pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_FILE is how OpenSSL is told where the system keeps them."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    assert agent().get_delegation_token() in secure.tokens
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = certificates.certificate(folder, "authority.example")
+    with pytest.raises(TransportError, match="not trusted"):
+        agent(ca_file=str(other)).get_delegation_token()
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
