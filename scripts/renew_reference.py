@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 from authsec.cli import commands
+from authsec.deferred import itself
 from authsec_server.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -67,7 +68,7 @@ def _leaves(context: click.Context) -> Iterator[click.Context]:
     for name in command.list_commands(context):
         below = command.get_command(context, name)
         if below is not None and not below.hidden:
-            yield from _leaves(click.Context(below, info_name=name, parent=context))
+            yield from _leaves(click.Context(itself(below), info_name=name, parent=context))
 
 
 def _described(context: click.Context) -> str:

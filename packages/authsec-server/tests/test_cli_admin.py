@@ -47,7 +47,7 @@ def test_for_programs(authsec: Authsec) -> None:
 def test_what_cannot_be_made(authsec: Authsec) -> None:
     assert authsec("admin", "create-key", "ci").exit_code == 0
     for arguments, status, said in [
-        (["ci"], 1, "an admin key 'ci' already"),
+        (["ci"], 4, "an admin key 'ci' already"),
         (["\x1b[2J"], 1, "control or invisible characters"),
         (["other", "--role", "root"], 2, "'root' is not one of"),
         (["other", "--expires", "soon"], 2, "write 90s, 30m, 1h or 7d"),

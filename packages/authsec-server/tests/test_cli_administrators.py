@@ -44,7 +44,7 @@ def test_where_people_reach_the_console(authsec: Authsec) -> None:
 def test_there_is_a_first_only_once(authsec: Authsec) -> None:
     assert URL.fullmatch(invite(authsec).stdout)
     refused = authsec("admin", "setup-url")
-    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert (refused.exit_code, refused.stdout) == (4, "")
     assert "authsec admin setup-url --email ADDRESS" in refused.stderr
 
 
@@ -85,7 +85,7 @@ def test_the_list_and_what_can_be_turned(authsec: Authsec) -> None:
     assert authsec("admin", "list").stdout.count("disabled") == 1
     assert [each["disabled_at"] is None for each in listed(authsec)] == [True, False]
     refused = authsec("admin", "setup-url", "--email", "bob@example.com")
-    assert (refused.exit_code, "is disabled" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "is disabled" in refused.stderr) == (4, True)
     assert authsec("admin", "enable", "bob@example.com").stdout == "bob@example.com is enabled.\n"
     assert authsec("admin", "end-sessions", "bob@example.com").stdout == "bob@example.com is signed out everywhere.\n"
     assert all(each["disabled_at"] is None for each in listed(authsec))

@@ -127,7 +127,7 @@ def test_a_file_is_for_secrets_and_goes_when_none_was_made(support: Authsec, tmp
     for words in (("create", "Other"), ("proofs", "add", "support")):
         refused = support("agents", *words, "--platform", "unattested", "--secret-file", file)
         assert (refused.exit_code, "--platform secret" in refused.stderr) == (2, True)
-    assert support("agents", "rotate-secret", "support", "--secret-file", file).exit_code == 1
+    assert support("agents", "rotate-secret", "support", "--secret-file", file).exit_code == 4
     assert support("agents", "rotate-secret", "support", "--secret-file", f"{file}/no/folder").exit_code == 1
     assert not Path(file).exists()
 

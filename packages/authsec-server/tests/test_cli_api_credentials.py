@@ -41,7 +41,7 @@ def test_one_is_replaced_and_revoked(crm: Authsec) -> None:
             name
         )
     third = crm("apis", "create-credential", "crm")
-    assert (third.exit_code, third.stdout) == (1, "")
+    assert (third.exit_code, third.stdout) == (4, "")
     assert "authsec apis revoke-credential crm ID" in third.stderr
     old, new = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]
     revoked = crm("apis", "revoke-credential", "crm", old["id"])

@@ -136,7 +136,7 @@ def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> Non
     assert "support → plain is live" in authsec("delegations", "enable", one).stdout
     assert "support → plain is revoked for good" in authsec("delegations", "revoke", one).stdout
     refused = authsec("delegations", "enable", one)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 4
     assert "Create a new delegation instead." in refused.stderr
     assert as_json(authsec("delegations", "show", one, "--json"))["state"] == "revoked"
 
@@ -144,6 +144,6 @@ def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> Non
 def test_the_same_is_not_delegated_twice(authsec: Authsec, create: Callable[..., Result]) -> None:
     first = as_json(create("--all-actions", "--json"))["id"]
     again = create("--action", "customers:read", "--action", "customers:delete")
-    assert again.exit_code == 1
+    assert again.exit_code == 4
     assert f"The same trust delegation is live already: {first}. Nothing was created." in again.output
     assert len(as_json(authsec("delegations", "list", "--json"))["items"]) == 1

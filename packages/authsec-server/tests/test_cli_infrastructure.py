@@ -21,9 +21,10 @@ import structlog
 import structlog.testing
 import uvicorn
 from authsec_server.app import open_authority
-from authsec_server.cli import reach, register
+from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path
-from authsec_server.cli.output import block, harmless, shareable, styled, table
+from authsec_server.cli.database_urls import shareable
+from authsec_server.cli.output import block, harmless, styled, table
 from authsec_server.db import open_database
 from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
@@ -157,7 +158,7 @@ def test_what_works_on_the_servers_machine_only_sends_nobody_elsewhere(run: Auth
 def test_a_folder_that_is_named_outweighs_a_database_of_the_environment(run: Authsec, data: Path) -> None:
     other = {"AUTHSEC_SERVER_DATABASE": "postgresql://nobody@127.0.0.1:1/none"}
     assert run("keys", "list", "--data", str(data), **other).exit_code == 0
-    assert "cannot be reached" in failed(run("keys", "list", AUTHSEC_SERVER_DATA=str(data), **other))
+    assert "cannot be reached" in failed(run("keys", "list", AUTHSEC_SERVER_DATA=str(data), **other), status=5)
 
 
 def test_the_data_of_this_place(run: Authsec, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +172,7 @@ def test_the_data_of_this_place(run: Authsec, data: Path, monkeypatch: pytest.Mo
 def test_what_is_on_the_command_line_counts_before_the_environment(run: Authsec, data: Path) -> None:
     elsewhere = {"AUTHSEC_ADMIN_KEY": SOME_KEY, "AUTHSEC_BASE_URL": "http://127.0.0.1:1"}
     assert run("keys", "list", "--data", str(data), **elsewhere).exit_code == 0
-    assert "Nothing answers at 127.0.0.1:1" in failed(run("keys", "list", **elsewhere))
+    assert "Nothing answers at 127.0.0.1:1" in failed(run("keys", "list", **elsewhere), status=5)
 
 
 def test_an_admin_key_counts_before_the_data_of_this_place(run: Authsec, data: Path) -> None:
@@ -186,12 +187,14 @@ def test_settings_that_cannot_work_are_said(run: Authsec, data: Path) -> None:
     said = failed(run("keys", "list", "--database", "mysql://root:hunter2@db/authsec"))
     assert "postgresql://" in said
     assert "hunter2" not in said
-    assert "cannot be reached" in failed(run("keys", "list", "--database", "postgresql://nobody@127.0.0.1:1/none"))
+    assert "cannot be reached" in failed(
+        run("keys", "list", "--database", "postgresql://nobody@127.0.0.1:1/none"), status=5
+    )
 
 
 def test_a_database_file_that_is_none(run: Authsec, data: Path) -> None:
     (data / "authsec.sqlite3").write_bytes(b"no database, but as long as one" * 100)
-    assert "file is not a database" in failed(run("keys", "list", "--data", str(data)))
+    assert "file is not a database" in failed(run("keys", "list", "--data", str(data)), status=5)
 
 
 def test_a_wrong_master_key_is_said(run: Authsec, data: Path) -> None:
@@ -292,7 +295,8 @@ ODD_ANSWERS = [
 def test_what_is_no_authority(run: Authsec) -> None:
     for status, body in ODD_ANSWERS:
         with Elsewhere(status, body) as server:
-            said = failed(run("keys", "list", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=SOME_KEY))
+            its = {"AUTHSEC_BASE_URL": server.url, "AUTHSEC_ADMIN_KEY": SOME_KEY}
+            said = failed(run("keys", "list", **its), status=5 if status == 502 else 1)
         assert f"HTTP {status} came back, but not from an AuthSec authority" in said
 
 
@@ -311,15 +315,16 @@ def test_an_answer_of_another_version_is_no_traceback(run: Authsec) -> None:
 
 def test_a_connection_that_breaks(run: Authsec) -> None:
     with Elsewhere(200, b"{}", **{"Content-Length": "1000"}) as server:
-        said = failed(run("keys", "list", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=SOME_KEY))
+        its = {"AUTHSEC_BASE_URL": server.url, "AUTHSEC_ADMIN_KEY": SOME_KEY}
+        said = failed(run("keys", "list", **its), status=5)
     assert "broke before the answer was complete" in said
 
 
 def test_a_server_that_says_nothing(run: Authsec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "_TIMEOUT", httpx2.Timeout(0.1))
+    monkeypatch.setattr(remote, "_TIMEOUT", httpx2.Timeout(0.1))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
-        said = failed(run("keys", "list", AUTHSEC_BASE_URL=f"http://{where}", AUTHSEC_ADMIN_KEY=SOME_KEY))
+        said = failed(run("keys", "list", AUTHSEC_BASE_URL=f"http://{where}", AUTHSEC_ADMIN_KEY=SOME_KEY), status=5)
     assert f"{where} did not answer in time." in said
 
 

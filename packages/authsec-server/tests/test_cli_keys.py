@@ -29,7 +29,7 @@ def test_the_list(authsec: Authsec) -> None:
 def test_a_rotation_too_early_says_when(authsec: Authsec) -> None:
     before = states(authsec)
     refused = authsec("keys", "rotate")
-    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert (refused.exit_code, refused.stdout) == (4, "")
     assert "so recently that verifiers may not know it yet" in refused.stderr
     assert "or force it" in refused.stderr
     assert "request req_" in refused.stderr

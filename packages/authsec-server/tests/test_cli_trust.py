@@ -308,7 +308,7 @@ def test_no_more_is_permitted_than_what_is_on(
     assert "look-ups" in authsec("trust", "show", "production").stdout
     turn_on = ("trust", "edit", "production", "--from-kubeconfig", "--pod-lookup", "--credentials", "t")
     silent = authsec(*turn_on)
-    assert silent.exit_code == 1
+    assert silent.exit_code == 4
     assert "nothing was saved" in silent.stderr
     assert "no file t" in silent.stderr
     assert "authsec trust rbac production | kubectl apply -f -" in silent.stderr

@@ -12,8 +12,8 @@ from authsec.client_secret import is_client_secret
 from authsec_server.audit.model import Named
 from authsec_server.clients import holding, rotation
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import MAX_PROOFS, Client, NewProof, Platform, Proof, ProofKind
-from authsec_server.clients.rotation import MAX_OVERLAP, OVERLAP
+from authsec_server.clients.model import MAX_PROOFS, OVERLAP, Client, NewProof, Platform, Proof, ProofKind
+from authsec_server.clients.rotation import MAX_OVERLAP
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Role
 from authsec_server.revocations.model import SubjectKind

@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 import pytest
-from authsec import ConfigError, cli
+from authsec import AuthenticationError, ConfigError, RateLimited, ServerError, TransportError, cli
+from authsec.exits import Exit, exit_of_answer, exit_of_error
 from authsec.jose import PrivateKey, PublicKey
 from click.testing import CliRunner, Result
 from fake_authority import CLIENT_ID, FakeAuthority, refused
@@ -109,6 +110,29 @@ def test_wrong_usage_is_status_2(plugins: dict[str, str]) -> None:
     assert run("no-such-command").exit_code == 2
     assert run("keygen").exit_code == 2
     assert run("keygen", "x", "--kind", "dsa").exit_code == 2
+
+
+def test_scripts_are_told_on_the_first_page_what_a_status_means() -> None:
+    listed = " ".join(run("--help").output.split())
+    assert [f"{status.value} {status.meaning}" in listed for status in Exit] == [True] * len(Exit)
+
+
+def test_what_an_answer_or_an_error_means_for_a_script() -> None:
+    told = {200: 0, 201: 0, 302: 1, 400: 1, 401: 1, 404: 1, 409: 4, 412: 4, 429: 5, 500: 1, 502: 5, 503: 5, 504: 5}
+    assert {status: exit_of_answer(status) for status in told} == told
+    for error, code in ((TransportError, 5), (RateLimited, 5), (ServerError, 5), (AuthenticationError, 1)):
+        assert exit_of_error(error("no", reason="x")) == code
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_by_the_script(shell: str) -> None:
+    assert "_AUTHSEC_COMPLETE" in run("completion", shell).output
+    words = {"_AUTHSEC_COMPLETE": f"{shell}_complete", "COMP_WORDS": "authsec keygen --k", "COMP_CWORD": "2"}
+    if shell == "fish":
+        words["COMP_CWORD"] = "--k"
+    script = Path(sys.executable).with_name("authsec")
+    done = subprocess.run([script], env=os.environ | words, capture_output=True, text=True, check=True)
+    assert (done.stdout.count("--kind"), done.stderr) == (1, "")
 
 
 def test_the_installed_script() -> None:

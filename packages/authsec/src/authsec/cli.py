@@ -15,8 +15,10 @@ import click
 
 from authsec import doctor, enrol, smoke
 from authsec.client import AuthSecClient
+from authsec.completion import completion
 from authsec.config import export_line
 from authsec.errors import AuthSecError
+from authsec.exits import Exit, exit_of_error
 from authsec.keygen import write_key_pair
 from authsec.terminal import command_line, described
 from authsec.verify_server.command import verify_server
@@ -43,12 +45,17 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Errors of this package are for people: a block of text and status 1, no traceback."""
+        """Errors of this package are for people: a block of text and an exit status, no traceback."""
         try:
             return super().invoke(ctx)
         except AuthSecError as error:
             click.echo(described(error), err=True)
-            ctx.exit(1)
+            ctx.exit(exit_of_error(error))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """What scripts may rely on, at the end of the first page that anybody reads."""
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status.value), status.meaning) for status in Exit])
 
     def _extend(self) -> None:
         if self._extended:
@@ -150,6 +157,7 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
 
 
 commands.add_command(verify_server)
+commands.add_command(completion)
 
 
 def main() -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
+from authsec.deferred import Deferred
+
+_COMMANDS: Final = {  # of each the module, and a line for the page that lists them all
+    "serve": ("serve", "Run the authority."),
+    "agents": ("agents", "AI agents, and how each proves that it is itself."),
+    "trust": ("trust", "Trust sources: whose word about agents counts."),
+    "roles": ("roles", "Roles: named sets of actions."),
+    "apis": ("apis", "Protected APIs: who tokens are for."),
+    "delegations": ("delegations", "Who may act in which role, for what and how long."),
+    "keys": ("keys", "The keys that sign delegation tokens."),
+    "revoke": ("revoke", "Stop an agent, a delegation or one token, now."),
+    "audit": ("audit", "What happened, and whether the record of it is whole."),
+    "admin": ("admin", "Who may administer: people and admin keys."),
+}
 
 
 def register(group: click.Group) -> None:
     """Add the server's commands to the script `authsec` (entry point of the group `authsec.commands`)."""
-    # Here, not at the top: `authsec smoke` on an agent's machine shall not wait for a database library.
-    from authsec_server.cli import admin, agents, apis, audit, delegations, keys, revoke, roles, serve, trust
-
-    group.add_command(serve.serve)
-    for noun in (
-        agents.agents,
-        trust.trust,
-        roles.roles,
-        apis.apis,
-        delegations.delegations,
-        keys.keys,
-        revoke.revoke,
-        audit.audit,
-        admin.admin,
-    ):
-        group.add_command(noun)
+    for name, (module, sentence) in _COMMANDS.items():
+        group.add_command(Deferred(name, sentence, f"authsec_server.cli.{module}:{name}"))

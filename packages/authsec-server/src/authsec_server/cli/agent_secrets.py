@@ -15,8 +15,7 @@ from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.secret_files import in_two_steps, kept
 from authsec_server.cli.units import DURATION
-from authsec_server.clients.model import Platform
-from authsec_server.clients.rotation import OVERLAP
+from authsec_server.clients.model import OVERLAP, Platform
 
 SECRET_FILE = "AUTHSEC_AGENT_SECRET_FILE"  # noqa: S105 - a variable's name
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
+from authsec.deferred import Deferred
 from rich.text import Text
 
-from authsec_server.cli import audit_sealing
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
 from authsec_server.naming import is_uuid
@@ -27,8 +27,18 @@ def audit() -> None:
     """What happened: who was given what, who was refused, who changed what; and whether that is as it was written."""
 
 
-for command in audit_sealing.COMMANDS:
-    audit.add_command(command)
+_SEALING: Final = {  # these bring the database with them, and nobody who lists events shall wait for it
+    "keys": ("keys", "Print the public keys that check the seals, to be kept elsewhere."),
+    "head": ("head", "Print the newest signed head of the sealed journal, to be kept elsewhere."),
+    "verify": ("verify_journal", "Check, without a server, that the journal in a database is as it was sealed."),
+    "export-sealed": (
+        "export_sealed",
+        "Print all that is sealed as lines of JSON, to be checked elsewhere by `verify-export`.",
+    ),
+    "verify-export": ("verify_exported", "Check what `export-sealed` printed, on any machine."),
+}
+for name, (function, sentence) in _SEALING.items():
+    audit.add_command(Deferred(name, sentence, f"authsec_server.cli.audit_sealing:{function}"))
 
 
 @audit.command("list")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from authsec import strict_json
+from authsec.exits import Exit
 from authsec.jose import JoseError, PublicKey
 from sqlalchemy.exc import DatabaseError
 
@@ -19,14 +20,14 @@ from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_hea
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli.caller import Caller, admin_command, local_command
+from authsec_server.cli.in_process import InProcess
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output, open_output, styled, when
-from authsec_server.cli.reach import CallFailed, InProcess
+from authsec_server.cli.reach import CallFailed
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure
 from authsec_server.web.instants import rfc3339
 
-NOT_AS_SEALED = 3  # the exit status; 1 is that of commands that could not do their work
 _MAX_FILE = 64 * 1024
 _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 _HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
@@ -103,14 +104,11 @@ def verify_exported(file: Path, key_file: Path, head_files: tuple[Path, ...], as
     _tell(open_output(as_json=as_json), report, kept)
 
 
-COMMANDS = (keys, head, verify_journal, export_sealed, verify_exported)
-
-
 def _tell(output: Output, report: Report, kept: Sequence[Head]) -> None:
     """Print the report, and end with the exit status that it means."""
     output.result(_as_json(report), *_for_people(report, kept))
     if not report.as_sealed:
-        click.get_current_context().exit(NOT_AS_SEALED)
+        click.get_current_context().exit(Exit.FOUND)
 
 
 def _keys(path: Path) -> Keys:

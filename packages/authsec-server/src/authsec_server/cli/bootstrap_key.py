@@ -10,7 +10,6 @@ import click
 
 from authsec_server.accounts.model import new_admin_key
 from authsec_server.cli.secret_files import in_two_steps, kept
-from authsec_server.settings import ENV_PREFIX
 
 
 @click.command("bootstrap-key")
@@ -36,4 +35,4 @@ def bootstrap_key(to_file: Path | None) -> None:
         click.echo(made["key"])
         return
     click.echo(f"A new admin key is in {to_file}. The server takes it for one when it starts with:", err=True)
-    click.echo(f"  {ENV_PREFIX}BOOTSTRAP_KEY_FILE={shlex.quote(str(to_file.absolute()))}", err=True)
+    click.echo(f"  AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE={shlex.quote(str(to_file.absolute()))}", err=True)

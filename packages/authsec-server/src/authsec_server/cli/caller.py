@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import click
 import httpx2
+from authsec.exits import Exit, exit_of_answer
 from authsec.terminal import command_line
 
-from authsec_server.cli.output import open_output, shareable
-from authsec_server.cli.reach import CallFailed, InProcess, Reach, Remote
-from authsec_server.failures import Failure
-from authsec_server.settings import ENV_PREFIX, load_settings
+from authsec_server.cli.output import open_output
+from authsec_server.cli.reach import CallFailed, Reach
+from authsec_server.cli.remote import Remote
 
 _NAME_ITS_DATA: Final = (
     "Which authority?\n\n"
@@ -28,7 +28,7 @@ _NAME_ITS_DATA: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Makes calls of the admin API. Paths are below its root; both verbs return the JSON and raise `CallFailed`."""
+    """Makes calls of the admin API. Paths are below its root; all verbs return the JSON and raise `CallFailed`."""
 
     reach: Reach
     where: tuple[str, ...] = ()
@@ -50,6 +50,14 @@ class Caller:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """POST `body` to `path`."""
         return _result(self.reach.send("POST", path, {"json": dict(body or {})}))
+
+    def patch(self, path: str, body: Mapping[str, Any], *, revision: int) -> Any:
+        """PATCH `path` with what is to change; `revision` is the one that the editor had read."""
+        return _result(self.reach.send("PATCH", path, {"json": dict(body), "headers": {"If-Match": f'"{revision}"'}}))
+
+    def delete(self, path: str) -> Any:
+        """DELETE `path`."""
+        return _result(self.reach.send("DELETE", path, {}))
 
 
 def path(*parts: str) -> str:
@@ -117,28 +125,21 @@ def _reach_here(data: Path | None, database: str | None) -> Reach:
     return here
 
 
-def _here(data: Path | None, database: str | None) -> InProcess | None:
+def _here(data: Path | None, database: str | None) -> Reach | None:
     """The authority with this data; None where nothing says which. Raises `CallFailed`."""
-    if data and database is None:
-        database = ""  # a folder that is named outweighs a database that the environment names
-    try:
-        settings = load_settings(data=data, database=database)
-    except Failure as failure:
-        raise CallFailed(failure.message, failure.remedy) from None
-    if settings.database or settings.database_file.exists():
-        return InProcess(settings=settings)
-    if data or os.environ.get(f"{ENV_PREFIX}DATA"):  # only `authsec serve` begins one: a mistyped folder must not
-        raise CallFailed(
-            f"There is no AuthSec data in {settings.data}.",
-            f"Start it with: {command_line('serve', '--data', str(settings.data))}",
-        )
-    return None
+    from authsec_server.cli.in_process import authority_here  # only here: the whole server comes with it
+
+    return authority_here(data, database)
 
 
 def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
     """What was named on the command line, as it may be shown. It has been understood already."""
     named = ("--data", str(data)) if data else ()
-    return (*named, "--database", shareable(database)) if database else named
+    if not database:
+        return named
+    from authsec_server.cli.database_urls import shareable  # it is SQLAlchemy that knows them
+
+    return (*named, "--database", shareable(database))
 
 
 def _environment(name: str) -> str:
@@ -152,9 +153,17 @@ def _result(answer: httpx2.Response) -> Any:
         body = None
     if not isinstance(body, dict) or answer.is_redirect:
         raise CallFailed(
-            f"HTTP {answer.status_code} came back, but not from an AuthSec authority.", "Is AUTHSEC_BASE_URL right?"
+            f"HTTP {answer.status_code} came back, but not from an AuthSec authority.",
+            "Is AUTHSEC_BASE_URL right?",
+            exit_code=exit_of_answer(answer.status_code) or Exit.FAILED,
         )
     if not answer.is_success:
         message = str(body.get("error") or f"The authority answered HTTP {answer.status_code}.")
-        raise CallFailed(message, str(body.get("details") or ""), str(body.get("request_id") or ""))
+        raise CallFailed(
+            message,
+            str(body.get("details") or ""),
+            str(body.get("request_id") or ""),
+            exit_code=exit_of_answer(answer.status_code),
+            field=str(body.get("field") or ""),
+        )
     return body

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import click
 from authsec.terminal import command_line
-from sqlalchemy import make_url
 
-from authsec_server.accounts.sign_in import SignIn
-from authsec_server.cli.output import shareable
+from authsec_server.accounts.model import AdminKey, KeyRefusal
+from authsec_server.app import Authority
+from authsec_server.cli.database_urls import place, shareable
+from authsec_server.cli.output import when
 from authsec_server.settings import ENV_PREFIX, Origin, Settings
+from authsec_server.web.instants import rfc3339
 
 
-def greet(settings: Settings, sign_in: SignIn) -> None:
+def greet(settings: Settings, authority: Authority) -> None:
     """Say it on stderr. Where nobody administers yet, this makes a link for the first administrator."""
     _say_hello(settings)
+    sign_in = authority.sign_in
+    if authority.bootstrap:
+        click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
     if sign_in.somebody_yet():
         click.echo(f"  console   {settings.issuer}/console", err=True)
     elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
@@ -42,10 +48,19 @@ def _say_hello(settings: Settings) -> None:
     click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
 
 
-def place(database_url: str) -> str:
-    """Where the database is; a URL holds passwords in more places than one."""
-    url = make_url(database_url)
-    return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
+def _about(bootstrap: AdminKey, now: datetime) -> str:
+    """What the key in the bootstrap key file is good for: it is easily forgotten there."""
+    match bootstrap.refusal(now):
+        case KeyRefusal.REVOKED:
+            state = "was revoked"
+        case KeyRefusal.EXPIRED:
+            state = "has expired"
+        case _:
+            until = (
+                f"until {when(rfc3339(bootstrap.expires_at))} UTC" if bootstrap.expires_at else "until it is revoked"
+            )
+            return f"bootstrap the admin key {bootstrap.name} ({bootstrap.role.name.lower()}) is good {until}"
+    return f"bootstrap the admin key {bootstrap.name} {state}: {ENV_PREFIX}BOOTSTRAP_KEY_FILE can be left out"
 
 
 def _line_for_a_link(settings: Settings) -> str:

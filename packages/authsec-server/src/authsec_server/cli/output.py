@@ -17,7 +17,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import make_url
 
 NOTHING = "-"  # how a cell without a value looks
 _PIPED_WIDTH = 10_000  # a pipe has no edge: nothing is folded for `grep` and `awk`
@@ -93,12 +92,6 @@ def harmless(text: str) -> str:
     """The text with nothing in it that a terminal would obey, or that would show it otherwise than it is."""
     spaced = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
     return "".join("�" if unicodedata.category(char) in _UNSEEN else char for char in spaced)
-
-
-def shareable(database: str) -> str:
-    """The URL of a database as it may be shown: only `URL` where it might hold a password, in whichever place."""
-    url = make_url(database)
-    return "URL" if url.password or url.query else database
 
 
 def say_failed(message: str, remedy: str, request_id: str) -> None:

@@ -65,7 +65,7 @@ def run(settings: Settings) -> None:
         authority = stack.enter_context(open_authority(settings))
         authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
         stack.enter_context(_metrics(settings.metrics_port))
-        greet(settings, authority.sign_in)
+        greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
             http=BoundedProtocol,

@@ -10,14 +10,13 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import service, store
 from authsec_server.clients.holding import end, refuse_too_many, with_proofs
-from authsec_server.clients.model import NEVER, Client, Proof, ProofKind
+from authsec_server.clients.model import NEVER, OVERLAP, Client, Proof, ProofKind
 from authsec_server.clients.proofs import make_secret
 from authsec_server.clients.records import evidence, named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 
-OVERLAP: Final = timedelta(hours=24)
 MAX_OVERLAP: Final = timedelta(days=7)
 
 

@@ -1,0 +1,137 @@
+"""On the server's own machine: the authority over some data, opened for one call, as the local operator."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import structlog
+from authsec.config import is_loopback
+from authsec.exits import Exit
+from authsec.terminal import command_line
+
+from authsec_server.app import Authority, as_served, open_authority
+from authsec_server.cli.reach import API, CallFailed
+from authsec_server.db import open_database
+from authsec_server.failures import Failure, Unavailable
+from authsec_server.settings import ENV_PREFIX, Settings, load_settings
+
+_ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
+
+
+def failed(failure: Failure) -> CallFailed:
+    """What the server refuses before it can be asked, as a command says it."""
+    passing = isinstance(failure, Unavailable)
+    return CallFailed(failure.message, failure.remedy, exit_code=Exit.UNREACHABLE if passing else Exit.FAILED)
+
+
+def authority_here(data: Path | None, database: str | None) -> InProcess | None:
+    """The authority with this data; None where nothing says which. Raises `CallFailed`."""
+    if data and database is None:
+        database = ""  # a folder that is named outweighs a database that the environment names
+    try:
+        settings = load_settings(data=data, database=database)
+    except Failure as failure:
+        raise failed(failure) from None
+    if settings.database or settings.database_file.exists():
+        return InProcess(settings=settings)
+    if data or os.environ.get(f"{ENV_PREFIX}DATA"):  # only `authsec serve` begins one: a mistyped folder must not
+        raise CallFailed(
+            f"There is no AuthSec data in {settings.data}.",
+            f"Start it with: {command_line('serve', '--data', str(settings.data))}",
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProcess:
+    """The authority over this data, opened for the one call, as the local operator. A server may run meanwhile."""
+
+    settings: Settings
+
+    def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
+        with self.kept_open() as opened:
+            return opened.send(method, path, content)
+
+    @contextmanager
+    def kept_open(self) -> Iterator[Opened]:
+        """The same for many calls: opening it takes longer than most of them. Raises `CallFailed`."""
+        try:
+            with _errors_only(), open_authority(self.settings, local_operator=True) as authority:
+                yield Opened(authority=authority, whole=self)
+        except Failure as failure:
+            raise failed(failure) from None
+
+    def address(self) -> str:
+        try:
+            with closing(open_database(self.settings.database_url)) as database:
+                return as_served(self.settings, database).issuer
+        except Failure as failure:
+            raise failed(failure) from None
+
+    def silent_address(self) -> str:
+        address = urlsplit(self.address())
+        host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
+        if not is_loopback(host):  # behind a proxy, or not to be reached from here: that proves nothing
+            return ""
+        try:
+            socket.create_connection((host, port), timeout=_ANSWERS_WITHIN).close()
+        except OSError:
+            return address.geturl()
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The authority while it is held open."""
+
+    authority: Authority
+    whole: InProcess
+
+    def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
+        # What fails inside is answered as it would be over the network. The caller has no address.
+        transport = httpx2.ASGITransport(self.authority.app, raise_app_exceptions=False, client=("", 0))
+
+        async def call() -> httpx2.Response:
+            async with httpx2.AsyncClient(transport=transport, base_url=self.authority.issuer) as client:
+                return await client.request(method, API + path, **content)
+
+        return anyio.run(call)
+
+    def address(self) -> str:
+        return self.whole.address()
+
+    def silent_address(self) -> str:
+        return self.whole.silent_address()
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """The authority's own log, in process: one line on stderr for what it could not do, and nothing on stdout."""
+    before: dict[str, Any] = structlog.get_config()
+    structlog.configure(
+        processors=[_one_line],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """What happened and its particulars; a traceback is for a server's log, not for a person at a terminal."""
+    particulars = [f"{name}={value!r}" for name, value in event.items() if name not in {"event", "exc_info", "where"}]
+    return " ".join(["log:", str(event["event"]), *particulars])

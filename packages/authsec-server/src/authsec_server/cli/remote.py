@@ -1,0 +1,104 @@
+"""Over HTTPS, with an admin key. Imports nothing of the server's: whoever only asks it must not wait for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+import httpx2
+from authsec.config import export_line, is_loopback
+from authsec.errors import ConfigError
+from authsec.exits import Exit
+from authsec.pools import trust_store
+
+from authsec_server.accounts.model import is_admin_key
+from authsec_server.cli.reach import API, CallFailed
+
+_TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """The authority at `base_url`. `allow_http_hosts` may be spoken to without TLS; loopback always may."""
+
+    base_url: str
+    admin_key: str = field(repr=False)
+    ca_file: str | None = None
+    allow_http_hosts: tuple[str, ...] = ()
+
+    def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
+        parts = self._checked()
+        secure = parts.scheme == "https"
+        host = str(parts.hostname)
+        try:
+            with httpx2.Client(
+                verify=trust_store(self.ca_file) if secure else False,
+                trust_env=secure and not is_loopback(host),  # a proxy for plain http would read the key
+                follow_redirects=False,  # the key is for this address only
+                timeout=_TIMEOUT,
+            ) as client:
+                client.headers["Authorization"] = f"Bearer {self.admin_key}"
+                return client.request(method, self.base_url.rstrip("/") + API + path, **content)
+        except ConfigError as error:
+            raise CallFailed(str(error)) from None
+        except httpx2.HTTPError as error:
+            raise _unreachable(error, parts.netloc) from None
+
+    def address(self) -> str:
+        return self.base_url.rstrip("/")
+
+    def silent_address(self) -> str:
+        return ""  # it has just answered
+
+    def _checked(self) -> SplitResult:
+        """The address's parts, once neither address nor key can betray the key. Raises `CallFailed`."""
+        parts = _split(self.base_url)
+        host = str(parts.hostname)
+        if parts.scheme == "http" and not is_loopback(host) and host not in self.allow_http_hosts:
+            raise CallFailed(
+                f"http://{parts.netloc} would carry the admin key where anybody on the way can read it.",
+                f"Use https, or, if the network to it is trusted: {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
+            )
+        if not is_admin_key(self.admin_key):  # some other secret, perhaps: it stays here
+            raise CallFailed(
+                "AUTHSEC_ADMIN_KEY does not hold an admin key: `authsec_` and 43 characters.",
+                "Make one on the server's machine: authsec admin create-key NAME",
+            )
+        return parts
+
+
+def _split(base_url: str) -> SplitResult:
+    refused = CallFailed(
+        "AUTHSEC_BASE_URL must be the root of the authority's server.",
+        export_line("AUTHSEC_BASE_URL", "https://authsec.example.com"),
+    )
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise refused from None
+    # A user name could be there to make a foreign host look like ours.
+    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+        raise refused
+    return parts
+
+
+def _unreachable(error: httpx2.HTTPError, where: str) -> CallFailed:
+    """In words to act on; the library's own hold addresses of objects, and say nothing of ours."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return CallFailed(
+            f"The certificate of {where} is not trusted.",
+            "If your company signs its own, name its certificates: "
+            + export_line("AUTHSEC_CA_FILE", "/path/to/ca.pem"),
+        )
+    if isinstance(error, httpx2.ProxyError):
+        said = f"The proxy did not connect to {where}.", "If it is reached directly, put it into NO_PROXY."
+    elif isinstance(error, httpx2.TimeoutException):
+        said = f"{where} did not answer in time.", "Is AUTHSEC_BASE_URL right? If so, try again."
+    elif isinstance(error, httpx2.ConnectError):
+        said = f"Nothing answers at {where}.", "Is AUTHSEC_BASE_URL right, and is the authority running?"
+    else:
+        said = f"The connection to {where} broke before the answer was complete.", "Look before you try again."
+    return CallFailed(*said, exit_code=Exit.UNREACHABLE)

@@ -1,0 +1,51 @@
+"""How commands end: the exit statuses that scripts may rely on, the same for all of them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from authsec.errors import AuthSecError, RateLimited, ServerError, TransportError
+
+_PASSING: Final = frozenset({429, 502, 503, 504})  # HTTP statuses that say nothing of what was asked
+_CONFLICT: Final = frozenset({409, 412})
+
+
+class Exit(IntEnum):
+    """What a command's exit status says."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2  # click's own
+    FOUND = 3
+    CONFLICT = 4
+    UNREACHABLE = 5
+
+    @property
+    def meaning(self) -> str:
+        """For whoever writes the script."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    Exit.DONE: "done",
+    Exit.FAILED: "refused, failed, or not meant after all",
+    Exit.USAGE: "wrong usage: nothing was asked of the authority",
+    Exit.FOUND: "a check found what should not be (audit verify)",
+    Exit.CONFLICT: "what is there now is in the way: changed meanwhile, the name is taken, still in use, too early",
+    Exit.UNREACHABLE: "the authority was not reached, or is too busy: trying again later may help",
+}
+
+
+def exit_of_answer(status: int) -> Exit:
+    """What an answer of the admin API with this HTTP status means."""
+    if 200 <= status < 300:
+        return Exit.DONE
+    if status in _PASSING:
+        return Exit.UNREACHABLE
+    return Exit.CONFLICT if status in _CONFLICT else Exit.FAILED
+
+
+def exit_of_error(error: AuthSecError) -> Exit:
+    """What it means that a command of an agent's machine ended so."""
+    return Exit.UNREACHABLE if isinstance(error, TransportError | RateLimited | ServerError) else Exit.FAILED
