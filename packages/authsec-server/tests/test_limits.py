@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authsec_server.web.context import address_of, limit_key
-from authsec_server.web.limits import Limiter
+from authsec_server.web.limits import Limiter, Recently
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,11 +36,41 @@ def test_keys_do_not_share_a_limit() -> None:
     assert limiter.charge("a", 0.0) > 0
 
 
-def test_made_up_keys_cost_no_memory() -> None:
-    limiter = Limiter(1, max_keys=10)
-    for number in range(1000):
-        limiter.charge(str(number), 0.0)
-    assert len(limiter._arrivals) == 10
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.sampled_from([0.0, 0.0, 0.5, 5.0, 40.0])), min_size=20, max_size=100),
+    st.integers(1, 3),
+)
+def test_with_no_room_for_more_keys_it_refuses_no_less_than_with_room(
+    events: list[tuple[int, float]], most: int
+) -> None:
+    """Whatever others do, nobody gets more than they would alone; and no more keys are kept than there is room for."""
+    crowded, roomy, now = Limiter(most, max_keys=4), Limiter(most), 0.0
+    for number, gap in events:
+        now += gap
+        key = str(number)
+        assert crowded.wait(key, now) >= roomy.wait(key, now)
+        if crowded.charge(key, now) == 0.0:
+            assert roomy.charge(key, now) == 0.0
+        assert len(crowded._arrivals) <= 4
+
+
+def test_room_is_made_as_soon_as_keys_no_longer_matter() -> None:
+    limiter = Limiter(60, max_keys=3)
+    assert [limiter.charge(key, 0.0) for key in "abc"] == [0.0] * 3
+    wait = limiter.charge("d", 0.0)
+    assert 0 < wait <= 1
+    assert limiter.charge("a", 0.5) == 0.0, "whoever is known is counted on"
+    assert limiter.charge("d", 1.0) == 0.0
+    assert (limiter.charge("e", 1.0), limiter.charge("f", 1.0) > 0) == (0.0, True)
+
+
+def test_what_is_forgotten_is_done_once_too_often_and_never_too_seldom() -> None:
+    recently = Recently(max_keys=2)
+    for key in "abc":
+        assert not recently(key, 0.0)
+        recently.done(key, 0.0)
+    assert [recently(key, 59.9) for key in "abc"] == [False, True, True]
+    assert not recently("c", 60.0)
 
 
 def scope(peer: str, *forwarded: str) -> dict[str, object]:

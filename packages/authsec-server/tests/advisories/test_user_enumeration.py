@@ -12,6 +12,7 @@ import pytest
 from authsec_server.accounts import administrators
 from authsec_server.principal import Role
 from authsec_server.web.errors import TooOften, Unauthenticated
+from sqlalchemy import Engine, event
 
 Entrance = Any
 EMAILS = ["ann@example.com", "invited@example.com", "disabled@example.com", "oda@example.com", "nobody@example.com"]
@@ -65,6 +66,25 @@ def test_the_answer_and_the_work_are_the_same(peopled: Entrance) -> None:
     with pytest.raises(Unauthenticated) as refused:
         peopled.sign_in.by_password("disabled@example.com", peopled.password, peopled.caller("203.0.113.5"))
     assert refused.value.message in answers
+
+
+def test_the_database_is_asked_the_same(peopled: Entrance) -> None:
+    """As many statements, of the same text: what is looked up, and what is written, of somebody and of nobody."""
+    asked: dict[str, list[str]] = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked[email].append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for number, email in enumerate(EMAILS):
+            asked[email] = []
+            with pytest.raises(Unauthenticated):
+                peopled.sign_in.by_password(email, "a wrong password", peopled.caller(f"203.0.113.{number}"))
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len({tuple(statements) for statements in asked.values()}) == 1, asked
+    assert asked["nobody@example.com"]
 
 
 def test_nobodys_hash_is_as_expensive_as_anybodys(peopled: Entrance) -> None:

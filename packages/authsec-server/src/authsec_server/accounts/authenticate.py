@@ -19,7 +19,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
 from authsec_server.web.context import RequestContext, context_of, limit_key
 from authsec_server.web.errors import TooOften, Unauthenticated
-from authsec_server.web.limits import Limiter
+from authsec_server.web.limits import Limiter, Recently
 
 FAILURES_A_MINUTE = 20
 
@@ -60,7 +60,7 @@ class AdminKeys:
         self._now = now
         self._monotonic = monotonic
         self._failures = Limiter(FAILURES_A_MINUTE)
-        self._sign_ins = Limiter(1)  # one journal row a minute, key and address
+        self._signed_in = Recently()  # one journal row a minute, key and address
 
     async def __call__(self, request: Request) -> Principal:
         """The key's principal. Raises `Unauthenticated`, `TooOften` or `Unavailable`."""
@@ -105,10 +105,10 @@ class AdminKeys:
 
     def _record(self, key: AdminKey, context: RequestContext) -> None:
         once_a_minute = f"{key.id} {context.address}"
-        if self._sign_ins.wait(once_a_minute, self._monotonic()):
+        if self._signed_in(once_a_minute, self._monotonic()):
             return
         self._database.append(lambda tx: service.signed_in(tx, key, self._now(), context.request_id, context.address))
-        self._sign_ins.charge(once_a_minute, self._monotonic())  # only now: a record that failed is owed again
+        self._signed_in.done(once_a_minute, self._monotonic())  # only now: a record that failed is owed again
 
     def _count(self, refused: _Refused, context: RequestContext) -> None:
         self._database.append(

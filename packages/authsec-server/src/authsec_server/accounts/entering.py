@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from authsec_server.accounts import administrators, links, sessions
 from authsec_server.accounts.model import administrators as model
@@ -23,6 +24,8 @@ from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.web.context import limit_key
+
+NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # no administrator has this id (RFC 9562 section 5.9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +57,14 @@ class LinkRefused(Exception):
 def account(tx: Tx, email: str) -> Account | None:
     """The account with this address, as it was typed."""
     address = read_email(email)
-    found = store.by_email(tx.connection, address) if address else None
-    return _account(tx, found) if found else None
+    return _account(tx, store.by_email(tx.connection, address) if address else None)
 
 
 def account_of(tx: Tx, principal: Principal) -> Account | None:
     """The account of an acting administrator."""
-    found = store.by_id(tx.connection, principal.id) if principal.kind is PrincipalKind.ADMINISTRATOR else None
-    return _account(tx, found) if found else None
+    return _account(
+        tx, store.by_id(tx.connection, principal.id) if principal.kind is PrincipalKind.ADMINISTRATOR else None
+    )
 
 
 def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str | None = None) -> NewSession:
@@ -153,12 +156,12 @@ def refused(tx: Tx, arrival: Arrival, why: SignInRefusal | OpenIdRefusal, whose:
     audit.count_refusals(tx, {refusal: Tally(count=1, request_id=arrival.caller.request_id)}, arrival.now)
 
 
-def _account(tx: Tx, found: Administrator) -> Account:
-    return Account(
-        administrator=found,
-        password_hash=store.password_hash(tx.connection, found.id),
-        networks={limit_key(address) for address in past.addresses(tx.connection, found.id)},
-    )
+def _account(tx: Tx, found: Administrator | None) -> Account | None:
+    """The same statements whether there is one or not: time must not tell who has an account."""
+    whose = found.id if found else NOBODY
+    password_hash = store.password_hash(tx.connection, whose)
+    networks = {limit_key(address) for address in past.addresses(tx.connection, whose)}
+    return Account(administrator=found, password_hash=password_hash, networks=networks) if found else None
 
 
 def _still(tx: Tx, verified: Account) -> Administrator:
