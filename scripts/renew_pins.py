@@ -6,8 +6,8 @@ Everything that the workspace needs, in all its groups and for every Python it s
 old pins, in a folder of its own. The list that is written names versions only: no registry, no hash, no file. That is
 why it is tracked and `uv.lock`, which records where each file came from, is not.
 
-The packages of other people that tests/foreign installs beside ours are pinned in the same way, in a file there; what
-tests/browser takes from npm, in its package.json.
+The packages of other people that tests/foreign and tests/frameworks install beside ours are pinned in the same way, in
+files there; what tests/browser takes from npm, in its package.json.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ def resolve() -> list[str]:
 
 
 def renew_foreign_packages() -> None:
-    """From tests/foreign/packages.in to tests/foreign/packages.txt."""
-    wanted = ROOT / "tests" / "foreign" / "packages.in"
+    """From the files tests/*/*.in to those beside them that end with .txt."""
     for_all_pythons = ["--universal", "--python-version", "3.11", "--upgrade"]
-    versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", str(wanted.with_suffix(".txt"))]
-    subprocess.run(["uv", "pip", "compile", str(wanted), *for_all_pythons, *versions_only], check=True)
+    for wanted in ROOT.glob("tests/*/*.in"):
+        versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", wanted.with_suffix(".txt")]
+        command = ["uv", "pip", "compile", wanted, *for_all_pythons, *versions_only]
+        with tempfile.TemporaryDirectory() as elsewhere:  # where uv finds none of our own pins
+            subprocess.run(command, cwd=elsewhere, check=True)
 
 
 def renew_npm_packages() -> None:

@@ -14,6 +14,12 @@ def call(function: str, **arguments: Any) -> dict[str, Any]:
     return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function_call}]}
 
 
+def calls(*wanted: dict[str, Any]) -> dict[str, Any]:
+    """The model wants several functions to be called at once."""
+    every = [one for message in wanted for one in message["tool_calls"]]
+    return {"content": None, "tool_calls": [{**one, "id": f"call_{number}"} for number, one in enumerate(every, 1)]}
+
+
 def say(text: str) -> dict[str, Any]:
     return {"content": text}
 

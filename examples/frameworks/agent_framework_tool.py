@@ -1,0 +1,35 @@
+"""An agent of Microsoft's Agent Framework reads a customer from an API, with a token that its model never sees.
+
+Runs with `agent-framework-core`, `agent-framework-openai` and requests. Set:
+
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+"""
+
+import asyncio
+import os
+
+import requests
+from agent_framework import Agent
+from agent_framework.openai import OpenAIChatCompletionClient
+from authsec import AuthSecClient
+
+authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+@authsec.delegated(scope="customers:read", on_denied="tell_model")
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    url = f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}"
+    return requests.get(url, headers={"Authorization": f"Bearer {delegation_token}"}, timeout=5).text
+
+
+async def main() -> None:
+    model = OpenAIChatCompletionClient(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
+    agent = Agent(model, "You look customers up.", tools=[fetch_customer])
+    print((await agent.run("Who is customer 42?")).text)
+
+
+asyncio.run(main())

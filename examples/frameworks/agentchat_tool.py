@@ -1,0 +1,37 @@
+"""An agent of autogen-agentchat reads a customer from an API, with a token that its model never sees.
+
+Runs with `autogen-agentchat>=0.7`, `autogen-ext[openai]>=0.7` and requests. Set:
+
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+"""
+
+import asyncio
+import os
+
+import requests
+from authsec import AuthSecClient
+from autogen_agentchat.agents import AssistantAgent
+from autogen_ext.models.openai import OpenAIChatCompletionClient
+
+authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+@authsec.delegated(scope="customers:read", on_denied="tell_model")
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    url = f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}"
+    return requests.get(url, headers={"Authorization": f"Bearer {delegation_token}"}, timeout=5).text
+
+
+async def main() -> None:
+    model = OpenAIChatCompletionClient(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
+    agent = AssistantAgent("assistant", model, tools=[fetch_customer], reflect_on_tool_use=True)
+    result = await agent.run(task="Who is customer 42?")
+    print(result.messages[-1].content)
+    await model.close()
+
+
+asyncio.run(main())

@@ -1,0 +1,32 @@
+"""An agent of classic AutoGen reads a customer from an API, with a token that its model never sees.
+
+Runs with `autogen[openai]>=0.14,<1` and requests. Set:
+
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+"""
+
+import os
+
+import autogen
+import requests
+from authsec import AuthSecClient
+
+authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+@authsec.delegated(scope="customers:read", on_denied="tell_model")
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    url = f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}"
+    return requests.get(url, headers={"Authorization": f"Bearer {delegation_token}"}, timeout=5).text
+
+
+model = {"model": os.environ.get("OPENAI_MODEL", "gpt-4o-mini"), "base_url": os.environ.get("OPENAI_BASE_URL")}
+assistant = autogen.AssistantAgent("assistant", llm_config={"config_list": [model]})
+user = autogen.UserProxyAgent("user", human_input_mode="NEVER", code_execution_config=False)
+autogen.register_function(fetch_customer, caller=assistant, executor=user, description="Fetch a customer's record.")
+result = user.initiate_chat(assistant, message="Who is customer 42?", max_turns=2)
+print(result.chat_history[-1]["content"])

@@ -1,0 +1,31 @@
+"""An agent of the OpenAI Agents SDK reads a customer from an API, with a token that its model never sees.
+
+Runs with `openai-agents` and requests. Set:
+
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+"""
+
+import os
+
+import requests
+from agents import Agent, Runner, function_tool, set_default_openai_api
+from authsec import AuthSecClient
+
+authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+@authsec.delegated(scope="customers:read", on_denied="tell_model")
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    url = f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}"
+    return requests.get(url, headers={"Authorization": f"Bearer {delegation_token}"}, timeout=5).text
+
+
+set_default_openai_api("chat_completions")  # which servers other than OpenAI's speak as well
+model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
+agent = Agent(name="assistant", model=model, tools=[function_tool(fetch_customer)])
+result = Runner.run_sync(agent, "Who is customer 42?")
+print(result.final_output)

@@ -1,0 +1,61 @@
+"""Environments with other people's packages and none of ours, made once a user and kept.
+
+Names like ours are taken on the public index, so those packages never share an environment with ours. What needs both
+finds our sources by `PYTHONPATH`: always those of this checkout, whichever made the environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def python_with(packages: Path) -> Path:
+    """The interpreter of the environment that holds these pins and nothing else, below the user's cache folder.
+
+    Without a package index the test is skipped, and says so; in CI it fails.
+    """
+    wanted = packages.read_bytes() + sys.version.encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "authsec-tests")
+    folder = cache / f"{packages.parent.name}-{hashlib.sha256(wanted).hexdigest()[:16]}"
+    if not folder.exists():
+        _install(packages, folder)
+    return _python_of(folder)
+
+
+def variables(*ours: Path) -> dict[str, str]:
+    """The variables of a program that runs there. It sees nothing of ours but these folders."""
+    hidden = ("PYTHON", "AUTHSEC", "VIRTUAL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    return kept | ({"PYTHONPATH": os.pathsep.join(map(str, ours))} if ours else {})
+
+
+def _install(packages: Path, folder: Path) -> None:
+    """Make the environment beside its place and move it there, so that what is in its place is always whole."""
+    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
+    building = folder.with_name(f"{folder.name}.{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, building],
+        [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", _python_of(building), "-r", packages],
+    ):
+        # From there, where uv finds none of our constraints: other people's packages want other versions.
+        done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(building, ignore_errors=True)
+            give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+            give_up(f"OTHER PEOPLE'S PACKAGES COULD NOT BE INSTALLED, SO NOTHING IS CHECKED WITH THEM\n{done.stderr}")
+    try:
+        building.rename(folder)
+    except OSError:  # another worker was quicker
+        shutil.rmtree(building)
+
+
+def _python_of(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -1,0 +1,121 @@
+"""One framework (`--framework`), a scripted model, a throwaway authority, a real API; a watch on all that is said."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import company
+import pytest
+from authsec import AuthSecClient
+from authsec.testing import ThrowawayAuthority
+from evidence import Evidence, every_log_record
+from scripted_model import ScriptedModel
+
+pytest_plugins = ["authsec.testing"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--framework", required=True)
+
+
+@pytest.fixture(scope="session")
+def framework(request: pytest.FixtureRequest) -> ModuleType:
+    """The module that drives it."""
+    return importlib.import_module(f"driving_{request.config.getoption('--framework')}")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AUTHSEC_", "OPENAI_", "LANG")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+
+
+@pytest.fixture
+def authsec(authsec_authority: ThrowawayAuthority) -> AuthSecClient:
+    return authsec_authority.client()
+
+
+@pytest.fixture
+def crm(authsec_authority: ThrowawayAuthority, monkeypatch: pytest.MonkeyPatch) -> Iterator[company.Crm]:
+    with company.crm(authsec_authority.verifier(company.AUDIENCE)) as running:
+        monkeypatch.setenv("DOWNSTREAM_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ScriptedModel]]:
+    """Start the model with what it shall say; the environment leads to it."""
+    running = []
+
+    def start(*script: dict[str, Any]) -> ScriptedModel:
+        running.append(ScriptedModel(*script))
+        monkeypatch.setenv("OPENAI_BASE_URL", running[-1].base_url)
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.close()
+
+
+class Watch:
+    """Everything that was said, and by whom a token was seen."""
+
+    def __init__(self, evidence: Evidence, printed: Any) -> None:
+        self.evidence = evidence
+        self._printed = printed
+
+    def places(self, model: ScriptedModel, *tokens: str) -> set[str]:
+        """Where one of these tokens can be read."""
+        assert tokens
+        self.evidence.add("output", *self._printed.readouterr())
+        self.evidence.add("model", *model.requests)
+        self.evidence.add_spans()
+        return {place for token in tokens for place in self.evidence.where(token)}
+
+
+@pytest.fixture
+def watch(capfd: pytest.CaptureFixture[str]) -> Iterator[Watch]:
+    evidence = Evidence()
+    with every_log_record(evidence):
+        yield Watch(evidence, capfd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """By which of the framework's calls the agent is asked, and of which kind its tools are."""
+
+    is_async: bool
+    async_tools: bool
+    framework: ModuleType
+    evidence: Evidence
+
+    def ask(self, tools: Sequence[Callable[..., Any]], question: str = "Who is customer 42?") -> str:
+        """The answer of a new agent that has these tools; what the run raises is evidence as well."""
+        agent = self.framework.agent(tools)
+        try:
+            if self.is_async:
+                answer: str = asyncio.run(self.framework.ask_async(agent, question, self.evidence))
+            else:
+                answer = self.framework.ask(agent, question, self.evidence)
+        except Exception as error:
+            self.evidence.add_error(error)
+            raise
+        return answer
+
+
+@pytest.fixture(params=["run", "run async", "run async, async tools"])
+def way(request: pytest.FixtureRequest, framework: ModuleType, watch: Watch) -> Way:
+    return Way(
+        is_async="run async" in request.param,
+        async_tools="async tools" in request.param,
+        framework=framework,
+        evidence=watch.evidence,
+    )

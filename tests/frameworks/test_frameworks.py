@@ -1,0 +1,65 @@
+"""A tool of one's own in seven frameworks, each with its real run, in the environments that they need.
+
+The tests themselves are in `inside`: one process a framework, since each has settings for the whole process. AutoGen's
+classic API and those of today cannot share an environment, and what two sets have in common works with openai 2 and 3.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..environments import python_with, variables
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+OURS = (ROOT / "packages" / "authsec" / "src", ROOT / "packages" / "authsec-autogen" / "tests")  # the scripted model
+EXAMPLES = sorted((ROOT / "examples" / "frameworks").glob("*.py"))
+IN_BOTH = ("agentchat", "agent_framework", "langchain")
+SETS = {"set_a": ("autogen", *IN_BOTH), "set_b": ("ag2", "openai_agents", "pydantic_ai", *IN_BOTH)}
+
+
+@pytest.mark.parametrize(("packages", "framework"), [(name, one) for name, every in SETS.items() for one in every])
+def test_a_tool_of_ones_own(packages: str, framework: str, tmp_path: Path) -> None:
+    inside = HERE / "inside"
+    alone = ["-c", "/dev/null", "--rootdir", inside, "--confcutdir", inside, "-p", "no:cacheprovider"]
+    brief = ["-q", "--tb=short", "--show-capture=no", "--maxfail=3"]
+    done = subprocess.run(
+        [python_with(HERE / f"{packages}.txt"), "-m", "pytest", *alone, *brief, inside, "--framework", framework],
+        cwd=tmp_path,
+        env=variables(*OURS),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\d+ passed(, \d+ warnings)? in ", done.stdout, re.MULTILINE), done.stdout  # and none skipped
+
+
+def test_each_framework_has_an_example_and_no_other() -> None:
+    every = {name for names in SETS.values() for name in names}
+    assert [example.stem for example in EXAMPLES] == sorted(f"{name}_tool" for name in every)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_no_example_hides_what_it_imports(example: Path) -> None:
+    """A file that is run finds its neighbours first: examples/frameworks/langchain.py would import itself."""
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(example.read_text("utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported & {neighbour.stem for neighbour in EXAMPLES} == set()
+    assert imported & set(sys.stdlib_module_names) <= {"asyncio", "os"}
