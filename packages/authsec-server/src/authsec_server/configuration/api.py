@@ -141,6 +141,7 @@ def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation
             max_body=MAX_DOCUMENT,
             handler=change,
             answer=PlanShown,
+            refusals=(412,),  # things have changed since they were compared
         ),
         Operation(
             method="POST",
