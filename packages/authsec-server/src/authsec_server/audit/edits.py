@@ -38,7 +38,9 @@ def changed_fields(tx: Tx, thing: str, since: int) -> tuple[str, ...]:
     for _ in range(PAGES):
         page = pages.newest(tx.connection, EventFilter(kinds=EDITS), before=before, limit=OF_EACH)
         for event in (each.event for each in page.items if _is_about(each.event, thing)):
-            if event.detail.get("revision", 0) <= since:
+            if "revision" not in event.detail:  # a password that somebody changed: no field that others edit
+                continue
+            if event.detail["revision"] <= since:
                 return tuple(sorted(fields))
             fields |= set(event.detail.get("after", ()))
         if (before := page.next) is None:
