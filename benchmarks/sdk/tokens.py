@@ -135,9 +135,16 @@ def _many(client: AuthSecClient) -> list[Any]:
 
 def _refused(client: AuthSecClient, _: Time) -> None:
     token = client.get_token()
+    everybody = threading.Barrier(30)
+
+    def hears_401() -> Any:
+        everybody.wait()
+        client.invalidate(token)
+        return client.get_token()
+
     with ThreadPoolExecutor(30) as pool:
-        for _ in pool.map(lambda _: (client.invalidate(token), client.get_token()), range(30)):
-            pass
+        got = [one.result() for one in [pool.submit(hears_401) for _ in range(30)]]
+    assert all(another is not token for another in got)
 
 
 # --- over a life -------------------------------------------------------------------------------------------------
