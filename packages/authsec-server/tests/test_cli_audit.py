@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -203,3 +205,56 @@ def test_one_token_one_agent_one_reason(authsec: Authsec, admin: TestClient) -> 
     for wrong in ("--jti", "--reason"):
         assert "This is not a" in authsec("audit", "list", wrong, "no word").stderr
     assert "jti " + jti in str(_row(event(jti=jti), wide=False)[-1])
+
+
+def asked(admin: TestClient) -> str:
+    """An agent, a token for it and a refusal; the request id of the refusal."""
+    client = admin.post("/authsec/api/v1/clients", json={"name": "Open", "platform": "unattested"}).json()
+    admin.post("/authsec/api/v1/roles", json={"name": "Support", "actions": ["customers:read"]})
+    delegation = {"role": "support", "client": "open", "target_type": "AutoGen AI agent", "actions": ["customers:read"]}
+    admin.post("/authsec/api/v1/delegations", json=delegation | {"max_duration": 3600})
+    admin.get(TOKENS, params={"client_id": client["client_id"]})
+    wrong = {"client_id": client["client_id"], "resource": "https://other.example"}
+    return str(admin.get(TOKENS, params=wrong).json()["request_id"])
+
+
+def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -> None:
+    asked(admin)
+
+    def kinds(*arguments: str) -> list[str]:
+        done = authsec("audit", "list", "--json", *arguments)
+        assert done.exit_code == 0, done.output
+        return [each["kind"] for each in json.loads(done.stdout)["items"]]
+
+    assert kinds("--agent", "open", "--decision", "denied") == ["token.refused"]
+    assert kinds("--kind", "role.", "--kind", "delegation.created") == ["delegation.created", "role.created"]
+    assert kinds("--kind", "token.", "--since", "1h") == ["token.refused", "token.issued"]
+    assert kinds("--kind", "token.", "--until", "1h") == [] == kinds("--address", "192.0.2.99")
+    assert kinds("--since", "2000-01-01", "--until", "2000-01-02T00:00:00Z") == []
+    assert kinds("--oldest", "--limit", "2", "--by", "server") == ["key.created", "key.created"]
+    for wrong, status in (("--since", 2), ("--by", 1), ("--delegation", 1), ("--kind", 1), ("--decision", 2)):
+        assert authsec("audit", "list", wrong, "nobody").exit_code == status, wrong
+
+
+def test_a_support_case_from_its_request_id(authsec: Authsec, admin: TestClient) -> None:
+    request_id = asked(admin)
+    told = authsec("audit", "show", request_id)
+    assert told.exit_code == 0, told.output
+    for line in ("denied invalid_target", "Would satisfy it", "Open (", request_id, "none yet"):
+        assert line in told.stdout, line
+    number = json.loads(authsec("audit", "show", request_id, "--json").stdout)["items"][0]["event"]["id"]
+    assert authsec("audit", "show", str(number)).stdout == told.stdout
+    nothing = authsec("audit", "show", "req_nobody")
+    assert nothing.exit_code == 1
+    assert "counted by the minute" in nothing.stderr
+    assert authsec("audit", "show", "../roles").exit_code == 2
+
+
+def test_all_of_it_to_take_away(authsec: Authsec, admin: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(admin)
+    monkeypatch.setattr("authsec_server.cli.audit_asking._PAGE", 2)
+    lines = [json.loads(line) for line in authsec("audit", "export").stdout.splitlines()]
+    listed = json.loads(authsec("audit", "list", "--json", "--limit", "200").stdout)["items"]
+    assert lines == listed[::-1]
+    rows = list(csv.DictReader(io.StringIO(authsec("audit", "export", "--format", "csv", "--kind", "role.").stdout)))
+    assert [(row["kind"], row["role_names"], row["place"]) for row in rows] == [("role.created", "Support", "")]

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import click
@@ -114,6 +116,62 @@ def elsewhere(*arguments: str) -> Result:
     group = click.Group()
     register(group)
     return CliRunner().invoke(group, arguments)
+
+
+def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    """The four events of the first start, sealed anew as those of a year before."""
+    file, keys = tmp_path / "old.jsonl", ("--key", str(served / "keys"))
+    drop = ("audit", "drop", "--export", str(file), "--before")
+    assert authsec(*drop, "2026-08", "--yes").exit_code == 1
+    assert "cannot be read" in authsec(*drop, "2026-08", "--yes").stderr
+    file.write_text(authsec("audit", "export-sealed").stdout)
+    next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).strftime("%Y-%m")
+    assert "not over" in authsec(*drop, next_month, "--yes").stderr
+    assert "nothing to drop" in authsec(*drop, "2020-01", "--yes").stderr
+    assert authsec(*drop, "2020-13").exit_code == 2
+    assert authsec(*drop, "2020-01").exit_code == 1  # asked, and not answered
+    year_old(served)
+    file.write_text(authsec("audit", "export-sealed").stdout)
+    done = authsec(*drop, "2026-01", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "3 events before 2026-01 were dropped." in done.stdout
+    digest = sha256(file.read_bytes()).hexdigest()
+    checked = authsec("audit", "verify", *keys, "--with", str(file))
+    assert checked.exit_code == 0, checked.output
+    assert f"by local operator, after an export with the SHA-256 {digest}." in checked.stdout
+    assert "The files given hold all of them, as they were sealed." in checked.stdout
+    after = tmp_path / "after.jsonl"
+    after.write_text(authsec("audit", "export-sealed").stdout)
+    exported = elsewhere("audit", "verify-export", str(after), *keys, "--json")
+    (told,) = json.loads(exported.stdout)["dropped"]
+    assert (exported.exit_code, told["events"], told["export_sha256"], told["in_files"]) == (0, 3, digest, 0)
+    spoil(served, "DELETE FROM events WHERE kind = 'events.dropped'")
+    assert authsec("audit", "verify", *keys).exit_code == 3
+
+
+def year_old(data: Path) -> None:
+    """Date the events back, and have them sealed by the same key as if nothing else had ever been."""
+    spoil(data, "UPDATE events SET at = '2025' || substr(at, 5)")
+    for table in ("seal_heads", "sealed_events"):
+        spoil(data, f"DELETE FROM {table}")
+    with open_authority(load_settings(data=data), local_operator=True) as authority:
+        while authority.dropper.sealer.seal():
+            pass
+
+
+def test_a_file_of_many_heads_is_checked_head_by_head(served: Path, authsec: Authsec, tmp_path: Path) -> None:
+    heads, keys, first = tmp_path / "heads", ("--key", str(served / "keys")), (served / "head").read_text()
+    authsec("roles", "create", "Support", "--action", "customers:read")
+    with open_authority(load_settings(data=served), local_operator=True) as authority:
+        authority.dropper.sealer.seal()
+    heads.write_text(first + authsec("audit", "head").stdout)
+    whole = authsec("audit", "verify", *keys, "--head", str(heads))
+    assert (whole.exit_code, "all 2 heads that you kept" in whole.stdout) == (0, True)
+    heads.write_text(first + "head\n")
+    wrong = authsec("audit", "verify", *keys, "--head", str(heads))
+    assert (wrong.exit_code, "line 2 of" in wrong.stderr) == (1, True)
 
 
 def test_data_of_an_older_version_is_not_taken_for_data_that_was_changed(served: Path, authsec: Authsec) -> None:

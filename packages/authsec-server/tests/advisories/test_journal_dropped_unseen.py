@@ -8,7 +8,6 @@ was sealed. Dropping itself can be killed at any time, asked for twice, or meet 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -24,7 +23,7 @@ from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, si
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import HeadRefused
+from authsec_server.audit.sealing.heads import Head, HeadRefused
 from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
@@ -71,7 +70,8 @@ class Old:
 
     def record(self, at: datetime, kind: EventKind = EventKind.TOKEN_ISSUED, **what: Any) -> int:
         client = Named(id="c1", name="Agent")
-        what = {"client": client, "decision": Decision.GRANTED, "expires_at": at + timedelta(hours=1)} | what
+        usual: dict[str, Any] = {"client": client, "decision": Decision.GRANTED, "expires_at": at + timedelta(hours=1)}
+        what = usual | what
         return self.database.append(partial(audit.record, event=Event(at=at, kind=kind, request_id="req_1", **what)))
 
     def settle(self) -> None:
@@ -118,7 +118,7 @@ class Undone(Exception):
 
 
 @pytest.fixture
-def old(database: Database) -> Iterator[Old]:
+def old(database: Database) -> Old:
     made = Old(database)
     assert made.report().as_sealed
     return made
@@ -240,7 +240,7 @@ def test_a_dropping_that_was_killed_is_finished_by_the_next(old: Old, monkeypatc
 def forged(old: Old, key: PrivateKey, **changes: Any) -> dict[str, Any]:
     """A record of June's second event, as whoever has that key would write it."""
     assert old.kept is not None
-    record = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
+    record: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
     record |= {"export_sha256": "00" * 32, "head": old.kept.signed} | changes
     return {"record": sign_drop(record, at=old.now, issuer="https://a", key=key)}
 
@@ -335,10 +335,17 @@ def test_a_record_that_does_not_hold_together_is_none(old: Old) -> None:
 
 @given(places=st.sets(st.integers(0, 60)))
 def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) -> None:
-    made = DropRecord(
-        before="", events=0, numbers=(0, 0), places=runs(sorted(places)), export_sha256="", by="", at=NOVEMBER,
-        head=None, signed="",  # type: ignore[arg-type] - of no meaning here
-    )  # fmt: skip
+    nothing = Head(size=0, root="", through=0, at=NOVEMBER, signed="")
+    its: dict[str, Any] = {
+        "before": "",
+        "events": 0,
+        "numbers": (0, 0),
+        "export_sha256": "",
+        "by": "",
+        "at": NOVEMBER,
+        "signed": "",
+    }
+    made = DropRecord(**its, places=runs(sorted(places)), head=nothing)
     assert {place for place in range(62) if made.covers(place)} == places
 
 

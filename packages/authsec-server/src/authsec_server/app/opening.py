@@ -17,6 +17,7 @@ from authsec_server.app.doors import routes
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.app.upkeep import lifespan, maintenance
 from authsec_server.app.wings import House, house_of
+from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
@@ -49,6 +50,7 @@ class Authority:
     sign_in: SignIn
     outbound: Outbound
     feed: Feed
+    dropper: Dropper
     bootstrap: AdminKey | None
 
 
@@ -111,6 +113,7 @@ def _assembled(house: House, *, bootstrap: AdminKey | None) -> Authority:
         sign_in=house.people.sign_in,
         outbound=house.trust.outbound,
         feed=house.told.feed,
+        dropper=house.dropper,
         bootstrap=bootstrap,
     )
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators_api
 from authsec_server.accounts import api as admin_keys_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
+from authsec_server.app.names import NAMES
 from authsec_server.app.wings import House
+from authsec_server.attestation.trial import api as trial_api
+from authsec_server.audit import api as audit_api
+from authsec_server.audit.sealing import api as sealing_api
+from authsec_server.clients import api as clients_api
+from authsec_server.clients import enrolments_api, following
+from authsec_server.clients import proofs_api as client_proofs_api
+from authsec_server.clients import sources_api as client_sources_api
 from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
-from authsec_server.delegations import removal
+from authsec_server.delegations import api as delegations_api
+from authsec_server.delegations import grants_api, removal
 from authsec_server.keys import api as keys_api
 from authsec_server.roles import api as roles_api
-from authsec_server.tokens import revoking_api
+from authsec_server.sources import api as sources_api
+from authsec_server.sources import asked_api
+from authsec_server.tokens import events_api, revoking_api
 from authsec_server.web import openapi
 from authsec_server.web.operations import AnyOperation, routes_of
 
@@ -29,13 +42,20 @@ def operations(house: House) -> list[AnyOperation]:
     """All of them, in the order of the document."""
     keyring = house.keyring
     return [
+        *_of_clients(house),
+        *_of_sources(house),
         *roles_api.operations(removal.delete_role),
         *apis_api.operations(),
         *credentials_api.operations(),
+        *delegations_api.operations(house.terms),
+        *grants_api.operations(house.terms),
         *keys_api.operations(keyring.custodian, keyring.feed_keys),
         *revoking_api.operations(house.ours),
         *administrators_api.operations(issuer=house.settings.issuer),
         *admin_keys_api.operations(),
+        *audit_api.operations(NAMES),
+        *sealing_api.operations(keyring.journal_keys.published),
+        *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(house), house.trust.cluster_apis),
     ]
 
@@ -46,3 +66,28 @@ def _setting(house: House) -> Setting:
         trust_domain=house.settings.trust_domain,
         may_look_up=house.trust.cluster_apis.possible,
     )
+
+
+def _of_clients(house: House) -> list[AnyOperation]:
+    trust_domain = house.settings.trust_domain
+    return [
+        *clients_api.operations(trust_domain=trust_domain, delete=partial(removal.delete_client, terms=house.terms)),
+        *client_proofs_api.operations(trust_domain=trust_domain),
+        *enrolments_api.operations(),
+    ]
+
+
+def _of_sources(house: House) -> list[AnyOperation]:
+    trust, issuer, trust_domain = house.trust, house.settings.issuer, house.settings.trust_domain
+    return [
+        *sources_api.operations(
+            trust.cluster_apis,
+            issuer=issuer,
+            edit=partial(following.edit_source, trust_domain=trust_domain),
+            disable=following.disable_source,
+            enable=partial(following.enable_source, trust_domain=trust_domain),
+        ),
+        *asked_api.operations(trust.key_sets, trust.cluster_apis),
+        *client_sources_api.operations(trust_domain=trust_domain, issuer=issuer),
+        *trial_api.operations(trust.trials),
+    ]

@@ -17,6 +17,7 @@ from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
@@ -102,6 +103,7 @@ class House:
     people: People
     told: Told
     sealer: Sealer
+    dropper: Dropper
     site: Site
     api_credentials: ApiCredentials
     tokens: DelegationTokens
@@ -126,6 +128,13 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         insight=Insight(terms=terms),
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
+    sealer = Sealer(
+        database,
+        issuer=issuer,
+        signing_key=keyring.journal_keys.signing_key,
+        keys=keyring.journal_keys.by_kid,
+        now=now,
+    )
     return House(
         settings=settings,
         around=around,
@@ -136,12 +145,13 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
         told=_told(settings, database, keyring.feed_keys, readiness, around),
-        sealer=Sealer(
-            database,
+        sealer=sealer,
+        dropper=Dropper(
+            database=database,
+            sealer=sealer,
             issuer=issuer,
             signing_key=keyring.journal_keys.signing_key,
             keys=keyring.journal_keys.by_kid,
-            now=now,
         ),
         site=site,
         api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),

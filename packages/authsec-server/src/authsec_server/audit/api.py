@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import re
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-
 from authsec_server.audit import service
 from authsec_server.audit.asking import PARAMETERS, Names, read_filter
-from authsec_server.audit.export import as_json
 from authsec_server.audit.filters import JournalPage
+from authsec_server.audit.shown import EventShown, as_json
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
-from authsec_server.principal import Principal
-from authsec_server.web.bodies import query_value
-from authsec_server.web.paging import PageRequest, page_answer, read_page
-from authsec_server.web.site import Site
+from authsec_server.principal import Act, Principal
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.paging import PAGING, Page, PageRequest, read_page
 
-PATH = "/authsec/api/v1/events"
+PATH = f"{API}/events"
 _EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_ORDERS = ("newest", "oldest")
 
 
-def routes(site: Site, names: Names) -> list[Route]:
-    """The routes of this room. A page's cursor is a number of an event; a page may be short though others follow."""
+def operations(names: Names) -> list[AnyOperation]:
+    """The list. A page's cursor is a number of an event; a page may be short though others follow."""
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, lambda cursor: _EVENT_NUMBER.fullmatch(cursor) is not None)
-        oldest_first = _oldest_first(request)
-        given = {name: value for name in PARAMETERS if (value := query_value(request, name)) is not None}
-        found = await site.read(lambda tx: _page(tx, act.principal, given, names, asked, oldest_first=oldest_first))
-        return page_answer(map(as_json, found.items), None if found.next is None else str(found.next))
+    async def page(call: Call[NoBody]) -> Page[EventShown]:
+        asked = read_page(call.request, lambda cursor: _EVENT_NUMBER.fullmatch(cursor) is not None)
+        oldest_first = _oldest_first(call)
+        given = {name: value for name in (each.name for each in PARAMETERS) if (value := call.query(name)) is not None}
 
-    return [Route(PATH, page, methods=["GET"])]
+        def load(tx: Tx, act: Act) -> JournalPage:
+            return _page(tx, act.principal, given, names, asked, oldest_first=oldest_first)
+
+        found = await call.read(load)
+        return {
+            "items": [as_json(each) for each in found.items],
+            "next": None if found.next is None else str(found.next),
+        }
+
+    order = Parameter(
+        name="order", description="Which come first.", schema={"type": "string", "enum": _ORDERS, "default": "newest"}
+    )
+    return [
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listEvents",
+            summary="What happened",
+            description="A page may be short, or empty, though others follow: looking for something rare goes only so "
+            "far at once.",
+            query=(*PAGING, order, *PARAMETERS),
+            handler=page,
+            answer=Page[EventShown],
+        )
+    ]
 
 
 def _page(
@@ -47,8 +64,8 @@ def _page(
     return service.page(tx, principal, wanted, before=number, limit=asked.limit)
 
 
-def _oldest_first(request: Request) -> bool:
-    order = query_value(request, "order")
-    if order not in {None, "newest", "oldest"}:
+def _oldest_first(call: Call[NoBody]) -> bool:
+    order = call.query("order")
+    if order is not None and order not in _ORDERS:
         raise Invalid("order", "Events come `newest` or `oldest` first.")
     return order == "oldest"

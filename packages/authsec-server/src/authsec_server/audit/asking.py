@@ -14,10 +14,27 @@ from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.principal import PrincipalKind
 from authsec_server.web.instants import parse_instant
+from authsec_server.web.operations import Parameter
 
 PARAMETERS = (
-    *("client", "delegation", "by", "kind", "decision", "reason"),
-    *("address", "request_id", "jti", "since", "until"),
+    Parameter(name="client", description="About this agent: its slug or client_id."),
+    Parameter(name="delegation", description="About this delegation: its slug or id."),
+    Parameter(
+        name="by",
+        description="Done by this administrator (email) or admin key (name), by `local_operator` or by `server`.",
+    ),
+    Parameter(name="kind", description="Of this kind, or of several with commas; `client.` is all that begin so."),
+    Parameter(
+        name="decision",
+        description="Ended so.",
+        schema={"type": "string", "enum": [each.value for each in Decision]},
+    ),
+    Parameter(name="reason", description="Refused for this reason."),
+    Parameter(name="address", description="From this address."),
+    Parameter(name="request_id", description="In this request."),
+    Parameter(name="jti", description="About the token with this `jti`."),
+    Parameter(name="since", description="Not before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
+    Parameter(name="until", description="Only before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
 )
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id, a jti and a reason look like
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")

@@ -11,16 +11,15 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from authsec_server.audit import pages
 from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
-from authsec_server.audit.model import Named, Recorded
+from authsec_server.audit.model import Recorded
+from authsec_server.audit.shown import as_json
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Principal, Role
-from authsec_server.web.instants import rfc3339
 
 BATCH = 1000
 # What a spreadsheet takes for a formula, where it takes a cell to begin: some split at semicolons, even inside quotes.
@@ -43,16 +42,16 @@ def csv_lines(database: Database, principal: Principal, wanted: EventFilter = EV
     return as_csv_lines(map(as_json, _all(database, wanted)))
 
 
-def as_json_lines(shown: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def as_json_lines(shown: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """Events, as the admin API shows them, as JSON Lines."""
     return (json.dumps(each, ensure_ascii=False) + "\n" for each in shown)
 
 
-def as_csv_lines(shown: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def as_csv_lines(shown: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """Events, as the admin API shows them, as CSV."""
     yield _line(_HEADS)
     for each in shown:
-        yield _line([_harmless(cell) for cell in _cells(each)])
+        yield _line([_harmless(cell) for cell in _cells(dict(each))])
 
 
 def _all(database: Database, wanted: EventFilter) -> Iterator[Recorded]:
@@ -68,53 +67,6 @@ def _batch(tx: Tx, wanted: EventFilter, after: int) -> JournalPage:
     return pages.following(tx.connection, wanted, after=after, limit=BATCH)
 
 
-def as_json(recorded: Recorded) -> dict[str, Any]:
-    """The event as the admin API shows it, ids and names as they were. `count` is above 1 for counted refusals.
-
-    `place` and `leaf` are those of its seal: a sealed export has the event in that place, with that hash.
-    """
-    event = recorded.event
-    return {
-        "id": recorded.id,
-        "at": rfc3339(event.at),
-        "kind": event.kind,
-        "count": recorded.count,
-        "counted": recorded.counted,
-        "request_id": event.request_id,
-        "principal": _principal(event.principal),
-        "client": _named(event.client),
-        "delegations": [asdict(each) for each in event.delegations],
-        "roles": [asdict(each) for each in event.roles],
-        "subject": _named(event.subject),
-        "decision": event.decision,
-        "reason": event.reason,
-        "address": event.address,
-        "authority_version": event.authority_version,
-        "jti": event.jti,
-        "kid": event.kid,
-        "token_sha256": event.token_sha256,
-        "expires_at": rfc3339(event.expires_at),
-        "detail": dict(event.detail),
-        "place": recorded.seal.place if recorded.seal else None,
-        "leaf": recorded.seal.leaf if recorded.seal else None,
-    }
-
-
-def _named(named: Named | None) -> dict[str, str] | None:
-    return None if named is None else {"id": named.id, "name": named.name}
-
-
-def _principal(principal: Principal | None) -> dict[str, str] | None:
-    if principal is None:
-        return None
-    return {
-        "kind": principal.kind,
-        "id": principal.id,
-        "name": principal.name,
-        "role": principal.role.name.lower(),
-    }
-
-
 _HEADS = (
     *("id", "at", "kind", "count", "counted", "request_id"),
     *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
@@ -126,7 +78,7 @@ _HEADS = (
 
 def _cells(shown: Mapping[str, Any]) -> Iterator[str]:
     """The event's values, in the order of the heads."""
-    flat = dict(shown) | {"detail": json.dumps(shown["detail"], ensure_ascii=False)}
+    flat = {**shown} | {"detail": json.dumps(shown["detail"], ensure_ascii=False)}
     for one in ("principal", "client", "subject"):
         flat |= {f"{one}_{part}": value for part, value in (shown[one] or {}).items()}
     for many, one in (("delegations", "delegation"), ("roles", "role")):

@@ -9,14 +9,14 @@ import click
 from authsec.deferred import Deferred
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.audit_asking import asking_options, query_of
+from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
-from authsec_server.naming import is_uuid
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
     "Nothing was recorded under this request id. Refusals of callers that proved nothing are counted by the minute, "
-    "under the first one's id: look by time in `authsec audit list`, or by agent with --client."
+    "under the first one's id: look by time in `authsec audit list`, with --since, or by agent with --agent."
 )
 _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
@@ -36,34 +36,41 @@ _SEALING: Final = {  # these bring the database with them, and nobody who lists 
         "Print all that is sealed as lines of JSON, to be checked elsewhere by `verify-export`.",
     ),
     "verify-export": ("verify_exported", "Check what `export-sealed` printed, on any machine."),
+    "drop": (
+        "drop_months",
+        "Delete the events of old months, once an export is seen to hold every one of them as it was sealed.",
+    ),
 }
-for name, (function, sentence) in _SEALING.items():
-    audit.add_command(Deferred(name, sentence, f"authsec_server.cli.audit_sealing:{function}"))
+_SHOWING: Final = {
+    "show": ("show", "Print one event whole, or all of one request."),
+    "export": ("export_events", "Print all events that are asked for, oldest first."),
+}
+for module, commands in (("audit_sealing", _SEALING), ("audit_showing", _SHOWING)):
+    for name, (function, sentence) in commands.items():
+        audit.add_command(Deferred(name, sentence, f"authsec_server.cli.{module}:{function}"))
 
 
 @audit.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many, the newest.")
-@click.option("--client", help="Only what is about this agent: its slug or client_id.")
-@click.option("--jti", help="Only what is about this token.")
-@click.option("--reason", help="Only what was refused for this reason, e.g. attestation_required.")
-@click.option("--request-id", help="Only what happened in this request.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
+@click.option("--oldest", is_flag=True, help="The oldest that meet it, instead of the newest.")
+@asking_options
 @admin_command
-def list_events(caller: Caller, output: Output, limit: int, client: str | None, **wanted: str | None) -> None:
-    """List the newest events, the last one at the bottom.
+def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
+    """List the newest events, the last one at the bottom. What was not asked for is left out.
 
     Of a token that was issued or ended, its jti is shown. Refusals of callers that proved nothing are counted by the
     minute: "12:00 (3 times)", with the first one's id.
     """
-    answer = _newest(caller, limit, client_id=_client_id(caller, client), **wanted)
+    answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:
         output.note(_COUNTED_ELSEWHERE)
     wide = output.console.width >= _WIDE
     heads = ("TIME (UTC)", "EVENT", *(("WHO", "WHAT", "DECISION", "JTI", "REQUEST") if wide else _BELOW_EACH_OTHER))
-    rows = [_row(event, wide=wide) for event in reversed(answer["items"])]
+    rows = [_row(event, wide=wide) for event in (answer["items"] if oldest else reversed(answer["items"]))]
     output.result(answer, table(heads, rows, whole=("TIME (UTC)", "EVENT", "JTI", "REQUEST")))
 
 
-def _newest(caller: Caller, limit: int, **wanted: str | None) -> dict[str, Any]:
+def _so_many(caller: Caller, limit: int, **wanted: str | None) -> dict[str, Any]:
     """So many of them, however many pages are short: what is rare is looked for bit by bit."""
     items: list[Any] = []
     cursor: str | None = None
@@ -72,14 +79,6 @@ def _newest(caller: Caller, limit: int, **wanted: str | None) -> dict[str, Any]:
         items, cursor = [*items, *page["items"]], page["next"]
         if cursor is None or len(items) >= limit:
             return {"items": items, "next": cursor}
-
-
-def _client_id(caller: Caller, client: str | None) -> str | None:
-    """Of a slug, whose it is now. An id is taken as it is: the agent may have been deleted since."""
-    if client is None or is_uuid(client):
-        return client
-    client_id: str = caller.get(path("clients", client))["client_id"]
-    return client_id
 
 
 def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:

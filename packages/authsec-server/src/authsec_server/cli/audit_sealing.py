@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from authsec.jose import JoseError, PublicKey
 from sqlalchemy.exc import DatabaseError
 
 from authsec_server.audit.sealing.exporting import NotAnExport, export, verify_export
+from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.trail import Dropping, Report
 from authsec_server.audit.sealing.verifying import verify
+from authsec_server.cli.audit_files import Exported, Month, sha256_of
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.in_process import InProcess
 from authsec_server.cli.named_files import read_named
@@ -29,7 +32,7 @@ from authsec_server.failures import Failure
 from authsec_server.web.instants import rfc3339
 
 _MAX_FILE = 64 * 1024
-_MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
+_MAX_HEADS = 1024 * 1024 * 1024  # a head each second of a month
 _HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
 _HOW_HEAD = "A head is the one line that this prints: authsec audit head > FILE"
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -54,21 +57,36 @@ def head(caller: Caller, output: Output) -> None:
     output.result(answer, str(answer["head"]))
 
 
+def _checking(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command what a check goes by."""
+    for option in (
+        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of what was dropped. Repeat."),
+        click.option("--head", "head_files", type=_FILE, multiple=True, help="Heads that were kept elsewhere. Repeat."),
+        click.option(
+            "--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("verify")
-@click.option("--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed.")
-@click.option("--head", "head_files", type=_FILE, multiple=True, help="A head that was kept elsewhere. Repeat.")
+@_checking
 @local_command
-def verify_journal(caller: Caller, output: Output, key_file: Path, head_files: tuple[Path, ...]) -> None:
+def verify_journal(
+    caller: Caller, output: Output, key_file: Path, head_files: tuple[Path, ...], with_files: tuple[Path, ...]
+) -> None:
     """Check, without a server, that the journal in a database is as it was sealed.
 
     Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
     dropped, inserted or reordered, or nothing is sealed. 1: it could not be checked.
     """
     known = _keys(key_file)
-    kept = [_kept(path, known) for path in head_files]
+    kept = [head for path in head_files for head in _kept(path, known)]
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    with _opened(caller.reach.settings.database_url) as database:
-        report = database.read(partial(verify, keys=known, kept=kept))
+    with _opened(caller.reach.settings.database_url) as database, _readable():
+        given = [Given(str(path), Exported(path)) for path in with_files]
+        report = database.read(partial(verify, keys=known, kept=kept, given=given))
     _tell(output, report, kept)
 
 
@@ -87,21 +105,46 @@ def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it 
 
 @click.command("verify-export")
 @click.argument("file", type=_FILE)
-@click.option("--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed.")
-@click.option("--head", "head_files", type=_FILE, multiple=True, help="A head that was kept elsewhere. Repeat.")
+@_checking
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def verify_exported(file: Path, key_file: Path, head_files: tuple[Path, ...], as_json: bool) -> None:
+def verify_exported(
+    file: Path, key_file: Path, head_files: tuple[Path, ...], with_files: tuple[Path, ...], as_json: bool
+) -> None:
     """Check what `export-sealed` printed, on any machine. The exit status is as that of `verify`."""
     known = _keys(key_file)
-    kept = [_kept(path, known) for path in head_files]
+    kept = [head for path in head_files for head in _kept(path, known)]
     try:
-        with file.open(encoding="ascii", errors="replace", newline="\n") as lines:
-            report = verify_export(iter(partial(lines.readline, _MAX_LINE), ""), known, kept)
+        with _readable():
+            given = [Given(str(path), Exported(path)) for path in with_files]
+            report = verify_export(Exported(file), known, kept, given)
     except NotAnExport:
         raise CallFailed(f"{file} is no sealed export.", f"Make one: authsec audit export-sealed > {file}") from None
-    except OSError as error:
-        raise CallFailed(f"{file} cannot be read: {error.strerror}.") from None
     _tell(open_output(as_json=as_json), report, kept)
+
+
+@click.command("drop")
+@click.option("--before", type=Month(), required=True, help="All months before this one, e.g. 2026-08.")
+@click.option("--export", "file", type=_FILE, required=True, help="What `export-sealed` printed, and you keep.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@local_command
+def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool) -> None:
+    """Delete the events of old months, once an export is seen to hold every one of them as it was sealed.
+
+    Their seals stay, so what is left can be proved as before, and an event says what was dropped, by whom, and the
+    SHA-256 of the export: `verify --with FILE` checks the dropped ones, too, for as long as you keep it.
+    """
+    assert isinstance(caller.reach, InProcess)  # a local command's is
+    if not yes and not output.as_json:
+        click.confirm(f"Delete all events before {before:%Y-%m}, but for those in {file}?", abort=True, err=True)
+    with _readable(), caller.reach.kept_open() as opened:
+        digest = sha256_of(file)
+        record = opened.authority.dropper.drop(opened.act(), before, Exported(file), digest)
+    told = {name: getattr(record, name) for name in ("before", "events", "numbers", "by", "export_sha256")}
+    output.result(
+        told,
+        styled(f"{record.events:,} events before {record.before} were dropped.", "green"),
+        f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --with {file}",
+    )
 
 
 def _tell(output: Output, report: Report, kept: Sequence[Head]) -> None:
@@ -123,12 +166,28 @@ def _keys(path: Path) -> Keys:
     return {key.thumbprint(): key for key in found}
 
 
-def _kept(path: Path, known: Keys) -> Head:
-    text = read_named(path, at_most=_MAX_FILE, remedy=_HOW_HEAD).decode("utf-8", "replace").strip()
+def _kept(path: Path, known: Keys) -> list[Head]:
+    """The heads in the file, one a line."""
+    lines = read_named(path, at_most=_MAX_HEADS, remedy=_HOW_HEAD).decode("utf-8", "replace").splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found += [read_head(line.strip(), known)] if line.strip() else []
+        except HeadRefused as refused:
+            at = f"line {number} of " if len(lines) > 1 else ""
+            raise CallFailed(f"The head in {at}{path} {refused}.", _HOW_HEAD) from None
+    if not found:
+        raise CallFailed(f"{path} holds no head.", _HOW_HEAD)
+    return found
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Files that are read as they are gone through. Raises `CallFailed`."""
     try:
-        return read_head(text, known)
-    except HeadRefused as refused:
-        raise CallFailed(f"The head in {path} {refused}.", _HOW_HEAD) from None
+        yield
+    except OSError as error:
+        raise CallFailed(f"{error.filename} cannot be read: {error.strerror}.") from None
 
 
 @contextmanager
@@ -151,6 +210,18 @@ def _as_json(report: Report) -> dict[str, Any]:
         "last_head_at": rfc3339(report.last.at) if report.last else None,
         "findings": list(report.findings),
         "more_findings": report.more,
+        "dropped": [
+            {
+                "events": each.missing,
+                "numbers": each.record.numbers,
+                "before": each.record.before,
+                "at": rfc3339(each.record.at),
+                "by": each.record.by,
+                "export_sha256": each.record.export_sha256,
+                "in_files": each.given,
+            }
+            for each in report.dropped
+        ],
     }
 
 
@@ -166,6 +237,17 @@ def _for_people(report: Report, kept: Sequence[Head]) -> list[Any]:
         fits = (
             [f"It leads to {'the head' if len(kept) == 1 else f'all {len(kept)} heads'} that you kept."] if kept else []
         )
-        return [styled(f"{events}, all as sealed{yet}.", "green"), last, *fits]
+        return [styled(f"{events}, all as sealed{yet}.", "green"), *map(_dropped, report.dropped), last, *fits]
+    dropped = map(_dropped, report.dropped)
     more = [f"And {report.more:,} more."] if report.more else []
-    return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, last]
+    return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, *dropped, last]
+
+
+def _dropped(dropping: Dropping) -> str:
+    """What is missing by right."""
+    its = dropping.record
+    given = " The files given hold all of them, as they were sealed." if dropping.given else ""
+    return (
+        f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
+        f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{given}"
+    )

@@ -20,10 +20,11 @@ from authsec.config import is_loopback
 from authsec.exits import Exit
 from authsec.terminal import command_line
 
-from authsec_server.app import Authority, as_served, open_authority
+from authsec_server.app import Authority, Surroundings, as_served, open_authority
 from authsec_server.cli.reach import API, CallFailed
 from authsec_server.db import open_database
 from authsec_server.failures import Failure, Unavailable
+from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import ENV_PREFIX, Settings, load_settings
 
 _ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
@@ -107,6 +108,18 @@ class Opened:
                 return await client.request(method, API + path, **content)
 
         return anyio.run(call)
+
+    @contextmanager
+    def kept_open(self) -> Iterator[Opened]:
+        """It is."""
+        yield self
+
+    def act(self) -> Act:
+        """What the operator does without a call of the API."""
+        around = Surroundings()
+        return Act(
+            principal=LOCAL_OPERATOR, now=around.now(), request_id="", address="", token_bytes=around.token_bytes
+        )
 
     def address(self) -> str:
         return self.whole.address()

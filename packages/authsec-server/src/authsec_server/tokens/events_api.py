@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.api import PATH
-from authsec_server.audit.export import as_json
 from authsec_server.audit.model import Recorded
+from authsec_server.audit.shown import EventShown, as_json
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
@@ -22,30 +19,59 @@ from authsec_server.principal import Act
 from authsec_server.tokens.endings import revoked
 from authsec_server.tokens.remedies import remedy_of
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.site import Site
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
-def routes(site: Site) -> list[Route]:
-    """The route; those of other words below the same path come before it."""
+class RemedyShown(TypedDict):
+    """What would have satisfied; `scope` is the smaller request that would have passed."""
 
-    async def story(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = request.path_params["event"]
-        return JSONResponse({"items": await site.read(lambda tx: _stories(tx, act, asked))})
-
-    return [Route(PATH + "/{event}", story, methods=["GET"])]
+    text: str
+    scope: str
 
 
-def _stories(tx: Tx, act: Act, asked: str) -> list[dict[str, Any]]:
-    """The event with this number, then the others of its request; or all of the request with this id."""
+class Story(TypedDict):
+    """An event with what belongs to it; `revoked_at` of a token that was issued."""
+
+    event: EventShown
+    remedy: RemedyShown | None
+    revoked_at: str | None
+
+
+class Stories(TypedDict):
+    """The event that was asked for, then the others of its request."""
+
+    items: list[Story]
+
+
+def operations() -> list[AnyOperation]:
+    """The operation; those of other words below the same path come before it."""
+    return [
+        Operation(
+            method="GET",
+            path=f"{PATH}/{{event}}",
+            operation_id="getEvent",
+            summary="One event whole, by its number; or all of one request, by its id",
+            handler=_get,
+            answer=Stories,
+            refusals=(404,),
+        )
+    ]
+
+
+async def _get(call: Call[NoBody]) -> Stories:
+    return {"items": await call.read(lambda tx, act: _stories(tx, act, call.of("event")))}
+
+
+def _stories(tx: Tx, act: Act, asked: str) -> list[Story]:
     found = _found(tx, act, asked)
     ended = revoked(tx, found)
     return [_story(tx, act, each, ended) for each in found]
 
 
 def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
+    """The event with this number, then the others of its request; or all of the request with this id."""
     if not _NUMBER.fullmatch(asked):
         found = audit.of_request(tx, act.principal, asked)
         if not found:
@@ -60,13 +86,13 @@ def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
     return [first, *(each for each in rest if each.id != first.id)]
 
 
-def _story(tx: Tx, act: Act, recorded: Recorded, ended: Mapping[int, datetime]) -> dict[str, Any]:
+def _story(tx: Tx, act: Act, recorded: Recorded, ended: Mapping[int, datetime]) -> Story:
     event = recorded.event
     client = clients.load(tx, event.client.id) if event.client else None
     can_prove = client is None or client.can_prove_itself(act.now) or client.unattested(act.now)
     remedy = remedy_of(event, can_prove=can_prove)
     return {
         "event": as_json(recorded),
-        "remedy": remedy and {"text": remedy.text, "scope": remedy.scope},
+        "remedy": None if remedy is None else {"text": remedy.text, "scope": remedy.scope},
         "revoked_at": rfc3339(ended.get(recorded.id)),
     }

@@ -1,7 +1,8 @@
-"""The log over HTTP: its newest head for administrators, the keys that verify heads for everybody."""
+"""The log over HTTP: for administrators its newest head, and events in the order of sealing; for everybody its keys."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,33 +10,120 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
-from authsec_server.principal import Role
-from authsec_server.web.site import Site
+from authsec_server.audit.sealing.elsewhere import NOWHERE, Standing
+from authsec_server.audit.shown import EventShown, as_json
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, read_page
 
-HEAD_PATH = PATH + "/head"
 KEYS_PATH = "/authsec/v1/audit/keys"
-ADMIN_KEYS_PATH = PATH + "/keys"  # the same keys, for whoever reaches the admin API only, as the command line does
+_PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-def routes(site: Site, published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
-    """The routes of the log. `published` are the keys as JWKs; it blocks its thread."""
+class KeysShown(TypedDict):
+    """Public keys as JWKs."""
 
-    async def head(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        return JSONResponse({"head": await site.read(lambda tx: service.newest_head(tx, act.principal))})
+    keys: list[dict[str, str]]
+
+
+class ElsewhereShown(TypedDict):
+    """Whether heads are sent elsewhere by the server that answers, and since when none was taken there."""
+
+    sent: bool
+    undelivered_since: str | None
+    problem: str
+
+
+class HeadShown(TypedDict):
+    """The newest head, as it was signed."""
+
+    head: str
+    elsewhere: ElsewhereShown
+
+
+class SealedEvents(TypedDict):
+    """Events in the order of sealing; `next` is the place of the last leaf that was looked at, to go on from.
+
+    `dropped` are places without an event: only the leaf is left. `head_at` is when the newest head was signed.
+    """
+
+    items: list[EventShown]
+    next: str | None
+    dropped: list[int]
+    head_at: str | None
+
+
+def operations(
+    published: Callable[[], Sequence[Mapping[str, Any]]], standing: Callable[[], Standing] = lambda: NOWHERE
+) -> list[AnyOperation]:
+    """The operations of the log. `published` are the keys as JWKs, and blocks its thread; `standing` that of heads."""
+
+    async def head(call: Call[NoBody]) -> HeadShown:
+        its = standing()
+        return {
+            "head": await call.read(lambda tx, act: service.newest_head(tx, act.principal)),
+            "elsewhere": {
+                "sent": its.sent,
+                "undelivered_since": rfc3339(its.undelivered_since),
+                "problem": its.problem,
+            },
+        }
+
+    async def keys(_call: Call[NoBody]) -> KeysShown:
+        return {"keys": [dict(each) for each in await run_in_threadpool(published)]}
+
+    return [
+        Operation(
+            method="GET",
+            path=f"{PATH}/head",
+            operation_id="getJournalHead",
+            summary="The newest signed head of the sealed journal, to be kept elsewhere",
+            handler=head,
+            answer=HeadShown,
+            refusals=(404,),
+        ),
+        Operation(
+            method="GET",
+            path=f"{PATH}/keys",
+            operation_id="getJournalKeys",
+            summary="The public keys that check the seals",
+            handler=keys,
+            answer=KeysShown,
+        ),
+        Operation(
+            method="GET",
+            path=f"{PATH}/sealed",
+            operation_id="followEvents",
+            summary="Events in the order of sealing, each once: for whoever copies them elsewhere as they come",
+            description="`cursor` is a place in the log, behind which it goes on; without one it begins at the first. "
+            "On an empty page, ask again in a second with the same cursor.",
+            query=PAGING,
+            handler=_sealed,
+            answer=SealedEvents,
+        ),
+    ]
+
+
+def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
+    """The keys, for everybody."""
 
     async def keys(_request: Request) -> JSONResponse:
         return JSONResponse({"keys": await run_in_threadpool(published)})
 
-    async def keys_for_administrators(request: Request) -> JSONResponse:
-        (await site.act(request)).principal.require(Role.VIEWER)
-        return await keys(request)
+    return [Route(KEYS_PATH, keys, methods=["GET"])]
 
-    return [
-        Route(HEAD_PATH, head, methods=["GET"]),
-        Route(ADMIN_KEYS_PATH, keys_for_administrators, methods=["GET"]),
-        Route(KEYS_PATH, keys, methods=["GET"]),
-    ]
+
+async def _sealed(call: Call[NoBody]) -> SealedEvents:
+    asked = read_page(call.request, lambda cursor: _PLACE.fullmatch(cursor) is not None)
+    after = int(asked.after) if asked.after else -1
+    found = await call.read(lambda tx, act: service.following(tx, act.principal, after=after, limit=asked.limit))
+    return {
+        "items": [as_json(each) for each in found.events],
+        "next": None if found.last is None else str(found.last),
+        "dropped": list(found.dropped),
+        "head_at": rfc3339(found.head_at),
+    }

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from authsec_server.audit import pages
+from authsec_server.audit.model import Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import Principal, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """Events in the order of sealing, up to the place `last`; of `dropped` places only the leaf is left."""
+
+    events: tuple[Recorded, ...]
+    dropped: tuple[int, ...]
+    last: int | None
+    head_at: datetime | None
 
 
 def newest_head(tx: Tx, principal: Principal) -> str:
@@ -15,3 +30,20 @@ def newest_head(tx: Tx, principal: Principal) -> str:
     if signed is None:
         raise NotFound("Nothing is sealed yet.", "A server seals the journal within a second once it runs.")
     return signed
+
+
+def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Following:
+    """What was sealed behind that place. A place, once given, keeps its event: so whoever goes on misses none.
+
+    Numbers are given before the commit, so behind a number another may appear later; behind a place none does.
+    """
+    principal.require(Role.VIEWER)
+    leaves = store.leaves(tx.connection, after=after, limit=limit)
+    there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
+    seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
+    return Following(
+        events=tuple(replace(there[number], seal=seal) for number, seal in seals if number in there),
+        dropped=tuple(seal.place for number, seal in seals if number not in there),
+        last=leaves[-1].position if leaves else None,
+        head_at=store.newest_at(tx.connection),
+    )

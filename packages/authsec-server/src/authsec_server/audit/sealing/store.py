@@ -108,6 +108,12 @@ def newest_head(connection: Connection) -> tuple[int, str] | None:
     return None if row is None else (row.size, row.signed)
 
 
+def newest_at(connection: Connection) -> datetime | None:
+    """When the newest head was signed."""
+    at: datetime | None = connection.execute(select(func.max(seal_heads.c.at))).scalar_one()
+    return at
+
+
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
     """The next leaves behind the position `after`; -1 begins."""
     statement = select(sealed_events).where(sealed_events.c.position > after)
