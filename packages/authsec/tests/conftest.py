@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -81,3 +83,15 @@ def proxied(secure: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
     with fake_authority.connect_proxy(secure.port) as (address, seen):
         monkeypatch.setenv("HTTPS_PROXY", address)
         yield seen
+
+
+@pytest.fixture(scope="module")
+def sockets() -> Iterator[Path]:
+    """A folder with a socket for each way in which the Workload API may answer."""
+    with tempfile.TemporaryDirectory(prefix="authsec-spiffe-") as folder:  # short: a socket's path has 107 bytes
+        command = [sys.executable, Path(__file__).with_name("workload_api_server.py"), folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            yield Path(folder)
+            server.communicate()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +16,7 @@ from authsec.jose import parse_compact
 from fake_authority import refused
 
 Make = Callable[..., AuthSecClient]
-SERVER = Path(__file__).with_name("workload_api_server.py")
 AGENT = "spiffe://example.org/agent/3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
-
-
-@pytest.fixture(scope="module")
-def sockets() -> Iterator[Path]:
-    """A folder with a socket for each way in which the Workload API may answer."""
-    with tempfile.TemporaryDirectory(prefix="authsec-spiffe-") as folder:  # short: a socket's path has 107 bytes
-        command = [sys.executable, SERVER, folder]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            assert server.stdout.readline() == "ready\n"
-            yield Path(folder)
-            server.communicate()
 
 
 def test_the_svid_proves_the_agent(

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from authsec import cli
+from authsec.client_secret import text_of
+from authsec.clock import Clock
+from authsec.credentials import CredentialSource, ProjectedToken, default_sources
+from authsec.credentials.enrolled import noted
+from authsec.doctor.examination import examine
+from authsec.doctor.printing import printed, printed_as_json
+from authsec.doctor.settings import settings
 from authsec.jose import PrivateKey
 from authsec.keygen import write_key_pair
 from click.testing import CliRunner
 from fake_authority import CLIENT_ID, FakeAuthority, Reply, Seen, broken_off, refused
-from workload_tokens import service_account_token
+from workload_tokens import ProjectedVolume, github_token, service_account_token
 
 CANARY = "canary-d0a4e0f2"
 
@@ -135,3 +143,88 @@ def test_nor_is_a_key_nor_the_assertion_made_with_it(
     assert len(sent) == 2
     for part in [*parts_of(*sent, *authority.tokens), pem.decode().splitlines()[1]]:
         assert part not in printed
+
+
+# --- each kind of proof ------------------------------------------------------------------------------------------
+
+
+def a_token_of_a_file(folder: Path, authority: FakeAuthority, sockets: Path) -> dict[str, str]:
+    (folder / "token").write_text(service_account_token(authority.issuer))
+    return {"AUTHSEC_WORKLOAD_TOKEN_FILE": str(folder / "token")}
+
+
+def a_token_of_a_pod(folder: Path, authority: FakeAuthority, sockets: Path) -> list[CredentialSource]:
+    volume = ProjectedVolume(folder / "authsec")
+    volume.write(service_account_token(authority.issuer))
+    return [ProjectedToken(path=volume.path)]
+
+
+def an_svid(folder: Path, authority: FakeAuthority, sockets: Path) -> dict[str, str]:
+    return {"SPIFFE_ENDPOINT_SOCKET": f"unix://{sockets}/works"}
+
+
+def a_token_of_a_job(folder: Path, authority: FakeAuthority, sockets: Path) -> dict[str, str]:
+    authority.documents["/idtoken"] = Reply(body={"value": github_token(authority.issuer)})
+    return {
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{authority.base_url}/idtoken",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": CANARY,
+    }
+
+
+def a_key(folder: Path, authority: FakeAuthority, sockets: Path) -> dict[str, str]:
+    write_key_pair(folder / "agent.pem", "ed25519")
+    authority.agent_key = PrivateKey.from_pem((folder / "agent.pem").read_bytes()).public
+    return {"AUTHSEC_AGENT_KEY_FILE": str(folder / "agent.pem")}
+
+
+def an_enrolled_key(folder: Path, authority: FakeAuthority, sockets: Path) -> dict[str, str]:
+    path = folder / "config" / "authsec" / "keys" / f"{CLIENT_ID}.pem"
+    path.parent.mkdir(parents=True)
+    key = PrivateKey.generate_ed25519()
+    path.touch(0o600)
+    path.write_bytes(noted(key.to_pem(), datetime.now(UTC) + timedelta(hours=8)))
+    authority.agent_key = key.public
+    return {}
+
+
+def a_secret(folder: Path, authority: FakeAuthority, sockets: Path) -> dict[str, str]:
+    (folder / "secret").touch(0o600)
+    (folder / "secret").write_text(text_of(bytes(range(32))))
+    return {"AUTHSEC_AGENT_SECRET_FILE": str(folder / "secret")}
+
+
+KINDS = {
+    a_token_of_a_file: "k8s:ns",
+    a_token_of_a_pod: "k8s:ns",
+    an_svid: "JWT-SVID of the SPIFFE Workload API at",
+    a_token_of_a_job: "The proof came from: the job's token",
+    a_key: "The proof came from: key file",
+    an_enrolled_key: "enrolled until",
+    a_secret: "The proof came from: secret file",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_no_kind_of_proof_is_printed(
+    kind: Any, authority: FakeAuthority, sockets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Of each kind, alone and as the one that counts: what is sent is in the output of neither success nor failure."""
+    made = kind(tmp_path, authority, sockets)
+    named = {"AUTHSEC_BASE_URL": authority.base_url, "AUTHSEC_AGENT_CLIENT_ID": CLIENT_ID}
+    for name, value in {**named, **(made if isinstance(made, dict) else {})}.items():
+        monkeypatch.setenv(name, value)
+    sources = default_sources() if isinstance(made, dict) else made
+    authority.next_answers = [authority.grant, echo]
+    for _ in range(2):
+        findings = list(examine(settings(), sources, Clock()))
+        printed(settings(), findings)
+        printed_as_json(settings(), findings)
+    output = capsys.readouterr().out
+    sent = [seen.headers["Authorization"].split()[-1] for seen in authority.token_requests]
+    assert len(sent) == 2
+    assert KINDS[kind] in " ".join(output.split())
+    files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".pub"]
+    secrets = [word for word in " ".join(files).split() if len(word) > 40]
+    beginnings = [part[:40] for part in parts_of(*sent, *authority.tokens, *secrets)]
+    for part in [*beginnings, *sent, *secrets, CANARY]:
+        assert part not in output
