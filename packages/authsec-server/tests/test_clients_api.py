@@ -98,10 +98,13 @@ def test_a_private_key_is_refused_and_repeated_nowhere(admin: TestClient, capfd:
 
 def test_turning_off_and_on(admin: TestClient) -> None:
     client = create(admin, UNATTESTED)
+    changed = {"revision", "changed_at", "changed_by"}
     for handle in (client["client_id"], "customer-support"):
         answer = admin.post(f"{PATH}/{handle}/disable")
-        assert (answer.status_code, answer.json()) == (200, {**client, "enabled": False})
+        assert (answer.status_code, answer.headers["ETag"], answer.json()["enabled"]) == (200, '"2"', False)
+        assert {name for name, value in answer.json().items() if value != client[name]} == {"enabled", *changed}
     assert admin.get(f"{PATH}/customer-support").json()["enabled"] is False
-    assert admin.post(f"{PATH}/customer-support/enable").json() == client
+    again = admin.post(f"{PATH}/customer-support/enable").json()
+    assert {name for name, value in again.items() if value != client[name]} == changed
     assert admin.get(f"{PATH}/customer-support/enable").status_code == 405
     assert admin.post(f"{PATH}/nobody/enable").status_code == 404

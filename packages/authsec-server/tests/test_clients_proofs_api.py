@@ -34,9 +34,10 @@ def test_a_client_is_given_another_proof_and_loses_one(admin: TestClient) -> Non
     assert (place["kind"], key["kind"], key["expires_at"]) == ("selectors", "key_pair", end)
     assert (key["last_used_at"], held["can_prove_itself"]) == (None, True)
     assert admin.get(f"{PATH}/support").json() == held
-    rest = post(admin, f"/support/proofs/{key['id']}/remove", 200)
-    assert rest["proofs"] == [place]
-    assert post(admin, f"/support/proofs/{key['id']}/remove", 404)["error"].startswith("Support holds no proof")
+    assert admin.delete(f"{PATH}/support/proofs/{key['id']}").json() == key
+    assert admin.get(f"{PATH}/support").json()["proofs"] == [place]
+    again = admin.delete(f"{PATH}/support/proofs/{key['id']}")
+    assert (again.status_code, again.json()["error"].startswith("Support holds no proof")) == (404, True)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_an_agent_gets_tokens_by_its_secret_until_that_is_rotated_out(house: Any
     client_id, door = its.delegated_name("Support"), its.door()
     unattested = door.get(f"{PATH}/support").json()["proofs"][0]["id"]
     first = post(door, "/support/proofs", platform="secret")
-    post(door, f"/support/proofs/{unattested}/remove", 200)
+    door.delete(f"{PATH}/support/proofs/{unattested}").raise_for_status()
 
     def ask(secret: str) -> Any:
         credential = b64encode(f"{client_id}:{secret}".encode()).decode()

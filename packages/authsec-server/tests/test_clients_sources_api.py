@@ -64,10 +64,10 @@ def test_one_that_waited_is_bound_disabled_and_taken_away(admin: TestClient) -> 
         [{"client_id": client["client_id"], "name": "Support"}],
         False,
     )
-    refused = post(admin, "sources/prod/remove", status=409)
-    assert "--with-proofs" in refused["details"]
-    removed = post(admin, "sources/prod/remove", {"with_proofs": True})
-    assert removed == {"slug": "prod", "removed": True, "proofs": 1, "left": 0}
+    refused = admin.delete(f"{ROOT}/sources/prod")
+    assert (refused.status_code, "--with-proofs" in refused.json()["details"]) == (409, True)
+    removed = admin.delete(f"{ROOT}/sources/prod?with_proofs=true").json()
+    assert [removed[name] for name in ("slug", "removed", "proofs", "left")] == ["prod", True, 1, 0]
     assert agent(admin)["proofs"] == []
     assert admin.get(f"{ROOT}/sources/prod").status_code == 404
 

@@ -268,7 +268,7 @@ def test_what_a_silent_cluster_would_stop_is_not_turned_on_unless_it_is_wanted_a
     door, path = its.door(), "/authsec/api/v1/sources/cluster-a"
 
     def edit(**changes: Any) -> Any:
-        return door.post(path, json={"revision": door.get(path).json()["revision"], **changes})
+        return door.patch(path, json=changes, headers={"If-Match": door.get(path).headers["ETag"]})
 
     server.fails = "403 Forbidden"
     for change in ({"token_review": True}, {"pod_lookup": True}):

@@ -18,14 +18,14 @@ from authsec_server.clients.model import Client
 from authsec_server.delegations import consequences, service, tokens_out
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.model import Delegation, Edit
-from authsec_server.failures import NotFound, Outdated
+from authsec_server.failures import NotFound
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.followers.model import Following
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import Changes, NewSource
+from authsec_server.sources.parsing import NewSource
 
 
 @pytest.fixture
@@ -92,7 +92,6 @@ def test_of_a_delegation_its_own_tokens_only(estate: Any, helper: Client) -> Non
     assert found.delegations == (Named(id=one.id, name="Support → Helper"),)
     assert (found.live_tokens, found.out_until) == (1, until)
     assert found.go_on == {helper.id}, "by the other one"
-    assert asked(estate, consequences.of_client_tokens, helper.id).go_on == {helper.id}, "it gets new ones"
     assert asked(estate, consequences.of_client, helper.id).go_on == set()
     estate.do(lambda tx, act: service.disable(tx, act, two.id, estate.terms))
     assert asked(estate, consequences.of_delegation, one.id).go_on == set()
@@ -259,11 +258,6 @@ def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
     minted(estate, agent, "two")
     found = told(estate, consequences.of_source, source.slug)
     assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
-    for changes, ends in ((Changes(name="Cluster"), False), (Changes(issuer="https://other.example"), True)):
-        edited = told(estate, consequences.of_source_edit, source.id, revision=source.revision, changes=changes)
-        assert edited == (found if ends else Consequences())
-    with pytest.raises(Outdated):
-        told(estate, consequences.of_source_edit, source.id, revision=9, changes=Changes(name="Cluster"))
     estate.do(lambda tx, act: following.disable_source(tx, act, source.id))
     assert told(estate, consequences.of_source, source.slug).live_tokens == 0
 

@@ -142,7 +142,7 @@ def test_enrolled_keys_that_have_expired_make_room(its: House, pod: str) -> None
     full = Laptop(its).enrols(pod, code := code_for(its, pod))
     assert (full.status_code, "16 proofs" in full.json()["error"]) == (409, True)
     proof = client(its, pod)["proofs"][-1]["id"]
-    its.door().post(f"{CLIENTS}/{pod}/proofs/{proof}/remove")
+    its.door().delete(f"{CLIENTS}/{pod}/proofs/{proof}")
     assert Laptop(its).enrols(pod, code).status_code == 201, "the code was not used up"
 
 
@@ -150,7 +150,7 @@ def test_a_removed_key_is_out_at_once(its: House, pod: str) -> None:
     laptop = Laptop(its)
     proof = laptop.enrols(pod, code_for(its, pod)).json()["proof_id"]
     assert laptop.asks(pod).status_code == 200
-    its.door().post(f"{CLIENTS}/{pod}/proofs/{proof}/remove")
+    its.door().delete(f"{CLIENTS}/{pod}/proofs/{proof}")
     assert laptop.asks(pod).json()["reason"] == "attestation_invalid"
 
 

@@ -138,12 +138,12 @@ def test_of_an_admin_key_over_http(house: Callable[..., House]) -> None:
     path = f"{API}/admin-keys/{key['id']}/revoke-grants"
     assert pipeline.post(path).status_code == 403
     told = at_the_machine.post(f"{path}?dry_run=1").json()
-    assert [each["id"] for each in told["would_revoke"]] == [made["id"]]
+    assert [each["id"] for each in told["would_answer"]["revoked"]] == [made["id"]]
     assert [each["id"] for each in told["would_stop"]["delegations"]] == [made["id"]]
     assert at_the_machine.get(f"{API}/delegations/{made['id']}").json()["state"] == "live"
     revoked = at_the_machine.post(path).json()["revoked"]
     assert [(each["id"], each["state"]) for each in revoked] == [(made["id"], "revoked")]
     assert its.events()[-1].event.detail["because"] == "all that the admin key Pipeline delegated was revoked"
-    assert at_the_machine.post(path).json() == {"revoked": []}
+    assert at_the_machine.post(path).json() == {"revoked": [], "changed_since": []}
     for nobody in ("admin-keys/nobody", "administrators/nobody@example.com"):
         assert at_the_machine.post(f"{API}/{nobody}/revoke-grants").status_code == 404

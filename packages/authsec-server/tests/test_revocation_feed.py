@@ -204,7 +204,7 @@ def test_a_token_names_what_its_proofs_end_is_published_as(house: Callable[..., 
     answer = door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id}, headers=proves)
     claims = parse_compact(answer.json()["token"]).claims
     operator, proof = house(local_operator=True).door(), claims["attestation"]["proof"]
-    operator.post(f"/authsec/api/v1/clients/{agent.client_id}/proofs/{proof}/remove", json={}).raise_for_status()
+    operator.delete(f"/authsec/api/v1/clients/{agent.client_id}/proofs/{proof}").raise_for_status()
     (entry,) = [each for each in read(door, 0)["entries"] if each["kind"] == "proof"]
     assert entry["subject"] == proof
     assert claims["authority_version"] < entry["version"]

@@ -78,11 +78,13 @@ def test_an_issuer_that_cannot_be_shared_is_a_conflict(admin: TestClient) -> Non
 
 def test_an_edit_names_the_revision_that_was_read(admin: TestClient) -> None:
     make(admin)
-    edited = admin.post(f"{PATH}/ci", json={"revision": 1, "audience": "us"})
+    one = {"If-Match": '"1"'}
+    edited = admin.patch(f"{PATH}/ci", json={"audience": "us"}, headers=one)
     assert (edited.status_code, edited.json()["audience"], edited.json()["token_audience"]) == (200, "us", "us")
     assert edited.json()["revision"] == 2
-    late = admin.post(f"{PATH}/ci", json={"revision": 1, "name": "Mine"})
+    late = admin.patch(f"{PATH}/ci", json={"name": "Mine"}, headers=one)
     assert (late.status_code, late.json()["reason"]) == (412, "outdated")
+    assert (late.json()["changed_fields"], late.headers["ETag"]) == (["audience"], '"2"')
     assert admin.get(f"{PATH}/ci").json() == edited.json()
 
 
@@ -141,12 +143,13 @@ def test_who_may_only_look_changes_nothing_and_has_nothing_fetched(house: Callab
     assert door.get(f"{PATH}/ci").status_code == door.get(f"{PATH}/ci/keys").status_code == 200
     changes: list[tuple[str, dict[str, Any]]] = [
         (PATH, {**NEW, "slug": "x"}),
-        (f"{PATH}/ci", {"revision": 1, "name": "x"}),
         (f"{PATH}/ci/disable", {}),
         (f"{PATH}/ci/enable", {}),
         (f"{PATH}/ci/refresh", {}),
     ]
     for path, body in changes:
         assert door.post(path, json=body).status_code == 403, path
+    assert door.patch(f"{PATH}/ci", json={"name": "x"}, headers={"If-Match": "*"}).status_code == 403
+    assert door.delete(f"{PATH}/ci").status_code == 403
     assert issuer.asked == []
     assert house().door().get(f"{PATH}/ci").status_code == 401

@@ -175,7 +175,7 @@ def test_without_a_folder_of_credentials_nothing_can_be_looked_up(admin: TestCli
         False,
         False,
     )
-    late = admin.post("/authsec/api/v1/sources/production", json={"revision": 1, **ASKED})
+    late = admin.patch("/authsec/api/v1/sources/production", json=ASKED, headers={"If-Match": '"1"'})
     assert (late.status_code, late.json()["field"]) == (400, "credentials")
 
 
@@ -185,5 +185,6 @@ def test_an_api_server_over_http_and_back(house: Any, tmp_path: Any) -> None:
     assert (made["api_server"], made["api_ca"]) == ("https://10.0.0.1:6443/k8s/clusters/c-1", None)
     assert (made["credentials"], made["token_review"], made["pod_lookup"]) == ("production.token", True, True)
     assert "k8s:pod-label:*" in made["proves"]
-    changed = admin.post("/authsec/api/v1/sources/production", json={"revision": 1, "pod_lookup": False}).json()
+    one = {"If-Match": '"1"'}
+    changed = admin.patch("/authsec/api/v1/sources/production", json={"pod_lookup": False}, headers=one).json()
     assert (changed["pod_lookup"], changed["token_review"], changed["revision"]) == (False, True, 2)

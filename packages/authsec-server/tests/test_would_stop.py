@@ -48,15 +48,14 @@ def follow(its: House, proved: dict[str, bool]) -> None:
     its.authority.database.append(lambda tx: followers.note(tx, proved, its.clock.at))
 
 
-def asked(door: TestClient, path: str) -> dict[str, Any]:
+def asked(door: TestClient, path: str) -> Any:
     """What would stop. Nothing has changed by asking."""
     feed = "/authsec/v1/revocations?since=0"
     before = (door.get(f"{API}events").json(), door.get(feed).json()["last"])
     answer = door.post(f"{API}{path}?dry_run=1")
     assert answer.status_code == 200, answer.text
     assert (door.get(f"{API}events").json(), door.get(feed).json()["last"]) == before
-    stops: dict[str, Any] = answer.json()["would_stop"]
-    return stops
+    return answer.json()["would_stop"]
 
 
 def test_what_disabling_an_agent_would_stop(its: House, door: TestClient, agent: str) -> None:
@@ -80,10 +79,11 @@ def test_what_disabling_an_agent_would_stop(its: House, door: TestClient, agent:
     for verb in ("disable", "revoke"):
         assert asked(door, f"delegations/{delegation['id']}/{verb}")["live_tokens"] == 3
     assert door.post(f"{API}clients/{agent}/disable").status_code == 200
-    after = asked(door, f"clients/{agent}/disable")
+    assert asked(door, f"clients/{agent}/disable") is None, "it is disabled already"
+    after = asked(door, f"delegations/{delegation['id']}/revoke")
     assert (after["live_tokens"], after["until"]) == (0, until), "they have ended, and are out"
     its.clock.at += timedelta(minutes=2, seconds=1)
-    assert not any(each["following"] for each in asked(door, f"clients/{agent}/disable")["apis"])
+    assert not any(each["following"] for each in asked(door, f"delegations/{delegation['id']}/revoke")["apis"])
 
 
 def test_what_is_no_clear_wish_for_a_dry_run_is_not_done(its: House, door: TestClient, agent: str) -> None:

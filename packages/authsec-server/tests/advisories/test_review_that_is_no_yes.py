@@ -68,7 +68,8 @@ def test_a_yes_for_one_audience_is_none_for_another(house: Any, server: ApiServe
     trust(its, issuer, may_look_up=True, **server.asked_for(pod_lookup=False))
     client_id = agent(its, issuer, *HELPER)
     assert shows(its, client_id, issuer.token()).status_code == 200
-    its.door().post("/authsec/api/v1/sources/cluster-a", json={"revision": 1, "audience": "authsec"})
+    source = "/authsec/api/v1/sources/cluster-a"
+    its.door().patch(source, json={"audience": "authsec"}, headers={"If-Match": '"1"'}).raise_for_status()
     assert shows(its, client_id, issuer.token()).status_code == 401
     assert shows(its, client_id, issuer.token(aud="authsec")).status_code == 503, "this server only says yes for us"
     assert server.reviewed()[-1]["spec"]["audiences"] == ["authsec"]

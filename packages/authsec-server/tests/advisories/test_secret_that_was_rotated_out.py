@@ -20,7 +20,7 @@ def secretive(its: Any, door: Any, **delegation: Any) -> tuple[str, str]:
     client_id = its.delegated_name("Legacy", **delegation)
     (unattested,) = door.get(f"{PATH}/{client_id}").json()["proofs"]
     secret = door.post(f"{PATH}/{client_id}/proofs", json={"platform": "secret"}).json()["client_secret"]
-    door.post(f"{PATH}/{client_id}/proofs/{unattested['id']}/remove")
+    door.delete(f"{PATH}/{client_id}/proofs/{unattested['id']}")
     return client_id, secret
 
 

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import click
 from authsec.config import is_loopback
 
-from authsec_server.cli.caller import Caller, admin_command, local_command, path
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command, edit, local_change_command
 from authsec_server.cli.ending import confirm, foreseen, say, yes_option
 from authsec_server.cli.output import Output, styled, table, when
-from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.paging import Paged, note_more, page_options
 
 ROLES = click.Choice(["viewer", "operator", "admin"])
 public_url_option = click.option("--public-url", help="Where people reach the console. [default: where it is served]")
@@ -22,7 +23,7 @@ public_url_option = click.option("--public-url", help="Where people reach the co
 @click.option("--email", help="An administrator who lost the password: it and their sessions end at once.")
 @click.option("--sign-in", "signs_in", is_flag=True, help="Let the administrator with that --email in, once.")
 @public_url_option
-@local_command
+@local_change_command
 def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool, public_url: str | None) -> None:
     """Make a URL for the first administrator, or for one who lost the password. On the server's machine only.
 
@@ -42,7 +43,7 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
 @click.option("--name", required=True, help="What they are called, in lists and in the audit trail.")
 @click.option("--role", type=ROLES, required=True)
 @public_url_option
-@admin_command
+@change_command
 def invite(caller: Caller, output: Output, email: str, name: str, role: str, public_url: str | None) -> None:
     """Invite an administrator. The URL by which they choose a password is alone on stdout."""
     invited = caller.post("administrators", {"email": email, "name": name, "role": role})
@@ -57,9 +58,9 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
 @click.command("list")
 @page_options
 @admin_command
-def list_administrators(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+def list_administrators(caller: Caller, output: Output, paged: Paged) -> None:
     """List the administrators, by e-mail address."""
-    answer = caller.get("administrators", limit=limit, cursor=cursor)
+    answer = paged.of(caller, "administrators")
     heads = ("E-MAIL", "NAME", "ROLE", "STATE", "SIGNS IN BY", "LAST SIGN-IN (UTC)")
     rows = [
         (each["email"], each["name"], each["role"], _state(each), _way_in(each), when(each["last_sign_in_at"]))
@@ -69,9 +70,33 @@ def list_administrators(caller: Caller, output: Output, limit: int, cursor: str 
     note_more(output, answer)
 
 
+@click.command("change-role")
+@click.argument("email")
+@click.argument("role", type=ROLES)
+@yes_option
+@change_command
+def change_role(caller: Caller, output: Output, email: str, role: str, yes: bool) -> None:
+    """Give an administrator another role. With a lower one, their sessions end at once.
+
+    An admin remains who can sign in. Who comes by an OpenID provider has the role that the provider says.
+    """
+    done = _edited(caller, output, email, {"role": role}, yes=yes)
+    output.result(done, f"{done['email']} is {done['role']}.")
+
+
+@click.command("rename")
+@click.argument("email")
+@click.argument("name")
+@change_command
+def rename(caller: Caller, output: Output, email: str, name: str) -> None:
+    """Change what an administrator is called, in lists and in the audit trail."""
+    done = _edited(caller, output, email, {"name": name}, yes=True)
+    output.result(done, f"{done['email']} is called {done['name']}.")
+
+
 @click.command("disable")
 @click.argument("email")
-@admin_command
+@change_command
 def disable(caller: Caller, output: Output, email: str) -> None:
     """Let an administrator in no more; their sessions end at once."""
     found = caller.post(path("administrators", email, "disable"))
@@ -80,7 +105,7 @@ def disable(caller: Caller, output: Output, email: str) -> None:
 
 @click.command("enable")
 @click.argument("email")
-@admin_command
+@change_command
 def enable(caller: Caller, output: Output, email: str) -> None:
     """Let an administrator in again."""
     found = caller.post(path("administrators", email, "enable"))
@@ -89,7 +114,7 @@ def enable(caller: Caller, output: Output, email: str) -> None:
 
 @click.command("end-sessions")
 @click.argument("email")
-@admin_command
+@change_command
 def end_sessions(caller: Caller, output: Output, email: str) -> None:
     """End all of an administrator's sessions; they may sign in again."""
     found = caller.post(path("administrators", email, "end-sessions"))
@@ -101,7 +126,7 @@ def end_sessions(caller: Caller, output: Output, email: str) -> None:
 @click.option("--key", "key_id", help="Of an admin key instead: its id, as `list-keys` shows it.")
 @click.option("--also-changed-since", is_flag=True, help="Also those that they changed and somebody has changed since.")
 @yes_option
-@admin_command
+@change_command
 def revoke_grants(
     caller: Caller, output: Output, email: str | None, key_id: str | None, also_changed_since: bool, yes: bool
 ) -> None:
@@ -118,24 +143,32 @@ def revoke_grants(
     )
     body = {"also_changed_since": also_changed_since}
     told = foreseen(caller, where, body)
-    held = told["would_revoke"]
+    would = told["would_answer"]
+    held = would["revoked"]
     if not (output.as_json and yes):
-        _list_grants(caller, output, told)
+        _list_grants(output, would)
+        if held:
+            say(caller, output, told)
     if held:
         confirm(f"Revoke these {len(held)} for good?" if len(held) > 1 else "Revoke it for good?", yes=yes)
-    revoked = caller.post(where, body) if held else {"revoked": []}
+    revoked = caller.post(where, body) if held else would
     number = len(revoked["revoked"])
-    none = "There are none but these." if told["changed_since"] else "There are none."
+    none = "There are none but these." if would["changed_since"] else "There are none."
     output.result(revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else none)
 
 
-COMMANDS = (setup_url, invite, list_administrators, disable, enable, end_sessions, revoke_grants)
+COMMANDS = (setup_url, invite, list_administrators, change_role, rename, disable, enable, end_sessions, revoke_grants)
 
 _GOOD_FOR = {
     "first_administrator": "This URL makes the first administrator.",
     "set_password": "The old password of {email} and their sessions have ended. This URL sets a new password.",
     "sign_in": "This URL lets {email} in.",
 }
+
+
+def _edited(caller: Caller, output: Output, email: str, asked: Mapping[str, Any], *, yes: bool) -> Any:
+    where = path("administrators", email)
+    return edit(caller, output, where, caller.get(where), asked, yes=yes)
 
 
 def _show(output: Output, answer: Mapping[str, Any], link: dict[str, Any], public_url: str | None) -> None:
@@ -147,20 +180,18 @@ def _show(output: Output, answer: Mapping[str, Any], link: dict[str, Any], publi
         output.note("If people reach the authority at another address: --public-url URL")
 
 
-def _list_grants(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
-    """What is revoked, what that stops, and what is not revoked because somebody else had a hand in it."""
-    for each in told["would_revoke"]:
+def _list_grants(output: Output, told: Mapping[str, Any]) -> None:
+    """What is revoked, and what is not revoked because somebody else had a hand in it."""
+    for each in told["revoked"]:
         output.note(f"  {_grant(each)}")
     if told["changed_since"]:
         output.note("They changed these too, and somebody has since (--also-changed-since revokes these as well):")
     for each in told["changed_since"]:
-        output.note(f"  {_grant(each)}, changed last by {each['changed_by']}")
-    if told["would_revoke"]:
-        say(caller, output, told)
+        output.note(f"  {_grant(each)} ({each['state']}), changed last by {each['changed_by']}")
 
 
 def _grant(each: Mapping[str, Any]) -> str:
-    return f"{each['id']}  {each['role']['slug']} → {each['client']['slug']} ({each['state']})"
+    return f"{each['id']}  {each['role']['slug']} → {each['client']['slug']}"
 
 
 def _state(administrator: Mapping[str, Any]) -> object:

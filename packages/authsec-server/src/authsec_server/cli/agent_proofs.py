@@ -13,7 +13,8 @@ from rich.text import Text
 from authsec_server.cli.agent_evidence import evidence_options
 from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.ending import ask_first, yes_option
+from authsec_server.cli.changing import change_command
+from authsec_server.cli.ending import ask_first, deleting, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.reach import CallFailed
 
@@ -46,7 +47,7 @@ def list_proofs(caller: Caller, output: Output, agent: str) -> None:
 @evidence_options
 @click.option("--expires", help="When it ends, e.g. 2026-12-31T18:00:00Z. [default: never by itself]")
 @secret_file_option
-@admin_command
+@change_command
 def add_proof(
     caller: Caller,
     output: Output,
@@ -68,15 +69,16 @@ def add_proof(
 @click.argument("agent")
 @click.argument("proof")
 @yes_option
-@admin_command
+@change_command
 def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bool) -> None:
     """Take a proof away, and revoke the tokens that rest on it. PROOF is its id (see `list`), or how that begins.
 
     What stops is said first.
     """
-    where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof), "remove")
-    ask_first(caller, output, where, "Remove it for good?", yes=yes)
-    found = caller.post(where)
+    where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
+    ask_first(caller, output, where, "Remove it for good?", yes=yes, send=deleting(caller))
+    caller.delete(where)
+    found = caller.get(path("clients", agent))
     lost = f"{found['slug']} has lost that proof, and the tokens that rested on it are revoked."
     output.result(found, lost, _table(found))
 

@@ -15,7 +15,7 @@ import httpx2
 from authsec.exits import Exit, exit_of_answer
 from authsec.terminal import command_line
 
-from authsec_server.cli.output import open_output
+from authsec_server.cli.output import open_output, when
 from authsec_server.cli.reach import CallFailed, Reach
 from authsec_server.cli.remote import Remote
 
@@ -28,10 +28,14 @@ _NAME_ITS_DATA: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Makes calls of the admin API. Paths are below its root; all verbs return the JSON and raise `CallFailed`."""
+    """Makes calls of the admin API. Paths are below its root; all verbs return the JSON and raise `CallFailed`.
+
+    One that `rehearses` changes nothing: where it would, it raises `Rehearsed`.
+    """
 
     reach: Reach
     where: tuple[str, ...] = ()
+    rehearses: bool = False
 
     def follow_up(self, *words: str) -> str:
         """The line, to be pasted, of another command about the same authority."""
@@ -49,15 +53,34 @@ class Caller:
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """POST `body` to `path`."""
-        return _result(self.reach.send("POST", path, {"json": dict(body or {})}))
+        return self._change("POST", path, {"json": dict(body or {})})
 
     def patch(self, path: str, body: Mapping[str, Any], *, revision: int) -> Any:
         """PATCH `path` with what is to change; `revision` is the one that the editor had read."""
-        return _result(self.reach.send("PATCH", path, {"json": dict(body), "headers": {"If-Match": f'"{revision}"'}}))
+        return self._change("PATCH", path, {"json": dict(body), "headers": {"If-Match": f'"{revision}"'}})
 
     def delete(self, path: str) -> Any:
         """DELETE `path`."""
-        return _result(self.reach.send("DELETE", path, {}))
+        return self._change("DELETE", path, {})
+
+    def _change(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
+        if not self.rehearses:
+            return _result(self.reach.send(method, path, content))
+        raise Rehearsed(_result(self.reach.send(method, dry_run(path), content)))
+
+
+class Rehearsed(Exception):
+    """Ends a command with `--dry-run` where it would have made its change; `told` is what that would bring about."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.told = told
+
+
+def dry_run(path: str) -> str:
+    """The path that has a change rehearsed."""
+    asked = "dry_run=1"
+    return path if path.endswith(asked) else f"{path}{'&' if '?' in path else '?'}{asked}"
 
 
 def path(*parts: str) -> str:
@@ -158,12 +181,20 @@ def _result(answer: httpx2.Response) -> Any:
             exit_code=exit_of_answer(answer.status_code) or Exit.FAILED,
         )
     if not answer.is_success:
-        message = str(body.get("error") or f"The authority answered HTTP {answer.status_code}.")
         raise CallFailed(
-            message,
+            str(body.get("error") or f"The authority answered HTTP {answer.status_code}.") + _by_whom(body),
             str(body.get("details") or ""),
             str(body.get("request_id") or ""),
             exit_code=exit_of_answer(answer.status_code),
+            reason=str(body.get("reason") or ""),
             field=str(body.get("field") or ""),
         )
     return body
+
+
+def _by_whom(body: Mapping[str, Any]) -> str:
+    """Who was first, where an edit came too late: what they changed, and when."""
+    if not body.get("changed_by"):
+        return ""
+    what = ", ".join(str(each).replace("_", " ") for each in body.get("changed_fields") or ()) or "it"
+    return f" {body['changed_by']} changed {what} at {when(body['changed_at'])} UTC."

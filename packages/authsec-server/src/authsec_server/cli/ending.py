@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from authsec_server.cli.caller import Caller
+from authsec_server.cli.caller import Caller, dry_run
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
 from authsec_server.console.stopping import summary
@@ -17,10 +17,26 @@ yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
 reason_option = click.option("--reason", default="", help="Why, for the audit trail.")
 
 
-def foreseen(caller: Caller, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-    """What a POST of `body` to `path` would bring about. Nothing is changed."""
-    told: Mapping[str, Any] = caller.post(f"{path}?dry_run=1", body)
+Send = Callable[[str, Mapping[str, Any] | None], Any]
+"""How a body is sent to a path: a POST, unless a command says else."""
+
+
+def foreseen(
+    caller: Caller, path: str, body: Mapping[str, Any] | None = None, *, send: Send | None = None
+) -> Mapping[str, Any]:
+    """What it would bring about to send `body` to `path`. Nothing is changed."""
+    told: Mapping[str, Any] = (send or caller.post)(dry_run(path), body)
     return told
+
+
+def deleting(caller: Caller) -> Send:
+    """Sends a DELETE, which has no body."""
+    return lambda path, _body: caller.delete(path)
+
+
+def editing(caller: Caller, revision: int) -> Send:
+    """Sends a PATCH of what had that revision when it was read."""
+    return lambda path, body: caller.patch(path, body or {}, revision=revision)
 
 
 def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
@@ -40,22 +56,36 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
 
 
 def ask_first(
-    caller: Caller, output: Output, path: str, question: str, *, yes: bool, body: Mapping[str, Any] | None = None
+    caller: Caller,
+    output: Output,
+    path: str,
+    question: str,
+    *,
+    yes: bool,
+    body: Mapping[str, Any] | None = None,
+    send: Send | None = None,
 ) -> None:
-    """Say what a POST of `body` to `path` stops, and whoever sits at a terminal is asked.
+    """Say what it stops to send `body` to `path`, and whoever sits at a terminal is asked.
 
     A script is told and not asked: what can be undone, or was never asked about, goes on as it did.
     """
     if _somebody_is_asked(yes) or not output.as_json:
-        _say_and_ask(caller, output, foreseen(caller, path, body), question, yes)
+        _say_and_ask(caller, output, foreseen(caller, path, body, send=send), question, yes)
 
 
 def ask_if_tokens_end(
-    caller: Caller, output: Output, path: str, question: str, *, yes: bool, body: Mapping[str, Any]
+    caller: Caller,
+    output: Output,
+    path: str,
+    question: str,
+    *,
+    yes: bool,
+    body: Mapping[str, Any],
+    send: Send | None = None,
 ) -> None:
     """The same of what may end tokens and may not: nothing is said where none is out that would."""
     if _somebody_is_asked(yes) or not output.as_json:
-        told = foreseen(caller, path, body)
+        told = foreseen(caller, path, body, send=send)
         if told["would_stop"] is not None and told["would_stop"]["until"] is not None:
             _say_and_ask(caller, output, told, question, yes)
 

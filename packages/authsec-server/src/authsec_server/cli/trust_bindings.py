@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.ending import ask_first, yes_option
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.changing import change_command
+from authsec_server.cli.ending import ask_first, deleting, yes_option
 from authsec_server.cli.output import Output, styled, table
 
 
@@ -16,7 +17,7 @@ from authsec_server.cli.output import Output, styled, table
 @click.argument("source")
 @click.argument("proofs", nargs=-1, metavar="[PROOF]...")
 @click.option("--all", "every", is_flag=True, help="All that wait for a trust source like this one.")
-@admin_command
+@change_command
 def bind(caller: Caller, output: Output, source: str, proofs: tuple[str, ...], every: bool) -> None:
     """Have proofs rest on a trust source; without PROOF and --all, show those that wait for one like it.
 
@@ -42,17 +43,17 @@ def bind(caller: Caller, output: Output, source: str, proofs: tuple[str, ...], e
 @click.argument("source")
 @click.option("--with-proofs", is_flag=True, help="The proofs that rest on it, too: their tokens end.")
 @yes_option
-@admin_command
+@change_command
 def remove(caller: Caller, output: Output, source: str, with_proofs: bool, yes: bool) -> None:
     """Remove a trust source, and end the tokens that rest on it. SOURCE is its slug or id.
 
     What stops is said first.
     """
-    where = path("sources", source, "remove")
-    ask_first(caller, output, where, f"Remove {source} for good?", yes=yes)
+    where = path("sources", source) + ("?with_proofs=true" if with_proofs else "")
+    ask_first(caller, output, where, f"Remove {source} for good?", yes=yes, send=deleting(caller))
     taken, left = 0, 1
     while left:  # many go in several changes
-        answer = caller.post(where, {"with_proofs": with_proofs})
+        answer = caller.delete(where)
         taken, left = taken + answer["proofs"], answer["left"]
     gone = f"{answer['slug']} is removed" + (f", and {taken} proofs with it." if taken else ".")
     output.result({"slug": answer["slug"], "proofs": taken}, gone)

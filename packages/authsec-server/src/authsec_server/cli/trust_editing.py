@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.cluster_rbac import ACCOUNT, NAMESPACE, permissions, prepared, steps, token_command
-from authsec_server.cli.ending import ask_if_tokens_end, yes_option
+from authsec_server.cli.ending import ask_if_tokens_end, editing, yes_option
 from authsec_server.cli.kubeconfig import read_kubeconfig
 from authsec_server.cli.lookup_options import FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
@@ -31,7 +32,7 @@ _ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with thes
 @click.option("--jwks", "--bundle", "keys", type=FILE, help="Its keys from now on: a JWK Set, or a SPIFFE bundle.")
 @click.option("--ca-file", type=FILE, help="PEM certificates that count when its keys are fetched.")
 @yes_option
-@admin_command
+@change_command
 def edit(
     caller: Caller,
     output: Output,
@@ -62,9 +63,9 @@ def edit(
     if keys is not None or keys_url is not None:
         asked |= named_keys(SourceKind(found["kind"]), keys_url, keys)
     _note_users(caller, output, found, asked)
-    where, body = path("sources", source), {"revision": found["revision"], "anyway": anyway, **asked}
-    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body)
-    edited = caller.post(where, body)
+    where, body, send = path("sources", source), {"anyway": anyway, **asked}, editing(caller, found["revision"])
+    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+    edited = send(where, body)
     output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))
 
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from authsec_server import naming
-from authsec_server.clients import changes, service
-from authsec_server.clients.model import Client, ClientKind, Onboarding
-from authsec_server.clients.seen import Seen, as_json, made, see, see_all
+from authsec_server.clients import changes, lists, service
+from authsec_server.clients import model as rules
+from authsec_server.clients.filters import Attention, Filters, Sort
+from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
+from authsec_server.clients.seen import ClientMade, ClientShown, Seen, as_json, made, see, see_all
 from authsec_server.db import Tx
-from authsec_server.principal import Act
-from authsec_server.web.bodies import Body, read_body
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.routing import Handler, resource
-from authsec_server.web.site import Site
+from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import LEFT_OUT, Body, Changes
+from authsec_server.web.choices import one_of, read_one_of, read_yes_or_no, yes_or_no
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/clients"
+PATH = f"{API}/clients"
 Verb = Callable[[Tx, Act, str], Client]
+FILTERS = (
+    Parameter(name="text", description="Part of the name or slug, or how the client_id begins; in any case."),
+    one_of("kind", "Of this kind.", ClientKind),
+    one_of("platform", "Where it runs, or how it shows who it is.", Platform),
+    yes_or_no("enabled", "Whether it is enabled."),
+    Parameter(name="owner", description="Whose it is; the whole name, in any case."),
+    Parameter(name="label", description="A label: name=value, or a name alone for any value."),
+    one_of("attention", "What somebody should look at.", Attention),
+)
 
 
 class NewSelector(Body):
@@ -62,47 +70,171 @@ class NewClient(Body):
         )
 
 
-def routes(site: Site, *, trust_domain: str) -> list[Route]:
-    """The routes of this room. `trust_domain` is that of the clients' SPIFFE IDs."""
+class ClientChanges(Changes):
+    """What an edit may change of a client. None of it ends a token; who says the old slug finds nothing."""
 
-    def listed(tx: Tx, act: Act, after: str, limit: int) -> tuple[list[Seen], str | None]:
-        found, following = service.page(tx, act, after=after, limit=limit)
-        return see_all(tx, found), following
+    name: str = LEFT_OUT
+    slug: str = LEFT_OUT
+    owner: str = LEFT_OUT
+    description: str = LEFT_OUT
+    labels: dict[str, str] = LEFT_OUT
 
-    def shown(act: Act, each: Seen) -> dict[str, Any]:
-        return as_json(each, trust_domain, act.now)
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        wanted = (await read_body(request, NewClient)).onboarding()
-        client = await site.change(act, lambda tx, act: service.create(tx, act, wanted, trust_domain=trust_domain))
-        seen = await site.read(lambda tx: see(tx, client))
-        return made(seen, trust_domain, act.now, {"Location": f"{PATH}/{seen.client.id}"})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The room's handlers. `trust_domain` is that of the clients' SPIFFE IDs.
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, naming.is_slug)
-        found, following = await site.read(lambda tx: listed(tx, act, asked.after, asked.limit))
-        return page_answer([shown(act, each) for each in found], following)
+    `delete` also ends what was delegated to a client, which the rooms above know.
+    """
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        found = await site.read(lambda tx: see(tx, service.get(tx, act, request.path_params["client"])))
-        return JSONResponse(shown(act, found))
+    trust_domain: str
+    delete: Verb
 
-    def turned(verb: Verb) -> Handler:
-        async def turn(request: Request) -> JSONResponse:
-            act = await site.act(request)
-            client = await site.change(act, lambda tx, act: verb(tx, act, request.path_params["client"]))
-            found = await site.read(lambda tx: see(tx, client))
-            return JSONResponse(shown(act, found))
+    async def page(self, call: Call[NoBody]) -> Page[ClientShown]:
+        """Clients, in the order of their names."""
+        asked = read_page(call.request, bool)  # what a cursor is, the list knows
+        filters = Filters(
+            text=call.query("text") or "",
+            kind=read_one_of(call.request, "kind", ClientKind),
+            platform=read_one_of(call.request, "platform", Platform),
+            enabled=read_yes_or_no(call.request, "enabled"),
+            owner=call.query("owner") or "",
+            label=call.query("label") or "",
+            attention=read_one_of(call.request, "attention", Attention),
+        )
+
+        def look(tx: Tx, act: Act) -> tuple[list[Seen], str | None]:
+            found, following = lists.page_of(tx, act, filters, sort=Sort.NAME, cursor=asked.after, limit=asked.limit)
+            return see_all(tx, found), following
+
+        seen, following = await call.read(look)
+        return {"items": [self.shown(call, each) for each in seen], "next": following}
+
+    async def create(self, call: Call[NewClient]) -> ClientMade:
+        """Onboards one."""
+        wanted = call.body.onboarding()
+        client = await call.change(lambda tx, act: service.create(tx, act, wanted, trust_domain=self.trust_domain))
+        return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
+
+    async def show(self, call: Call[NoBody]) -> ClientShown:
+        """One of them."""
+        return self.shown(call, await call.read(lambda tx, act: see(tx, service.get(tx, act, call.of("client")))))
+
+    async def edit(self, call: Call[ClientChanges]) -> ClientShown:
+        """Changes what is sent."""
+
+        def work(tx: Tx, act: Act) -> Client:
+            client = service.get(tx, act, call.of("client"))
+            revision = call.matched(client, "This client")
+            return changes.edit(tx, act, client.id, revision=revision, changes=rules.Changes(**call.body.given()))
+
+        return await self._seen(call, await call.change(work))
+
+    async def remove(self, call: Call[NoBody]) -> ClientShown:
+        """Deletes it."""
+
+        def work(tx: Tx, act: Act) -> Client:
+            client = service.get(tx, act, call.of("client"))
+            call.matched(client, "This client")
+            return self.delete(tx, act, client.id)
+
+        return await self._seen(call, await call.change(work))
+
+    def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[ClientShown]]:
+        """A handler that does this to the client."""
+
+        async def turn(call: Call[NoBody]) -> ClientShown:
+            return await self._seen(call, await call.change(lambda tx, act: verb(tx, act, call.of("client"))))
 
         return turn
 
+    def shown(self, call: Call[NoBody] | Call[ClientChanges], seen: Seen) -> ClientShown:
+        """The client as it is shown."""
+        return as_json(seen, self.trust_domain, call.act.now)
+
+    async def _seen(self, call: Call[NoBody] | Call[ClientChanges], client: Client) -> ClientShown:
+        return self.shown(call, await call.read(lambda tx, _: see(tx, client)))
+
+
+def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
+    """The operations of this room; see `Clients`."""
+    its = Clients(trust_domain=trust_domain, delete=delete)
     return [
-        resource(PATH, get=page, post=create),
-        resource(PATH + "/{client}", get=show),
-        resource(PATH + "/{client}/disable", post=turned(service.disable)),
-        resource(PATH + "/{client}/enable", post=turned(service.enable)),
-        resource(PATH + "/{client}/revoke-tokens", post=turned(changes.revoke_tokens)),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listClients",
+            summary="Clients, in the order of their names",
+            query=(*FILTERS, *PAGING),
+            handler=its.page,
+            answer=Page[ClientShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="createClient",
+            summary="Onboard a client with its first proof",
+            description="A client secret that is made for it is in this answer, and in no other.",
+            least=Role.OPERATOR,
+            body=NewClient,
+            handler=its.create,
+            answer=ClientMade,
+            status=201,
+            location=PATH + "/{client_id}",
+            revised=True,
+            secrets=("client_secret",),
+        ),
+        Operation(
+            method="GET",
+            path=PATH + "/{client}",
+            operation_id="showClient",
+            summary="A client",
+            handler=its.show,
+            answer=ClientShown,
+            revised=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=PATH + "/{client}",
+            operation_id="editClient",
+            summary="Edit what describes a client",
+            least=Role.OPERATOR,
+            body=ClientChanges,
+            handler=its.edit,
+            answer=ClientShown,
+            revised=True,
+        ),
+        Operation(
+            method="DELETE",
+            path=PATH + "/{client}",
+            operation_id="deleteClient",
+            summary="Delete a client with its proofs and trust delegations, and end its tokens",
+            least=Role.OPERATOR,
+            handler=its.remove,
+            answer=ClientShown,
+            revised=True,
+        ),
+        *_turns(its),
+    ]
+
+
+def _turns(its: Clients) -> list[AnyOperation]:
+    """What is done to a client as it is, however often it was changed before."""
+    turns: tuple[tuple[str, str, str, Verb], ...] = (
+        ("disable", "disableClient", "Turn a client off, and end its tokens and enrolment codes", service.disable),
+        ("enable", "enableClient", "Turn a client on again; what has ended stays ended", service.enable),
+        ("revoke-tokens", "revokeTokensOfClient", "End all tokens that a client has by now", changes.revoke_tokens),
+    )
+    return [
+        Operation(
+            method="POST",
+            path=f"{PATH}/{{client}}/{word}",
+            operation_id=operation_id,
+            summary=summary,
+            least=Role.OPERATOR,
+            handler=its.turning(verb),
+            answer=ClientShown,
+            revised=True,
+        )
+        for word, operation_id, summary, verb in turns
     ]

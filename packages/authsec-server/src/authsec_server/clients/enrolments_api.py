@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from typing_extensions import TypedDict  # as in `web.paging`
 
+from authsec_server import naming
 from authsec_server.clients import enrolments, service
 from authsec_server.clients.api import PATH
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, Redemption
 from authsec_server.db import Tx
-from authsec_server.principal import Act
+from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.instants import rfc3339
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.paging import PAGING, Page, page_of, read_page
 from authsec_server.web.places import Places
 from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
 
 ENROL = "/authsec/v1/enrolments"
 AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle
@@ -34,6 +37,32 @@ class NewCode(Body):
     hours: int = DEFAULT_HOURS
 
 
+class EnrolmentShown(TypedDict):
+    """An open code as the admin API shows it: the code itself is nowhere."""
+
+    id: str
+    client_id: str
+    hours: int
+    made_by: str
+    created_at: str
+    expires_at: str
+
+
+class EnrolmentMade(EnrolmentShown):
+    """A code that was just made, with its text, which is shown this once, and what the client is called."""
+
+    code: str
+    name: str
+    slug: str
+
+
+class TakenBack(TypedDict):
+    """A code that can be used no more."""
+
+    id: str
+    taken_back: Literal[True]
+
+
 class Sent(Body):
     """What a machine sends: the code, its public key (PEM), and a JWT signed with the private half."""
 
@@ -44,28 +73,47 @@ class Sent(Body):
     machine: str = ""
 
 
-def routes(site: Site, enrolling: Enrolling) -> list[Route]:
-    """The routes of enrolment."""
+def operations() -> list[AnyOperation]:
+    """What those who administer can do about enrolment."""
+    codes = PATH + "/{client}/enrolments"
+    return [
+        Operation(
+            method="GET",
+            path=codes,
+            operation_id="listEnrolments",
+            summary="The open enrolment codes of a client, the oldest first",
+            query=PAGING,
+            handler=_page,
+            answer=Page[EnrolmentShown],
+        ),
+        Operation(
+            method="POST",
+            path=codes,
+            operation_id="createEnrolment",
+            summary="Make a one-time code by which a machine makes itself a key of a client",
+            description="The code is in this answer, and in no other.",
+            least=Role.OPERATOR,
+            body=NewCode,
+            handler=_make,
+            answer=EnrolmentMade,
+            status=201,
+            secrets=("code",),
+        ),
+        Operation(
+            method="POST",
+            path=codes + "/{enrolment}/take-back",
+            operation_id="takeBackEnrolment",
+            summary="Let an enrolment code be used no more",
+            least=Role.OPERATOR,
+            handler=_take_back,
+            answer=TakenBack,
+        ),
+    ]
+
+
+def routes(enrolling: Enrolling) -> list[Route]:
+    """The address for machines."""
     places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
-
-    async def make(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        hours = (await read_body(request, NewCode)).hours
-        asked = request.path_params["client"]
-        made = await site.change(act, lambda tx, act: enrolments.make(tx, act, asked, hours=hours))
-        body = {**as_json(made.enrolment), "code": made.code, "name": made.client.name, "slug": made.client.slug}
-        return JSONResponse(body, 201, _PRIVATE)
-
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        found = await site.read(lambda tx: _open(tx, act, request.path_params["client"]))
-        return JSONResponse({"items": [as_json(each) for each in found]})
-
-    async def take_back(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        client, enrolment = (request.path_params[name] for name in ("client", "enrolment"))
-        await site.change(act, lambda tx, act: enrolments.take_back(tx, act, client, enrolment))
-        return JSONResponse({"id": enrolment, "taken_back": True})
 
     async def enrol(request: Request) -> JSONResponse:
         context = context_of(request.scope)
@@ -84,15 +132,11 @@ def routes(site: Site, enrolling: Enrolling) -> list[Route]:
         }
         return JSONResponse(body, 201, _PRIVATE)
 
-    return [
-        resource(PATH + "/{client}/enrolments", get=page, post=make),
-        resource(PATH + "/{client}/enrolments/{enrolment}/take-back", post=take_back),
-        resource(ENROL, post=enrol),
-    ]
+    return [resource(ENROL, post=enrol)]
 
 
-def as_json(enrolment: Enrolment) -> dict[str, Any]:
-    """An open code as the admin API shows it: the code itself is nowhere."""
+def as_json(enrolment: Enrolment) -> EnrolmentShown:
+    """The open code."""
     return {
         "id": enrolment.id,
         "client_id": enrolment.client_id,
@@ -103,5 +147,22 @@ def as_json(enrolment: Enrolment) -> dict[str, Any]:
     }
 
 
-def _open(tx: Tx, act: Act, asked: str) -> list[Enrolment]:
-    return enrolments.open_of(tx, act, service.get(tx, act, asked).id)
+async def _page(call: Call[NoBody]) -> Page[EnrolmentShown]:
+    asked = read_page(call.request, naming.is_uuid)
+
+    def look(tx: Tx, act: Act) -> tuple[list[Enrolment], str | None]:
+        client = service.get(tx, act, call.of("client"))
+        return page_of(enrolments.open_of(tx, act, client.id), asked, by=lambda each: each.id)
+
+    found, following = await call.read(look)
+    return {"items": [as_json(each) for each in found], "next": following}
+
+
+async def _make(call: Call[NewCode]) -> EnrolmentMade:
+    made = await call.change(lambda tx, act: enrolments.make(tx, act, call.of("client"), hours=call.body.hours))
+    return {**as_json(made.enrolment), "code": made.code, "name": made.client.name, "slug": made.client.slug}
+
+
+async def _take_back(call: Call[NoBody]) -> TakenBack:
+    await call.change(lambda tx, act: enrolments.take_back(tx, act, call.of("client"), call.of("enrolment")))
+    return {"id": call.of("enrolment"), "taken_back": True}

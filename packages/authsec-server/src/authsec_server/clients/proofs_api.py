@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from authsec_server.clients import holding
+from authsec_server.clients import holding, service
 from authsec_server.clients.api import PATH, NewSelector
-from authsec_server.clients.model import Client, NewProof
-from authsec_server.clients.rotation import OVERLAP, rotate_secret
-from authsec_server.clients.seen import Seen, as_json, made, see
+from authsec_server.clients.model import OVERLAP, Client, NewProof, Proof
+from authsec_server.clients.rotation import rotate_secret
+from authsec_server.clients.seen import ClientMade, ProofShown, made, proof_json, see
 from authsec_server.db import Tx
-from authsec_server.principal import Act
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import Body
 from authsec_server.web.instants import parse_instant
-from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
 
 class FurtherProof(Body):
@@ -49,32 +45,78 @@ class Rotation(Body):
     overlap: int = Field(int(OVERLAP.total_seconds()), ge=-(10**9), le=10**9)  # its bounds are the verb's to say
 
 
-def routes(site: Site, *, trust_domain: str) -> list[Route]:
-    """The routes of this room about proofs. `trust_domain` is that of the clients' SPIFFE IDs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """The handlers. `trust_domain` is that of the clients' SPIFFE IDs."""
 
-    async def changed(act: Act, verb: Callable[[Tx, Act], Client]) -> Seen:
-        client = await site.change(act, verb)
-        return await site.read(lambda tx: see(tx, client))
+    trust_domain: str
 
-    async def add(request: Request) -> JSONResponse:
-        act, client = await site.act(request), request.path_params["client"]
-        wanted = (await read_body(request, FurtherProof)).wanted()
-        seen = await changed(act, lambda tx, act: holding.add_proof(tx, act, client, wanted, trust_domain=trust_domain))
-        return made(seen, trust_domain, act.now)
+    async def add(self, call: Call[FurtherProof]) -> ClientMade:
+        """Lets the client prove itself so, too."""
+        wanted, domain = call.body.wanted(), self.trust_domain
+        client = await call.change(
+            lambda tx, act: holding.add_proof(tx, act, call.of("client"), wanted, trust_domain=domain)
+        )
+        return made(await call.read(lambda tx, _: see(tx, client)), domain, call.act.now)
 
-    async def remove(request: Request) -> JSONResponse:
-        act, asked = await site.act(request), request.path_params
-        seen = await changed(act, lambda tx, act: holding.remove_proof(tx, act, asked["client"], asked["proof"]))
-        return JSONResponse(as_json(seen, trust_domain, act.now))
+    async def rotate(self, call: Call[Rotation]) -> ClientMade:
+        """Makes another secret."""
+        overlap = timedelta(seconds=call.body.overlap)
+        client = await call.change(lambda tx, act: rotate_secret(tx, act, call.of("client"), overlap))
+        return made(await call.read(lambda tx, _: see(tx, client)), self.trust_domain, call.act.now)
 
-    async def rotate(request: Request) -> JSONResponse:
-        act, client = await site.act(request), request.path_params["client"]
-        overlap = timedelta(seconds=(await read_body(request, Rotation)).overlap)
-        seen = await changed(act, lambda tx, act: rotate_secret(tx, act, client, overlap))
-        return made(seen, trust_domain, act.now)
 
+def operations(*, trust_domain: str) -> list[AnyOperation]:
+    """What can be done about proofs; see `Proofs`."""
+    its = Proofs(trust_domain=trust_domain)
     return [
-        resource(PATH + "/{client}/proofs", post=add),
-        resource(PATH + "/{client}/proofs/{proof}/remove", post=remove),
-        resource(PATH + "/{client}/secret", post=rotate),
+        Operation(
+            method="POST",
+            path=PATH + "/{client}/proofs",
+            operation_id="addProof",
+            summary="Let a client prove itself in one more way",
+            description="A client secret that is made for it is in this answer, and in no other.",
+            least=Role.OPERATOR,
+            body=FurtherProof,
+            handler=its.add,
+            answer=ClientMade,
+            status=201,
+            revised=True,
+            secrets=("client_secret",),
+        ),
+        Operation(
+            method="DELETE",
+            path=PATH + "/{client}/proofs/{proof}",
+            operation_id="removeProof",
+            summary="Take a proof away, and end the tokens that rest on it",
+            description="The last one may go, too: then the client gets no token until it has another.",
+            least=Role.OPERATOR,
+            handler=_remove,
+            answer=ProofShown,
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/{client}/secret",
+            operation_id="rotateSecret",
+            summary="Make a client another secret",
+            description="It is in this answer, and in no other. Those from before count for the overlap yet.",
+            least=Role.OPERATOR,
+            body=Rotation,
+            handler=its.rotate,
+            answer=ClientMade,
+            status=201,
+            revised=True,
+            secrets=("client_secret",),
+        ),
     ]
+
+
+async def _remove(call: Call[NoBody]) -> ProofShown:
+    def work(tx: Tx, act: Act) -> tuple[Client, Proof]:
+        client = service.get(tx, act, call.of("client"))
+        proof = holding.held(client, call.of("proof"))
+        holding.remove_proof(tx, act, client.id, proof.id)
+        return client, proof
+
+    had, gone = await call.change(work)
+    return proof_json(gone, await call.read(lambda tx, _: see(tx, had)), call.act.now)

@@ -5,17 +5,81 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, cast
 
-from starlette.responses import JSONResponse
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.audit import counts
-from authsec_server.clients.model import Client, Proof, spiffe_id
-from authsec_server.clients.proof_status import proof_status
+from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector, spiffe_id
+from authsec_server.clients.proof_status import ProofState, proof_status
 from authsec_server.db import Tx
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource, provenance
+from authsec_server.sources.model import Provenance, TrustSource, provenance
 from authsec_server.web.instants import rfc3339
+
+
+class SelectorShown(TypedDict):
+    """One fact about the workload."""
+
+    key: str
+    value: str
+
+
+class ItsSource(TypedDict):
+    """The trust source that a proof rests on."""
+
+    id: str
+    slug: str
+    name: str
+
+
+class ProofShown(TypedDict):
+    """A proof: what it is, what it is worth now, and what it lacks."""
+
+    id: str
+    kind: ProofKind
+    state: ProofState
+    missing: str | None
+    caution: str | None
+    source: ItsSource | None
+    selectors: list[SelectorShown]
+    provenance: dict[str, Provenance] | None
+    public_key: dict[str, Any] | None
+    thumbprint: str | None
+    enrolled_by: str | None
+    machine: str | None
+    expires_at: str | None
+    last_used_at: str | None
+    created_at: str
+
+
+class ClientShown(TypedDict):
+    """A client as the admin API shows it: `client_id` is its id by the name that OAuth gives it."""
+
+    client_id: str
+    spiffe_id: str
+    slug: str
+    name: str
+    kind: ClientKind
+    platform: Platform
+    owner: str
+    description: str
+    labels: dict[str, str]
+    enabled: bool
+    can_prove_itself: bool
+    unattested: bool
+    enrolled: bool
+    proofs: list[ProofShown]
+    created_at: str
+    revision: int
+    changed_at: str | None
+    changed_by: str | None
+
+
+class ClientMade(ClientShown):
+    """A client for which something was made: with its new secret, if it was given one. It is shown this once."""
+
+    client_secret: NotRequired[str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +103,8 @@ def see_all(tx: Tx, clients: Sequence[Client]) -> list[Seen]:
     return [Seen(client=client, sources=known, used=used) for client in clients]
 
 
-def as_json(seen: Seen, trust_domain: str, now: datetime) -> dict[str, Any]:
-    """The client: `client_id` is its id by the name that OAuth gives it."""
+def as_json(seen: Seen, trust_domain: str, now: datetime) -> ClientShown:
+    """The client."""
     client = seen.client
     return {
         "client_id": client.id,
@@ -56,20 +120,24 @@ def as_json(seen: Seen, trust_domain: str, now: datetime) -> dict[str, Any]:
         "can_prove_itself": client.can_prove_itself(now),
         "unattested": client.unattested(now),
         "enrolled": client.enrolled(now),
-        "proofs": [_proof(proof, seen, now) for proof in client.proofs],
+        "proofs": [proof_json(proof, seen, now) for proof in client.proofs],
         "created_at": rfc3339(client.created_at),
+        "revision": client.revision,
+        "changed_at": rfc3339(client.changed_at),
+        "changed_by": client.changed_by or None,
     }
 
 
-def made(seen: Seen, trust_domain: str, now: datetime, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer when something was made for the client: 201, with its new secret, if it was given one."""
-    body = as_json(seen, trust_domain, now)
+def made(seen: Seen, trust_domain: str, now: datetime) -> ClientMade:
+    """The client, with the secret that was made for it, if one was."""
+    shown = cast("ClientMade", as_json(seen, trust_domain, now))  # which lacks what need not be there
     if seen.client.fresh_secret:
-        body["client_secret"] = seen.client.fresh_secret
-    return JSONResponse(body, 201, {"Cache-Control": "no-store", **(headers or {})})
+        shown["client_secret"] = seen.client.fresh_secret
+    return shown
 
 
-def _proof(proof: Proof, seen: Seen, now: datetime) -> dict[str, Any]:
+def proof_json(proof: Proof, seen: Seen, now: datetime) -> ProofShown:
+    """One of the client's proofs, or one that it has just lost."""
     source = seen.sources.get(proof.source_id or "")
     status = proof_status(proof, source, now)
     return {
@@ -79,9 +147,9 @@ def _proof(proof: Proof, seen: Seen, now: datetime) -> dict[str, Any]:
         "missing": status.missing or None,
         "caution": status.caution or None,
         "source": {"id": source.id, "slug": source.slug, "name": source.name} if source else None,
-        "selectors": [{"key": each.key, "value": each.value} for each in proof.selectors],
+        "selectors": list(map(selector_json, proof.selectors)),
         "provenance": {each.key: provenance(source, each.key) for each in proof.selectors} if source else None,
-        "public_key": proof.public_key,
+        "public_key": dict(proof.public_key) if proof.public_key else None,
         "thumbprint": proof.thumbprint,
         "enrolled_by": proof.enrolled_by or None,
         "machine": proof.machine or None,
@@ -89,3 +157,8 @@ def _proof(proof: Proof, seen: Seen, now: datetime) -> dict[str, Any]:
         "last_used_at": rfc3339(seen.used.get(proof.id)),
         "created_at": rfc3339(proof.created_at),
     }
+
+
+def selector_json(selector: Selector) -> SelectorShown:
+    """The selector."""
+    return {"key": selector.key, "value": selector.value}

@@ -2,82 +2,167 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.clients import bindings, following
 from authsec_server.clients.bindings import Held
 from authsec_server.clients.following import Users
+from authsec_server.clients.seen import SelectorShown, selector_json
 from authsec_server.db import Tx
-from authsec_server.principal import Act
+from authsec_server.principal import Act, Role
+from authsec_server.sources import api as sources_api
 from authsec_server.sources import service as sources
-from authsec_server.web.bodies import Body, read_body
-from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
+from authsec_server.sources.api import SourceShown
+from authsec_server.web.bodies import Body
+from authsec_server.web.choices import read_yes_or_no, yes_or_no
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
-PATH = "/authsec/api/v1/sources/{source}"
+PATH = sources_api.PATH + "/{source}"
 
 
 class Wanted(Body):
-    """Which proofs are to rest on the source; None for all that wait for one like it."""
+    """Which proofs are to rest on the source; none named for all that wait for one like it."""
 
     proofs: list[str] | None = Field(default=None, min_length=1)
 
 
-class Removal(Body):
-    """Whether the proofs that rest on the source go with it."""
+class Kept(TypedDict):
+    """A client that nothing else lets in."""
 
-    with_proofs: bool = False
+    client_id: str
+    name: str
 
 
-def routes(site: Site, *, trust_domain: str) -> list[Route]:
-    """The routes of this room about trust sources. `trust_domain` is that of the clients' SPIFFE IDs."""
+class HeldShown(TypedDict):
+    """A proof, and the client that holds it."""
 
-    def _users(tx: Tx, act: Act, ref: str) -> tuple[Users, list[Held]]:
-        source = sources.get(tx, act, ref)
-        waiting = bindings.waiting(tx, act, source, trust_domain=trust_domain)
-        return following.users_of(tx, act, source), waiting
+    client_id: str
+    name: str
+    proof_id: str
+    selectors: list[SelectorShown]
 
-    async def users(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        seen, waiting = await site.read(lambda tx: _users(tx, act, request.path_params["source"]))
-        return JSONResponse(
-            {
-                "proofs": seen.proofs,
-                "clients": seen.clients,
-                "stranded": [{"client_id": each.id, "name": each.name} for each in seen.stranded],
-                "more_stranded": seen.more,
-                "waiting": [_held(each) for each in waiting[: bindings.MOST_AT_ONCE]],
-                "waiting_proofs": len(waiting),
-            }
-        )
 
-    async def bind(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        wanted, ref = (await read_body(request, Wanted)).proofs, request.path_params["source"]
-        bound = await site.change(act, lambda tx, act: bindings.bind(tx, act, ref, wanted, trust_domain=trust_domain))
-        more = wanted is None and len(bound) == bindings.MOST_AT_ONCE
-        return JSONResponse({"bound": [_held(each) for each in bound], "more": more})
+class UsersShown(TypedDict):
+    """Who rests on a source, whom to disable or remove it would keep out, and the first proofs that wait for it."""
 
-    async def remove(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        with_proofs, ref = (await read_body(request, Removal)).with_proofs, request.path_params["source"]
-        removed = await site.change(act, lambda tx, act: following.remove_source(tx, act, ref, with_proofs=with_proofs))
-        return JSONResponse(
-            {"slug": removed.source.slug, "removed": not removed.left, "proofs": removed.proofs, "left": removed.left}
-        )
+    proofs: int
+    clients: int
+    stranded: list[Kept]
+    more_stranded: bool
+    waiting: list[HeldShown]
+    waiting_proofs: int
 
+
+class Bound(TypedDict):
+    """The proofs that rest on the source from now on. With `more` there are further ones: ask again."""
+
+    bound: list[HeldShown]
+    more: bool
+
+
+class SourceRemoved(SourceShown):
+    """The source, and how many proofs went with it.
+
+    Unless it is `removed`, some are `left`: it is disabled then, and goes when it is removed again.
+    """
+
+    removed: bool
+    proofs: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resting:
+    """The handlers. `trust_domain` is that of the clients' SPIFFE IDs, `issuer` this authority's own."""
+
+    trust_domain: str
+    issuer: str
+
+    async def users(self, call: Call[NoBody]) -> UsersShown:
+        """Who rests on the source."""
+
+        def look(tx: Tx, act: Act) -> tuple[Users, list[Held]]:
+            source = sources.get(tx, act, call.of("source"))
+            waiting = bindings.waiting(tx, act, source, trust_domain=self.trust_domain)
+            return following.users_of(tx, act, source), waiting
+
+        seen, waiting = await call.read(look)
+        return {
+            "proofs": seen.proofs,
+            "clients": seen.clients,
+            "stranded": [{"client_id": each.id, "name": each.name} for each in seen.stranded],
+            "more_stranded": seen.more,
+            "waiting": [_held(each) for each in waiting[: bindings.MOST_AT_ONCE]],
+            "waiting_proofs": len(waiting),
+        }
+
+    async def bind(self, call: Call[Wanted]) -> Bound:
+        """Has proofs rest on it."""
+        wanted, ref = call.body.proofs, call.of("source")
+        bound = await call.change(lambda tx, act: bindings.bind(tx, act, ref, wanted, trust_domain=self.trust_domain))
+        return {
+            "bound": [_held(each) for each in bound],
+            "more": wanted is None and len(bound) == bindings.MOST_AT_ONCE,
+        }
+
+    async def remove(self, call: Call[NoBody]) -> SourceRemoved:
+        """Removes it."""
+        also = read_yes_or_no(call.request, "with_proofs") or False
+
+        def work(tx: Tx, act: Act) -> following.Removed:
+            source = sources.get(tx, act, call.of("source"))
+            call.matched(source, "This trust source")
+            return following.remove_source(tx, act, source.id, with_proofs=also)
+
+        gone = await call.change(work)
+        shown = sources_api.as_json(gone.source, self.issuer)
+        return {**shown, "removed": not gone.left, "proofs": gone.proofs, "left": gone.left}
+
+
+def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
+    """What this room can do about trust sources; see `Resting`."""
+    its = Resting(trust_domain=trust_domain, issuer=issuer)
     return [
-        resource(PATH + "/users", get=users),
-        resource(PATH + "/bind", post=bind),
-        resource(PATH + "/remove", post=remove),
+        Operation(
+            method="GET",
+            path=PATH + "/users",
+            operation_id="listUsersOfSource",
+            summary="Which proofs rest on a trust source, and which wait for one like it",
+            handler=its.users,
+            answer=UsersShown,
+        ),
+        Operation(
+            method="POST",
+            path=PATH + "/bind",
+            operation_id="bindProofs",
+            summary="Have proofs rest on a trust source",
+            least=Role.OPERATOR,
+            body=Wanted,
+            handler=its.bind,
+            answer=Bound,
+        ),
+        Operation(
+            method="DELETE",
+            path=PATH,
+            operation_id="removeSource",
+            summary="Remove a trust source, and end the tokens that rest on it",
+            description="While proofs rest on it, it is refused without with_proofs=true. Many go in several requests.",
+            least=Role.ADMIN,
+            query=(yes_or_no("with_proofs", "Whether the proofs that rest on it go, too."),),
+            handler=its.remove,
+            answer=SourceRemoved,
+            revised=True,
+        ),
     ]
 
 
-def _held(each: Held) -> dict[str, Any]:
-    selectors = [{"key": selector.key, "value": selector.value} for selector in each.proof.selectors]
-    return {"client_id": each.client.id, "name": each.client.name, "proof_id": each.proof.id, "selectors": selectors}
+def _held(each: Held) -> HeldShown:
+    return {
+        "client_id": each.client.id,
+        "name": each.client.name,
+        "proof_id": each.proof.id,
+        "selectors": list(map(selector_json, each.proof.selectors)),
+    }

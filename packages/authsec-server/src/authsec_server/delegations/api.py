@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.delegations import listing, service
-from authsec_server.delegations.model import Proposal, Standing, Terms
-from authsec_server.principal import Act
-from authsec_server.web.bodies import Body, read_body
-from authsec_server.web.instants import parse_instant, rfc3339
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.routing import Handler, resource
-from authsec_server.web.site import Site
+from authsec_server.delegations import editing, listing, service
+from authsec_server.delegations.filters import Filters, Sort
+from authsec_server.delegations.model import Delegation, DelegationState, Edit, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations.shown import DelegationShown, as_json
+from authsec_server.delegations.standing import client_called, role_called
+from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import LEFT_OUT, Body, Changes
+from authsec_server.web.choices import one_of, read_one_of
+from authsec_server.web.instants import parse_instant
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/delegations"
+PATH = f"{API}/delegations"
 Verb = Callable[[Tx, Act, str, Terms], Standing]
+FILTERS = (
+    Parameter(
+        name="text", description="Part of its slug, of the role's or the client's name or slug; how its id begins."
+    ),
+    Parameter(name="role", description="Of this role, by id or slug."),
+    Parameter(name="client", description="To this client, by client_id or slug."),
+    one_of("state", "What it is now.", DelegationState),
+    one_of("target_type", "For this kind of program.", TargetType),
+    Parameter(name="audience", description="It names this audience."),
+    Parameter(name="owner", description="Whose it is; the whole name."),
+    one_of("sort", "The order: the newest first (so unless this is given), the oldest, or what ends first.", Sort),
+)
 
 
 class NewDelegation(Body):
@@ -60,72 +71,172 @@ class NewDelegation(Body):
         )
 
 
-def routes(site: Site, *, max_token_lifetime: int, default_audience: str) -> list[Route]:
-    """The routes of this room, under what the settings say."""
-    terms = Terms(max_token_lifetime=max_token_lifetime, default_audience=default_audience)
+class DelegationChanges(Changes):
+    """What an edit may change of a delegation. What it gives less of than before, no token keeps.
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        proposal = (await read_body(request, NewDelegation)).proposal()
-        standing = await site.change(act, lambda tx, act: service.create(tx, act, proposal, terms))
-        return JSONResponse(as_json(standing, act.now), 201, {"Location": f"{PATH}/{standing.delegation.id}"})
+    Of `actions` and `all_actions` one at most; with `ends_at` null it does not end by itself.
+    """
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, naming.is_uuid)
-        found, following = await site.read(
-            lambda tx: listing.page(tx, act, terms, after=asked.after, limit=asked.limit)
-        )
-        return page_answer([as_json(standing, act.now) for standing in found], following)
+    target_type: str = LEFT_OUT
+    max_duration: int = LEFT_OUT
+    actions: list[str] = LEFT_OUT
+    all_actions: bool = LEFT_OUT
+    audiences: list[str] = LEFT_OUT
+    excluded_proofs: list[str] = LEFT_OUT
+    ends_at: str | None = LEFT_OUT
+    owner: str = LEFT_OUT
+    description: str = LEFT_OUT
+    slug: str = LEFT_OUT
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        standing = await site.read(lambda tx: service.get(tx, act, request.path_params["delegation"], terms))
-        return JSONResponse(as_json(standing, act.now))
+    def applied(self, its: Delegation) -> Edit:
+        """The edit of the delegation that these make, in the room's own terms."""
+        given = self.given()
+        now = {name: getattr(its, name) for name in _EDITABLE}
+        if given.get("all_actions"):
+            now["actions"] = ()
+        if isinstance(given.get("ends_at"), str):
+            given["ends_at"] = parse_instant("ends_at", given["ends_at"])
+        for name in ("actions", "audiences", "excluded_proofs"):
+            if name in given:
+                given[name] = tuple(given[name])
+        return Edit(**now | given)
 
-    def turned(verb: Verb) -> Handler:
-        async def turn(request: Request) -> JSONResponse:
-            act = await site.act(request)
-            standing = await site.change(act, lambda tx, act: verb(tx, act, request.path_params["delegation"], terms))
-            return JSONResponse(as_json(standing, act.now))
+
+_EDITABLE = (
+    *("target_type", "max_duration", "actions", "audiences", "excluded_proofs", "ends_at", "owner", "description"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegations:
+    """The room's handlers, under what the settings say."""
+
+    terms: Terms
+
+    async def page(self, call: Call[NoBody]) -> Page[DelegationShown]:
+        """Delegations that fit."""
+        asked = read_page(call.request, naming.is_uuid)
+        sort = read_one_of(call.request, "sort", Sort) or Sort.NEWEST
+
+        def look(tx: Tx, act: Act) -> tuple[list[Standing], str | None]:
+            filters = _filters(tx, call)
+            return listing.page(tx, act, self.terms, filters, sort=sort, after=asked.after, limit=asked.limit)
+
+        found, following = await call.read(look)
+        return {"items": [as_json(standing, call.act.now) for standing in found], "next": following}
+
+    async def create(self, call: Call[NewDelegation]) -> DelegationShown:
+        """Delegates."""
+        proposal = call.body.proposal()
+        standing = await call.change(lambda tx, act: service.create(tx, act, proposal, self.terms))
+        return as_json(standing, call.act.now)
+
+    async def show(self, call: Call[NoBody]) -> DelegationShown:
+        """One of them."""
+        its = call.of("delegation")
+        return as_json(await call.read(lambda tx, act: service.get(tx, act, its, self.terms)), call.act.now)
+
+    async def edit(self, call: Call[DelegationChanges]) -> DelegationShown:
+        """Changes what is sent."""
+
+        def work(tx: Tx, act: Act) -> Standing:
+            its = service.get(tx, act, call.of("delegation"), self.terms).delegation
+            revision = call.matched(its, "This delegation")
+            return editing.edit(tx, act, its.id, call.body.applied(its), self.terms, revision=revision)
+
+        return as_json(await call.change(work), call.act.now)
+
+    def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[DelegationShown]]:
+        """A handler that does this to the delegation."""
+
+        async def turn(call: Call[NoBody]) -> DelegationShown:
+            its = call.of("delegation")
+            return as_json(await call.change(lambda tx, act: verb(tx, act, its, self.terms)), call.act.now)
 
         return turn
 
+
+def operations(terms: Terms) -> list[AnyOperation]:
+    """The operations of this room; see `Delegations`."""
+    its = Delegations(terms=terms)
     return [
-        resource(PATH, get=page, post=create),
-        resource(PATH + "/{delegation}", get=show),
-        resource(PATH + "/{delegation}/disable", post=turned(service.disable)),
-        resource(PATH + "/{delegation}/enable", post=turned(service.enable)),
-        resource(PATH + "/{delegation}/revoke", post=turned(service.revoke)),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listDelegations",
+            summary="Trust delegations",
+            query=(*FILTERS, *PAGING),
+            handler=its.page,
+            answer=Page[DelegationShown],
+        ),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="createDelegation",
+            summary="Delegate: a role's actions to a client",
+            least=Role.OPERATOR,
+            body=NewDelegation,
+            handler=its.create,
+            answer=DelegationShown,
+            status=201,
+            location=PATH + "/{id}",
+            revised=True,
+        ),
+        Operation(
+            method="GET",
+            path=PATH + "/{delegation}",
+            operation_id="showDelegation",
+            summary="A trust delegation",
+            handler=its.show,
+            answer=DelegationShown,
+            revised=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=PATH + "/{delegation}",
+            operation_id="editDelegation",
+            summary="Edit a trust delegation; where that narrows it, its tokens end",
+            description="Its role and client are fixed. What has ended or was revoked is not edited.",
+            least=Role.OPERATOR,
+            body=DelegationChanges,
+            handler=its.edit,
+            answer=DelegationShown,
+            revised=True,
+        ),
+        *_turns(its),
     ]
 
 
-def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
-    """The delegation as the admin API shows it."""
-    delegation, role, client = standing.delegation, standing.role, standing.client
-    return {
-        "id": delegation.id,
-        "slug": delegation.slug or None,
-        "role": {"id": role.id, "slug": role.slug, "name": role.name},
-        "client": {
-            "id": client.id,
-            "slug": client.slug,
-            "name": client.name,
-            "unattested": client.unattested(now),
-        },
-        "target_type": delegation.target_type,
-        "actions": list(delegation.actions),
-        "max_duration": delegation.max_duration,
-        "audiences": list(delegation.audiences),
-        "excluded_proofs": list(delegation.excluded_proofs),
-        "ends_at": rfc3339(delegation.ends_at),
-        "state": standing.state,
-        "revoked_at": rfc3339(delegation.revoked_at),
-        "owner": delegation.owner,
-        "description": delegation.description,
-        "created_at": rfc3339(delegation.created_at),
-        "revision": delegation.revision,
-        "changed_at": rfc3339(delegation.changed_at),
-        "changed_by": delegation.changed_by or None,
-        "warnings": [{"code": each.code, "message": each.message} for each in standing.cautions],
-    }
+def _turns(its: Delegations) -> list[AnyOperation]:
+    turns: tuple[tuple[str, str, Verb], ...] = (
+        ("disable", "Turn a trust delegation off, and end its tokens", service.disable),
+        ("enable", "Turn a trust delegation on again; what has ended stays ended", service.enable),
+        ("revoke", "End a trust delegation for good, and its tokens", service.revoke),
+    )
+    return [
+        Operation(
+            method="POST",
+            path=f"{PATH}/{{delegation}}/{word}",
+            operation_id=f"{word}Delegation",
+            summary=summary,
+            least=Role.OPERATOR,
+            handler=its.turning(verb),
+            answer=DelegationShown,
+            revised=True,
+        )
+        for word, summary, verb in turns
+    ]
+
+
+def _filters(tx: Tx, call: Call[NoBody]) -> Filters:
+    """What the query asks for. Raises `Invalid`, also for a role or a client that there is not."""
+    role, client = call.query("role"), call.query("client")
+    return Filters(
+        text=call.query("text") or "",
+        state=read_one_of(call.request, "state", DelegationState),
+        role_id=None if role is None else role_called(tx, role).id,
+        client_id=None if client is None else client_called(tx, client).id,
+        target_type=read_one_of(call.request, "target_type", TargetType),
+        audience=call.query("audience"),
+        owner=call.query("owner") or "",
+    )

@@ -22,7 +22,6 @@ from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import Changes as SourceChanges
 
 MOST = 500  # delegations looked at
 
@@ -58,11 +57,6 @@ class Consequences:
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
     """Of disabling or deleting the client. Raises `NotFound`."""
     return of_clients(tx, act, [clients.get(tx, act, client_id).id], terms)
-
-
-def of_client_tokens(tx: Tx, act: Act, client_id: str, terms: Terms) -> Consequences:
-    """Of revoking the client's tokens: it gets new ones. Raises `NotFound`."""
-    return _all_go_on(of_client(tx, act, client_id, terms))
 
 
 def of_clients(tx: Tx, act: Act, client_ids: Sequence[str], terms: Terms) -> Consequences:
@@ -140,13 +134,6 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
     its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
     others = {client.id for client in its if _proves(client, act.now, lambda proof: proof.source_id != source.id)}
     return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others))
-
-
-def of_source_edit(tx: Tx, act: Act, source_id: str, *, revision: int, changes: SourceChanges) -> Consequences:
-    """Of editing the trust source so; nothing stops unless less counts by it. Raises as the edit would."""
-    if sources.would_narrow(tx, act, source_id, revision=revision, changes=changes):
-        return of_source(tx, act, source_id)
-    return Consequences()
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:

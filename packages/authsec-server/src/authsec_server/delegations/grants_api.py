@@ -1,27 +1,21 @@
-"""Revoking all that one administrator, or one admin key, has delegated, over HTTP; with `?dry_run=1` only saying it."""
+"""Revoking all that one administrator, or one admin key, has delegated, over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.accounts import administrators
 from authsec_server.accounts import service as admin_keys
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, would_stop
-from authsec_server.delegations.api import as_json
 from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
 from authsec_server.delegations.model import Standing, Terms
+from authsec_server.delegations.shown import DelegationShown, as_json
 from authsec_server.delegations.standing import standings
-from authsec_server.principal import Act
-from authsec_server.web.bodies import Body, read_body
-from authsec_server.web.dry_run import DryRun
-from authsec_server.web.routing import Handler, resource
-from authsec_server.web.site import Site
+from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import Body
+from authsec_server.web.operations import API, AnyOperation, Call, Operation
 
 Find = Callable[[Tx, Act, str], Hand]
 
@@ -32,6 +26,13 @@ class Asked(Body):
     also_changed_since: bool = False
 
 
+class GrantsRevoked(TypedDict):
+    """What was revoked; and what stays, though they had a hand in it, since somebody has changed it after them."""
+
+    revoked: list[DelegationShown]
+    changed_since: list[DelegationShown]
+
+
 def _administrator(tx: Tx, act: Act, reference: str) -> Hand:
     return of_administrator(administrators.get(tx, act, reference))
 
@@ -40,52 +41,41 @@ def _admin_key(tx: Tx, act: Act, key_id: str) -> Hand:
     return of_admin_key(admin_keys.get(tx, act, key_id))
 
 
-_HANDS: tuple[tuple[str, Find], ...] = (
-    ("/authsec/api/v1/administrators/{whose}/revoke-grants", _administrator),
-    ("/authsec/api/v1/admin-keys/{whose}/revoke-grants", _admin_key),
+_HANDS: tuple[tuple[str, str, str, Find], ...] = (
+    ("administrators/{administrator}", "Administrator", "an administrator", _administrator),
+    ("admin-keys/{key}", "AdminKey", "an admin key", _admin_key),
 )
 
 
-def routes(site: Site, terms: Terms) -> list[Route]:
+def operations(terms: Terms) -> list[AnyOperation]:
     """For people and for keys."""
-    return [resource(path, post=_revoking(site, terms, find)) for path, find in _HANDS]
+    return [
+        Operation(
+            method="POST",
+            path=f"{API}/{whose}/revoke-grants",
+            operation_id=f"revokeGrantsOf{word}",
+            summary=f"Revoke, for good, all that {called} has delegated",
+            description="What somebody has changed since stays, unless also_changed_since is true.",
+            least=Role.ADMIN,
+            body=Asked,
+            handler=_revoking(whose.partition("{")[2].rstrip("}"), find, terms),
+            answer=GrantsRevoked,
+        )
+        for whose, word, called, find in _HANDS
+    ]
 
 
-def dry_runs(site: Site, terms: Terms) -> list[Route]:
-    """What they would stop. Before all other routes."""
-    return [DryRun(path, _asking(site, terms, find)) for path, find in _HANDS]
+def _revoking(name: str, find: Find, terms: Terms) -> Callable[[Call[Asked]], Awaitable[GrantsRevoked]]:
+    async def revoke(call: Call[Asked]) -> GrantsRevoked:
+        def work(tx: Tx, act: Act) -> tuple[list[Standing], list[Standing]]:
+            hand = find(tx, act, call.of(name))
+            revoked = revoke_given_by(tx, act, hand, terms, also_changed_since=call.body.also_changed_since)
+            return revoked, standings(tx, given_by(tx, act, hand).changed_since, terms, act.now)
 
-
-def _revoking(site: Site, terms: Terms, find: Find) -> Handler:
-    async def revoke(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        whose, asked = request.path_params["whose"], await read_body(request, Asked)
-
-        def work(tx: Tx, act: Act) -> list[Standing]:
-            also = asked.also_changed_since
-            return revoke_given_by(tx, act, find(tx, act, whose), terms, also_changed_since=also)
-
-        revoked = await site.change(act, work)
-        return JSONResponse({"revoked": [as_json(standing, act.now) for standing in revoked]})
+        revoked, since = await call.change(work)
+        return {
+            "revoked": [as_json(standing, call.act.now) for standing in revoked],
+            "changed_since": [as_json(standing, call.act.now) for standing in since],
+        }
 
     return revoke
-
-
-def _asking(site: Site, terms: Terms, find: Find) -> Handler:
-    async def ask(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = await read_body(request, Asked)
-
-        def look(tx: Tx) -> dict[str, Any]:
-            given = given_by(tx, act, find(tx, act, request.path_params["whose"]))
-            given = given.with_changed() if asked.also_changed_since else given
-            stops = would_stop.as_json(consequences.of_many(tx, act, given.held, terms), act.now)
-            listed = {"would_revoke": given.held, "changed_since": given.changed_since}
-            return stops | {
-                name: [as_json(each, act.now) for each in standings(tx, held, terms, act.now)]
-                for name, held in listed.items()
-            }
-
-        return JSONResponse(await site.read(look))
-
-    return ask

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 from authsec_server import naming
 from authsec_server.audit.model import EventKind
-from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import slugs, store
@@ -21,8 +19,16 @@ from authsec_server.delegations.model import (
     Terms,
     live_twin,
 )
-from authsec_server.delegations.standing import as_granted, audience, record, standings, stored
-from authsec_server.failures import Conflict, Invalid
+from authsec_server.delegations.standing import (
+    as_granted,
+    audience,
+    client_called,
+    record,
+    role_called,
+    standings,
+    stored,
+)
+from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed
 from authsec_server.revocations import service as revocations
@@ -127,7 +133,7 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
 
 
 def _checked(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Delegation:
-    role, client = _role(tx, proposal.role), _client(tx, proposal.client)
+    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
     return Delegation(
         id=delegation_id,
         slug=(
@@ -147,25 +153,3 @@ def _checked(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_i
         description=naming.text("description", proposal.description),
         created_at=act.now,
     )
-
-
-def _role(tx: Tx, id_or_slug: str) -> RoleDefinition:
-    found = roles.find(tx, id_or_slug)
-    if found is None:
-        raise Invalid(
-            "role",
-            f"There is no role {naming.quoted(id_or_slug)}.",
-            "Give a role's slug or id: authsec roles list",
-        )
-    return found
-
-
-def _client(tx: Tx, id_or_slug: str) -> Client:
-    found = clients.find(tx, id_or_slug)
-    if found is None:
-        raise Invalid(
-            "client",
-            f"There is no client {naming.quoted(id_or_slug)}.",
-            "Give a client's slug or client_id: authsec agents list",
-        )
-    return found

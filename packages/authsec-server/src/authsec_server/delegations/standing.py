@@ -16,7 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.cautions import cautions
 from authsec_server.delegations.model import Delegation, Standing, Terms, state, title
-from authsec_server.failures import NotFound
+from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
@@ -53,6 +53,30 @@ def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -
         )
         for delegation in held
     ]
+
+
+def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
+    """The role that somebody means. Raises `Invalid` for the field `role`."""
+    found = roles.find(tx, id_or_slug)
+    if found is None:
+        raise Invalid(
+            "role",
+            f"There is no role {naming.quoted(id_or_slug)}.",
+            "Give a role's slug or id: authsec roles list",
+        )
+    return found
+
+
+def client_called(tx: Tx, id_or_slug: str) -> Client:
+    """The client that somebody means. Raises `Invalid` for the field `client`."""
+    found = clients.find(tx, id_or_slug)
+    if found is None:
+        raise Invalid(
+            "client",
+            f"There is no client {naming.quoted(id_or_slug)}.",
+            "Give a client's slug or client_id: authsec agents list",
+        )
+    return found
 
 
 def audience(tx: Tx, index: int, text: str) -> str:

@@ -1,34 +1,28 @@
-"""Trust sources over HTTP."""
+"""Trust sources over HTTP. What becomes of the proofs that rest on them is in `clients`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.failures import Unavailable
-from authsec_server.principal import Act
+from authsec_server.principal import Act, Role
 from authsec_server.sources import parsing, service
 from authsec_server.sources.asking_first import require_answers
 from authsec_server.sources.cluster_apis import ClusterApis
-from authsec_server.sources.freshness import KeysState
-from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, TrustSource, looks_up_pods, provable
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource, looks_up_pods, provable
+from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.paging import page_answer, read_page
-from authsec_server.web.routing import Handler, resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
+from authsec_server.web.paging import PAGING, Page, read_page
 
-PATH = "/authsec/api/v1/sources"
+PATH = f"{API}/sources"
 Verb = Callable[[Tx, Act, str], TrustSource]
 
 
@@ -61,106 +55,193 @@ class NewSource(Body):
     pod_lookup: bool = False
 
 
-class Changes(Body):
-    """What an edit asks for; what is left out stays. `revision` is the one that the editor had read.
+class SourceChanges(Changes):
+    """What an edit may change of a source. `anyway`: look-ups are turned on although the cluster does not answer."""
 
-    `anyway`: look-ups are turned on although the cluster does not answer.
-    """
-
-    revision: int
-    name: str | None = None
-    issuer: str | None = None
-    keys_from: str | None = None
-    keys_url: str | None = None
-    given_keys: dict[str, Any] | None = Field(default=None, repr=False)
-    ca: str | None = None
-    audience: str | None = None
-    claims: dict[str, str] | None = None
-    api_server: str | None = None
-    api_ca: str | None = None
-    credentials: str | None = None
-    token_review: bool | None = None
-    pod_lookup: bool | None = None
+    name: str = LEFT_OUT
+    issuer: str = LEFT_OUT
+    keys_from: str = LEFT_OUT
+    keys_url: str = LEFT_OUT
+    given_keys: dict[str, Any] = LEFT_OUT
+    ca: str = LEFT_OUT
+    audience: str = LEFT_OUT
+    claims: dict[str, str] = LEFT_OUT
+    api_server: str = LEFT_OUT
+    api_ca: str = LEFT_OUT
+    credentials: str = LEFT_OUT
+    token_review: bool = LEFT_OUT
+    pod_lookup: bool = LEFT_OUT
     anyway: bool = False
 
 
-def routes(
-    site: Site,
-    key_sets: KeySets,
-    cluster_apis: ClusterApis,
-    *,
-    issuer: str,
-    edit: Edit,
-    disable: Verb,
-    enable: Verb,
-) -> list[Route]:
-    """The routes of this room. `issuer` is this authority's own, which tokens are for unless their source says else.
+class SourceShown(TypedDict):
+    """A source as the admin API shows it. `token_audience` is what its tokens must be for, as it stands."""
 
-    `edit`, `disable` and `enable` are the verbs of `clients`, which has to follow.
+    id: str
+    slug: str
+    name: str
+    kind: SourceKind
+    issuer: str
+    keys_from: KeysFrom
+    keys_url: str | None
+    given_keys: dict[str, Any] | None
+    ca: str | None
+    audience: str | None
+    token_audience: str
+    claims: dict[str, str]
+    api_server: str | None
+    api_ca: str | None
+    credentials: str | None
+    token_review: bool
+    pod_lookup: bool
+    proves: list[str]
+    enabled: bool
+    created_at: str
+    revision: int
+    changed_at: str | None
+    changed_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The room's handlers. `issuer` is this authority's own, which tokens are for unless their source says else.
+
+    `edit_it`, `disable` and `enable` are the verbs of `clients`, which has to follow.
     """
 
-    def answer(source: TrustSource) -> JSONResponse:
-        return JSONResponse(as_json(source, issuer))
+    cluster_apis: ClusterApis
+    issuer: str
+    edit_it: Edit
+    disable: Verb
+    enable: Verb
 
-    async def create(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = parsing.NewSource(**dict(await read_body(request, NewSource)))
-        source = await site.change(
-            act, lambda tx, act: service.create(tx, act, asked, may_look_up=cluster_apis.possible)
+    async def page(self, call: Call[NoBody]) -> Page[SourceShown]:
+        """Sources, in the order of their slugs."""
+        asked, text = read_page(call.request, naming.is_slug), call.query("text") or ""
+        found, following = await call.read(
+            lambda tx, act: service.page(tx, act, text=text, after=asked.after, limit=asked.limit)
         )
-        return JSONResponse(as_json(source, issuer), 201, {"Location": f"{PATH}/{source.id}"})
+        return {"items": [as_json(source, self.issuer) for source in found], "next": following}
 
-    async def page(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = read_page(request, naming.is_slug)
-        found, following = await site.read(lambda tx: service.page(tx, act, after=asked.after, limit=asked.limit))
-        return page_answer((as_json(source, issuer) for source in found), following)
+    async def create(self, call: Call[NewSource]) -> SourceShown:
+        """Registers one."""
+        asked, may = parsing.NewSource(**dict(call.body)), self.cluster_apis.possible
+        source = await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may))
+        return as_json(source, self.issuer)
 
-    async def show(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        return answer(await site.read(lambda tx: service.get(tx, act, _which(request))))
+    async def show(self, call: Call[NoBody]) -> SourceShown:
+        """One of them."""
+        return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("source"))), self.issuer)
 
-    async def change(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        asked = dict(await read_body(request, Changes))
-        revision, anyway = asked.pop("revision"), asked.pop("anyway", False)
-        changes = parsing.Changes(**asked)
-        if not anyway:
-            before = await site.read(lambda tx: service.to_refresh(tx, act, _which(request)))
-            await run_in_threadpool(require_answers, cluster_apis, before, revision=revision, changes=changes)
-        return answer(
-            await site.change(
+    async def edit(self, call: Call[SourceChanges]) -> SourceShown:
+        """Changes what is sent; the cluster is asked first where look-ups in it are turned on."""
+        changes = parsing.Changes(**{name: value for name, value in call.body.given().items() if name != "anyway"})
+        if not call.body.anyway:
+            before = await call.read(lambda tx, act: service.to_refresh(tx, act, call.of("source")))
+            revision = before.revision if call.expected is None else call.expected
+            await run_in_threadpool(require_answers, self.cluster_apis, before, revision=revision, changes=changes)
+
+        def work(tx: Tx, act: Act) -> TrustSource:
+            source = service.get(tx, act, call.of("source"))
+            return self.edit_it(
+                tx,
                 act,
-                lambda tx, act: edit(
-                    tx, act, _which(request), revision=revision, changes=changes, may_look_up=cluster_apis.possible
-                ),
+                source.id,
+                revision=call.matched(source, "This trust source"),
+                changes=changes,
+                may_look_up=self.cluster_apis.possible,
             )
-        )
 
-    def turn(verb: Verb) -> Handler:
-        async def handle(request: Request) -> JSONResponse:
-            act = await site.act(request)
-            return answer(await site.change(act, lambda tx, act: verb(tx, act, _which(request))))
+        return as_json(await call.change(work), self.issuer)
 
-        return handle
+    def turning(self, verb: Verb) -> Callable[[Call[NoBody]], Awaitable[SourceShown]]:
+        """A handler that does this to the source."""
 
+        async def turn(call: Call[NoBody]) -> SourceShown:
+            return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("source"))), self.issuer)
+
+        return turn
+
+
+def operations(
+    cluster_apis: ClusterApis, *, issuer: str, edit: Edit, disable: Verb, enable: Verb
+) -> list[AnyOperation]:
+    """The operations of this room; see `Sources`."""
+    its = Sources(cluster_apis=cluster_apis, issuer=issuer, edit_it=edit, disable=disable, enable=enable)
     return [
-        resource(PATH, get=page, post=create),
-        resource(PATH + "/{source}", get=show, post=change),
-        resource(PATH + "/{source}/disable", post=turn(disable)),
-        resource(PATH + "/{source}/enable", post=turn(enable)),
-        resource(
-            PATH + "/{source}/lookups",
-            get=_lookups(site, service.get, cluster_apis.state),
-            post=_lookups(site, service.to_refresh, cluster_apis.check),
+        Operation(
+            method="GET",
+            path=PATH,
+            operation_id="listSources",
+            summary="Trust sources, in the order of their slugs",
+            query=(
+                Parameter(name="text", description="Part of the name, slug or issuer, or how the id begins."),
+                *PAGING,
+            ),
+            handler=its.page,
+            answer=Page[SourceShown],
         ),
-        resource(PATH + "/{source}/keys", get=_keys(site, service.get, key_sets.state)),
-        resource(PATH + "/{source}/refresh", post=_keys(site, service.to_refresh, key_sets.refresh)),
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="createSource",
+            summary="Register a trust source",
+            least=Role.ADMIN,
+            body=NewSource,
+            handler=its.create,
+            answer=SourceShown,
+            status=201,
+            location=PATH + "/{id}",
+            revised=True,
+        ),
+        Operation(
+            method="GET",
+            path=PATH + "/{source}",
+            operation_id="showSource",
+            summary="A trust source",
+            handler=its.show,
+            answer=SourceShown,
+            revised=True,
+        ),
+        Operation(
+            method="PATCH",
+            path=PATH + "/{source}",
+            operation_id="editSource",
+            summary="Edit a trust source",
+            description="Where less counts than before, the tokens that rest on it end. A cluster is asked once before "
+            "look-ups in it are turned on; if it does not answer, nothing is saved. With anyway it is not asked.",
+            least=Role.ADMIN,
+            body=SourceChanges,
+            handler=its.edit,
+            answer=SourceShown,
+            revised=True,
+        ),
+        *_turns(its),
     ]
 
 
-def as_json(source: TrustSource, issuer: str) -> dict[str, Any]:
-    """The source as the admin API shows it. `token_audience` is what its tokens must be for, as it stands."""
+def _turns(its: Sources) -> list[AnyOperation]:
+    turns: tuple[tuple[str, str, Verb], ...] = (
+        ("disable", "Let a trust source's word count no more, and end the tokens that rest on it", its.disable),
+        ("enable", "Let a trust source's word count again; what has ended stays ended", its.enable),
+    )
+    return [
+        Operation(
+            method="POST",
+            path=f"{PATH}/{{source}}/{word}",
+            operation_id=f"{word}Source",
+            summary=summary,
+            least=Role.ADMIN,
+            handler=its.turning(verb),
+            answer=SourceShown,
+            revised=True,
+        )
+        for word, summary, verb in turns
+    ]
+
+
+def as_json(source: TrustSource, issuer: str) -> SourceShown:
+    """The source. `issuer` is this authority's own."""
     return {
         "id": source.id,
         "slug": source.slug,
@@ -169,7 +250,7 @@ def as_json(source: TrustSource, issuer: str) -> dict[str, Any]:
         "issuer": source.issuer,
         "keys_from": source.keys_from,
         "keys_url": source.keys_url or None,
-        "given_keys": source.given_keys,
+        "given_keys": dict(source.given_keys) if source.given_keys else None,
         "ca": source.ca or None,
         "audience": source.audience or None,
         "token_audience": source.audience or issuer,
@@ -184,68 +265,5 @@ def as_json(source: TrustSource, issuer: str) -> dict[str, Any]:
         "created_at": rfc3339(source.created_at),
         "revision": source.revision,
         "changed_at": rfc3339(source.changed_at),
+        "changed_by": source.changed_by or None,
     }
-
-
-def keys_json(state: KeysState) -> dict[str, Any]:
-    """How a source's keys stand."""
-    return {
-        "condition": state.condition,
-        "keys": [
-            {"kid": kid, "kty": key.kind, "algorithms": sorted(key.algorithms), "thumbprint": key.thumbprint()}
-            for kid, key in state.keys.items()
-        ],
-        "fetched_at": rfc3339(state.fetched_at),
-        "fresh_until": rfc3339(state.fresh_until),
-        "usable_until": rfc3339(state.usable_until),
-        "failed_at": rfc3339(state.failed_at),
-        "failure": state.failure or None,
-    }
-
-
-def lookup_json(state: LookupState) -> dict[str, Any]:
-    """How a look-up went last, in the process that answers."""
-    return {
-        "answered_at": rfc3339(state.answered_at),
-        "failed_at": rfc3339(state.failed_at),
-        "failure": state.failure or None,
-    }
-
-
-def _keys(site: Site, find: Callable[[Tx, Act, str], TrustSource], look: Callable[[TrustSource], KeysState]) -> Handler:
-    """A handler that answers how the keys of the source stand, by `look`; it asks outside of any transaction."""
-
-    async def handle(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        source = await site.read(lambda tx: find(tx, act, _which(request)))
-        try:
-            return JSONResponse(keys_json(await run_in_threadpool(look, source)))
-        except KeysUnavailable as error:
-            raise Unavailable(error.sentence) from None
-
-    return handle
-
-
-def _lookups(
-    site: Site,
-    find: Callable[[Tx, Act, str], TrustSource],
-    look: Callable[[TrustSource], Mapping[Lookup, LookupState]],
-) -> Handler:
-    """A handler that answers how the look-ups of the source stand, by `look`; it asks outside of any transaction."""
-
-    async def handle(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        source = await site.read(lambda tx: find(tx, act, _which(request)))
-        try:
-            states = await run_in_threadpool(look, source)
-        except LookupUnavailable as error:
-            raise Unavailable(error.sentence) from None
-        return JSONResponse({lookup.value: lookup_json(state) for lookup, state in states.items()})
-
-    return handle
-
-
-def _which(request: Request) -> str:
-    """The source that the path names, by id or slug."""
-    reference: str = request.path_params["source"]
-    return reference

@@ -69,17 +69,6 @@ def edit(
     return edited
 
 
-def would_narrow(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes) -> bool:
-    """Whether less would count after that edit, so that the tokens that rest on the source end. Changes nothing.
-
-    Raises `Invalid`, `NotFound` or `Outdated` as the edit would.
-    """
-    act.principal.require(Role.VIEWER)
-    source = get(tx, act, id_or_slug)
-    require_current(source, revision, "This trust source")
-    return parsing.narrows(source, changed(source, act, **parsing.edited(source, changes)))
-
-
 def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
     """Let its word count no more, and end the tokens that rest on it. Twice is as good as once."""
     act.principal.require(Role.ADMIN)

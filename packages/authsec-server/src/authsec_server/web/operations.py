@@ -90,8 +90,9 @@ class Operation(Generic[B, A]):
     None takes none.
     `answer` is the type of what the handler returns, answered with `status`. With `revised` the answer's `revision` is
     its ETag, and PATCH wants it back as If-Match. `location` is the new thing's address, a format of the answer.
-    `secrets` are the answer's members that are shown once, and never in a rehearsal. `refusals` are statuses that it
-    may answer beside those that its form implies. A `question` changes nothing, so that there is no rehearsal of it.
+    `secrets` are the answer's members that are shown once, and never in a rehearsal; `private` is what nobody on the
+    way is to keep though it has none. `refusals` are statuses that it may answer beside those that its form implies. A
+    `question` changes nothing, so that there is no rehearsal of it.
     """
 
     method: Method
@@ -108,6 +109,7 @@ class Operation(Generic[B, A]):
     revised: bool = False
     location: str = ""
     secrets: tuple[str, ...] = ()
+    private: bool = False
     refusals: tuple[int, ...] = ()
     question: bool = False
     description: str = ""
@@ -198,6 +200,6 @@ def _response(operation: Operation[B, A], result: A) -> Response:
         headers["ETag"] = preconditions.etag(shown["revision"])
     if operation.location:
         headers["Location"] = operation.location.format_map(shown)
-    if operation.secrets:
+    if operation.secrets or operation.private:
         headers["Cache-Control"] = "no-store"
     return JSONResponse(result, operation.status, headers)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from typing_extensions import TypedDict  # as in `web.paging`
 
-from authsec_server.attestation.trial.model import Nearest, Said, Satisfied, Shown, Step, Trial
+from authsec_server.attestation.trial.model import Nearest, Said, Satisfied, Shown, Step, StepName, StepState, Trial
 from authsec_server.attestation.trial.service import Trials
 from authsec_server.principal import Role
-from authsec_server.web.bodies import Body, read_body
+from authsec_server.sources.model import Provenance
+from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.routing import resource
-from authsec_server.web.site import Site
+from authsec_server.web.operations import API, AnyOperation, Call, Operation
 
-PATH = "/authsec/api/v1/sources/{source}/try"
-_PRIVATE = {"Cache-Control": "no-store"}
+PATH = f"{API}/sources/{{source}}/try"
 
 
 class Tried(Body):
@@ -28,21 +23,92 @@ class Tried(Body):
     token: str = Field(repr=False)
 
 
-def routes(site: Site, trials: Trials) -> list[Route]:
-    """The route of this room."""
+class StepShown(TypedDict):
+    """One question that is asked of the token, and its answer."""
 
-    async def try_token(request: Request) -> JSONResponse:
-        act = await site.act(request)
-        act.principal.require(Role.OPERATOR)  # before the token is read at all
-        token = (await read_body(request, Tried)).token
-        trial = await run_in_threadpool(trials.try_token, act, request.path_params["source"], token)
-        return JSONResponse(as_json(trial), headers=_PRIVATE)
-
-    return [resource(PATH, post=try_token)]
+    step: StepName
+    state: StepState
+    said: str
+    example: str | None
 
 
-def as_json(trial: Trial) -> dict[str, Any]:
+class SaidShown(TypedDict):
+    """What the token says of itself."""
+
+    iss: str
+    aud: list[str]
+    sub: str
+    expires_at: str | None
+
+
+class ProvedShown(TypedDict):
+    """A selector that it proves, and how."""
+
+    key: str
+    value: str
+    proved_by: Provenance
+    how: str
+
+
+class SatisfiedShown(TypedDict):
+    """A client's proof that the workload satisfies."""
+
+    client_id: str
+    name: str
+    proof_id: str
+    enabled: bool
+
+
+class NearestShown(TypedDict):
+    """A client's proof that the workload does not satisfy, and how it differs."""
+
+    client_id: str
+    name: str
+    proof_id: str
+    differs: str
+
+
+class TrialShown(TypedDict):
     """The trial. `claims` are what the token says of itself; `signed` says whether its source vouches for them."""
+
+    source: str
+    holds: bool
+    signed: bool
+    notes: list[str]
+    steps: list[StepShown]
+    claims: SaidShown | None
+    selectors: list[ProvedShown]
+    satisfies: list[SatisfiedShown]
+    nearest: list[NearestShown]
+    compared: int
+    more: bool
+
+
+def operations(trials: Trials) -> list[AnyOperation]:
+    """The operation of this room."""
+
+    async def try_token(call: Call[Tried]) -> TrialShown:
+        return as_json(await run_in_threadpool(trials.try_token, call.act, call.of("source"), call.body.token))
+
+    return [
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="tryToken",
+            summary="Ask step by step whether a workload's token would be believed, and whose it would be",
+            description="Nobody gets a token for it. That it was tried is recorded; nothing of the token is.",
+            least=Role.OPERATOR,
+            body=Tried,
+            handler=try_token,
+            answer=TrialShown,
+            private=True,
+            question=True,
+        )
+    ]
+
+
+def as_json(trial: Trial) -> TrialShown:
+    """The trial."""
     return {
         "source": trial.source.slug,
         "holds": trial.holds,
@@ -58,11 +124,11 @@ def as_json(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: Step) -> StepShown:
     return {"step": step.name, "state": step.state, "said": step.said, "example": step.example or None}
 
 
-def _said(said: Said) -> dict[str, Any]:
+def _said(said: Said) -> SaidShown:
     return {
         "iss": said.issuer,
         "aud": list(said.audience),
@@ -71,7 +137,7 @@ def _said(said: Said) -> dict[str, Any]:
     }
 
 
-def _selector(shown: Shown) -> dict[str, Any]:
+def _selector(shown: Shown) -> ProvedShown:
     return {
         "key": shown.selector.key,
         "value": shown.selector.value,
@@ -80,7 +146,7 @@ def _selector(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _satisfied(each: Satisfied) -> dict[str, Any]:
+def _satisfied(each: Satisfied) -> SatisfiedShown:
     return {
         "client_id": each.client.id,
         "name": each.client.name,
@@ -89,7 +155,7 @@ def _satisfied(each: Satisfied) -> dict[str, Any]:
     }
 
 
-def _nearest(each: Nearest) -> dict[str, Any]:
+def _nearest(each: Nearest) -> NearestShown:
     return {
         "client_id": each.client.id,
         "name": each.client.name,

@@ -1,0 +1,90 @@
+"""What the admin API shows of a trust delegation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from typing_extensions import TypedDict  # as in `web.paging`
+
+from authsec_server.clients.model import ProofKind
+from authsec_server.delegations.model import DelegationState, Standing, TargetType
+from authsec_server.web.instants import rfc3339
+
+
+class ItsRole(TypedDict):
+    """The role that it is of."""
+
+    id: str
+    slug: str
+    name: str
+
+
+class ItsClient(TypedDict):
+    """The client that it is to."""
+
+    id: str
+    slug: str
+    name: str
+    unattested: bool
+
+
+class Warned(TypedDict):
+    """What whoever delegates should know: a stable code, and a sentence."""
+
+    code: str
+    message: str
+
+
+class DelegationShown(TypedDict):
+    """A delegation with the role and the client that it ties together. Its `slug` is null once a later one has it."""
+
+    id: str
+    slug: str | None
+    role: ItsRole
+    client: ItsClient
+    target_type: TargetType
+    actions: list[str]
+    max_duration: int
+    audiences: list[str]
+    excluded_proofs: list[ProofKind]
+    ends_at: str | None
+    state: DelegationState
+    revoked_at: str | None
+    owner: str
+    description: str
+    created_at: str
+    revision: int
+    changed_at: str | None
+    changed_by: str | None
+    warnings: list[Warned]
+
+
+def as_json(standing: Standing, now: datetime) -> DelegationShown:
+    """The delegation."""
+    delegation, role, client = standing.delegation, standing.role, standing.client
+    return {
+        "id": delegation.id,
+        "slug": delegation.slug or None,
+        "role": {"id": role.id, "slug": role.slug, "name": role.name},
+        "client": {
+            "id": client.id,
+            "slug": client.slug,
+            "name": client.name,
+            "unattested": client.unattested(now),
+        },
+        "target_type": delegation.target_type,
+        "actions": list(delegation.actions),
+        "max_duration": delegation.max_duration,
+        "audiences": list(delegation.audiences),
+        "excluded_proofs": list(delegation.excluded_proofs),
+        "ends_at": rfc3339(delegation.ends_at),
+        "state": standing.state,
+        "revoked_at": rfc3339(delegation.revoked_at),
+        "owner": delegation.owner,
+        "description": delegation.description,
+        "created_at": rfc3339(delegation.created_at),
+        "revision": delegation.revision,
+        "changed_at": rfc3339(delegation.changed_at),
+        "changed_by": delegation.changed_by or None,
+        "warnings": [{"code": each.code, "message": each.message} for each in standing.cautions],
+    }

@@ -1,0 +1,161 @@
+"""Over HTTP: how the keys and the look-ups of a trust source stand, and having them asked for now."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.concurrency import run_in_threadpool
+from typing_extensions import TypedDict  # as in `web.paging`
+
+from authsec_server.db import Tx
+from authsec_server.failures import Unavailable
+from authsec_server.principal import Act, Role
+from authsec_server.sources import service
+from authsec_server.sources.api import PATH
+from authsec_server.sources.cluster_apis import ClusterApis
+from authsec_server.sources.freshness import Condition, KeysState
+from authsec_server.sources.key_sets import KeySets
+from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
+from authsec_server.sources.model import KeysUnavailable, TrustSource
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+
+Find = Callable[[Tx, Act, str], TrustSource]
+
+
+class KeyShown(TypedDict):
+    """A key that the source signs with."""
+
+    kid: str
+    kty: str
+    algorithms: list[str]
+    thumbprint: str
+
+
+class KeysShown(TypedDict):
+    """How a source's keys stand."""
+
+    condition: Condition
+    keys: list[KeyShown]
+    fetched_at: str | None
+    fresh_until: str | None
+    usable_until: str | None
+    failed_at: str | None
+    failure: str | None
+
+
+class LookupShown(TypedDict):
+    """How a look-up went last, in the process that answers."""
+
+    answered_at: str | None
+    failed_at: str | None
+    failure: str | None
+
+
+class LookupsShown(TypedDict, total=False):
+    """How those went last that are turned on."""
+
+    token_review: LookupShown
+    pod_lookup: LookupShown
+
+
+def operations(key_sets: KeySets, cluster_apis: ClusterApis) -> list[AnyOperation]:
+    """What can be asked. None of it changes anything, so that there is no rehearsal of it either."""
+    lookups, one = PATH + "/{source}/lookups", PATH + "/{source}"
+    return [
+        Operation(
+            method="GET",
+            path=lookups,
+            operation_id="showLookups",
+            summary="How the look-ups in a cluster went last",
+            handler=_lookups(service.get, cluster_apis.state),
+            answer=LookupsShown,
+        ),
+        Operation(
+            method="POST",
+            path=lookups,
+            operation_id="checkLookups",
+            summary="Ask a cluster now",
+            least=Role.ADMIN,
+            handler=_lookups(service.to_refresh, cluster_apis.check),
+            answer=LookupsShown,
+            question=True,
+        ),
+        Operation(
+            method="GET",
+            path=one + "/keys",
+            operation_id="showKeysOfSource",
+            summary="How the keys of a trust source stand",
+            handler=_keys(service.get, key_sets.state),
+            answer=KeysShown,
+        ),
+        Operation(
+            method="POST",
+            path=one + "/refresh",
+            operation_id="refreshKeysOfSource",
+            summary="Fetch the keys of a trust source now",
+            least=Role.ADMIN,
+            handler=_keys(service.to_refresh, key_sets.refresh),
+            answer=KeysShown,
+            question=True,
+        ),
+    ]
+
+
+def keys_json(state: KeysState) -> KeysShown:
+    """How the keys stand."""
+    return {
+        "condition": state.condition,
+        "keys": [
+            {"kid": kid, "kty": key.kind, "algorithms": sorted(key.algorithms), "thumbprint": key.thumbprint()}
+            for kid, key in state.keys.items()
+        ],
+        "fetched_at": rfc3339(state.fetched_at),
+        "fresh_until": rfc3339(state.fresh_until),
+        "usable_until": rfc3339(state.usable_until),
+        "failed_at": rfc3339(state.failed_at),
+        "failure": state.failure or None,
+    }
+
+
+def lookup_json(state: LookupState) -> LookupShown:
+    """How the look-up went."""
+    return {
+        "answered_at": rfc3339(state.answered_at),
+        "failed_at": rfc3339(state.failed_at),
+        "failure": state.failure or None,
+    }
+
+
+def _keys(find: Find, look: Callable[[TrustSource], KeysState]) -> Callable[[Call[NoBody]], Awaitable[KeysShown]]:
+    """A handler that answers how the keys of the source stand, by `look`; it asks outside of any transaction."""
+
+    async def handle(call: Call[NoBody]) -> KeysShown:
+        source = await call.read(lambda tx, act: find(tx, act, call.of("source")))
+        try:
+            return keys_json(await run_in_threadpool(look, source))
+        except KeysUnavailable as error:
+            raise Unavailable(error.sentence) from None
+
+    return handle
+
+
+def _lookups(
+    find: Find, look: Callable[[TrustSource], Mapping[Lookup, LookupState]]
+) -> Callable[[Call[NoBody]], Awaitable[LookupsShown]]:
+    """A handler that answers how the look-ups of the source stand, by `look`; it asks outside of any transaction."""
+
+    async def handle(call: Call[NoBody]) -> LookupsShown:
+        source = await call.read(lambda tx, act: find(tx, act, call.of("source")))
+        try:
+            states = await run_in_threadpool(look, source)
+        except LookupUnavailable as error:
+            raise Unavailable(error.sentence) from None
+        shown: LookupsShown = {}
+        if Lookup.TOKEN_REVIEW in states:
+            shown["token_review"] = lookup_json(states[Lookup.TOKEN_REVIEW])
+        if Lookup.POD_LOOKUP in states:
+            shown["pod_lookup"] = lookup_json(states[Lookup.POD_LOOKUP])
+        return shown
+
+    return handle

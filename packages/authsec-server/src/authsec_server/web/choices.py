@@ -1,0 +1,43 @@
+"""Query parameters by which lists are filtered: one of a few words, yes or no, some text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+from authsec_server.web.bodies import query_value
+from authsec_server.web.operations import Parameter
+
+W = TypeVar("W", bound=StrEnum)
+_ANSWERS = {"true": True, "false": False}
+
+
+def one_of(name: str, description: str, words: type[StrEnum]) -> Parameter:
+    """Declares a parameter that is one of these words."""
+    return Parameter(name=name, description=description, schema={"type": "string", "enum": list(map(str, words))})
+
+
+def yes_or_no(name: str, description: str) -> Parameter:
+    """Declares a parameter that is `true` or `false`."""
+    return Parameter(name=name, description=description, schema={"type": "string", "enum": list(_ANSWERS)})
+
+
+def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
+    """The word that is given, if any. Raises `Invalid`, naming those there are."""
+    value = query_value(request, name)
+    try:
+        return None if value is None else words(value)
+    except ValueError:
+        raise Invalid(name, f"{name} cannot be {quoted(value or '')}.", f"One of: {', '.join(words)}") from None
+
+
+def read_yes_or_no(request: Request, name: str) -> bool | None:
+    """The answer that is given, if any. Raises `Invalid`."""
+    value = query_value(request, name)
+    if value is not None and value not in _ANSWERS:
+        raise Invalid(name, f"{name} cannot be {quoted(value)}.", f"One of: {', '.join(_ANSWERS)}")
+    return None if value is None else _ANSWERS[value]
