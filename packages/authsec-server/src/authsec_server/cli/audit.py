@@ -45,7 +45,9 @@ _SHOWING: Final = {
     "show": ("show", "Print one event whole, or all of one request."),
     "export": ("export_events", "Print all events that are asked for, oldest first."),
 }
-for module, commands in (("audit_sealing", _SEALING), ("audit_showing", _SHOWING)):
+_FOLLOWING: Final = {"follow": ("follow", "Print each event as it is sealed, as JSON Lines, for a SIEM.")}
+_MODULES: Final = {"audit_sealing": _SEALING, "audit_showing": _SHOWING, "audit_following": _FOLLOWING}
+for module, commands in _MODULES.items():
     for name, (function, sentence) in commands.items():
         audit.add_command(Deferred(name, sentence, f"authsec_server.cli.{module}:{function}"))
 

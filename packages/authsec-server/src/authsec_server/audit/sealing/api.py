@@ -45,15 +45,23 @@ class HeadShown(TypedDict):
     elsewhere: ElsewhereShown
 
 
+class LeafShown(TypedDict):
+    """What is left of an event that was dropped."""
+
+    place: int
+    leaf: str
+
+
 class SealedEvents(TypedDict):
     """Events in the order of sealing; `next` is the place of the last leaf that was looked at, to go on from.
 
-    `dropped` are places without an event: only the leaf is left. `head_at` is when the newest head was signed.
+    Of `dropped` events only the leaves are left. `sealed` are there in all, by the newest head, signed at `head_at`.
     """
 
     items: list[EventShown]
     next: str | None
-    dropped: list[int]
+    dropped: list[LeafShown]
+    sealed: int
     head_at: str | None
 
 
@@ -124,6 +132,7 @@ async def _sealed(call: Call[NoBody]) -> SealedEvents:
     return {
         "items": [as_json(each) for each in found.events],
         "next": None if found.last is None else str(found.last),
-        "dropped": list(found.dropped),
+        "dropped": [{"place": seal.place, "leaf": seal.leaf} for seal in found.dropped],
+        "sealed": found.sealed,
         "head_at": rfc3339(found.head_at),
     }

@@ -15,11 +15,15 @@ from authsec_server.principal import Principal, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """Events in the order of sealing, up to the place `last`; of `dropped` places only the leaf is left."""
+    """Events in the order of sealing, up to the place `last`; of those that were `dropped` only the seal is left.
+
+    The newest head is of `sealed` leaves, and was signed at `head_at`.
+    """
 
     events: tuple[Recorded, ...]
-    dropped: tuple[int, ...]
+    dropped: tuple[Seal, ...]
     last: int | None
+    sealed: int
     head_at: datetime | None
 
 
@@ -41,9 +45,11 @@ def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Follow
     leaves = store.leaves(tx.connection, after=after, limit=limit)
     there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
     seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
+    head = store.newest_head(tx.connection)
     return Following(
         events=tuple(replace(there[number], seal=seal) for number, seal in seals if number in there),
-        dropped=tuple(seal.place for number, seal in seals if number not in there),
+        dropped=tuple(seal for number, seal in seals if number not in there),
         last=leaves[-1].position if leaves else None,
+        sealed=head[0] if head else 0,
         head_at=store.newest_at(tx.connection),
     )
