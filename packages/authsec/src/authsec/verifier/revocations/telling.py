@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from typing import Final
 
 from authsec.clock import Clock
 from authsec.verifier.moments import Moment, moment, since
@@ -13,11 +14,14 @@ from authsec.verifier.revocations.leases import Leases, Wish
 
 _log = logging.getLogger("authsec.verifier")
 
+_SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a server restarts, troubles nobody
+
 
 class Telling:
     """Of one life of the thread that follows the feed, for all who want it followed. Used from any thread.
 
-    The end of a trouble is a warning as its beginning is, so that whoever was told of the one is told of the other.
+    The end of a trouble is a warning as its beginning is, so that whoever was told of the one is told of the other. One
+    that is over at once, with all tokens accepted meanwhile, is not told at all.
     """
 
     def __init__(self, feed: Feed, leases: Leases, clock: Clock) -> None:
@@ -26,7 +30,9 @@ class Telling:
         self._clock = clock
         self._lock = threading.Lock()
         self._why = "the feed says nothing"
-        self._began: Moment | None = None  # when there was something to tell first; None if there is not
+        self._began: Moment | None = None  # when the trouble did; None while there is none
+        self._untold = False  # whether there is something about it that has not been told
+        self._told = False  # whether anything about it was
         self._without: set[Wish] = set()  # for whom what is known is too old, as was told
 
     def trouble(self, why: str) -> None:
@@ -34,18 +40,13 @@ class Telling:
         with self._lock:
             self._why = why
             self._began = self._began or moment(self._clock)
-            if not self._tell_who_is_without():
-                _log.warning(
-                    "the revocations of %s are not known at the moment: %s%s",
-                    self._feed.issuer,
-                    why,
-                    self._until_when(),
-                )
+            self._untold = True
+            self._tell()
 
     def look(self) -> None:
-        """Whether what is known has become too old since."""
+        """Whether what is known has become too old since, or the trouble lasts."""
         with self._lock:
-            self._tell_who_is_without()
+            self._tell()
 
     def over(self) -> None:
         """The feed is followed."""
@@ -54,11 +55,25 @@ class Telling:
         with self._lock:
             if self._began is None or self._are_without():
                 return
-            took = since(self._began, self._clock)
-            again = ", and tokens are accepted by them" if self._without else ""
-            _log.warning("the revocations of %s are known after %.0f seconds%s", self._feed.issuer, took, again)
+            if self._told:
+                took = since(self._began, self._clock)
+                again = ", and tokens are accepted by them" if self._without else ""
+                _log.warning("the revocations of %s are known after %.0f seconds%s", self._feed.issuer, took, again)
             self._began = None
+            self._untold = self._told = False
             self._without.clear()
+
+    def _tell(self) -> None:
+        if self._tell_who_is_without():
+            self._told, self._untold = True, False
+        elif self._untold and self._began is not None and since(self._began, self._clock) >= _SHORT:
+            self._told, self._untold = True, False
+            _log.warning(
+                "the revocations of %s are not known at the moment: %s%s",
+                self._feed.issuer,
+                self._why,
+                self._until_when(),
+            )
 
     def _tell_who_is_without(self) -> bool:
         """Whether there was anybody to be told."""
