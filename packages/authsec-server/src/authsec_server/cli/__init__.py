@@ -14,6 +14,8 @@ _COMMANDS: Final = {  # of each the module, and a line for the page that lists t
     "roles": ("roles", "Roles: named sets of actions."),
     "apis": ("apis", "Protected APIs: who tokens are for."),
     "delegations": ("delegations", "Who may act in which role, for what and how long."),
+    "apply": ("configuration", "Make all of these what files say."),
+    "export": ("configuration", "Print all of these as files for `apply`."),
     "keys": ("keys", "The keys that sign delegation tokens."),
     "revoke": ("revoke", "Stop an agent, a delegation or one token, now."),
     "audit": ("audit", "What happened, and whether the record of it is whole."),

@@ -7,6 +7,7 @@ Each sends one request and hands back the response; what it means is the caller'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 import click
@@ -21,7 +22,7 @@ API: Final = "/authsec/api/v1/"
 class CallFailed(click.ClickException):
     """The call was refused or could not be made. Click prints it and exits with its status, without a traceback.
 
-    `field` names the member of the body that was refused, where it was one.
+    `reason` is the authority's stable code for it, `field` the member of the body that was refused, where it was one.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class CallFailed(click.ClickException):
         request_id: str = "",
         *,
         exit_code: Exit = Exit.FAILED,
+        reason: str = "",
         field: str = "",
     ) -> None:
         super().__init__(message)
         self.remedy = remedy
         self.request_id = request_id
+        self.reason = reason
         self.field = field
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance; one class is enough
 
@@ -48,6 +51,9 @@ class Reach(Protocol):
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send one request to `path` below the API's root. Raises `CallFailed` when there is no response."""
+
+    def kept_open(self) -> AbstractContextManager[Reach]:
+        """The same for many calls. Raises `CallFailed`."""
 
     def address(self) -> str:
         """The root of the authority, as those who call it know it. Raises `CallFailed`."""

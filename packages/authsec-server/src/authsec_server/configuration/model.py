@@ -76,8 +76,10 @@ class Note:
     text: str
 
 
-def differences(before: Facts, after: Facts) -> tuple[Difference, ...]:
-    """What differs, in the order of the fields."""
+def differences(before: Facts | None, after: Facts) -> tuple[Difference, ...]:
+    """What differs, in the order of the fields. Of what is new, it goes without saying that it is on."""
+    if before is None:
+        before, after = {}, {field: its for field, its in after.items() if (field, its) != ("enabled", True)}
     fields = dict.fromkeys([*before, *after])
     return tuple(
         _difference(field, before.get(field), after.get(field))

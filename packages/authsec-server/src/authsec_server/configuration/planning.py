@@ -119,7 +119,7 @@ def _require(field: str, slug: str, section: Section, asked: Asked, present: Col
     nearest = get_close_matches(slug[:100], [*named, *present], n=1, cutoff=0.6)
     raise Invalid(
         field,
-        f"There is no {section.one} {quoted(slug)}, neither here nor in the document.",
+        f"There is no {section.one} {quoted(slug)}, neither at the authority nor in the document.",
         f"The nearest is {nearest[0]}." if nearest else f"Put it under {section}, or name one by its slug.",
     )
 

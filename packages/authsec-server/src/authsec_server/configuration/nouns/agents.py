@@ -61,7 +61,7 @@ def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> St
     compared = proofs.compared(held, proofs.wanted(shape.proofs), present.slugs, present.now)
     enabled = (held is None or held.enabled) if shape.enabled is None else shape.enabled
     after = _wanted(slug, shape, held, compared, present)
-    differing = differences(facts(held, present) if held else {}, {**after, "enabled": enabled})
+    differing = differences(facts(held, present) if held else None, {**after, "enabled": enabled})
     if not differing and not compared.bound:
         return None
     change = Change(

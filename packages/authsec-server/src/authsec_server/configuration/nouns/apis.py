@@ -41,7 +41,7 @@ def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
         actions=parse_described(Action(action=each, description=its) for each, its in shape.actions.items()),
         created_at=UNMADE,
     )
-    differing = differences(facts(held) if held else {}, facts(wanted))
+    differing = differences(facts(held) if held else None, facts(wanted))
     if not differing:
         return None
     verb, do = (Verb.EDIT, partial(_edit, held, wanted)) if held else (Verb.CREATE, partial(_create, wanted))

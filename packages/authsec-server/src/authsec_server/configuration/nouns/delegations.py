@@ -43,13 +43,13 @@ def step(
     """
     held = present.delegations.get(slug)
     wanted = _wanted(shape, held, resolve)
-    before = facts(held, present) if held else {}
+    before = facts(held, present) if held else None
     if held is not None and state(held, present.now) in OVER:
-        if _same(before, wanted) and held.revoked_at is None:
+        if before is not None and _same(before, wanted) and held.revoked_at is None:
             return None  # it has ended by itself, as the document says
         if not renew:
             raise _over(held)
-        held, before = None, {}
+        held, before = None, None
     if held is not None:
         _require_fixed(held, shape, present)
     stays = held is None or held.enabled

@@ -35,7 +35,7 @@ def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> Step | Non
         actions=parse_actions(shape.actions),
         created_at=UNMADE,
     )
-    differing = differences(facts(held) if held else {}, facts(wanted))
+    differing = differences(facts(held) if held else None, facts(wanted))
     if not differing:
         return None
     verb, do = (Verb.EDIT, partial(_edit, held, wanted)) if held else (Verb.CREATE, partial(_create, wanted))

@@ -75,7 +75,7 @@ def step(slug: str, shape: SourceShape, held: TrustSource | None, setting: Setti
     made = parsing.checked(asked(slug, shape), id="", now=UNMADE)
     stays = held is None or held.enabled
     enabled = stays if shape.enabled is None else shape.enabled
-    differing = differences(facts(held) if held else {}, facts(replace(made, enabled=enabled)))
+    differing = differences(facts(held) if held else None, facts(replace(made, enabled=enabled)))
     if not differing:
         return None
     if held is None:

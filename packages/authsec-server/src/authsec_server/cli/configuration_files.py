@@ -1,0 +1,230 @@
+"""Files of configuration, read into one document. What is wrong is said with file, line and what would be right."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from authsec.exits import Exit
+from pydantic import BaseModel, ValidationError
+
+from authsec_server.cli.named_files import read_named
+from authsec_server.cli.output import say_failed
+from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.yaml_documents import Document as Read
+from authsec_server.cli.yaml_documents import NotReadable, read_yaml
+from authsec_server.configuration.api import MAX_DOCUMENT
+from authsec_server.configuration.model import Section
+from authsec_server.configuration.shapes import (
+    AgentShape,
+    ApiShape,
+    DelegationShape,
+    ProofShape,
+    RoleShape,
+    SourceShape,
+)
+from authsec_server.configuration.shapes import Document as Shape
+
+STDIN: Final = Path("-")
+_ENDINGS: Final = frozenset({".yaml", ".yml", ".json"})
+_SHAPES: Final[Mapping[str, type[BaseModel]]] = {
+    Section.SOURCES: SourceShape,
+    Section.APIS: ApiShape,
+    Section.ROLES: RoleShape,
+    Section.AGENTS: AgentShape,
+    Section.DELEGATIONS: DelegationShape,
+}
+_MOST: Final = 20  # problems that are told at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong, where, and what would be right."""
+
+    place: str
+    message: str
+    remedy: str = ""
+
+
+class NotAcceptable(click.ClickException):
+    """Files that cannot be applied, with all that is wrong with them. Nothing was asked of the authority."""
+
+    exit_code = Exit.FAILED
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature; a failure always goes to stderr
+        for problem in self.problems[:_MOST]:
+            say_failed(f"{problem.place}: {problem.message}" if problem.place else problem.message, problem.remedy, "")
+        if len(self.problems) > _MOST:
+            click.echo(f"  and {len(self.problems) - _MOST} more", err=True)
+
+
+@dataclass(slots=True)
+class Configuration:
+    """One document of many files. `places` says of each thing in it, and of all in that, where it stands."""
+
+    value: dict[str, dict[str, Any]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+
+    def place(self, path: str) -> str:
+        """Where that stands, or else what it would stand in; empty where that is in no file."""
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        return self.places.get(path, "")
+
+
+def read_configuration(named: Sequence[Path]) -> Configuration:
+    """What the files say together; of a folder, those in it that end so. Raises `NotAcceptable` or `CallFailed`."""
+    read, left = Configuration(), MAX_DOCUMENT
+    for path in [each for one in named for each in _files(one)]:
+        text = _text(path, left)
+        left -= len(text)
+        try:
+            for document in [*read_yaml(text.decode("utf-8"))] or [Read()]:
+                _add(read, document.value, {its: f"{path}:{line}" for its, line in document.lines.items()}, path)
+        except NotReadable as problem:
+            place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
+            raise NotAcceptable([Problem(place=place, message=problem.message, remedy=problem.remedy)]) from None
+        except UnicodeDecodeError:
+            raise NotAcceptable([Problem(place=str(path), message="This is not UTF-8.")]) from None
+    if problems := [*_private(read, read.value, ""), *_misshapen(read)]:
+        raise NotAcceptable(problems)
+    return read
+
+
+def _files(path: Path) -> list[Path]:
+    if path == STDIN or not path.is_dir():
+        return [path]
+    found = sorted(each for each in path.iterdir() if each.suffix in _ENDINGS and not each.name.startswith("."))
+    if not found:
+        raise CallFailed(
+            f"{path} holds no file that ends with .yaml, .yml or .json.", "Folders in it are not looked into."
+        )
+    return found
+
+
+def _text(path: Path, at_most: int) -> bytes:
+    remedy = f"All files together may have {MAX_DOCUMENT:,} bytes: apply them in parts."
+    if path != STDIN:
+        return read_named(path, at_most=at_most, remedy=remedy)
+    content = sys.stdin.buffer.read(at_most + 1)
+    if len(content) > at_most:
+        raise CallFailed(f"What comes on stdin is larger than {at_most:,} bytes.", remedy)
+    return content
+
+
+def _add(read: Configuration, value: Any, places: Mapping[str, str], path: Path) -> None:
+    if not isinstance(value, dict):
+        problem = "This file says nothing." if value is None else "This is no map of sections."
+        raise NotAcceptable(
+            [Problem(place=str(path), message=problem, remedy=f"Begin with one of: {', '.join(Section)}")]
+        )
+    for section, things in value.items():
+        if section not in set(Section):
+            raise NotAcceptable([_unknown(places[section], section, [*Section])])
+        if not isinstance(things, dict):
+            raise NotAcceptable([_no_things(places[section], section, things)])
+        held = read.value.setdefault(section, {})
+        for slug, thing in things.items():
+            where = f"{section}.{slug}"
+            if slug in held:
+                twice = f"{Section(section).one} {slug} stands in {read.place(where)} already."
+                raise NotAcceptable([Problem(place=places[where], message=twice, remedy="Keep one of the two.")])
+            held[slug] = thing
+    read.places |= {its: place for its, place in places.items() if its.partition(".")[0] in value}
+
+
+def _no_things(place: str, section: str, things: object) -> Problem:
+    if things is None:
+        return Problem(
+            place=place,
+            message=f"{section} has nothing in it.",
+            remedy=f"Leave it out; or, if there are to be none at all, write {section}: {{}}",
+        )
+    return Problem(
+        place=place,
+        message=f"{section} is no map.",
+        remedy=f"Under {section}, each {Section(section).one} stands under its slug, as in customer-support:",
+    )
+
+
+def _unknown(place: str, name: str, known: Sequence[str]) -> Problem:
+    nearest = get_close_matches(name[:100], known, n=1, cutoff=0.5)
+    remedy = f"The nearest is {nearest[0]}." if nearest else f"There are: {', '.join(known)}"
+    return Problem(place=place, message=f"There is no {name!r} here.", remedy=remedy)
+
+
+def _private(read: Configuration, value: Any, path: str) -> Iterator[Problem]:
+    """A private key in a file of a repository is found before it goes any further."""
+    if isinstance(value, str):
+        if "PRIVATE KEY-----" in value:
+            yield Problem(
+                place=read.place(path),
+                message="This is a PRIVATE key. It was not sent, but it stands in a file: consider it exposed.",
+                remedy="Make another pair: authsec keygen FILE. Only what is in FILE.pub belongs here.",
+            )
+    elif isinstance(value, dict | list):
+        for name, its in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _private(read, its, f"{path}.{name}" if path else str(name))
+
+
+def _misshapen(read: Configuration) -> Iterator[Problem]:
+    try:
+        Shape.model_validate(read.value)
+    except ValidationError as refused:
+        seen = set()
+        for error in refused.errors(include_url=False, include_context=True):
+            path = ".".join(map(str, error["loc"]))
+            place = read.place(path)
+            if place not in seen:  # of two forms that a value might have, both are refused
+                seen.add(place)
+                yield _told(place, error)
+
+
+def _told(place: str, error: Mapping[str, Any]) -> Problem:
+    *above, last = error["loc"]
+    name, given = str(last), error["input"]
+    if error["type"] == "extra_forbidden":
+        shape = ProofShape if "proofs" in above[2:] else _SHAPES[str(above[0])]
+        return _unknown(place, name, [*shape.model_fields])
+    if error["type"] == "missing":
+        shape = ProofShape if "proofs" in above[2:] else _SHAPES[str(above[0])]
+        about = shape.model_fields[name].description or ""
+        return Problem(place=place, message=f"{above[1]} lacks {name}.", remedy=about)
+    if error["type"] == "string_type":
+        return Problem(
+            place=place, message=f"{name} has to be a text, and is {_kind(given)}.", remedy=_quoted(name, given)
+        )
+    if error["type"] == "literal_error":
+        return Problem(place=place, message=f"{name} cannot be {given!r}.", remedy=f"It is {error['ctx']['expected']}")
+    wanted = {
+        "bool_type": ("true or false", "Write true or false, without quotes."),
+        "list_type": ("a list", f"Write {name}: [one, another], or each on a line of its own behind a hyphen."),
+        "dict_type": ("a map", "Write each on a line of its own, as in name: value"),
+        "model_type": ("a map", "Write each member on a line of its own, as in name: value"),
+    }
+    what, remedy = wanted.get(error["type"], ("", ""))
+    if what:
+        return Problem(place=place, message=f"{name} has to be {what}, and is {_kind(given)}.", remedy=remedy)
+    return Problem(place=place, message=f"{name}: {error['msg']}.")
+
+
+def _kind(given: object) -> str:
+    if isinstance(given, bool):
+        return "a truth value"
+    kinds = {int: "a number", str: "a text", list: "a list", dict: "a map", type(None): "empty"}
+    return kinds.get(type(given), "something else")
+
+
+def _quoted(name: str, given: object) -> str:
+    if isinstance(given, bool):
+        return f'Put it into quotes: {name}: "{str(given).lower()}"'
+    return f'Put it into quotes: {name}: "{given}"' if isinstance(given, int) else "Write it behind the colon."

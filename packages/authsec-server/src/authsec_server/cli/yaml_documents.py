@@ -1,0 +1,143 @@
+"""YAML, read so that nothing in it surprises: into what JSON could hold as well, with the place of each value.
+
+Only what a configuration needs is read. No anchors (a few lines of them unfold to gigabytes), no tags, no merging, no
+name twice. Words are what YAML 1.2's core schema makes of them: `on` and `no` are texts, `true` is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+MAX_DEPTH: Final = 16
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER: Final = re.compile(
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0x[0-9a-fA-F]+|0o[0-7]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+_WORDS: Final[Mapping[str, bool | None]] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("null", "Null", "NULL", "~", ""), None),
+}
+
+
+class NotReadable(Exception):
+    """What is wrong with the text, where (line and column from 1), and what would be right."""
+
+    def __init__(self, message: str, remedy: str, mark: yaml.Mark | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.line = 0 if mark is None else mark.line + 1
+        self.column = 0 if mark is None else mark.column + 1
+
+
+@dataclass(slots=True)
+class Document:
+    """What a document says. `lines` has for each value, by the names and positions that lead to it, where it begins."""
+
+    value: Any = None
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or map that is being read; `name` is that of the next value of a map."""
+
+    value: Any
+    path: str
+    name: str | None = None
+
+
+def read_yaml(text: str) -> Iterator[Document]:
+    """The documents in the text. Raises `NotReadable` at the first thing wrong."""
+    document, stack = Document(), list[_Open]()
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.DocumentStartEvent):
+                document, stack = Document(), []
+            elif isinstance(event, yaml.DocumentEndEvent):
+                yield document
+            elif isinstance(event, yaml.NodeEvent):
+                _begin(event, document, stack)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                stack.pop()
+    except yaml.MarkedYAMLError as error:
+        what = " ".join(filter(None, (error.context, error.problem)))
+        raise NotReadable(f"This is not YAML: {what}.", _HINT, error.problem_mark or error.context_mark) from None
+    except yaml.YAMLError as error:
+        raise NotReadable(f"This is not YAML: {error}.".splitlines()[0], _HINT, None) from None
+
+
+_HINT: Final = "Is something indented otherwise than its neighbours, or a text with a colon not in quotes?"
+
+
+def _begin(event: yaml.NodeEvent, document: Document, stack: list[_Open]) -> None:
+    mark = event.start_mark
+    if isinstance(event, yaml.AliasEvent) or event.anchor:
+        raise NotReadable("Anchors and aliases (& and *) are not read.", "Write out what is meant.", mark)
+    if event.tag is not None:
+        raise NotReadable(f"The tag {event.tag} is not read.", "Leave it out.", mark)
+    top = stack[-1] if stack else None
+    if top is not None and isinstance(top.value, dict) and top.name is None:
+        top.name = _name(event, top)
+        document.lines[_below(top.path, top.name)] = mark.line + 1
+        return
+    path = "" if top is None else _below(top.path, len(top.value) if isinstance(top.value, list) else top.name or "")
+    document.lines.setdefault(path, mark.line + 1)
+    value = _value(event)
+    _put(document, top, value)
+    if isinstance(event, yaml.CollectionStartEvent):
+        if len(stack) == MAX_DEPTH:
+            raise NotReadable(f"This is nested deeper than {MAX_DEPTH}.", "Is a bracket missing?", mark)
+        stack.append(_Open(value, path))
+
+
+def _name(event: yaml.NodeEvent, top: _Open) -> str:
+    if not isinstance(event, yaml.ScalarEvent):
+        raise NotReadable("A name has to be a text.", "Write name: value.", event.start_mark)
+    name: str = event.value
+    if name == "<<" and not event.style:
+        raise NotReadable("Nothing is merged (<<).", "Write out what is meant.", event.start_mark)
+    if name in top.value:
+        raise NotReadable(f"{name!r} stands there twice.", "Keep one of the two.", event.start_mark)
+    return name
+
+
+def _put(document: Document, top: _Open | None, value: Any) -> None:
+    if top is None:
+        document.value = value
+    elif isinstance(top.value, list):
+        top.value.append(value)
+    else:
+        top.value[top.name], top.name = value, None
+
+
+def _value(event: yaml.NodeEvent) -> Any:
+    if isinstance(event, yaml.MappingStartEvent):
+        return {}
+    if isinstance(event, yaml.SequenceStartEvent):
+        return []
+    assert isinstance(event, yaml.ScalarEvent)
+    text: str = event.value
+    if any("\ud800" <= character <= "\udfff" for character in text):  # half a character, as JSON escapes may leave it
+        raise NotReadable("An escape stands for half a character.", "Write the character itself.", event.start_mark)
+    if event.style:  # in quotes, or a block: a text
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _NUMBER.fullmatch(text):
+        remedy = f'If it is a text, put it into quotes: "{text}"'
+        raise NotReadable(f"{text} is a number, and of its kind none is wanted.", remedy, event.start_mark)
+    return text
+
+
+def _below(path: str, name: str | int) -> str:
+    return f"{path}.{name}" if path else str(name)

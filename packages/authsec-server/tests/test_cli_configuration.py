@@ -1,0 +1,186 @@
+"""`authsec export` and `authsec apply`, as a platform engineer uses them, and the mistakes that are made in files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+
+Authsec = Callable[..., Result]
+File = Callable[[str], str]
+
+THREE = """\
+roles:
+  support:
+    name: Support
+    actions: [customers:read, customers:delete]
+agents:
+  helper:
+    name: Helper
+    proofs:
+      - platform: kubernetes
+        selectors: {k8s:ns: production}
+  open:
+    proofs:
+      - platform: unattested
+delegations:
+  helper-reads:
+    agent: helper
+    role: support
+    actions: [customers:read]
+"""
+
+
+@pytest.fixture
+def file(tmp_path_factory: pytest.TempPathFactory) -> File:
+    """Writes a file of configuration: its name."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def write(text: str, name: str = "authsec.yaml") -> str:
+        path = folder / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_from_a_file_to_the_authority_and_back(authsec: Authsec, file: File) -> None:
+    named = file(THREE)
+    looked = authsec("apply", "-f", named, "--dry-run")
+    assert looked.exit_code == 3
+    assert "+ open  UNATTESTED" in looked.stdout
+    assert "    proofs: + kubernetes k8s:ns=production" in looked.stdout
+    assert looked.stdout.endswith("4 to create.\n")
+    assert json.loads(authsec("roles", "list", "--json").stdout)["items"] == []
+    unanswered = authsec("apply", "-f", named)
+    assert (unanswered.exit_code, "--yes" in unanswered.stderr) == (1, True)
+    done = authsec("apply", "-f", named, "--yes")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "Done: 4 created.")
+    again = authsec("apply", "-f", named, "--yes", "--prune")
+    assert (again.exit_code, again.stdout) == (0, "Nothing to change.\n")
+    assert authsec("apply", "-f", named, "--dry-run").exit_code == 0
+    exported = authsec("export").stdout
+    assert list(yaml.safe_load(exported)) == ["roles", "agents", "delegations"]
+    assert authsec("apply", "-f", file(exported), "--prune", "--dry-run").stdout == "Nothing to change.\n"
+    as_json = authsec("export", "--json").stdout
+    assert authsec("apply", "-f", file(as_json, "authsec.json"), "--dry-run").exit_code == 0
+    assert authsec("export").stdout == exported
+
+
+def test_what_goes_and_what_stops_is_said_before(authsec: Authsec, file: File) -> None:
+    authsec("apply", "-f", file(THREE), "--yes")
+    changed = THREE.replace("customers:delete]", "orders:read]").split("  open:")[0] + "delegations: {}\n"
+    looked = authsec("apply", "-f", file(changed), "--prune", "--dry-run")
+    assert "~ support\n    actions: + orders:read\n             - customers:delete\n" in looked.stdout
+    assert "- open\n" in looked.stdout
+    assert looked.stdout.endswith("1 to change, 2 to remove.\n")
+    assert "What stops: 1 agent (open)" in looked.stderr or "What stops: 2 agents" in looked.stderr
+    done = authsec("apply", "-f", file(changed), "--prune", "--yes")
+    assert "delegations is empty in the files: with --prune, all 1 go" in done.stderr
+    assert done.stdout.endswith("Done: 1 changed, 2 removed.\n")
+
+
+def test_a_bot_reads_the_difference(authsec: Authsec, file: File) -> None:
+    looked = authsec("apply", "-f", file(THREE), "--dry-run", "--json")
+    told = json.loads(looked.stdout)
+    assert looked.exit_code == 3
+    first = told["changes"][0]
+    assert (first["verb"], first["section"], first["slug"]) == ("create", "roles", "support")
+    assert told["would_stop"] is None
+    done = json.loads(authsec("apply", "-f", file(THREE), "--yes", "--json").stdout)
+    assert done["changes"] == told["changes"]
+
+
+def test_many_files_and_folders_are_one_document(authsec: Authsec, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder: Path = tmp_path_factory.mktemp("agents")
+    (folder / "a.yaml").write_text("agents:\n  one:\n    proofs: [{platform: unattested}]\n")
+    (folder / "b.yml").write_text("---\nagents:\n  two:\n    proofs: [{platform: unattested}]\n---\nroles: {}\n")
+    (folder / ".hidden.yaml").write_text("nonsense")
+    (folder / "README.md").write_text("nonsense")
+    assert authsec("apply", "-f", str(folder), "--yes").stdout.endswith("Done: 2 created.\n")
+    other = folder / "c" / "c.yaml"
+    other.parent.mkdir()
+    other.write_text("agents:\n  two:\n    proofs: [{platform: unattested}]\n")
+    twice = authsec("apply", "-f", str(folder), "-f", str(other))
+    assert twice.exit_code == 1
+    assert f"{other}:2: agent two stands in {folder / 'b.yml'}:3 already." in twice.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says", "remedy"),
+    [
+        ("agents:\n  x:\n    proof: []\n    proofs: []\n", 3, "There is no 'proof' here", "nearest is proofs"),
+        ("agent: {}\n", 1, "There is no 'agent' here", "nearest is agents"),
+        ("agents:\n", 1, "agents has nothing in it", "agents: {}"),
+        ("agents:\n  x: {name: 12, proofs: []}\n", 2, "name has to be a text, and is a number", 'name: "12"'),
+        ("agents:\n  x:\n    name: true\n    proofs: []\n", 3, "and is a truth value", 'name: "true"'),
+        ("agents:\n  x:\n    name: 1.10\n    proofs: []\n", "3:11", "1.10 is a number", '"1.10"'),
+        ("agents:\n  x:\n    proofs: []\n    enabled: yes\n", 4, "true or false", "without quotes"),
+        ("agents:\n  x:\n    name: X\n", 2, "x lacks proofs", "All of them"),
+        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "cannot be 'k8s'", "'kubernetes'"),
+        ("agents:\n  x:\n    proofs: {}\n", 3, "has to be a list", "hyphen"),
+        ("agents:\n  x: {}\n  x: {}\n", "3:3", "stands there twice", "one of the two"),
+        ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write out"),
+        ("agents:\n  <<: {}\n", "2:3", "Nothing is merged", "Write out"),
+        ("agents: !!python/object:os.system {}\n", "1:9", "The tag", "Leave it out"),
+        ("agents: [\n", "2:1", "This is not YAML", "indented"),
+        ("agents: {x: {proofs: [{platform: key, public_key: '-BEGIN PRIVATE KEY-----'}]}}\n", 1, "PRIVATE", "keygen"),
+        ("roles:\n  r: {actions: [a:b, 'c']}\n", 2, "it has no colon", "resource:action"),
+        ("", "", "This file says nothing", "Begin with one of: sources"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
+    authsec: Authsec, file: File, text: str, line: Any, says: str, remedy: str
+) -> None:
+    named = file(text)
+    refused = authsec("apply", "-f", named, "--yes")
+    assert refused.exit_code == 1, refused.output
+    assert f"✗ {named}:{line}: " in refused.stderr or not line
+    assert says in refused.stderr
+    assert remedy in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_words_that_yaml_once_took_for_something_else_are_texts(authsec: Authsec, file: File) -> None:
+    named = file("roles:\n  no:\n    name: on\n    description: 12:30\n    actions: [yes:no]\n")
+    assert authsec("apply", "-f", named, "--yes").exit_code == 0
+    exported = authsec("export").stdout
+    assert yaml.safe_load(exported)["roles"]["no"] == {"name": "on", "description": "12:30", "actions": ["yes:no"]}
+    assert "name: 'on'" in exported, "whoever reads it by YAML 1.1 reads the same"
+
+
+def test_all_mistakes_of_form_are_told_at_once(authsec: Authsec, file: File) -> None:
+    text = "agents:\n  x: {proofs: [], label: {}}\n  y: {name: 1, proofs: []}\ndelegations:\n  z: {agent: x}\n"
+    refused = authsec("apply", "-f", file(text))
+    assert [line.split(":")[1] for line in refused.stderr.splitlines() if line.startswith("✗")] == ["2", "3", "5"]
+
+
+def test_the_schema_for_editors_knows_what_files_may_say(authsec: Authsec) -> None:
+    schema = json.loads(authsec("apply", "--schema").stdout)
+    assert list(schema["properties"]) == ["sources", "apis", "roles", "agents", "delegations"]
+    assert schema["$defs"]["AgentShape"]["required"] == ["proofs"]
+
+
+def test_what_others_change_meanwhile_is_not_overrun(
+    authsec: Authsec, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authsec("apply", "-f", file(THREE), "--yes")
+    named = file(THREE.replace("name: Support", "name: Help desk"))
+
+    def meanwhile(*command: str) -> Callable[..., None]:
+        return lambda *_, **__: authsec(*command) and None
+
+    where = "authsec_server.cli.configuration.confirm"
+    monkeypatch.setattr(where, meanwhile("roles", "create", "Other", "--action", "a:b"))
+    assert authsec("apply", "-f", named, "--yes").exit_code == 0, "it is still what was shown"
+    named = file(THREE.replace("customers:delete", "orders:read"))
+    monkeypatch.setattr(where, meanwhile("roles", "create", "Another", "--action", "a:b"))
+    overtaken = authsec("apply", "-f", named, "--yes", "--prune")
+    assert (overtaken.exit_code, "Others changed something meanwhile" in overtaken.stderr) == (4, True)
+    assert "- another" not in overtaken.stdout, "what was not shown is not removed"
+    assert authsec("roles", "show", "another").exit_code == 0
