@@ -19,6 +19,7 @@ from authsec_server.web.rehearsal import NAME as DRY_RUN
 PATH = f"{API}/openapi.json"
 _IN_PATH = re.compile(r"\{([a-z_]+)\}")
 _TAG = '^"[1-9][0-9]{0,8}"$'
+SCHEME = "adminKey"
 Json = dict[str, Any]
 
 
@@ -127,14 +128,14 @@ def document(operations: Sequence[AnyOperation]) -> Json:
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "adminKey": {
+                SCHEME: {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An admin key: authsec_… (`authsec admin create-key NAME`).",
                 }
             },
         },
-        "security": [{"adminKey": []}],
+        "security": [{SCHEME: []}],
     }
 
 
@@ -171,6 +172,7 @@ def _operation(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
         "summary": operation.summary,
         "description": f"{operation.description}\n\nNeeds the role {operation.least.name.lower()}.".strip(),
         "tags": [operation.path.removeprefix(API).split("/")[1]],
+        "security": [{SCHEME: [operation.least.name.lower()]}],  # OpenAPI 3.1 section 4.8.30: the roles that it needs
         "parameters": _parameters(operation),
         "responses": _successes(operation, schemas) | responses,
     }

@@ -1,0 +1,258 @@
+"""Every operation of the admin API with what it takes to succeed, and an estate that has one of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from authsec_server.accounts.model import Caller
+from databases import settings_for
+from issuers import ONE
+from starlette.testclient import TestClient
+
+House = Any
+API = "/authsec/api/v1"
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+ROLES = ("viewer", "operator", "admin")
+OF_ADMINS = {"keys", "administrators", "admin-keys", "setup-links", "sources"}  # the nouns that only an admin changes
+OF_OPERATORS = {"bindProofs", "tryToken"}  # at a source, and about clients
+ASKED_BY_VIEWERS = {"compareConfiguration"}  # a question of several lines, which no address could hold
+AT_THE_MACHINE = {"makeSetupLink"}  # no key makes a way in for a person
+NOT_YET = {"getJournalHead": 404}  # nothing is sealed here
+
+# What each is called with; the path's parts are the estate's.
+CALLS: dict[str, dict[str, Any] | None] = {
+    "listClients": None,
+    "createClient": {"name": "New", "platform": "unattested"},
+    "showClient": None,
+    "editClient": {"description": "edited"},
+    "deleteClient": None,
+    "disableClient": None,
+    "enableClient": None,
+    "revokeTokensOfClient": None,
+    "addProof": {"platform": "unattested"},
+    "removeProof": None,
+    "rotateSecret": {},
+    "listEnrolments": None,
+    "createEnrolment": {},
+    "takeBackEnrolment": None,
+    "listSources": None,
+    "createSource": {
+        "name": "CI",
+        "kind": "oidc",
+        "issuer": "https://ci.example.com",
+        "keys_from": "discovery",
+        "preset": "gitlab",
+    },
+    "showSource": None,
+    "editSource": {"name": "Renamed"},
+    "removeSource": None,
+    "disableSource": None,
+    "enableSource": None,
+    "showLookups": None,
+    "checkLookups": None,
+    "showKeysOfSource": None,
+    "refreshKeysOfSource": None,
+    "listUsersOfSource": None,
+    "bindProofs": {},
+    "tryToken": {"token": "a.b.c"},
+    "listRoles": None,
+    "createRole": {"name": "New", "actions": ["a:b"]},
+    "showRole": None,
+    "editRole": {"description": "edited"},
+    "deleteRole": None,
+    "listApis": None,
+    "registerApi": {"name": "New", "identifier": "https://new.example.com"},
+    "showApi": None,
+    "editApi": {"description": "edited"},
+    "deleteApi": None,
+    "listApiCredentials": None,
+    "createApiCredential": {},
+    "revokeApiCredential": None,
+    "listDelegations": None,
+    "createDelegation": {
+        "role": "unused",
+        "client": "pod",
+        "target_type": "Other AI agent",
+        "max_duration": 60,
+        "all_actions": True,
+    },
+    "showDelegation": None,
+    "editDelegation": {"description": "edited"},
+    "disableDelegation": None,
+    "enableDelegation": None,
+    "revokeDelegation": None,
+    "revokeGrantsOfAdministrator": {},
+    "revokeGrantsOfAdminKey": {},
+    "listKeys": None,
+    "rotateKeys": {"force": True},
+    "rotateFeedKey": None,
+    "revokeKey": {},
+    "revokeToken": {"jti": "JTI"},
+    "listAdministrators": None,
+    "inviteAdministrator": {"email": "new@example.com", "name": "New", "role": "viewer"},
+    "showAdministrator": None,
+    "editAdministrator": {"role": "viewer"},
+    "disableAdministrator": None,
+    "enableAdministrator": None,
+    "endSessions": None,
+    "makeSetupLink": {"purpose": "sign_in", "email": "ann@example.com"},
+    "listAdminKeys": None,
+    "createAdminKey": {"name": "new", "role": "viewer"},
+    "showAdminKey": None,
+    "revokeAdminKey": None,
+    "listEvents": None,
+    "getEvent": None,
+    "getJournalHead": None,
+    "getJournalKeys": None,
+    "followEvents": None,
+    "showConfiguration": None,
+    "applyConfiguration": {"configuration": {"roles": {}}},
+    "compareConfiguration": {"configuration": {"roles": {}}},
+}
+ELSEWHERE = {  # what the estate's usual thing is not fit for
+    "addProof": {"client": "keeper"},
+    "removeProof": {"client": "pod"},
+    "deleteRole": {"role": "unused"},
+    "rotateSecret": {"client": "keeper"},
+    "createEnrolment": {"client": "pod"},
+    "takeBackEnrolment": {"client": "pod"},
+    "listEnrolments": {"client": "pod"},
+    "removeSource": {"source": "unused"},
+    "deleteApi": {"api": "unused"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """What the document says of one."""
+
+    id: str
+    method: str
+    path: str
+    least: str
+    rehearsed: bool
+    revised: bool
+
+    @property
+    def noun(self) -> str:
+        return self.path.removeprefix(f"{API}/").split("/")[0]
+
+    @property
+    def policy(self) -> str:
+        """The least role by the rule: viewers read, operators change, admins change what is theirs."""
+        if self.method == "get" or self.id in ASKED_BY_VIEWERS:
+            return "viewer"
+        return "admin" if self.noun in OF_ADMINS and self.id not in OF_OPERATORS else "operator"
+
+
+@dataclass
+class Estate:
+    """Everything that there is to be asked for, and who asks. `secrets` are all that was shown once."""
+
+    its: House
+    door: TestClient
+    parts: dict[str, str]
+    keys: dict[str, str]
+    strangers: dict[str, str | None]
+    secrets: set[str]
+
+    def operations(self) -> Iterator[Operation]:
+        document = self.door.get(f"{API}/openapi.json").json()
+        for path, methods in document["paths"].items():
+            for method, what in methods.items():
+                if what.get("security") == []:
+                    continue
+                ((least,),) = (each["adminKey"] for each in what["security"])
+                named = {each["name"] for each in what["parameters"]}
+                yield Operation(
+                    id=what["operationId"],
+                    method=method,
+                    path=path,
+                    least=least,
+                    rehearsed="dry_run" in named,
+                    revised="If-Match" in named,
+                )
+
+    def call(self, operation: Operation, credential: str | None) -> Any:
+        where = operation.path.format(**(self.parts | ELSEWHERE.get(operation.id, {})))
+        headers = {"Authorization": f"Bearer {credential}"} if credential is not None else {}
+        body = CALLS[operation.id]
+        if body == {"jti": "JTI"}:
+            body = {"jti": self.parts["jti"]}
+        return self.door.request(
+            operation.method,
+            where,
+            params={"dry_run": "1"} if operation.rehearsed else {},
+            headers=headers | ({"If-Match": "*"} if operation.revised else {}),
+            **({} if body is None else {"json": body}),
+        )
+
+
+def estate_of(house: Callable[..., House], database_url: str, tmp_path: Path) -> Estate:
+    """One of everything, in an authority on that database."""
+    settings = settings_for(database_url, tmp_path)
+    its, local = house(**settings), house(local_operator=True, **settings).door()
+    secrets: set[str] = set()
+    agent = its.delegated_name("Open")
+
+    def make(path: str, **body: Any) -> dict[str, Any]:
+        answer = local.post(f"{API}/{path}", json=body)
+        assert answer.status_code in {200, 201}, (path, answer.text)
+        made: dict[str, Any] = answer.json()
+        secrets.update(str(made[name]) for name in ("key", "credential", "client_secret", "code") if name in made)
+        if "link" in made:
+            secrets.add(made["link"]["path"].partition("=")[2])
+        return made
+
+    key = ONE.public.to_jwk() | {"kid": "1"}
+    for name in ("Cluster", "Unused"):
+        issuer = f"https://{name.lower()}.example.com"
+        make("sources", name=name, kind="kubernetes", issuer=issuer, keys_from="given", given_keys={"keys": [key]})
+    make("clients", name="Keeper", platform="secret")
+    pod = {"selectors": [{"key": "k8s:ns", "value": "production"}], "source": "cluster"}
+    make("clients", name="Pod", platform="kubernetes", **pod)
+    for name in ("Used", "Unused"):
+        make("apis", name=name, identifier=f"https://{name.lower()}.api.example.com")
+    make("roles", name="Unused", actions=["a:b"])
+    credential = make("apis/used/credentials")
+    _people(its, make)
+    token = its.door().get(ENDPOINT, params={"client_id": agent}).json()["token"]
+    keys = {role: make("admin-keys", name=role, role=role)["key"] for role in ROLES}
+    gone = make("admin-keys", name="gone", role="admin")
+    make("admin-keys/gone/revoke")
+    parts = {
+        "client": "open",
+        "proof": local.get(f"{API}/clients/pod").json()["proofs"][0]["id"],
+        "enrolment": make("clients/pod/enrolments")["id"],
+        "source": "cluster",
+        "role": "role-of-open",
+        "api": "used",
+        "credential": credential["id"],
+        "delegation": local.get(f"{API}/delegations").json()["items"][0]["slug"],
+        "kid": local.get(f"{API}/keys").json()["items"][0]["kid"],
+        "administrator": "bob@example.com",
+        "key": "gone",
+        "event": str(its.events()[-1].id),
+        "jti": next(each.event.jti for each in its.events() if each.event.kind == "token.issued"),
+    }
+    strangers: dict[str, str | None] = {
+        "nobody": None,
+        "a revoked key": gone["key"],
+        "an agent's token": token,
+        "an API's credential": credential["credential"],
+        "a key that nobody made": "authsec_" + "A" * 43,
+    }
+    return Estate(its, its.door(), parts, keys, strangers, secrets | {token})
+
+
+def _people(its: House, make: Callable[..., dict[str, Any]]) -> None:
+    """Two admins who can sign in, so that either may be changed; and somebody who has not come yet."""
+    sign_in, caller = its.authority.sign_in, Caller(request_id="r", address="192.0.2.9")
+    first = sign_in.first_link()
+    sign_in.set_up_first(first.code, email="ann@example.com", name="Ann", password="violet tram kiosk", caller=caller)
+    link = make("administrators", email="bob@example.com", name="Bob", role="admin")["link"]
+    make("administrators", email="eve@example.com", name="Eve", role="viewer")
+    sign_in.set_password(link["path"].partition("=")[2], password="violet tram kiosk", caller=caller)
