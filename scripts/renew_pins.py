@@ -57,8 +57,8 @@ def renew_foreign_packages() -> None:
     """From the files tests/*/*.in to those beside them that end with .txt."""
     for_all_pythons = ["--universal", "--python-version", "3.11", "--upgrade"]
     for wanted in ROOT.glob("tests/*/*.in"):
-        versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", wanted.with_suffix(".txt")]
-        command = ["uv", "pip", "compile", wanted, *for_all_pythons, *versions_only]
+        versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", str(wanted.with_suffix(".txt"))]
+        command = ["uv", "pip", "compile", str(wanted), *for_all_pythons, *versions_only]
         with tempfile.TemporaryDirectory() as elsewhere:  # where uv finds none of our own pins
             subprocess.run(command, cwd=elsewhere, check=True)
 

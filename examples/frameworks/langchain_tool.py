@@ -15,14 +15,15 @@ from authsec import AuthSecClient
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 
+API = os.environ["DOWNSTREAM_URL"]
 authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @authsec.delegated(scope="customers:read", on_denied="tell_model")
 def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
     """Fetch a customer's record."""
-    url = f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}"
-    return requests.get(url, headers={"Authorization": f"Bearer {delegation_token}"}, timeout=5).text
+    headers = {"Authorization": f"Bearer {delegation_token}"}
+    return requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5).text
 
 
 model = ChatOpenAI(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))

@@ -19,6 +19,7 @@ from ..environments import python_with, variables
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OURS = (ROOT / "packages" / "authsec" / "src", ROOT / "packages" / "authsec-autogen" / "tests")  # the scripted model
+PAGE = ROOT / "docs" / "frameworks.md"
 EXAMPLES = sorted((ROOT / "examples" / "frameworks").glob("*.py"))
 IN_BOTH = ("agentchat", "agent_framework", "langchain")
 SETS = {"set_a": ("autogen", *IN_BOTH), "set_b": ("ag2", "openai_agents", "pydantic_ai", *IN_BOTH)}
@@ -40,6 +41,43 @@ def test_a_tool_of_ones_own(packages: str, framework: str, tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed(, \d+ warnings)? in ", done.stdout, re.MULTILINE), done.stdout  # and none skipped
+
+
+def code_of(example: Path) -> str:
+    """The program without what its docstring says of it."""
+    text = example.read_text("utf-8")
+    docstring = ast.parse(text).body[0]
+    return "".join(text.splitlines(keepends=True)[docstring.end_lineno :]).strip()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_the_page_shows_the_example_as_it_is(example: Path) -> None:
+    page = PAGE.read_text("utf-8")
+    assert f"```python\n{code_of(example)}\n```" in page
+    assert f"(../{example.relative_to(ROOT).as_posix()})" in page
+
+
+def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
+    """Those of the section on testing, for the tool of an example as a module."""
+    tool, _, _ = code_of(ROOT / "examples" / "frameworks" / "pydantic_ai_tool.py").partition("\nagent = ")
+    (tmp_path / "crm_agent.py").write_text(tool.replace("from pydantic_ai import Agent\n", ""), "utf-8")
+    for name in ("conftest.py", "test_agent.py"):
+        (block,) = re.findall(rf"^```python\n(# {name}\n.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+        (tmp_path / name).write_text(block, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+
+
+def test_the_page_names_the_versions_that_are_tried() -> None:
+    _, _, tried = PAGE.read_text("utf-8").partition("\n## Tried with\n")
+    pins = "".join((HERE / f"{name}.txt").read_text("utf-8") for name in SETS)
+    named = re.findall(r"([a-z][a-z0-9-]+) (\d+\.\d+\.\d+)", tried)
+    assert len(named) == 8
+    assert [f"{name}=={version}" for name, version in named if f"{name}=={version}\n" not in pins] == []
 
 
 def test_each_framework_has_an_example_and_no_other() -> None:

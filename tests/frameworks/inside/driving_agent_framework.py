@@ -9,6 +9,7 @@ from typing import Any
 from agent_framework import Agent, FunctionInvocationContext, FunctionMiddleware, tool
 from agent_framework.observability import enable_instrumentation
 from agent_framework.openai import OpenAIChatCompletionClient
+from authsec import AuthSecClient
 from evidence import Evidence
 
 RAISED = r"^Error: Function failed\.$"
@@ -29,6 +30,17 @@ class Watching(FunctionMiddleware):
 
 def as_tool(function: Callable[..., Any]) -> Any:
     return tool(function)
+
+
+def in_its_run(authsec: AuthSecClient) -> Any:
+    """A tool that is told of the run it is part of, by a parameter that the framework fills."""
+
+    @authsec.delegated
+    def fetch_customer(customer_id: str, context: FunctionInvocationContext, *, delegation_token: str) -> str:
+        """Fetch a customer's record."""
+        return f"{customer_id} {type(context).__name__} {len(delegation_token) > 100}"
+
+    return fetch_customer
 
 
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:

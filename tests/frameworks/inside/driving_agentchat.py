@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from authsec import AuthSecClient
 from autogen_agentchat.agents import AssistantAgent
+from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 from evidence import Evidence
@@ -16,6 +18,17 @@ RAISED = r"^{denial}"
 
 def as_tool(function: Callable[..., Any]) -> Any:
     return FunctionTool(function, "Fetch a customer's record.")
+
+
+def in_its_run(authsec: AuthSecClient) -> Any:
+    """A tool that is told of the run it is part of, by a parameter that the framework fills."""
+
+    @authsec.delegated
+    def fetch_customer(customer_id: str, cancellation_token: CancellationToken, *, delegation_token: str) -> str:
+        """Fetch a customer's record."""
+        return f"{customer_id} {type(cancellation_token).__name__} {len(delegation_token) > 100}"
+
+    return fetch_customer
 
 
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:

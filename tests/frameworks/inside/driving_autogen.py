@@ -17,6 +17,9 @@ def as_tool(function: Callable[..., Any]) -> Any:
     return function
 
 
+in_its_run = None  # it has no such parameter
+
+
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:
     model = {"model": "gpt-4o-mini", "price": [0, 0]}
     assistant = autogen.AssistantAgent("assistant", llm_config={"config_list": [model], "cache_seed": None})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from authsec import AuthSecClient
 from evidence import Evidence
 from langchain.agents import create_agent
+from langchain.tools import ToolRuntime
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tools import tool
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
@@ -35,6 +37,17 @@ for _name in [name for name in dir(BaseCallbackHandler) if name.startswith("on_"
 
 def as_tool(function: Callable[..., Any]) -> Any:
     return tool(function)
+
+
+def in_its_run(authsec: AuthSecClient) -> Any:
+    """A tool that is told of the run it is part of, by a parameter that the framework fills."""
+
+    @authsec.delegated
+    def fetch_customer(customer_id: str, runtime: ToolRuntime, *, delegation_token: str) -> str:
+        """Fetch a customer's record."""
+        return f"{customer_id} {type(runtime).__name__} {len(delegation_token) > 100}"
+
+    return fetch_customer
 
 
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agents import Agent, FunctionTool, RunHooks, Runner, function_tool, set_default_openai_api, set_trace_processors
+from agents import (
+    Agent,
+    FunctionTool,
+    RunContextWrapper,
+    RunHooks,
+    Runner,
+    function_tool,
+    set_default_openai_api,
+    set_trace_processors,
+)
 from agents.tracing import TracingProcessor
+from authsec import AuthSecClient
 from evidence import Evidence
 
 RAISED = r"^An error occurred while running the tool\. Please try again\.$"
@@ -53,6 +63,17 @@ class Watching(RunHooks[Any]):
 
 def as_tool(function: Callable[..., Any]) -> Any:
     return function if isinstance(function, FunctionTool) else function_tool(function)
+
+
+def in_its_run(authsec: AuthSecClient) -> Any:
+    """A tool that is told of the run it is part of, by a parameter that the framework fills."""
+
+    @authsec.delegated
+    def fetch_customer(context: RunContextWrapper[Any], customer_id: str, *, delegation_token: str) -> str:
+        """Fetch a customer's record."""
+        return f"{customer_id} {type(context).__name__} {len(delegation_token) > 100}"
+
+    return fetch_customer
 
 
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:

@@ -156,6 +156,18 @@ def test_a_token_that_the_model_makes_up_is_not_used(way: Way, authsec: AuthSecC
     assert len(scripted.tool_results) == 1
 
 
+def test_what_the_framework_fills_stays_as_it_is(
+    way: Way, framework: ModuleType, authsec: AuthSecClient, model: Any
+) -> None:
+    if framework.in_its_run is None:
+        return
+    scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
+    way.ask([framework.in_its_run(authsec)])
+    assert list(shown(scripted)["properties"]) == ["customer_id"]
+    assert re.fullmatch(r"42 \w+ True", scripted.tool_results[0])
+    assert "NoneType" not in scripted.tool_results[0]
+
+
 def test_copies_of_a_tool_work_and_carry_no_token(
     way: Way, framework: ModuleType, authsec: AuthSecClient, crm: Crm, model: Any
 ) -> None:

@@ -137,7 +137,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _check_kind(function: Callable[..., Any]) -> None:
-    name = getattr(function, "__qualname__", repr(function))
+    name = getattr(function, "__qualname__", f"a {type(function).__name__}")  # whose repr may say anything
     if not inspect.isfunction(function):
         raise ConfigError(
             f"{name} is not a plain function (def or async def). Put the decorator directly above the def, below "
