@@ -25,7 +25,7 @@ from authsec_server.cli.caller import Caller
 from authsec_server.cli.output import open_output
 from authsec_server.cli.reach import CallFailed
 from authsec_server.principal import THE_SERVER
-from authsec_server.settings import Settings
+from authsec_server.settings import load_settings
 from click.testing import Result
 from sqlalchemy import delete, select, update
 from starlette.testclient import TestClient
@@ -47,16 +47,23 @@ class Log:
         for number in numbers:
             event = Event(at=at, kind=EventKind.ROLE_CREATED, request_id="req_1", principal=THE_SERVER)
             added = self.authority.database.append(partial(audit.record, event=event))
-            moved = update(events).where(events.c.id == added).values(id=number)
-            self.authority.database.append(lambda tx, moved=moved: tx.connection.execute(moved))
+            self._move(added, number)
             self.authority.dropper.sealer._searched = None  # as ten seconds later
             self.authority.dropper.sealer.seal()
+
+    def _move(self, number: int, to: int) -> None:
+        moved = update(events).where(events.c.id == number).values(id=to)
+        self.authority.database.append(lambda tx: tx.connection.execute(moved))
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         if self.away:
             raise CallFailed("Nothing answers.", exit_code=Exit.UNREACHABLE)
         answer = self.client.request(method, f"/authsec/api/v1/{path}", **content)
         return httpx2.Response(answer.status_code, json=answer.json())
+
+    @contextmanager
+    def kept_open(self) -> Iterator[Log]:
+        yield self
 
     def address(self) -> str:
         return ""
@@ -72,7 +79,7 @@ class Log:
 def log(tmp_path: Path, begun_today: Path, authsec: Callable[..., Result]) -> Iterator[Log]:
     assert begun_today.exists()
     assert callable(authsec)  # it has put data of its own there
-    with open_authority(Settings(data=tmp_path), local_operator=True) as authority:
+    with open_authority(load_settings(data=tmp_path), local_operator=True) as authority:
         authority.dropper.sealer.seal()
         yield Log(authority)
 

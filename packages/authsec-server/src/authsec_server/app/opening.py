@@ -100,7 +100,12 @@ def _assembled(house: House, *, bootstrap: AdminKey | None) -> Authority:
         routes=routes(house),
         exception_handlers=HANDLERS,
         lifespan=lifespan(
-            maintain, house.sealer.run, house.told.journal.run, house.told.live_feed.run, house.told.noting.run
+            maintain,
+            house.sealer.run,
+            house.elsewhere.run,
+            house.told.journal.run,
+            house.told.live_feed.run,
+            house.told.noting.run,
         ),
         middleware=_middleware(house),
     )

@@ -54,7 +54,7 @@ def operations(house: House) -> list[AnyOperation]:
         *administrators_api.operations(issuer=house.settings.issuer),
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
-        *sealing_api.operations(keyring.journal_keys.published),
+        *sealing_api.operations(keyring.journal_keys.published, house.elsewhere.standing),
         *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(house), house.trust.cluster_apis),
     ]

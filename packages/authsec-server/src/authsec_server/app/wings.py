@@ -18,6 +18,7 @@ from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.sealing.dropping import Dropper
+from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
@@ -104,6 +105,7 @@ class House:
     told: Told
     sealer: Sealer
     dropper: Dropper
+    elsewhere: HeadsElsewhere
     site: Site
     api_credentials: ApiCredentials
     tokens: DelegationTokens
@@ -128,12 +130,17 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         insight=Insight(terms=terms),
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
+    elsewhere = heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, trust.outbound, now=now)
+    if not local_operator:
+        elsewhere.check()
+    readiness.undelivered = lambda: elsewhere.standing().undelivered_since
     sealer = Sealer(
         database,
         issuer=issuer,
         signing_key=keyring.journal_keys.signing_key,
         keys=keyring.journal_keys.by_kid,
         now=now,
+        give=elsewhere.give,
     )
     return House(
         settings=settings,
@@ -146,6 +153,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         people=_people(settings, site, trust.outbound, local_operator, around),
         told=_told(settings, database, keyring.feed_keys, readiness, around),
         sealer=sealer,
+        elsewhere=elsewhere,
         dropper=Dropper(
             database=database,
             sealer=sealer,

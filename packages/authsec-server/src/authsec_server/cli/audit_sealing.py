@@ -54,6 +54,11 @@ def head(caller: Caller, output: Output) -> None:
     With one that you kept, `verify` finds a journal that was cut, or written anew as a whole, since then.
     """
     answer = caller.get("events/head")
+    its = answer["elsewhere"]
+    if its["undelivered_since"]:
+        output.note(
+            f"The server could send no head elsewhere since {when(its['undelivered_since'])} UTC: {its['problem']}."
+        )
     output.result(answer, str(answer["head"]))
 
 

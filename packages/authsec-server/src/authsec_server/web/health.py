@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.failures import Unavailable
+from authsec_server.web.instants import rfc3339
 from authsec_server.web.site import Site
 
 LIVE, READY = "/healthz", "/readyz"
@@ -18,6 +22,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self.draining = False
+        self.undelivered: Callable[[], datetime | None] = lambda: None  # since when heads of the journal are not taken
 
 
 def routes(site: Site, readiness: Readiness) -> list[Route]:
@@ -33,6 +38,7 @@ def routes(site: Site, readiness: Readiness) -> list[Route]:
             await run_in_threadpool(site.database.check)
         except Unavailable:
             return JSONResponse({"status": "database unavailable"}, 503)
-        return JSONResponse({"status": "ready"})
+        since = readiness.undelivered()  # it serves as before: that is to be looked at, not to be taken out of service
+        return JSONResponse({"status": "ready"} | ({"audit_heads_undelivered_since": rfc3339(since)} if since else {}))
 
     return [Route(LIVE, healthz), Route(READY, readyz)]

@@ -1,9 +1,41 @@
-"""Heads elsewhere."""
+"""Heads sent where the database's administrators cannot write: appended to a file, or posted to an address.
+
+The sealer hands each head over and goes on at once; what was not taken is tried again, in order. None of it is in the
+path of the tokens, and none stops them: since when nothing was taken is said in the log, by a metric and over HTTP.
+"""
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import anyio
+import structlog
+from prometheus_client import Counter, Gauge
+
+from authsec_server.audit.sealing.heads import Head
+from authsec_server.failures import StartupRefused
+from authsec_server.outbound import Limits, Outbound, OutboundFailed
+from authsec_server.settings import ENV_PREFIX
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
+MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
+_LIMITS: Final = Limits(seconds=10.0, max_bytes=64 * 1024)
+_MAX_TOKEN: Final = 16_384
+DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed journal that were taken elsewhere.")
+WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that were not taken elsewhere yet.")
+
+
+class NotTaken(Exception):
+    """A head was not taken. The text says why, and holds no credential and no query of an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,4 +47,162 @@ class Standing:
     problem: str = ""
 
 
-NOWHERE = Standing()
+NOWHERE: Final = Standing()
+
+
+class Sink(Protocol):
+    """Where heads go."""
+
+    def take(self, head: Head) -> None:
+        """Keep the head durably. Blocks its thread. Raises `NotTaken`."""
+
+    def check(self) -> None:
+        """Raise `StartupRefused` where no head can ever be taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntoFile:
+    """A line for each head, behind those that are there."""
+
+    path: Path
+
+    def take(self, head: Head) -> None:
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                line = (b"\n" if self._torn() else b"") + f"{head.signed}\n".encode("ascii")
+                if os.write(descriptor, line) != len(line):
+                    raise NotTaken(f"{self.path} took only a part of it")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise NotTaken(f"{self.path} cannot be written: {error.strerror}") from None
+
+    def _torn(self) -> bool:
+        """Whether its last line was not finished: a disk was full, or somebody was killed."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        except OSError:
+            return False  # it is empty, or may only be written
+
+    def check(self) -> None:
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            raise StartupRefused(
+                f"{ENV_PREFIX}AUDIT_HEADS names {self.path}, which cannot be a file.",
+                "Name a file in a folder that is there, or an address: https://…",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToAddress:
+    """A POST of `{"head": …}` for each head. `token_file` holds the bearer token that goes along, read each time."""
+
+    outbound: Outbound
+    url: str
+    token_file: Path | None = None
+
+    def take(self, head: Head) -> None:
+        try:
+            answer = self.outbound.post_json(self.url, {"head": head.signed}, headers=self._headers(), limits=_LIMITS)
+        except OutboundFailed as failed:
+            raise NotTaken(str(failed)) from None
+        if not 200 <= answer.status < 300:
+            raise NotTaken(f"{answer.source} answered with the status {answer.status}")
+
+    def check(self) -> None:
+        try:
+            self.outbound.check_url(self.url)
+        except OutboundFailed as failed:
+            raise StartupRefused(f"{ENV_PREFIX}AUDIT_HEADS cannot be used: {failed}.") from None
+
+    def _headers(self) -> dict[str, str]:
+        if self.token_file is None:
+            return {}
+        try:
+            with self.token_file.open("rb") as file:
+                token = file.read(_MAX_TOKEN).strip()
+        except OSError as error:
+            raise NotTaken(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
+        if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
+            raise NotTaken(f"the token file {self.token_file} does not hold one token on one line")
+        return {"Authorization": f"Bearer {token.decode('ascii')}"}
+
+
+class HeadsElsewhere:
+    """Hands heads to the sink, one after the other. `give` is called from any thread and never waits."""
+
+    def __init__(self, sink: Sink | None, *, now: Callable[[], datetime]) -> None:
+        self._sink = sink
+        self._now = now
+        self._waiting: deque[Head] = deque(maxlen=MOST)
+        self._last = ""
+        self._standing = Standing(sent=sink is not None)
+
+    def check(self) -> None:
+        """Raise `StartupRefused` where the settings name nothing that could take a head."""
+        if self._sink is not None:
+            self._sink.check()
+
+    def give(self, head: Head) -> None:
+        """A head that was signed, or that another server has signed and this one has verified."""
+        if self._sink is not None and head.signed != self._last:
+            self._last = head.signed
+            self._waiting.append(head)
+            WAITING.set(len(self._waiting))
+
+    def standing(self) -> Standing:
+        """How it stands."""
+        return self._standing
+
+    def deliver(self) -> bool:
+        """Hand over what waits; whether all of it was taken. Blocks its thread."""
+        while self._sink is not None and self._waiting:
+            head = self._waiting[0]
+            try:
+                self._sink.take(head)
+            except NotTaken as failure:
+                self._failed(str(failure))
+                return False
+            if self._waiting and self._waiting[0] is head:  # else it was let go meanwhile, for later ones
+                self._waiting.popleft()
+            DELIVERED.inc()
+            WAITING.set(len(self._waiting))
+            self._worked()
+        return True
+
+    async def run(self) -> None:
+        """Deliver for as long as this runs."""
+        failures = 0
+        while self._sink is not None:
+            try:
+                failures = 0 if await anyio.to_thread.run_sync(self.deliver) else failures + 1
+            except Exception as error:  # noqa: BLE001 - whatever it was, later heads must go out
+                self._failed(type(error).__name__)
+                failures += 1
+            await anyio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
+
+    def _failed(self, problem: str) -> None:
+        before = self._standing
+        since = before.undelivered_since or self._now()
+        self._standing = Standing(sent=True, undelivered_since=since, problem=problem)
+        if before.problem != problem:
+            log.error("heads of the journal are not taken elsewhere", why=problem, since=since.isoformat())
+
+    def _worked(self) -> None:
+        if self._standing.undelivered_since is not None:
+            log.info("heads of the journal are taken elsewhere again")
+        self._standing = Standing(sent=True)
+
+
+def heads_elsewhere(
+    where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
+) -> HeadsElsewhere:
+    """As the settings want it: a file, an address, or nothing."""
+    if not where:
+        return HeadsElsewhere(None, now=now)
+    if "://" in where:
+        return HeadsElsewhere(ToAddress(outbound=outbound, url=where, token_file=token_file), now=now)
+    return HeadsElsewhere(IntoFile(path=Path(where)), now=now)

@@ -61,7 +61,10 @@ class Look:
 
 
 class Sealer:
-    """Seals the journal of one database. `keys` verify what `signing_key`, here or at another server, has signed."""
+    """Seals the journal of one database. `keys` verify what `signing_key`, here or at another server, has signed.
+
+    `give` is told each head that the leaves are seen to lead to. It must not wait.
+    """
 
     def __init__(
         self,
@@ -71,12 +74,14 @@ class Sealer:
         signing_key: Callable[[], PrivateKey],
         keys: Callable[[], Keys],
         now: Callable[[], datetime],
+        give: Callable[[Head], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._issuer = issuer
         self._signing_key = signing_key
         self._keys = keys
         self._now = now
+        self._give = give
         self._tree = Tree()  # of the leaves that this process has read
         self._head: Head | None = None
         self._top = 0  # what is above came after the last look
@@ -109,7 +114,7 @@ class Sealer:
         head = sign_head(tree, through=through, at=now, issuer=self._issuer, key=key)
         kept = self._database.append(lambda tx: _keep(tx, look.signed, added, head))
         if kept:
-            self._tree, self._head = tree, head
+            self._have(tree, head)
         return kept
 
     def _catch_up(self) -> None:
@@ -128,7 +133,11 @@ class Sealer:
         tree = self._read_on(head.size)
         if tree.root.hex() != head.root:
             raise LogBroken("The log does not lead to its last head.")
+        self._have(tree, head)
+
+    def _have(self, tree: Tree, head: Head) -> None:
         self._tree, self._head = tree, head
+        self._give(head)
 
     def _read_on(self, size: int) -> Tree:
         """The tree of the first `size` leaves, from where this process had come."""
