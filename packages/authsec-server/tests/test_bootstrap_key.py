@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from authsec_server.accounts.model import new_admin_key
 from authsec_server.accounts.model.admin_keys import looks_random
 from authsec_server.app import Authority, open_authority
 from authsec_server.cli import register
+from authsec_server.cli.greeting import greet
 from authsec_server.db import Database, open_database
 from authsec_server.failures import StartupRefused
 from authsec_server.principal import THE_SERVER, Act
@@ -101,6 +102,28 @@ def test_starting_again_changes_nothing(deployment: Deployment) -> None:
     with deployment.started() as authority:
         assert authority.bootstrap == first, "neither another key nor a longer life"
         assert authority.database.read(lambda tx: tx.version) == version, "and no token was judged anew for it"
+
+
+def test_the_first_screen_says_what_the_key_is_good_for(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is easily forgotten in its file."""
+    deployment.clock.at = datetime.now(UTC)  # the screen goes by the machine's clock
+    until = deployment.clock.at + timedelta(days=1)
+    with deployment.started() as authority:
+        greet(Settings(), authority)
+        good = f"bootstrap the admin key bootstrap (admin) is good until {until:%Y-%m-%d %H:%M}"
+        assert good in capsys.readouterr().err
+        deployment.door(authority).post("/authsec/api/v1/admin-keys/bootstrap/revoke")
+    with deployment.started() as authority:
+        greet(Settings(), authority)
+        said = capsys.readouterr().err
+        assert "the admin key bootstrap was revoked: AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE can be left out" in said
+    other = new_admin_key(secrets.token_bytes)
+    deployment.clock.at -= timedelta(days=2)
+    with deployment.started(other) as authority:
+        greet(Settings(), authority)
+        assert "the admin key bootstrap-2 has expired:" in capsys.readouterr().err
 
 
 def test_another_key_in_the_file_is_another_key(deployment: Deployment) -> None:

@@ -25,6 +25,7 @@ DURATIONS = {
     "drain_seconds",
     "session_idle",
     "session_lifetime",
+    "bootstrap_key_lifetime",
     "lookup_seconds",
 }
 IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
