@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from authsec import AuthSecClient, AuthSecError, ConfigError, DelegationDenied
 from fake_authority import refused
+from mcp.client import Client
+from mcp.server import MCPServer
 
 if TYPE_CHECKING:
     from somewhere import OnlyForTypeCheckers
@@ -289,6 +291,28 @@ def test_the_result_is_annotated_as_what_it_may_be(client: AuthSecClient) -> Non
     assert annotated(Any) is Any
     assert annotated(Annotated[int, {"unit": "EUR"}]) == Annotated[typing.Union[int, str], {"unit": "EUR"}]  # noqa: UP007
     assert annotated("OnlyForTypeCheckers") == "OnlyForTypeCheckers"
+
+
+def test_a_server_that_checks_results_takes_the_sentence_for_one(client: AuthSecClient, authority: Any) -> None:
+    """MCP makes a schema of the annotation, and refuses results that are none."""
+    server = MCPServer("crm")
+
+    @server.tool()
+    @client.delegated(on_denied="tell_model")
+    def fetch(customer_id: str, *, delegation_token: str) -> dict[str, str]:
+        """Fetch a customer."""
+        return {"id": customer_id}
+
+    async def call() -> Any:
+        async with Client(server) as caller:
+            (shown,) = (await caller.list_tools()).tools
+            assert list(shown.input_schema["properties"]) == ["customer_id"]
+            return await caller.call_tool("fetch", {"customer_id": "42"})
+
+    authority.next_answers = [refused(410, "delegation_ended")]
+    denied, given = asyncio.run(call()), asyncio.run(call())
+    assert denied.structured_content["result"].startswith("What was delegated to this agent has ended")
+    assert given.structured_content == {"result": {"id": "42"}}
 
 
 def test_another_way_to_be_denied_is_refused_at_decoration(client: AuthSecClient) -> None:
