@@ -85,6 +85,7 @@ def test_durations_have_their_unit(house: Callable[..., House]) -> None:
         "drain_seconds": "2.5 s",
         "session_idle": "1 hour 30 minutes (5400 s)",
         "session_lifetime": "12 hours (43200 s)",
+        "bootstrap_key_lifetime": "1 day (86400 s)",
         "lookup_seconds": "30 s",
     }
 
