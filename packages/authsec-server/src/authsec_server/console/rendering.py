@@ -78,13 +78,13 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
 @jinja2.pass_context
 def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
     """Who stops, and who only loses tokens: how many, and their names."""
-    return stopping.agents(as_json(what, context["now"])["would_stop"])
+    return stopping.agents(as_json(what, context["now"]))
 
 
 @jinja2.pass_context
 def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
     """Where the tokens are taken that would end: a sentence for each way in which APIs learn of it, or do not."""
-    return stopping.at_apis(as_json(what, context["now"])["would_stop"])
+    return stopping.at_apis(as_json(what, context["now"]))
 
 
 def _coded(message: str) -> Markup:

@@ -12,8 +12,8 @@ from typing import Any
 
 from authsec_server.audit import edits
 from authsec_server.audit import service as audit
-from authsec_server.audit.export import as_json
 from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.audit.shown import EventShown, as_json
 from authsec_server.clients import following
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, ProofKind
@@ -45,7 +45,7 @@ class Insight:
         what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
         return Foreseen(
             would_change=[_as_foreseen(as_json(each)) for each in written],
-            would_stop=would_stop.as_json(what, act.now)["would_stop"] if what else None,
+            would_stop=would_stop.as_json(what, act.now) if what else None,
         )
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Insight:
         return edits.changed_fields(tx, outdated.thing, outdated.since)
 
 
-def _as_foreseen(event: dict[str, Any]) -> dict[str, Any]:
+def _as_foreseen(event: EventShown) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name not in _OF_A_ROW}
 
 

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict  # as in `paging`
 
 from authsec_server.web.operations import API, AnyOperation, Parameter
 from authsec_server.web.rehearsal import NAME as DRY_RUN
+from authsec_server.web.rehearsal import DryRun
 
 PATH = f"{API}/openapi.json"
 _IN_PATH = re.compile(r"\{([a-z_]+)\}")
@@ -38,57 +39,6 @@ class Problem(TypedDict):
     changed_by: NotRequired[str]
     changed_at: NotRequired[str]
     changed_fields: NotRequired[list[str]]
-
-
-class Stopping(TypedDict):
-    """An agent whose tokens would end; `goes_on`: it would get others."""
-
-    client_id: str
-    name: str
-    goes_on: bool
-
-
-class StoppingDelegation(TypedDict):
-    """A trust delegation whose tokens would end."""
-
-    id: str
-    name: str
-
-
-class AtApi(TypedDict):
-    """An API that takes such tokens: whether it follows revocations, and until when it could take them otherwise."""
-
-    audience: str
-    name: str
-    api: str | None
-    following: bool
-    proved: bool
-    seen_at: str | None
-    until: str | None
-
-
-class WouldStop(TypedDict):
-    """What would end. With `more` the numbers are the least that it may be."""
-
-    agents: list[Stopping]
-    delegations: list[StoppingDelegation]
-    live_tokens: int
-    until: str | None
-    apis: list[AtApi]
-    more: bool
-    as_of: str
-
-
-class DryRun(TypedDict):
-    """What the same request without dry_run would bring about; nothing has changed.
-
-    `would_change` are the events that the journal would hold, `would_answer` is the answer, with null for its secrets.
-    """
-
-    dry_run: Literal[True]
-    would_change: list[dict[str, Any]]
-    would_stop: WouldStop | None
-    would_answer: Any
 
 
 class Document(TypedDict):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from authsec_server.failures import Invalid
@@ -65,8 +64,3 @@ def page_of(everything: Sequence[T], asked: PageRequest, *, by: Callable[[T], st
         start = names.index(asked.after) + 1
     found = list(everything[start : start + asked.limit])
     return found, by(found[-1]) if start + len(found) < len(everything) else None
-
-
-def page_answer(items: Iterable[Any], following: str | None) -> JSONResponse:
-    """A page; `next` is the cursor of the page behind it, null on the last."""
-    return JSONResponse({"items": list(items), "next": following})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
+from typing_extensions import TypedDict  # as in `paging`
 
 from authsec_server.failures import Invalid
 from authsec_server.web.bodies import query_value
@@ -14,12 +15,63 @@ from authsec_server.web.bodies import query_value
 NAME = "dry_run"
 
 
+class Stopping(TypedDict):
+    """An agent whose tokens would end; `goes_on`: it would get others."""
+
+    client_id: str
+    name: str
+    goes_on: bool
+
+
+class StoppingDelegation(TypedDict):
+    """A trust delegation whose tokens would end."""
+
+    id: str
+    name: str
+
+
+class AtApi(TypedDict):
+    """An API that takes such tokens: whether it follows revocations, and until when it could take them otherwise."""
+
+    audience: str
+    name: str
+    api: str | None
+    following: bool
+    proved: bool
+    seen_at: str | None
+    until: str | None
+
+
+class WouldStop(TypedDict):
+    """What would end. With `more` the numbers are the least that it may be."""
+
+    agents: list[Stopping]
+    delegations: list[StoppingDelegation]
+    live_tokens: int
+    until: str | None
+    apis: list[AtApi]
+    more: bool
+    as_of: str
+
+
+class DryRun(TypedDict):
+    """What the same request without dry_run would bring about; nothing has changed.
+
+    `would_change` are the events that the journal would hold, `would_answer` is the answer, with null for its secrets.
+    """
+
+    dry_run: Literal[True]
+    would_change: list[dict[str, Any]]
+    would_stop: WouldStop | None
+    would_answer: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
     """What one undone change did: the journal's events, as they are shown; and what stopped, if anything ended."""
 
-    would_change: Sequence[Mapping[str, Any]]
-    would_stop: Mapping[str, Any] | None
+    would_change: Sequence[dict[str, Any]]
+    would_stop: WouldStop | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +80,7 @@ class Rehearsal:
 
     foreseen: list[Foreseen] = field(default_factory=list)
 
-    def answer(self, result: Any, *, secrets: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, *, secrets: Sequence[str]) -> DryRun:
         """The answer to a dry run. A secret in it would be one that nothing accepts: it is null."""
         stops = [each.would_stop for each in self.foreseen if each.would_stop is not None]
         return {

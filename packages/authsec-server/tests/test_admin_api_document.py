@@ -1,0 +1,114 @@
+"""The OpenAPI document is true: schemathesis asks what it allows, and what it does not, and compares the answers to it.
+
+Every case goes to a whole authority with a database of its own, and every second one names a thing that is there.
+`uv run pytest -m soak -k ten_thousand` asks more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import schemathesis
+from authsec_server.web import openapi
+from authsec_server.web.operations import API
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
+from one_of_everything import BODIES, Everything, filled
+from schemathesis import GenerationMode
+from schemathesis.python import asgi
+from starlette.routing import Route
+
+House = Any
+Operation = Any
+SITE = "http://127.0.0.1:7468"
+QUICK, SOAK = 5, 10_000  # of each operation; of all
+# A schema says what a value looks like, not which one is taken, fits another, or is the newest.
+CONFIG = {
+    "checks": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", "400", "401", "403", "404", "409", "412", "429"]},
+        "missing_required_header": {"expected-statuses": ["400", "401", "428"]},
+    }
+}
+
+
+@pytest.fixture
+def its(house: Callable[..., House]) -> House:
+    """What is asked, with an admin key."""
+    return house()
+
+
+@pytest.fixture
+def everything(its: House, house: Callable[..., House]) -> Everything:
+    """What is asked about: made at the machine."""
+    return Everything(its, house(local_operator=True))
+
+
+def test_every_route_of_the_admin_api_is_declared_and_nothing_else(its: House) -> None:
+    declared = {
+        (method.upper(), path)
+        for path, methods in its.door().get(openapi.PATH).json()["paths"].items()
+        for method in methods
+    }
+    routes = [each for each in its.authority.app.routes if isinstance(each, Route) and each.path.startswith(API)]
+    there = {(method, each.path) for each in routes for method in each.methods or () if method != "HEAD"}
+    assert there == declared
+
+
+def test_every_operation_answers_as_the_document_says(its: House, everything: Everything) -> None:
+    ask_each(its, everything, QUICK)
+
+
+@pytest.mark.soak
+def test_ten_thousand_answers_are_as_the_document_says(its: House, everything: Everything) -> None:
+    ask_each(its, everything, -(-SOAK // len(its.door().get(openapi.PATH).json()["paths"])))
+
+
+def ask_each(its: House, everything: Everything, most: int) -> None:
+    """Ask each operation so often."""
+    key = everything.things().post("admin-keys", name="Fuzz", role="admin")["key"]
+    document = its.door().get(openapi.PATH).json()
+    schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
+    schema.app, schema.config.base_url = without_lifespan(its.authority.app), SITE
+    with asgi.get_client(schema.app) as client:
+        client.headers.update({"Authorization": f"Bearer {key}"})
+        for operation in (each.ok() for each in schema.get_all_operations()):
+            ask(operation, client, everything, most)
+
+
+def without_lifespan(app: Any) -> Any:
+    """The app, whose background work is not begun: the tool would leave it running after the database is closed."""
+
+    async def answered(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await app(scope, receive, send)
+
+    return answered
+
+
+def ask(operation: Operation, client: Any, everything: Everything, most: int) -> None:
+    """Ask one operation: whatever fits the document or does not, and what is there."""
+    things = everything.things()
+    path = {each.name: things[each.name] for each in operation.path_parameters}
+    known = {"path_parameters": path} if path else {}
+    cases = [operation.as_strategy(mode, **given) for mode in GenerationMode for given in ({}, known)]
+    body = BODIES.get(operation.definition.raw["operationId"])
+    if body is not None:
+        cases.append(operation.as_strategy(GenerationMode.POSITIVE, body=filled(body, things), **known))
+
+    @seed(7)
+    @settings(
+        max_examples=most,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+    )
+    @given(case=st.one_of(*cases))
+    def check(case: Any) -> None:
+        everything.later()
+        case.call_and_validate(base_url=SITE, session=client)
+
+    check()
