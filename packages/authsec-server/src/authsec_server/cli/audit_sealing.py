@@ -140,7 +140,9 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     if not yes and not output.as_json:
-        click.confirm(f"Delete all events before {before:%Y-%m}, but for those in {file}?", abort=True, err=True)
+        click.confirm(
+            f"Delete all events before {before:%Y-%m}? Then {file} is all that is left of them.", abort=True, err=True
+        )
     with _readable(), caller.reach.kept_open() as opened:
         digest = sha256_of(file)
         record = opened.authority.dropper.drop(opened.act(), before, Exported(file), digest)
