@@ -31,7 +31,7 @@ async def main() -> None:
     model = OpenAIChatCompletionClient(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
     agent = AssistantAgent("assistant", model, tools=[fetch_customer], reflect_on_tool_use=True)
     result = await agent.run(task="Who is customer 42?")
-    print(result.messages[-1].content)
+    print(result.messages[-1].to_text())
     await model.close()
 
 
