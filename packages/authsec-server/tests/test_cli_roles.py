@@ -47,7 +47,7 @@ def test_lists_go_on(authsec: Authsec) -> None:
         authsec("roles", "create", name, "--action", "a:b")
     first = authsec("roles", "list", "--limit", "1")
     assert "alpha" in first.stdout
-    assert first.stderr == "There are more: --cursor alpha\n"
+    assert first.stderr == "There are more: --cursor alpha, or --all\n"
     second = authsec("roles", "list", "--cursor", "alpha")
     assert "bravo" in second.stdout
     assert second.stderr == ""

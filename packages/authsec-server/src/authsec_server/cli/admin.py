@@ -13,8 +13,9 @@ from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
 from authsec_server.cli.bootstrap_key import bootstrap_key
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.output import Output, styled, table, when
-from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.units import DURATION
 
 
@@ -27,7 +28,7 @@ def admin() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), default="admin", show_default=True)
 @click.option("--expires", type=DURATION, help="How long it lasts, e.g. 90d. [default: until it is revoked]")
-@admin_command
+@change_command
 def create_key(caller: Caller, output: Output, name: str, role: str, expires: int | None) -> None:
     """Make an admin key, for the command line elsewhere and for programs.
 
@@ -50,9 +51,9 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 @admin.command("list-keys")
 @page_options
 @admin_command
-def list_keys(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
     """List the admin keys, by name; revoked ones as well."""
-    answer = caller.get("admin-keys", limit=limit, cursor=cursor)
+    answer = paged.of(caller, "admin-keys")
     heads = ("NAME", "ROLE", "STATE", "EXPIRES (UTC)", "LAST USED (UTC)", "ID")
     rows = [
         (key["name"], key["role"], _state(key), when(key["expires_at"]), when(key["last_used_at"]), key["id"])
@@ -64,7 +65,7 @@ def list_keys(caller: Caller, output: Output, limit: int, cursor: str | None) ->
 
 @admin.command("revoke-key")
 @click.argument("key_", metavar="KEY")
-@admin_command
+@change_command
 def revoke_key(caller: Caller, output: Output, key_: str) -> None:
     """Let nobody in with this admin key any more. KEY is its name or id, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way

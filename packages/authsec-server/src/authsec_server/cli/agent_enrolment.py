@@ -6,7 +6,8 @@ import click
 from authsec.config import export_line
 from authsec.terminal import command_line
 
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
 
@@ -20,7 +21,7 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
     show_default=True,
     help="How long the machine may be the agent.",
 )
-@admin_command
+@change_command
 def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
     """Make a one-time code by which a laptop may run an agent for some hours. AGENT is its slug or client_id.
 
@@ -41,7 +42,7 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
 @click.command("enrolments")
 @click.argument("agent")
 @click.option("--take-back", "taken", metavar="ID", help="End the code with this id: nobody can use it any more.")
-@admin_command
+@change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
     """List the codes of an agent that can still be used, or take one back. AGENT is its slug or client_id."""
     codes = path("clients", agent, "enrolments")

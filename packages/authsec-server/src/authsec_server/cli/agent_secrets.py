@@ -10,7 +10,8 @@ import click
 from authsec.config import export_line
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.secret_files import in_two_steps, kept
@@ -71,7 +72,7 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
 )
 @secret_file_option
 @yes_option
-@admin_command
+@change_command
 def rotate_secret(
     caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None, yes: bool
 ) -> None:

@@ -16,9 +16,13 @@ from authsec_server.cli.agent_evidence import evidence_options, shown
 from authsec_server.cli.agent_proofs import proofs
 from authsec_server.cli.agent_secrets import lines, require_use_for, rotate_secret, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command, delete, edit
+from authsec_server.cli.edited_lists import edited
 from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, block, cell, styled, table, when
-from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.clients.filters import Attention
+from authsec_server.clients.model import Platform
 
 _USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
 
@@ -39,7 +43,7 @@ for command in (spire_entry, show_manifest, enrolment, enrolments, proofs, rotat
 @click.option("--owner", help="Who answers for it. [default: you]")
 @click.option("--description", default="", help="What it does.")
 @secret_file_option
-@admin_command
+@change_command
 def create_agent(
     caller: Caller,
     output: Output,
@@ -58,11 +62,17 @@ def create_agent(
 
 
 @agents.command("list")
+@click.option("--text", help="Part of the name or slug, or how the client_id begins.")
+@click.option("--platform", type=click.Choice(list(Platform)), help="Only those on this platform.")
+@click.option("--enabled/--disabled", default=None, help="Only those that are on, or off.")
+@click.option("--owner", help="Only those of this owner; the whole name.")
+@click.option("--label", help="Only those with this label: NAME=VALUE, or NAME.")
+@click.option("--attention", type=click.Choice(list(Attention)), help="Only those that somebody should look at.")
 @page_options
 @admin_command
-def list_agents(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
-    """List the agents."""
-    answer = caller.get("clients", limit=limit, cursor=cursor)
+def list_agents(caller: Caller, output: Output, paged: Paged, enabled: bool | None, **filters: str | None) -> None:
+    """List the agents, by name; of those that are asked for, what meets all of it."""
+    answer = paged.of(caller, "clients", enabled=None if enabled is None else str(enabled).lower(), **filters)
     rows = [(agent["slug"], _platform(agent), _state(agent), agent["client_id"]) for agent in answer["items"]]
     output.result(answer, table(("AGENT", "PLATFORM", "STATE", "CLIENT ID"), rows, whole=("CLIENT ID",)))
     note_more(output, answer)
@@ -80,7 +90,7 @@ def show_agent(caller: Caller, output: Output, agent: str) -> None:
 @agents.command("disable")
 @click.argument("agent")
 @yes_option
-@admin_command
+@change_command
 def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     """Turn an agent off: it gets no more tokens. AGENT is its slug or client_id.
 
@@ -96,7 +106,7 @@ def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None
 @agents.command("revoke-tokens")
 @click.argument("agent")
 @yes_option
-@admin_command
+@change_command
 def revoke_tokens(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     """End all tokens that an agent has by now; it stays enabled, and gets new ones. AGENT is its slug or client_id.
 
@@ -110,11 +120,57 @@ def revoke_tokens(caller: Caller, output: Output, agent: str, yes: bool) -> None
 
 @agents.command("enable")
 @click.argument("agent")
-@admin_command
+@change_command
 def enable_agent(caller: Caller, output: Output, agent: str) -> None:
     """Turn an agent on again. AGENT is its slug or client_id."""
     found = caller.post(path("clients", agent, "enable"))
     output.result(found, f"{found['slug']} is enabled: it gets tokens again.")
+
+
+@agents.command("edit")
+@click.argument("agent")
+@click.option("--name", help="Another name.")
+@click.option("--slug", help="Another short name. Whoever says the old one finds nothing.")
+@click.option("--owner", help="Who answers for it.")
+@click.option("--description", help="What it does.")
+@click.option("--label", "labels", multiple=True, help="NAME=VALUE, besides those that it has. Repeat.")
+@click.option("--remove-label", "gone", multiple=True, help="The NAME of one that goes. Repeat.")
+@change_command
+def edit_agent(
+    caller: Caller, output: Output, agent: str, labels: tuple[str, ...], gone: tuple[str, ...], **asked: str | None
+) -> None:
+    """Change what describes an agent: what is not named stays. AGENT is its slug or client_id.
+
+    It ends no token. How it proves itself is changed by `authsec agents proofs`.
+    """
+    where = path("clients", agent)
+    found = caller.get(where)
+    now = found["labels"]
+    kept = edited([*now], (), (), gone)
+    its = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))
+    body = {**asked, "labels": its if labels or gone else None}
+    done = edit(caller, output, where, found, body, yes=True)
+    output.result(done, _shown(done))
+
+
+@agents.command("delete")
+@click.argument("agent")
+@yes_option
+@change_command
+def delete_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
+    """Delete an agent with its proofs and trust delegations, and end its tokens. AGENT is its slug or client_id.
+
+    What stops is said first. To stop one that may be needed again: authsec revoke agent
+    """
+    gone = delete(caller, output, path("clients", agent), f"Delete {agent} for good?", yes=yes)
+    output.result(gone, f"{gone['slug']} is deleted: its tokens have ended, and it gets no more.")
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} has no value: write NAME=VALUE.", param_hint="--label")
+    return name, value
 
 
 def _shown(agent: Mapping[str, Any]) -> Text:

@@ -12,6 +12,7 @@ from authsec.api_credential import VARIABLE
 from authsec.config import export_line
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.secret_files import in_two_steps, kept
 from authsec_server.cli.units import DURATION
@@ -26,7 +27,7 @@ from authsec_server.cli.units import DURATION
     type=click.Path(path_type=Path, dir_okay=False),
     help="Put it into this new file, which nobody else may read, rather than show it.",
 )
-@admin_command
+@change_command
 def create_credential(
     caller: Caller, output: Output, api: str, name: str | None, expires: int | None, to_file: Path | None
 ) -> None:
@@ -74,7 +75,7 @@ def list_credentials(caller: Caller, output: Output, api: str) -> None:
 @click.command("revoke-credential")
 @click.argument("api")
 @click.argument("id_", metavar="ID")
-@admin_command
+@change_command
 def revoke_credential(caller: Caller, output: Output, api: str, id_: str) -> None:
     """Let a credential prove nothing any more. API is a slug or id, ID the credential's, as `credentials` shows it."""
     revoked = caller.post(path("apis", api, "credentials", id_, "revoke"))

@@ -11,8 +11,11 @@ from rich.text import Text
 
 from authsec_server.cli import api_credentials
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command, delete, edit
+from authsec_server.cli.edited_lists import edited, list_options
+from authsec_server.cli.ending import yes_option
 from authsec_server.cli.output import Output, block, styled, table, when
-from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.paging import Paged, note_more, page_options
 
 
 @click.group()
@@ -26,7 +29,7 @@ def apis() -> None:
 @click.option("--action", "actions", multiple=True, help='"customers:read=Read a customer". Repeat.')
 @click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
 @click.option("--description", default="", help="What the API is.")
-@admin_command
+@change_command
 def create_api(
     caller: Caller,
     output: Output,
@@ -40,7 +43,7 @@ def create_api(
     body = {
         "name": name,
         "identifier": identifier,
-        "actions": [_described(action) for action in actions],
+        "actions": [{"action": action, "description": means} for action, means in map(_described, actions)],
         "slug": slug,
         "description": description,
     }
@@ -51,9 +54,9 @@ def create_api(
 @apis.command("list")
 @page_options
 @admin_command
-def list_apis(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+def list_apis(caller: Caller, output: Output, paged: Paged) -> None:
     """List the APIs with their audiences."""
-    answer = caller.get("apis", limit=limit, cursor=cursor)
+    answer = paged.of(caller, "apis")
     rows = [
         (
             api["slug"],
@@ -78,15 +81,62 @@ def show_api(caller: Caller, output: Output, api: str) -> None:
     output.result(found, *_shown(found))
 
 
+@apis.command("edit")
+@click.argument("api")
+@click.option("--name", help="Another name.")
+@click.option("--identifier", help="Another audience. Trust delegations that name the old one keep that.")
+@click.option("--description", help="What the API is.")
+@list_options("action", "actions", '"customers:read=Read a customer"')
+@yes_option
+@change_command
+def edit_api(
+    caller: Caller,
+    output: Output,
+    api: str,
+    actions: tuple[str, ...],
+    added_actions: tuple[str, ...],
+    removed_actions: tuple[str, ...],
+    yes: bool,
+    **asked: str | None,
+) -> None:
+    """Change an API: what is not named stays. API is its slug or id.
+
+    `--remove-action` takes the action alone; `--add-action` of one that is there gives it another meaning.
+    """
+    where = path("apis", api)
+    found = caller.get(where)
+    meanings = {each["action"]: each["description"] for each in found["actions"]}
+    whole, added = dict(map(_described, actions)), dict(map(_described, added_actions))
+    held = edited([*meanings], [*whole], [*added], removed_actions)
+    meanings |= whole | added
+    described = None if held is None else [{"action": each, "description": meanings[each]} for each in held]
+    done = edit(caller, output, where, found, {**asked, "actions": described}, yes=yes)
+    output.result(done, *_shown(done))
+
+
+@apis.command("delete")
+@click.argument("api")
+@yes_option
+@change_command
+def delete_api(caller: Caller, output: Output, api: str, yes: bool) -> None:
+    """Forget an API, its words for actions and its credentials. API is its slug or id.
+
+    Trust delegations that name its audience keep it, and tokens for it stay good.
+    """
+    gone = delete(caller, output, path("apis", api), f"Delete {api} for good?", yes=yes)
+    output.result(gone, f"The API {gone['slug']} is deleted. Tokens for {gone['identifier']} stay good.")
+
+
 for command in api_credentials.COMMANDS:
     apis.add_command(command)
 
 
-def _described(text: str) -> dict[str, str]:
+def _described(text: str) -> tuple[str, str]:
+    """An action and what it means."""
     action, equals, description = text.partition("=")
     if not equals:
         raise click.BadParameter(f"{text!r} has no description: write ACTION=DESCRIPTION.", param_hint="--action")
-    return {"action": action, "description": description}
+    return action, description
 
 
 def _following(api: Mapping[str, Any], last: str = "") -> Text:

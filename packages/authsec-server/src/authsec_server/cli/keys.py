@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.ending import confirm, foreseen, reason_option, say, yes_option
 from authsec_server.cli.output import Output, table, when
+from authsec_server.cli.paging import Paged, note_more, page_options
 
 
 @click.group()
@@ -18,22 +20,24 @@ def keys() -> None:
 
 
 @keys.command("list")
+@page_options
 @admin_command
-def list_keys(caller: Caller, output: Output) -> None:
+def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
     """List the keys, newest first.
 
     A prepared key is published and signs next; the active one signs; a retired one is published until the last token
     that it signed is dead, then it is gone. A revoked one is believed no more.
     """
-    answer = caller.get("keys")
+    answer = paged.of(caller, "keys")
     rows = [(key["kid"], key["state"], when(_since(key)), when(key["publish_until"])) for key in answer["items"]]
     output.result(answer, table(("KEY", "STATE", "SINCE (UTC)", "PUBLISHED UNTIL (UTC)"), rows, whole=("KEY",)))
+    note_more(output, answer)
 
 
 @keys.command()
 @click.option("--force", is_flag=True, help="Even though some verifiers may not know the next key yet.")
 @click.option("--feed", is_flag=True, help="The key of the revocation feed instead: another signs in 5 minutes.")
-@admin_command
+@change_command
 def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
     """Let the prepared key sign from now on, and prepare another.
 
@@ -53,7 +57,7 @@ def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
 @click.argument("kid", metavar="KEY")
 @reason_option
 @yes_option
-@admin_command
+@change_command
 def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> None:
     """Believe a key no more that somebody else may have. KEY is its id, as `list` shows it.
 

@@ -1,24 +1,58 @@
-"""What commands that list things have in common."""
+"""What commands that list things have in common: a page of them, or all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
 
 import click
 
+from authsec_server.cli.caller import Caller
+from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+_MOST: Final = 200  # of a page of the API
 
 
-def page_options(command: Command) -> Command:
-    """Gives a command `--limit` and `--cursor`."""
-    limit = click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many.")
-    return limit(click.option("--cursor", help="Where the list before ended.")(command))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paged:
+    """Which part of a list is asked for."""
+
+    limit: int
+    cursor: str | None
+    everything: bool
+
+    def of(self, caller: Caller, path: str, **filters: object) -> Mapping[str, Any]:
+        """That part of the list at `path`, of what passes the filters: those of None let all through."""
+        if not self.everything:
+            page: Mapping[str, Any] = caller.get(path, limit=self.limit, cursor=self.cursor, **filters)
+            return page
+        items: list[Any] = []
+        cursor = self.cursor
+        with kept_open(caller) as its:
+            while True:
+                page = its.get(path, limit=_MOST, cursor=cursor, **filters)
+                items, cursor = [*items, *page["items"]], page["next"]
+                if cursor is None:
+                    return {"items": items, "next": None}
+
+
+def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command `--limit`, `--cursor` and `--all`, and calls it with them as `paged`."""
+
+    @click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="How many.")
+    @click.option("--cursor", help="Where the list before ended.")
+    @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+    @wraps(command)
+    def run(*arguments: Any, limit: int, cursor: str | None, everything: bool, **options: Any) -> None:
+        command(*arguments, paged=Paged(limit=limit, cursor=cursor, everything=everything), **options)
+
+    return run
 
 
 def note_more(output: Output, answer: Mapping[str, Any]) -> None:
     """Tell a person that the list goes on, and how to see it."""
     if answer["next"] and not output.as_json:
-        output.note(f"There are more: --cursor {answer['next']}")
+        output.note(f"There are more: --cursor {answer['next']}, or --all")

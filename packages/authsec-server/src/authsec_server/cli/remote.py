@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -45,6 +46,11 @@ class Remote:
             raise CallFailed(str(error)) from None
         except httpx2.HTTPError as error:
             raise _unreachable(error, parts.netloc) from None
+
+    @contextmanager
+    def kept_open(self) -> Iterator[Remote]:
+        """As it is: the server is there all the time."""
+        yield self
 
     def address(self) -> str:
         return self.base_url.rstrip("/")

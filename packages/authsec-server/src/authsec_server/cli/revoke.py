@@ -1,27 +1,57 @@
-"""`authsec revoke`: one token, wherever it turned up. What it rests on is ended by the commands of those things."""
+"""`authsec revoke`: what a security officer stops at night, in one place: an agent, a trust delegation, one token."""
 
 from __future__ import annotations
 
 import sys
 
 import click
+from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.ending import foreseen, reason_option, say
-from authsec_server.cli.output import Output, when
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.changing import change_command
+from authsec_server.cli.delegations import revoke_delegation
+from authsec_server.cli.ending import ask_first, foreseen, reason_option, say, yes_option
+from authsec_server.cli.output import Output, harmless, when
 
 _MOST = 32_768  # characters read from stdin: more than any token has
 
 
 @click.group()
 def revoke() -> None:
-    """End what was given out already."""
+    """Stop an agent, a trust delegation or one token, now.
+
+    Of an administrator: authsec admin revoke-grants. Of a signing key: authsec keys revoke.
+    """
+
+
+revoke.add_command(revoke_delegation, "delegation")
+
+
+@revoke.command("agent")
+@click.argument("agent")
+@yes_option
+@change_command
+def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
+    """Stop an agent: all its tokens end, and it gets no more until somebody enables it. AGENT is its slug or client_id.
+
+    What stops is said first. Codes for enrolling a laptop as this agent end, too. APIs that do not follow revocations
+    take a token that is out until it expires.
+    """
+    where = path("clients", agent, "disable")
+    ask_first(caller, output, where, f"Stop {agent}?", yes=yes)
+    its = caller.post(where)
+    undone = caller.follow_up("agents", "enable", its["slug"])
+    output.result(
+        its,
+        f"{its['name']} is stopped: it is disabled, its tokens have ended, and it gets no more.",
+        Text.assemble(("To let it work again (tokens that have ended stay so): ", "dim"), harmless(undone)),
+    )
 
 
 @revoke.command("token")
 @click.argument("which", metavar="JTI|-")
 @reason_option
-@admin_command
+@change_command
 def revoke_token(caller: Caller, output: Output, which: str, reason: str) -> None:
     """End one token, at every API that follows revocations; its agent gets another when it asks.
 

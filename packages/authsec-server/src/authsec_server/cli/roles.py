@@ -9,8 +9,11 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command, delete, edit
+from authsec_server.cli.edited_lists import edited, list_options
+from authsec_server.cli.ending import yes_option
 from authsec_server.cli.output import Output, block, table, when
-from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.paging import Paged, note_more, page_options
 
 
 @click.group()
@@ -23,7 +26,7 @@ def roles() -> None:
 @click.option("--action", "actions", multiple=True, required=True, help="resource:action, e.g. customers:read. Repeat.")
 @click.option("--slug", help="Short name for commands and URLs. [default: made of NAME]")
 @click.option("--description", default="", help="What the role is for.")
-@admin_command
+@change_command
 def create_role(
     caller: Caller, output: Output, name: str, actions: tuple[str, ...], slug: str | None, description: str
 ) -> None:
@@ -36,9 +39,9 @@ def create_role(
 @roles.command("list")
 @page_options
 @admin_command
-def list_roles(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+def list_roles(caller: Caller, output: Output, paged: Paged) -> None:
     """List the roles with their actions."""
-    answer = caller.get("roles", limit=limit, cursor=cursor)
+    answer = paged.of(caller, "roles")
     rows = [(role["slug"], role["name"], role["actions"]) for role in answer["items"]]
     output.result(answer, table(("ROLE", "NAME", "ACTIONS"), rows, whole=("ROLE",)))
     note_more(output, answer)
@@ -51,6 +54,46 @@ def show_role(caller: Caller, output: Output, role: str) -> None:
     """Show one role. ROLE is its slug or id."""
     found = caller.get(path("roles", role))
     output.result(found, _shown(found))
+
+
+@roles.command("edit")
+@click.argument("role")
+@click.option("--name", help="Another name.")
+@click.option("--description", help="What the role is for.")
+@list_options("action", "actions", "resource:action")
+@yes_option
+@change_command
+def edit_role(
+    caller: Caller,
+    output: Output,
+    role: str,
+    name: str | None,
+    description: str | None,
+    actions: tuple[str, ...],
+    added_actions: tuple[str, ...],
+    removed_actions: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Change a role: what is not named stays. ROLE is its slug or id.
+
+    An action that it loses is gone from every trust delegation of the role, and their tokens end; that is said first.
+    One that it gains is in no delegation until somebody puts it there.
+    """
+    where = path("roles", role)
+    found = caller.get(where)
+    held = edited(found["actions"], actions, added_actions, removed_actions)
+    done = edit(caller, output, where, found, {"name": name, "description": description, "actions": held}, yes=yes)
+    output.result(done, _shown(done))
+
+
+@roles.command("delete")
+@click.argument("role")
+@yes_option
+@change_command
+def delete_role(caller: Caller, output: Output, role: str, yes: bool) -> None:
+    """Delete a role that no trust delegation uses any more. ROLE is its slug or id."""
+    gone = delete(caller, output, path("roles", role), f"Delete {role} for good?", yes=yes)
+    output.result(gone, f"The role {gone['slug']} is deleted.")
 
 
 def _shown(role: Mapping[str, Any]) -> Text:

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.ending import ask_first, yes_option
 from authsec_server.cli.output import Output, table
-from authsec_server.cli.paging import note_more, page_options
+from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.trust_adding import add
 from authsec_server.cli.trust_bindings import bind, remove
 from authsec_server.cli.trust_editing import check, edit, rbac
@@ -30,9 +31,9 @@ for command in (add, bind, check, edit, rbac, remove, try_token):
 @trust.command("list")
 @page_options
 @admin_command
-def list_sources(caller: Caller, output: Output, limit: int, cursor: str | None) -> None:
+def list_sources(caller: Caller, output: Output, paged: Paged) -> None:
     """List the trust sources."""
-    answer = caller.get("sources", limit=limit, cursor=cursor)
+    answer = paged.of(caller, "sources")
     rows = [(each["slug"], each["kind"], each["issuer"], state_of(each)) for each in answer["items"]]
     output.result(answer, table(("SOURCE", "KIND", "ISSUER", "STATE"), rows, whole=("SOURCE",)))
     note_more(output, answer)
@@ -54,7 +55,7 @@ def show_source(caller: Caller, output: Output, source: str) -> None:
 
 @trust.command("refresh")
 @click.argument("source")
-@admin_command
+@change_command
 def refresh_source(caller: Caller, output: Output, source: str) -> None:
     """Fetch a trust source's keys now. SOURCE is its slug or id."""
     keys: Mapping[str, Any] = caller.post(path("sources", source, "refresh"))
@@ -64,7 +65,7 @@ def refresh_source(caller: Caller, output: Output, source: str) -> None:
 @trust.command("disable")
 @click.argument("source")
 @yes_option
-@admin_command
+@change_command
 def disable_source(caller: Caller, output: Output, source: str, yes: bool) -> None:
     """Let a trust source's word count no more, and end the tokens that rest on it. SOURCE is its slug or id.
 
@@ -78,7 +79,7 @@ def disable_source(caller: Caller, output: Output, source: str, yes: bool) -> No
 
 @trust.command("enable")
 @click.argument("source")
-@admin_command
+@change_command
 def enable_source(caller: Caller, output: Output, source: str) -> None:
     """Let a trust source's word count again. SOURCE is its slug or id."""
     found = caller.post(path("sources", source, "enable"))

@@ -10,7 +10,8 @@ import click
 from authsec import strict_json
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.caller import Caller, path
+from authsec_server.cli.changing import change_command
 from authsec_server.cli.cluster_keys import read_cluster
 from authsec_server.cli.cluster_rbac import steps
 from authsec_server.cli.kubeconfig import read_kubeconfig
@@ -49,7 +50,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @from_kubeconfig("Read issuer, keys and API server from that cluster, with the credentials of your kubeconfig.")
 @lookup_options
 @common_options
-@admin_command
+@change_command
 def add_kubernetes(
     caller: Caller,
     output: Output,
@@ -85,7 +86,7 @@ def add_kubernetes(
 @click.option("--bundle-url", help="Its bundle endpoint (https_web).")
 @click.option("--bundle", type=FILE, help="Its bundle, as `spire-server bundle show -format spiffe` says it.")
 @common_options
-@admin_command
+@change_command
 def add_spiffe(
     caller: Caller,
     output: Output,
@@ -110,7 +111,7 @@ def add_spiffe(
 @click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
 @click.option("--jwks", type=FILE, help="Its keys, as a JWK Set.")
 @common_options
-@admin_command
+@change_command
 def add_oidc(
     caller: Caller,
     output: Output,

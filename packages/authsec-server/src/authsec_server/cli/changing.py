@@ -1,0 +1,127 @@
+"""Commands that change something: `--dry-run` says what one would bring about, and nothing is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import click
+from rich.text import Text
+
+from authsec_server.cli.caller import Caller, Rehearsed, admin_command, local_command
+from authsec_server.cli.ending import ask_first, ask_if_tokens_end, deleting, editing, say
+from authsec_server.cli.kept_open import kept_open
+from authsec_server.cli.output import Output, cell, harmless, styled
+from authsec_server.cli.units import as_typed
+
+_WORDS = {"client": "agent", "api": "API", "delegation": "trust delegation", "source": "trust source"}
+
+Command = Callable[..., None]
+
+
+def change_command(command: Command) -> Command:
+    """An `admin_command` with `--dry-run`."""
+    return admin_command(_rehearsing(command))
+
+
+def local_change_command(command: Command) -> Command:
+    """A `local_command` with `--dry-run`."""
+    return local_command(_rehearsing(command))
+
+
+def edit(
+    caller: Caller, output: Output, where: str, read: Mapping[str, Any], asked: Mapping[str, Any], *, yes: bool
+) -> Any:
+    """Change what is `asked` for (None: nothing is said of it) of the thing that was `read`; what that makes of it.
+
+    Where tokens end, that is said, and whoever sits at a terminal is asked. Who was first in between is named.
+    """
+    body = {name: value for name, value in asked.items() if value is not None}
+    if not body:
+        raise click.UsageError("What is to change? Name it; --help shows what can.")
+    send = editing(caller, read["revision"])
+    ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
+    done = send(where, body)
+    if done["revision"] == read["revision"]:
+        output.note("It was so already.")
+    return done
+
+
+def delete(caller: Caller, output: Output, where: str, question: str, *, yes: bool) -> Any:
+    """Delete the thing at `where`; what it was. What stops is said first, and whoever sits at a terminal is asked."""
+    ask_first(caller, output, where, question, yes=yes, send=deleting(caller))
+    return caller.delete(where)
+
+
+def _rehearsing(command: Command) -> Command:
+    @click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
+    @wraps(command)
+    def run(caller: Caller, output: Output, dry_run: bool, **options: Any) -> None:
+        with kept_open(caller) as its:
+            try:
+                command(replace(its, rehearses=dry_run), output, **options)
+            except Rehearsed as rehearsed:
+                _tell(its, output, rehearsed.told)
+
+    return run
+
+
+def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
+    """What the change would bring about: the events that it would leave in the journal, and what they would stop."""
+    events = told["would_change"]
+    head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would be."
+    output.result(told, head, *(line for event in events for line in _event(event)))
+    if not output.as_json:
+        say(caller, output, told)
+
+
+def _event(event: Mapping[str, Any]) -> Iterator[Text]:
+    """`role edited: Support`, and what differs, a line each."""
+    room, _, verb = event["kind"].partition(".")
+    named = [*event["roles"], *event["delegations"], event["client"], event["subject"]]
+    about = {"role": event["roles"], "delegation": event["delegations"], "client": [event["client"]]}.get(room, [])
+    name = next((each["name"] or each["id"] for each in [*about, event["subject"], *named] if each), "")
+    detail = event["detail"]
+    because = f" ({detail['because']})" if detail.get("because") else ""
+    title = f"  {_WORDS.get(room, room).replace('_', ' ')} {verb.replace('_', ' ')}: {name}{because}"
+    yield styled(title, "bold")
+    before, after = detail.get("before"), detail.get("after")
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        fields = dict.fromkeys([*before, *after])
+        width = max((len(field) for field in fields), default=0)
+        for field in fields:
+            name = field.replace("_", " ").ljust(width)
+            yield from _difference(name, *(_readable(field, each.get(field)) for each in (before, after)))
+
+
+def _difference(field: str, before: object, after: object) -> Iterator[Text]:
+    """What a field is and would be: of a list what goes and what comes, of anything else both."""
+    head = f"    {field}  "
+    if isinstance(before, list) and isinstance(after, list):
+        gone, come = _missing(before, after), _missing(after, before)
+        parts = [*(styled(f"- {each}", "red") for each in gone), *(styled(f"+ {each}", "green") for each in come)]
+    else:
+        parts = [Text.assemble(styled(cell(before).plain, "red"), " → ", styled(cell(after).plain, "green"))]
+    for part in parts:
+        yield Text.assemble((head, "dim"), part)
+        head = " " * len(head)
+
+
+def _readable(field: str, value: object) -> object:
+    """The value as it is typed."""
+    if isinstance(value, Mapping):
+        return [f"{name}={each}" for name, each in value.items()]
+    return as_typed(value) if field == "max_duration" and isinstance(value, int) else value
+
+
+def _missing(those: Sequence[object], others: Sequence[object]) -> list[str]:
+    return [harmless(_shown(each)) for each in those if each not in others]
+
+
+def _shown(item: object) -> str:
+    """An item of a list; an API's action goes with what it means."""
+    if isinstance(item, Mapping):
+        return "  ".join(str(value) for value in item.values())
+    return str(item)

@@ -1,0 +1,85 @@
+"""Trust delegations as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from authsec_server.cli.output import block, cell, styled, when
+from authsec_server.cli.units import as_typed
+
+_DEFAULT = "the shared default"  # of audiences
+_STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
+STATES = tuple(_STYLES)
+
+
+def row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:
+    return (
+        delegation["slug"] or delegation["id"],
+        delegation["role"]["slug"],
+        _client(delegation, beside),
+        as_typed(delegation["max_duration"]),
+        _state(delegation),
+        _audiences(delegation),
+        delegation["actions"],
+    )
+
+
+def shown(delegation: Mapping[str, Any]) -> Text:
+    return block(
+        {
+            "delegation": delegation["id"],
+            "slug": delegation["slug"] or "given up to a later one",
+            "state": _state(delegation),
+            "role": delegation["role"]["slug"],
+            "agent": _client(delegation),
+            "client_id": delegation["client"]["id"],
+            "target type": delegation["target_type"],
+            "actions": delegation["actions"],
+            "max duration": as_typed(delegation["max_duration"]),
+            "audiences": _audiences(delegation),
+            "excluded proofs": delegation["excluded_proofs"],
+            "ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked",
+            "owner": delegation["owner"],
+            "description": delegation["description"],
+            "created": f"{when(delegation['created_at'])} UTC",
+        }
+    )
+
+
+def warned(delegation: Mapping[str, Any]) -> list[Text | str]:
+    """The API's warnings, each a line; red where anybody could be the agent."""
+    lines: list[Text | str] = [
+        styled("! ", "bold red" if warning["code"] == "client_unattested" else "yellow").append(
+            cell(warning["message"])
+        )
+        for warning in delegation["warnings"]
+    ]
+    return ["", *lines] if lines else []
+
+
+def _client(delegation: Mapping[str, Any], beside: str = " ") -> Text:
+    name = cell(delegation["client"]["slug"])
+    if delegation["client"]["unattested"]:
+        name.append(beside).append("UNATTESTED", "bold red")
+    return name
+
+
+def _state(delegation: Mapping[str, Any]) -> Text:
+    return styled(delegation["state"], _STYLES.get(delegation["state"], ""))
+
+
+def title(delegation: Mapping[str, Any]) -> str:
+    return f"{delegation['role']['slug']} → {delegation['client']['slug']}"
+
+
+def _audiences(delegation: Mapping[str, Any]) -> object:
+    return delegation["audiences"] or _DEFAULT
+
+
+def in_full(delegation: Mapping[str, Any]) -> str:
+    """Which one it is, for whoever is asked whether it is meant."""
+    where = ", ".join(delegation["audiences"]) or _DEFAULT
+    return f"{title(delegation)} ({', '.join(delegation['actions'])} at {where})"

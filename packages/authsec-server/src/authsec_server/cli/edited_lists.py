@@ -1,0 +1,40 @@
+"""Lists that an edit sets, adds to or takes from: `--action`, `--add-action`, `--remove-action`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from authsec_server.cli.reach import CallFailed
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def list_options(noun: str, plural: str, example: str) -> Callable[[Command], Command]:
+    """Gives a command `--NOUN`, `--add-NOUN` and `--remove-NOUN`: its `PLURAL`, `added_PLURAL`, `removed_PLURAL`."""
+
+    def give(command: Command) -> Command:
+        for name, kept, text in (
+            (f"--remove-{noun}", f"removed_{plural}", "Without this one. Repeat."),
+            (f"--add-{noun}", f"added_{plural}", "With this one besides. Repeat."),
+            (f"--{noun}", plural, f"These, and no others: {example}. Repeat."),
+        ):
+            command = click.option(name, kept, multiple=True, help=text)(command)
+        return command
+
+    return give
+
+
+def edited(now: Sequence[str], whole: Sequence[str], added: Sequence[str], removed: Sequence[str]) -> list[str] | None:
+    """The list as it is to be; None where nothing is said of it. Raises `UsageError`, and `CallFailed` for a slip."""
+    if whole and (added or removed):
+        raise click.UsageError("Name all that shall be in it, or what comes and what goes: not both.")
+    if whole:
+        return list(dict.fromkeys(whole))
+    if not added and not removed:
+        return None
+    if missing := [each for each in removed if each not in now]:
+        raise CallFailed(f"{', '.join(missing)} is not in it. Nothing was changed.", f"In it: {', '.join(now) or '-'}")
+    return [*(each for each in now if each not in removed), *(each for each in dict.fromkeys(added) if each not in now)]
