@@ -139,8 +139,10 @@ class Company:
         role = self.chance.choice(self.roles)
         chosen = self.chance.sample(role.actions, 4)
         fate = self.chance.random()
+        id_ = self.new_id()
         return Delegation(
-            id=self.new_id(),
+            id=id_,
+            slug=f"{client.slug[:40]}-{id_[:13]}",
             role_id=role.id,
             client_id=client.id,
             target_type=self.chance.choice(list(TargetType)),
