@@ -341,3 +341,13 @@ def test_given_keys_and_certificates_are_written_whole_and_compared_by_what_they
     shown = export(estate)
     assert shown["sources"]["given"]["given_keys"]["keys"][0]["kid"] == "one"
     assert look(estate, **shown).changes == ()
+
+
+def test_an_audience_that_reads_like_the_slug_of_an_api_stays_what_it_is(estate: Estate) -> None:
+    its = {"agent": "open", "role": "support", "actions": ["customers:read"]}
+    roles, agents = {"support": WHOLE["roles"]["support"]}, {"open": WHOLE["agents"]["open"]}
+    do(estate, roles=roles, agents=agents, delegations={"d": {**its, "audiences": ["crm", "https://crm.example.com"]}})
+    do(estate, apis={"crm": {"identifier": "https://crm.example.com"}})
+    shown = export(estate)
+    assert shown["delegations"]["d"]["audiences"] == ["crm", "https://crm.example.com"]
+    assert look(estate, **shown).changes == ()

@@ -83,16 +83,18 @@ def apply(
         output.result(plan, "Nothing to change.")
         return
     body = {**asked, "authority_version": plan["authority_version"], "anyway": anyway}
-    told = _placed(read, lambda: _rehearsed(caller, output, body, dry_run=dry_run))
+    told = _placed(read, lambda: _rehearsed(caller, output, body, dry_run=dry_run)) if dry_run or _ends(plan) else None
     if dry_run:
         stops = told["would_stop"] if told else None
         output.result({**plan, "would_stop": stops}, *difference(plan), "", f"{counted(plan, _WILL)}.")
-        _say_what_stops(caller, output, plan, told)
+        if told and _ends(plan):
+            say(caller, output, told)
         raise SystemExit(Exit.FOUND)
     if not output.as_json:
         output.result(plan, *difference(plan), "", f"{counted(plan, _WILL)}.")
     _warn_of_emptied(output, read, plan)
-    _say_what_stops(caller, output, plan, told)
+    if told:
+        say(caller, output, told)
     confirm("Apply this?", yes=yes)
     done = _placed(read, lambda: _applied(caller, asked, body, plan))
     output.result(done, f"Done: {counted(done, _DONE)}.")
@@ -122,10 +124,9 @@ def _rehearsed(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_r
         return None
 
 
-def _say_what_stops(caller: Caller, output: Output, plan: Mapping[str, Any], told: Mapping[str, Any] | None) -> None:
-    """Of what is only new, it goes without saying that nothing does."""
-    if told and any(change["verb"] != "create" for change in plan["changes"]):
-        say(caller, output, told)
+def _ends(plan: Mapping[str, Any]) -> bool:
+    """Whether something may stop. Of what is only new nothing does: nobody has to wait for a rehearsal."""
+    return any(change["verb"] != "create" for change in plan["changes"])
 
 
 def _applied(caller: Caller, asked: Mapping[str, Any], body: Mapping[str, Any], plan: Mapping[str, Any]) -> Any:

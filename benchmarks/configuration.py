@@ -1,0 +1,152 @@
+"""How long a document of 200 agents takes to be applied, the second time as well, and how long tokens wait for it.
+
+    uv run --no-sync python benchmarks/configuration.py [postgresql+psycopg://user@host/empty]
+
+Without a database, one of SQLite in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from authsec_server.configuration.applying import apply, planned
+from authsec_server.configuration.exporting import document_of
+from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.reading import present
+from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.steps import Setting
+from authsec_server.db import Database, Tx, open_database
+from authsec_server.delegations.model import Terms
+from authsec_server.principal import LOCAL_OPERATOR, Act
+
+AGENTS, ROLES, APIS = 200, 20, 10
+SETTING = Setting(
+    terms=Terms(max_token_lifetime=86_400, default_audience="authsec-api"),
+    trust_domain="example.org",
+    may_look_up=False,
+)
+
+
+def main(url: str) -> None:
+    database = open_database(url)
+    database.migrate()
+    document = Document.model_validate(_document(AGENTS))
+    size = len(json.dumps(_document(AGENTS)))
+    print(f"{AGENTS} agents, {AGENTS} delegations, {ROLES} roles, {APIS} APIs: {size:,} bytes of JSON")
+    asked = Asked(document=document)
+    _took("compared", lambda tx: planned(tx, _act(), asked, SETTING), database.read)
+    _took("rehearsed (and undone)", lambda tx: apply(tx, _act(), asked, SETTING), database.rehearse)
+    with _waiting(database):
+        _took("applied", lambda tx: apply(tx, _act(), asked, SETTING), database.change)
+    _took("compared again: nothing to change", lambda tx: _nothing(planned(tx, _act(), asked, SETTING)), database.read)
+    _took("exported", lambda tx: document_of(present(tx, _act())), database.read)
+    wider = _document(AGENTS)
+    for role in wider["roles"].values():
+        role["actions"].append("orders:read")
+    edits = Asked(document=Document.model_validate(wider))
+    with _waiting(database):
+        _took("20 roles edited", lambda tx: apply(tx, _act(), edits, SETTING), database.change)
+    emptied = Asked(document=Document(agents={}, delegations={}), prune=True)
+    with _waiting(database):
+        _took(f"pruned: {2 * AGENTS} removed", lambda tx: apply(tx, _act(), emptied, SETTING), database.change)
+    database.close()
+
+
+def _nothing(plan: Any) -> None:
+    assert not plan.steps
+
+
+def _took(what: str, work: Callable[[Tx], object], unit: Callable[[Callable[[Tx], object]], object]) -> None:
+    """Time that passes, and processor time of this process: of that nobody else on the machine takes any."""
+
+    def timed(tx: Tx) -> float:
+        began = time.thread_time()
+        work(tx)
+        return time.thread_time() - began
+
+    began = time.perf_counter()
+    processor = unit(timed)
+    print(f"{what:40}{time.perf_counter() - began:8.2f} s passed, {processor:6.2f} s worked")
+
+
+@contextmanager
+def _waiting(database: Database) -> Iterator[None]:
+    """How long somebody waits meanwhile who wants to record that a token is issued."""
+    waited, over = [], threading.Event()
+
+    def record() -> None:
+        while not over.is_set():
+            began = time.perf_counter()
+            database.record(lambda tx: tx.version)
+            waited.append(time.perf_counter() - began)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        print(f"{'  a token waited at most':40}{max(waited):8.2f} s (median {median(waited) * 1000:.1f} ms)")
+
+
+def _document(agents: int) -> dict[str, Any]:
+    actions = [f"{noun}:{verb}" for noun in ("customers", "tickets") for verb in ("read", "write", "delete")]
+    return {
+        "apis": {
+            f"api-{n}": {"identifier": f"https://api-{n}.example.com", "actions": {each: each for each in actions}}
+            for n in range(APIS)
+        },
+        "roles": {f"role-{n}": {"name": f"Role {n}", "actions": [*actions]} for n in range(ROLES)},
+        "agents": {
+            f"agent-{n}": {
+                "name": f"Agent {n}",
+                "owner": f"Team {n % 7}",
+                "labels": {"team": f"team-{n % 7}"},
+                "proofs": [
+                    {"platform": "kubernetes", "selectors": {"k8s:ns": "production", "k8s:sa": f"agent-{n}"}},
+                ],
+            }
+            for n in range(agents)
+        },
+        "delegations": {
+            f"agent-{n}-works": {
+                "agent": f"agent-{n}",
+                "role": f"role-{n % ROLES}",
+                "actions": actions[:3],
+                "max_duration": "30m",
+                "audiences": [f"api-{n % APIS}"],
+            }
+            for n in range(agents)
+        },
+    }
+
+
+def _act() -> Act:
+    return Act(
+        principal=LOCAL_OPERATOR,
+        now=datetime.now(UTC),
+        request_id=f"req_{secrets.token_hex(8)}",
+        address="",
+        token_bytes=secrets.token_bytes,
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(sys.argv[1])
+    else:
+        with TemporaryDirectory() as folder:
+            main(f"sqlite:///{Path(folder) / 'authsec.sqlite3'}")
