@@ -1,4 +1,4 @@
-"""docs/endpoint.md, followed by a machine: each of its commands is run, and answers what the page says."""
+"""Pages about HTTP, followed by a machine: each of their commands is run, and answers what the page says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "endpoint.md").read_text("utf-8")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 # A block of commands, and the status and reason that the page promises after it, if any.
 STEP = re.compile(r"^```bash\n(.*?)^```(?:\n+→ `(\d{3})`(?: `(\w+)`)?)?", re.DOTALL | re.MULTILINE)
 END_OF_STEP = "=== end of step ==="
@@ -21,9 +21,10 @@ END_OF_STEP = "=== end of step ==="
 @pytest.mark.skipif(
     not (shutil.which("curl") and shutil.which("bash")), reason="the page's commands need bash and curl"
 )
-def test_every_command_of_the_page_answers_what_it_says(serve: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["endpoint.md", "admin-api.md"])
+def test_every_command_of_the_page_answers_what_it_says(page: str, serve: Any, tmp_path: Path) -> None:
     its = serve()
-    steps = STEP.findall(PAGE)
+    steps = STEP.findall((DOCS / page).read_text("utf-8"))
     option, place = its.where
     environment = os.environ | {
         "AUTHSEC": its.url,
