@@ -7,6 +7,7 @@ classic API and those of today cannot share an environment, and what two sets ha
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ SETS = {"set_a": ("autogen", *IN_BOTH), "set_b": ("ag2", "openai_agents", "pydan
 @pytest.mark.parametrize(("packages", "framework"), [(name, one) for name, every in SETS.items() for one in every])
 def test_a_tool_of_ones_own(packages: str, framework: str, tmp_path: Path) -> None:
     inside = HERE / "inside"
-    alone = ["-c", "/dev/null", "--rootdir", inside, "--confcutdir", inside, "-p", "no:cacheprovider"]
+    alone = ["-c", os.devnull, "--rootdir", inside, "--confcutdir", inside, "-p", "no:cacheprovider"]
     brief = ["-q", "--tb=short", "--show-capture=no", "--maxfail=3"]
     done = subprocess.run(
         [python_with(HERE / f"{packages}.txt"), "-m", "pytest", *alone, *brief, inside, "--framework", framework],
