@@ -72,7 +72,7 @@ def open_authority(
         if local_operator:
             settings = as_served(settings, database)
         house = house_of(settings, database, local_operator, surroundings or Surroundings())
-        yield _assembled(house, bootstrap=None if local_operator else _bootstrap_key(house))
+        yield _assembled(house, serves=not local_operator)
     finally:
         database.close()
 
@@ -93,9 +93,10 @@ def _bootstrap_key(house: House) -> AdminKey | None:
     return bootstrap_key(house.settings, house.database, act)
 
 
-def _assembled(house: House, *, bootstrap: AdminKey | None) -> Authority:
+def _assembled(house: House, *, serves: bool) -> Authority:
     maintain = maintenance(house)
     maintain()
+    bootstrap = _bootstrap_key(house) if serves else None  # the journal has room for it by now
     app = Starlette(
         routes=routes(house),
         exception_handlers=HANDLERS,
