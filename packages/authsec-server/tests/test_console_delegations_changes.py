@@ -70,6 +70,8 @@ def edited(door: TestClient, made: dict[str, Any], **changes: Any) -> Page:
 def test_the_page_shows_what_it_grants_and_the_tokens_minted_under_it(door: TestClient, made: dict[str, Any]) -> None:
     page = get(door, f"{LIST}/{made['id']}")
     assert "Support → Night Owl" in page.text
+    assert f"Slug {made['slug']}" in page.text
+    assert get(door, f"{LIST}/{made['slug']}").text == page.text
     assert "customers:read Read customer records at Customer API not used" in page.text
     assert "tickets:close No registered API describes it. not used" in page.text
     assert "None yet." in page.text
