@@ -16,11 +16,18 @@ House = Any
 API = "/authsec/api/v1"
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 ROLES = ("viewer", "operator", "admin")
-OF_ADMINS = {"keys", "administrators", "admin-keys", "setup-links", "sources"}  # the nouns that only an admin changes
+OF_ADMINS = {
+    "keys",
+    "administrators",
+    "admin-keys",
+    "setup-links",
+    "sources",
+    "events",
+}  # for admins to change
 OF_OPERATORS = {"bindProofs", "tryToken"}  # at a source, and about clients
 ASKED_BY_VIEWERS = {"compareConfiguration"}  # a question of several lines, which no address could hold
 AT_THE_MACHINE = {"makeSetupLink"}  # no key makes a way in for a person
-NOT_YET = {"getJournalHead": 404}  # nothing is sealed here
+NOT_YET = {"getJournalHead": 404, "rotateJournalKey": 409}  # nothing is sealed here
 
 # What each is called with; the path's parts are the estate's.
 CALLS: dict[str, dict[str, Any] | None] = {
@@ -89,6 +96,7 @@ CALLS: dict[str, dict[str, Any] | None] = {
     "listKeys": None,
     "rotateKeys": {"force": True},
     "rotateFeedKey": None,
+    "rotateJournalKey": None,
     "revokeKey": {},
     "revokeToken": {"jti": "JTI"},
     "listAdministrators": None,
