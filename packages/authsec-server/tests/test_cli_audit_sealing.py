@@ -161,6 +161,30 @@ def year_old(data: Path) -> None:
             pass
 
 
+def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    assert authsec("audit", "rotate-key").exit_code == 1  # asked, and not answered
+    done = authsec("audit", "rotate-key", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "once a server has sealed that" in done.stdout
+    assert authsec("audit", "rotate-key", "--yes").exit_code == 4
+    with open_authority(load_settings(data=served), local_operator=True) as authority:
+        while authority.dropper.sealer.seal():
+            pass
+    after, known = tmp_path / "after", json.loads((served / "keys").read_text())["keys"]
+    after.write_text(authsec("audit", "keys").stdout)
+    old, new = json.loads(after.read_text())["keys"]
+    assert (old["kid"], old["heads_up_to"], "heads_up_to" in new) == (known[0]["kid"], 5, False)
+    for keys in (served / "keys", after):
+        checked = authsec("audit", "verify", "--key", str(keys), "--head", str(served / "head"))
+        assert (checked.exit_code, "5 events sealed, all as sealed." in checked.stdout) == (0, True), checked.output
+    after.write_text(json.dumps({"keys": [old | {"heads_up_to": 3}]}))
+    assert authsec("audit", "verify", "--key", str(after)).exit_code == 3
+    after.write_text(json.dumps({"keys": [old | {"heads_up_to": "soon"}]}))
+    assert authsec("audit", "verify", "--key", str(after)).exit_code == 1
+
+
 def test_a_file_of_many_heads_is_checked_head_by_head(served: Path, authsec: Authsec, tmp_path: Path) -> None:
     heads, keys, first = tmp_path / "heads", ("--key", str(served / "keys")), (served / "head").read_text()
     authsec("roles", "create", "Support", "--action", "customers:read")

@@ -57,9 +57,7 @@ class Old:
             database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
         )
         self.sealer = sealer
-        self.dropper = Dropper(
-            database=database, sealer=sealer, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid
-        )
+        self.dropper = Dropper(database=database, sealer=sealer, issuer="https://a", keys=keys.by_kid)
         for at in (JUNE, JUNE + timedelta(days=30), NOVEMBER):
             self.now = at
             for number in range(4):

@@ -158,7 +158,6 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
             database=database,
             sealer=sealer,
             issuer=issuer,
-            signing_key=keyring.journal_keys.signing_key,
             keys=keyring.journal_keys.by_kid,
         ),
         site=site,

@@ -58,6 +58,7 @@ class EventKind(StrEnum):
     FEED_KEY_CREATED = "feed_key.created"
     FEED_KEY_GONE = "feed_key.gone"
     SEAL_KEY_CREATED = "seal_key.created"
+    SEAL_KEY_REPLACED = "seal_key.replaced"
     EVENTS_DROPPED = "events.dropped"
     ADMIN_KEY_CREATED = "admin_key.created"
     ADMIN_KEY_REVOKED = "admin_key.revoked"

@@ -36,6 +36,7 @@ _SEALING: Final = {  # these bring the database with them, and nobody who lists 
         "Print all that is sealed as lines of JSON, to be checked elsewhere by `verify-export`.",
     ),
     "verify-export": ("verify_exported", "Check what `export-sealed` printed, on any machine."),
+    "rotate-key": ("rotate_key", "Replace the key that seals the journal."),
     "drop": (
         "drop_months",
         "Delete the events of old months, once an export is seen to hold every one of them as it was sealed.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
@@ -86,12 +86,12 @@ def verify_journal(
     Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
     dropped, inserted or reordered, or nothing is sealed. 1: it could not be checked.
     """
-    known = _keys(key_file)
+    known, ends = _keys(key_file)
     kept = [head for path in head_files for head in _kept(path, known)]
     assert isinstance(caller.reach, InProcess)  # a local command's is
     with _opened(caller.reach.settings.database_url) as database, _readable():
         given = [Given(str(path), Exported(path)) for path in with_files]
-        report = database.read(partial(verify, keys=known, kept=kept, given=given))
+        report = database.read(partial(verify, keys=known, kept=kept, given=given, ends=ends))
     _tell(output, report, kept)
 
 
@@ -116,15 +116,33 @@ def verify_exported(
     file: Path, key_file: Path, head_files: tuple[Path, ...], with_files: tuple[Path, ...], as_json: bool
 ) -> None:
     """Check what `export-sealed` printed, on any machine. The exit status is as that of `verify`."""
-    known = _keys(key_file)
+    known, ends = _keys(key_file)
     kept = [head for path in head_files for head in _kept(path, known)]
     try:
         with _readable():
             given = [Given(str(path), Exported(path)) for path in with_files]
-            report = verify_export(Exported(file), known, kept, given)
+            report = verify_export(Exported(file), known, kept, given, ends)
     except NotAnExport:
         raise CallFailed(f"{file} is no sealed export.", f"Make one: authsec audit export-sealed > {file}") from None
     _tell(open_output(as_json=as_json), report, kept)
+
+
+@click.command("rotate-key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@admin_command
+def rotate_key(caller: Caller, output: Output, yes: bool) -> None:
+    """Replace the key that seals the journal. The present one signs for the new one, which signs from then on.
+
+    Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
+    """
+    if not yes and not output.as_json:
+        click.confirm("Replace the key that seals the audit trail?", abort=True, err=True)
+    answer = caller.post("events/keys/rotate")
+    output.result(
+        answer,
+        styled(f"The key {answer['kid']} replaces {answer['replaces']}, once a server has sealed that.", "green"),
+        f"Keep the public keys anew: {caller.follow_up('audit', 'keys')} > FILE",
+    )
 
 
 @click.command("drop")
@@ -161,16 +179,22 @@ def _tell(output: Output, report: Report, kept: Sequence[Head]) -> None:
         click.get_current_context().exit(Exit.FOUND)
 
 
-def _keys(path: Path) -> Keys:
-    """The keys in the file, by their thumbprints: what names it gives them counts for nothing."""
+def _keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
+    """The keys in the file, by their thumbprints: what names it gives them counts for nothing.
+
+    And how many leaves a head of each may have at most, where it says so.
+    """
     try:
         listed = strict_json.loads(read_named(path, at_most=_MAX_FILE, remedy=_HOW_KEYS), max_bytes=_MAX_FILE)
-        found = [PublicKey.from_jwk(each) for each in listed["keys"] if each.get("kty") == "OKP"]
-    except (strict_json.StrictJsonError, JoseError, KeyError, TypeError, AttributeError):
+        found = {
+            PublicKey.from_jwk(each): each.get("heads_up_to") for each in listed["keys"] if each.get("kty") == "OKP"
+        }
+        ends = {key.thumbprint(): int(end) for key, end in found.items() if end is not None}
+    except (strict_json.StrictJsonError, JoseError, KeyError, TypeError, ValueError, AttributeError):
         raise CallFailed(f"{path} does not hold the keys of a sealed journal.", _HOW_KEYS) from None
     if not found:
         raise CallFailed(f"{path} holds no key that seals journals; those of tokens are others.", _HOW_KEYS)
-    return {key.thumbprint(): key for key in found}
+    return {key.thumbprint(): key for key in found}, ends
 
 
 def _kept(path: Path, known: Keys) -> list[Head]:

@@ -25,9 +25,9 @@ _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class KeysShown(TypedDict):
-    """Public keys as JWKs."""
+    """Public keys as JWKs, with `created_at`; a head of a replaced key has at most `heads_up_to` leaves."""
 
-    keys: list[dict[str, str]]
+    keys: list[dict[str, Any]]
 
 
 class ElsewhereShown(TypedDict):

@@ -42,6 +42,7 @@ class DropRecord:
     at: datetime
     head: Head
     signed: str = field(repr=False)
+    kid: str = ""  # of the key that signed it
 
     def covers(self, place: int) -> bool:
         """Whether what stood there was dropped."""
@@ -68,7 +69,7 @@ def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: Priv
 
 def read_drop(signed: str, keys: Keys) -> DropRecord:
     """What the record says, once one of the keys is shown to have signed it and its head. Raises `HeadRefused`."""
-    claims = signed_claims(signed, keys, TYPE, "record of what was dropped")
+    kid, claims = signed_claims(signed, keys, TYPE, "record of what was dropped")
     head = read_head(str(claims.get("head")), keys)
     try:
         record = DropRecord(
@@ -81,6 +82,7 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             at=datetime.fromtimestamp(_number(claims["iat"]), UTC),
             head=head,
             signed=signed,
+            kid=kid,
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         raise HeadRefused("is no record of what was dropped") from None

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from authsec.jose import PrivateKey
-
 from authsec_server.audit import months
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
@@ -36,12 +34,11 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropper:
-    """Drops months of one database. `signing_key` and `keys` are those of the seals."""
+    """Drops months of one database. `keys` are those of the seals."""
 
     database: Database
     sealer: Sealer
     issuer: str
-    signing_key: Callable[[], PrivateKey]
     keys: Callable[[], Keys]
 
     def drop(self, act: Act, before: datetime, export: Iterable[str], export_sha256: str) -> DropRecord:
@@ -92,7 +89,7 @@ class Dropper:
             "by": act.principal.name,
             "head": newest,
         }
-        signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.signing_key())
+        signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
         return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail={**told, "record": signed})
 
@@ -113,7 +110,12 @@ class Dropper:
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
     """A sealed record of which some rows are still there."""
     records = believed(
-        (drop_of(row) for row in store.drop_events(tx.connection) if store.is_sealed(tx.connection, row["id"])), keys
+        (
+            drop_of(row)
+            for row in store.of_kind(tx.connection, EventKind.EVENTS_DROPPED)
+            if store.is_sealed(tx.connection, row["id"])
+        ),
+        keys,
     )
     return next((record for record in records if rows.some_left(tx.connection, record)), None)
 

@@ -12,7 +12,9 @@ from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Tx
 
-STAYING = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED})  # what later checks go by
+STAYING = frozenset(
+    {EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED, EventKind.SEAL_KEY_REPLACED}
+)  # what later checks go by
 BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 

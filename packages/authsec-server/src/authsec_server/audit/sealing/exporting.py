@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of
+from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_text, text_hash
 from authsec_server.audit.sealing.lines import exact, head_line, leaf_line, read_line
+from authsec_server.audit.sealing.succession import replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
+from authsec_server.audit.sealing.verifying import RECORDS
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 
@@ -39,13 +40,23 @@ def export(database: Database) -> Iterator[str]:
     yield head_line(last[1])
 
 
-def verify_export(lines: Iterable[str], keys: Keys, kept: Sequence[Head] = (), given: Sequence[Given] = ()) -> Report:
+def verify_export(
+    lines: Iterable[str],
+    keys: Keys,
+    kept: Sequence[Head] = (),
+    given: Sequence[Given] = (),
+    ends: Mapping[str, int] | None = None,
+) -> Report:
     """Compare the events of an export with its seals, and with the heads that were `kept`. Raises `NotAnExport`.
 
     The lines are gone through twice: what was dropped is said by events that come after. `given` are exports that hold
-    what this one lacks.
+    what this one lacks; `ends` as for `verify`.
     """
-    trail = Trail(keys=keys, kept=kept, records=_records(lines, keys), given=given)
+    records = _records(lines)
+    replaced = [(place, signed) for place, event in records if (signed := replacement_of(event))]
+    believing = succession(replaced, keys, ends)
+    dropped = believed((drop_of(event) for _, event in records), believing.keys)
+    trail = Trail(keys=believing, kept=kept, records=dropped, given=given)
     size = 0
     for number, line in enumerate(lines, 1):
         read = read_line(line)
@@ -65,10 +76,10 @@ def verify_export(lines: Iterable[str], keys: Keys, kept: Sequence[Head] = (), g
     return trail.report(size, 0)
 
 
-def _records(lines: Iterable[str], keys: Keys) -> list[DropRecord]:
-    """The records of dropped events that these keys signed."""
-    read = (read_line(line) for line in lines if EventKind.EVENTS_DROPPED in line)
-    return believed((drop_of(each.get("event") or {}) for each in read if each), keys)
+def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
+    """The events with records, and the places where they stand."""
+    read = (read_line(line) for line in lines if any(kind in line for kind in RECORDS))
+    return [(each["place"], each["event"]) for each in read if each and each.get("event")]
 
 
 def _newest(tx: Tx) -> tuple[int, str]:
@@ -103,6 +114,6 @@ def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
         trail.miss(read["place"], number, bytes.fromhex(read["hash"]))
     elif event.get("id") != number or text_hash(exact(event)).hex() != read["hash"]:
         trail.find(f"Event {number} was changed: it is not what was sealed.")
-    elif signed := drop_of(event):
-        trail.confirm(signed)
+    else:
+        trail.confirm(size, event)
     trail.grow([(number, bytes.fromhex(read["hash"]))])

@@ -34,6 +34,7 @@ class Head:
     through: int
     at: datetime
     signed: str = field(repr=False)
+    kid: str = ""  # of the key that signed it
 
 
 def sign_head(tree: Tree, *, through: int, at: datetime, issuer: str, key: PrivateKey) -> Head:
@@ -41,32 +42,34 @@ def sign_head(tree: Tree, *, through: int, at: datetime, issuer: str, key: Priva
     at = at.replace(microsecond=0)
     root = tree.root.hex()
     claims = {"iss": issuer, "iat": int(at.timestamp()), "size": tree.size, "root": root, "through": through}
-    signed = sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
-    return Head(size=tree.size, root=root, through=through, at=at, signed=signed)
+    kid = key.public.thumbprint()
+    signed = sign_compact({"typ": TYPE, "kid": kid}, claims, key)
+    return Head(size=tree.size, root=root, through=through, at=at, signed=signed, kid=kid)
 
 
 def read_head(signed: str, keys: Keys) -> Head:
     """What the head says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
-    claims = signed_claims(signed, keys, TYPE, "head")
+    kid, claims = signed_claims(signed, keys, TYPE, "head")
     size, through, iat = (_number(claims.get(name)) for name in ("size", "through", "iat"))
     root = claims.get("root")
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
         raise HeadRefused("is no head of a journal")
-    return Head(size=size, root=root, through=through, at=datetime.fromtimestamp(iat, UTC), signed=signed)
+    return Head(size=size, root=root, through=through, at=datetime.fromtimestamp(iat, UTC), signed=signed, kid=kid)
 
 
-def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> Mapping[str, Any]:
-    """What a text of this `typ` says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
+def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, Mapping[str, Any]]:
+    """Who signed a text of this `typ`, one of the keys, and what it says. Raises `HeadRefused`."""
     try:
         unverified = parse_compact(signed)
-        key = keys.get(str(unverified.header.get("kid")))
+        kid = str(unverified.header.get("kid"))
+        key = keys.get(kid)
         if unverified.header.get("typ") != kind:
             raise HeadRefused(f"is no {what} of a journal")
         if key is None:
             raise HeadRefused(
                 "is signed by a key that is not among those given: it was forged, or they are not this authority's"
             )
-        return unverified.verified_by(key, algorithms={"EdDSA"}).claims
+        return kid, unverified.verified_by(key, algorithms={"EdDSA"}).claims
     except JoseError as error:
         raise HeadRefused(f"cannot be believed: {error}") from None
 

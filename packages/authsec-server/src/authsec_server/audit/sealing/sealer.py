@@ -22,9 +22,11 @@ from authsec.jose import PrivateKey
 from sqlalchemy import Connection, Row
 
 from authsec_server.audit import pages
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
 from authsec_server.audit.sealing.leaves import event_hash
+from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -63,7 +65,8 @@ class Look:
 class Sealer:
     """Seals the journal of one database. `keys` verify what `signing_key`, here or at another server, has signed.
 
-    `give` is told each head that the leaves are seen to lead to. It must not wait.
+    `signing_key` has a key by its `kid`; empty is the first one. `give` is told each head that the leaves are seen to
+    lead to. It must not wait.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Sealer:
         database: Database,
         *,
         issuer: str,
-        signing_key: Callable[[], PrivateKey],
+        signing_key: Callable[[str], PrivateKey],
         keys: Callable[[], Keys],
         now: Callable[[], datetime],
         give: Callable[[Head], None] = lambda _: None,
@@ -90,8 +93,8 @@ class Sealer:
     def seal(self) -> bool:
         """Seal what is new; whether there is more to seal at once. Raises `Unavailable` or `LogBroken`."""
         now = self._now()
-        key = self._signing_key()
         self._catch_up()
+        key = self._present_key()
         through = self._head.through if self._head else 0
         stale = self._head is not None and now - self._head.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
@@ -107,6 +110,19 @@ class Sealer:
         if search and not look.full:
             self._searched = now
         return look.full
+
+    def key(self) -> PrivateKey:
+        """The key that signs by now. Raises `Unavailable` or `LogBroken`."""
+        self._catch_up()
+        return self._present_key()
+
+    def _present_key(self) -> PrivateKey:
+        kid = self._head.kid if self._head else ""
+        return self._signing_key(self._succession().present(kid))
+
+    def _succession(self) -> Succession:
+        """Which keys were replaced, as far as the log is of one that leads to its last head."""
+        return succession(self._database.read(lambda tx: store.replacements(tx.connection)), self._keys())
 
     def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append what was found, with a head; whether this server had the turn."""
@@ -133,6 +149,8 @@ class Sealer:
         tree = self._read_on(head.size)
         if tree.root.hex() != head.root:
             raise LogBroken("The log does not lead to its last head.")
+        if head.size > self._succession().end(head.kid):
+            raise LogBroken("The log's last head is signed by a key that was replaced.")
         self._have(tree, head)
 
     def _have(self, tree: Tree, head: Head) -> None:
@@ -174,6 +192,9 @@ def _look(connection: Connection, after: int, now: datetime) -> Look:
     numbers = store.unsealed(connection, after=after, counting_since=counting_since, limit=BATCH)
     there = store.events_by_number(connection, numbers)
     full = len(numbers) == BATCH
+    # The head that covers a replaced key's record is the last that this key signs: it ends there.
+    if replaced := next((number for number in numbers if _replaces(there.get(number))), None):
+        numbers, full = numbers[: numbers.index(replaced) + 1], True
     bounds = [pages.last_before(connection, now - SETTLING)]
     if full:
         bounds.append(numbers[-1])
@@ -187,6 +208,10 @@ def _look(connection: Connection, after: int, now: datetime) -> Look:
         settled=min(bounds),
         top=numbers[-1] if full else pages.highest(connection),
     )
+
+
+def _replaces(rows: Sequence[Row[Any]] | None) -> bool:
+    return rows is not None and rows[0].kind == EventKind.SEAL_KEY_REPLACED
 
 
 def _leaves(tx: Tx, *, after: int, limit: int) -> list[store.Leaf]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from authsec_server.audit import pages
-from authsec_server.audit.model import Recorded, Seal
+from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.heads import HeadRefused, Keys, read_head
+from authsec_server.audit.sealing.succession import succession
 from authsec_server.db import Tx
-from authsec_server.failures import NotFound
+from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
 
 
@@ -34,6 +37,26 @@ def newest_head(tx: Tx, principal: Principal) -> str:
     if signed is None:
         raise NotFound("Nothing is sealed yet.", "A server seals the journal within a second once it runs.")
     return signed
+
+
+def present_key(tx: Tx, keys: Keys) -> str:
+    """The `kid` of the key that signs by now. Raises `Conflict` before the first head, and while one is replaced."""
+    signed = store.last_signed(tx.connection)
+    if signed is None:
+        raise Conflict("Nothing is sealed yet.", "A server seals the journal within a second once it runs.")
+    try:
+        kid = read_head(signed, keys).kid
+    except HeadRefused as refused:
+        raise Conflict(f"The log's last head {refused}.", "See what is: authsec audit verify") from None
+    events = store.of_kind(tx.connection, EventKind.SEAL_KEY_REPLACED)
+    if not all(store.is_sealed(tx.connection, event["id"]) for event in events):
+        raise Conflict("The key is being replaced already.", "It is done once a server has sealed that.")
+    return succession(store.replacements(tx.connection), keys).present(kid)
+
+
+def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
+    """How many leaves a head of each replaced key may have at most."""
+    return succession(store.replacements(tx.connection), keys).ends
 
 
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Following:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.succession import replacement_of
 from authsec_server.audit.store import ACT, events, sealed_events
 from authsec_server.db.postgresql import SEALING_LOCK
 from authsec_server.db.schema import BigId, Instant, metadata
@@ -148,9 +149,19 @@ def numbers_there(connection: Connection, numbers: Collection[int]) -> set[int]:
     return set(connection.execute(select(events.c.id).where(events.c.id.in_(numbers))).scalars()) if numbers else set()
 
 
-def drop_events(connection: Connection) -> list[Mapping[str, Any]]:
-    """All events that say what was dropped; without those that cannot be read."""
-    of_kind = select(events.c.id).where(literal_column(ACT), events.c.kind == EventKind.EVENTS_DROPPED)
+def replacements(connection: Connection) -> list[tuple[int, str]]:
+    """The records of replaced keys that are in the log, with their places; whether they count is to be seen."""
+    rows = {row["id"]: row for row in of_kind(connection, EventKind.SEAL_KEY_REPLACED)}
+    seals = sealed_events.c
+    places = (
+        connection.execute(select(seals.event_id, seals.position).where(seals.event_id.in_(rows))).all() if rows else ()
+    )
+    return [(row.position, signed) for row in places if (signed := replacement_of(rows[row.event_id]))]
+
+
+def of_kind(connection: Connection, kind: EventKind) -> list[Mapping[str, Any]]:
+    """All events of a rare kind, but requests for tokens; without those that cannot be read."""
+    of_kind = select(events.c.id).where(literal_column(ACT), events.c.kind == kind)
     found = events_by_number(connection, list(connection.execute(of_kind.order_by(events.c.id)).scalars()))
     return [row._asdict() for number in sorted(found) for row in found[number]]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.dropped import DropRecord, drop_of
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
+from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
+from authsec_server.audit.sealing.succession import Succession, replacement_of
 from authsec_server.audit.sealing.tree import Tree
 from authsec_server.web.instants import rfc3339
 
@@ -51,7 +53,7 @@ class Trail:
     `records` are all that the log has of dropped events, wherever on the way; each counts once it was met, sealed.
     """
 
-    keys: Keys
+    keys: Succession
     kept: Sequence[Head]
     records: Sequence[DropRecord] = ()
     given: Sequence[Given] = ()
@@ -64,11 +66,13 @@ class Trail:
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
+    _replaced: set[int] = field(default_factory=set)  # places of records that were not met yet
 
     def __post_init__(self) -> None:
         heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
         self.kept = sorted(heads, key=lambda head: head.size)
         self._droppings = [Dropping(record=record) for record in self.records]
+        self._replaced = set(self.keys.records)
 
     def find(self, finding: str) -> None:
         """Say what was found."""
@@ -96,15 +100,21 @@ class Trail:
             if held not in {None, hash_}:
                 self.find(f"Event {number} is not in {file.name} as it was sealed.")
 
-    def confirm(self, signed: object) -> None:
-        """An event whose record of dropped events this is was met, as it was sealed."""
-        for dropping in self._droppings:
-            dropping.sealed |= dropping.record.signed == signed
+    def confirm(self, place: int, event: Mapping[str, Any]) -> None:
+        """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
+        if signed := drop_of(event):
+            for dropping in self._droppings:
+                its = dropping.record
+                dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
+        elif self.keys.records.get(place) == replacement_of(event):
+            self._replaced.discard(place)
 
     def read(self, size: int, signed: str) -> Head | None:
         """A head that stands beside the log, for so many leaves; None for one that does not count."""
         try:
-            head = read_head(signed, self.keys)
+            head = read_head(signed, self.keys.keys)
+            if head.size > (end := self.keys.end(head.kid)):
+                raise HeadRefused(f"is signed by a key that was replaced after {end:,}")
         except HeadRefused as refused:
             if self._refused:  # there are as many as minutes
                 self.more += 1
@@ -155,6 +165,8 @@ class Trail:
         if size and not self.broken and (self.last is None or self.last.size < size):
             self.find(f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed head.")
 
+        for place in sorted(self._replaced):
+            self.find(f"The record of a replaced key, in place {place}, is not there as it was sealed.")
         for dropping in self._droppings:
             self._settle(dropping)
 

@@ -6,36 +6,47 @@ that somebody kept elsewhere: those show that a log was cut, or written anew by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.sealing.store import Leaf
+from authsec_server.audit.sealing.succession import succession
 from authsec_server.audit.sealing.trail import MOST, Report, Trail
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 
 BATCH = 1000
+RECORDS = {EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED}
 
 
-def verify(tx: Tx, keys: Keys, kept: Sequence[Head] = (), given: Sequence[Given] = ()) -> Report:
+def verify(
+    tx: Tx,
+    keys: Keys,
+    kept: Sequence[Head] = (),
+    given: Sequence[Given] = (),
+    ends: Mapping[str, int] | None = None,
+) -> Report:
     """Compare the journal with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
-    `given` are exports that hold what was dropped since.
+    `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
+    as that is known already: the journal says it, too.
 
     Raises `NotFound` where an older version has kept the journal.
     """
     if not store.is_there(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
-    records = believed(map(drop_of, store.drop_events(tx.connection)), keys)
-    trail = Trail(keys=keys, kept=kept, records=records, given=given)
+    believing = succession(store.replacements(tx.connection), keys, ends)
+    records = believed(map(drop_of, store.of_kind(tx.connection, EventKind.EVENTS_DROPPED)), believing.keys)
+    trail = Trail(keys=believing, kept=kept, records=records, given=given)
     walk = _Walk(connection=tx.connection, trail=trail)
     walk.run()
     not_yet, size = store.not_sealed_above(tx.connection, walk.through), store.size(tx.connection)
@@ -71,8 +82,8 @@ class _Walk:
                 find(f"Event {number} is there {len(its)} times: it was sealed once.")
             elif its and event_hash(its[0]._asdict()) != leaf.hash:
                 find(f"Event {number} was changed: it is not what was sealed.")
-            elif its and (signed := drop_of(its[0]._asdict())):
-                self.trail.confirm(signed)
+            elif its and its[0].kind in RECORDS:
+                self.trail.confirm(leaf.position, its[0]._asdict())
             elif not its and number in there:
                 find(f"Event {number} was changed: it cannot even be read.")
             elif not its:

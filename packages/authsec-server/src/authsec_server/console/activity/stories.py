@@ -48,6 +48,7 @@ _DID: Mapping[EventKind, str] = {
     EventKind.FEED_KEY_CREATED: "made a key of the revocation feed,",
     EventKind.FEED_KEY_GONE: "let go of a key of the revocation feed,",
     EventKind.SEAL_KEY_CREATED: "made the key that seals the audit trail,",
+    EventKind.SEAL_KEY_REPLACED: "replaced the key that seals the audit trail by",
     EventKind.EVENTS_DROPPED: "dropped old events of the audit trail",
     EventKind.ADMIN_KEY_CREATED: "made the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",

@@ -1,0 +1,38 @@
+"""Replacing the key of the seals, over HTTP."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
+
+from authsec_server.audit.api import PATH
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.principal import Role
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+
+
+class SealKeyReplaced(TypedDict):
+    """The new key of the seals, and the one that it replaces."""
+
+    kid: str
+    replaces: str
+
+
+def operations(keys: JournalKeys, *, issuer: str) -> list[AnyOperation]:
+    """The operation."""
+
+    async def replace(call: Call[NoBody]) -> SealKeyReplaced:
+        kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer))
+        return {"kid": kid, "replaces": before}
+
+    return [
+        Operation(
+            method="POST",
+            path=f"{PATH}/keys/rotate",
+            operation_id="rotateJournalKey",
+            summary="Replace the key of the seals: the present one signs for the new one, which signs from then on",
+            least=Role.ADMIN,
+            handler=replace,
+            answer=SealKeyReplaced,
+            refusals=(409,),
+        )
+    ]
