@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from authsec_server.db import Database, metadata, rehearsing
 from authsec_server.db.database import Tx
+from authsec_server.delegations import consequences
+from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.model import Terms
+from authsec_server.delegations.would_stop import as_json
+from authsec_server.principal import Act
 from databases import settings_for
 from starlette.testclient import TestClient
 
@@ -103,4 +108,46 @@ def test_what_is_no_clear_wish_for_a_dry_run_is_refused(its: House) -> None:
         assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0]), query
     in_the_body = door.post(f"{API}roles", json=role | {"dry_run": True})
     assert (in_the_body.status_code, in_the_body.json()["field"]) == (400, "dry_run")
-    assert door.get(f"{API}roles?dry_run=1").json()["items"] == [], "to read changes nothing anyway"
+    made = door.post(f"{API}roles", json=role).json()
+    unheard = door.request("DELETE", f"{API}roles/{made['slug']}", json={"dry_run": True})
+    assert (unheard.status_code, unheard.json()["field"]) == (400, "dry_run")
+    assert door.get(f"{API}roles?dry_run=1").json()["items"] == [made], "to read changes nothing anyway"
+
+
+def test_what_stops_is_what_the_pages_say(its: House, act: Act) -> None:
+    """A page asks before, by the thing; a rehearsal looks afterwards, at what has ended. Both find the same."""
+    door, terms = its.door(), Terms(max_token_lifetime=86_400, default_audience="authsec-api")
+    agent = its.delegated_name("Helper")
+    role = door.get(f"{API}roles").json()["items"][0]
+    client = door.get(f"{API}clients/{agent}").json()
+    more = {"role": role["id"], "client": agent, "target_type": "MCP server", "max_duration": 60, "all_actions": True}
+    delegation = door.post(f"{API}delegations", json=more).json()["id"]
+    assert door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent}).status_code == 200
+    (proof,), narrower = client["proofs"], ["customers:read"]
+    kid = next(key["kid"] for key in door.get(f"{API}keys").json()["items"] if key["state"] == "active")
+    asked: dict[str, tuple[str, Callable[[Tx], Consequences]]] = {
+        f"clients/{agent}/disable": ("POST", lambda tx: consequences.of_client(tx, act, agent, terms)),
+        f"clients/{agent}": ("DELETE", lambda tx: consequences.of_client(tx, act, agent, terms)),
+        f"clients/{agent}/proofs/{proof['id']}": (
+            "DELETE",
+            lambda tx: consequences.of_proof(tx, act, agent, proof["id"]),
+        ),
+        f"delegations/{delegation}/disable": (
+            "POST",
+            lambda tx: consequences.of_delegation(tx, act, delegation, terms),
+        ),
+        f"roles/{role['slug']}": ("PATCH", lambda tx: consequences.of_role_edit(tx, act, role["id"], narrower, terms)),
+        f"keys/{kid}/revoke": ("POST", lambda tx: consequences.of_key(tx, act, kid)),
+    }
+    for path, (method, question) in asked.items():
+        sent = {"json": {"actions": narrower}, "headers": {"If-Match": "*"}} if method == "PATCH" else {}
+        foreseen = door.request(method, f"{API}{path}?dry_run=1", **sent)
+        assert foreseen.status_code == 200, (path, foreseen.text)
+        said = as_json(its.authority.database.read(question), its.clock.at)
+        assert said["live_tokens"] == 1, path
+        assert in_order(foreseen.json()["would_stop"]) == in_order(said), path
+
+
+def in_order(stops: Any) -> Any:
+    """The same, whichever of the delegations comes first."""
+    return {**stops, "delegations": sorted(stops["delegations"], key=lambda each: str(each["id"]))}

@@ -164,8 +164,10 @@ def _refusals(operation: AnyOperation) -> list[int]:
     statuses = {400, 401, 403, 421, 429, 503, *operation.refusals}
     if _IN_PATH.search(operation.path):
         statuses.add(404)
-    if operation.method in {"POST", "PATCH"}:
-        statuses |= {404, 408, 413}  # what a body names may not be there
+    if operation.body is not None:
+        statuses.add(404)  # what it names may not be there
+    if operation.method != "GET":
+        statuses |= {408, 413}
     if operation.changes:
         statuses.add(409)
     if operation.may_want_revision:

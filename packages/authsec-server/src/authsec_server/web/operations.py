@@ -86,13 +86,13 @@ class Call(Generic[B]):
 class Operation(Generic[B, A]):
     """What can be asked of an address, and all that it may answer.
 
-    `least` is checked before anything is read; `body`, of `max_body` bytes, is read before the handler is called, and
-    None takes none.
-    `answer` is the type of what the handler returns, answered with `status`. With `revised` the answer's `revision` is
-    its ETag, and PATCH wants it back as If-Match. `location` is the new thing's address, a format of the answer.
-    `secrets` are the answer's members that are shown once, and never in a rehearsal; `private` is what nobody on the
-    way is to keep though it has none. `refusals` are statuses that it may answer beside those that its form implies. A
-    `question` changes nothing, so that there is no rehearsal of it.
+    `least` is checked before anything is read; `body`, of `max_body` bytes, is read before the handler is called. None
+    takes none: `{"dry_run": true}` in one must not be passed over. `answer` is the type of what the handler returns,
+    answered with `status`. With `revised` the answer's `revision` is its ETag, and PATCH wants it back as If-Match.
+    `location` is the new thing's address, a format of the answer. `secrets` are the answer's members that are shown
+    once, and never in a rehearsal; `private` is what nobody on the way is to keep though it has none. `refusals` are
+    statuses that it may answer beside those that its form implies. A `question` changes nothing, so that there is no
+    rehearsal of it.
     """
 
     method: Method
@@ -174,7 +174,7 @@ async def _answered(site: Site, operation: Operation[B, A], request: Request) ->
 
 
 async def _body(request: Request, operation: Operation[B, A]) -> B:
-    if operation.method in {"GET", "DELETE"}:
+    if operation.method == "GET":
         return cast("B", NoBody())
     return await read_body(request, operation.body or cast("type[B]", NoBody), at_most=operation.max_body)
 
