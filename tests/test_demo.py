@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
-import pytest
 from authsec_demo.loopback import free_port, serving
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -26,6 +25,41 @@ AUTHSEC = str(Path(sys.executable).with_name("authsec"))
 A_WHILE = 180  # it takes a tenth of that, where nothing else runs
 TO_BE_COPIED = re.compile(r"AUTHSEC_AGENT_KEY_FILE|/console/set-up\?code=|--data ")  # whole, so not to be wrapped
 READY = "stays up until you press Ctrl-C"
+TOLD = [
+    r"1 Start the servers",
+    r"✓  authority +http://127\.0\.0\.1:\d+, DEMO, embedded SQLite",
+    r"✓  model +SCRIPTED",
+    r'2 Onboard the agent "Customer Support"',
+    r"✓  client_id +[0-9a-f-]{36}\n",
+    r"✓  SPIFFE ID +spiffe://demo/agent/[0-9a-f-]{36}\n",
+    r"3 Delegate",
+    r"✓  role +Support: customers:delete, customers:read",
+    r"✓  delegation +AutoGen AI agent, customers:read only, 1 hour at most",
+    r"4 AutoGen fetches customer 42",
+    r"user_proxy +Get data for customer 42\.",
+    r'assistant +calls fetch_secure_data\(customer_id="42"\)',
+    r"user_proxy +returns .*Ada Lovelace",
+    r"assistant +Customer 42 is Ada Lovelace",
+    r"✓  allowed ",
+    r"5 AutoGen is asked to delete customer 42",
+    r"assistant +calls delete_customer",
+    r"user_proxy +returns .*403 \(insufficient_scope\)",
+    r"✓  refused +403 insufficient_scope; customer 42 is still there",
+    r"6 A stranger asks for a token",
+    r"✓  refused +401 attestation_required",
+    r"7 The delegation is revoked",
+    r"✓  refused +by the API \d+ ms later, though the token has 5\d minutes left",
+    r"✓  refused +410 delegation_ended",
+    r"8 The audit trail",
+    r"client\.created +Administrator +Customer Support",
+    r"token\.issued +Customer Support +customers:read, customers-api",
+    r" \d\d:\d\d +token\.refused +unproved caller +attestation_required \(once\)\n",
+    r"delegation\.revoked +Administrator",
+    r"token\.refused +Customer Support +delegation_ended",
+    r"✓  model +token found in 0 of [1-9]\d* messages to the model",
+    r"10 The agent may read again",
+    r"✓  delegated +customers:read, as before",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,76 +115,17 @@ def staying_up(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str
             process.terminate()
 
 
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """`authsec demo --exit`, once."""
-    folder = tmp_path_factory.mktemp("demo")
-    told = tell("--exit", env=environment(folder))
-    assert list(folder.iterdir()) == []
-    return told
-
-
-def test_the_whole_story_is_told_and_ends_well(story: Told) -> None:
-    assert story.status == 0, story.out + story.err
-    assert story.err == ""
-    assert "✗" not in story.out
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        r"1 Start the servers",
-        r"✓  authority +http://127\.0\.0\.1:\d+, DEMO, embedded SQLite",
-        r"✓  model +SCRIPTED",
-        r'2 Onboard the agent "Customer Support"',
-        r"✓  client_id +[0-9a-f-]{36}\n",
-        r"✓  SPIFFE ID +spiffe://demo/agent/[0-9a-f-]{36}\n",
-        r"3 Delegate",
-        r"✓  role +Support: customers:delete, customers:read",
-        r"✓  delegation +AutoGen AI agent, customers:read only, 1 hour at most",
-        r"4 AutoGen fetches customer 42",
-        r"user_proxy +Get data for customer 42\.",
-        r'assistant +calls fetch_secure_data\(customer_id="42"\)',
-        r"user_proxy +returns .*Ada Lovelace",
-        r"assistant +Customer 42 is Ada Lovelace",
-        r"✓  allowed ",
-        r"5 AutoGen is asked to delete customer 42",
-        r"assistant +calls delete_customer",
-        r"user_proxy +returns .*403 \(insufficient_scope\)",
-        r"✓  refused +403 insufficient_scope; customer 42 is still there",
-        r"6 A stranger asks for a token",
-        r"✓  refused +401 attestation_required",
-        r"7 The delegation is revoked",
-        r"✓  refused +by the API \d+ ms later, though the token has 5\d minutes left",
-        r"✓  refused +410 delegation_ended",
-        r"8 The audit trail",
-        r"client\.created +Administrator +Customer Support",
-        r"token\.issued +Customer Support +customers:read, customers-api",
-        r" \d\d:\d\d +token\.refused +unproved caller +attestation_required \(once\)\n",
-        r"delegation\.revoked +Administrator",
-        r"token\.refused +Customer Support +delegation_ended",
-        r"✓  model +token found in 0 of [1-9]\d* messages to the model",
-        r"10 The agent may read again",
-        r"✓  delegated +customers:read, as before",
-        r"With --exit, everything stops now\.\n$",
-    ],
-)
-def test_every_step_says_what_it_did(story: Told, line: str) -> None:
-    assert re.search(line, story.out), story.out
-
-
-@pytest.fixture(scope="module")
-def in_cluster(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """`authsec demo --kubernetes --exit`, once."""
-    folder = tmp_path_factory.mktemp("demo")
-    told = tell("--kubernetes", "--exit", env=environment(folder, KUBECONFIG="/nowhere/kubeconfig"))
-    assert list(folder.iterdir()) == []
-    return told
-
-
-def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(in_cluster: Told) -> None:
+def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path) -> None:
+    """`authsec demo --kubernetes --exit`; nothing is handed over that ends at once."""
+    in_cluster = tell("--kubernetes", "--exit", env=environment(tmp_path, KUBECONFIG="/nowhere/kubeconfig"))
+    assert list(tmp_path.iterdir()) == []
     assert in_cluster.status == 0, in_cluster.out + in_cluster.err
     assert in_cluster.err == ""
+    assert "✗" not in in_cluster.out
+    assert fit_to_print(in_cluster.out)
+    assert [line for line in in_cluster.out.splitlines() if len(line) > 80] == []
+    for what in ("Try it yourself", "/console", "AUTHSEC_", "setup-url"):
+        assert what not in in_cluster.out
     told = " ".join(in_cluster.out.split())
     for line in (
         r"2 Start a Kubernetes cluster",
@@ -173,31 +148,18 @@ def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(in_cluster: Told)
         r"token\.issued Customer Support customers:read, customers-api \(key_pair, enrolled\)",
         r"closest miss: namespace matches; service account is `reporting-sa`, registered `customer-support-sa`",
         r"token found in 0 of [1-9]\d* messages",
-        r"everything stops now\.$",
+        r"With --exit, everything stops now\.$",
     ):
         assert re.search(line, told), f"{line}\n{in_cluster.out}"
 
 
-@pytest.mark.parametrize("which", ["story", "in_cluster"])
-def test_the_output_fits_80_columns_without_colour_and_without_secrets(
-    which: str, request: pytest.FixtureRequest
-) -> None:
-    story: Told = request.getfixturevalue(which)
-    lines = story.out.splitlines()
-    assert [line for line in lines if len(line) > 80] == []
-    assert [line for line in lines if line != line.rstrip()] == []
-    assert "\x1b" not in story.out
-    assert not re.search(r"eyJ|authsec_|PRIVATE KEY|sk-found", story.out)
-
-
-def test_nothing_is_handed_over_that_ends_at_once(story: Told) -> None:
-    for what in ("Try it yourself", "/console", "AUTHSEC_", "authsec smoke", "setup-url"):
-        assert what not in story.out
-
-
-def test_the_exports_work_until_ctrl_c_and_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Path) -> None:
     env = environment(tmp_path)
     with staying_up(env) as (process, printed):
+        for line in TOLD:
+            assert re.search(line, printed), f"{line}\n{printed}"
+        assert "✗" not in printed
+        assert fit_to_print(printed)
         exports = dict(re.findall(r"export (\w+)=(\S+)", printed))
         assert set(exports) == {
             "AUTHSEC_BASE_URL",
@@ -248,6 +210,13 @@ def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp
     assert re.search(r" came +no call of a tool", told.out)
     assert "5 AutoGen" not in told.out
     assert list(tmp_path.iterdir()) == []
+
+
+def fit_to_print(told: str) -> bool:
+    """Without colour, without spaces that nobody sees, without secrets."""
+    return all(line == line.rstrip() for line in told.splitlines()) and not re.search(
+        r"\x1b|eyJ|authsec_|PRIVATE KEY|sk-found", told
+    )
 
 
 def signed_in(link: str) -> str:
