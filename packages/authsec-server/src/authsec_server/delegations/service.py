@@ -59,9 +59,9 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
 
 
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
-    """What `create` would make of it, with all its cautions; nothing is stored. Raises `Invalid` as that does.
+    """What `create` would make of it, with all its cautions; nothing is stored. Raises as that does.
 
-    What is live already is no obstacle here: see `live_twin`.
+    But what is live already is no obstacle here: see `live_twin`.
     `delegation_id` stands where the id will be; it can be any text that is no id.
     """
     act.principal.require(Role.VIEWER)
