@@ -184,3 +184,15 @@ def test_what_others_change_meanwhile_is_not_overrun(
     assert (overtaken.exit_code, "Others changed something meanwhile" in overtaken.stderr) == (4, True)
     assert "- another" not in overtaken.stdout, "what was not shown is not removed"
     assert authsec("roles", "show", "another").exit_code == 0
+
+
+def test_the_example_on_the_page_is_the_file_and_does_what_it_says(authsec: Authsec) -> None:
+    root = Path(__file__).parents[3]
+    file = root / "examples" / "authsec.yaml"
+    page = (root / "docs" / "configuration.md").read_text()
+    assert f"```yaml\n{file.read_text()}```" in page
+    done = authsec("apply", "-f", str(file), "--yes")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "Done: 9 created.")
+    shown = json.loads(authsec("agents", "show", "nightly-report", "--json").stdout)
+    assert [proof["kind"] for proof in shown["proofs"]] == ["key_pair"]
+    assert authsec("apply", "-f", str(file), "--prune", "--yes").stdout == "Nothing to change.\n"

@@ -31,7 +31,7 @@ _MEANINGS: Final = {
     Exit.DONE: "done",
     Exit.FAILED: "refused, failed, or not meant after all",
     Exit.USAGE: "wrong usage: nothing was asked of the authority",
-    Exit.FOUND: "a check found what should not be (audit verify)",
+    Exit.FOUND: "a check found what should not be (audit verify), or what would change (apply --dry-run)",
     Exit.CONFLICT: "what is there now is in the way: changed meanwhile, the name is taken, still in use, too early",
     Exit.UNREACHABLE: "the authority was not reached, or is too busy: trying again later may help",
 }

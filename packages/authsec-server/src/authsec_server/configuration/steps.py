@@ -10,7 +10,7 @@ from enum import IntEnum
 from authsec_server.configuration.model import Change, Note, Section
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.failures import Conflict, Invalid, NotFound, RoleTooSmall
 from authsec_server.principal import Act
 
 Do = Callable[[Tx, Act], object]
@@ -79,5 +79,7 @@ def at(section: Section, slug: str, *below: object) -> Iterator[None]:
         raise Invalid(place(failure.field), f"{about}: {failure.message}", failure.remedy) from None
     except Conflict as failure:
         raise Conflict(f"{about}: {failure.message}", failure.remedy, field=place(failure.field)) from None
+    except RoleTooSmall as failure:
+        raise RoleTooSmall(f"{about}: {failure.message}", failure.remedy) from None
     except NotFound as failure:
         raise Invalid(place(""), f"{about}: {failure.message}", failure.remedy) from None
