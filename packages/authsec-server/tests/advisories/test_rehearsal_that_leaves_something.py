@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 House = Any
 Json = dict[str, Any]
+NOT_HERE = {"rotateJournalKey"}  # nothing is sealed where no server runs: refused, and the rehearsal as well
 SECRETS: Mapping[str, set[str]] = {
     "rotateSecret": {"client_secret"},
     "createEnrolment": {"code"},
@@ -76,6 +77,9 @@ def test_no_rehearsal_leaves_anything_and_each_tells_what_the_change_does(its: H
             foreseen = door.request(method, f"{where}?dry_run=1", **sent)
         assert (everything_in(its), told) == (before, []), name
         done = door.request(method, where, **sent)
+        if name in NOT_HERE:
+            assert (foreseen.status_code, foreseen.json()["reason"]) == (done.status_code, done.json()["reason"]), name
+            continue
         assert (done.is_success, foreseen.status_code) == (True, 200), (name, done.text, foreseen.text)
         compare(name, foreseen.json(), done, door)
 
