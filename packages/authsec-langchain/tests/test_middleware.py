@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -270,3 +271,33 @@ def test_what_cannot_work_is_refused_at_once(tools: Any, how: Any, reason: str, 
     with pytest.raises(ConfigError) as caught:
         AuthsecMiddleware(client, tools, **how)
     assert caught.value.reason == reason
+
+
+# --- what a tool returns -----------------------------------------------------------------------------------------
+
+
+def returned(what: Any, make_agent: Any) -> Any:
+    """What a tool's artifact has become."""
+
+    @tool("fetch_customer", response_format="content_and_artifact")
+    def fetch(customer_id: str) -> tuple[str, Any]:
+        """Fetch a customer's record."""
+        return "fetched", what
+
+    (answer,) = invoke(make_agent(fetch)[0])
+    return answer.artifact
+
+
+def test_what_holds_no_token_stays_what_it_is(make_agent: Any) -> None:
+    kept = OrderedDict(a=[1, (2.0, None)], b=SimpleNamespace(c={"d"}), e=b"f", g=OfAClass)
+    assert returned(kept, make_agent) is kept
+    circle: list[Any] = []
+    circle.append(circle)
+    assert returned(circle, make_agent) is circle
+
+
+def test_what_is_too_large_to_be_searched_becomes_text(make_agent: Any) -> None:
+    many = SimpleNamespace(objects=[object() for _ in range(10_001)])
+    assert returned(many, make_agent) == str(many)
+    rows = [{"customer": number} for number in range(10_001)]
+    assert returned(rows, make_agent) == rows

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Collection, Mapping
-from typing import Any
+from types import FunctionType, ModuleType, NoneType
+from typing import Any, Final
 
 from authsec.outgoing.api_errors import api_refusal
 from authsec.wording import plain
@@ -20,7 +21,9 @@ from langgraph.types import Command
 
 from authsec_langchain.calls import ToolCall, running
 
-_REMOVED = "[delegation token removed]"
+_REMOVED: Final = "[delegation token removed]"
+_MOST_LOOKED_AT: Final = 10_000  # objects in one result
+_HOLD_NOTHING: Final = (NoneType, bool, int, float, complex, type, ModuleType, FunctionType)
 
 
 def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
@@ -50,8 +53,8 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
 
 
 def without(tokens: Collection[str], value: Any) -> Any:
-    """`value` with each token in it replaced. What is no text, collection or message becomes text as a whole."""
-    if not tokens:
+    """`value`, or if it holds one of the tokens, the same with each replaced; objects of other kinds become text."""
+    if not _holds(tokens, value, set()):
         return value
     match value:
         case str():
@@ -66,9 +69,35 @@ def without(tokens: Collection[str], value: Any) -> Any:
         case BaseMessage():
             return value.model_copy(update=without(tokens, dict(value)))
         case Command():
-            return dataclasses.replace(value, update=without(tokens, value.update))
-    shown = f"{value!r}\n{value}"
-    return _replaced(tokens, str(value)) if any(token in shown for token in tokens) else value
+            fields = {field.name: without(tokens, getattr(value, field.name)) for field in dataclasses.fields(value)}
+            return dataclasses.replace(value, **fields)
+    return _replaced(tokens, str(value))
+
+
+def _holds(tokens: Collection[str], value: Any, seen: set[int]) -> bool:
+    """Whether one of the tokens is in it, at any depth: a checkpoint writes what an object has, not what it shows."""
+    match value:
+        case str():
+            return any(token in value for token in tokens)
+        case bytes():
+            return any(token.encode() in value for token in tokens)
+    if isinstance(value, _HOLD_NOTHING) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    if len(seen) > _MOST_LOOKED_AT:
+        return True  # of what is too large to be searched, the text is
+    match value:
+        case Mapping():
+            return any(_holds(tokens, member, seen) for pair in value.items() for member in pair)
+        case list() | tuple() | set() | frozenset():
+            return any(_holds(tokens, member, seen) for member in value)
+    return _holds(tokens, f"{value!r} {value}", seen) or any(_holds(tokens, member, seen) for member in _members(value))
+
+
+def _members(value: Any) -> list[Any]:
+    """What the object has of its own."""
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
 
 
 def _replaced(tokens: Collection[str], text: str) -> str:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -30,12 +31,24 @@ from langsmith import Client, tracing_context
 ASK = {"messages": [("user", "Get customer 42.")]}
 CONFIG = {"configurable": {"thread_id": "1"}}
 
+
+@dataclass
+class Answer:
+    """As HTTP libraries keep one, with the request that it answers; checkpoints write what it has."""
+
+    sent: dict[str, str] = field(repr=False)
+
+
 # What a tool that gives its token away makes of it.
 RETURNED: dict[str, Callable[[str], Any]] = {
     "text": lambda token: f"Authorization: Bearer {token}",
     "a dict": lambda token: {"headers": [{"Authorization": f"Bearer {token}"}], f"by {token}": (1, None, token)},
     "bytes": lambda token: token.encode(),
     "an object": lambda token: type("Response", (), {"__repr__": lambda _: f"<Response {token}>"})(),
+    "an object that hides it": lambda token: Answer(sent={"Authorization": token}),
+    "an artifact": lambda token: ToolMessage(
+        "fetched", tool_call_id="call-fetch_customer", artifact=Answer(sent={"Authorization": token})
+    ),
     "a message": lambda token: ToolMessage(token, tool_call_id="call-fetch_customer", artifact={"sent": token}),
     "a command": lambda token: Command(
         update={"messages": [ToolMessage(f"got {token}", tool_call_id="call-fetch_customer")]}
@@ -182,7 +195,7 @@ def test_no_token_is_told(
     token = client.get_token("customers:read").value
     signature = token.rpartition(".")[2]
     assert {where for where, text in told.items() if signature in text} == set()
-    was_seen = ("[delegation token removed]", "ToolException")
+    was_seen = ("[delegation token removed]", "ToolException", "Answer()")
     assert any(sign in told["callbacks"] for sign in was_seen), "the tool did not give its token away"
     assert bool(told["exception"]) == (way in RAISED)
 
