@@ -36,7 +36,7 @@ class ScriptedModel(BaseChatModel):
         return self
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        self._read.append(str([message.model_dump_json(fallback=repr) for message in messages]))
+        self._read.append(str([message.model_dump_json(exclude={"artifact"}) for message in messages]))
         wanted = [{"name": name, "args": {"customer_id": "42"}, "id": f"call-{name}"} for name in self.names]
         answer = AIMessage("", tool_calls=wanted) if len(self._read) == 1 else AIMessage("Done.")
         return ChatResult(generations=[ChatGeneration(message=answer)])
