@@ -24,6 +24,8 @@ from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.model import Platform
 
+_PLATFORMS = [platform.value for platform in Platform]
+_ATTENTION = [each.value for each in Attention]
 _USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
 
 
@@ -63,11 +65,11 @@ def create_agent(
 
 @agents.command("list")
 @click.option("--text", help="Part of the name or slug, or how the client_id begins.")
-@click.option("--platform", type=click.Choice(list(Platform)), help="Only those on this platform.")
+@click.option("--platform", type=click.Choice(_PLATFORMS), help="Only those on this platform.")
 @click.option("--enabled/--disabled", default=None, help="Only those that are on, or off.")
 @click.option("--owner", help="Only those of this owner; the whole name.")
 @click.option("--label", help="Only those with this label: NAME=VALUE, or NAME.")
-@click.option("--attention", type=click.Choice(list(Attention)), help="Only those that somebody should look at.")
+@click.option("--attention", type=click.Choice(_ATTENTION), help="Only those to look at.")
 @page_options
 @admin_command
 def list_agents(caller: Caller, output: Output, paged: Paged, enabled: bool | None, **filters: str | None) -> None:

@@ -182,7 +182,7 @@ def _result(answer: httpx2.Response) -> Any:
         )
     if not answer.is_success:
         raise CallFailed(
-            str(body.get("error") or f"The authority answered HTTP {answer.status_code}.") + _by_whom(body),
+            str(body.get("error") or f"The authority answered HTTP {answer.status_code}.") + _what_changed(body),
             str(body.get("details") or ""),
             str(body.get("request_id") or ""),
             exit_code=exit_of_answer(answer.status_code),
@@ -192,9 +192,7 @@ def _result(answer: httpx2.Response) -> Any:
     return body
 
 
-def _by_whom(body: Mapping[str, Any]) -> str:
-    """Who was first, where an edit came too late: what they changed, and when."""
-    if not body.get("changed_by"):
-        return ""
-    what = ", ".join(str(each).replace("_", " ") for each in body.get("changed_fields") or ()) or "it"
-    return f" {body['changed_by']} changed {what} at {when(body['changed_at'])} UTC."
+def _what_changed(body: Mapping[str, Any]) -> str:
+    """Where an edit came too late: what others changed meanwhile, and when."""
+    fields = [str(each).replace("_", " ") for each in body.get("changed_fields") or ()]
+    return f" Changed: {', '.join(fields)}, at {when(body['changed_at'])} UTC." if fields else ""

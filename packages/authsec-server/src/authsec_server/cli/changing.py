@@ -32,19 +32,28 @@ def local_change_command(command: Command) -> Command:
 
 
 def edit(
-    caller: Caller, output: Output, where: str, read: Mapping[str, Any], asked: Mapping[str, Any], *, yes: bool
+    caller: Caller,
+    output: Output,
+    where: str,
+    read: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    *,
+    yes: bool,
+    cleared: Sequence[str] = (),
 ) -> Any:
-    """Change what is `asked` for (None: nothing is said of it) of the thing that was `read`; what that makes of it.
+    """Change what is `asked` for of the thing that was `read`; what that makes of it.
+
+    Of what is None nothing is said, and it stays; what is `cleared` is null from then on.
 
     Where tokens end, that is said, and whoever sits at a terminal is asked. Who was first in between is named.
     """
-    body = {name: value for name, value in asked.items() if value is not None}
+    body = {name: value for name, value in asked.items() if value is not None} | dict.fromkeys(cleared)
     if not body:
         raise click.UsageError("What is to change? Name it; --help shows what can.")
     send = editing(caller, read["revision"])
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
-    if done["revision"] == read["revision"]:
+    if done["revision"] == read["revision"] and not output.as_json:
         output.note("It was so already.")
     return done
 

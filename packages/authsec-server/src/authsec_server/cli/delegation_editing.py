@@ -58,15 +58,8 @@ def edit_delegation(
     for name in _LISTS:
         whole, added, removed = asked.pop(name), asked.pop(f"added_{name}"), asked.pop(f"removed_{name}")
         asked[name] = edited(found[name], whole, added, removed)
-    asked["all_actions"] = all_actions or None
+    asked |= {"all_actions": all_actions or None, "ends_at": ends_at}
     if default_audience:
         asked["audiences"] = []
-    done = edit(
-        caller,
-        output,
-        where,
-        found,
-        asked,
-        yes=yes,
-    )
+    done = edit(caller, output, where, found, asked, yes=yes, cleared=["ends_at"] if no_end else [])
     output.result(done, shown(done), *warned(done))

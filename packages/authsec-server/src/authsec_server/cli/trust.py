@@ -55,7 +55,7 @@ def show_source(caller: Caller, output: Output, source: str) -> None:
 
 @trust.command("refresh")
 @click.argument("source")
-@change_command
+@admin_command
 def refresh_source(caller: Caller, output: Output, source: str) -> None:
     """Fetch a trust source's keys now. SOURCE is its slug or id."""
     keys: Mapping[str, Any] = caller.post(path("sources", source, "refresh"))
