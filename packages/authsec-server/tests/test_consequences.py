@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from authsec.jose import PrivateKey
 from authsec_server.apis import service as apis
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
-from authsec_server.clients import following
+from authsec_server.clients import following, holding
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client
+from authsec_server.clients.model import Client, NewProof
+from authsec_server.db import Tx
 from authsec_server.delegations import consequences, service, tokens_out
 from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.foreseen import Insight
 from authsec_server.delegations.model import Delegation, Edit
 from authsec_server.failures import NotFound
+from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.followers.model import Following
@@ -26,6 +30,7 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 from authsec_server.sources.parsing import NewSource
+from authsec_server.web.rehearsal import Foreseen
 
 
 @pytest.fixture
@@ -260,6 +265,36 @@ def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
     assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
     estate.do(lambda tx, act: following.disable_source(tx, act, source.id))
     assert told(estate, consequences.of_source, source.slug).live_tokens == 0
+
+
+def rehearsed(estate: Any, work: Callable[[Tx, Act], object]) -> Any:
+    """What would stop by it: looked for after it is done, and before it is undone."""
+
+    def foreseen(tx: Tx) -> Foreseen:
+        work(tx, estate.act)
+        return Insight(terms=estate.terms).foreseen(tx, estate.act)
+
+    return estate.database.rehearse(foreseen).would_stop
+
+
+def test_a_rehearsal_finds_who_rested_on_a_source_even_when_it_is_removed(estate: Any) -> None:
+    source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
+    selectors = [("k8s:ns", "production"), ("k8s:sa", "helper")]
+    one, two = (estate.agent(name, platform="kubernetes", selectors=selectors) for name in ("One", "Two"))
+    estate.do(lambda tx, act: holding.add_proof(tx, act, two.id, NewProof(platform="secret")))
+    estate.role()
+    for agent in (one, two):
+        estate.delegate(client=agent.slug)
+        minted(estate, agent, agent.slug, source={"id": source.id, "name": source.name})
+    minted(estate, two, "by another proof")
+    agents = [
+        {"client_id": one.id, "name": "One", "goes_on": False},
+        {"client_id": two.id, "name": "Two", "goes_on": True},
+    ]
+    for verb in (following.disable_source, partial(following.remove_source, with_proofs=True)):
+        stops = rehearsed(estate, lambda tx, act, verb=verb: verb(tx, act, source.id))
+        assert (stops["agents"], stops["live_tokens"]) == (agents, 2), verb
+    assert rehearsed(estate, lambda tx, act: following.enable_source(tx, act, source.id)) is None
 
 
 def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(
