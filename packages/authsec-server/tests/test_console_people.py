@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -107,3 +108,17 @@ def test_whose_session_has_ended_is_told_so(door: TestClient, its: Any) -> None:
     assert "Your session has ended" not in wrong.text
     back = wrong.form("/console/sign-in").send(email="vic@example.com", password=PASSWORD)
     assert back.location == "/console/keys?x=1"
+
+
+def test_the_list_of_keys_says_how_long_each_lets_anybody_in(house: Callable[..., Any]) -> None:
+    operator = house(local_operator=True)
+    door = operator.door()
+    for name, days in (("Gone", 1), ("Soon", 8), ("Long", 90), ("Ended", 90)):
+        body = {"name": name, "role": "viewer", "expires_in": days * 86_400}
+        assert door.post("/authsec/api/v1/admin-keys", json=body).status_code == 201
+    door.post("/authsec/api/v1/admin-keys/Ended/revoke")
+    operator.clock.at += timedelta(days=2)
+    text = get(door, "/console/administrators").text
+    states = [text.index(word) for word in ("Ended", "Revoked", "Gone", "Expired", "Long", "Active", "Soon")]
+    assert states == sorted(states)
+    assert "Expires soon" in text[states[-1] :]
