@@ -96,7 +96,12 @@ def ask(operation: Operation, client: Any, everything: Everything, most: int) ->
     cases = [operation.as_strategy(mode, **given) for mode in GenerationMode for given in ({}, known)]
     body = BODIES.get(operation.definition.raw["operationId"])
     if body is not None:
-        cases += 2 * [operation.as_strategy(GenerationMode.POSITIVE, body=filled(body, things), **known)]
+
+        def anew(case: Any) -> Any:
+            case.body = filled(body, everything.things())  # or the second would be a conflict
+            return case
+
+        cases += 2 * [operation.as_strategy(GenerationMode.POSITIVE, body=filled(body, things), **known).map(anew)]
 
     @seed(7)
     @settings(
