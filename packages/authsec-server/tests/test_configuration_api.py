@@ -98,3 +98,22 @@ def test_a_document_may_be_large_but_not_of_any_size(its: House) -> None:
     assert len(apply(its, "/compare", configuration={"roles": roles}).json()["changes"]) == 200
     huge = its.door().post(f"{CONFIGURATION}/compare", content=b" " * (MAX_DOCUMENT + 1))
     assert huge.status_code == 413
+
+
+def test_a_cluster_is_asked_before_look_ups_in_it_are_turned_on(house: Callable[..., House], tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "token").write_text("abc")
+    its = house(local_operator=True, credentials_dir=tmp_path / "credentials")
+    source = {"kind": "kubernetes", "issuer": "https://k.example.com", "keys_from": "discovery"}
+    assert apply(its, configuration={"sources": {"production": source}}).status_code == 200
+    looked_up = {**source, "api_server": "https://127.0.0.1:1", "credentials": "token", "token_review": True}
+    silent = apply(its, configuration={"sources": {"production": looked_up}})
+    assert (silent.status_code, silent.json()["field"]) == (409, "sources.production.anyway")
+    assert "trust source production: The cluster does not answer" in silent.json()["error"]
+    done = apply(its, configuration={"sources": {"production": looked_up}}, anyway=True).json()
+    assert [each["field"] for each in done["changes"][0]["differences"]] == [
+        "api_server",
+        "credentials",
+        "token_review",
+    ]
+    assert apply(its, configuration={"sources": {"production": source}}).json()["changes"][0]["verb"] == "edit"

@@ -1,12 +1,12 @@
-"""Durations as people type them: `90s`, `30m`, `1h`, `7d`."""
+"""Durations as people type them on the command line: `90s`, `30m`, `1h`, `7d`."""
 
 from __future__ import annotations
 
-import re
-
 import click
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+from authsec_server.configuration.durations import as_typed, seconds_of
+
+__all__ = ["DURATION", "Duration", "as_typed"]
 
 
 class Duration(click.ParamType[int]):
@@ -17,16 +17,10 @@ class Duration(click.ParamType[int]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"([0-9]{1,9})([smhd])", str(value))
-        if not found:
+        found = seconds_of(str(value))
+        if found is None:
             self.fail(f"{value!r} is no duration; write 90s, 30m, 1h or 7d.", param, ctx)
-        return int(found[1]) * _SECONDS[found[2]]
+        return found
 
 
 DURATION = Duration()
-
-
-def as_typed(seconds: int) -> str:
-    """The duration as a person would type it: `1h`, `90s`."""
-    unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
-    return f"{seconds // _SECONDS[unit]}{unit}"
