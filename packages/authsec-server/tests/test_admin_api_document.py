@@ -57,6 +57,17 @@ def test_every_route_of_the_admin_api_is_declared_and_nothing_else(its: House) -
     assert there == declared
 
 
+def test_the_document_reads_well(its: House) -> None:
+    document = its.door().get(openapi.PATH).json()
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    names = [each["operationId"] for each in operations]
+    assert len(set(names)) == len(names)
+    assert all(each["summary"] for each in operations)
+    shapes = document["components"]["schemas"]
+    assert [each for each in shapes if "__" in each or "-" in each] == [], "two shapes have one name"
+    assert [each for each, shape in shapes.items() if shape["type"] == "object" and not shape.get("description")] == []
+
+
 def test_every_operation_answers_as_the_document_says(its: House, everything: Everything) -> None:
     ask_each(its, everything, QUICK)
 

@@ -31,7 +31,7 @@ PREFIXES = ("", "/authsec")  # an SDK that is given only the base URL looks unde
 _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 
 
-class Rotation(Body):
+class KeyRotation(Body):
     """What a rotation may be told. By force it does not wait until verifiers have seen the next key."""
 
     force: bool = False
@@ -43,7 +43,7 @@ class Revocation(Body):
     reason: str = ""
 
 
-class KeyShown(TypedDict):
+class SigningKeyShown(TypedDict):
     """A signing key as the admin API shows it."""
 
     kid: str
@@ -80,14 +80,14 @@ def routes(settings: Settings, custodian: Custodian) -> list[Route]:
 def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
     """What administrators may do. Keys are made before the transaction, and only for those who may."""
 
-    async def rotate(call: Call[Rotation]) -> KeyShown:
+    async def rotate(call: Call[KeyRotation]) -> SigningKeyShown:
         fresh = await run_in_threadpool(custodian.make)
         return as_json(await call.change(lambda tx, act: custodian.rotate(tx, act, fresh, force=call.body.force)))
 
     async def rotate_feed(call: Call[NoBody]) -> FeedRotated:
         return {"signs_from": rfc3339(await call.change(feed_keys.rotate))}
 
-    async def revoke(call: Call[Revocation]) -> KeyShown:
+    async def revoke(call: Call[Revocation]) -> SigningKeyShown:
         because, kid = call.body.reason, call.of("kid")
         await call.read(lambda tx, act: service.get(tx, act, kid))
         fresh = await run_in_threadpool(custodian.make_two)
@@ -103,7 +103,7 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
             summary="The signing keys, newest first",
             query=PAGING,
             handler=_page,
-            answer=Page[KeyShown],
+            answer=Page[SigningKeyShown],
         ),
         Operation(
             method="POST",
@@ -111,9 +111,9 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
             operation_id="rotateKeys",
             summary="Let the prepared key sign",
             least=Role.ADMIN,
-            body=Rotation,
+            body=KeyRotation,
             handler=rotate,
-            answer=KeyShown,
+            answer=SigningKeyShown,
         ),
         Operation(
             method="POST",
@@ -132,12 +132,12 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
             least=Role.ADMIN,
             body=Revocation,
             handler=revoke,
-            answer=KeyShown,
+            answer=SigningKeyShown,
         ),
     ]
 
 
-async def _page(call: Call[NoBody]) -> Page[KeyShown]:
+async def _page(call: Call[NoBody]) -> Page[SigningKeyShown]:
     asked = read_page(call.request, service.is_kid)
     found, following = page_of(await call.read(service.every), asked, by=lambda key: key.kid)
     return {"items": [as_json(key) for key in found], "next": following}
@@ -172,7 +172,7 @@ def as_jwk(key: PublicKey) -> dict[str, str]:
     return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
 
 
-def as_json(key: SigningKey) -> KeyShown:
+def as_json(key: SigningKey) -> SigningKeyShown:
     """The key as the admin API shows it."""
     return {
         "kid": key.kid,

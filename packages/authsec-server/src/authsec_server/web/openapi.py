@@ -41,7 +41,7 @@ class Problem(TypedDict):
     changed_fields: NotRequired[list[str]]
 
 
-class Document(TypedDict):
+class OpenApiDocument(TypedDict):
     """An OpenAPI document."""
 
     openapi: str
@@ -77,6 +77,7 @@ def document(operations: Sequence[AnyOperation]) -> Json:
         "paths": paths,
         "components": {
             "schemas": components,
+            "responses": _problems(operations, schemas[Problem, "serialization"]),
             "securitySchemes": {
                 SCHEME: {
                     "type": "http",
@@ -95,7 +96,7 @@ Key = tuple[Any, Literal["validation", "serialization"]]
 def _schemas(operations: Sequence[AnyOperation]) -> tuple[dict[Key, Json], Json]:
     """A reference for each shape, and the schemas that they refer to."""
     shapes: dict[Key, TypeAdapter[Any]] = {}
-    for shape in (Problem, DryRun, Document, *(each.answer for each in operations)):
+    for shape in (Problem, DryRun, OpenApiDocument, *(each.answer for each in operations)):
         shapes[shape, "serialization"] = TypeAdapter(shape)
     for body in (each.body for each in operations if each.body is not None):
         shapes[body, "validation"] = TypeAdapter(body)
@@ -110,13 +111,12 @@ def _itself(schemas: Mapping[Key, Json]) -> Json:
         "operationId": "openapi",
         "summary": "This document",
         "security": [],
-        "responses": {"200": _json("This document.", schemas[Document, "serialization"])},
+        "responses": {"200": _json("This document.", schemas[OpenApiDocument, "serialization"])},
     }
 
 
 def _operation(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
-    problem = schemas[Problem, "serialization"]
-    responses = {str(status): _json(HTTPStatus(status).phrase, problem) for status in _refusals(operation)}
+    refused = {str(status): {"$ref": f"#/components/responses/{_called(status)}"} for status in _refusals(operation)}
     described: Json = {
         "operationId": operation.operation_id,
         "summary": operation.summary,
@@ -124,7 +124,7 @@ def _operation(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
         "tags": [operation.path.removeprefix(API).split("/")[1]],
         "security": [{SCHEME: [operation.least.name.lower()]}],  # OpenAPI 3.1 section 4.8.30: the roles that it needs
         "parameters": _parameters(operation),
-        "responses": _successes(operation, schemas) | responses,
+        "responses": _successes(operation, schemas) | refused,
     }
     if operation.body is not None:
         required = any(each.is_required() for each in _fields(operation.body))
@@ -157,6 +157,16 @@ def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
 def _json(description: str, schema: Json, headers: Json | None = None) -> Json:
     described: Json = {"description": description, "content": {"application/json": {"schema": schema}}}
     return described | ({"headers": headers} if headers else {})
+
+
+def _problems(operations: Sequence[AnyOperation], problem: Json) -> Json:
+    """Every refusal that there is, by what it is called."""
+    statuses = sorted({status for each in operations for status in _refusals(each)})
+    return {_called(status): _json(HTTPStatus(status).phrase, problem) for status in statuses}
+
+
+def _called(status: int) -> str:
+    return HTTPStatus(status).name.title().replace("_", "")
 
 
 def _refusals(operation: AnyOperation) -> list[int]:

@@ -24,7 +24,7 @@ KEYS_PATH = "/authsec/v1/audit/keys"
 _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-class KeysShown(TypedDict):
+class SealKeysShown(TypedDict):
     """Public keys as JWKs, with `created_at`; a head of a replaced key has at most `heads_up_to` leaves."""
 
     keys: list[dict[str, Any]]
@@ -81,7 +81,7 @@ def operations(
             },
         }
 
-    async def keys(_call: Call[NoBody]) -> KeysShown:
+    async def keys(_call: Call[NoBody]) -> SealKeysShown:
         return {"keys": [dict(each) for each in await run_in_threadpool(published)]}
 
     return [
@@ -100,7 +100,7 @@ def operations(
             operation_id="getJournalKeys",
             summary="The public keys that check the seals",
             handler=keys,
-            answer=KeysShown,
+            answer=SealKeysShown,
         ),
         Operation(
             method="GET",
