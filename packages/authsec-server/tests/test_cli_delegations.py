@@ -52,11 +52,16 @@ def test_a_narrow_terminal_folds_no_slug_and_hides_no_mark(
     one = "a-slug-as-long-as-an-id-which-has-36"
     create("--all-actions", "--slug", one)
     monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 80)
-    heads, row, below = authsec("delegations", "list").stdout.splitlines()
+    heads, row = authsec("delegations", "list").stdout.splitlines()
     assert heads.split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE"]
-    assert row.split() == [one, "support", "plain", "1h", "live"]
-    assert below.split() == ["UNATTESTED"]
-    assert all(len(line) <= 80 for line in (heads, row, below))
+    assert row.split() == [one, "support", "plain", "UNATTESTED", "1h", "live"]
+    assert all(len(line) <= 80 for line in (heads, row))
+    monkeypatch.setattr("authsec_server.cli.output._PIPED_WIDTH", 60)
+    first, *lines = authsec("delegations", "list").stdout.splitlines()
+    assert (first, [line.split(maxsplit=1) for line in lines]) == (
+        one,
+        [["role", "support"], ["agent", "plain UNATTESTED"], ["max", "1h"], ["state", "live"]],
+    )
 
 
 def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import ipaddress
 import json
 import socket
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -447,6 +449,17 @@ def test_a_table() -> None:
 def test_a_column_that_is_there_to_be_copied_stays_whole() -> None:
     id_ = "6f1d2a34-0000-4000-8000-000000000001"
     assert id_ in shown(table(["ID", "NAME"], [[id_, "a long name " * 5]], whole=("ID",)), width=60)
+
+
+WORDS = st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size=4).map(" ".join)
+
+
+@given(rows=st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=4), width=st.integers(25, 120))
+def test_a_terminal_of_any_width_shows_every_word_whole(rows: list[tuple[str, ...]], width: int) -> None:
+    console = Console(width=width, file=io.StringIO())
+    console.print(table(("HEAD", "OTHER", "LAST"), rows))
+    shown = Counter(console.file.getvalue().split())
+    assert Counter(word for row in rows for cell in row for word in cell.split()) <= shown
 
 
 def test_a_pipe_has_no_edge(run: Authsec, data: Path) -> None:

@@ -15,11 +15,11 @@ _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "re
 STATES = tuple(_STYLES)
 
 
-def row(delegation: Mapping[str, Any], beside: str) -> tuple[object, ...]:
+def row(delegation: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         delegation["slug"] or delegation["id"],
         delegation["role"]["slug"],
-        _client(delegation, beside),
+        _client(delegation),
         as_typed(delegation["max_duration"]),
         _state(delegation),
         _audiences(delegation),
@@ -60,10 +60,10 @@ def warned(delegation: Mapping[str, Any]) -> list[Text | str]:
     return ["", *lines] if lines else []
 
 
-def _client(delegation: Mapping[str, Any], beside: str = " ") -> Text:
+def _client(delegation: Mapping[str, Any]) -> Text:
     name = cell(delegation["client"]["slug"])
     if delegation["client"]["unattested"]:
-        name.append(beside).append("UNATTESTED", "bold red")
+        name.append(" ").append("UNATTESTED", "bold red")
     return name
 
 

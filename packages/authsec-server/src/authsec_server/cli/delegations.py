@@ -15,8 +15,9 @@ from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.units import DURATION
 
-_ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show the actions beside the rest
 _OUT = "those that were out have ended"
+
+_ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show audiences and actions beside the rest
 
 
 @click.group()
@@ -64,10 +65,10 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 def list_delegations(caller: Caller, output: Output, paged: Paged, **filters: str | None) -> None:
     """List the delegations, the newest first; of those that are asked for, what meets all of it."""
     answer = paged.of(caller, "delegations", **filters)
-    wide = output.console.width >= _ROOM_FOR_ACTIONS
-    heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS")[: 7 if wide else 5]
-    rows = [row(each, " " if wide else "\n")[: len(heads)] for each in answer["items"]]
-    output.result(answer, table(heads, rows, whole=("DELEGATION",)))
+    heads = ("DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS")
+    shown_heads = heads if output.console.width >= _ROOM_FOR_ACTIONS else heads[:5]
+    rows = [row(each)[: len(shown_heads)] for each in answer["items"]]
+    output.result(answer, table(shown_heads, rows, whole=("DELEGATION",)))
     note_more(output, answer)
 
 

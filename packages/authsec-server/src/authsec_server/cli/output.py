@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from authsec_server.cli.listing import Listing
+
 NOTHING = "-"  # how a cell without a value looks
 _PIPED_WIDTH = 10_000  # a pipe has no edge: nothing is folded for `grep` and `awk`
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -50,10 +52,10 @@ def open_output(*, as_json: bool) -> Output:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> Table | Text:
-    """A table. What does not fit is folded, never cut; the columns in `whole` stay on one line, to be copied."""
+    """A table. What does not fit is folded between words, never cut; the columns in `whole` stay on one line."""
     if not rows:
         return Text("none", style="dim")
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    made = Listing()
     for column in columns:
         made.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
