@@ -118,6 +118,7 @@ def test_what_cannot_be_asked_for(admin: TestClient) -> None:
         "client=%00",
         "delegation=nobody",
         "by=nobody%40example.com",
+        "by=%00",
         "kind=token",
         "kind=.",
         "kind=",

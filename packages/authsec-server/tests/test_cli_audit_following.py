@@ -157,7 +157,7 @@ def test_it_ends_cleanly_and_keeps_how_far_it_was(log: Log, tmp_path: Path) -> N
         assert process.stdout is not None
         first = [json.loads(process.stdout.readline()) for _ in range(4)]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert [each["place"] for each in first] == [0, 1, 2, 3]
     assert json.loads(state.read_text()) == {"place": 3, "leaf": first[3]["leaf"]}
     log.happen(1000)
@@ -165,7 +165,7 @@ def test_it_ends_cleanly_and_keeps_how_far_it_was(log: Log, tmp_path: Path) -> N
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["id"] == 1000
         process.stdout.close()  # nobody reads any more
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_beginning_that_makes_no_sense_is_refused(log: Log, authsec: Callable[..., Result], tmp_path: Path) -> None:

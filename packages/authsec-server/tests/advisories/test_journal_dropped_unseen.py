@@ -23,10 +23,11 @@ from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, si
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, HeadRefused
+from authsec_server.audit.sealing.heads import Head, HeadRefused, sign_head
 from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.tree import Tree
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, hourly_counts, sealed_events
 from authsec_server.db import Database, Tx
@@ -202,10 +203,29 @@ def test_what_is_not_over_alive_not_sealed_or_not_counted_stays(old: Old) -> Non
         old.drop()
     assert {alive, late} <= set(old.numbers())
     old.settle()
-    old.run(update(events).where(events.c.id == 3).values(client_name="Somebody else"))
-    with pytest.raises(Conflict, match="not as it was sealed"):
-        old.drop(list(export(old.database)))
+    lines = list(export(old.database))
+    old.run(update(events).where(events.c.id == 12).values(client_name="Somebody else"))  # of November, which stays
+    with pytest.raises(Conflict, match="The journal is not as it was sealed"):
+        old.drop(lines)
     assert len(old.numbers()) == 15
+
+
+def test_an_export_that_cannot_be_checked_itself_is_not_enough(old: Old) -> None:
+    """It has each of those events; but later nobody could show by it that it was whole."""
+    november = next(at for at, line in enumerate(old.lines) if '"number":12,' in line)
+    for lines in (old.lines[:-1], [*old.lines[:november], *old.lines[november + 1 :]]):
+        with pytest.raises(Conflict, match="The export is not as it was sealed"):
+            old.drop(lines)
+
+
+def test_a_record_of_another_log_excuses_nothing_unseen(old: Old) -> None:
+    """Signed by the very key, over a copy of the database that went its own way."""
+    assert old.kept is not None
+    elsewhere = Tree().with_leaves(bytes(32) for _ in range(old.kept.size))
+    head = sign_head(elsewhere, through=0, at=old.now, issuer="https://a", key=old.key)
+    old.record(NOVEMBER, EventKind.EVENTS_DROPPED, detail=forged(old, old.key, head=head.signed))
+    old.settle()
+    assert "do not lead to the head" in old.findings_after(delete(events).where(events.c.id == 3))
 
 
 def test_an_event_that_comes_while_its_month_is_dropped_is_neither_dropped_nor_lost(

@@ -119,7 +119,7 @@ def _person(tx: Tx, text: str | None, names: Names) -> tuple[PrincipalKind, str]
         return None
     if text in _NAMELESS:
         return _NAMELESS[text], ""
-    found = names.person(tx, text)
+    found = names.person(tx, text) if text.isprintable() else None  # PostgreSQL takes no NUL
     if found is None:
         raise Invalid(
             "by",

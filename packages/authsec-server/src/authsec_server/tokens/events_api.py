@@ -22,6 +22,7 @@ from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 class RemedyShown(TypedDict):
@@ -73,7 +74,7 @@ def _stories(tx: Tx, act: Act, asked: str) -> list[Story]:
 def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
     """The event with this number, then the others of its request; or all of the request with this id."""
     if not _NUMBER.fullmatch(asked):
-        found = audit.of_request(tx, act.principal, asked)
+        found = audit.of_request(tx, act.principal, asked) if _REQUEST_ID.fullmatch(asked) else ()
         if not found:
             raise NotFound(
                 "Nothing was recorded under this request id.",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
@@ -19,11 +20,11 @@ from authsec_server.audit.sealing.leaves import event_text, text_hash
 from authsec_server.audit.sealing.lines import exact, head_line, leaf_line, read_line
 from authsec_server.audit.sealing.succession import replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
-from authsec_server.audit.sealing.verifying import RECORDS
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 
 BATCH = 1000
+_RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED)
 
 
 class NotAnExport(Exception):
@@ -78,7 +79,7 @@ def verify_export(
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
     """The events with records, and the places where they stand."""
-    read = (read_line(line) for line in lines if any(kind in line for kind in RECORDS))
+    read = (read_line(line) for line in lines if any(kind in line for kind in _RECORDS))
     return [(each["place"], each["event"]) for each in read if each and each.get("event")]
 
 

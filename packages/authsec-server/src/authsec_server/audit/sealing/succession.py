@@ -24,13 +24,12 @@ NEVER: Final = 2**63 - 1
 class Succession:
     """All `keys` that are believed, by `kid`; how many leaves a head of a replaced one may have at most (`ends`).
 
-    `after` is who came after whom; `records` say so, by the place of their event.
+    `after` is who came after whom. Whether the events that say so are as they were sealed is seen where all events are.
     """
 
     keys: Keys
     ends: Mapping[str, int] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
-    records: Mapping[int, str] = field(default_factory=dict)
 
     def end(self, kid: str) -> int:
         """How many leaves a head of this key may have at most."""
@@ -48,7 +47,7 @@ def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str
 
     A record counts if a key signed it that was not replaced by then. The first one of a key counts.
     """
-    known, ended, after, used = dict(keys), dict(ends or {}), dict[str, str](), dict[int, str]()
+    known, ended, after = dict(keys), dict(ends or {}), dict[str, str]()
     for place, signed in sorted(records):
         try:
             old, new = _read(signed, known)
@@ -57,8 +56,8 @@ def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str
         kid = new.thumbprint()
         if old in after or kid in after or kid == old or place >= ended.get(old, NEVER):
             continue
-        known[kid], after[old], ended[old], used[place] = new, kid, place + 1, signed
-    return Succession(keys=known, ends=ended, after=after, records=used)
+        known[kid], after[old], ended[old] = new, kid, place + 1
+    return Succession(keys=known, ends=ended, after=after)
 
 
 def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateKey) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from authsec_server.audit.sealing.dropped import DropRecord, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
-from authsec_server.audit.sealing.succession import Succession, replacement_of
+from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.sealing.tree import Tree
 from authsec_server.web.instants import rfc3339
 
@@ -66,13 +66,11 @@ class Trail:
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
-    _replaced: set[int] = field(default_factory=set)  # places of records that were not met yet
 
     def __post_init__(self) -> None:
         heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
         self.kept = sorted(heads, key=lambda head: head.size)
         self._droppings = [Dropping(record=record) for record in self.records]
-        self._replaced = set(self.keys.records)
 
     def find(self, finding: str) -> None:
         """Say what was found."""
@@ -102,12 +100,10 @@ class Trail:
 
     def confirm(self, place: int, event: Mapping[str, Any]) -> None:
         """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
-        if signed := drop_of(event):
-            for dropping in self._droppings:
-                its = dropping.record
-                dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
-        elif self.keys.records.get(place) == replacement_of(event):
-            self._replaced.discard(place)
+        signed = drop_of(event)
+        for dropping in self._droppings:
+            its = dropping.record
+            dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
 
     def read(self, size: int, signed: str) -> Head | None:
         """A head that stands beside the log, for so many leaves; None for one that does not count."""
@@ -165,8 +161,6 @@ class Trail:
         if size and not self.broken and (self.last is None or self.last.size < size):
             self.find(f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed head.")
 
-        for place in sorted(self._replaced):
-            self.find(f"The record of a replaced key, in place {place}, is not there as it was sealed.")
         for dropping in self._droppings:
             self._settle(dropping)
 
