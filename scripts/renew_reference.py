@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 from authsec.cli import commands
 from authsec.deferred import itself
+from authsec.exits import Exit
 from authsec_server.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -55,9 +56,11 @@ def settings_table() -> str:
 
 
 def command_list() -> str:
-    """Each command with its arguments, options and one sentence."""
+    """What the exit statuses mean; each command with its arguments, options and one sentence."""
+    statuses = ["| exit status | means |", "|---|---|", *(f"| {each.value} | {each.meaning} |" for each in Exit)]
     root = click.Context(commands, info_name="authsec")
-    return "\n".join(_described(context) for context in sorted(_leaves(root), key=lambda each: each.command_path))
+    leaves = sorted(_leaves(root), key=lambda each: each.command_path)
+    return "\n".join(["\n".join(statuses) + "\n", *map(_described, leaves)])
 
 
 def _leaves(context: click.Context) -> Iterator[click.Context]:
