@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, NotRequired
 
+import anyio
 from pydantic import BaseModel, TypeAdapter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from typing_extensions import TypedDict  # as in `paging`
 
@@ -51,11 +53,15 @@ class OpenApiDocument(TypedDict):
 
 
 def route(operations: Sequence[AnyOperation]) -> Route:
-    """Serves the document."""
-    made = document(operations)
+    """Serves the document. It is made when it is first asked for, once: that takes longer than an app takes to open."""
+    made: list[Response] = []
+    making = anyio.Lock()
 
-    async def answer(_request: Request) -> JSONResponse:
-        return JSONResponse(made)
+    async def answer(_request: Request) -> Response:
+        async with making:
+            if not made:
+                made.append(await run_in_threadpool(lambda: JSONResponse(document(operations))))
+        return made[0]
 
     return Route(PATH, answer, methods=["GET"])
 
