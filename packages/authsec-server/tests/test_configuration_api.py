@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.configuration.api import MAX_DOCUMENT
+from authsec_server.configuration.api import MAX_DOCUMENT, MOST_CHANGES
 from databases import settings_for
 from laptops import Laptop, code_for, pod_of
 
@@ -117,3 +117,10 @@ def test_a_cluster_is_asked_before_look_ups_in_it_are_turned_on(house: Callable[
         "token_review",
     ]
     assert apply(its, configuration={"sources": {"production": source}}).json()["changes"][0]["verb"] == "edit"
+
+
+def test_so_many_changes_at_once_that_tokens_would_wait_long_are_refused(its: House) -> None:
+    many = {f"role-{n}": {"actions": ["customers:read"]} for n in range(MOST_CHANGES + 1)}
+    refused = apply(its, configuration={"roles": many})
+    assert (refused.status_code, "in parts" in refused.json()["details"]) == (400, True)
+    assert its.door().get(CONFIGURATION).json()["configuration"]["roles"] == {}

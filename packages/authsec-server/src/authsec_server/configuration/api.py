@@ -28,7 +28,7 @@ from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Opera
 
 PATH = f"{API}/configuration"
 MAX_DOCUMENT = 2 * 1024 * 1024
-MOST_CHANGES = 1000  # all under the authority lock: no token is issued meanwhile, some two seconds then
+MOST_CHANGES = 500  # all under the authority lock: no token is issued meanwhile, one or two seconds then
 
 
 class Compared(Body):

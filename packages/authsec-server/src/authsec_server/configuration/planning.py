@@ -137,8 +137,10 @@ def _removed(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]
         held = present.agents[slug]
         with_it = {name for name, its in live.items() if its.client_id == held.id} - {*gone[Section.DELEGATIONS]}
         yield agents.removal_step(held, present, setting, revoked=with_it)
+    going = {present.agents[slug].id for slug in gone[Section.AGENTS]}
     for slug in gone[Section.DELEGATIONS]:
-        yield delegations.removal_step(live[slug], present, setting)
+        its = live[slug]
+        yield delegations.removal_step(its, present, setting, with_agent=its.client_id in going)
 
 
 def _gone(asked: Asked, section: Section, present: Collection[str]) -> list[str]:

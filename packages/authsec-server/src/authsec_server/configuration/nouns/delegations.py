@@ -87,12 +87,12 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
     return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
 
 
-def removal_step(held: Delegation, present: Present, setting: Setting) -> Step:
-    """What revokes the delegation, for good."""
+def removal_step(held: Delegation, present: Present, setting: Setting, *, with_agent: bool) -> Step:
+    """What revokes the delegation, for good; where its agent goes, that does."""
     its = differences(facts(held, present), {})
     change = Change(verb=Verb.REMOVE, section=Section.DELEGATIONS, slug=held.slug, differences=its)
     revoke = partial(_revoke, held, setting)
-    return Step(change=change, parts=((Turn.REVOKE_DELEGATIONS, revoke),))
+    return Step(change=change, parts=() if with_agent else ((Turn.REVOKE_DELEGATIONS, revoke),))
 
 
 def _facts(delegation: Delegation, present: Present) -> dict[str, object]:
