@@ -22,7 +22,7 @@ from fake_authority import CLIENT_ID, FakeAuthority, refused
 
 
 def run(*arguments: str | Path) -> Result:
-    group = cli.Commands("authsec", commands=dict(cli.commands.commands))
+    group = cli.Script("authsec", commands=dict(cli.commands.commands))
     return CliRunner().invoke(group, [str(argument) for argument in arguments])
 
 

@@ -37,7 +37,7 @@ def key_file() -> Path:
 
 
 def enrol(*words: str, typed: str = "") -> Result:
-    group = cli.Commands("authsec", commands=dict(cli.commands.commands))
+    group = cli.Script("authsec", commands=dict(cli.commands.commands))
     return CliRunner().invoke(group, ["enrol", *words], input=typed)
 
 

@@ -288,7 +288,7 @@ def test_a_unix_socket_is_there_for_other_users_and_goes_with_the_server(tmp_pat
 
 
 def run(*arguments: str, **environment: str) -> Result:
-    group = cli.Commands("authsec", commands=dict(cli.commands.commands))
+    group = cli.Script("authsec", commands=dict(cli.commands.commands))
     return CliRunner().invoke(group, ["verify-server", *arguments], env=environment)
 
 

@@ -17,6 +17,7 @@ from authsec import doctor, enrol, smoke
 from authsec.client import AuthSecClient
 from authsec.completion import completion
 from authsec.config import export_line
+from authsec.deferred import Commands
 from authsec.errors import AuthSecError
 from authsec.exits import Exit, exit_of_error
 from authsec.keygen import write_key_pair
@@ -25,7 +26,7 @@ from authsec.verify_server.command import verify_server
 from authsec.wording import plain
 
 
-class Commands(click.Group):
+class Script(Commands):
     """A group that looks for commands of other packages only when asked for one that is not its own.
 
     So `authsec smoke` is quick, and works even when another package is broken.
@@ -71,7 +72,7 @@ class Commands(click.Group):
         self.commands.update(own)  # nobody replaces ours
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Script, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("authsec"), prog_name="authsec", message="%(prog)s %(version)s")
 def commands() -> None:
     """AuthSec, the authority for AI agents."""

@@ -1,12 +1,14 @@
-"""Commands that are imported when they are asked for: whoever wants one of thirty does not wait for the others."""
+"""Groups of commands: told in whole sentences, and imported when asked for, so that one does not wait for thirty."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
+
+_LONGEST: Final = 300  # characters of a sentence
 
 
 class Deferred(click.Command):
@@ -30,6 +32,17 @@ class Deferred(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         return self.itself.make_context(info_name, args, parent, **extra)
+
+
+class Commands(click.Group):
+    """A group whose page has the whole first sentence of each command, on as many lines as that takes."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, each.get_short_help_str(_LONGEST)) for name, each in found if each and not each.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 def itself(command: click.Command) -> click.Command:

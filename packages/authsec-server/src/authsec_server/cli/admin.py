@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 from authsec.config import export_line, is_loopback
+from authsec.deferred import Commands
 
 from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
@@ -19,7 +20,7 @@ from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.units import DURATION
 
 
-@click.group()
+@click.group(cls=Commands)
 def admin() -> None:
     """Who may administer."""
 

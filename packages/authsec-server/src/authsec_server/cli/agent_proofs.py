@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from authsec.deferred import Commands
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +29,7 @@ _STATES = {
 }
 
 
-@click.group()
+@click.group(cls=Commands)
 def proofs() -> None:
     """The proofs of an agent: any one of them suffices."""
 

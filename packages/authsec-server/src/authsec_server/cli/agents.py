@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from authsec.config import export_line
+from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.agent_deploying import show_manifest, spire_entry
@@ -29,7 +30,7 @@ _ATTENTION = [each.value for each in Attention]
 _USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
 
 
-@click.group()
+@click.group(cls=Commands)
 def agents() -> None:
     """AI agents: who may ask for delegation tokens, and how each proves itself."""
 
@@ -94,7 +95,7 @@ def show_agent(caller: Caller, output: Output, agent: str) -> None:
 @yes_option
 @change_command
 def disable_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Turn an agent off: it gets no more tokens. AGENT is its slug or client_id.
+    """Turn an agent off: its tokens end, and it gets no more. AGENT is its slug or client_id.
 
     What stops is said first. A token that is out already is good until it expires, at APIs that do not follow
     revocations.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from authsec.deferred import Commands
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ from authsec_server.cli.output import Output, block, styled, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 
 
-@click.group()
+@click.group(cls=Commands)
 def apis() -> None:
     """Protected APIs: who tokens are for, and what each action means."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from authsec.deferred import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
@@ -20,7 +21,7 @@ _OUT = "those that were out have ended"
 _ROOM_FOR_ACTIONS = 110  # columns of a terminal that can show audiences and actions beside the rest
 
 
-@click.group()
+@click.group(cls=Commands)
 def delegations() -> None:
     """Trust delegations: which agent may act in which role, for which actions and how long."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from authsec.deferred import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
@@ -14,7 +15,7 @@ from authsec_server.cli.output import Output, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 
 
-@click.group()
+@click.group(cls=Commands)
 def keys() -> None:
     """The keys that sign delegation tokens."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
@@ -16,7 +17,7 @@ from authsec_server.cli.output import Output, harmless, when
 _MOST = 32_768  # characters read from stdin: more than any token has
 
 
-@click.group()
+@click.group(cls=Commands)
 def revoke() -> None:
     """Stop an agent, a trust delegation or one token, now.
 

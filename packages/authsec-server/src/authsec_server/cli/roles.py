@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
@@ -16,7 +17,7 @@ from authsec_server.cli.output import Output, block, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 
 
-@click.group()
+@click.group(cls=Commands)
 def roles() -> None:
     """Roles: named sets of actions that agents may be given."""
 

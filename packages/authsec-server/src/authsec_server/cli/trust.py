@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from authsec.deferred import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
@@ -19,7 +20,7 @@ from authsec_server.cli.trust_shown import resting, shown, shown_keys, shown_loo
 from authsec_server.cli.trust_trying import try_token
 
 
-@click.group()
+@click.group(cls=Commands)
 def trust() -> None:
     """Trust sources: clusters, trust domains and issuers whose word counts."""
 

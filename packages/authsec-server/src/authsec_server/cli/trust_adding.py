@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from authsec import strict_json
+from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
@@ -26,7 +27,7 @@ from authsec_server.sources.model import SourceKind
 from authsec_server.sources.presets import PRESETS
 
 
-@click.group()
+@click.group(cls=Commands)
 def add() -> None:
     """Register a trust source."""
 
