@@ -172,13 +172,21 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
     with open_authority(load_settings(data=served), local_operator=True) as authority:
         while authority.dropper.sealer.seal():
             pass
+    authsec("roles", "create", "Support", "--action", "customers:read")
+    with open_authority(load_settings(data=served), local_operator=True) as authority:
+        authority.dropper.sealer.seal()  # by the new key
     after, known = tmp_path / "after", json.loads((served / "keys").read_text())["keys"]
     after.write_text(authsec("audit", "keys").stdout)
     old, new = json.loads(after.read_text())["keys"]
     assert (old["kid"], old["heads_up_to"], "heads_up_to" in new) == (known[0]["kid"], 5, False)
+    exported, heads = tmp_path / "sealed.jsonl", tmp_path / "heads"
+    exported.write_text(authsec("audit", "export-sealed").stdout)
+    heads.write_text((served / "head").read_text() + authsec("audit", "head").stdout)
     for keys in (served / "keys", after):
-        checked = authsec("audit", "verify", "--key", str(keys), "--head", str(served / "head"))
-        assert (checked.exit_code, "5 events sealed, all as sealed." in checked.stdout) == (0, True), checked.output
+        key_and_heads = ("--key", str(keys), "--head", str(heads))
+        assert elsewhere("audit", "verify-export", str(exported), *key_and_heads).exit_code == 0
+        checked = authsec("audit", "verify", *key_and_heads)
+        assert (checked.exit_code, "6 events sealed, all as sealed." in checked.stdout) == (0, True), checked.output
     after.write_text(json.dumps({"keys": [old | {"heads_up_to": 3}]}))
     assert authsec("audit", "verify", "--key", str(after)).exit_code == 3
     after.write_text(json.dumps({"keys": [old | {"heads_up_to": "soon"}]}))

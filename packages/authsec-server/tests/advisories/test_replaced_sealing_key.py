@@ -18,7 +18,7 @@ from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import service
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.exporting import export, verify_export
-from authsec_server.audit.sealing.heads import Keys, sign_head
+from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.leaves import COVERED, event_hash
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import seal_heads
@@ -44,6 +44,7 @@ class Replaced:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
+        self.signed: list[Head] = []
         self.held, self.sealer = self.server()
         self.record(3)
         self.old, self.before = self.held.signing_key(), self.held.by_kid()
@@ -62,7 +63,12 @@ class Replaced:
         held = JournalKeys(self.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         held.keep(NOW)
         return held, Sealer(
-            self.database, issuer=ISSUER, signing_key=held.signing_key, keys=held.by_kid, now=lambda: self.now
+            self.database,
+            issuer=ISSUER,
+            signing_key=held.signing_key,
+            keys=held.by_kid,
+            now=lambda: self.now,
+            give=self.signed.append,
         )
 
     def record(
@@ -131,6 +137,8 @@ def test_the_new_key_signs_and_who_has_either_checks_across_the_change(replaced:
     last = replaced.report().last
     assert last is not None
     assert (last.kid, replaced.was) == (replaced.kid, replaced.old.public.thumbprint())
+    by_old = [head.size for head in replaced.signed if head.kid == replaced.was]
+    assert max(by_old) == replaced.end  # the very seal of the record is its last
     for keys in (replaced.keys, replaced.before):  # who kept the first key only learns the second of the log
         report = replaced.report(keys)
         assert (report.findings, report.not_yet, report.sealed) == ((), 0, 8)

@@ -16,11 +16,10 @@ from authsec.exits import Exit
 from authsec.jose import JoseError, PublicKey
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.audit.sealing.exporting import NotAnExport, export, verify_export
+from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
 from authsec_server.audit.sealing.trail import Dropping, Report
-from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli.audit_files import Exported, Month, sha256_of
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.in_process import InProcess
@@ -87,11 +86,12 @@ def verify_journal(
     dropped, inserted or reordered, or nothing is sealed. 1: it could not be checked.
     """
     known, ends = _keys(key_file)
-    kept = [head for path in head_files for head in _kept(path, known)]
     assert isinstance(caller.reach, InProcess)  # a local command's is
     with _opened(caller.reach.settings.database_url) as database, _readable():
+        reached = database.read(partial(verifying.keys_of, keys=known))
+        kept = [head for path in head_files for head in _kept(path, reached)]
         given = [Given(str(path), Exported(path)) for path in with_files]
-        report = database.read(partial(verify, keys=known, kept=kept, given=given, ends=ends))
+        report = database.read(partial(verifying.verify, keys=known, kept=kept, given=given, ends=ends))
     _tell(output, report, kept)
 
 
@@ -104,7 +104,7 @@ def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it 
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
     with _opened(caller.reach.settings.database_url) as database:
-        for line in export(database):
+        for line in exporting.export(database):
             click.echo(line, nl=False)
 
 
@@ -117,12 +117,12 @@ def verify_exported(
 ) -> None:
     """Check what `export-sealed` printed, on any machine. The exit status is as that of `verify`."""
     known, ends = _keys(key_file)
-    kept = [head for path in head_files for head in _kept(path, known)]
     try:
         with _readable():
+            kept = [head for path in head_files for head in _kept(path, exporting.keys_of(Exported(file), known))]
             given = [Given(str(path), Exported(path)) for path in with_files]
-            report = verify_export(Exported(file), known, kept, given, ends)
-    except NotAnExport:
+            report = exporting.verify_export(Exported(file), known, kept, given, ends)
+    except exporting.NotAnExport:
         raise CallFailed(f"{file} is no sealed export.", f"Make one: authsec audit export-sealed > {file}") from None
     _tell(open_output(as_json=as_json), report, kept)
 

@@ -18,7 +18,7 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_text, text_hash
 from authsec_server.audit.sealing.lines import exact, head_line, leaf_line, read_line
-from authsec_server.audit.sealing.succession import replacement_of, succession
+from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
@@ -54,8 +54,7 @@ def verify_export(
     what this one lacks; `ends` as for `verify`.
     """
     records = _records(lines)
-    replaced = [(place, signed) for place, event in records if (signed := replacement_of(event))]
-    believing = succession(replaced, keys, ends)
+    believing = _believing(records, keys, ends)
     dropped = believed((drop_of(event) for _, event in records), believing.keys)
     trail = Trail(keys=believing, kept=kept, records=dropped, given=given)
     size = 0
@@ -75,6 +74,18 @@ def verify_export(
                 trail.meet(head)
     trail.end(size, trail.kept_between(size, store.MAX_SIZE))
     return trail.report(size, 0)
+
+
+def keys_of(lines: Iterable[str], keys: Keys) -> Keys:
+    """These keys, and those that they lead to in this export."""
+    return _believing(_records(lines), keys).keys
+
+
+def _believing(
+    records: Sequence[tuple[int, Mapping[str, Any]]], keys: Keys, ends: Mapping[str, int] | None = None
+) -> Succession:
+    replaced = [(place, signed) for place, event in records if (signed := replacement_of(event))]
+    return succession(replaced, keys, ends)
 
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:

@@ -121,8 +121,9 @@ class Sealer:
         return self._signing_key(self._succession().present(kid))
 
     def _succession(self) -> Succession:
-        """Which keys were replaced, as far as the log is of one that leads to its last head."""
-        return succession(self._database.read(lambda tx: store.replacements(tx.connection)), self._keys())
+        """Which keys were replaced. Where none was, which is asked each second, no key is opened for it."""
+        records = self._database.read(lambda tx: store.replacements(tx.connection))
+        return succession(records, self._keys() if records else {})
 
     def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append what was found, with a head; whether this server had the turn."""

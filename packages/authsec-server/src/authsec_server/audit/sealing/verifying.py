@@ -54,6 +54,11 @@ def verify(
     return trail.report(size, not_yet)
 
 
+def keys_of(tx: Tx, keys: Keys) -> Keys:
+    """These keys, and those that they lead to in this journal."""
+    return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
+
+
 @dataclass(slots=True, kw_only=True)
 class _Walk:
     """One walk along the log of a database."""
