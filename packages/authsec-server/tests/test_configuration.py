@@ -273,6 +273,9 @@ def test_another_slug_is_another_thing_and_the_difference_says_so(estate: Estate
     plan = look(estate, prune=True, **renamed)
     gone = next(change for change in plan.changes if change.verb is Verb.REMOVE)
     assert "agents edit helper --slug assistant" in gone.notes[-1]
+    renamed = {"delegations": {"reads": WHOLE["delegations"]["helper-reads"]}}
+    gone = look(estate, prune=True, **renamed).changes[-1]
+    assert (gone.slug, "delegations edit helper-reads --slug reads" in gone.notes[-1]) == ("helper-reads", True)
 
 
 @pytest.mark.parametrize(

@@ -149,23 +149,26 @@ def _gone(asked: Asked, section: Section, present: Collection[str]) -> list[str]
 
 
 def _telling_renamed(steps: Collection[Step]) -> Iterator[Step]:
-    """To give a thing another slug in a document is to delete it and make another; who did so should hear of it."""
-    made = {_called(step.change): step.change.slug for step in steps if step.change.verb is Verb.CREATE}
+    """To give a thing another slug in a document is to remove it and make another; who did so should hear of it."""
+    made = {_alike(step.change): step.change.slug for step in steps if step.change.verb is Verb.CREATE}
     for step in steps:
-        twin = made.get(_called(step.change)) if step.change.verb is Verb.REMOVE and _called(step.change)[1] else None
+        twin = made.get(_alike(step.change)) if step.change.verb is Verb.REMOVE else None
         yield step if twin is None else replace(step, change=_renamed(step.change, twin))
 
 
-def _called(change: Change) -> tuple[Section, object]:
-    name = next((each.before or each.after for each in change.differences if each.field == "name"), None)
-    return change.section, name
+def _alike(change: Change) -> tuple[Section, object]:
+    """What one thing and the same under another slug have in common."""
+    its = {each.field: each.before or each.after for each in change.differences}
+    return change.section, its.get("name") or (its.get("agent"), its.get("role"))
 
 
 def _renamed(change: Change, twin: str) -> Change:
-    told = f"{twin} is made under the same name. That is another {change.section.one}, not this one with another slug"
+    told = f"{twin} is made in its likeness, but is another {change.section.one}, not this one under another slug"
     if change.section is Section.AGENTS:
         told += f": it gets another client_id. To keep it: authsec agents edit {change.slug} --slug {twin}"
-    return replace(change, notes=(*change.notes, f"{told}."))
+    if change.section is Section.DELEGATIONS:
+        told += f". To keep it: authsec delegations edit {change.slug} --slug {twin}"
+    return replace(change, notes=(*change.notes, told))
 
 
 def _notes(asked: Asked, present: Present, changed: Collection[tuple[Section, str]]) -> Iterator[Note]:
