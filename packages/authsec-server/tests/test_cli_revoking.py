@@ -68,6 +68,13 @@ def _with_input(text: str) -> Any:
     return lambda self, *args, **kwargs: INVOKE(self, *args, **{**kwargs, "input": text})
 
 
+def test_what_is_typed_in_place_of_a_noun_is_not_repeated(authsec: Authsec) -> None:
+    for typed in ("customer-support", "eyJhbGciOiJSUzI1NiJ9.eyJqdGkiOiJ4In0.c2lnbmF0dXJl"):
+        refused = authsec("revoke", typed)
+        assert (refused.exit_code, typed in refused.output) == (2, False)
+        assert "Revoke what? Write `agent NAME`, `delegation NAME`, or `token JTI`." in refused.stderr
+
+
 def test_likely_slips(authsec: Authsec) -> None:
     for arguments, code, said in (
         (("revoke", "token", "nothing"), 1, "knows no token"),

@@ -17,7 +17,19 @@ from authsec_server.cli.output import Output, harmless, when
 _MOST = 32_768  # characters read from stdin: more than any token has
 
 
-@click.group(cls=Commands)
+class _Revoke(Commands):
+    """Says what can be named. What was typed instead is not repeated: it may be a token."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.get_command(ctx, args[0]) is not None or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:  # a shell that completes is told nothing
+            raise click.UsageError("Revoke what? Write `agent NAME`, `delegation NAME`, or `token JTI`.", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Revoke)
 def revoke() -> None:
     """Stop an agent, a trust delegation or one token, now.
 
