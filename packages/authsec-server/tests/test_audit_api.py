@@ -203,6 +203,20 @@ def test_one_event_is_told_whole_with_what_would_have_helped(house: Callable[...
     assert opened.door().get(f"{PATH}/head").status_code == 404  # a word, and no event: nothing is sealed here
 
 
+def test_a_rehearsed_replacement_of_the_key_signs_for_no_key(admin: TestClient, house: Callable[..., Any]) -> None:
+    rotate = f"{PATH}/keys/rotate"
+    assert admin.post(rotate).status_code == 409  # nothing is sealed yet
+    opened = house(local_operator=True)  # over the same data
+    while opened.authority.dropper.sealer.seal():
+        pass
+    rehearsed = admin.post(rotate, params={"dry_run": "1"})
+    (change,) = rehearsed.json()["would_change"]
+    assert (change["kind"], change["detail"]["record"]) == ("seal_key.replaced", "")
+    assert events(admin, kind="seal_key.replaced")["items"] == []
+    assert len(admin.get(f"{PATH}/keys").json()["keys"]) == 1
+    assert admin.post(rotate).status_code == 200
+
+
 def test_it_cannot_be_written_or_deleted(admin: TestClient) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert admin.request(method, PATH).status_code == 405

@@ -56,10 +56,10 @@ class JournalKeys:
             raise Unavailable("The key to seal the journal with is not there, or sealed by another master key.")
         return found
 
-    def replace(self, tx: Tx, act: Act, *, issuer: str) -> tuple[str, str]:
+    def replace(self, tx: Tx, act: Act, *, issuer: str, rehearsed: bool = False) -> tuple[str, str]:
         """A new key, for which the present one signs; their names. It signs once the event is sealed.
 
-        Only inside a `change`. Raises `Conflict`.
+        In a rehearsal, which keeps no key, it signs for none. Only inside a `change`. Raises `Conflict`.
         """
         act.principal.require(Role.ADMIN)
         held = {key.kid: key.private for key in self._opened(tx)}
@@ -69,7 +69,8 @@ class JournalKeys:
         made = self._maker.make(act.now)
         opened = self._maker.opened(made)
         assert opened is not None  # the very master key has just sealed it
-        record = sign_replacement(opened.private.public, at=act.now, issuer=issuer, key=held[present])
+        new = opened.private.public
+        record = "" if rehearsed else sign_replacement(new, at=act.now, issuer=issuer, key=held[present])
         store.add_head_key(tx.connection, store.sealing_keys, made)
         detail = {"replaces": present, "record": record}
         audit.record_act(tx, act, EventKind.SEAL_KEY_REPLACED, subject=named(made.kid), kid=made.kid, detail=detail)

@@ -21,7 +21,8 @@ def operations(keys: JournalKeys, *, issuer: str) -> list[AnyOperation]:
     """The operation."""
 
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
-        kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer))
+        rehearsed = call.rehearsal is not None
+        kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))
         return {"kid": kid, "replaces": before}
 
     return [
