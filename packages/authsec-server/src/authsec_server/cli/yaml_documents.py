@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import yaml
 
@@ -26,10 +26,20 @@ _WORDS: Final[Mapping[str, bool | None]] = {
 }
 
 
+class Place(Protocol):
+    """Where in the text something stands, counted from 0: a mark of PyYAML's own parser, or of libyaml's."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
 class NotReadable(Exception):
     """What is wrong with the text, where (line and column from 1), and what would be right."""
 
-    def __init__(self, message: str, remedy: str, mark: yaml.Mark | None) -> None:
+    def __init__(self, message: str, remedy: str, mark: Place | None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
@@ -81,15 +91,17 @@ def _begin(event: yaml.NodeEvent, document: Document, stack: list[_Open]) -> Non
     mark = event.start_mark
     if isinstance(event, yaml.AliasEvent) or event.anchor:
         raise NotReadable("Anchors and aliases (& and *) are not read.", "Write out what is meant.", mark)
-    if event.tag is not None:
-        raise NotReadable(f"The tag {event.tag} is not read.", "Leave it out.", mark)
+    tag = getattr(event, "tag", None)  # what a value or a collection has
+    if tag is not None:
+        raise NotReadable(f"The tag {tag} is not read.", "Leave it out.", mark)
+    line = 1 if mark is None else mark.line + 1
     top = stack[-1] if stack else None
     if top is not None and isinstance(top.value, dict) and top.name is None:
         top.name = _name(event, top)
-        document.lines[_below(top.path, top.name)] = mark.line + 1
+        document.lines[_below(top.path, top.name)] = line
         return
     path = "" if top is None else _below(top.path, len(top.value) if isinstance(top.value, list) else top.name or "")
-    document.lines.setdefault(path, mark.line + 1)
+    document.lines.setdefault(path, line)
     value = _value(event)
     _put(document, top, value)
     if isinstance(event, yaml.CollectionStartEvent):
