@@ -121,8 +121,8 @@ def test_many_files_and_folders_are_one_document(authsec: Authsec, tmp_path_fact
         ("agents:\n  x:\n    name: true\n    proofs: []\n", 3, "and is a truth value", 'name: "true"'),
         ("agents:\n  x:\n    name: 1.10\n    proofs: []\n", "3:11", "1.10 is a number", '"1.10"'),
         ("agents:\n  x:\n    proofs: []\n    enabled: yes\n", 4, "true or false", "without quotes"),
-        ("agents:\n  x:\n    name: X\n", 2, "x lacks proofs", "All of them"),
-        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "cannot be 'k8s'", "'kubernetes'"),
+        ("agents:\n  x:\n    name: X\n", 2, "proofs is missing", "All of them"),
+        ("agents:\n  x:\n    proofs: [{platform: k8s}]\n", 3, "platform has to be 'kubernetes'", ""),
         ("agents:\n  x:\n    proofs: {}\n", 3, "has to be a list", "hyphen"),
         ("agents:\n  x: {}\n  x: {}\n", "3:3", "stands there twice", "one of the two"),
         ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write out"),
@@ -157,7 +157,7 @@ def test_words_that_yaml_once_took_for_something_else_are_texts(authsec: Authsec
 def test_all_mistakes_of_form_are_told_at_once(authsec: Authsec, file: File) -> None:
     text = "agents:\n  x: {proofs: [], label: {}}\n  y: {name: 1, proofs: []}\ndelegations:\n  z: {agent: x}\n"
     refused = authsec("apply", "-f", file(text))
-    assert [line.split(":")[1] for line in refused.stderr.splitlines() if line.startswith("✗")] == ["2", "3", "5"]
+    assert [line.split(":")[1] for line in refused.stderr.splitlines() if line.startswith("✗")] == ["2", "3", "5", "5"]
 
 
 def test_the_schema_for_editors_knows_what_files_may_say(authsec: Authsec) -> None:

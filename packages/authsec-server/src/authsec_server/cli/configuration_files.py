@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from authsec.exits import Exit
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import say_failed
@@ -20,25 +19,11 @@ from authsec_server.cli.yaml_documents import Document as Read
 from authsec_server.cli.yaml_documents import NotReadable, read_yaml
 from authsec_server.configuration.api import MAX_DOCUMENT
 from authsec_server.configuration.model import Section
-from authsec_server.configuration.shapes import (
-    AgentShape,
-    ApiShape,
-    DelegationShape,
-    ProofShape,
-    RoleShape,
-    SourceShape,
-)
 from authsec_server.configuration.shapes import Document as Shape
+from authsec_server.web.misfits import Misfit, misfits, unknown
 
 STDIN: Final = Path("-")
 _ENDINGS: Final = frozenset({".yaml", ".yml", ".json"})
-_SHAPES: Final[Mapping[str, type[BaseModel]]] = {
-    Section.SOURCES: SourceShape,
-    Section.APIS: ApiShape,
-    Section.ROLES: RoleShape,
-    Section.AGENTS: AgentShape,
-    Section.DELEGATIONS: DelegationShape,
-}
 _MOST: Final = 20  # problems that are told at once
 
 
@@ -157,9 +142,8 @@ def _no_things(place: str, section: str, things: object) -> Problem:
 
 
 def _unknown(place: str, name: str, known: Sequence[str]) -> Problem:
-    nearest = get_close_matches(name[:100], known, n=1, cutoff=0.5)
-    remedy = f"The nearest is {nearest[0]}." if nearest else f"There are: {', '.join(known)}"
-    return Problem(place=place, message=f"There is no {name!r} here.", remedy=remedy)
+    message, remedy = unknown(name, known)
+    return Problem(place=place, message=message, remedy=remedy)
 
 
 def _private(read: Configuration, value: Any, path: str) -> Iterator[Problem]:
@@ -180,48 +164,20 @@ def _misshapen(read: Configuration) -> Iterator[Problem]:
     try:
         Shape.model_validate(read.value)
     except ValidationError as refused:
-        seen = set()
-        for error in refused.errors(include_url=False, include_context=True):
-            path = ".".join(map(str, error["loc"]))
-            place = read.place(path)
-            if place not in seen:  # of two forms that a value might have, both are refused
-                seen.add(place)
-                yield _told(place, error)
+        yield from (_told(read.place(each.field), each) for each in misfits(refused, Shape))
 
 
-def _told(place: str, error: Mapping[str, Any]) -> Problem:
-    *above, last = error["loc"]
-    name, given = str(last), error["input"]
-    if error["type"] == "extra_forbidden":
-        shape = ProofShape if "proofs" in above[2:] else _SHAPES[str(above[0])]
-        return _unknown(place, name, [*shape.model_fields])
-    if error["type"] == "missing":
-        shape = ProofShape if "proofs" in above[2:] else _SHAPES[str(above[0])]
-        about = shape.model_fields[name].description or ""
-        return Problem(place=place, message=f"{above[1]} lacks {name}.", remedy=about)
-    if error["type"] == "string_type":
-        return Problem(
-            place=place, message=f"{name} has to be a text, and is {_kind(given)}.", remedy=_quoted(name, given)
-        )
-    if error["type"] == "literal_error":
-        return Problem(place=place, message=f"{name} cannot be {given!r}.", remedy=f"It is {error['ctx']['expected']}")
-    wanted = {
-        "bool_type": ("true or false", "Write true or false, without quotes."),
-        "list_type": ("a list", f"Write {name}: [one, another], or each on a line of its own behind a hyphen."),
-        "dict_type": ("a map", "Write each on a line of its own, as in name: value"),
-        "model_type": ("a map", "Write each member on a line of its own, as in name: value"),
+def _told(place: str, misfit: Misfit) -> Problem:
+    """The problem, with how it is written in YAML."""
+    name, remedy = str(misfit.path[-1]), misfit.remedy
+    written = {
+        "bool_type": "Write true or false, without quotes.",
+        "list_type": f"Write {name}: [one, another], or each on a line of its own behind a hyphen.",
+        "dict_type": "Write each on a line of its own, as in name: value",
+        "model_type": "Write each member on a line of its own, as in name: value",
+        "string_type": _quoted(name, misfit.given),
     }
-    what, remedy = wanted.get(error["type"], ("", ""))
-    if what:
-        return Problem(place=place, message=f"{name} has to be {what}, and is {_kind(given)}.", remedy=remedy)
-    return Problem(place=place, message=f"{name}: {error['msg']}.")
-
-
-def _kind(given: object) -> str:
-    if isinstance(given, bool):
-        return "a truth value"
-    kinds = {int: "a number", str: "a text", list: "a list", dict: "a map", type(None): "empty"}
-    return kinds.get(type(given), "something else")
+    return Problem(place=place, message=misfit.message, remedy=remedy or written.get(misfit.kind, ""))
 
 
 def _quoted(name: str, given: object) -> str:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from authsec_server.failures import Invalid
+from authsec_server.web.misfits import misfits
 
 MAX_BODY = 64 * 1024
 BODY_SECONDS = 10  # a body that comes slower holds a place that others need
@@ -54,8 +55,8 @@ async def read_body(request: Request, shape: type[B], *, at_most: int = MAX_BODY
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise Invalid(".".join(map(str, first["loc"])) or "body", first["msg"]) from None
+        first = next(misfits(error, shape))
+        raise Invalid(first.field or "body", first.message, first.remedy) from None
 
 
 async def read_fields(request: Request) -> list[tuple[str, str]]:

@@ -1,0 +1,134 @@
+"""What does not fit the shape that is asked for, in words. Pure. Names are repeated, values never: some are secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, Final, TypeGuard, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from authsec_server import naming
+
+_FORMS: Final[Mapping[object, str]] = {str: "a text", int: "a whole number", bool: "true or false", dict: "a map"}
+_GIVEN: Final[Mapping[type, str]] = {
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a map",
+    NoneType: "empty",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """One thing that does not fit. `kind` is pydantic's name for that, `given` what stands there, maybe a secret."""
+
+    path: tuple[str | int, ...]
+    kind: str
+    given: object = dataclasses.field(repr=False)
+    message: str
+    remedy: str = ""
+
+    @property
+    def field(self) -> str:
+        """The path to it, as callers read it."""
+        return ".".join(map(str, self.path))
+
+
+def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit]:
+    """All that does not fit, each place once; unknown members first, since they tell why others are missing."""
+    seen = set()
+    errors = refused.errors(include_url=False)
+    for error in sorted(errors, key=lambda each: each["type"] != "extra_forbidden"):
+        at = _At(shape)
+        for part in error["loc"]:
+            at.step(part)
+        path = tuple(at.path)
+        if path not in seen:  # what might have two forms is refused for each
+            seen.add(path)
+            message, remedy = _said(error, at)
+            yield Misfit(path=path, kind=error["type"], given=error["input"], message=message, remedy=remedy)
+
+
+def unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
+    """What is said of a name that is not there to be given, and which one may have been meant."""
+    nearest = get_close_matches(name[:100], known, n=1, cutoff=0.5)
+    listed = f"There are: {', '.join(known)}" if known else "Leave it out: nothing is asked for here."
+    return f"There is no {naming.quoted(name)} here.", f"The nearest is {nearest[0]}." if nearest else listed
+
+
+class _At:
+    """A place in a shape: the path to it, the shape that has its last member, and what may stand there."""
+
+    def __init__(self, shape: type[BaseModel]) -> None:
+        self.path: list[str | int] = []
+        self.shape = shape
+        self.forms: list[object] = [shape]
+
+    def step(self, part: str | int) -> None:
+        """One part further; what notes only which of several forms was tried leads nowhere."""
+        for form in self.forms:
+            inside = _inside(form, part)
+            if inside is not None:
+                self.path.append(part)
+                self.shape = form if _is_shape(form) else self.shape
+                self.forms = inside
+                return
+
+
+def _inside(form: Any, part: str | int) -> list[object] | None:
+    if _is_shape(form):
+        return _forms(form.model_fields[str(part)].annotation) if part in form.model_fields else []
+    if get_origin(form) is list and isinstance(part, int):
+        return _forms(get_args(form)[0])
+    return _forms(get_args(form)[1]) if get_origin(form) is dict else None
+
+
+def _forms(annotation: object) -> list[object]:
+    several = get_origin(annotation) in {Union, UnionType}
+    return [each for each in (get_args(annotation) if several else (annotation,)) if each is not NoneType]
+
+
+def _is_shape(form: object) -> TypeGuard[type[BaseModel]]:
+    return inspect.isclass(form) and issubclass(form, BaseModel)
+
+
+def _said(error: Mapping[str, Any], at: _At) -> tuple[str, str]:
+    name, limits = _name(at.path), error.get("ctx", {})
+    known = at.shape.model_fields
+    match error["type"]:
+        case "extra_forbidden":
+            return unknown(str(at.path[-1]), [*known])
+        case "missing":
+            return f"{name} is missing.", known[str(at.path[-1])].description or ""
+        case "literal_error":
+            return f"{name} has to be {limits['expected']}.", ""
+        case "greater_than_equal":
+            return f"{name} has to be at least {limits['ge']}.", ""
+        case "less_than_equal":
+            return f"{name} has to be at most {limits['le']}.", ""
+        case "too_short":
+            return f"{name} has to have at least {limits['min_length']} in it.", ""
+    given = _GIVEN.get(type(error["input"]), "something else")
+    wanted = " or ".join(map(_form, at.forms))
+    return f"{name} has to be {wanted}, and is {given}.", ""
+
+
+def _name(path: Sequence[str | int]) -> str:
+    """What the place is called: its last member, and where in that list."""
+    if not path:
+        return "The body"
+    return str(path[-1]) if isinstance(path[-1], str) else f"{_name(path[:-1])}.{path[-1]}"
+
+
+def _form(form: object) -> str:
+    if get_origin(form) is list:
+        return "a list of texts" if get_args(form) == (str,) else "a list"
+    return _FORMS.get(get_origin(form) or form, "a map" if _is_shape(form) else "of another form")
