@@ -181,7 +181,7 @@ async def _page(call: Call[NoBody]) -> Page[AdministratorShown]:
     found, following = await call.read(
         lambda tx, act: administrators.page(tx, act, after=asked.after, limit=asked.limit)
     )
-    return {"items": [as_json(each) for each in found], "next": following}
+    return {"items": [as_json(each) for each in found], "next": asked.following(following)}
 
 
 async def _show(call: Call[NoBody]) -> AdministratorShown:

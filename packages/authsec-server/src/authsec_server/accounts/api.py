@@ -103,7 +103,7 @@ def operations() -> list[AnyOperation]:
 async def _page(call: Call[NoBody]) -> Page[AdminKeyShown]:
     asked = read_page(call.request, naming.is_name)
     found, following = await call.read(lambda tx, act: service.page(tx, act, after=asked.after, limit=asked.limit))
-    return {"items": [as_json(key, call.act.now) for key in found], "next": following}
+    return {"items": [as_json(key, call.act.now) for key in found], "next": asked.following(following)}
 
 
 async def _create(call: Call[NewAdminKey]) -> AdminKeyMade:

@@ -156,7 +156,7 @@ async def _page(call: Call[NoBody]) -> Page[ApiShown]:
         return found, following, followers.seen(tx, [api.identifier for api in found])
 
     found, following, followed = await call.read(load)
-    return {"items": [as_json(api, followed, call.act.now) for api in found], "next": following}
+    return {"items": [as_json(api, followed, call.act.now) for api in found], "next": asked.following(following)}
 
 
 async def _create(call: Call[NewApi]) -> ApiShown:

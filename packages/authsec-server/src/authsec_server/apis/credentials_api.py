@@ -92,7 +92,7 @@ async def _page(call: Call[NoBody]) -> Page[CredentialShown]:
     asked = read_page(call.request, naming.is_uuid)
     every = await call.read(lambda tx, act: credentials.of_api(tx, act, call.of("api")))
     found, following = page_of(every, asked, by=lambda each: each.id)
-    return {"items": [as_json(each, call.act.now) for each in found], "next": following}
+    return {"items": [as_json(each, call.act.now) for each in found], "next": asked.following(following)}
 
 
 async def _create(call: Call[NewCredential]) -> CredentialMade:

@@ -10,9 +10,9 @@ from authsec_server.audit.filters import JournalPage
 from authsec_server.audit.shown import EventShown, as_json
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
-from authsec_server.principal import Act, Principal
+from authsec_server.principal import Act
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
-from authsec_server.web.paging import PAGING, Page, PageRequest, read_page
+from authsec_server.web.paging import PAGING, Page, read_numbered_page
 
 PATH = f"{API}/events"
 _EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -23,12 +23,15 @@ def operations(names: Names) -> list[AnyOperation]:
     """The list. A page's cursor is a number of an event; a page may be short though others follow."""
 
     async def page(call: Call[NoBody]) -> Page[EventShown]:
-        asked = read_page(call.request, lambda cursor: _EVENT_NUMBER.fullmatch(cursor) is not None)
+        number, limit = read_numbered_page(call.request, _EVENT_NUMBER)
         oldest_first = _oldest_first(call)
         given = {name: value for name in (each.name for each in PARAMETERS) if (value := call.query(name)) is not None}
 
         def load(tx: Tx, act: Act) -> JournalPage:
-            return _page(tx, act.principal, given, names, asked, oldest_first=oldest_first)
+            wanted = read_filter(tx, given, names)
+            if oldest_first:
+                return service.page(tx, act.principal, wanted, after=number or 0, limit=limit)
+            return service.page(tx, act.principal, wanted, before=number, limit=limit)
 
         found = await call.read(load)
         return {
@@ -52,16 +55,6 @@ def operations(names: Names) -> list[AnyOperation]:
             answer=Page[EventShown],
         )
     ]
-
-
-def _page(
-    tx: Tx, principal: Principal, given: dict[str, str], names: Names, asked: PageRequest, *, oldest_first: bool
-) -> JournalPage:
-    wanted = read_filter(tx, given, names)
-    number = int(asked.after) if asked.after else None
-    if oldest_first:
-        return service.page(tx, principal, wanted, after=number or 0, limit=asked.limit)
-    return service.page(tx, principal, wanted, before=number, limit=asked.limit)
 
 
 def _oldest_first(call: Call[NoBody]) -> bool:

@@ -108,7 +108,7 @@ class Clients:
             return see_all(tx, found), following
 
         seen, following = await call.read(look)
-        return {"items": [self.shown(call, each) for each in seen], "next": following}
+        return {"items": [self.shown(call, each) for each in seen], "next": asked.following(following)}
 
     async def create(self, call: Call[NewClient]) -> ClientMade:
         """Onboards one."""

@@ -155,7 +155,7 @@ async def _page(call: Call[NoBody]) -> Page[EnrolmentShown]:
         return page_of(enrolments.open_of(tx, act, client.id), asked, by=lambda each: each.id)
 
     found, following = await call.read(look)
-    return {"items": [as_json(each) for each in found], "next": following}
+    return {"items": [as_json(each) for each in found], "next": asked.following(following)}
 
 
 async def _make(call: Call[NewCode]) -> EnrolmentMade:

@@ -123,7 +123,7 @@ class Delegations:
             return listing.page(tx, act, self.terms, filters, sort=sort, after=asked.after, limit=asked.limit)
 
         found, following = await call.read(look)
-        return {"items": [as_json(standing, call.act.now) for standing in found], "next": following}
+        return {"items": [as_json(standing, call.act.now) for standing in found], "next": asked.following(following)}
 
     async def create(self, call: Call[NewDelegation]) -> DelegationShown:
         """Delegates."""

@@ -140,7 +140,7 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
 async def _page(call: Call[NoBody]) -> Page[SigningKeyShown]:
     asked = read_page(call.request, service.is_kid)
     found, following = page_of(await call.read(service.every), asked, by=lambda key: key.kid)
-    return {"items": [as_json(key) for key in found], "next": following}
+    return {"items": [as_json(key) for key in found], "next": asked.following(following)}
 
 
 def metadata(issuer: str) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def operations(delete: Delete) -> list[AnyOperation]:
 async def _page(call: Call[NoBody]) -> Page[RoleShown]:
     asked = read_page(call.request, naming.is_slug)
     found, following = await call.read(lambda tx, act: service.page(tx, act, after=asked.after, limit=asked.limit))
-    return {"items": [as_json(role) for role in found], "next": following}
+    return {"items": [as_json(role) for role in found], "next": asked.following(following)}
 
 
 async def _create(call: Call[NewRole]) -> RoleShown:

@@ -121,7 +121,7 @@ class Sources:
         found, following = await call.read(
             lambda tx, act: service.page(tx, act, text=text, after=asked.after, limit=asked.limit)
         )
-        return {"items": [as_json(source, self.issuer) for source in found], "next": following}
+        return {"items": [as_json(source, self.issuer) for source in found], "next": asked.following(following)}
 
     async def create(self, call: Call[NewSource]) -> SourceShown:
         """Registers one."""

@@ -18,7 +18,7 @@ from authsec_server.audit.sealing.elsewhere import NOWHERE, Standing
 from authsec_server.audit.shown import EventShown, as_json
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, read_page
+from authsec_server.web.paging import PAGING, read_numbered_page
 
 KEYS_PATH = "/authsec/v1/audit/keys"
 _PLACE = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -126,9 +126,9 @@ def routes(published: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Route]:
 
 
 async def _sealed(call: Call[NoBody]) -> SealedEvents:
-    asked = read_page(call.request, lambda cursor: _PLACE.fullmatch(cursor) is not None)
-    after = int(asked.after) if asked.after else -1
-    found = await call.read(lambda tx, act: service.following(tx, act.principal, after=after, limit=asked.limit))
+    place, limit = read_numbered_page(call.request, _PLACE)
+    after = -1 if place is None else place
+    found = await call.read(lambda tx, act: service.following(tx, act.principal, after=after, limit=limit))
     return {
         "items": [as_json(each) for each in found.events],
         "next": None if found.last is None else str(found.last),
