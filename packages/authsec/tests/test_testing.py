@@ -154,6 +154,30 @@ def test_a_denial_is_what_the_real_one_is(
     authsec_authority.client().get_delegation_token()
 
 
+def test_a_denial_reaches_clients_that_hold_a_token(
+    authsec_authority: ThrowawayAuthority, deny: Callable[..., None]
+) -> None:
+    """Whichever way they came to ask here: as the fixture's, one of the environment, or a program's own."""
+    own = AuthSecClient(base_url="https://authsec.example.com", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+    authsec_authority.stand_in_for(own)
+    with ThrowawayAuthority() as other:
+        of_others = other.client()
+        kept = of_others.get_delegation_token()
+        clients = [own, AuthSecClient(), authsec_authority.client()]
+        for client in clients:
+            client.get_token("customers:read")
+            client.get_delegation_token()
+        deny("delegation_ended")
+        for client in clients:
+            with pytest.raises(DelegationDenied):
+                client.get_token("customers:read")
+            with pytest.raises(DelegationDenied):
+                client.get_delegation_token()
+        assert of_others.get_delegation_token() == kept, "another authority has denied nothing"
+    authsec_authority.allow()
+    assert all(client.get_delegation_token() for client in clients)
+
+
 def test_a_denial_that_no_authority_makes_is_a_mistake_in_the_test(deny: Callable[..., None]) -> None:
     with pytest.raises(ValueError, match="'disabled' is no reason of an authority; those are: "):
         deny("disabled")

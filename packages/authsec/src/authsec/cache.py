@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
 
@@ -224,6 +224,13 @@ def _report(outcome: Outcome, *, in_background: bool) -> None:
 
 
 _caches: weakref.WeakSet[TokenCache] = weakref.WeakSet()
+
+
+def forget(tokens: Iterable[str]) -> None:
+    """Drop these tokens in whichever cache of this process has one."""
+    for value in tokens:
+        for cache in list(_caches):
+            cache.invalidate(value)
 
 
 def _forget_flights() -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from authsec.cache import forget
 from authsec.client import AuthSecClient
 from authsec.errors import ConfigError
 from authsec.jose import JoseError, parse_compact
@@ -36,6 +37,7 @@ class ThrowawayAuthority:
         self.asked: list[TokenRequest] = []
         self._delegated: tuple[str, ...] | None = None
         self._denial: HttpAnswer | None = None
+        self._given: list[str] = []
         self._audiences: list[str] = []
         self._revocations = Ended()
         self._places = ExitStack()
@@ -68,8 +70,13 @@ class ThrowawayAuthority:
         self._delegated = permissions
 
     def deny(self, reason: str, details: str | None = None) -> None:
-        """Give no agent a token from now on, for this `reason`. Tokens that were given stay good."""
+        """Give no agent a token from now on, for this `reason`.
+
+        Clients of this process that have one are made to ask again, so the very next call is refused. Where a token is
+        already shown to an API it stays good, until `revoke`.
+        """
         self._denial = denial(reason, details)
+        forget(self._given)
 
     def allow(self) -> None:
         """The end of `deny`."""
@@ -168,6 +175,7 @@ class ThrowawayAuthority:
     ) -> HttpAnswer:
         audience = self._usual_audience() if resource is None else list(resource)
         token = self.issue_token(permissions, audience, client_id=client_id)
+        self._given.append(token)
         claims = parse_compact(token, max_bytes=_MOST_BYTES).claims
         moments = {name: datetime.fromtimestamp(claims[claim], UTC) for name, claim in _MOMENTS.items()}
         return HttpAnswer(
