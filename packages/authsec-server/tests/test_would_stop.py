@@ -142,21 +142,46 @@ def said(**changed: Any) -> str:
     return stopping.summary(stops | changed)
 
 
-def test_all_of_it_in_one_line() -> None:
-    following = [an_api("Desk", following=True, proved=True), an_api("Mail", following=True, proved=True)]
-    assert said(apis=[an_api("Billing"), *following]) == (
-        "3 agents (A, B, C), 17 live tokens until 14:05 UTC, 2 APIs follow the feed (Desk, Mail), 1 API does not "
-        "follow it (Billing: may accept these tokens until 14:05 UTC)"
-    )
-    assert said(apis=[an_api("Chat", following=True)]).endswith("1 API says that it follows the feed (Chat)")
-    assert said(agents=[], live_tokens=0, until=None) == "no agent, no live token"
-    assert "no live token (those that have ended are out until 2026-11-26 00:30 UTC)" in said(
-        live_tokens=0, until="2026-11-26T00:30:00Z"
-    )
-    assert "at least 17 live tokens" in said(more=True)
-    on = [{"name": "A", "goes_on": True}, {"name": "B", "goes_on": False}, {"name": "C", "goes_on": True}]
-    assert said(agents=on[:1]).startswith("tokens of 1 agent that goes on (A), 17 live tokens")
-    assert said(agents=on).startswith("1 agent (B), tokens of 2 agents that go on (A, C), 17 live tokens")
-    many = said(apis=[an_api(f"api {number}", until=None) for number in range(7)])
+ENDS = [{"name": "B", "goes_on": False}]
+ON = [{"name": "A", "goes_on": True}, {"name": "C", "goes_on": True}]
+NONE: dict[str, Any] = {"live_tokens": 0, "until": None}
+ENDED_BEFORE = {"live_tokens": 0, "until": "2026-11-26T00:30:00Z"}
+ONE = {"live_tokens": 1}
+FOLLOWS, SAYS = an_api("Desk", following=True, proved=True), an_api("Chat", following=True)
+TAKES, TAKES_NONE = an_api("Billing"), an_api("CRM", until=None)
+NOT = "1 API does not follow the feed (Billing: may accept these tokens until 14:05 UTC)"
+
+
+@pytest.mark.parametrize(
+    ("agents", "tokens", "apis", "sentence"),
+    [
+        ([], NONE, [], "nothing"),
+        ([], NONE, [TAKES_NONE, FOLLOWS], "nothing"),
+        (ON[:1], NONE, [TAKES_NONE], "nothing: no live token is out, and 1 agent goes on (A)"),
+        (ON, NONE, [FOLLOWS, SAYS], "nothing: no live token is out, and 2 agents go on (A, C)"),
+        (ENDS, NONE, [TAKES_NONE, FOLLOWS], "1 agent (B), no live token"),
+        (ENDS + ON, NONE, [TAKES_NONE], "1 agent (B), no live token; 2 agents go on (A, C)"),
+        ([], ENDED_BEFORE, [], "no agent, no live token (those that have ended are out until 2026-11-26 00:30 UTC)"),
+        (ON, ENDED_BEFORE, [TAKES], "2 agents go on (A, C), no live token (those that have ended are out until "
+         f"2026-11-26 00:30 UTC), {NOT}"),
+        (ENDS, ENDED_BEFORE, [FOLLOWS], "1 agent (B), no live token (those that have ended are out until "
+         "2026-11-26 00:30 UTC), 1 API follows the feed (Desk)"),
+        ([], ONE, [TAKES], f"no agent, 1 live token until 14:05 UTC, {NOT}"),
+        (ON[:1], ONE, [], "tokens of 1 agent that goes on (A), 1 live token until 14:05 UTC"),
+        (ENDS, ONE, [FOLLOWS], "1 agent (B), 1 live token until 14:05 UTC, 1 API follows the feed (Desk)"),
+        (ENDS, ONE, [SAYS], "1 agent (B), 1 live token until 14:05 UTC, 1 API says that it follows the feed (Chat)"),
+        (ENDS, ONE, [TAKES, TAKES_NONE], f"1 agent (B), 1 live token until 14:05 UTC, {NOT}"),
+        (ENDS, ONE, [TAKES_NONE], "1 agent (B), 1 live token until 14:05 UTC"),
+        (ENDS + ON, {}, [TAKES, FOLLOWS], "1 agent (B), tokens of 2 agents that go on (A, C), 17 live tokens until "
+         f"14:05 UTC, 1 API follows the feed (Desk), {NOT.replace('the feed', 'it')}"),
+        (ENDS, {"more": True}, [], "1 agent (B), at least 17 live tokens until 14:05 UTC"),
+    ],
+)  # fmt: skip
+def test_all_of_it_in_one_line(agents: Any, tokens: Any, apis: Any, sentence: str) -> None:
+    assert said(agents=agents, apis=apis, **tokens) == sentence
+
+
+def test_of_many_apis_some_are_named() -> None:
+    many = said(apis=[an_api(f"api {number}") for number in range(7)])
     assert "7 APIs do not follow the feed (api 0" in many
-    assert many.endswith("api 4: has no token to take; and 2 more)")
+    assert many.endswith("api 4: may accept these tokens until 14:05 UTC; and 2 more)")

@@ -49,7 +49,7 @@ def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
         output.note("What stops: nothing.")
         return
     output.note(f"What stops: {summary(stops)}.")
-    if stops["apis"] and (address := caller.reach.silent_address()):
+    if stops["apis"] and stops["until"] and (address := caller.reach.silent_address()):
         output.note(
             f"No server answers at {address}. Unless another one serves this data, APIs learn of it when it is back."
         )

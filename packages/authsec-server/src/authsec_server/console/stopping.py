@@ -13,30 +13,53 @@ MOST = 5  # names in a sentence
 
 
 def summary(stops: Mapping[str, Any]) -> str:
-    """All of it in one line. `stops` is what the admin API answers to a dry run."""
+    """All of it in one line. `stops` is what the admin API answers to a dry run.
+
+    Where no token is out there is nothing for APIs to learn, and those that go on lose nothing now.
+    """
+    found = [f"{what} ({listed(names)})" for what, names in agents(stops)]
+    if _nothing_is_out(stops):
+        ends, on = _by_fate(stops)
+        if not ends:
+            return f"nothing: no live token is out, and {found[0]}" if on else "nothing"
+        return f"{found[0]}, no live token{f'; {found[1]}' if on else ''}"
     as_of = datetime.fromisoformat(stops["as_of"])
-    parts = [*(f"{what} ({listed(names)})" for what, names in agents(stops)), tokens(stops, as_of)]
-    if not stops["agents"]:
-        parts.insert(0, "no agent")
-    proved, said, others = _sorted(stops["apis"])
+    return ", ".join([*(found or ["no agent"]), tokens(stops, as_of), *_of_apis(stops["apis"], as_of)])
+
+
+def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
+    """Which follow the feed, and of the others those that can take a token."""
+    proved, said, others = _sorted(apis)
+    parts = []
     if proved:
         parts.append(f"{_apis(proved)} {_follow(proved)} the feed ({_names(proved)})")
     if said:
         parts.append(f"{_apis(said)} {_say(said)} the feed ({_names(said)})")
-    if others:
-        until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in others[:MOST])
+    if taking := [each for each in others if each["until"]]:
+        until = "; ".join(f"{each['name']}: {_takes(each, as_of)}" for each in taking[:MOST])
         what = "it" if proved or said else "the feed"
-        parts.append(f"{_apis(others)} {_do(others)} not follow {what} ({until}{_and_more(others)})")
-    return ", ".join(parts)
+        parts.append(f"{_apis(taking)} {_do(taking)} not follow {what} ({until}{_and_more(taking)})")
+    return parts
 
 
 def agents(stops: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Those that stop, and those that lose tokens and get others: how many, and their names."""
-    ends = [each["name"] for each in stops["agents"] if not each["goes_on"]]
-    on = [each["name"] for each in stops["agents"] if each["goes_on"]]
+    """Those that stop, and those that go on, which may lose tokens and get others: how many, and their names."""
+    ends, on = _by_fate(stops)
     found = [(plural(len(ends), "agent"), ends)] if ends else []
-    go = "goes" if len(on) == 1 else "go"
-    return [*found, (f"tokens of {plural(len(on), 'agent')} that {go} on", on)] if on else found
+    if not on:
+        return found
+    many, go = plural(len(on), "agent"), "goes" if len(on) == 1 else "go"
+    return [*found, (f"tokens of {many} that {go} on" if stops["live_tokens"] else f"{many} {go} on", on)]
+
+
+def _by_fate(stops: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The names of those that stop, and of those that go on."""
+    ends = [each["name"] for each in stops["agents"] if not each["goes_on"]]
+    return ends, [each["name"] for each in stops["agents"] if each["goes_on"]]
+
+
+def _nothing_is_out(stops: Mapping[str, Any]) -> bool:
+    return not (stops["live_tokens"] or stops["until"] or stops["more"])
 
 
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
