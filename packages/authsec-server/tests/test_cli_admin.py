@@ -50,7 +50,7 @@ def test_what_cannot_be_made(authsec: Authsec) -> None:
         (["ci"], 4, "an admin key 'ci' already"),
         (["\x1b[2J"], 1, "control or invisible characters"),
         (["other", "--role", "root"], 2, "'root' is not one of"),
-        (["other", "--expires", "soon"], 2, "write 90s, 30m, 1h or 7d"),
+        (["other", "--expires", "soon"], 2, "Write 90s, 30m, 1h or 7d"),
         (["other", "--expires", "5s"], 1, "1 minute to 10 years"),
         ([], 2, "Missing argument 'NAME'"),
     ]:
@@ -70,7 +70,7 @@ def test_the_list_and_an_end(authsec: Authsec) -> None:
     assert "second [red]key[/red]" in listed
     assert listed.count("stands") == 2
 
-    revoked = authsec("admin", "revoke-key", second["id"])
+    revoked = authsec("admin", "revoke-key", second["id"], "--yes")
     assert revoked.stdout == "The admin key second [red]key[/red] is revoked.\n"
     assert [key["revoked_at"] is None for key in keys(authsec)] == [True, False]
     assert authsec("admin", "list-keys").stdout.count("revoked") == 1

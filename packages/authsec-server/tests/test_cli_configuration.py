@@ -111,6 +111,12 @@ def test_many_files_and_folders_are_one_document(authsec: Authsec, tmp_path_fact
     assert f"{other}:2: agent two stands in {folder / 'b.yml'}:3 already." in twice.stderr
 
 
+UNITLESS = """agents: {{x: {{proofs: [{{platform: unattested}}]}}}}
+delegations: {{y: {{agent: x, role: r, actions: [a:b], max_duration: {}}}}}
+roles: {{r: {{actions: [a:b]}}}}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says", "remedy"),
     [
@@ -131,6 +137,10 @@ def test_many_files_and_folders_are_one_document(authsec: Authsec, tmp_path_fact
         ("agents: [\n", "2:1", "This is not YAML", "indented"),
         ("agents: {x: {proofs: [{platform: key, public_key: '-BEGIN PRIVATE KEY-----'}]}}\n", 1, "PRIVATE", "keygen"),
         ("roles:\n  r: {actions: [a:b, 'c']}\n", 2, "it has no colon", "resource:action"),
+        (UNITLESS.format("30"), 2, "without a unit is read as seconds: 30 of them, and 60 are the least", "30m"),
+        (UNITLESS.format("'30'"), 2, "'30' is no duration", "with its unit, as 30m for minutes"),
+        (UNITLESS.format("soon"), 2, "'soon' is no duration", "Write 90s, 30m, 1h or 7d"),
+        (UNITLESS.format("-5"), 2, "and 60 are the least", "Write 90s, 30m, 1h or 7d"),
         ("", "", "This file says nothing", "Begin with one of: sources"),
     ],
 )  # fmt: skip

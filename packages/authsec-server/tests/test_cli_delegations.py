@@ -97,6 +97,11 @@ def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> No
     assert {name: delegation[name] for name in wanted} == wanted
 
 
+def test_a_duration_whose_unit_was_forgotten_is_told_so(create: Callable[..., Result]) -> None:
+    refused = create("--all-actions", "--max-duration", "30")
+    assert (refused.exit_code, "'30' is no duration. Write it with its unit, as 30m" in refused.stderr) == (2, True)
+
+
 def test_an_agent_that_proves_itself_is_not_marked(
     authsec: Authsec, create: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -128,7 +133,7 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
         assert "request req_" in refused.stderr
     refused = create("--all-actions", "--max-duration", "1 hour")
     assert refused.exit_code == 2
-    assert "write 90s, 30m, 1h or 7d" in refused.stderr
+    assert "Write 90s, 30m, 1h or 7d" in refused.stderr
 
 
 def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> None:

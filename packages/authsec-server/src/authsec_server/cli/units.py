@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from authsec_server.configuration.durations import as_typed, seconds_of
+from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
 
 __all__ = ["DURATION", "Duration", "as_typed"]
 
@@ -19,7 +19,7 @@ class Duration(click.ParamType[int]):
             return value
         found = seconds_of(str(value))
         if found is None:
-            self.fail(f"{value!r} is no duration; write 90s, 30m, 1h or 7d.", param, ctx)
+            self.fail(f"{value!r} is no duration. {instead_of(str(value))}", param, ctx)
         return found
 
 

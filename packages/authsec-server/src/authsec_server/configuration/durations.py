@@ -14,6 +14,13 @@ def seconds_of(text: str) -> int | None:
     return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
+def instead_of(text: str) -> str:
+    """What to write in place of what is no duration, or not one that may be meant."""
+    if text.isascii() and text.isdigit():
+        return f"Write it with its unit, as {text}m for minutes."
+    return "Write 90s, 30m, 1h or 7d."
+
+
 def as_typed(seconds: int) -> str:
     """The duration as a person would type it: `1h`, `90s`."""
     unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)

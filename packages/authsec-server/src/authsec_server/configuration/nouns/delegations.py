@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from authsec_server import naming
-from authsec_server.configuration.durations import as_typed, seconds_of
+from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import DelegationShape
@@ -132,12 +132,16 @@ def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -
 
 
 def _seconds(shape: DelegationShape) -> int:
-    found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(shape.max_duration)
-    if not found or found < 0:
-        raise Invalid(
-            "max_duration", f"{naming.quoted(str(shape.max_duration))} is no duration.", "Write 90s, 30m, 1h or 1d."
+    text = str(shape.max_duration)
+    found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(text)
+    if found is None:
+        raise Invalid("max_duration", f"{naming.quoted(text)} is no duration.", instead_of(text))
+    if found < proposal.SHORTEST and isinstance(shape.max_duration, int):  # a unit that was forgotten
+        message = (
+            f"max_duration without a unit is read as seconds: {found} of them, and {proposal.SHORTEST} are the least."
         )
     return found
+        raise Invalid("max_duration", message, instead_of(text))
 
 
 def _same(before: Facts, wanted: Facts) -> bool:
