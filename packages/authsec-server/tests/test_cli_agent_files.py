@@ -53,7 +53,9 @@ def test_those_that_wait_are_shown_bound_and_taken_away(authsec: Authsec, tmp_pa
     kept = authsec("trust", "remove", "prod")
     assert kept.exit_code != 0
     assert "Nothing else lets in Support" in kept.stderr
-    assert "prod is removed, and 1 proofs with it." in done(authsec("trust", "remove", "prod", "--with-proofs"))
+    assert "prod is removed, and 1 proofs with it." in done(
+        authsec("trust", "remove", "prod", "--with-proofs", "--yes")
+    )
     assert authsec("trust", "bind", "prod", "x", "--all").exit_code == 2
 
 

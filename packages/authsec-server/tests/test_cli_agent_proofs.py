@@ -43,7 +43,7 @@ def test_a_proof_is_added_listed_and_removed(support: Authsec, tmp_path: Path) -
     for nobody in (key["id"][:7], "0", "no-such-proof"):
         refused = support("agents", "proofs", "remove", "support", nobody)
         assert (refused.exit_code, "authsec agents proofs list support" in refused.stderr) == (1, True)
-    removed = support("agents", "proofs", "remove", "support", key["id"][:-2])
+    removed = support("agents", "proofs", "remove", "support", key["id"][:-2], "--yes")
     assert removed.stdout.startswith("support has lost that proof, and the tokens that rested on it are revoked.")
     assert [proof["kind"] for proof in held(support)] == ["selectors"]
     assert support("agents", "proofs", "remove", "support", key["id"]).exit_code == 1

@@ -44,7 +44,7 @@ def test_one_is_replaced_and_revoked(crm: Authsec) -> None:
     assert (third.exit_code, third.stdout) == (4, "")
     assert "authsec apis revoke-credential crm ID" in third.stderr
     old, new = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]
-    revoked = crm("apis", "revoke-credential", "crm", old["id"])
+    revoked = crm("apis", "revoke-credential", "crm", old["id"], "--yes")
     assert revoked.exit_code == 0, revoked.output
     assert "is revoked. It ended no token." in revoked.stdout
     items = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]

@@ -161,6 +161,32 @@ def test_every_change_can_be_rehearsed_and_leaves_nothing(authsec: Authsec, comp
     assert everything(authsec) == before
 
 
+FOR_GOOD = """
+admin revoke-key ci
+agents delete helper
+agents proofs remove helper {proof}
+apis delete crm
+apis revoke-credential crm {credential}
+delegations revoke {delegation}
+keys revoke {kid}
+revoke delegation {delegation}
+roles delete spare
+trust remove ci
+"""
+
+
+def test_what_nobody_can_bring_back_is_not_ended_where_nobody_answers(
+    authsec: Authsec, company: dict[str, str]
+) -> None:
+    before = everything(authsec)
+    for line in FOR_GOOD.strip().splitlines():
+        for options in ((), ("--json",)):
+            done = authsec(*shlex.split(line.format(**company)), *options)
+            assert (done.exit_code, done.stdout) == (1, ""), (line, done.output)
+            assert "Nobody was there to answer, so nothing was done.\n  To do it without asking: --yes" in done.stderr
+    assert everything(authsec) == before
+
+
 def rehearsing(authsec: Authsec) -> list[str]:
     """All commands that have `--dry-run`, but for `apply`, which has its own way."""
     return [
@@ -235,7 +261,7 @@ def test_agents_apis_delegations_and_people_are_edited(authsec: Authsec, company
     assert told(authsec, "admin", "change-role", "bob@example.com", "viewer")["role"] == "viewer"
     assert authsec("admin", "rename", "bob@example.com", "Robert").stdout == "bob@example.com is called Robert.\n"
     for noun, slug in (("apis", "crm"), ("roles", "spare"), ("agents", "aide")):
-        assert authsec(noun, "delete", slug).exit_code == 0
+        assert authsec(noun, "delete", slug, "--yes").exit_code == 0
         assert authsec(noun, "show", slug).exit_code == 1
 
 
@@ -266,7 +292,7 @@ def test_an_agent_and_a_delegation_are_stopped_in_one_place(authsec: Authsec, co
     assert first == "Helper is stopped: it is disabled, its tokens have ended, and it gets no more."
     assert "authsec agents enable helper --data" in undo
     assert told(authsec, "agents", "show", "helper")["enabled"] is False
-    assert authsec("revoke", "delegation", company["delegation"]).exit_code == 0
+    assert authsec("revoke", "delegation", company["delegation"], "--yes").exit_code == 0
     assert told(authsec, "delegations", "show", company["delegation"])["state"] == "revoked"
 
 

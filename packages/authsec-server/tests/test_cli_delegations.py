@@ -144,7 +144,7 @@ def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> Non
     )
     assert disabled.stderr.startswith("What stops: 1 agent (Plain), no live token")
     assert "support → plain is live" in authsec("delegations", "enable", one).stdout
-    assert "support → plain is revoked for good" in authsec("delegations", "revoke", one).stdout
+    assert "support → plain is revoked for good" in authsec("delegations", "revoke", one, "--yes").stdout
     refused = authsec("delegations", "enable", one)
     assert refused.exit_code == 4
     assert "Create a new delegation instead." in refused.stderr

@@ -55,9 +55,9 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
     assert "1 API does not follow the feed (authsec-api: may accept these tokens until " in first.stderr
     for command in (
         ("delegations", "disable", delegation),
-        ("agents", "proofs", "remove", "helper", proof),
+        ("agents", "proofs", "remove", "helper", proof, "--yes"),
         ("agents", "disable", "helper"),
-        ("delegations", "revoke", delegation),
+        ("delegations", "revoke", delegation, "--yes"),
     ):
         done = authsec(*command)
         assert done.exit_code == 0, done.output
@@ -104,7 +104,7 @@ def test_a_trust_source(authsec: Authsec) -> None:
     assert "What stops" not in authsec("trust", "edit", "production", "--keys-url", "https://cluster.example/k").stderr
     assert authsec("trust", "show", "production", "--json").stdout.count("https://cluster.example/k") == 1
     for command in ("disable", "remove"):
-        done = authsec("trust", command, "production")
+        done = authsec("trust", command, "production", "--yes")
         assert (done.exit_code, done.stderr.startswith("What stops: nothing.")) == (0, True), done.output
     assert authsec("trust", "disable", "production").exit_code == 1, "there is none any more"
 

@@ -15,6 +15,7 @@ from authsec_server.cli import administrators
 from authsec_server.cli.bootstrap_key import bootstrap_key
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
+from authsec_server.cli.ending import ask_for_good, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.cli.units import DURATION
@@ -66,12 +67,15 @@ def list_keys(caller: Caller, output: Output, paged: Paged) -> None:
 
 @admin.command("revoke-key")
 @click.argument("key_", metavar="KEY")
+@yes_option
 @change_command
-def revoke_key(caller: Caller, output: Output, key_: str) -> None:
+def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     """Let nobody in with this admin key any more. KEY is its name or id, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
         raise click.UsageError("That is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
-    key = caller.post(path("admin-keys", key_, "revoke"))
+    where = path("admin-keys", key_, "revoke")
+    ask_for_good(caller, output, where, f"Revoke the admin key {key_} for good?", yes=yes)
+    key = caller.post(where)
     output.result(key, f"The admin key {key['name']} is revoked.")
 
 

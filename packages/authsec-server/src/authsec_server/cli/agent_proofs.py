@@ -15,7 +15,7 @@ from authsec_server.cli.agent_evidence import evidence_options
 from authsec_server.cli.agent_secrets import lines, require_use_for, secret_file_option, with_secret
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
-from authsec_server.cli.ending import ask_first, deleting, yes_option
+from authsec_server.cli.ending import ask_for_good, deleting, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.reach import CallFailed
 
@@ -77,7 +77,7 @@ def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bo
     What stops is said first.
     """
     where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
-    ask_first(caller, output, where, "Remove it for good?", yes=yes, send=deleting(caller))
+    ask_for_good(caller, output, where, "Remove it for good?", yes=yes, send=deleting(caller))
     caller.delete(where)
     found = caller.get(path("clients", agent))
     lost = f"{found['slug']} has lost that proof, and the tokens that rested on it are revoked."

@@ -13,6 +13,7 @@ from authsec.config import export_line
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
+from authsec_server.cli.ending import ask_for_good, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.secret_files import in_two_steps, kept
 from authsec_server.cli.units import DURATION
@@ -75,10 +76,13 @@ def list_credentials(caller: Caller, output: Output, api: str) -> None:
 @click.command("revoke-credential")
 @click.argument("api")
 @click.argument("id_", metavar="ID")
+@yes_option
 @change_command
-def revoke_credential(caller: Caller, output: Output, api: str, id_: str) -> None:
+def revoke_credential(caller: Caller, output: Output, api: str, id_: str, yes: bool) -> None:
     """Let a credential prove nothing any more. API is a slug or id, ID the credential's, as `credentials` shows it."""
-    revoked = caller.post(path("apis", api, "credentials", id_, "revoke"))
+    where = path("apis", api, "credentials", id_, "revoke")
+    ask_for_good(caller, output, where, f"Revoke this credential of {api} for good?", yes=yes)
+    revoked = caller.post(where)
     output.result(revoked, f"The credential {revoked['name']} of {api} is revoked. It ended no token.")
 
 

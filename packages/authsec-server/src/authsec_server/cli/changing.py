@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, Rehearsed, admin_command, local_command
-from authsec_server.cli.ending import ask_first, ask_if_tokens_end, deleting, editing, say
+from authsec_server.cli.ending import ask_for_good, ask_if_tokens_end, deleting, editing, say
 from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, cell, harmless, styled
 from authsec_server.cli.units import as_typed
@@ -59,8 +59,8 @@ def edit(
 
 
 def delete(caller: Caller, output: Output, where: str, question: str, *, yes: bool) -> Any:
-    """Delete the thing at `where`; what it was. What stops is said first, and whoever sits at a terminal is asked."""
-    ask_first(caller, output, where, question, yes=yes, send=deleting(caller))
+    """Delete the thing at `where`; what it was. What stops is said first, and it is asked whether it is meant."""
+    ask_for_good(caller, output, where, question, yes=yes, send=deleting(caller))
     return caller.delete(where)
 
 

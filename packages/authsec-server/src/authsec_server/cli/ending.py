@@ -67,10 +67,25 @@ def ask_first(
 ) -> None:
     """Say what it stops to send `body` to `path`, and whoever sits at a terminal is asked.
 
-    A script is told and not asked: what can be undone, or was never asked about, goes on as it did.
+    A script is told and not asked: this is for what can be undone, or ends tokens and no more. See `ask_for_good`.
     """
     if _somebody_is_asked(yes) or not output.as_json:
         _say_and_ask(caller, output, foreseen(caller, path, body, send=send), question, yes)
+
+
+def ask_for_good(
+    caller: Caller, output: Output, path: str, question: str, *, yes: bool, send: Send | None = None
+) -> None:
+    """Say what stops of that which nobody can bring back. Where nobody can be asked whether it is meant, it is refused.
+
+    Raises `CallFailed` or click's `Abort`.
+    """
+    if yes and output.as_json:
+        return
+    told = foreseen(caller, path, send=send)
+    if told["would_stop"] is not None:
+        say(caller, output, told)
+    confirm(question, yes=yes)
 
 
 def ask_if_tokens_end(

@@ -10,7 +10,7 @@ from authsec.deferred import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
-from authsec_server.cli.ending import confirm, foreseen, reason_option, say, yes_option
+from authsec_server.cli.ending import ask_for_good, reason_option, yes_option
 from authsec_server.cli.output import Output, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 
@@ -67,10 +67,7 @@ def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> 
     to 10 minutes, as long as they reach the authority.
     """
     where = path("keys", kid, "revoke")
-    told = foreseen(caller, where)
-    if not output.as_json or not yes:
-        say(caller, output, told)
-    confirm(f"Revoke the key {kid} for good?", yes=yes)
+    ask_for_good(caller, output, where, f"Revoke the key {kid} for good?", yes=yes)
     key = caller.post(where, {"reason": reason})
     output.result(key, f"The key {key['kid']} is revoked: nothing that it signed is believed.")
 

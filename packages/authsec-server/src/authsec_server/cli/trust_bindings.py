@@ -9,7 +9,7 @@ import click
 
 from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.changing import change_command
-from authsec_server.cli.ending import ask_first, deleting, yes_option
+from authsec_server.cli.ending import ask_for_good, deleting, yes_option
 from authsec_server.cli.output import Output, styled, table
 
 
@@ -50,7 +50,7 @@ def remove(caller: Caller, output: Output, source: str, with_proofs: bool, yes: 
     What stops is said first.
     """
     where = path("sources", source) + ("?with_proofs=true" if with_proofs else "")
-    ask_first(caller, output, where, f"Remove {source} for good?", yes=yes, send=deleting(caller))
+    ask_for_good(caller, output, where, f"Remove {source} for good?", yes=yes, send=deleting(caller))
     taken, left = 0, 1
     while left:  # many go in several changes
         answer = caller.delete(where)
