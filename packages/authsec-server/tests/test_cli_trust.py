@@ -244,8 +244,9 @@ def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, pe
     its = peer(peers.http(JWKS))
     authsec("trust", "add", "kubernetes", "X", "--issuer", "https://x.example.com", "--keys-url", its.url + "/jwks")
     refused = authsec("trust", "refresh", "x")
-    assert refused.exit_code == 0
-    assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stdout
+    assert refused.exit_code == 1, "a script takes nothing for done that failed"
+    assert refused.stdout.startswith("keys      none could be fetched yet\n")
+    assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stdout.splitlines()[-1]
     assert "failed at" in authsec("trust", "show", "x").stdout
     assert its.requests == []
 

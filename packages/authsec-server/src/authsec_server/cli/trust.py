@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from authsec.deferred import Commands
+from authsec.exits import Exit
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
@@ -58,9 +59,14 @@ def show_source(caller: Caller, output: Output, source: str) -> None:
 @click.argument("source")
 @admin_command
 def refresh_source(caller: Caller, output: Output, source: str) -> None:
-    """Fetch a trust source's keys now. SOURCE is its slug or id."""
+    """Fetch a trust source's keys now. SOURCE is its slug or id.
+
+    It fails if they cannot be fetched; those of before stay in use until they are too old.
+    """
     keys: Mapping[str, Any] = caller.post(path("sources", source, "refresh"))
     output.result(keys, *shown_keys(keys))
+    if keys["failure"]:
+        raise SystemExit(Exit.FAILED)
 
 
 @trust.command("disable")

@@ -74,14 +74,15 @@ def _went(state: Mapping[str, Any]) -> object:
 
 def shown_keys(keys: Mapping[str, Any]) -> list[Table | Text | str]:
     """How its keys stand, and each of them."""
-    facts: dict[str, object] = {"keys": _CONDITIONS.get(keys["condition"], keys["condition"])}
+    never = keys["condition"] == "none" and keys["failure"]
+    facts: dict[str, object] = {"keys": "none could be fetched yet" if never else _CONDITIONS[keys["condition"]]}
     for name, member in (("fetched", "fetched_at"), ("fresh until", "fresh_until"), ("usable until", "usable_until")):
         if keys[member]:
             facts[name] = f"{when(keys[member])} UTC"
     if keys["failure"]:
         facts["last try"] = styled(f"failed at {when(keys['failed_at'])} UTC: {keys['failure']}", "red")
     rows = [(key["kid"], key["kty"], key["algorithms"]) for key in keys["keys"]]
-    return [block(facts), "", table(("KEY", "TYPE", "FOR"), rows, whole=("KEY",))]
+    return [block(facts), *(["", table(("KEY", "TYPE", "FOR"), rows, whole=("KEY",))] if rows else [])]
 
 
 def next_steps(source: Mapping[str, Any]) -> list[str]:
