@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from authsec_server.cli.greeting import place
+from authsec_server.cli.database_urls import place
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import is_loopback, load_settings
 
@@ -64,6 +64,60 @@ def test_what_cannot_work_is_named(monkeypatch: pytest.MonkeyPatch, name: str, v
     monkeypatch.setenv(f"AUTHSEC_SERVER_{name.upper()}", value)
     with pytest.raises(StartupRefused, match="AUTHSEC_SERVER_"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("port", "abc", "AUTHSEC_SERVER_PORT: must be a whole number."),
+        ("port", "70000", "AUTHSEC_SERVER_PORT: must be at most 65535."),
+        ("drain_seconds", "x", "AUTHSEC_SERVER_DRAIN_SECONDS: must be a number."),
+        ("default_audience", "", "AUTHSEC_SERVER_DEFAULT_AUDIENCE: must not be empty."),
+        ("environment", "x" * 41, "AUTHSEC_SERVER_ENVIRONMENT: may have at most 40 characters."),
+        ("log_format", "xml", "AUTHSEC_SERVER_LOG_FORMAT: must be one of auto, json, text."),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said_plainly(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"AUTHSEC_SERVER_{name.upper()}", value)
+    with pytest.raises(StartupRefused) as refused:
+        load_settings()
+    assert refused.value.message == f"These settings cannot work. {said}"
+
+
+@pytest.mark.parametrize("given", [{}, {"port": 7468}])
+def test_a_misspelt_setting_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch, given: dict[str, int]) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_DATTA", "/srv/s3cret")
+    with pytest.raises(StartupRefused, match="'AUTHSEC_SERVER_DATTA' is no setting; the nearest is") as refused:
+        load_settings(**given)
+    assert "AUTHSEC_SERVER_DATA." in refused.value.message
+    assert "s3cret" not in refused.value.message
+
+
+@pytest.mark.parametrize("service", ["", "DB_", "METRICS_SIDE_"])
+def test_what_kubernetes_says_of_a_service_of_a_like_name_is_no_misspelling(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    links = (
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        *(f"PORT_7468_TCP{of}" for of in ("", "_PROTO", "_ADDR")),
+    )
+    for name in links:
+        monkeypatch.setenv(f"AUTHSEC_SERVER_{service}{name}", "10.0.0.7")
+    if service:
+        monkeypatch.setenv(f"AUTHSEC_SERVER_{service}PORT", "tcp://10.0.0.7:7468")
+    assert load_settings().port == 7468
+
+
+def test_the_port_that_kubernetes_sets_is_told_with_what_keeps_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_PORT", "tcp://10.0.0.7:7468")
+    with pytest.raises(StartupRefused, match="AUTHSEC_SERVER_PORT") as refused:
+        load_settings()
+    assert "`enableServiceLinks: false`" in refused.value.remedy
+    assert load_settings(port=7468).port == 7468
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -7,6 +7,7 @@ by file.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from authsec_server import misset
 from authsec_server.failures import StartupRefused
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
@@ -249,18 +252,34 @@ def is_loopback(host: str) -> bool:
 
 def load_settings(**given: Any) -> Settings:
     """Settings from the environment; what is `given` (command-line options) comes first. Raises `StartupRefused`."""
+    options = {name: value for name, value in given.items() if value is not None}
+    known = [name.upper() for name in Settings.model_fields]
+    if unknown := list(misset.unknown_names(os.environ, ENV_PREFIX, known)):
+        raise StartupRefused(
+            f"In the environment, {'; '.join(unknown)}.", "Rename or unset it: docs/settings.md has all that there are."
+        )
     try:
-        options = {name: value for name, value in given.items() if value is not None}
         settings = Settings(**options)
     except ValidationError as error:
-        problems = "; ".join(_problem(each["loc"], each["msg"]) for each in error.errors(include_input=False))
-        raise StartupRefused(f"These settings cannot work. {problems}.", "Mend them and start again.") from None
+        raise _refused(error) from None
     settings._origins = {
         name: Origin.OPTION if name in options else Origin.ENVIRONMENT for name in settings.model_fields_set
     }
     return settings
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    return f"{ENV_PREFIX}{str(location[0]).upper()}: {text}" if location else text
+def _refused(error: ValidationError) -> StartupRefused:
+    errors = error.errors()
+    problems = "; ".join(_problem(each) for each in errors)
+    remedy = "Mend them and start again."
+    if any(misset.set_by_kubernetes(each["input"]) for each in errors):
+        remedy = (
+            "Kubernetes sets this for a Service of that name: give the pod `enableServiceLinks: false`, or the "
+            "Service another name."
+        )
+    return StartupRefused(f"These settings cannot work. {problems}.", remedy)
+
+
+def _problem(error: ErrorDetails) -> str:
+    said = misset.problem(error)
+    return f"{ENV_PREFIX}{str(error['loc'][0]).upper()}: {said}" if error["loc"] else said

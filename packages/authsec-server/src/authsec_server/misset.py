@@ -1,0 +1,53 @@
+"""Settings that were meant and do not count: names that are none, values that do not fit, and what Kubernetes sets.
+
+A misspelt name would pass in silence, and the server would start on other data than was meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+# Into the containers of a namespace goes each of its Services: SERVICE_HOST, SERVICE_PORT…, PORT=tcp://…, PORT_80_TCP….
+_LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_LINKED_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+_PARSED = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "string_too_short": "must not be empty",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_long": "may have at most {max_length} characters",
+}
+
+
+def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> Iterator[str]:
+    """What is to be said of each variable that begins with `prefix` and is no setting; its value is not shown."""
+    for name, value in sorted(environment.items()):
+        its = name.upper().removeprefix(prefix)
+        if not name.upper().startswith(prefix) or its in known or _is_of_a_service(its, value):
+            continue
+        nearest = get_close_matches(its[:100], known, n=1, cutoff=0.5)
+        meant = f"; the nearest is {prefix}{nearest[0]}" if nearest else ""
+        yield f"{name[:100]!r} is no setting{meant}"
+
+
+def set_by_kubernetes(value: object) -> bool:
+    """Whether it is what Kubernetes puts where a port belongs, for a Service that is called like this server."""
+    return isinstance(value, str) and _LINKED_ADDRESS.match(value) is not None
+
+
+def problem(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value, in one clause."""
+    if error["type"] == "string_pattern_mismatch":  # ^(one|another)$
+        return f"must be one of {', '.join(error['ctx']['pattern'].strip('^()$').split('|'))}"
+    said = _PARSED.get(error["type"])
+    return said.format(**error.get("ctx", {})) if said else str(error["msg"]).removeprefix("Value error, ")
+
+
+def _is_of_a_service(name: str, value: str) -> bool:
+    return bool(_LINK.fullmatch(name)) or (name.endswith("_PORT") and set_by_kubernetes(value))
