@@ -46,9 +46,9 @@ def main(url: str) -> None:
     print(f"{AGENTS} agents, {AGENTS} delegations, {ROLES} roles, {APIS} APIs: {size:,} bytes of JSON")
     asked = Asked(document=document)
     _took("compared", lambda tx: planned(tx, _act(), asked, SETTING), database.read)
-    _took("rehearsed (and undone)", lambda tx: apply(tx, _act(), asked, SETTING), database.rehearse)
+    _took("rehearsed (and undone)", lambda tx: _apply(tx, asked), database.rehearse)
     with _waiting(database):
-        _took("applied", lambda tx: apply(tx, _act(), asked, SETTING), database.change)
+        _took("applied", lambda tx: _apply(tx, asked), database.change)
     _took("compared again: nothing to change", lambda tx: _nothing(planned(tx, _act(), asked, SETTING)), database.read)
     _took("exported", lambda tx: document_of(present(tx, _act())), database.read)
     wider = _document(AGENTS)
@@ -56,11 +56,15 @@ def main(url: str) -> None:
         role["actions"].append("orders:read")
     edits = Asked(document=Document.model_validate(wider))
     with _waiting(database):
-        _took("20 roles edited", lambda tx: apply(tx, _act(), edits, SETTING), database.change)
+        _took("20 roles edited", lambda tx: _apply(tx, edits), database.change)
     emptied = Asked(document=Document(agents={}, delegations={}), prune=True)
     with _waiting(database):
-        _took(f"pruned: {2 * AGENTS} removed", lambda tx: apply(tx, _act(), emptied, SETTING), database.change)
+        _took(f"pruned: {2 * AGENTS} removed", lambda tx: _apply(tx, emptied), database.change)
     database.close()
+
+
+def _apply(tx: Tx, asked: Asked) -> None:
+    apply(tx, _act(), planned(tx, _act(), asked, SETTING))
 
 
 def _nothing(plan: Any) -> None:

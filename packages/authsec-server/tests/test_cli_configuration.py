@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from authsec_server.app import open_authority
+from authsec_server.cli import in_process
 from click.testing import Result
 
 Authsec = Callable[..., Result]
@@ -206,3 +208,17 @@ def test_the_example_on_the_page_is_the_file_and_does_what_it_says(authsec: Auth
     shown = json.loads(authsec("agents", "show", "nightly-report", "--json").stdout)
     assert [proof["kind"] for proof in shown["proofs"]] == ["key_pair"]
     assert authsec("apply", "-f", str(file), "--prune", "--yes").stdout == "Nothing to change.\n"
+
+
+def test_the_authority_is_opened_once_for_all_that_apply_asks(
+    authsec: Authsec, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, opened = file(THREE), list[object]()
+
+    def counted(*args: Any, **options: Any) -> Any:
+        opened.append(args)
+        return open_authority(*args, **options)
+
+    monkeypatch.setattr(in_process, "open_authority", counted)
+    assert authsec("apply", "-f", named, "--yes").exit_code == 0
+    assert len(opened) == 1

@@ -18,10 +18,11 @@ from authsec_server.configuration.planning import Asked
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Plan, Setting
+from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict, Invalid, RoleTooSmall
-from authsec_server.principal import LOCAL_OPERATOR, Role
+from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.sources import service as sources
 from authsec_server.sources.parsing import NewSource
 
@@ -81,7 +82,13 @@ def document(**sections: Any) -> Document:
 
 def do(estate: Estate, prune: bool = False, renew: bool = False, **sections: Any) -> Plan:
     asked = Asked(document=document(**sections), prune=prune, renew=renew)
-    plan: Plan = estate.do(lambda tx, act: apply(tx, act, asked, SETTING))
+    plan: Plan = estate.do(lambda tx, act: applied(tx, act, asked))
+    return plan
+
+
+def applied(tx: Tx, act: Act, asked: Asked) -> Plan:
+    plan = planned(tx, act, asked, SETTING)
+    apply(tx, act, plan)
     return plan
 
 
@@ -354,3 +361,15 @@ def test_an_audience_that_reads_like_the_slug_of_an_api_stays_what_it_is(estate:
     shown = export(estate)
     assert shown["delegations"]["d"]["audiences"] == ["crm", "https://crm.example.com"]
     assert look(estate, **shown).changes == ()
+
+
+def test_what_goes_with_an_agent_is_work_as_well(estate: Estate) -> None:
+    delegation = {"agent": "a", "role": "r", "actions": ["a:b"]}
+    do(
+        estate,
+        roles={"r": {"actions": ["a:b"]}},
+        agents={"a": {"proofs": [{"platform": "unattested"}]}},
+        delegations={f"d{n}": {**delegation, "max_duration": 60 + n} for n in range(5)},
+    )
+    assert look(estate, prune=True, agents={}).work == 1 + 5
+    assert look(estate, prune=True, agents={}, delegations={}).work == 1 + 5

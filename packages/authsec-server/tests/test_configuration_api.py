@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.configuration.api import MAX_DOCUMENT, MOST_CHANGES
+from authsec_server.configuration.api import MAX_DOCUMENT, MOST_WORK
 from databases import settings_for
 from laptops import Laptop, code_for, pod_of
 
@@ -83,7 +83,7 @@ def test_a_laptop_that_visits_is_in_no_document_and_stays(its: House) -> None:
 def test_what_is_refused_names_its_place(its: House) -> None:
     for configuration, field in (
         ({"roles": {"support": {"actions": ["*"]}}}, "roles.support.actions.0"),
-        ({"roles": {"support": {"action": ["a:b"]}}}, "configuration.roles.support.actions"),
+        ({"roles": {"support": {"action": ["a:b"]}}}, "configuration.roles.support.action"),
         ({"things": {}}, "configuration.things"),
     ):
         answer = apply(its, configuration=configuration)
@@ -120,7 +120,10 @@ def test_a_cluster_is_asked_before_look_ups_in_it_are_turned_on(house: Callable[
 
 
 def test_so_many_changes_at_once_that_tokens_would_wait_long_are_refused(its: House) -> None:
-    many = {f"role-{n}": {"actions": ["customers:read"]} for n in range(MOST_CHANGES + 1)}
+    many = {f"role-{n}": {"actions": ["customers:read"]} for n in range(MOST_WORK + 1)}
     refused = apply(its, configuration={"roles": many})
     assert (refused.status_code, "in parts" in refused.json()["details"]) == (400, True)
     assert its.door().get(CONFIGURATION).json()["configuration"]["roles"] == {}
+    assert apply(its, "/compare", configuration={"roles": many}).json() | {"request_id": ""} == refused.json() | {
+        "request_id": ""
+    }, "whoever looks first is told so at once"

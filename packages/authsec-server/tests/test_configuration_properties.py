@@ -182,7 +182,7 @@ def test_whatever_there_is_exported_and_applied_changes_nothing(estate: Estate, 
                     continue
                 document, prune, renew = each
                 asked = Asked(document=Document.model_validate(document), prune=prune, renew=renew)
-                apply(tx, estate.act, asked, SETTING)
+                apply(tx, estate.act, planned(tx, estate.act, asked, SETTING))
                 again = planned(tx, estate.act, Asked(document=asked.document, prune=prune), SETTING)
                 assert again.changes == (), "what was applied is there"
         exported = {section: dict(things) for section, things in document_of(present(tx, estate.act)).items()}

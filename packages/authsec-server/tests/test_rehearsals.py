@@ -16,6 +16,7 @@ from authsec_server.delegations.would_stop import as_json
 from authsec_server.principal import Act
 from databases import settings_for
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 API = "/authsec/api/v1/"
 House = Any
@@ -151,3 +152,11 @@ def test_what_stops_is_what_the_pages_say(its: House, act: Act) -> None:
 def in_order(stops: Any) -> Any:
     """The same, whichever of the delegations comes first."""
     return {**stops, "delegations": sorted(stops["delegations"], key=lambda each: str(each["id"]))}
+
+
+def test_who_rehearsed_is_in_the_log_for_others_waited_for_it(its: House) -> None:
+    with capture_logs() as lines:
+        refused = its.door().post(f"{API}roles?dry_run=1", json={"name": "Support", "actions": ["*"]})
+    (line,) = [each for each in lines if each["event"] == "dry run"]
+    assert (line["request_id"], line["operation"]) == (refused.headers["X-Request-ID"], "createRole")
+    assert line["by"] == "local_operator"

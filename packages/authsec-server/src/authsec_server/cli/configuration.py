@@ -14,6 +14,7 @@ from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.configuration_files import Configuration, read_configuration
 from authsec_server.cli.configuration_shown import as_yaml, counted, difference
 from authsec_server.cli.ending import confirm, foreseen, say, yes_option
+from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
 from authsec_server.configuration.shapes import Document
@@ -76,6 +77,20 @@ def apply(
     name; a thing that they do not name stays, unless --prune is given.
     """
     read = read_configuration(files)
+    with kept_open(caller) as its:
+        _apply(its, output, read, how, dry_run=dry_run, anyway=anyway, yes=yes)
+
+
+def _apply(
+    caller: Caller,
+    output: Output,
+    read: Configuration,
+    how: Mapping[str, bool],
+    *,
+    dry_run: bool,
+    anyway: bool,
+    yes: bool,
+) -> None:
     asked = {"configuration": read.value, **how}
     plan = _placed(read, lambda: caller.post("configuration/compare", asked))
     _tell_notes(output, plan)

@@ -15,12 +15,10 @@ def planned(tx: Tx, act: Act, asked: Asked, setting: Setting) -> Plan:
     return plan(asked, present(tx, act, scope_of(asked)), setting)
 
 
-def apply(tx: Tx, act: Act, asked: Asked, setting: Setting) -> Plan:
-    """Change it. Each act is recorded as if it were done by itself, and takes the role that it takes by itself."""
-    found = planned(tx, act, asked, setting)
+def apply(tx: Tx, act: Act, found: Plan) -> None:
+    """Do what was planned, of this very authority version. Each act is recorded, and takes its role, as by itself."""
     parts = [(turn, step.change, do) for step in found.steps for turn, do in step.parts]
     # Of one turn, edits come first: they may give up what something new takes.
     for _, change, do in sorted(parts, key=lambda part: (part[0], part[1].verb is Verb.CREATE)):
         with at(change.section, change.slug):
             do(tx, act)
-    return found

@@ -89,7 +89,7 @@ def differences(before: Facts | None, after: Facts) -> tuple[Difference, ...]:
 
 
 def _difference(field: str, before: object, after: object) -> Difference:
-    had, has = _items(before), _items(after)
+    had, has = dict.fromkeys(_items(before)), dict.fromkeys(_items(after))  # looked up, not searched: both may be long
     return Difference(
         field=field,
         before=before,

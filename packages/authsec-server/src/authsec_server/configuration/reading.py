@@ -15,6 +15,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import listing
 from authsec_server.delegations.by_slug import by_slugs as delegations_by_slugs
+from authsec_server.delegations.by_slug import number_of_clients
 from authsec_server.delegations.filters import Filters, Sort
 from authsec_server.delegations.model import Delegation, DelegationState
 from authsec_server.principal import Act, Role
@@ -44,7 +45,7 @@ EVERYTHING: Final = Scope(every_agent=True, every_delegation=True)
 class Present:
     """What there is, by slug, at one authority version. `slugs` are those of all that it refers to, by id.
 
-    Of delegations that are over, those that were named.
+    Of delegations that are over, those that were named. `delegated` is how many each agent has in any state.
     """
 
     version: int
@@ -55,6 +56,7 @@ class Present:
     agents: Mapping[str, Client]
     delegations: Mapping[str, Delegation]
     slugs: Mapping[str, str]
+    delegated: Mapping[str, int]
 
 
 class _Slugged(Protocol):
@@ -85,6 +87,7 @@ def present(tx: Tx, act: Act, scope: Scope = EVERYTHING) -> Present:
         | {each.id: each.slug for each in others.values()}
         | {each.id: each.slug for each in vouching.values()}
         | {each.id: each.slug for each in named.values()},
+        delegated=number_of_clients(tx, known.keys(), act.now),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.web.bodies import Body
 
 
@@ -71,7 +72,10 @@ class AgentShape(Body):
     description: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     enabled: bool | None = Field(default=None, description="Left out, it stays as it is.")
-    proofs: list[ProofShape] = Field(description="All of them, but for keys that were enrolled for some hours.")
+    proofs: list[ProofShape] = Field(
+        max_length=MAX_PROOFS + 1,  # the secrets, which stand there as one
+        description="All of them, but for keys that were enrolled for some hours.",
+    )
 
 
 class DelegationShape(Body):

@@ -45,10 +45,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A change with what does it."""
+    """A change with what does it. `besides`: how many acts or look-ups one of the parts brings with it."""
 
     change: Change
     parts: tuple[tuple[Turn, Do], ...]
+    besides: int = 0
+
+    @property
+    def work(self) -> int:
+        """How much there is to do, in acts: each costs about the same, whatever it is."""
+        return max(1, len(self.parts)) + self.besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,11 @@ class Plan:
     def changes(self) -> tuple[Change, ...]:
         """What is done, thing by thing."""
         return tuple(step.change for step in self.steps)
+
+    @property
+    def work(self) -> int:
+        """How much there is to do for all of it."""
+        return sum(step.work for step in self.steps)
 
 
 @contextmanager

@@ -116,6 +116,8 @@ def _said(error: Mapping[str, Any], at: _At) -> tuple[str, str]:
             return f"{name} has to be at most {limits['le']}.", ""
         case "too_short":
             return f"{name} has to have at least {limits['min_length']} in it.", ""
+        case "too_long":
+            return f"{name} may have at most {limits['max_length']} in it.", ""
     given = _GIVEN.get(type(error["input"]), "something else")
     wanted = " or ".join(map(_form, at.forms))
     return f"{name} has to be {wanted}, and is {given}.", ""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,6 +19,8 @@ from authsec_server.web import preconditions, rehearsal
 from authsec_server.web.bodies import MAX_BODY, Body, query_value, read_body
 from authsec_server.web.rehearsal import Rehearsal
 from authsec_server.web.site import Site
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 B = TypeVar("B", bound=Body)
@@ -168,6 +171,13 @@ async def _answered(site: Site, operation: Operation[B, A], request: Request) ->
     )
     if rehearsed is None:
         return _response(operation, await operation.handler(call))
+    # It leaves no event, and others wait while it runs: who did it is in the log, whatever becomes of it.
+    log.info(
+        "dry run",
+        request_id=act.request_id,
+        operation=operation.operation_id,
+        by=f"{act.principal.kind} {act.principal.id}".rstrip(),
+    )
     with rehearsing():
         result = await operation.handler(call)
     return JSONResponse(rehearsed.answer(result, secrets=operation.secrets))

@@ -108,6 +108,7 @@ def removal_step(held: Client, present: Present, setting: Setting, *, revoked: C
     return Step(
         change=change,
         parts=((Turn.DELETE_AGENTS, lambda tx, act: removal.delete_client(tx, act, held.id, setting.terms)),),
+        besides=len(revoked),
     )
 
 

@@ -71,7 +71,8 @@ def step(
     if enabled != stays:
         turn = service.enable if enabled else service.disable
         does.append(lambda tx, act: turn(tx, act, slug, setting.terms))
-    return Step(change=change, parts=tuple((Turn.DELEGATIONS, do) for do in does))
+    parts = tuple((Turn.DELEGATIONS, do) for do in does)
+    return Step(change=change, parts=parts, besides=len(shape.audiences))
 
 
 def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
@@ -140,8 +141,8 @@ def _seconds(shape: DelegationShape) -> int:
         message = (
             f"max_duration without a unit is read as seconds: {found} of them, and {proposal.SHORTEST} are the least."
         )
-    return found
         raise Invalid("max_duration", message, instead_of(text))
+    return found
 
 
 def _same(before: Facts, wanted: Facts) -> bool:

@@ -72,15 +72,15 @@ def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
 
 def wanted(shapes: Sequence[ProofShape]) -> list[Wanted]:
     """The proofs that a document names, without secrets. Raises `Invalid` for the member, from `proofs` on."""
-    found: list[Wanted] = []
+    found: dict[object, Wanted] = {}
     for index, shape in enumerate(shapes):
         with within(index):
             proof = _wanted(index, shape)
-        if shape.platform != SECRET:
-            if any(_evidence(each.proof) == _evidence(proof.proof) and each.source == proof.source for each in found):
-                raise Invalid(f"proofs.{index}", "This proof stands there twice.", "Name it once.")
-            found.append(proof)
-    return found
+        if shape.platform == SECRET:
+            continue
+        if found.setdefault((_evidence(proof.proof), proof.source), proof) is not proof:
+            raise Invalid(f"proofs.{index}", "This proof stands there twice.", "Name it once.")
+    return [*found.values()]
 
 
 def compared(client: Client | None, asked: Sequence[Wanted], slugs: Mapping[str, str], now: datetime) -> Compared:

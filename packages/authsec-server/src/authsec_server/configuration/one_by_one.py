@@ -1,0 +1,43 @@
+"""Documents are compared one at a time: it is processor's work, and tokens are issued by the same processor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from authsec_server.db import Tx
+from authsec_server.failures import Unavailable
+from authsec_server.principal import Act
+from authsec_server.web.operations import Call
+
+T = TypeVar("T")
+
+MOST_OF_ONE: Final = 3
+"""So many of one principal are under way or wait. More would take the places of those who want tokens."""
+
+
+class OneByOne:
+    """Reads in a thread that is theirs alone. Whoever asks much waits for their own; others' turn comes between."""
+
+    def __init__(self) -> None:
+        self._thread = anyio.CapacityLimiter(1)
+        self._under_way: Counter[tuple[str, str]] = Counter()
+
+    async def read(self, call: Call[Any], work: Callable[[Tx, Act], T]) -> T:
+        """`work` on one snapshot, when it is its turn. Raises `Unavailable` where as many of the same wait already."""
+        who = (str(call.act.principal.kind), call.act.principal.id)
+        if self._under_way[who] >= MOST_OF_ONE:
+            raise Unavailable(
+                f"{MOST_OF_ONE} documents of yours are being compared, the most at once.", "Retry when they are done."
+            )
+        self._under_way[who] += 1
+        try:
+            return await anyio.to_thread.run_sync(
+                lambda: call.site.database.read(lambda tx: work(tx, call.act)), limiter=self._thread
+            )
+        finally:
+            self._under_way -= Counter([who])

@@ -1,0 +1,117 @@
+"""Attack: a document, or many at once, that keep the server so busy that no agent gets a token meanwhile.
+
+Under the authority lock no token is issued: what one document does there is counted as what it costs. Comparing holds
+no lock, but takes the processor: it is bounded by its form, and one at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import anyio.abc
+import pytest
+from authsec_server.clients.model import MAX_PROOFS
+from authsec_server.configuration.api import MOST_WORK
+from authsec_server.configuration.one_by_one import MOST_OF_ONE, OneByOne
+from authsec_server.failures import Unavailable
+from authsec_server.principal import LOCAL_OPERATOR, PrincipalKind
+from authsec_server.web.operations import Call
+
+CONFIGURATION = "/authsec/api/v1/configuration"
+OPEN = {"proofs": [{"platform": "unattested"}]}
+ROLE = {"r": {"actions": ["a:b"]}}
+House = Any
+
+
+def proofs(number: int, after: int = 0) -> list[dict[str, Any]]:
+    return [{"platform": "unix", "selectors": {"unix:uid": str(1000 + after + n)}} for n in range(number)]
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"agents": {f"a{n}": {"proofs": proofs(16, n * 16)} for n in range(MOST_WORK // 16 + 1)}},
+        {
+            "roles": ROLE,
+            "agents": {"a": OPEN},
+            "delegations": {
+                f"d{n}": {"agent": "a", "role": "r", "actions": ["a:b"], "audiences": [f"api-{i}" for i in range(16)]}
+                for n in range(MOST_WORK // 16)
+            },
+        },
+        {
+            "roles": ROLE,
+            "agents": {"a": OPEN},
+            "delegations": {f"d{n}": {"agent": "a", "role": "r", "actions": ["a:b"]} for n in range(300)},
+        },
+    ],
+    ids=["proofs", "audiences", "delegations of one agent"],
+)
+def test_what_is_done_under_the_lock_is_counted_and_not_only_the_things(
+    house: Callable[..., House], configuration: dict[str, Any]
+) -> None:
+    its = house(local_operator=True)
+    for path in ("", "?dry_run=1", "/compare"):
+        refused = its.door().post(f"{CONFIGURATION}{path}", json={"configuration": configuration})
+        assert (refused.status_code, "the most at once" in refused.json()["error"]) == (400, True), refused.text
+
+
+def test_no_agent_has_more_proofs_in_a_document_than_it_may_have(house: Callable[..., House]) -> None:
+    its = house(local_operator=True)
+    for number in (MAX_PROOFS + 2, 30_000):
+        document = {"agents": {"a": {"proofs": proofs(number)}}}
+        answer = its.door().post(f"{CONFIGURATION}/compare", json={"configuration": document})
+        # `configuration.`: by its form, before anything is read or compared
+        assert (answer.status_code, answer.json()["field"]) == (400, "configuration.agents.a.proofs"), answer.text
+        assert answer.json()["error"] == f"proofs may have at most {MAX_PROOFS + 1} in it."
+
+
+class SlowDatabase:
+    """Reads when it is let, and knows how many read at once."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+        self.at_once = self.most = self.done = 0
+
+    def read(self, work: Callable[[Any], None]) -> None:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        self.let.wait(10)
+        work(None)
+        self.at_once -= 1
+        self.done += 1
+
+
+def nothing(_tx: Any, _act: Any) -> None:
+    """What is compared is no matter here."""
+
+
+def test_of_many_at_once_one_is_compared_and_a_flood_shuts_out_nobody_else() -> None:
+    turns, database = OneByOne(), SlowDatabase()
+
+    def call(kind: PrincipalKind, id_: str) -> Call[Any]:
+        principal = SimpleNamespace(kind=kind, id=id_)
+        return cast(
+            "Call[Any]",
+            SimpleNamespace(act=SimpleNamespace(principal=principal), site=SimpleNamespace(database=database)),
+        )
+
+    async def flood() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(MOST_OF_ONE):
+                group.start_soon(turns.read, call(PrincipalKind.ADMIN_KEY, "flooding"), nothing)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(50):
+                with pytest.raises(Unavailable, match="the most at once"):
+                    await turns.read(call(PrincipalKind.ADMIN_KEY, "flooding"), nothing)
+            group.start_soon(turns.read, call(LOCAL_OPERATOR.kind, ""), nothing)
+            await anyio.wait_all_tasks_blocked()
+            database.let.set()
+        await turns.read(call(PrincipalKind.ADMIN_KEY, "flooding"), nothing)
+
+    anyio.run(flood)
+    assert (database.most, database.done) == (1, MOST_OF_ONE + 2)
