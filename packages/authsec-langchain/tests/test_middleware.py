@@ -301,3 +301,22 @@ def test_what_is_too_large_to_be_searched_becomes_text(make_agent: Any) -> None:
     assert returned(many, make_agent) == str(many)
     rows = [{"customer": number} for number in range(10_001)]
     assert returned(rows, make_agent) == rows
+
+
+@both_ways
+def test_a_misspelt_tool_is_named_before_the_model_is_asked(
+    run: Callable[[Any], list[ToolMessage]], client: Any
+) -> None:
+    model = ScriptedModel(names=("fetch_customer",))
+    agent = create_agent(model, [fetch_customer], middleware=[AuthsecMiddleware(client, {"fetch_custmoer": None})])
+    with pytest.raises(ConfigError, match=r"'fetch_custmoer'.* the nearest is 'fetch_customer'") as refused:
+        run(agent)
+    assert refused.value.reason == "tool_unknown"
+    assert not model.read
+
+
+def test_a_tool_that_another_agent_has_is_no_misspelling(client: Any) -> None:
+    model = ScriptedModel(names=("fetch_customer",))
+    scopes = SCOPES | {"fetch_customers": "customers:read", "send_mail": None}
+    (told,) = invoke(create_agent(model, [fetch_customer], middleware=[AuthsecMiddleware(client, scopes)]))
+    assert told.content == "customer 42"

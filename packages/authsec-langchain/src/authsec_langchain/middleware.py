@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 from authsec import AuthenticationError, AuthSecClient, ConfigError, DelegationDenied
 from authsec.outgoing.api_errors import api_refusal
 from authsec.tokens import TokenRequest
-from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
 from authsec_langchain.calls import ToolCall
@@ -19,6 +21,7 @@ Names = str | Sequence[str] | None
 Outcome = ToolMessage | Command[Any]
 
 _DENIED: Final = {401, 403}
+_ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
 class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -31,6 +34,9 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
     A tool whose token is denied is not started. With `on_denied="tell_model"` the model reads why, and the run goes on;
     the same where the API behind the tool answers 401 or 403. With `"raise"` the run ends with the error. An authority
     that is away decides nothing: as an API that is away, it raises.
+
+    A name that no tool has, and that is nearly the name of a tool without tokens, raises `ConfigError` before the model
+    is asked. Middleware that leaves tools out comes after this one: a tool that is left out would look misspelt.
     """
 
     def __init__(
@@ -53,11 +59,24 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         self._client = client
         self._wanted = {name: TokenRequest.of(scope, resource) for name, scope in tools.items()}
         self._tells_model = on_denied == "tell_model"
+        self._seen: set[str] = set()  # tools that an agent has had
 
     @property
     def name(self) -> str:
         """With its tools, as LangChain takes two of one name for the same."""
         return f"AuthsecMiddleware({', '.join(sorted(self._wanted))})"
+
+    def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
+        """Ask the model, unless one of the names is a misspelt tool's: nothing before this is told which there are."""
+        self._check_names(request)
+        return handler(request)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
+    ) -> Any:
+        """The same for agents that are run by `ainvoke` and `astream`."""
+        self._check_names(request)
+        return await handler(request)
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Outcome]) -> Outcome:
         """Run the tool, if it is one of those, with a token at hand."""
@@ -83,6 +102,18 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         except Exception as error:  # noqa: BLE001 - as above
             return self._told(request, error)
 
+    def _check_names(self, request: ModelRequest[Any]) -> None:
+        """Raises `ConfigError` for a name that no tool has and that is nearly a tool's which is not named."""
+        there = {name for tool in request.tools if (name := _name(tool))}
+        self._seen |= there & self._wanted.keys()
+        for name in sorted(self._wanted.keys() - self._seen):
+            if nearest := get_close_matches(name, sorted(there - self._wanted.keys()), n=1, cutoff=_ALIKE):
+                raise ConfigError(
+                    f"AuthsecMiddleware gives tokens to a tool {name!r}, which this agent does not have; the nearest "
+                    f"is {nearest[0]!r}, which would be given none. Name the tool as the model reads its name.",
+                    reason="tool_unknown",
+                )
+
     def _call(self, request: ToolCallRequest) -> ToolCall | None:
         wanted = self._wanted.get(request.tool_call["name"])
         return None if wanted is None else ToolCall(client=self._client, wanted=wanted)
@@ -97,6 +128,11 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def __repr__(self) -> str:
         return f"{self.name} of {self._client!r}"
+
+
+def _name(tool: BaseTool | dict[str, Any]) -> str:
+    """A tool's name; a provider's own tool is a dictionary, with or without one."""
+    return str(tool.get("name", "")) if isinstance(tool, dict) else tool.name
 
 
 def _given(request: ToolCallRequest, call: ToolCall) -> ToolCallRequest:
