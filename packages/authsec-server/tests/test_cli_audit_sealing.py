@@ -108,7 +108,16 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     file.write_text("{}\n")
     something_else = elsewhere("audit", "verify-export", str(file), "--key", key, "--json")
     assert something_else.exit_code == 1
-    assert "authsec audit export-sealed >" in something_else.stderr
+    assert "authsec audit export-sealed > FILE" in something_else.stderr, (
+        "not over what was named: it may be kept heads"
+    )
+    file.write_text("".join(exported.stdout.splitlines(keepends=True)[:2]))
+    heads = tmp_path / "heads"
+    heads.write_text((served / "head").read_text() * 3)
+    cut = elsewhere("audit", "verify-export", str(file), "--key", key, "--head", str(heads))
+    (told,) = (line for line in cut.stdout.splitlines() if "was cut" in line)
+    assert "The log was cut: it has 2 seals, and 3 heads had more: the first, signed at 20" in told
+    assert told.endswith(" UTC, had 4, the last, signed at " + told.split("signed at ")[1][:23] + ", had 4.")
 
 
 def elsewhere(*arguments: str) -> Result:
@@ -131,9 +140,19 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert "not over" in authsec(*drop, next_month, "--yes").stderr
     assert "nothing to drop" in authsec(*drop, "2020-01", "--yes").stderr
     assert authsec(*drop, "2020-13").exit_code == 2
+    (tmp_path / "heads").write_text((served / "head").read_text())
+    other = authsec("audit", "drop", "--export", str(tmp_path / "heads"), "--before", "2026-01", "--yes")
+    assert (other.exit_code, "heads is no sealed export" in other.stderr) == (1, True), other.output
     assert authsec(*drop, "2020-01").exit_code == 1  # asked, and not answered
     year_old(served)
     file.write_text(authsec("audit", "export-sealed").stdout)
+    before = authsec("audit", "list", "--json").stdout
+    rehearsed = authsec(*drop, "2026-01", "--dry-run")
+    assert rehearsed.exit_code == 0, rehearsed.output
+    assert "Nothing was dropped. All is as it was sealed, and 3 events before 2026-01 would go" in rehearsed.stdout
+    assert json.loads(authsec(*drop, "2026-01", "--dry-run", "--json").stdout)["events"] == 3
+    assert "nothing to drop" in authsec(*drop, "2020-01", "--dry-run").stderr
+    assert authsec("audit", "list", "--json").stdout == before
     done = authsec(*drop, "2026-01", "--yes")
     assert done.exit_code == 0, done.output
     assert "3 events before 2026-01 were dropped." in done.stdout
@@ -164,7 +183,10 @@ def year_old(data: Path) -> None:
 def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
-    assert authsec("audit", "rotate-key").exit_code == 1  # asked, and not answered
+    for options in ((), ("--json",)):
+        assert (
+            "so nothing was done.\n  To do it without asking: --yes" in authsec("audit", "rotate-key", *options).stderr
+        )
     done = authsec("audit", "rotate-key", "--yes")
     assert done.exit_code == 0, done.output
     assert "once a server has sealed that" in done.stdout

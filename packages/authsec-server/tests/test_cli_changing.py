@@ -265,6 +265,25 @@ def test_agents_apis_delegations_and_people_are_edited(authsec: Authsec, company
         assert authsec(noun, "show", slug).exit_code == 1
 
 
+def test_of_what_is_new_a_dry_run_says_what_it_would_be(authsec: Authsec, company: dict[str, str]) -> None:
+    new = (
+        "delegations",
+        "create",
+        "--role",
+        "spare",
+        "--agent",
+        "helper",
+        "--all-actions",
+        "--max-duration",
+        "5m",
+        "--dry-run",
+    )
+    told = authsec(*new).stdout.splitlines()
+    assert told[1].startswith("  trust delegation created: "), told
+    assert {"    actions       a:b", "    max duration  5m"} <= {*told}
+    assert authsec("admin", "setup-url", "--dry-run").stdout.splitlines()[1] == "  administrator link made"
+
+
 def test_likely_slips(authsec: Authsec, company: dict[str, str]) -> None:
     for line, code, said in (
         ("roles edit spare", 2, "What is to change?"),

@@ -238,7 +238,7 @@ def change(connection: Connection) -> None:
 
 def test_whoever_makes_the_seals_fit_does_not_get_past_the_heads(sealed: Sealed) -> None:
     told = sealed.spoiled(in_turn(change, reseal))
-    assert "seals do not lead to the head signed at 2026-11-25T12:00:00Z: from event 1 to event 7" in told
+    assert "seals do not lead to the head signed at 2026-11-25 12:00:00 UTC: from event 1 to event 7" in told
     for attempt in (in_turn(drop, reseal), in_turn(copy_of(VICTIM, id=-7), reseal), in_turn(swap, reseal)):
         assert "do not lead to the head" in sealed.spoiled(attempt)
     assert "a key that is not among those given" in sealed.spoiled(in_turn(change, reseal, forge))
@@ -283,7 +283,7 @@ def test_a_log_written_anew_by_somebody_with_the_key_is_found_by_a_head_that_was
     sealed.keys = {**sealed.keys, stolen.public.thumbprint(): stolen.public}
     assert sealed.kept is not None
     told = sealed.spoiled(in_turn(change, reseal, partial(forge, key=stolen)), sealed.kept)
-    assert "do not lead to the head signed at 2026-11-25T12:12:00Z" in told
+    assert "do not lead to the head signed at 2026-11-25 12:12:00 UTC" in told
 
 
 def written(content: object) -> str:

@@ -22,7 +22,8 @@ from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_hea
 from authsec_server.audit.sealing.trail import Dropping, Report
 from authsec_server.cli.audit_files import Exported, Month, sha256_of
 from authsec_server.cli.caller import Caller, admin_command, local_command
-from authsec_server.cli.in_process import InProcess
+from authsec_server.cli.ending import confirm
+from authsec_server.cli.in_process import InProcess, Opened
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed
@@ -34,6 +35,8 @@ _MAX_FILE = 64 * 1024
 _MAX_HEADS = 1024 * 1024 * 1024  # a head each second of a month
 _HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
 _HOW_HEAD = "A head is the one line that this prints: authsec audit head > FILE"
+_NO_EXPORT = "is no sealed export."
+_HOW_EXPORT = "One is what this prints, into a file of its own: authsec audit export-sealed > FILE"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -123,7 +126,7 @@ def verify_exported(
             given = [Given(str(path), Exported(path)) for path in with_files]
             report = exporting.verify_export(Exported(file), known, kept, given, ends)
     except exporting.NotAnExport:
-        raise CallFailed(f"{file} is no sealed export.", f"Make one: authsec audit export-sealed > {file}") from None
+        raise CallFailed(f"{file} {_NO_EXPORT}", _HOW_EXPORT) from None
     _tell(open_output(as_json=as_json), report, kept)
 
 
@@ -135,8 +138,7 @@ def rotate_key(caller: Caller, output: Output, yes: bool) -> None:
 
     Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
     """
-    if not yes and not output.as_json:
-        click.confirm("Replace the key that seals the audit trail?", abort=True, err=True)
+    confirm("Replace the key that seals the audit trail?", yes=yes)
     answer = caller.post("events/keys/rotate")
     output.result(
         answer,
@@ -149,19 +151,20 @@ def rotate_key(caller: Caller, output: Output, yes: bool) -> None:
 @click.option("--before", type=Month(), required=True, help="All months before this one, e.g. 2026-08.")
 @click.option("--export", "file", type=_FILE, required=True, help="What `export-sealed` printed, and you keep.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Check all of it, say how many events would go, and drop nothing.")
 @local_command
-def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool) -> None:
+def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
     """Delete the events of old months, once an export is seen to hold every one of them as it was sealed.
 
     Their seals stay, so what is left can be proved as before, and an event says what was dropped, by whom, and the
     SHA-256 of the export: `verify --with FILE` checks the dropped ones, too, for as long as you keep it.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    if not yes and not output.as_json:
-        click.confirm(
-            f"Delete all events before {before:%Y-%m}? Then {file} is all that is left of them.", abort=True, err=True
-        )
-    with _readable(), caller.reach.kept_open() as opened:
+    if dry_run:
+        _rehearse_dropping(caller.reach, output, before, file)
+        return
+    confirm(f"Delete all events before {before:%Y-%m}? Then {file} is all that is left of them.", yes=yes)
+    with _dropping(caller.reach, file) as opened:
         digest = sha256_of(file)
         record = opened.authority.dropper.drop(opened.act(), before, Exported(file), digest)
     told = {name: getattr(record, name) for name in ("before", "events", "numbers", "by", "export_sha256")}
@@ -170,6 +173,28 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
         styled(f"{record.events:,} events before {record.before} were dropped.", "green"),
         f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --with {file}",
     )
+
+
+def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file: Path) -> None:
+    with _dropping(reach, file) as opened:
+        foreseen = opened.authority.dropper.rehearse(opened.act(), before, Exported(file))
+    told = {"dry_run": True, **{name: getattr(foreseen, name) for name in ("before", "events", "numbers")}}
+    low, high = foreseen.numbers
+    output.result(
+        told,
+        f"Nothing was dropped. All is as it was sealed, and {foreseen.events:,} events before {foreseen.before} would "
+        f"go, between event {low} and event {high}. {file} holds each of them.",
+    )
+
+
+@contextmanager
+def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
+    """The authority, for a dropping by this export. Raises `CallFailed` where it is none."""
+    with _readable(), reach.kept_open() as opened:
+        try:
+            yield opened
+        except exporting.NotAnExport:
+            raise CallFailed(f"{file} {_NO_EXPORT}", _HOW_EXPORT) from None
 
 
 def _tell(output: Output, report: Report, kept: Sequence[Head]) -> None:

@@ -33,6 +33,15 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """How many events would go; `numbers` are the lowest and the highest of them."""
+
+    before: str
+    events: int
+    numbers: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dropper:
     """Drops months of one database. `keys` are those of the seals."""
 
@@ -51,10 +60,7 @@ class Dropper:
         if begun := self.database.read(partial(_begun, keys=keys)):
             self._remove(begun)
             return begun
-        self.database.read(partial(_check_time, before=before, now=act.now))
-        self._check_seals(export, keys)
-        wanted = self.database.read(partial(rows.to_go, before=before))
-        _check_held(wanted, export)
+        wanted = self._checked(act, before, export, keys)
         number = self.database.append(
             partial(self._record, act=act, wanted=wanted, before=before, sha256=export_sha256)
         )
@@ -64,6 +70,23 @@ class Dropper:
             raise Conflict("The record of it is not in the sealed log.", "See what is: authsec audit verify")
         self._remove(record)
         return record
+
+    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> Foreseen:
+        """What `drop` would bring about, after all of its checks. Raises as it does; nothing is changed."""
+        act.principal.require(Role.ADMIN)
+        keys = self.keys()
+        if begun := self.database.read(partial(_begun, keys=keys)):
+            return Foreseen(before=begun.before, events=begun.events, numbers=begun.numbers)
+        wanted = self._checked(act, before, export, keys)
+        return Foreseen(before=f"{before:%Y-%m}", events=len(wanted.leaves), numbers=(wanted.lowest, wanted.highest))
+
+    def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> rows.ToGo:
+        """What may go. Raises `Invalid` or `Conflict` where it may not."""
+        self.database.read(partial(_check_time, before=before, now=act.now))
+        self._check_seals(export, keys)
+        wanted = self.database.read(partial(rows.to_go, before=before))
+        _check_held(wanted, export)
+        return wanted
 
     def _check_seals(self, export: Iterable[str], keys: Keys) -> None:
         """The journal and the export are as they were sealed: nothing that was tampered with is cleared away."""

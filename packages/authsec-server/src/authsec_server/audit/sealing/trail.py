@@ -11,7 +11,6 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.sealing.tree import Tree
-from authsec_server.web.instants import rfc3339
 
 MOST = 100  # findings that are told one by one
 
@@ -146,18 +145,16 @@ class Trail:
         self.broken = True
         fitting = self._good
         self.find(
-            f"The first {head.size:,} seals do not lead to the head signed at {rfc3339(head.at)}"
-            + (f", though the first {fitting.size:,} lead to that of {rfc3339(fitting.at)}" if fitting else "")
+            f"The first {head.size:,} seals do not lead to the head signed at {_when(head)}"
+            + (f", though the first {fitting.size:,} lead to that of {_when(fitting)}" if fitting else "")
             + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
             + " was changed, dropped, inserted or moved with its seal, or only its seal was."
         )
 
     def end(self, size: int, beyond: Sequence[Head]) -> None:
         """The log ended after `size` leaves, and `beyond` are heads of more."""
-        for head in beyond:
-            self.find(
-                f"The log was cut: it has {size:,} seals, and the head signed at {rfc3339(head.at)} had {head.size:,}."
-            )
+        if beyond:
+            self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
             self.find(f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed head.")
 
@@ -183,3 +180,18 @@ class Trail:
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
         )
+
+
+def _beyond(heads: Sequence[Head]) -> str:
+    """That there were more seals, in one line: a server keeps a head each second."""
+    first, *_, last = sorted([heads[0], *heads], key=lambda head: head.at)
+    if len(heads) == 1:
+        return f"the head signed at {_when(last)} had {last.size:,}"
+    return (
+        f"{len(heads):,} heads had more: the first, signed at {_when(first)}, had {first.size:,}, the last, signed at "
+        f"{_when(last)}, had {last.size:,}"
+    )
+
+
+def _when(head: Head) -> str:
+    return f"{head.at:%Y-%m-%d %H:%M:%S} UTC"
