@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from authsec import ConfigError, DelegationDenied
@@ -64,3 +66,26 @@ def test_a_denial_is_raised_in_the_tool(client: AuthsecClient, deny: Any) -> Non
     deny("client_disabled")
     with pytest.raises(DelegationDenied):
         fetch_customer.invoke({"customer_id": "42"}, {"callbacks": [AuthsecCallbackHandler(client)]})
+
+
+def test_tools_whose_end_is_never_told_leave_nothing_behind(client: AuthsecClient) -> None:
+    """Not every LangChain that there is says that a tool was cancelled."""
+    handler, outer = AuthsecCallbackHandler(client), uuid4()
+    held = repr(vars(handler))
+
+    def run() -> None:
+        handler.on_tool_start({}, "", run_id=outer)
+        for _ in range(10):
+            handler.on_tool_start({}, "", run_id=uuid4())
+        assert delegation_token()
+        handler.on_tool_end("", run_id=outer)
+        with pytest.raises(ConfigError, match="No tool call"):
+            delegation_token()
+        for _ in range(1000):
+            handler.on_tool_start({}, "", run_id=uuid4())
+        handler.on_tool_error(KeyError(), run_id=outer)  # nobody knows it any more
+        with pytest.raises(ConfigError, match="No tool call"):
+            delegation_token()
+
+    contextvars.Context().run(run)
+    assert repr(vars(handler)) == held

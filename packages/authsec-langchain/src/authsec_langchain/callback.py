@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +13,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from authsec_langchain.calls import ToolCall, begin, end
 
 _ALL: Final = TokenRequest.of(None, None)
+_MOST: Final = 64  # tools within tools, more than there ever are; not every LangChain says that one was cancelled
+
+_begun: Final[ContextVar[tuple[tuple[UUID, ToolCall | None], ...]]] = ContextVar("authsec_tools_begun", default=())
+"""The tools that run within each other in this context, and for each the call before it. It goes with its context."""
 
 
 class AuthsecCallbackHandler(BaseCallbackHandler):
@@ -26,19 +31,27 @@ class AuthsecCallbackHandler(BaseCallbackHandler):
 
     def __init__(self, client: AuthSecClient) -> None:
         self._client = client
-        self._before: dict[UUID, ToolCall | None] = {}
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
         """A tool begins."""
-        self._before[run_id] = begin(ToolCall(client=self._client, wanted=_ALL))
+        before = begin(ToolCall(client=self._client, wanted=_ALL))
+        _begun.set((*_begun.get(), (run_id, before))[-_MOST:])
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - what it is called with
         """It has ended."""
-        end(self._before.pop(run_id, None))
+        _ended(run_id)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - as above
         """It has failed."""
-        end(self._before.pop(run_id, None))
+        _ended(run_id)
 
     def __repr__(self) -> str:
         return f"AuthsecCallbackHandler({self._client!r})"
+
+
+def _ended(run_id: UUID) -> None:
+    """It is over, and with it all that began within it; one whose beginning nobody knows leaves no call behind."""
+    begun = _begun.get()
+    place = next((place for place, (known, _) in enumerate(begun) if known == run_id), None)
+    end(None if place is None else begun[place][1])
+    _begun.set(() if place is None else begun[:place])
