@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from authsec_server.app import open_authority
 from authsec_server.audit.sealing import elsewhere
-from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, ToAddress, heads_elsewhere
+from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, Standing, ToAddress, heads_elsewhere
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Limits
@@ -74,6 +75,47 @@ def test_what_was_not_taken_is_told_of_and_tried_again_in_order(
     assert heads.deliver()
     lines = (folder / "heads").read_text().splitlines()
     assert (len(lines), lines[-1]) == (MOST + 2, f"head.of.{MOST + 9}")  # the oldest were let go
+
+
+def test_a_pipe_or_a_device_never_blocks_and_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "heads"
+    heads = to_file(path)
+    heads.check()
+    os.mkfifo(path)
+    heads.give(head(1))
+    assert not heads.deliver()  # nobody reads
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert not heads.deliver()
+    assert heads.standing() == Standing(sent=True, undelivered_since=NOW, problem=f"{path} is no regular file")
+    assert os.read(reader, 100) == b""
+    os.close(reader)
+    path.unlink()
+    path.symlink_to("/dev/null")
+    assert not heads.deliver()
+    with pytest.raises(StartupRefused, match="cannot be a regular file"):
+        heads.check()
+    path.unlink()
+    assert heads.deliver()
+
+
+def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
+    at, told = [NOW], []
+
+    class Hanging:
+        def check(self) -> None:
+            """It looks as if it worked."""
+
+        def take(self, _: Head) -> None:
+            told.append(heads.standing())
+            at[0] += elsewhere.STUCK
+            told.append(heads.standing())
+
+    heads = HeadsElsewhere(Hanging(), now=lambda: at[0])
+    heads.give(head(1))
+    assert heads.deliver()
+    told.append(heads.standing())
+    assert [its.undelivered_since for its in told] == [None, NOW, None]
+    assert "no answer" in told[1].problem
 
 
 class Sink:
@@ -189,7 +231,9 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("where", ["", "nowhere/heads", "http://sink.example/heads?key=hidden", "ftp://sink.example/"])
+@pytest.mark.parametrize(
+    "where", ["", "nowhere/heads", "/dev/null", "http://sink.example/heads?key=hidden", "ftp://sink.example/"]
+)
 def test_a_server_does_not_start_where_no_head_can_ever_be_taken(tmp_path: Path, where: str) -> None:
     settings = load_settings(data=tmp_path, audit_heads=where if "://" in where else str(tmp_path / where))
     with pytest.raises(StartupRefused) as refused, open_authority(settings):

@@ -7,10 +7,11 @@ path of the tokens, and none stops them: since when nothing was taken is said in
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
+STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken, hangs: a mount whose server is gone
 MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
 _LIMITS: Final = Limits(seconds=10.0, max_bytes=64 * 1024)
 _MAX_TOKEN: Final = 16_384
@@ -62,14 +64,17 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntoFile:
-    """A line for each head, behind those that are there."""
+    """A line for each head, behind those that are there. A pipe or a device keeps nothing, and may block for ever."""
 
     path: Path
 
     def take(self, head: Head) -> None:
+        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
             try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise NotTaken(f"{self.path} is no regular file")
                 line = (b"\n" if self._torn() else b"") + f"{head.signed}\n".encode("ascii")
                 if os.write(descriptor, line) != len(line):
                     raise NotTaken(f"{self.path} took only a part of it")
@@ -89,9 +94,9 @@ class IntoFile:
             return False  # it is empty, or may only be written
 
     def check(self) -> None:
-        if self.path.is_dir() or not self.path.parent.is_dir():
+        if (self.path.exists() and not self.path.is_file()) or not self.path.parent.is_dir():
             raise StartupRefused(
-                f"{ENV_PREFIX}AUDIT_HEADS names {self.path}, which cannot be a file.",
+                f"{ENV_PREFIX}AUDIT_HEADS names {self.path}, which cannot be a regular file.",
                 "Name a file in a folder that is there, or an address: https://…",
             )
 
@@ -140,6 +145,7 @@ class HeadsElsewhere:
         self._waiting: deque[Head] = deque(maxlen=MOST)
         self._last = ""
         self._standing = Standing(sent=sink is not None)
+        self._handed_at: datetime | None = None  # since when the sink has had a head without an answer
 
     def check(self) -> None:
         """Raise `StartupRefused` where the settings name nothing that could take a head."""
@@ -154,18 +160,25 @@ class HeadsElsewhere:
             WAITING.set(len(self._waiting))
 
     def standing(self) -> Standing:
-        """How it stands."""
-        return self._standing
+        """How it stands, also while the sink hangs."""
+        since, its = self._handed_at, self._standing
+        if since is None or self._now() - since < STUCK:
+            return its
+        problem = f"a head was handed over more than {STUCK.seconds} s ago, and there is no answer"
+        return Standing(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
         """Hand over what waits; whether all of it was taken. Blocks its thread."""
         while self._sink is not None and self._waiting:
             head = self._waiting[0]
+            self._handed_at = self._now()
             try:
                 self._sink.take(head)
             except NotTaken as failure:
                 self._failed(str(failure))
                 return False
+            finally:
+                self._handed_at = None
             if self._waiting and self._waiting[0] is head:  # else it was let go meanwhile, for later ones
                 self._waiting.popleft()
             DELIVERED.inc()
