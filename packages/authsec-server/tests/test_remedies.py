@@ -53,6 +53,16 @@ def test_an_agent_that_asked_for_all_and_got_nothing_has_a_role_that_lost_it() -
     assert "roles no longer hold" in remedy(Reason.ACTION_NOT_ALLOWED, {"actions": None, "missing": []}).text
 
 
+def test_what_an_agent_without_a_proof_asked_for_is_not_recorded_and_no_role_is_accused(house: Any) -> None:
+    its = house()
+    asked = {"client_id": its.delegated_name(), "scope": "customers:delete"}
+    assert its.door().get("/authsec/uflow/sdk/delegation-token", params=asked).status_code == 403
+    found = remedy_of(next(each.event for each in its.events() if each.event.reason == Reason.ACTION_NOT_ALLOWED))
+    assert found
+    assert "not delegated to it, or that its role no longer holds" in found.text
+    assert "give them to the role again" not in found.text
+
+
 def test_an_ambiguous_request_is_told_from_one_for_another_api() -> None:
     assert remedy(Reason.INVALID_TARGET, {"resources": []}).place is Place.CONNECT
     elsewhere = remedy(Reason.INVALID_TARGET, {"resources": ["payments"]})

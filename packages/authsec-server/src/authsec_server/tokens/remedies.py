@@ -127,6 +127,13 @@ _SOURCE_AWAY = Remedy(
 
 def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
     missing, smaller = _texts(detail, "missing"), _texts(detail, "smaller")
+    if "missing" not in detail:  # it proved nothing, and of such requests only how many there were is recorded
+        return Remedy(
+            text="It asks for an action that is not delegated to it, or that its role no longer holds; which, is not "
+            "recorded of a client that proves itself by its name alone. Compare what it asks for, where it runs, with "
+            "its trust delegations.",
+            place=Place.DELEGATIONS,
+        )
     if not missing:
         return Remedy(
             text="Its delegations allow only actions that their roles no longer hold: give them to the role again, or "
