@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -87,22 +87,40 @@ def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
 
 
 def _event(event: Mapping[str, Any]) -> Iterator[Text]:
-    """`role edited: Support`, and what differs, a line each."""
+    """`role edited: Support`, and what differs, a line each; of what is new, what it would be."""
     room, _, verb = event["kind"].partition(".")
     named = [*event["roles"], *event["delegations"], event["client"], event["subject"]]
     about = {"role": event["roles"], "delegation": event["delegations"], "client": [event["client"]]}.get(room, [])
     name = next((each["name"] or each["id"] for each in [*about, event["subject"], *named] if each), "")
     detail = event["detail"]
     because = f" ({detail['because']})" if detail.get("because") else ""
-    title = f"  {_WORDS.get(room, room).replace('_', ' ')} {verb.replace('_', ' ')}: {name}{because}"
-    yield styled(title, "bold")
+    title = f"  {_WORDS.get(room, room).replace('_', ' ')} {verb.replace('_', ' ')}"
+    yield styled(f"{title}: {name}{because}" if name else f"{title}{because}", "bold")
+    if verb == "created":
+        yield from _facts(detail)
+        return
     before, after = detail.get("before"), detail.get("after")
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        fields = dict.fromkeys([*before, *after])
-        width = max((len(field) for field in fields), default=0)
-        for field in fields:
-            name = field.replace("_", " ").ljust(width)
+        for field, name in _aligned([*before, *after]).items():
             yield from _difference(name, *(_readable(field, each.get(field)) for each in (before, after)))
+
+
+def _facts(detail: Mapping[str, Any]) -> Iterator[Text]:
+    """What a new thing would be, as far as it is said in a line."""
+    told = {field: value for field, value in detail.items() if value and not _nested(value)}
+    for field, name in _aligned(told).items():
+        yield Text.assemble((f"    {name}  ", "dim"), cell(_readable(field, told[field])))
+
+
+def _nested(value: object) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(isinstance(each, Mapping) for each in value))
+
+
+def _aligned(fields: Iterable[str]) -> dict[str, str]:
+    """Each field once, with its name as it is read, as wide as the widest."""
+    each = dict.fromkeys(fields)
+    width = max(map(len, each), default=0)
+    return {field: field.replace("_", " ").ljust(width) for field in each}
 
 
 def _difference(field: str, before: object, after: object) -> Iterator[Text]:
