@@ -475,3 +475,24 @@ def test_json_is_ascii_so_that_no_terminal_obeys_it(run: Authsec) -> None:
         result = run("keys", "list", "--json", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=SOME_KEY)
     assert result.stdout.isascii()
     assert json.loads(result.stdout) == json.loads(answer)
+
+
+def test_a_change_whose_answer_does_not_come_may_have_been_done(
+    run: Authsec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert (remote._WHOLE.read or 0) >= 300  # that of `authsec apply`: thousands of things may change at once
+    for timeout in ("_TIMEOUT", "_WHOLE"):
+        monkeypatch.setattr(remote, timeout, httpx2.Timeout(0.1))
+    creates = "roles", "create", "Reader", "--action", "customers:read"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        its = {"AUTHSEC_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AUTHSEC_ADMIN_KEY": SOME_KEY}
+        told = failed(run(*creates, **its), status=5)
+        assert "may have been done" in told
+        assert "authsec audit list" in told
+        assert "may have been done" not in failed(run(*creates, "--dry-run", **its), status=5)
+        (tmp_path / "roles.yaml").write_text("roles: {}")
+        compared = failed(run("apply", "--yes", "-f", str(tmp_path / "roles.yaml"), **its), status=5)
+        assert "may have been done" not in compared
+    with Elsewhere(200, b"{}", **{"Content-Length": "1000"}) as server:
+        its["AUTHSEC_BASE_URL"] = server.url
+        assert "may have been done" in failed(run(*creates, **its), status=5)

@@ -18,6 +18,12 @@ from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli.reach import API, CallFailed
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
+_WHOLE: Final = httpx2.Timeout(600, connect=5)  # a whole configuration: thousands of things may be compared or changed
+_LOOK: Final = (
+    "What was asked for may have been done, or may still be. Look before you try again: authsec audit list says what "
+    "was done, authsec export or the lists what there is, and --dry-run what would still change."
+)
+_COMPARES: Final = "configuration/compare"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +44,14 @@ class Remote:
                 verify=trust_store(self.ca_file) if secure else False,
                 trust_env=secure and not is_loopback(host),  # a proxy for plain http would read the key
                 follow_redirects=False,  # the key is for this address only
-                timeout=_TIMEOUT,
+                timeout=_WHOLE if path.startswith("configuration") else _TIMEOUT,
             ) as client:
                 client.headers["Authorization"] = f"Bearer {self.admin_key}"
                 return client.request(method, self.base_url.rstrip("/") + API + path, **content)
         except ConfigError as error:
             raise CallFailed(str(error)) from None
         except httpx2.HTTPError as error:
-            raise _unreachable(error, parts.netloc) from None
+            raise _unreachable(error, parts.netloc, changes=_changes(method, path)) from None
 
     @contextmanager
     def kept_open(self) -> Iterator[Remote]:
@@ -91,7 +97,12 @@ def _split(base_url: str) -> SplitResult:
     return parts
 
 
-def _unreachable(error: httpx2.HTTPError, where: str) -> CallFailed:
+def _changes(method: str, path: str) -> bool:
+    """Whether the request, once it has arrived, may change something."""
+    return method != "GET" and path != _COMPARES and "dry_run=" not in path
+
+
+def _unreachable(error: httpx2.HTTPError, where: str, *, changes: bool) -> CallFailed:
     """In words to act on; the library's own hold addresses of objects, and say nothing of ours."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return CallFailed(
@@ -101,10 +112,12 @@ def _unreachable(error: httpx2.HTTPError, where: str) -> CallFailed:
         )
     if isinstance(error, httpx2.ProxyError):
         said = f"The proxy did not connect to {where}.", "If it is reached directly, put it into NO_PROXY."
+    elif isinstance(error, httpx2.ConnectTimeout):
+        said = f"{where} did not answer in time.", "Nothing was sent. Is AUTHSEC_BASE_URL right? If so, try again."
     elif isinstance(error, httpx2.TimeoutException):
-        said = f"{where} did not answer in time.", "Is AUTHSEC_BASE_URL right? If so, try again."
+        said = f"{where} did not answer in time.", _LOOK if changes else "Is AUTHSEC_BASE_URL right? If so, try again."
     elif isinstance(error, httpx2.ConnectError):
         said = f"Nothing answers at {where}.", "Is AUTHSEC_BASE_URL right, and is the authority running?"
     else:
-        said = f"The connection to {where} broke before the answer was complete.", "Look before you try again."
+        said = f"The connection to {where} broke before the answer was complete.", _LOOK if changes else "Try again."
     return CallFailed(*said, exit_code=Exit.UNREACHABLE)
