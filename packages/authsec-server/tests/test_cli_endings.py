@@ -99,7 +99,7 @@ def test_secrets_only_where_they_end_at_once(authsec: Authsec) -> None:
 
 def test_a_trust_source(authsec: Authsec) -> None:
     its = ("--issuer", "https://cluster.example", "--keys-url", "https://cluster.example/jwks", "--preset", "github")
-    added = authsec("trust", "add", "oidc", "Production", *its)
+    added = authsec("trust", "add", "oidc", "Production", *its, "--json")
     assert added.exit_code == 0, added.output
     assert "What stops" not in authsec("trust", "edit", "production", "--keys-url", "https://cluster.example/k").stderr
     assert authsec("trust", "show", "production", "--json").stdout.count("https://cluster.example/k") == 1
@@ -111,7 +111,7 @@ def test_a_trust_source(authsec: Authsec) -> None:
 
 def test_an_edit_of_a_trust_source_says_it_where_tokens_end(authsec: Authsec, house: Callable[..., House]) -> None:
     its = ("--issuer", "https://token.actions.githubusercontent.com", "--preset", "github")
-    authsec("trust", "add", "oidc", "CI", *its)
+    authsec("trust", "add", "oidc", "CI", *its, "--json")
     made = authsec(
         "agents", "create", "Builds", "--platform", "oidc", "--selector", "github:repository=acme/shop", "--json"
     )
@@ -146,6 +146,22 @@ def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[.
         its.authority.database.append(partial(followers.note, proved={"crm-api": proved}, now=now))
         assert words in authsec("apis", "show", "crm").stdout
         assert f"{now:%Y-%m-%d %H:%M:%S}" in authsec("apis", "list").stdout
+
+
+def test_an_api_that_is_deleted_says_which_delegations_keep_naming_it(authsec: Authsec) -> None:
+    authsec("apis", "create", "CRM", "--identifier", "https://crm.example.com")
+    authsec("agents", "create", "Helper", "--platform", "unattested")
+    authsec("roles", "create", "Support", "--action", "customers:read")
+    delegate = ("--role", "support", "--client", "helper", "--target", "AutoGen AI agent", "--all-actions")
+    assert authsec("delegations", "create", *delegate, "--audience", "crm").exit_code == 0
+    kept = "Live trust delegations keep naming its audience https://crm.example.com: helper-support.\n"
+    assert authsec("apis", "delete", "crm", "--dry-run").stderr.startswith(kept)
+    program = authsec("apis", "delete", "crm", "--dry-run", "--json")
+    assert (program.exit_code, program.stderr) == (0, "")
+    authsec("delegations", "disable", "helper-support")
+    assert kept not in authsec("apis", "delete", "crm", "--dry-run").stderr
+    authsec("delegations", "enable", "helper-support")
+    assert authsec("apis", "delete", "crm", "--yes").stderr.startswith(kept)
 
 
 def test_where_no_server_is_to_be_seen_it_is_said(

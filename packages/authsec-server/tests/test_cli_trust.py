@@ -224,25 +224,34 @@ def test_a_trust_domain_is_registered_and_shown(authsec: Authsec, tmp_path: Path
 
 def test_an_issuer_is_registered_listed_disabled_and_enabled(authsec: Authsec, peers: Any, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(peers.Certificate("x").pem)
-    add = ("trust", "add", "oidc", "CI", "--issuer", "https://ci.example.com", "--ca-file", str(tmp_path / "ca.pem"))
+    add = ("trust", "add", "oidc", "CI", "--issuer", "https://10.0.0.7", "--ca-file", str(tmp_path / "ca.pem"))
     assert "nothing could be proved" in authsec(*add).stderr
     assert "write SELECTOR=CLAIM" in authsec(*add, "--claim", "ci:ref").stderr
     done = authsec(*add, "--claim", "ci:ref=ref", "--audience", "us")
     assert done.exit_code == 0, done.output
     assert "own CA" in done.stdout
     assert "for the audience us" in done.stdout
-    assert "ci      oidc  https://ci.example.com  enabled" in authsec("trust", "list").stdout
+    assert "ci      oidc  https://10.0.0.7  enabled" in authsec("trust", "list").stdout
     assert "ci is disabled" in authsec("trust", "disable", "ci").stdout
     assert "disabled" in authsec("trust", "list").stdout
     assert "ci is enabled" in authsec("trust", "enable", "ci").stdout
     page = authsec("trust", "show", "ci").stdout
-    assert "none were fetched yet" in page
+    assert "none could be fetched yet" in page
     assert "ci:ref" in page
+    authsec(*add[:3], "New", "--issuer", "https://10.0.0.8", "--claim", "ci:ref=ref", "--json")
+    assert "none were fetched yet" in authsec("trust", "show", "new").stdout
 
 
 def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, peer: Any, peers: Any) -> None:
     its = peer(peers.http(JWKS))
-    authsec("trust", "add", "kubernetes", "X", "--issuer", "https://x.example.com", "--keys-url", its.url + "/jwks")
+    add = ("--issuer", "https://x.example.com", "--keys-url", its.url + "/jwks")
+    added = authsec("trust", "add", "kubernetes", "X", *add)
+    assert added.exit_code == 0, added.output
+    assert "Its keys could not be fetched" in added.stderr
+    assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in added.stderr
+    assert "authsec trust refresh x" in added.stderr
+    program = authsec("trust", "add", "kubernetes", "Y", "--issuer", "https://y.example.com", *add[2:], "--json")
+    assert (json.loads(program.stdout)["slug"], program.stderr) == ("y", "")
     refused = authsec("trust", "refresh", "x")
     assert refused.exit_code == 1, "a script takes nothing for done that failed"
     assert refused.stdout.startswith("keys      none could be fetched yet\n")

@@ -18,6 +18,8 @@ from authsec_server.cli.ending import yes_option
 from authsec_server.cli.output import Output, block, styled, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 
+_NAMED = 8  # delegations that are said to name an audience
+
 
 @click.group(cls=Commands)
 def apis() -> None:
@@ -122,14 +124,25 @@ def edit_api(
 def delete_api(caller: Caller, output: Output, api: str, yes: bool) -> None:
     """Forget an API, its words for actions and its credentials. API is its slug or id.
 
-    Trust delegations that name its audience keep it, and tokens for it stay good.
+    Trust delegations that name its audience keep it, and tokens for it stay good: which these are is said first.
     """
+    if not output.as_json:
+        _say_who_names_it(caller, output, caller.get(path("apis", api))["identifier"])
     gone = delete(caller, output, path("apis", api), f"Delete {api} for good?", yes=yes)
     output.result(gone, f"The API {gone['slug']} is deleted. Tokens for {gone['identifier']} stay good.")
 
 
 for command in api_credentials.COMMANDS:
     apis.add_command(command)
+
+
+def _say_who_names_it(caller: Caller, output: Output, audience: str) -> None:
+    """Which live trust delegations go on giving tokens for the audience."""
+    named = caller.get("delegations", audience=audience, state="live", limit=_NAMED)
+    those = ", ".join(each["slug"] or each["id"] for each in named["items"])
+    if those:
+        more = " and others" if named["next"] else ""
+        output.note(f"Live trust delegations keep naming its audience {audience}: {those}{more}.")
 
 
 def _described(text: str) -> tuple[str, str]:

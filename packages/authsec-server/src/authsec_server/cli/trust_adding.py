@@ -135,10 +135,22 @@ def _register(
     ca = certificates(common["ca_file"])
     body = {"name": name, "kind": kind, "slug": common["slug"], "audience": common["audience"], "ca": ca, **asked}
     source = caller.post("sources", body)
+    if output.as_json:
+        output.result(source)
+        return
     asked = source["token_review"] or source["pod_lookup"]
-    output.result(
-        source, shown(source), *next_steps(source), *(_look_ups(caller, source) if asked and not output.as_json else ())
-    )
+    output.result(source, shown(source), *next_steps(source), *(_look_ups(caller, source) if asked else ()))
+    if source["keys_from"] != "given":
+        _note_keys(caller, output, source)
+
+
+def _note_keys(caller: Caller, output: Output, source: Mapping[str, Any]) -> None:
+    """Say it where its keys cannot be fetched: it is registered, and proves nothing until they can."""
+    keys = caller.post(path("sources", source["slug"], "refresh"))
+    if keys["failure"]:
+        again = caller.follow_up("trust", "refresh", source["slug"])
+        output.note(f"! Its keys could not be fetched, and until they can be, it proves nothing: {keys['failure']}.")
+        output.note(f"  To try again: {again}")
 
 
 def _look_ups(caller: Caller, source: Mapping[str, Any]) -> list[Text | str]:
