@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from authsec import AuthSecClient, DelegationDenied
+from authsec import AuthSecClient, DelegationDenied, ToolError
 from authsec.testing import ThrowawayAuthority
 from company import Crm
 from scripted_model import call, calls, say
@@ -74,17 +74,56 @@ def test_the_tool_calls_the_api_and_nobody_sees_the_token(
 def test_what_a_tool_gives_away_would_be_seen(
     way: Way, authsec: AuthSecClient, crm: Crm, model: Any, watch: Watch
 ) -> None:
-    """What the other tests rest on: that the watch sees what tools say."""
+    """What the other tests rest on: that the watch sees what tools say. This one is not decorated."""
 
-    @authsec.delegated
-    def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    def fetch_customer(customer_id: str) -> str:
         """Fetch a customer's record."""
-        return f"{customer_id} {delegation_token}"
+        return f"{customer_id} {authsec.get_delegation_token()}"
 
     scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
     way.ask([fetch_customer])
     (result,) = scripted.tool_results
     assert {"model", "trace"} <= watch.places(scripted, result.split()[1])
+
+
+def giving_away(authsec: AuthSecClient, way: Way, outcome: str) -> Callable[..., Any]:
+    """A tool whose API echoes what it was sent, and which hands that on or fails with it."""
+
+    def given(token: str) -> Any:
+        sent = {"headers": {"Authorization": f"Bearer {token}"}}
+        if outcome == "raised":
+            raise LookupError(f"no customer; sent {sent}") from ValueError(token)
+        return json.dumps(sent) if outcome == "returned as text" else sent
+
+    @authsec.delegated
+    def fetch_customer(customer_id: str, *, delegation_token: str) -> Any:
+        """Fetch a customer's record."""
+        return given(f"{delegation_token}")
+
+    @authsec.delegated
+    async def fetch_async(customer_id: str, *, delegation_token: str) -> Any:
+        """Fetch a customer's record."""
+        return given(f"{delegation_token}")
+
+    fetch_async.__name__ = "fetch_customer"
+    return fetch_async if way.async_tools else fetch_customer
+
+
+@pytest.mark.parametrize("outcome", ["returned", "returned as text", "raised"])
+def test_what_a_tool_gives_away_is_withheld(
+    outcome: str, way: Way, framework: ModuleType, authsec: AuthSecClient, crm: Crm, model: Any, watch: Watch
+) -> None:
+    scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
+    tools = [giving_away(authsec, way, outcome)]
+    if outcome == "raised" and framework.RAISED is None:
+        with pytest.raises(ToolError, match=r"^LookupError: no customer; sent .*removed"):
+            way.ask(tools)
+    else:
+        way.ask(tools)
+        assert len(scripted.tool_results) == 1
+        if outcome != "raised":
+            assert "[delegation token removed]" in scripted.tool_results[0]
+    assert watch.places(scripted, authsec.get_token().value) == set()
 
 
 def test_calls_at_once_ask_for_one_token(

@@ -6,9 +6,8 @@ function that can be given to them as a tool.
 
 from __future__ import annotations
 
-from authsec import AuthSecClient, AuthSecConfig
+from authsec import AuthSecClient, AuthSecConfig, ToolError
 
 from authsec_autogen.registration import register_function
-from authsec_autogen.tool import ToolError
 
 __all__ = ["AuthSecClient", "AuthSecConfig", "ToolError", "register_function"]

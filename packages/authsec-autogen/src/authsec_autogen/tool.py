@@ -1,7 +1,6 @@
-"""What a tool hands to the model: results as JSON text, exceptions as one safe sentence, and never the token.
+"""What a tool hands to the model: results as JSON text, exceptions as one safe sentence.
 
-AutoGen puts both into the conversation as they are. An API that echoes the request's headers, or a library whose
-exception quotes them, would give the token away.
+AutoGen puts both into the conversation as they are. That neither holds the token is seen to by `authsec.withheld`.
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ from uuid import UUID
 
 from authsec import AuthSecClient, AuthSecError
 from authsec.outgoing.api_errors import api_refusal
-from authsec.wording import plain
-
-_REMOVED = "[delegation token removed]"
-
-
-class ToolError(Exception):
-    """A tool failed. The text is made for the model; the cause is not attached, since frameworks print it."""
+from authsec.withheld import ToolError, told, withheld
 
 
 def as_tool(function: Callable[..., Any], client: AuthSecClient) -> Callable[..., Any]:
@@ -35,17 +28,19 @@ def as_tool(function: Callable[..., Any], client: AuthSecClient) -> Callable[...
     def run(*args: Any, **kwargs: Any) -> str:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
-            return _text(function(*args, **kwargs)).replace(token, _REMOVED)
+            return _text(withheld([token], function(*args, **kwargs)))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text is about to be read by a model
-            raise _safe(error, token, client) from None
+            failure = _safe(error, token, client)
+        raise failure  # here, where the one that may quote the token is its context no more
 
     @functools.wraps(function)
     async def run_async(*args: Any, **kwargs: Any) -> str:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
-            return _text(await function(*args, **kwargs)).replace(token, _REMOVED)
+            return _text(withheld([token], await function(*args, **kwargs)))
         except Exception as error:  # noqa: BLE001 - as above
-            raise _safe(error, token, client) from None
+            failure = _safe(error, token, client)
+        raise failure
 
     tool: Callable[..., Any] = run_async if inspect.iscoroutinefunction(function) else run
     tool.__annotations__ = {**getattr(function, "__annotations__", {}), "return": str}
@@ -56,12 +51,10 @@ def _safe(error: Exception, token: str, client: AuthSecClient) -> Exception:
     if isinstance(error, AuthSecError):
         return error
     refusal = api_refusal(error)
-    if refusal is None:
-        text = plain(str(error).replace(token, _REMOVED), 300)
-        return ToolError(f"{type(error).__name__}: {text}")
-    if refusal.status == 401:
+    if refusal is not None and refusal.status == 401:
         client.invalidate(token)
-    return ToolError(refusal.text)
+    text = told([token], error)
+    return ToolError(text if refusal else f"{type(error).__name__}: {text}")
 
 
 def _text(result: Any) -> str:

@@ -29,6 +29,7 @@ from authsec.errors import (
     VerificationUnavailable,
 )
 from authsec.tokens import DelegationToken
+from authsec.withheld import ToolError
 
 if TYPE_CHECKING:
     from authsec.verifier import SeveralAuthorities, TokenVerifier, VerifiedToken
@@ -54,6 +55,7 @@ __all__ = [
     "TokenFile",
     "TokenRequestError",
     "TokenVerifier",
+    "ToolError",
     "TransportError",
     "VerificationError",
     "VerificationUnavailable",

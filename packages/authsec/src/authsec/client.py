@@ -54,7 +54,10 @@ class AuthSecClient:
         )
 
     def get_delegation_token(self) -> str:
-        """The token for all that is delegated, as a string. Uses the network only at first and near its end."""
+        """The token for all that is delegated, as a string, for your own code; no model is to call what returns it.
+
+        Uses the network only at first and near its end.
+        """
         return self.get_token().value
 
     async def aget_delegation_token(self) -> str:
@@ -118,7 +121,8 @@ class AuthSecClient:
 
         `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. With `on_denied="tell_model"` the function
         returns a sentence for the model, instead of raising, where the authority does not give this agent what it asks
-        for. See `authsec.delegated` and docs/frameworks.md.
+        for. The token is withheld from what the function returns and raises; for code that wants it there is
+        `get_delegation_token`. See `authsec.delegated` and docs/frameworks.md.
         """
         wanted = Delegated(client=self, request=TokenRequest.of(scope, resource), on_denied=on_denied)
         return wanted if function is None else wanted(function)

@@ -1,7 +1,8 @@
-"""The decorator that gives a tool its token without the model knowing that there is one.
+"""The decorator that gives a tool its token without the model knowing that there is one, or reading it afterwards.
 
 Frameworks build the schema that a model sees from a function's signature and annotations, so the parameter
-`delegation_token` is taken out of both, and `__wrapped__`, through which they would find it again, is removed.
+`delegation_token` is taken out of both, and `__wrapped__`, through which they would find it again, is removed. What the
+function returns or raises goes to the model as well, so `authsec.withheld` searches it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar, overload
 
 from authsec.errors import AuthenticationError, ConfigError, DelegationDenied
 from authsec.tokens import DelegationToken, TokenRequest
+from authsec.withheld import safe_error, withheld
 
 PARAMETER = "delegation_token"
 
@@ -57,6 +59,10 @@ class Delegated:
     so that no framework ends the run for it. An authority that is away decides nothing: as an API that is away, it
     raises.
 
+    The token comes out of no call: in results there is `[delegation token removed]` in its place, and an exception that
+    holds it, or whose cause does, is replaced by a `ToolError` without. Others are what the function returned or
+    raised. Whoever wants the token itself calls `AuthSecClient.get_delegation_token`.
+
     Raises `ConfigError` at decoration, with the fix, if the function takes none.
     """
 
@@ -82,27 +88,51 @@ class Delegated:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             given = shown.bind(*args, **kwargs)  # a TypeError for a delegation_token that a model made up
+            held: tuple[str, ...] = ()
             try:
-                bound = _completed(full, given, self.client.get_token(*wanted))
-                return function(*bound.args, **bound.kwargs)
-            except (AuthenticationError, DelegationDenied) as denied:
-                return self._told(denied)
+                token = self.client.get_token(*wanted).value
+                held = (token,)
+                bound = _completed(full, given, token)
+                result = function(*bound.args, **bound.kwargs)
+                return self._awaited(result, held) if hasattr(result, "__await__") else withheld(held, result)
+            except Exception as error:  # whatever it is, a framework is about to be given it
+                outcome = self._outcome(error, held)
+                if outcome is error:
+                    raise
+            return _told(outcome)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             given = shown.bind(*args, **kwargs)
+            held: tuple[str, ...] = ()
             try:
-                bound = _completed(full, given, await self.client.aget_token(*wanted))
-                return await function(*bound.args, **bound.kwargs)
-            except (AuthenticationError, DelegationDenied) as denied:
-                return self._told(denied)
+                token = (await self.client.aget_token(*wanted)).value
+                held = (token,)
+                bound = _completed(full, given, token)
+                return withheld(held, await function(*bound.args, **bound.kwargs))
+            except Exception as error:
+                outcome = self._outcome(error, held)
+                if outcome is error:
+                    raise
+            return _told(outcome)
 
         return _disguised(call_async if inspect.iscoroutinefunction(function) else call, function, shown)
 
-    def _told(self, denied: AuthenticationError | DelegationDenied) -> str:
-        """The denial for the model, or the denial itself again; of a tool that asks once more by itself, too."""
-        if self.on_denied == "raise":
-            raise denied
-        return denied.for_model if isinstance(denied, DelegationDenied) else str(denied)
+    async def _awaited(self, result: Awaitable[Any], held: tuple[str, ...]) -> Any:
+        """Of a plain function that returns something to be awaited: what comes of it."""
+        try:
+            return withheld(held, await result)
+        except Exception as error:
+            outcome = self._outcome(error, held)
+            if outcome is error:
+                raise
+        return _told(outcome)
+
+    def _outcome(self, error: Exception, held: tuple[str, ...]) -> Exception | str:
+        """The denial for the model, also of a tool that asks once more by itself; else an error that is safe."""
+        safe = safe_error(held, error)
+        if self.on_denied == "raise" or not isinstance(safe, AuthenticationError | DelegationDenied):
+            return safe
+        return safe.for_model if isinstance(safe, DelegationDenied) else str(safe)
 
     def _result(self, annotation: Any) -> Any:
         """The annotation of the result as it is now: some frameworks (MCP) make a schema of it, and check."""
@@ -112,6 +142,13 @@ class Delegated:
         if typing.get_origin(annotation) is Annotated:  # whose metadata need not be hashable, as a member's must be
             return Annotated[(self._result(annotation.__origin__), *annotation.__metadata__)]
         return typing.Union[annotation, str]  # noqa: UP007 - not everything that annotates has the operator
+
+
+def _told(outcome: Exception | str) -> str:
+    """Raised here, where an error that holds the token is handled no more and becomes no context."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -153,12 +190,10 @@ def _check_kind(function: Callable[..., Any]) -> None:
         )
 
 
-def _completed(
-    full: inspect.Signature, given: inspect.BoundArguments, token: DelegationToken
-) -> inspect.BoundArguments:
+def _completed(full: inspect.Signature, given: inspect.BoundArguments, token: str) -> inspect.BoundArguments:
     bound = full.bind_partial()
     bound.arguments.update(given.arguments)
-    bound.arguments[PARAMETER] = token.value
+    bound.arguments[PARAMETER] = token
     return bound
 
 
