@@ -202,8 +202,7 @@ def test_one_token_one_agent_one_reason(authsec: Authsec, admin: TestClient) -> 
     assert listed("--reason", "no_delegation", "--client", "open") == []
     assert listed("--limit", "1", "--client", "open") == [("token.revoked", jti)]
     assert authsec("audit", "list", "--client", "nobody").exit_code == 1
-    for wrong in ("--jti", "--reason"):
-        assert "This is not a" in authsec("audit", "list", wrong, "no word").stderr
+    assert "This is not a" in authsec("audit", "list", "--jti", "no word").stderr
     assert "jti " + jti in str(_row(event(jti=jti), wide=False)[-1])
 
 
@@ -232,6 +231,24 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
     assert kinds("--kind", "token.", "--until", "1h") == [] == kinds("--address", "192.0.2.99")
     assert kinds("--since", "2000-01-01", "--until", "2000-01-02T00:00:00Z") == []
     assert kinds("--oldest", "--limit", "2", "--by", "server") == ["key.created", "key.created"]
+    for line, said in (
+        (("--reason", "foo"), "No refusal has the reason 'foo'."),
+        (("--reason", "no_delegaton"), "The nearest is no_delegation."),
+        (("--kind", "token.refusd"), "There is no kind 'token.refusd' of event. The nearest is token.refused."),
+        (("--agent", "opne"), "There is no client 'opne'. See the list: authsec agents list"),
+        (("--agent", "opne"), "One that was deleted is found by its client_id: authsec audit list --kind client.del"),
+        (("--delegation", "suport"), "There is no delegation 'suport'."),
+    ):
+        unknown = authsec("audit", "list", *line)
+        assert (unknown.exit_code, said in " ".join(unknown.stderr.split())) == (1, True), unknown.stderr
+    assert kinds("--reason", "api_credential_unknown") == kinds("--reason", "attestation_required") == []
+    refused = event(kind="token.refused", detail={"actions": None, "resources": ["https://other.example"]})
+    assert what(refused).plain == "at https://other.example", "what was asked for, not who asked"
+    for typed in ("yesterday", "2026-11-25T08:00:00", "2026-11-31T08:00:00Z", "T"):
+        refused = authsec("audit", "list", "--since", typed)
+        assert refused.exit_code == 2
+        said = f"{typed!r} is no time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago."
+        assert said in " ".join(refused.stderr.split())
     for wrong, status in (("--since", 2), ("--by", 1), ("--delegation", 1), ("--kind", 1), ("--decision", 2)):
         assert authsec("audit", "list", wrong, "nobody").exit_code == status, wrong
 

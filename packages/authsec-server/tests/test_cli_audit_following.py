@@ -181,3 +181,10 @@ def test_a_beginning_that_makes_no_sense_is_refused(log: Log, authsec: Callable[
         refused = authsec("audit", "follow", "--state", str(state))
         assert (refused.exit_code, "does not say how far" in refused.stderr) == (1, True), content
     assert authsec("audit", "follow", "--after", "3", "--from-start").exit_code == 2
+    beyond = authsec("audit", "follow", "--after", "100000")
+    assert (beyond.exit_code, "and the log has only " in beyond.stderr, "--after" in beyond.stderr) == (1, True, True)
+    typed = authsec("audit", "follow", "--after", "x")
+    assert (typed.exit_code, "'x' is no place in the log: a number, the `place` of an event." in typed.stderr) == (
+        2,
+        True,
+    )

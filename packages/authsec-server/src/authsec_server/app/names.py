@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from authsec_server.accounts import known
+from authsec_server.accounts.model import KeyRefusal, SignInRefusal
+from authsec_server.accounts.oidc.refusal import OpenIdRefusal
+from authsec_server.apis.credential import CredentialRefusal
 from authsec_server.audit.asking import Names
 from authsec_server.clients import service as clients
+from authsec_server.clients.enrolment import RefusalReason as EnrolmentReason
 from authsec_server.db import Tx
 from authsec_server.delegations import standing
 from authsec_server.failures import NotFound
+from authsec_server.tokens.model import Reason as TokenReason
 
 
 def _client(tx: Tx, slug: str) -> str | None:
@@ -23,4 +28,12 @@ def _delegation(tx: Tx, id_or_slug: str) -> tuple[str, str] | None:
     return found.id, found.client_id
 
 
-NAMES = Names(client=_client, delegation=_delegation, person=known.person)
+_REASONS = (TokenReason, EnrolmentReason, CredentialRefusal, KeyRefusal, SignInRefusal, OpenIdRefusal)
+
+NAMES = Names(
+    client=_client,
+    delegation=_delegation,
+    person=known.person,
+    which_client=clients.which,
+    reasons=frozenset(str(reason) for each in _REASONS for reason in each),
+)

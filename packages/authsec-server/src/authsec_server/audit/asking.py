@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 
 from authsec_server import naming
 from authsec_server.audit.filters import EventFilter
@@ -36,7 +37,7 @@ PARAMETERS = (
     Parameter(name="since", description="Not before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
     Parameter(name="until", description="Only before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
 )
-_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id, a jti and a reason look like
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id and a jti look like
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
 _NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": PrincipalKind.SERVER}
 
@@ -46,12 +47,15 @@ class Names:
     """What rooms above know by name; each answers None for a name that it does not know.
 
     `client` gives the id for a slug, `delegation` its id and its client's, `person` who is meant by the email of an
-    administrator or the name of an admin key.
+    administrator or the name of an admin key. `which_client` says which
+    one may have been meant by a slug that none has, `reasons` are all for which anything is refused.
     """
 
     client: Callable[[Tx, str], str | None]
     delegation: Callable[[Tx, str], tuple[str, str] | None]
     person: Callable[[Tx, str], tuple[PrincipalKind, str] | None]
+    which_client: Callable[[Tx, str], str]
+    reasons: frozenset[str]
 
 
 def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
@@ -63,7 +67,7 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
     return EventFilter(
         kinds=_kinds(query.get("kind")),
         decision=_decision(query.get("decision")),
-        reason=_matching("reason", query, _WORD, "a reason", "Copy it from an answer, as attestation_required."),
+        reason=_reason(query.get("reason"), names.reasons),
         client_id=_client(tx, query.get("client"), names) or client_id,
         delegation_id=delegation_id,
         principal=_person(tx, query.get("by"), names),
@@ -81,9 +85,25 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
     for part in [] if text is None else text.split(","):
         its = {kind for kind in EventKind if kind == part or (part.endswith(".") and kind.startswith(part))}
         if not its or part == ".":
-            raise Invalid("kind", "There is no such kind of event.", "e.g. token.refused, or `client.` for all of them")
+            raise Invalid(
+                "kind",
+                f"There is no kind {naming.quoted(part)} of event.",
+                _nearest(part, EventKind) or "e.g. token.refused, or `client.` for all of them",
+            )
         found |= its
     return frozenset(found)
+
+
+def _reason(text: str | None, known: frozenset[str]) -> str:
+    if text is not None and text not in known:
+        listed = f"There are: {', '.join(sorted(known))}"
+        raise Invalid("reason", f"No refusal has the reason {naming.quoted(text)}.", _nearest(text, known) or listed)
+    return text or ""
+
+
+def _nearest(text: str, known: Iterable[str]) -> str:
+    found = get_close_matches(text[:100], [*known], n=1, cutoff=0.6)
+    return f"The nearest is {found[0]}." if found else ""
 
 
 def _decision(text: str | None) -> Decision | None:
@@ -98,7 +118,12 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
         return text or ""
     found = names.client(tx, text)
     if found is None:
-        raise Invalid("client", "No client has this slug.", "One that was deleted is found by its client_id only.")
+        raise Invalid(
+            "client",
+            f"There is no client {naming.quoted(text)}.",
+            f"{names.which_client(tx, text)} One that was deleted is found by its client_id: "
+            "authsec audit list --kind client.deleted --json",
+        )
     return found
 
 
@@ -110,7 +135,9 @@ def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
     if found is not None:
         return found
     if not naming.is_uuid(text):
-        raise Invalid("delegation", "No trust delegation has this slug.", "Copy its slug or id from the list.")
+        raise Invalid(
+            "delegation", f"There is no delegation {naming.quoted(text)}.", "See the list: authsec delegations list"
+        )
     return text, ""
 
 

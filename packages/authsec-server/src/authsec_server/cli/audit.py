@@ -124,9 +124,11 @@ def who(event: Mapping[str, Any]) -> Text:
 def what(event: Mapping[str, Any]) -> Text:
     """What it was about: which actions were asked for or given, what was acted on, whom a stranger named."""
     detail = event["detail"]
-    if event["kind"].startswith("token.") and detail.get("actions"):
+    if event["kind"].startswith("token."):
         at = detail.get("audience") or detail.get("resources")
-        return cell(" ".join(detail["actions"]) + (f" at {' '.join(at)}" if at else ""))
+        parts = [*(detail.get("actions") or ()), *(["at", *at] if at else ())]
+        if parts:
+            return cell(" ".join(parts))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
     # What goes with a client that is deleted is named besides.
     if event["kind"].startswith(("client.", "proof.", "enrolment.")):

@@ -26,8 +26,11 @@ class Moment(click.ParamType[str]):
         text = str(value)
         if _DATE.fullmatch(text):
             return f"{text}T00:00:00Z"
-        if "T" in text.upper():
-            return text  # the authority reads it, and says what is wrong with it
+        try:
+            if datetime.fromisoformat(text.upper()).tzinfo is not None:
+                return text
+        except ValueError:
+            pass  # it is no point in time, and may be a duration
         try:
             ago = timedelta(seconds=DURATION.convert(text, param, ctx))
             return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,9 +96,20 @@ class Follower:
         self._told = text
 
 
+class Place(click.ParamType[int]):
+    """A place in the sealed log; -1 is before the first."""
+
+    name = "place"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not re.fullmatch(r"-1|[0-9]{1,18}", str(value)):
+            self.fail(f"{value!r} is no place in the log: a number, the `place` of an event.", param, ctx)
+        return int(str(value))
+
+
 @click.command()
 @click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="File in which it keeps how far it was.")
-@click.option("--after", type=click.IntRange(-1), help="Begin behind this place, the last `place` that you have.")
+@click.option("--after", type=Place(), help="Begin behind this place, the last `place` that you have.")
 @click.option("--from-start", is_flag=True, help="Begin with the first event that was ever sealed.")
 @admin_command
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:
@@ -137,8 +149,16 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
     if state is not None and state.exists():
         place, leaf = _kept(state)
         return Follower(caller=caller, output=output, place=place, leaf=leaf)
-    if after is None:
-        after = -1 if state is not None else caller.get("events/sealed", limit=1)["sealed"] - 1
+    if after is None and state is not None:
+        after = -1
+    else:
+        last = caller.get("events/sealed", limit=1)["sealed"] - 1
+        after = last if after is None else after
+        if after > last:
+            raise CallFailed(
+                f"There is no place {after:,} yet, and the log has only {last + 1:,} places.",
+                f"Begin with what comes from now on: leave out --after. Behind the last one: --after {last}",
+            )
     return Follower(caller=caller, output=output, place=after)
 
 

@@ -40,12 +40,12 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
     act.principal.require(Role.VIEWER)
     client = find(tx, id_or_slug)
     if client is None:
-        raise NotFound(f"There is no client {naming.quoted(id_or_slug)}.", _remedy(tx, id_or_slug))
+        raise NotFound(f"There is no client {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return client
 
 
-def _remedy(tx: Tx, asked: str) -> str:
-    """People give an agent's name, where its slug is asked for."""
+def which(tx: Tx, asked: str) -> str:
+    """How to find the client that was meant. People give its name, where its slug is asked for."""
     try:
         meant = naming.slug_of("slug", asked)
     except Invalid:
