@@ -209,6 +209,15 @@ def test_a_section_that_is_left_out_is_left_alone(estate: Estate) -> None:
     assert export(estate) == before
 
 
+def test_a_member_of_a_delegation_that_is_taken_out_of_the_document_goes(estate: Estate) -> None:
+    its = WHOLE["delegations"]["helper-reads"] | {"description": "Reads", "excluded_proofs": ["key_pair"]}
+    do(estate, **WHOLE | {"delegations": {"helper-reads": its}})
+    needed = {name: its[name] for name in ("agent", "role", "actions", "max_duration")}
+    plan = do(estate, delegations={"helper-reads": needed})
+    assert set(fields(plan.changes[0])) == {"audiences", "description", "ends_at", "excluded_proofs"}
+    assert look(estate, delegations={"helper-reads": needed}).changes == ()
+
+
 def test_what_somebody_turned_off_is_turned_on_by_no_silence(estate: Estate) -> None:
     do(estate, **WHOLE)
     estate.do(lambda tx, act: clients.disable(tx, act, "helper"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from authsec_server import naming
@@ -116,7 +117,6 @@ def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -
     owner = (held.owner if held else None) if shape.owner is None else naming.name("owner", shape.owner)
     kept = held.audiences if held else ()
     named = [each if each in kept else resolve(f"audiences.{n}", each) for n, each in enumerate(shape.audiences)]
-    ends_at = None if shape.ends_at is None else parse_instant("ends_at", shape.ends_at)
     its = {
         "agent": shape.agent,
         "role": shape.role,
@@ -125,11 +125,15 @@ def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -
         "max_duration": as_typed(_seconds(shape)),
         "audiences": list(proposal.audiences(named)),
         "excluded_proofs": [each.value for each in proposal.excluded_proofs(shape.excluded_proofs)],
-        "ends_at": rfc3339(ends_at),
+        "ends_at": rfc3339(_end(shape)),
         "owner": owner,
         "description": naming.text("description", shape.description),
     }
     return filled(its)
+
+
+def _end(shape: DelegationShape) -> datetime | None:
+    return None if shape.ends_at is None else parse_instant("ends_at", shape.ends_at)
 
 
 def _seconds(shape: DelegationShape) -> int:
@@ -180,7 +184,7 @@ def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, 
         actions=tuple(shape.actions),
         audiences=_texts(wanted, "audiences"),
         excluded_proofs=_texts(wanted, "excluded_proofs"),
-        ends_at=None if shape.ends_at is None else parse_instant("ends_at", shape.ends_at),
+        ends_at=_end(shape),
         owner=shape.owner,
         description=shape.description,
     )
@@ -195,7 +199,7 @@ def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Sett
         actions=tuple(shape.actions),
         audiences=_texts(wanted, "audiences"),
         excluded_proofs=_texts(wanted, "excluded_proofs"),
-        ends_at=held.ends_at if same_end or shape.ends_at is None else parse_instant("ends_at", shape.ends_at),
+        ends_at=held.ends_at if same_end else _end(shape),
         owner=held.owner if shape.owner is None else shape.owner,
         description=shape.description,
     )
