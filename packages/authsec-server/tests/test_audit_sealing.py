@@ -122,7 +122,9 @@ def test_what_is_committed_is_sealed_and_nothing_else_changes(journal: Journal) 
 def test_a_long_journal_is_sealed_in_batches_and_a_head_is_fresh(journal: Journal) -> None:
     at = {"at": NOW, "kind": "role.created", "request_id": "", "delegations": [], "roles": [], "reason": ""}
     row = at | {"address": "", "jti": "", "kid": "", "token_sha256": "", "detail": {}, "occurrences": 1}
-    journal.database.append(lambda tx: tx.connection.execute(events.insert(), [row] * (BATCH + 1)))
+    # Each at a time of its own: of one time, which event is told as its last is the database's choice.
+    rows = [row | {"at": NOW + timedelta(microseconds=number)} for number in range(BATCH + 1)]
+    journal.database.append(lambda tx: tx.connection.execute(events.insert(), rows))
     assert journal.sealer.seal() is True
     assert journal.sealer.seal() is False
     assert journal.verify().sealed == BATCH + 2
