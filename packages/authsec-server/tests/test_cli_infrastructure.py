@@ -34,7 +34,7 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
@@ -455,6 +455,7 @@ WORDS = st.lists(st.text("abcd", min_size=1, max_size=12), min_size=1, max_size=
 
 
 @given(rows=st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=4), width=st.integers(25, 120))
+@example(rows=[("a", "a", "a aaaaaaaaa"), ("aaaaaaaaaaaa", "a a aa", "a")], width=32)
 def test_a_terminal_of_any_width_shows_every_word_whole(rows: list[tuple[str, ...]], width: int) -> None:
     console = Console(width=width, file=io.StringIO())
     console.print(table(("HEAD", "OTHER", "LAST"), rows))

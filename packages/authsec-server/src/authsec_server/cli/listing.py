@@ -24,8 +24,10 @@ class Listing(Table):
         if sum(widths) + _GAP * len(widths) > options.max_width:  # rich leaves a gap behind the last one, too
             yield from self._blocks()
             return
-        for column, width in zip(self.columns, widths, strict=True):
-            column.min_width = width
+        natural = [max(map(_width, [str(column.header), *column.cells])) for column in self.columns]
+        room = options.max_width - _GAP * len(widths)
+        for column, width in zip(self.columns, _shared(widths, natural, room), strict=True):
+            column.width = width  # left to itself, rich goes below what a column has as its least
         yield from super().__rich_console__(console, options)
 
     def _blocks(self) -> RenderResult:
@@ -42,6 +44,19 @@ class Listing(Table):
                 for line in lines if str(cell) != "-" else []:
                     yield Text.assemble((f"  {head.ljust(width)}", "dim"), line, overflow="fold")
                     head = ""
+
+
+def _shared(least: list[int], natural: list[int], room: int) -> list[int]:
+    """The room between columns: each has its least, and what is left goes to those that lack most."""
+    widths = list(least)
+    for _ in range(room - sum(least)):
+        lack, column = max(
+            (wanted - has, -column) for column, (wanted, has) in enumerate(zip(natural, widths, strict=True))
+        )
+        if lack <= 0:
+            break
+        widths[-column] += 1
+    return widths
 
 
 def _bold(cell: object) -> Text:
