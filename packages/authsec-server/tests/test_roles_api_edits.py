@@ -53,7 +53,7 @@ def test_nobodys_edit_is_undone_unseen(admin: TestClient) -> None:
 def test_a_tag_that_no_answer_gave(admin: TestClient) -> None:
     create(admin)
     for tag in ('W/"1"', "1", '"x"', '"0"', '""', '"1", "2"', '"01"', "", f'"{"9" * 30}"', '"\u0661"'.encode()):
-        answer = admin.patch(WHERE, json={}, headers={b"If-Match": tag})  # type: ignore[dict-item]
+        answer = admin.patch(WHERE, json={}, headers=[(b"If-Match", tag)])
         assert (answer.status_code, answer.json()["field"]) == (400, "If-Match"), tag
     twice = admin.patch(WHERE, json={}, headers=[("If-Match", '"1"'), ("If-Match", '"1"')])
     assert twice.status_code == 400

