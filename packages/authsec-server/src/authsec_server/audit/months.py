@@ -24,20 +24,23 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
         start = end
 
 
-def drop_partitions(connection: Connection, before: str, staying: ColumnElement[bool]) -> None:
-    """Let go of the partitions of the months before that one (2026-08); rows for which `staying` holds are kept.
+def drop_partition(connection: Connection, before: str, staying: ColumnElement[bool]) -> bool:
+    """Let go of the oldest partition of a month before that one (2026-08); whether there was one.
 
+    Rows for which `staying` holds are kept. One a transaction: whoever records waits while a partition goes.
     PostgreSQL; elsewhere, and for what is in the default partition, there is nothing to do. Deleting row by row would
     leave a million dead ones behind.
     """
     if connection.dialect.name != "postgresql":
-        return
+        return False
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     named = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass ORDER BY 1")
     for name in connection.execute(named).scalars().all():
         month = _MONTH.fullmatch(name)
         if month and f"{month[1]}-{month[2]}" < before:
             _drop_month(connection, name, f"{month[1]}-{month[2]}", staying)
+            return True
+    return False
 
 
 def _drop_month(connection: Connection, name: str, month: str, staying: ColumnElement[bool]) -> None:

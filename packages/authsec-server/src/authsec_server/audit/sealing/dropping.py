@@ -125,7 +125,8 @@ class Dropper:
 
     def _remove(self, record: DropRecord) -> None:
         """Delete the rows: whole partitions where there are some, the rest bit by bit."""
-        self.database.append(lambda tx: months.drop_partitions(tx.connection, record.before, rows.beside(record)))
+        while self.database.append(lambda tx: months.drop_partition(tx.connection, record.before, rows.beside(record))):
+            pass
         while self.database.append(lambda tx: rows.delete_some(tx.connection, record)):
             pass
 
