@@ -1,4 +1,4 @@
-"""Renew the generated part of docs/settings.md and docs/cli.md from the code they describe.
+"""Renew the generated parts of docs/settings.md, docs/cli.md and docs/audit.md from the code they describe.
 
     uv run --no-sync python scripts/renew_reference.py            # rewrites the pages
     uv run --no-sync python scripts/renew_reference.py --check    # status 1 if a page is stale (tests do this)
@@ -17,6 +17,7 @@ import click
 from authsec.cli import commands
 from authsec.deferred import itself
 from authsec.exits import Exit
+from authsec_server.audit.model import EventKind
 from authsec_server.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -27,7 +28,8 @@ GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: e
 def main(*arguments: str) -> int:
     """Write the pages, or with `--check` say which of them are stale."""
     stale = 0
-    for page, text in ((DOCS / "settings.md", settings_table()), (DOCS / "cli.md", command_list())):
+    generated = {"settings.md": settings_table(), "cli.md": command_list(), "audit.md": kinds_of_events()}
+    for page, text in ((DOCS / name, text) for name, text in generated.items()):
         before = page.read_text("utf-8")
         after = replaced(before, text)
         if after == before:
@@ -61,6 +63,17 @@ def command_list() -> str:
     root = click.Context(commands, info_name="authsec")
     leaves = sorted(_leaves(root), key=lambda each: each.command_path)
     return "\n".join(["\n".join(statuses) + "\n", *map(_described, leaves)])
+
+
+def kinds_of_events() -> str:
+    """What `--kind` finds: a row for each thing that happens to something."""
+    rows: dict[str, list[str]] = {}
+    for kind in EventKind:
+        rows.setdefault(f"{kind.partition('.')[0]}.", []).append(f"`{kind}`")
+    return (
+        "\n".join(["| kinds | |", "|---|---|", *(f"| `{name}` | {', '.join(its)} |" for name, its in rows.items())])
+        + "\n"
+    )
 
 
 def _leaves(context: click.Context) -> Iterator[click.Context]:

@@ -43,7 +43,9 @@ _OPTIONS = (
     click.option("--delegation", help="Only what is about this delegation: its slug or id."),
     click.option("--by", help="Only what this person did: an administrator's email, an admin key's name."),
     click.option(
-        "--kind", multiple=True, help="Only this kind, e.g. token.refused; `client.` for all of them. Repeat."
+        "--kind",
+        multiple=True,
+        help="Only this kind, e.g. token.refused; `client.` for all of them. Repeat. docs/audit.md lists them.",
     ),
     click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only what ended so."),
     click.option("--reason", help="Only what was refused for this reason, e.g. attestation_required."),
