@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import click
 
-from authsec.errors import AuthSecError, VerificationError
+from authsec.errors import AuthSecError, ConfigError, DelegationDenied, VerificationError
 from authsec.refusals import retrying
 
 _TITLE_WIDTH = 20
@@ -56,8 +56,20 @@ def described(error: AuthSecError) -> str:
     text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
     answered = http_status(error)
     status = f" (HTTP {answered})" if answered else ""
-    rows = [("reason", f"{error.reason}{status}"), ("request id", error.request_id or ""), ("retrying", _advice(error))]
+    rows = [
+        *_what_would_do(error),
+        ("reason", f"{error.reason}{status}"),
+        ("request id", error.request_id or ""),
+        ("retrying", "" if isinstance(error, ConfigError) else _advice(error)),  # nobody was asked: it says what to do
+    ]
     return "\n".join([*text, "", *(f"  {name:12}{value}" for name, value in rows if value)])
+
+
+def _what_would_do(error: AuthSecError) -> list[tuple[str, str]]:
+    """The smaller request that would pass, and where a person can grant the rest: as the authority says."""
+    if not isinstance(error, DelegationDenied):
+        return []
+    return [("allowed", error.allowed_scope), ("grant it at", error.grant_at or "")]
 
 
 def http_status(error: AuthSecError) -> int | None:
