@@ -225,5 +225,5 @@ def _url(process: subprocess.Popen[str], log: Path, given: str) -> str:
 def _answers(url: str) -> bool:
     try:
         return httpx2.get(f"{url}/readyz", trust_env=False, verify=False).status_code == 200
-    except httpx2.TransportError:
+    except httpx2.TransportError:  # not up yet: asked again
         return False

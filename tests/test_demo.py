@@ -234,6 +234,6 @@ def answers(url: str) -> bool:
     parts = urlsplit(url)
     try:
         socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=2).close()
-    except ConnectionRefusedError:
+    except ConnectionRefusedError:  # nobody does
         return False
     return True

@@ -81,7 +81,7 @@ class Authority:
     def _ready(self, port: int) -> bool:
         try:
             return self._pool.request("GET", f"http://127.0.0.1:{port}/readyz").status == 200
-        except urllib3.exceptions.HTTPError:
+        except urllib3.exceptions.HTTPError:  # not up yet: asked again
             return False
 
     def kill(self, port: int) -> None:

@@ -28,7 +28,7 @@ def is_name(value: str) -> bool:
     """Whether something could be called just this. What could not is never looked up."""
     try:
         return name("name", value) == value
-    except Invalid:
+    except Invalid:  # which is what was asked
         return False
 
 

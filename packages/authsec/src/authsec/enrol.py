@@ -125,7 +125,7 @@ def _enrolled_before(path: Path, replace: bool) -> datetime | None:
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_OF_A_NOTE)
-    except FileNotFoundError:
+    except FileNotFoundError:  # none yet
         return None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", reason="file_not_readable") from None

@@ -86,7 +86,7 @@ def http_date(header: str | None) -> datetime | None:
     """What a Date header says (RFC 9110 §6.6.1), or None for one that is missing or says nothing."""
     try:
         return parsedate_to_datetime(header).astimezone(UTC) if header else None
-    except ValueError:
+    except ValueError:  # as its docstring says: it says nothing
         return None
 
 

@@ -50,7 +50,7 @@ def trusted(issuer: str, config: AuthSecConfig) -> str:
 def _readable(url: str) -> bool:
     try:
         return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
-    except ValueError:
+    except ValueError:  # which is what was asked
         return False
 
 

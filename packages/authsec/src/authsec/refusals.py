@@ -183,7 +183,7 @@ def _error_body(answer: Answer) -> dict[str, Any] | None:
     """The authority's error body, or None: other servers have other ones, such as `{"detail": "Not Found"}`."""
     try:
         body = json_object(answer)
-    except InvalidResponse:
+    except InvalidResponse:  # told by its status alone
         return None
     return body if isinstance(body.get("error"), str) and _is_of_the_endpoint(body) else None
 
@@ -242,7 +242,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
         return float(header)
     try:
         return max(0.0, (parsedate_to_datetime(header).astimezone(UTC) - now).total_seconds())
-    except ValueError:
+    except ValueError:  # neither form: told without a time
         return None
 
 

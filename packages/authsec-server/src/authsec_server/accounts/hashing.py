@@ -49,7 +49,7 @@ class Hashing:
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError):  # another password, or no hash: neither lets anybody in
             return False
 
     @contextmanager

@@ -167,7 +167,7 @@ def _refuse_unless_it_opens(key: MasterKey, sealed: dict[str, bytes], path: Path
 def _opens(key: MasterKey, blob: bytes, kid: str) -> bool:
     try:
         key.unseal(blob, kid=kid)
-    except NotUnsealed:
+    except NotUnsealed:  # which is what was asked
         return False
     return True
 

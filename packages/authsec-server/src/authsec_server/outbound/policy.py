@@ -107,5 +107,5 @@ def _within(address: IPAddress, networks: Iterable[_Network]) -> bool:
 def _network(text: str) -> _Network | None:
     try:
         return ipaddress.ip_network(text)
-    except ValueError:
+    except ValueError:  # a name, then
         return None

@@ -37,7 +37,7 @@ class Target:
         """The address, where the URL names one instead of a host."""
         try:
             return ipaddress.ip_address(self.host)
-        except ValueError:
+        except ValueError:  # a name, then
             return None
 
     @property
@@ -99,7 +99,7 @@ def _is_host(host: str, *, bracketed: bool) -> bool:
 def _is_address(host: str, kind: type[IPAddress]) -> bool:
     try:
         kind(host)
-    except ValueError:
+    except ValueError:  # of the other kind, or a name
         return False
     return True
 

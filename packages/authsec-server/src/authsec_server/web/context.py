@@ -58,7 +58,7 @@ def limit_key(address: str) -> str:
 def _canonical(text: str) -> str:
     try:
         ip = ipaddress.ip_address(text.partition("%")[0])  # a zone (RFC 4007) is of any length and means nothing here
-    except ValueError:
+    except ValueError:  # no address, such as the path of a socket
         return ""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped

@@ -94,7 +94,7 @@ def _cursor(of: str, last: str) -> str:
 def _read(of: str, cursor: str) -> str | None:
     try:
         last = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_CHECKSUM:].decode()
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError):  # no list gave it out, and whoever asked says so
         return None
     return last if _cursor(of, last) == cursor else None
 

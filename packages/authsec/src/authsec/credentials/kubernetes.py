@@ -44,7 +44,7 @@ def _is_there(path: Path) -> bool:
     """Whether something has that name, be it a link that leads nowhere: it was meant as the proof."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):  # nothing has that name
         return False
     except OSError as error:
         raise broken(f"The token file {path} cannot be read: {error.strerror}.") from None

@@ -75,6 +75,6 @@ def _json_part(value: str, number: int) -> Mapping[str, Any] | None:
     part = value.split(".")[number]
     try:
         members = loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), max_bytes=MOST_BYTES)
-    except (binascii.Error, StrictJsonError):
+    except (binascii.Error, StrictJsonError):  # no JWT; what it is good for, the authority decides
         return None
     return members if isinstance(members, dict) else None

@@ -104,7 +104,7 @@ def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
     """Those that one of the keys has signed: of the others, what is missing is missing without a reason."""
     found = []
     for each in signed:
-        with suppress(HeadRefused):
+        with suppress(HeadRefused):  # somebody else wrote it: it excuses nothing
             found += [read_drop(each, keys)] if each else []
     return found
 

@@ -147,5 +147,5 @@ class Introspection:
 def _known_after(question: Future[bool]) -> bool:
     try:
         return question.result(PATIENCE)
-    except TimeoutError:
+    except TimeoutError:  # not known in time counts as not known
         return False
