@@ -11,7 +11,7 @@ from rich.text import Text
 
 from authsec_server.cli.audit_asking import asking_options, query_of
 from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.output import NOTHING, Output, cell, styled, table, when
+from authsec_server.cli.output import NOTHING, Output, cell, often, styled, table, when
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
@@ -104,7 +104,7 @@ def _time(event: Mapping[str, Any]) -> list[str]:
     """To the second; of what is counted by the minute, the minute and how often within it."""
     if not event["counted"]:
         return [when(event["at"])]
-    times = "once" if event["count"] == 1 else f"{event['count']} times"
+    times = often(event["count"])
     return [when(event["at"])[: -len(":00")], f"({times})"]
 
 

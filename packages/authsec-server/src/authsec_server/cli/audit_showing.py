@@ -14,7 +14,7 @@ from authsec_server.cli.audit import decision, what, who
 from authsec_server.cli.audit_asking import asking_options, everything, query_of
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.kept_open import kept_open
-from authsec_server.cli.output import Output, block, styled, when
+from authsec_server.cli.output import Output, block, often, styled, when
 
 _SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss"}
 
@@ -59,7 +59,7 @@ def _story(story: Mapping[str, Any]) -> Text:
     rest = {name: value for name, value in detail.items() if name not in _SHOWN_ELSEWHERE}
     facts: dict[str, object] = {
         "Event": f"{event['id']}, {event['kind']}",
-        "Time (UTC)": when(event["at"]) + (f", {event['count']} times in that minute" if event["counted"] else ""),
+        "Time (UTC)": when(event["at"]) + (f", {often(event['count'])} in that minute" if event["counted"] else ""),
         "Who": who(event),
         "From": event["address"],
         "What": what(event),

@@ -90,6 +90,11 @@ def when(instant: str | None) -> str:
     return NOTHING if instant is None else instant.replace("T", " ").removesuffix("Z")
 
 
+def often(count: int) -> str:
+    """How many times something happened, as people say it."""
+    return "once" if count == 1 else f"{count} times"
+
+
 def harmless(text: str) -> str:
     """The text with nothing in it that a terminal would obey, or that would show it otherwise than it is."""
     spaced = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
