@@ -31,7 +31,7 @@ def python_with(packages: Path) -> Path:
 
 def variables(*ours: Path) -> dict[str, str]:
     """The variables of a program that runs there. It sees nothing of ours but these folders."""
-    hidden = ("PYTHON", "AUTHSEC", "VIRTUAL")
+    hidden = ("PYTHON", "PYTEST", "AUTHSEC", "VIRTUAL")  # what this run of pytest was given, is for its plugins
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return kept | ({"PYTHONPATH": os.pathsep.join(map(str, ours))} if ours else {})
 
