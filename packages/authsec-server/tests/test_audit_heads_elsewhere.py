@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,9 +15,10 @@ from typing import Any
 
 import pytest
 from authsec_server.app import open_authority
-from authsec_server.audit.sealing import elsewhere
-from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, Standing, ToAddress, heads_elsewhere
+from authsec_server.audit.sealing import elsewhere, sinks
+from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, Standing, heads_elsewhere
 from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.sinks import ToAddress
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Limits
 from authsec_server.settings import load_settings
@@ -118,6 +121,41 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
     assert "no answer" in told[1].problem
 
 
+ENDING = """
+import anyio, threading
+from datetime import UTC, datetime
+from authsec_server.audit.sealing.elsewhere import HeadsElsewhere
+from authsec_server.audit.sealing.heads import Head
+
+handed = threading.Event()
+
+class Hanging:
+    def check(self): pass
+    def take(self, head):
+        handed.set()
+        threading.Event().wait()
+
+async def served(heads):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(heads.run)
+        while not handed.is_set():
+            await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+now = datetime.now(UTC)
+heads = HeadsElsewhere(Hanging(), now=lambda: now)
+heads.give(Head(size=1, root="00" * 32, through=1, at=now, signed="head.of.1"))
+anyio.run(served, heads)
+print("ended")
+"""
+
+
+def test_a_sink_that_hangs_for_ever_keeps_neither_server_nor_process_from_ending() -> None:
+    """A mount whose server is gone: what was begun there never comes back, and nothing can end it."""
+    ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
+
+
 class Sink:
     """An HTTP server that takes heads, or does what a test tells it to."""
 
@@ -180,7 +218,7 @@ def test_one_that_fails_hangs_or_lies_has_taken_nothing(sink: Sink, monkeypatch:
     ):
         sink.instead = instead
         seconds = 0.3 if callable(instead) else 10.0
-        monkeypatch.setattr(elsewhere, "_LIMITS", Limits(seconds=seconds, max_bytes=1000))
+        monkeypatch.setattr(sinks, "_LIMITS", Limits(seconds=seconds, max_bytes=1000))
         assert not sink.heads.deliver(), why
         told = sink.heads.standing().problem
         assert why in told

@@ -6,23 +6,21 @@ path of the tokens, and none stops them: since when nothing was taken is said in
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from threading import Event, Thread
+from typing import Final
 
 import anyio
 import structlog
 from prometheus_client import Counter, Gauge
 
 from authsec_server.audit.sealing.heads import Head
-from authsec_server.failures import StartupRefused
-from authsec_server.outbound import Limits, Outbound, OutboundFailed
-from authsec_server.settings import ENV_PREFIX
+from authsec_server.audit.sealing.sinks import IntoFile, NotTaken, Sink, ToAddress
+from authsec_server.outbound import Outbound
 
 log = structlog.get_logger(__name__)
 
@@ -30,14 +28,9 @@ POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
 STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken, hangs: a mount whose server is gone
 MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
-_LIMITS: Final = Limits(seconds=10.0, max_bytes=64 * 1024)
-_MAX_TOKEN: Final = 16_384
+LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
 DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed journal that were taken elsewhere.")
 WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that were not taken elsewhere yet.")
-
-
-class NotTaken(Exception):
-    """A head was not taken. The text says why, and holds no credential and no query of an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,90 +45,6 @@ class Standing:
 NOWHERE: Final = Standing()
 
 
-class Sink(Protocol):
-    """Where heads go."""
-
-    def take(self, head: Head) -> None:
-        """Keep the head durably. Blocks its thread. Raises `NotTaken`."""
-
-    def check(self) -> None:
-        """Raise `StartupRefused` where no head can ever be taken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntoFile:
-    """A line for each head, behind those that are there. A pipe or a device keeps nothing, and may block for ever."""
-
-    path: Path
-
-    def take(self, head: Head) -> None:
-        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        try:
-            descriptor = os.open(self.path, how | os.O_NONBLOCK, 0o600)  # else a pipe that nobody reads blocks here
-            try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise NotTaken(f"{self.path} is no regular file")
-                line = (b"\n" if self._torn() else b"") + f"{head.signed}\n".encode("ascii")
-                if os.write(descriptor, line) != len(line):
-                    raise NotTaken(f"{self.path} took only a part of it")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise NotTaken(f"{self.path} cannot be written: {error.strerror}") from None
-
-    def _torn(self) -> bool:
-        """Whether its last line was not finished: a disk was full, or somebody was killed."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(-1, os.SEEK_END)
-                return file.read(1) != b"\n"
-        except OSError:
-            return False  # it is empty, or may only be written
-
-    def check(self) -> None:
-        if (self.path.exists() and not self.path.is_file()) or not self.path.parent.is_dir():
-            raise StartupRefused(
-                f"{ENV_PREFIX}AUDIT_HEADS names {self.path}, which cannot be a regular file.",
-                "Name a file in a folder that is there, or an address: https://…",
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToAddress:
-    """A POST of `{"head": …}` for each head. `token_file` holds the bearer token that goes along, read each time."""
-
-    outbound: Outbound
-    url: str
-    token_file: Path | None = None
-
-    def take(self, head: Head) -> None:
-        try:
-            answer = self.outbound.post_json(self.url, {"head": head.signed}, headers=self._headers(), limits=_LIMITS)
-        except OutboundFailed as failed:
-            raise NotTaken(str(failed)) from None
-        if not 200 <= answer.status < 300:
-            raise NotTaken(f"{answer.source} answered with the status {answer.status}")
-
-    def check(self) -> None:
-        try:
-            self.outbound.check_url(self.url)
-        except OutboundFailed as failed:
-            raise StartupRefused(f"{ENV_PREFIX}AUDIT_HEADS cannot be used: {failed}.") from None
-
-    def _headers(self) -> dict[str, str]:
-        if self.token_file is None:
-            return {}
-        try:
-            with self.token_file.open("rb") as file:
-                token = file.read(_MAX_TOKEN).strip()
-        except OSError as error:
-            raise NotTaken(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
-        if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
-            raise NotTaken(f"the token file {self.token_file} does not hold one token on one line")
-        return {"Authorization": f"Bearer {token.decode('ascii')}"}
-
-
 class HeadsElsewhere:
     """Hands heads to the sink, one after the other. `give` is called from any thread and never waits."""
 
@@ -146,6 +55,7 @@ class HeadsElsewhere:
         self._last = ""
         self._standing = Standing(sent=sink is not None)
         self._handed_at: datetime | None = None  # since when the sink has had a head without an answer
+        self._ending = Event()
 
     def check(self) -> None:
         """Raise `StartupRefused` where the settings name nothing that could take a head."""
@@ -168,8 +78,8 @@ class HeadsElsewhere:
         return Standing(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
-        """Hand over what waits; whether all of it was taken. Blocks its thread."""
-        while self._sink is not None and self._waiting:
+        """Hand over what waits, until the end; whether all of it was taken. Blocks its thread."""
+        while self._sink is not None and self._waiting and not self._ending.is_set():
             head = self._waiting[0]
             self._handed_at = self._now()
             try:
@@ -188,14 +98,27 @@ class HeadsElsewhere:
 
     async def run(self) -> None:
         """Deliver for as long as this runs."""
+        if self._sink is None:
+            return
+        # A daemon of its own: neither the end of the server nor that of its process waits for a mount that hangs.
+        thread = Thread(target=self._keep_delivering, name="authsec-heads-elsewhere", daemon=True)
+        thread.start()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._ending.set()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(thread.join, LAST_SECONDS)
+
+    def _keep_delivering(self) -> None:
         failures = 0
-        while self._sink is not None:
+        while not self._ending.is_set():
             try:
-                failures = 0 if await anyio.to_thread.run_sync(self.deliver) else failures + 1
+                failures = 0 if self.deliver() else failures + 1
             except Exception as error:  # noqa: BLE001 - whatever it was, later heads must go out
                 self._failed(type(error).__name__)
                 failures += 1
-            await anyio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
+            self._ending.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
 
     def _failed(self, problem: str) -> None:
         before = self._standing
