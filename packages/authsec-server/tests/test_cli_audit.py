@@ -235,7 +235,7 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
         (("--reason", "foo"), "No refusal has the reason 'foo'."),
         (("--reason", "no_delegaton"), "The nearest is no_delegation."),
         (("--kind", "token.refusd"), "There is no kind 'token.refusd' of event. The nearest is token.refused."),
-        (("--agent", "opne"), "There is no client 'opne'. See the list: authsec agents list"),
+        (("--agent", "opne"), "There is no agent or MCP server 'opne'. The nearest is open."),
         (("--agent", "opne"), "One that was deleted is found by its client_id: authsec audit list --kind client.del"),
         (("--delegation", "suport"), "There is no delegation 'suport'."),
     ):

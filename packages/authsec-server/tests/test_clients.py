@@ -143,7 +143,7 @@ def test_what_fails_late_leaves_nothing_behind_either(database: Database, act: A
 def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     client = create(database, act)
     with pytest.raises(
-        Conflict, match=f"a client 'Customer Support' already, with the slug customer-support \\({client.id}\\)"
+        Conflict, match=f"The slug customer-support belongs to 'Customer Support' \\({client.id}\\)"
     ):
         create(database, act, name="customer support")
     assert create(database, act, slug="customer-support-2").slug == "customer-support-2"
@@ -171,7 +171,7 @@ def test_of_many_that_want_one_slug_exactly_one_gets_it(database: Database, act:
 
 def test_one_key_belongs_to_one_agent(database: Database, act: Act) -> None:
     create(database, act, platform="key", selectors=(), public_key=PUBLIC)
-    with pytest.raises(Conflict, match="already belongs to the client 'Customer Support'"):
+    with pytest.raises(Conflict, match="already belongs to 'Customer Support'"):
         create(database, act, name="Other", platform="key", selectors=(), public_key=PUBLIC)
     assert database.read(rows) == (1, 1)
 
@@ -213,7 +213,7 @@ def test_a_viewer_only_reads(database: Database, act: Act) -> None:
 def test_an_unknown_client_is_not_found(database: Database, act: Act) -> None:
     for handle in ["nobody", "", "\0", "x" * 10_000, "6f1d2a34-0000-4000-8000-000000000001"]:
         for verb in (service.get, service.disable, service.enable):
-            with pytest.raises(NotFound, match="There is no client"):
+            with pytest.raises(NotFound, match="There is no agent or MCP server"):
                 database.change(lambda tx, verb=verb, handle=handle: verb(tx, act, handle))
 
 

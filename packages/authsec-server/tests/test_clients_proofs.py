@@ -136,7 +136,7 @@ def test_a_key_of_another_client_is_refused(database: Database, act: Act) -> Non
     key = pem()
     onboard(database, act, name="Payroll", platform="key", selectors=(), public_key=key)
     client = onboard(database, act)
-    with pytest.raises(Conflict, match="belongs to the client 'Payroll'"):
+    with pytest.raises(Conflict, match="belongs to 'Payroll'"):
         add(database, act, client, "key", public_key=key)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
+
+from authsec_server.nearest import nearest
 
 # Into the containers of a namespace goes each of its Services: SERVICE_HOST, SERVICE_PORT…, PORT=tcp://…, PORT_80_TCP….
 _LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
@@ -31,8 +32,8 @@ def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[s
         its = name.upper().removeprefix(prefix)
         if not name.upper().startswith(prefix) or its in known or _is_of_a_service(its, value):
             continue
-        nearest = get_close_matches(its[:100], known, n=1, cutoff=0.5)
-        meant = f"; the nearest is {prefix}{nearest[0]}" if nearest else ""
+        near = nearest(its, known, likeness=0.5)
+        meant = f"; the nearest is {prefix}{near}" if near else ""
         yield f"{name[:100]!r} is no setting{meant}"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Collection
 
 from authsec_server.failures import Invalid
+from authsec_server.nearest import told_nearest
 
 MAX_NAME = 120
 MAX_TEXT = 2000
@@ -62,6 +64,19 @@ def slug_of(field: str, display_name: str) -> str:
 def chosen_slug(given: str | None, display_name: str) -> str:
     """The slug that was given, or else the one that the name suggests."""
     return slug_of("slug", display_name) if given is None else slug("slug", given)
+
+
+def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) -> str:
+    """How to find what was meant by `asked`, which is no slug of anything. People give names as well, and mistype.
+
+    `near` gives slugs that may be meant by one; `otherwise` is what is said where none is.
+    """
+    try:
+        slug = slug_of("slug", asked)
+    except Invalid:  # nothing that a slug could be mistyped as, such as an id
+        return otherwise
+    slugs = near(slug)
+    return f"Names are not looked up: its slug is {slug}." if slug in slugs else told_nearest(slug, slugs, otherwise)
 
 
 def is_slug(value: str) -> bool:

@@ -7,6 +7,7 @@ from authsec_server.accounts.model.administrators import Administrator, read_ema
 from authsec_server.accounts.store import administrators as store
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
+from authsec_server.nearest import told_nearest
 
 
 def administrator(tx: Tx, reference: str) -> Administrator:
@@ -17,5 +18,8 @@ def administrator(tx: Tx, reference: str) -> Administrator:
     elif address := read_email(reference):
         found = store.by_email(tx.connection, address)
     if found is None:
-        raise NotFound(f"There is no administrator {naming.quoted(reference)}.", "See the list: authsec admin list")
+        address = read_email(reference) or ""
+        known = store.emails_near(tx.connection, address) if address else []
+        listed = told_nearest(address, known, "See the list: authsec admin list")
+        raise NotFound(f"There is no administrator {naming.quoted(reference)}.", listed)
     return found

@@ -15,6 +15,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
+from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act, Role
 from authsec_server.web.context import limit_key
 
@@ -66,7 +67,9 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
     act.principal.require(Role.VIEWER)
     key = by_id(tx, reference) or (store.by_name(tx.connection, reference) if naming.is_name(reference) else None)
     if key is None:
-        raise NotFound(f"There is no admin key {naming.quoted(reference)}.", "See the list: authsec admin list-keys")
+        known = store.names_near(tx.connection, reference) if naming.is_name(reference) else []
+        listed = told_nearest(reference, known, "See the list: authsec admin list-keys")
+        raise NotFound(f"There is no admin key {naming.quoted(reference)}.", listed)
     return key
 
 

@@ -107,8 +107,13 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
     known = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
     api = store.find(tx.connection, id_or_slug) if known else None
     if api is None:
-        raise NotFound(f"There is no API {naming.quoted(id_or_slug)}.", "See the list: authsec apis list")
+        raise NotFound(f"There is no API {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return api
+
+
+def which(tx: Tx, asked: str) -> str:
+    """How to find the API that was meant. Asks for no principal: for the rooms above."""
+    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec apis list")
 
 
 def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) -> tuple[list[Api], str | None]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.apis.model import Action, Api, ApiKind, Described
-from authsec_server.db.matching import matches
+from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
 
@@ -99,6 +99,11 @@ def find(connection: Connection, id_or_slug: str) -> Api | None:
     """The API, by its id or slug."""
     column = apis.c.id if is_uuid(id_or_slug) else apis.c.slug
     return next(iter(_loaded(connection, select(apis).where(column == id_or_slug))), None)
+
+
+def slugs_near(connection: Connection, slug: str) -> list[str]:
+    """The slugs around this one, which none has."""
+    return neighbours(connection, apis.c.slug, slug)
 
 
 def known_as(connection: Connection, *names: str) -> list[Api]:

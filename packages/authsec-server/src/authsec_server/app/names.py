@@ -35,5 +35,6 @@ NAMES = Names(
     delegation=_delegation,
     person=known.person,
     which_client=clients.which,
+    which_delegation=standing.which,
     reasons=frozenset(str(reason) for each in _REASONS for reason in each),
 )

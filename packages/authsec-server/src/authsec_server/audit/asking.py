@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 
 from authsec_server import naming
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, EventKind
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
+from authsec_server.nearest import told_nearest
 from authsec_server.principal import PrincipalKind
 from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import Parameter
@@ -47,14 +47,15 @@ class Names:
     """What rooms above know by name; each answers None for a name that it does not know.
 
     `client` gives the id for a slug, `delegation` its id and its client's, `person` who is meant by the email of an
-    administrator or the name of an admin key. `which_client` says which
-    one may have been meant by a slug that none has, `reasons` are all for which anything is refused.
+    administrator or the name of an admin key. `which_client` and `which_delegation` say which
+    may have been meant by a slug that none has, `reasons` are all for which anything is refused.
     """
 
     client: Callable[[Tx, str], str | None]
     delegation: Callable[[Tx, str], tuple[str, str] | None]
     person: Callable[[Tx, str], tuple[PrincipalKind, str] | None]
     which_client: Callable[[Tx, str], str]
+    which_delegation: Callable[[Tx, str], str]
     reasons: frozenset[str]
 
 
@@ -88,7 +89,7 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
             raise Invalid(
                 "kind",
                 f"There is no kind {naming.quoted(part)} of event.",
-                _nearest(part, EventKind) or "e.g. token.refused, or `client.` for all of them",
+                told_nearest(part, EventKind, "e.g. token.refused, or `client.` for all of them"),
             )
         found |= its
     return frozenset(found)
@@ -97,13 +98,8 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
 def _reason(text: str | None, known: frozenset[str]) -> str:
     if text is not None and text not in known:
         listed = f"There are: {', '.join(sorted(known))}"
-        raise Invalid("reason", f"No refusal has the reason {naming.quoted(text)}.", _nearest(text, known) or listed)
+        raise Invalid("reason", f"No refusal has the reason {naming.quoted(text)}.", told_nearest(text, known, listed))
     return text or ""
-
-
-def _nearest(text: str, known: Iterable[str]) -> str:
-    found = get_close_matches(text[:100], [*known], n=1, cutoff=0.6)
-    return f"The nearest is {found[0]}." if found else ""
 
 
 def _decision(text: str | None) -> Decision | None:
@@ -120,7 +116,7 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
     if found is None:
         raise Invalid(
             "client",
-            f"There is no client {naming.quoted(text)}.",
+            f"There is no agent or MCP server {naming.quoted(text)}.",
             f"{names.which_client(tx, text)} One that was deleted is found by its client_id: "
             "authsec audit list --kind client.deleted --json",
         )
@@ -135,9 +131,7 @@ def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
     if found is not None:
         return found
     if not naming.is_uuid(text):
-        raise Invalid(
-            "delegation", f"There is no delegation {naming.quoted(text)}.", "See the list: authsec delegations list"
-        )
+        raise Invalid("delegation", f"There is no delegation {naming.quoted(text)}.", names.which_delegation(tx, text))
     return text, ""
 
 

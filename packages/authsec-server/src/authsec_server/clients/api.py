@@ -125,7 +125,7 @@ class Clients:
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
-            revision = call.matched(client, "This client")
+            revision = call.matched(client, client.name)
             return changes.edit(tx, act, client.id, revision=revision, changes=rules.Changes(**call.body.given()))
 
         return await self._seen(call, await call.change(work))
@@ -135,7 +135,7 @@ class Clients:
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
-            call.matched(client, "This client")
+            call.matched(client, client.name)
             return self.delete(tx, act, client.id)
 
         return await self._seen(call, await call.change(work))

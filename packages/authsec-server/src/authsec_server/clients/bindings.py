@@ -102,7 +102,7 @@ def _require_bindable(tx: Tx, asked: Held, source: TrustSource, held: set[_Mark]
         other = sources.by_ids(tx, [proof.source_id])[proof.source_id]
         raise Conflict(
             f"This proof of {name} rests on the trust source {other.name!r} ({other.slug}), and on no other.",
-            "Add another proof to the client, and remove this one.",
+            "Add another proof to it, and remove this one.",
         )
     try:
         require_suitable(platform_of(proof), proof.selectors, source, trust_domain)

@@ -42,7 +42,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes) 
     """
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
-    require_current(client, revision, "This client")
+    require_current(client, revision, client.name)
     edited = _edited(client, act, changes)
     detail = edit_detail(edited.revision, described(client), described(edited))
     if not detail:

@@ -56,7 +56,7 @@ def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
     if found is None:
         raise NotFound(
             f"{client.name} has no open code {naming.quoted(enrolment_id)}.",
-            "It was used or taken back, or has expired. A key that it enrolled is a proof of the client: remove that.",
+            "It was used or taken back, or has expired. A key that it enrolled stays until that proof is removed.",
         )
     codes.remove(tx.connection, found.id)
     _record(tx, act, EventKind.ENROLMENT_TAKEN_BACK, client, found)
@@ -73,7 +73,7 @@ def _refuse_useless(tx: Tx, act: Act, client: Client) -> None:
         raise Conflict(f"{client.name} is disabled: a key of it would get no token.", "Enable it first.")
     if len(codes.of_client(tx.connection, client.id, act.now)) >= MAX_OPEN:
         raise Conflict(
-            f"{client.name} has {MAX_OPEN} open codes, the most a client may have.",
+            f"{client.name} has {MAX_OPEN} open codes, the most that there may be.",
             "Use one, take one back, or wait: each is open for 15 minutes.",
         )
 

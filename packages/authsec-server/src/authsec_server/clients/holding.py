@@ -66,7 +66,10 @@ def held(client: Client, proof_id: str) -> Proof:
     for proof in client.proofs:
         if proof.id == proof_id:
             return proof
-    raise NotFound(f"{client.name} holds no proof {naming.quoted(proof_id)}.", "Look at the proofs it holds now.")
+    raise NotFound(
+        f"{client.name} holds no proof {naming.quoted(proof_id)}.",
+        f"See the list: authsec agents proofs list {client.slug}",
+    )
 
 
 def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
@@ -88,7 +91,7 @@ def _refuse_repeated(client: Client, proof: Proof) -> None:
 def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
     """Raise `Conflict` if these would be more proofs than the client may have. For the verbs of this room."""
     if len(held) > MAX_PROOFS:  # each is tried at every request for a token
-        raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most a client may have.", "Remove one first.")
+        raise Conflict(f"{client.name} holds {MAX_PROOFS} proofs, the most that it may have.", "Remove one first.")
 
 
 def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:

@@ -13,7 +13,7 @@ from authsec_server.clients.model import Client, Onboarding, Proof, parse_labels
 from authsec_server.clients.proofs import make_proof
 from authsec_server.clients.records import named, whole
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed
 from authsec_server.revocations import service as revocations
@@ -40,19 +40,18 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
     act.principal.require(Role.VIEWER)
     client = find(tx, id_or_slug)
     if client is None:
-        raise NotFound(f"There is no client {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
+        raise NotFound(nobody(id_or_slug), which(tx, id_or_slug))
     return client
 
 
+def nobody(asked: str) -> str:
+    """What is said of a client that there is not, in the words of those who look for either kind."""
+    return f"There is no agent or MCP server {naming.quoted(asked)}."
+
+
 def which(tx: Tx, asked: str) -> str:
-    """How to find the client that was meant. People give its name, where its slug is asked for."""
-    try:
-        meant = naming.slug_of("slug", asked)
-    except Invalid:
-        meant = ""
-    if meant != asked and find(tx, meant):
-        return f"Names are not looked up: its slug is {meant}."
-    return "See the list: authsec agents list"
+    """How to find the client that was meant. Asks for no principal: for the rooms above."""
+    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec agents list")
 
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Client], str | None]:
@@ -138,7 +137,7 @@ def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. For the verbs of this room."""
     if taken := store.find(tx.connection, slug):
         raise Conflict(
-            f"There is a client {taken.name!r} already, with the slug {slug} ({taken.id}).",
+            f"The slug {slug} belongs to {taken.name!r} ({taken.id}).",
             "Give this one another name, or a slug of its own.",
             field="slug",
         )
@@ -151,7 +150,7 @@ def refuse_taken_key(tx: Tx, proof: Proof) -> None:
     """
     if proof.thumbprint and (holder := store.holder_of_key(tx.connection, proof.thumbprint)):
         raise Conflict(
-            f"This public key already belongs to the client {holder.name!r} ({holder.slug}).",
+            f"This public key already belongs to {holder.name!r} ({holder.slug}).",
             "Make a key pair of its own for each agent: authsec keygen FILE",
             field="public_key",
         )

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
+from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import folded, is_uuid
 
@@ -149,6 +150,11 @@ def find(connection: Connection, id_or_slug: str) -> Client | None:
     """The client, by either of its names."""
     column = clients.c.id if is_uuid(id_or_slug) else clients.c.slug
     return next(iter(_loaded(connection, select(clients).where(column == id_or_slug))), None)
+
+
+def slugs_near(connection: Connection, slug: str) -> list[str]:
+    """The slugs around this one, which none has."""
+    return neighbours(connection, clients.c.slug, slug)
 
 
 def page(connection: Connection, *, after: str, limit: int) -> list[Client]:

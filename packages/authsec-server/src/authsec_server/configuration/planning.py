@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Final
 
 from authsec_server.apis.model import parse_identifier
@@ -17,6 +16,7 @@ from authsec_server.configuration.steps import Plan, Setting, Step, at
 from authsec_server.delegations.model import OVER, state
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
+from authsec_server.nearest import told_nearest
 
 READ_AS_FAST_AS_ONE_ACT: Final = 30
 """So many delegations of one agent are read in the time that an act takes."""
@@ -132,11 +132,10 @@ def _require(field: str, slug: str, section: Section, asked: Asked, present: Col
             f"The {section.one} {slug} would be pruned: it is not among the {section} of the document.",
             f"Put it under {section}, or take out what names it.",
         )
-    nearest = get_close_matches(slug[:100], [*named, *present], n=1, cutoff=0.6)
     raise Invalid(
         field,
         f"There is no {section.one} {quoted(slug)}, neither at the authority nor in the document.",
-        f"The nearest is {nearest[0]}." if nearest else f"Put it under {section}, or name one by its slug.",
+        told_nearest(slug, [*named, *present], f"Put it under {section}, or name one by its slug."),
     )
 
 

@@ -1,10 +1,12 @@
-"""What people look for, as a condition: a part of a name, or the beginning of an id."""
+"""What people look for: by a part of a name or the beginning of an id, as a condition; by a name that is misspelt."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, false, or_
+from sqlalchemy import ColumnElement, Connection, false, or_, select
+
+_AROUND: Final = 100  # to each side; to compare them takes milliseconds, during which others may wait for a lock
 
 
 def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -16,3 +18,13 @@ def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]
         return false()
     begins = id_column.startswith(text.lower(), autoescape=True)
     return or_(begins, *(name.icontains(text, autoescape=True) for name in names))
+
+
+def neighbours(connection: Connection, names: ColumnElement[str], text: str) -> list[str]:
+    """The names that come before and behind the text in their order, and no more of them than are compared quickly.
+
+    That is all of them where there are few; of many, those that are spelt otherwise only towards their end.
+    """
+    before = select(names).where(names < text).order_by(names.desc()).limit(_AROUND)
+    behind = select(names).where(names >= text).order_by(names).limit(_AROUND)
+    return [*connection.scalars(before), *connection.scalars(behind)]

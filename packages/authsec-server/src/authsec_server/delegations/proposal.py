@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 
 from authsec_server.clients.model import ProofKind
 from authsec_server.delegations.model import Edit, Proposal, TargetType
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
+from authsec_server.nearest import nearest
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.settings import ENV_PREFIX
 
@@ -38,12 +38,12 @@ def allowed_actions(asked: Proposal | Edit, role: RoleDefinition, *, already: Co
 
 
 def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
-    (nearest,) = get_close_matches(action[:130], role.actions, n=1, cutoff=0)
+    near = nearest(action, role.actions, likeness=0)
     held = ", ".join(role.actions[:_SHOWN])
     more = len(role.actions) - _SHOWN
     return Invalid(
         field,
-        f"{quoted(action)} is not an action of the role {role.name!r}; the nearest is {nearest}.",
+        f"{quoted(action)} is not an action of the role {role.name!r}; the nearest is {near}.",
         f"The role has: {held}{f' and {more} more' if more > 0 else ''}",
     )
 
@@ -53,10 +53,9 @@ def target_type(text: str) -> TargetType:
     try:
         return TargetType(text)
     except ValueError:
-        (nearest,) = get_close_matches(text[:100], list(TargetType), n=1, cutoff=0)
         raise Invalid(
             "target_type",
-            f"{quoted(text)} is no target type; the nearest is {nearest!s}.",
+            f"{quoted(text)} is no target type; the nearest is {nearest(text, TargetType, likeness=0)}.",
             f"One of: {', '.join(TargetType)}",
         ) from None
 

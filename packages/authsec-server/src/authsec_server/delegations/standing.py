@@ -27,8 +27,14 @@ def stored(tx: Tx, id_or_slug: str) -> Delegation:
     could_be = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
     found = store.find(tx.connection, id_or_slug) if could_be else None
     if found is None:
-        raise NotFound(f"There is no delegation {naming.quoted(id_or_slug)}.", "See the list: authsec delegations list")
+        raise NotFound(f"There is no delegation {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return found
+
+
+def which(tx: Tx, asked: str) -> str:
+    """How to find the delegation that was meant. Asks for no principal: for the rooms above."""
+    listed = "See the list: authsec delegations list"
+    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), listed)
 
 
 def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
@@ -59,11 +65,7 @@ def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:
     """The role that somebody means. Raises `Invalid` for the field `role`."""
     found = roles.find(tx, id_or_slug)
     if found is None:
-        raise Invalid(
-            "role",
-            f"There is no role {naming.quoted(id_or_slug)}.",
-            "Give a role's slug or id: authsec roles list",
-        )
+        raise Invalid("role", f"There is no role {naming.quoted(id_or_slug)}.", roles.which(tx, id_or_slug))
     return found
 
 
@@ -71,11 +73,7 @@ def client_called(tx: Tx, id_or_slug: str) -> Client:
     """The client that somebody means. Raises `Invalid` for the field `client`."""
     found = clients.find(tx, id_or_slug)
     if found is None:
-        raise Invalid(
-            "client",
-            f"There is no client {naming.quoted(id_or_slug)}.",
-            "Give a client's slug or client_id: authsec agents list",
-        )
+        raise Invalid("client", clients.nobody(id_or_slug), clients.which(tx, id_or_slug))
     return found
 
 

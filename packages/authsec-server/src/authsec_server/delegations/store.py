@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.clients.model import ProofKind
+from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.delegations.model import Delegation, TargetType
 from authsec_server.naming import is_uuid
@@ -90,6 +91,11 @@ def find(connection: Connection, id_or_slug: str) -> Delegation | None:
     column = delegations.c.id if is_uuid(id_or_slug) else delegations.c.slug
     row = connection.execute(select(delegations).where(column == id_or_slug)).one_or_none()
     return None if row is None else delegation(row)
+
+
+def slugs_near(connection: Connection, slug: str) -> list[str]:
+    """The slugs around this one, which none has."""
+    return neighbours(connection, delegations.c.slug, slug)
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> list[Delegation]:

@@ -26,6 +26,7 @@ from authsec_server.keys.model import (
     may_be_forgotten,
     rotation_due,
 )
+from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
@@ -62,7 +63,9 @@ def get(tx: Tx, act: Act, kid: str) -> SigningKey:
     act.principal.require(Role.VIEWER)
     found = store.find(tx.connection, kid) if is_kid(kid) else None
     if found is None:
-        raise NotFound(f"There is no signing key {naming.quoted(kid)}.", "See the list: authsec keys list")
+        known = [key.kid for key in store.in_states(tx.connection, tuple(KeyState))]
+        listed = told_nearest(kid, known, "See the list: authsec keys list")
+        raise NotFound(f"There is no signing key {naming.quoted(kid)}.", listed)
     return found
 
 

@@ -99,7 +99,7 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
     act.principal.require(Role.VIEWER)
     role = find(tx, id_or_slug)
     if role is None:
-        raise NotFound(f"There is no role {naming.quoted(id_or_slug)}.", "See the list: authsec roles list")
+        raise NotFound(f"There is no role {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return role
 
 
@@ -127,6 +127,11 @@ def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return store.find(tx.connection, id_or_slug)
+
+
+def which(tx: Tx, asked: str) -> str:
+    """How to find the role that was meant. Asks for no principal: for the rooms above."""
+    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec roles list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:

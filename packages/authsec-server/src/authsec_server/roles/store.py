@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.db.matching import matches
+from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
 from authsec_server.roles.model import RoleDefinition
@@ -93,6 +93,11 @@ def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
     """The role, by either of its names."""
     column = roles.c.id if is_uuid(id_or_slug) else roles.c.slug
     return next(iter(_loaded(connection, select(roles).where(column == id_or_slug))), None)
+
+
+def slugs_near(connection: Connection, slug: str) -> list[str]:
+    """The slugs around this one, which none has."""
+    return neighbours(connection, roles.c.slug, slug)
 
 
 def page(connection: Connection, *, text: str, after: str, limit: int) -> list[RoleDefinition]:

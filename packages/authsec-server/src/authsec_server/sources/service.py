@@ -111,7 +111,7 @@ def get(tx: Tx, act: Act, id_or_slug: str) -> TrustSource:
     act.principal.require(Role.VIEWER)
     source = find(tx, id_or_slug)
     if source is None:
-        raise NotFound(f"There is no trust source {naming.quoted(id_or_slug)}.", "See the list: authsec trust list")
+        raise NotFound(f"There is no trust source {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
     return source
 
 
@@ -146,6 +146,11 @@ def find(tx: Tx, id_or_slug: str) -> TrustSource | None:
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
     return sources.find(tx.connection, id_or_slug)
+
+
+def which(tx: Tx, asked: str) -> str:
+    """How to find the trust source that was meant. Asks for no principal: for the rooms above."""
+    return naming.meant(asked, lambda slug: sources.slugs_near(tx.connection, slug), "See the list: authsec trust list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustSource]:

@@ -6,13 +6,13 @@ import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Final, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from authsec_server import naming
+from authsec_server.nearest import told_nearest
 
 _FORMS: Final[Mapping[object, str]] = {str: "a text", int: "a whole number", bool: "true or false", dict: "a map"}
 _GIVEN: Final[Mapping[type, str]] = {
@@ -59,9 +59,8 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
 
 def unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
     """What is said of a name that is not there to be given, and which one may have been meant."""
-    nearest = get_close_matches(name[:100], known, n=1, cutoff=0.5)
     listed = f"There are: {', '.join(known)}" if known else "Leave it out: nothing is asked for here."
-    return f"There is no {naming.quoted(name)} here.", f"The nearest is {nearest[0]}." if nearest else listed
+    return f"There is no {naming.quoted(name)} here.", told_nearest(name, known, listed, likeness=0.5)
 
 
 class _At:

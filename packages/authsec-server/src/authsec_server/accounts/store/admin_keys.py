@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, String, Table, Text, insert, or_, select, update
 
 from authsec_server.accounts.model.admin_keys import AdminKey
+from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.principal import Role
 
@@ -70,6 +71,11 @@ def page(connection: Connection, *, after: str, limit: int) -> list[AdminKey]:
     """Keys by name, from the first one behind `after`."""
     statement = select(admin_keys).where(admin_keys.c.name > after).order_by(admin_keys.c.name).limit(limit)
     return [_admin_key(row) for row in connection.execute(statement)]
+
+
+def names_near(connection: Connection, name: str) -> list[str]:
+    """The names around this one, which none has."""
+    return neighbours(connection, admin_keys.c.name, name)
 
 
 def _first(connection: Connection, column: Column[Any], value: str) -> AdminKey | None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.principal import Role
 
@@ -134,6 +135,11 @@ def page(connection: Connection, *, after: str, limit: int) -> list[Administrato
     """Administrators by e-mail address, from the first one behind `after`."""
     statement = select(administrators).where(administrators.c.email > after)
     return [read(row) for row in connection.execute(statement.order_by(administrators.c.email).limit(limit))]
+
+
+def emails_near(connection: Connection, email: str) -> list[str]:
+    """The addresses around this one, which nobody has."""
+    return neighbours(connection, administrators.c.email, email)
 
 
 def search(connection: Connection, text: str, *, limit: int) -> list[Administrator]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selectors.issuers import ISSUERS
 from authsec_server.clients.selectors.keys import DOCKER, KUBERNETES, SPIFFE, UNIX, SelectorKey
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
+from authsec_server.nearest import nearest
 
 MAX_SELECTORS = 32
 MAX_VALUE = 255
@@ -89,9 +89,7 @@ def known_key(platform: Platform, key: str) -> SelectorKey | None:
 def nearest_key(platform: Platform, key: str) -> SelectorKey:
     """The platform's key that reads most like this one. Only for a platform that has selectors."""
     by_text = {spelling: each for each in KEYS[platform] for spelling in (each.key, *each.meant_by)}
-    # Its length is bounded first: the comparison costs the product of both.
-    (nearest,) = get_close_matches(key[:100].lower(), by_text, n=1, cutoff=0)
-    return by_text[nearest]
+    return by_text[nearest(key.lower(), by_text, likeness=0)]
 
 
 def _unknown(field: str, platform: Platform, key: str) -> Invalid:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.db.matching import matches
+from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid
 from authsec_server.sources.model import ClusterApi, KeysFrom, SourceKind, TrustSource
@@ -65,6 +65,11 @@ def find(connection: Connection, id_or_slug: str) -> TrustSource | None:
     """The source, by either of its names."""
     column = trust_sources.c.id if is_uuid(id_or_slug) else trust_sources.c.slug
     return next(iter(_loaded(connection, select(trust_sources).where(column == id_or_slug))), None)
+
+
+def slugs_near(connection: Connection, slug: str) -> list[str]:
+    """The slugs around this one, which none has."""
+    return neighbours(connection, trust_sources.c.slug, slug)
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, TrustSource]:

@@ -1,0 +1,94 @@
+"""What nobody is called: whoever mistypes is told the nearest name that there is, at every place that asks for one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from authsec_server.clients import service as clients
+from authsec_server.failures import NotFound
+from authsec_server.nearest import nearest
+from click.testing import Result
+
+Authsec = Callable[..., Result]
+
+
+ONE_OF_EVERYTHING = (
+    "roles create Support --action customers:read",
+    "apis create Customers --identifier https://customers.example",
+    "agents create Helper --platform unattested",
+    "delegations create --role support --client helper --target 'MCP server' --all-actions",
+    "trust add oidc Forge --issuer https://forge.example --preset github",
+    "admin invite bob@example.com --name Bob --role viewer",
+    "admin create-key automation",
+)
+
+
+@pytest.fixture
+def furnished(authsec: Authsec) -> Authsec:
+    """The command, on an authority in which there is one of everything."""
+    for line in ONE_OF_EVERYTHING:
+        made = authsec(*shlex.split(line))
+        assert made.exit_code == 0, made.output
+    return authsec
+
+
+MISTYPED = {
+    "roles show suport": "There is no role 'suport'. The nearest is support.",
+    "roles edit Support --name x": "There is no role 'Support'. Names are not looked up: its slug is support.",
+    "roles delete suppotr --yes": "The nearest is support.",
+    "apis show custmers": "There is no API 'custmers'. The nearest is customers.",
+    "agents show helpr": "There is no agent or MCP server 'helpr'. The nearest is helper.",
+    "agents disable hepler": "The nearest is helper.",
+    "revoke agent helpre": "The nearest is helper.",
+    "delegations show helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",
+    "delegations list --role suport": "There is no role 'suport'. The nearest is support.",
+    "delegations list --agent helpr": "There is no agent or MCP server 'helpr'. The nearest is helper.",
+    "trust show frge": "There is no trust source 'frge'. The nearest is forge.",
+    "agents proofs list helpr": "The nearest is helper.",
+    "delegations create --role suport --client helper --target x --all-actions": "The nearest is support.",
+    "audit list --delegation helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",
+    "admin disable bob@exmple.com": "There is no administrator 'bob@exmple.com'. The nearest is bob@example.com.",
+    "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",
+    "roles show something-else": "There is no role 'something-else'. See the list: authsec roles list",
+    "agents show 6f1d2a34-0000-4000-8000-000000000001": "See the list: authsec agents list",
+}
+
+
+@pytest.mark.parametrize("typed", MISTYPED)
+def test_a_command_names_what_may_have_been_meant(furnished: Authsec, typed: str) -> None:
+    refused = furnished(*typed.split())
+    assert refused.exit_code == 1, refused.output
+    assert MISTYPED[typed] in " ".join(refused.stderr.split())
+
+
+def test_a_signing_key_that_was_copied_wrong(authsec: Authsec) -> None:
+    kid = json.loads(authsec("keys", "list", "--json").stdout)["items"][0]["kid"]
+    refused = authsec("keys", "revoke", kid[:-2] + "xx", "--yes")
+    assert (refused.exit_code, f"The nearest is {kid}." in refused.stderr) == (1, True)
+
+
+def test_of_many_those_around_it_are_compared(estate: Any) -> None:
+    for number in range(230):
+        estate.agent(f"agent-{number:03}-billing")
+
+    def told(asked: str) -> str:
+        with pytest.raises(NotFound) as caught:
+            estate.see(lambda tx, act: clients.get(tx, act, asked))
+        return caught.value.remedy
+
+    assert told("agent-117-biling") == "The nearest is agent-117-billing."
+    assert told("agent-000-biling") == "The nearest is agent-000-billing."
+    assert told("agent-229-biling") == "The nearest is agent-229-billing."
+    assert told("zzz") == "See the list: authsec agents list"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("suport", "support"), ("support" * 1000, ""), ("", ""), ("zzz", ""), ("costumers", "customers")],
+)
+def test_the_nearest(typed: str, meant: str) -> None:
+    assert nearest(typed, ["support", "customers"]) == meant
