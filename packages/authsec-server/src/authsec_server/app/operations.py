@@ -30,7 +30,8 @@ from authsec_server.sources import api as sources_api
 from authsec_server.sources import asked_api
 from authsec_server.tokens import events_api, revoking_api
 from authsec_server.web import openapi
-from authsec_server.web.operations import AnyOperation, routes_of
+from authsec_server.web.answering import routes_of
+from authsec_server.web.operations import AnyOperation
 
 
 def routes(house: House) -> list[BaseRoute]:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import anyio
 from authsec import strict_json
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -17,6 +17,10 @@ from authsec_server.web.misfits import misfits
 MAX_BODY = 64 * 1024
 BODY_SECONDS = 10  # a body that comes slower holds a place that others need
 MAX_FIELDS = 2000
+# What does not fit is paid for by the piece, ten times what fits, and no token is issued meanwhile.
+BYTES_OF_A_VALUE = 12
+MOST_MISFITS = 1000
+_FORM_IS_TOLD = "What it has to be is in the document: GET /authsec/api/v1/openapi.json"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -24,6 +28,12 @@ class Body(BaseModel):
     """The root of request bodies: unknown members are refused, nothing is coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_interrupted(cls, given: Any) -> Any:
+        """As it is: where Python is called, other threads get their turn, which pydantic alone gives to nobody."""
+        return given
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -45,18 +55,30 @@ class Changes(Body):
 B = TypeVar("B", bound=Body)
 
 
-async def read_body(request: Request, shape: type[B], *, at_most: int = MAX_BODY) -> B:
-    """The request's JSON body as `shape`, of at most so many bytes. Raises `Invalid`, naming the member."""
-    data = await read_bytes(request, at_most=at_most)
+async def read_body(request: Request, shape: type[B]) -> B:
+    """The request's JSON body as `shape`. Raises `Invalid`, naming the member."""
+    return parsed(await read_bytes(request), shape)
+
+
+def parsed(data: bytes, shape: type[B]) -> B:
+    """The JSON as `shape`. Raises `Invalid`, naming the member."""
+    if data.count(b",") > max(len(data), MAX_BODY) // BYTES_OF_A_VALUE:  # a comma is before all values but the first
+        raise Invalid("body", "There are too many values in the body, for its length.", _FORM_IS_TOLD)
     try:
-        value = strict_json.loads(data or b"{}", max_bytes=at_most)
+        value = strict_json.loads(data or b"{}", max_bytes=max(len(data), MAX_BODY))
     except strict_json.StrictJsonError as error:
         raise Invalid("body", f"The body is not acceptable JSON: {error}.") from None
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        first = next(misfits(error, shape))
-        raise Invalid(first.field or "body", first.message, first.remedy) from None
+        raise _misfit(error, shape) from None
+
+
+def _misfit(error: ValidationError, shape: type[Body]) -> Invalid:
+    if error.error_count() > MOST_MISFITS:
+        return Invalid("body", f"{error.error_count():,} things in the body do not fit.", _FORM_IS_TOLD)
+    first = next(misfits(error, shape))
+    return Invalid(first.field or "body", first.message, first.remedy)
 
 
 async def read_fields(request: Request) -> list[tuple[str, str]]:

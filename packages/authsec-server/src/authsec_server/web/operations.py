@@ -1,26 +1,22 @@
-"""The admin API's operations, each declared once beside its handler: routes and the OpenAPI document are made of it."""
+"""The admin API's operations, each declared once beside its handler.
+
+Routes (`answering`) and the OpenAPI document (`openapi`) are made of what is declared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 
-import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from authsec_server.db import Tx, rehearsing
-from authsec_server.failures import Invalid
+from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import Revised, require_current
-from authsec_server.web import preconditions, rehearsal
-from authsec_server.web.bodies import MAX_BODY, Body, query_value, read_body
+from authsec_server.web.bodies import MAX_BODY, Body, query_value
 from authsec_server.web.rehearsal import Rehearsal
 from authsec_server.web.site import Site
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 B = TypeVar("B", bound=Body)
@@ -134,82 +130,3 @@ class Operation(Generic[B, A]):
 
 
 AnyOperation = Operation[Any, Any]
-
-
-def routes_of(site: Site, operations: Iterable[AnyOperation]) -> list[Route]:
-    """One route for each path, so that a 405 names every method that is possible there (RFC 9110 section 15.5.6)."""
-    by_path: dict[str, dict[str, AnyOperation]] = {}
-    for each in operations:
-        its = by_path.setdefault(each.path, {})
-        if each.method in its:
-            raise ValueError(f"{each.method} {each.path} is declared twice")
-        its[each.method] = each
-    return [_route(site, path, its) for path, its in by_path.items()]
-
-
-def _route(site: Site, path: str, its: Mapping[str, AnyOperation]) -> Route:
-    its = {**its, "HEAD": its["GET"]} if "GET" in its else its
-
-    async def answer(request: Request) -> Response:
-        return await _answered(site, its[request.method], request)
-
-    return Route(path, answer, methods=list(its))
-
-
-async def _answered(site: Site, operation: Operation[B, A], request: Request) -> Response:
-    act = await site.act(request)
-    act.principal.require(operation.least)
-    rehearsed = rehearsal.asked_for(request, changes=operation.changes)
-    _require_known(request, operation)
-    call = Call(
-        request=request,
-        site=site,
-        act=act,
-        body=await _body(request, operation),
-        expected=preconditions.expected(request, wanted=operation.wants_revision, known=operation.may_want_revision),
-        rehearsal=rehearsed,
-    )
-    if rehearsed is None:
-        return _response(operation, await operation.handler(call))
-    # It leaves no event, and others wait while it runs: who did it is in the log, whatever becomes of it.
-    log.info(
-        "dry run",
-        request_id=act.request_id,
-        operation=operation.operation_id,
-        by=f"{act.principal.kind} {act.principal.id}".rstrip(),
-    )
-    with rehearsing():
-        result = await operation.handler(call)
-    return JSONResponse(rehearsed.answer(result, secrets=operation.secrets))
-
-
-async def _body(request: Request, operation: Operation[B, A]) -> B:
-    if operation.method == "GET":
-        return cast("B", NoBody())
-    return await read_body(request, operation.body or cast("type[B]", NoBody), at_most=operation.max_body)
-
-
-def _require_known(request: Request, operation: AnyOperation) -> None:
-    """Refuse what is not asked for: of `?dryrun=1` the change itself would be the wrong answer."""
-    known = [each.name for each in operation.query] + ([rehearsal.NAME] if operation.changes else [])
-    for name in request.query_params:
-        query_value(request, name)
-        # A reading changes nothing anyway, whichever way it is asked.
-        if name not in known and not (operation.method == "GET" and name == rehearsal.NAME):
-            raise Invalid(name, "There is no such query parameter here.", f"Those that there are: {_listed(known)}.")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def _response(operation: Operation[B, A], result: A) -> Response:
-    headers = {}
-    shown: Mapping[str, Any] = cast("Mapping[str, Any]", result)
-    if operation.revised and operation.method != "DELETE":
-        headers["ETag"] = preconditions.etag(shown["revision"])
-    if operation.location:
-        headers["Location"] = operation.location.format_map(shown)
-    if operation.secrets or operation.private:
-        headers["Cache-Control"] = "no-store"
-    return JSONResponse(result, operation.status, headers)
