@@ -330,6 +330,16 @@ def test_files_that_hold_only_some_of_it_or_hold_it_changed_are_found(old: Old) 
     assert old.report([]).findings == ()
 
 
+def test_what_two_files_hold_is_there_once(old: Old) -> None:
+    """Each export holds all that there was then, so later ones hold again what is in those before."""
+    old.drop()
+    old.settle()
+    report = old.report(old.lines, old.lines)
+    assert (report.findings, report.dropped[0].given) == ((), 8)
+    halves = old.report(old.lines[:5], old.lines[3:])
+    assert (halves.findings, halves.dropped[0].given) == ((), 8)
+
+
 def test_a_record_that_does_not_hold_together_is_none(old: Old) -> None:
     """The authority signs none such; but what is not understood must excuse nothing."""
     wrong: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.rollup import counted_until
 from authsec_server.audit.sealing import dropping_rows as rows
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of, runs, sign_drop
+from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of, sign_drop
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Keys
@@ -61,6 +61,7 @@ class Dropper:
             self._remove(begun)
             return begun
         wanted = self._checked(act, before, export, keys)
+        self.sealer.key()  # reads all leaves, which no token shall wait for: on SQLite the next transaction holds it up
         number = self.database.append(
             partial(self._record, act=act, wanted=wanted, before=before, sha256=export_sha256)
         )
@@ -78,14 +79,14 @@ class Dropper:
         if begun := self.database.read(partial(_begun, keys=keys)):
             return Foreseen(before=begun.before, events=begun.events, numbers=begun.numbers)
         wanted = self._checked(act, before, export, keys)
-        return Foreseen(before=f"{before:%Y-%m}", events=len(wanted.leaves), numbers=(wanted.lowest, wanted.highest))
+        return Foreseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
     def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> rows.ToGo:
         """What may go. Raises `Invalid` or `Conflict` where it may not."""
         self.database.read(partial(_check_time, before=before, now=act.now))
         self._check_seals(export, keys)
-        wanted = self.database.read(partial(rows.to_go, before=before))
-        _check_held(wanted, export)
+        wanted = self.database.read(partial(rows.to_go, before=before, export=Given("export", export)))
+        _check_held(wanted)
         return wanted
 
     def _check_seals(self, export: Iterable[str], keys: Keys) -> None:
@@ -105,9 +106,9 @@ class Dropper:
         newest = store.last_signed(tx.connection)
         record = {
             "before": f"{before:%Y-%m}",
-            "events": len(wanted.leaves),
-            "numbers": [wanted.lowest, wanted.highest],
-            "places": runs(sorted(wanted.leaves)),
+            "events": wanted.events,
+            "numbers": wanted.numbers,
+            "places": wanted.places,
             "export_sha256": sha256,
             "by": act.principal.name,
             "head": newest,
@@ -133,6 +134,7 @@ class Dropper:
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
     """A sealed record of which some rows are still there."""
+    store.be_patient(tx.connection)
     records = believed(
         (
             drop_of(row)
@@ -146,6 +148,7 @@ def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
 
 def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
     """Nothing that the authority still needs is in those months."""
+    store.be_patient(tx.connection)
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
     if rows.issued_alive(tx.connection, before, now - ALIVE):
@@ -156,14 +159,12 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
         raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")
 
 
-def _check_held(wanted: rows.ToGo, export: Iterable[str]) -> None:
+def _check_held(wanted: rows.ToGo) -> None:
     """The export has each event that is to go, as its leaf in this database says."""
-    if not wanted.leaves:
+    if not wanted.events:
         raise Conflict("There is nothing to drop: the journal has no event of those months.")
-    given = Given("export", export)
-    lacking = [place for place, hash_ in sorted(wanted.leaves.items()) if given.hash_at(place) != hash_]
-    if lacking:
+    if wanted.lacking:
         raise Conflict(
-            f"The export does not hold {len(lacking):,} of the {len(wanted.leaves):,} events that would be dropped.",
+            f"The export does not hold {wanted.lacking:,} of the {wanted.events:,} events that would be dropped.",
             "Make another, and keep it: authsec audit export-sealed",
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.dropped import DropRecord, Run, runs
+from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.store import be_patient
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Tx
 
@@ -18,27 +21,42 @@ STAYING = frozenset(
 BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ToGo:
-    """The leaves of what is to be dropped by their places; `lowest` and `highest` are numbers of events."""
+    """What is to be dropped: how many events, their lowest and highest number, their `places` in the log.
 
-    leaves: dict[int, bytes]
-    lowest: int
-    highest: int
+    `lacking` of them are not in the export as they were sealed.
+    """
+
+    events: int = 0
+    numbers: Run = (0, 0)
+    places: tuple[Run, ...] = ()
+    lacking: int = 0
+
+    def meet(self, number: int, held: bool) -> None:
+        """One more of them; whether the export holds it."""
+        low, high = self.numbers if self.events else (number, number)
+        self.events += 1
+        self.numbers = (min(low, number), max(high, number))
+        self.lacking += not held
 
 
-def to_go(tx: Tx, *, before: datetime) -> ToGo:
-    """All that is sealed and dated before that time, but what stays."""
+def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
+    """All that is sealed and dated before that time, but what stays. It is gone through, however much it is."""
+    be_patient(tx.connection)
     which = and_(events.c.at < before, events.c.kind.not_in(sorted(STAYING)))
     seals = sealed_events.c
     statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
-    found = tx.connection.execute(statement.where(which)).all()
-    numbers = [row.event_id for row in found]
-    return ToGo(
-        leaves={row.position: bytes(row.hash) for row in found},
-        lowest=min(numbers, default=0),
-        highest=max(numbers, default=0),
-    )
+    in_order = statement.where(which).order_by(seals.position).execution_options(yield_per=BATCH)
+    found = ToGo()
+
+    def places() -> Iterator[int]:
+        for row in tx.connection.execute(in_order):
+            found.meet(row.event_id, export.hash_at(row.position) == bytes(row.hash))
+            yield row.position
+
+    found.places = runs(places())
+    return found
 
 
 def not_sealed(connection: Connection, before: datetime) -> bool:

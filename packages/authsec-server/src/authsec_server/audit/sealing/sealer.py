@@ -163,10 +163,10 @@ class Sealer:
         tree = self._tree
         while tree.size < size:
             limit = min(CATCHING_UP, size - tree.size)
-            found = self._database.read(partial(_leaves, after=tree.size - 1, limit=limit))
+            found = self._database.read(partial(_hashes, after=tree.size - 1, limit=limit))
             if not found:
                 raise LogBroken("The log is shorter than its last head says.")
-            tree = tree.with_leaves(leaf.hash for leaf in found)
+            tree = tree.with_leaves(found)
         if tree.size != size:
             raise LogBroken("The log is shorter than it was.")
         return tree
@@ -215,8 +215,8 @@ def _replaces(rows: Sequence[Row[Any]] | None) -> bool:
     return rows is not None and rows[0].kind == EventKind.SEAL_KEY_REPLACED
 
 
-def _leaves(tx: Tx, *, after: int, limit: int) -> list[store.Leaf]:
-    return store.leaves(tx.connection, after=after, limit=limit)
+def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
+    return store.hashes(tx.connection, after=after, limit=limit)
 
 
 def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Leaf]]:

@@ -122,6 +122,13 @@ def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
     return [Leaf(position=row.position, event_id=row.event_id, hash=bytes(row.hash)) for row in rows]
 
 
+def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
+    """Those of the next leaves behind the position `after`, and nothing else of them: for whoever reads very many."""
+    seals = sealed_events.c
+    statement = select(seals.hash).where(seals.position > after).order_by(seals.position).limit(limit)
+    return list(connection.execute(statement).scalars())
+
+
 def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
     """The heads of more than `low` and up to `high` leaves: the size, and what was signed."""
     statement = select(seal_heads.c.size, seal_heads.c.signed).where(seal_heads.c.size > low, seal_heads.c.size <= high)
@@ -192,6 +199,7 @@ def not_sealed_up_to(connection: Connection, number: int, limit: int) -> list[in
 
 
 def be_patient(connection: Connection) -> None:
-    """Let statements of this transaction take their time."""
+    """Let statements of this transaction take their time, and whoever reads a long file between two of them."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))

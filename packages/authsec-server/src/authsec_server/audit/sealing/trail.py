@@ -91,11 +91,11 @@ class Trail:
             self.find(f"Event {number} was dropped: only its seal is left.")
             return
         dropping.missing += 1
-        for file in self.given:
-            held = file.hash_at(place)
-            dropping.given += held == hash_
-            if held not in {None, hash_}:
-                self.find(f"Event {number} is not in {file.name} as it was sealed.")
+        held = [(file.name, file.hash_at(place)) for file in self.given]
+        dropping.given += any(its == hash_ for _, its in held)
+        for name, its in held:
+            if its not in {None, hash_}:
+                self.find(f"Event {number} is not in {name} as it was sealed.")
 
     def confirm(self, place: int, event: Mapping[str, Any]) -> None:
         """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
