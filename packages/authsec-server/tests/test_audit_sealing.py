@@ -10,7 +10,7 @@ from hashlib import sha256
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
-from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.heads import HeadRefused, read_head
 from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
@@ -24,7 +24,7 @@ from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 MASTER = MasterKey(bytes(32))
@@ -133,6 +133,21 @@ def test_a_long_journal_is_sealed_in_batches_and_a_head_is_fresh(journal: Journa
     last = journal.verify().last
     assert last is not None
     assert (last.at, last.through) == (journal.now, BATCH + 2)
+
+
+def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    if journal.database.dialect == "postgresql":
+        return  # it takes no such rows
+    monkeypatch.setattr(sealer, "BATCH", 2)
+    journal.record(4)
+    spoil = update(events).where(events.c.id.between(2, 4)).values(kid=text("x'00'"), detail=text("'{'"))
+    journal.database.append(lambda tx: tx.connection.execute(spoil))
+    for _ in range(6):
+        journal.sealer.seal()
+    assert journal.verify().sealed == 2  # the key's making, and the last one: those between say nothing
+    journal.now += timedelta(minutes=10)
+    journal.sealer.seal()
+    assert [finding for finding in journal.verify().findings if "Event 3 has no seal" in finding]
 
 
 def test_a_counted_refusal_is_sealed_once_it_grows_no_more(journal: Journal) -> None:

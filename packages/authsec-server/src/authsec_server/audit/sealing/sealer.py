@@ -106,8 +106,8 @@ class Sealer:
             through = max(through, look.settled) if search else through
             if not self._sign(look, through, now, key):
                 return look.full
-        self._top = look.top
-        if search and not look.full:
+        self._top = look.top  # what a full look has left is behind it, also where nothing of it could be read
+        if search:
             self._searched = now
         return look.full
 

@@ -30,6 +30,21 @@ class Following:
     head_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoFar:
+    """How far the log has come: its newest head is of so many `leaves` and was signed `at`; 0 and None before it."""
+
+    leaves: int
+    at: datetime | None
+
+
+def so_far(tx: Tx, principal: Principal) -> SoFar:
+    """How many events are sealed, and since when."""
+    principal.require(Role.VIEWER)
+    head = store.newest_head(tx.connection)
+    return SoFar(leaves=head[0] if head else 0, at=store.newest_at(tx.connection))
+
+
 def newest_head(tx: Tx, principal: Principal) -> str:
     """The newest head, as it was signed: to be kept where the database's administrators cannot write."""
     principal.require(Role.VIEWER)
@@ -68,11 +83,11 @@ def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Follow
     leaves = store.leaves(tx.connection, after=after, limit=limit)
     there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
     seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
-    head = store.newest_head(tx.connection)
+    sealed = so_far(tx, principal)
     return Following(
         events=tuple(replace(there[number], seal=seal) for number, seal in seals if number in there),
         dropped=tuple(seal for number, seal in seals if number not in there),
         last=leaves[-1].position if leaves else None,
-        sealed=head[0] if head else 0,
-        head_at=store.newest_at(tx.connection),
+        sealed=sealed.leaves,
+        head_at=sealed.at,
     )
