@@ -47,8 +47,8 @@ class Names:
     """What rooms above know by name; each answers None for a name that it does not know.
 
     `client` gives the id for a slug, `delegation` its id and its client's, `person` who is meant by the email of an
-    administrator or the name of an admin key. `which_client` and `which_delegation` say which
-    may have been meant by a slug that none has, `reasons` are all for which anything is refused.
+    administrator or the name of an admin key. `which_client` and `which_delegation` say which may have been meant
+    by a slug that none has, `reasons` are all for which anything is refused.
     """
 
     client: Callable[[Tx, str], str | None]
@@ -85,7 +85,7 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
     found: set[EventKind] = set()
     for part in [] if text is None else text.split(","):
         its = {kind for kind in EventKind if kind == part or (part.endswith(".") and kind.startswith(part))}
-        if not its or part == ".":
+        if not its:
             raise Invalid(
                 "kind",
                 f"There is no kind {naming.quoted(part)} of event.",
