@@ -16,6 +16,7 @@ import pytest
 from authsec_server.audit import pages as journal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.audit.sealing import service as sealing
 from authsec_server.console.activity import asked
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
 from pages import Page, get
@@ -74,6 +75,14 @@ def record(its: House, *events: Event) -> list[int]:
     """Write events as the rooms below do; their numbers."""
     numbers: list[int] = its.authority.database.append(lambda tx: [audit.record(tx, event) for event in events])
     return numbers
+
+
+def seal(its: House) -> int:
+    """Have all be sealed that is there, as a server does each second; how many events that are."""
+    while its.authority.dropper.sealer.seal():
+        pass
+    leaves: int = its.authority.database.read(lambda tx: sealing.so_far(tx, LOCAL_OPERATOR).leaves)
+    return leaves
 
 
 def an_event(its: House, kind: EventKind = EventKind.ROLE_CREATED, **what: Any) -> Event:
@@ -282,7 +291,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
         "Authority version": str(event.authority_version),
         "Address": "127.0.0.1",
         "Request id": event.request_id,
-        "Sealed": "not yet: this version does not seal the audit trail",
+        "Sealed": "not yet, though it is past due: authsec audit verify says why",
     }.items():
         assert said in its[head], head
     assert "Who" not in its  # an agent asked for itself
@@ -414,8 +423,28 @@ def test_there_is_no_story_of_what_did_not_happen(door: TestClient) -> None:
         assert get(door, f"{TRAIL}/{number}").status == 404, number
 
 
-def test_it_says_that_nothing_is_sealed_yet(door: TestClient) -> None:
-    assert "They are not sealed against whoever can write to the database" in get(door, TRAIL).text
+def test_the_trail_says_how_far_it_is_sealed(busy: House, door: TestClient) -> None:
+    assert "Nothing is sealed yet" in get(door, TRAIL).text
+    sealed = seal(busy)
+    assert f"{sealed} events sealed; the newest head was signed just now" in get(door, TRAIL).text
+    assert f"{sealed} events sealed" not in get(door, f"{TRAIL}?since=never").text  # nothing is said above a mistake
+
+
+def test_a_story_says_where_its_event_is_sealed(busy: House, door: TestClient) -> None:
+    sealed = seal(busy)
+    for place, number in ((0, 1), (sealed - 1, number_of(busy, EventKind.ADMIN_KEY_CREATED))):
+        event = door.get(f"{API}/events/{number}").json()["items"][0]["event"]
+        assert event["place"] == place
+        assert facts(get(door, f"{TRAIL}/{number}"))["Sealed"] == f"place {place}, leaf {event['leaf']}"
+
+
+def test_a_story_that_is_not_sealed_yet_says_so(busy: House, door: TestClient) -> None:
+    seal(busy)
+    (number,) = record(busy, an_event(busy))
+    assert facts(get(door, f"{TRAIL}/{number}"))["Sealed"] == "not yet"
+    ask(busy.door("192.0.2.7"), "00000000-0000-4000-8000-000000000000")
+    counted = number_of(busy, EventKind.TOKEN_REFUSED)
+    assert facts(get(door, f"{TRAIL}/{counted}"))["Sealed"] == "not yet: its minute has to be over"
 
 
 def test_names_and_reasons_are_text_and_nothing_else(opened: House, door: TestClient) -> None:

@@ -15,6 +15,8 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.model import EventKind, Recorded
+from authsec_server.audit.sealing import service as sealing
+from authsec_server.audit.sealing.service import SoFar
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.activity import asked, ending, evidence, stories
@@ -26,6 +28,8 @@ from authsec_server.tokens.remedies import Remedy, remedy_of
 
 PAGE = 50
 HOURS = 48
+SEALED_BY_THEN = timedelta(minutes=5)
+"""Long enough for the minute of what is counted, and for a server that was replaced."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -53,14 +57,15 @@ async def trail(visit: Visit) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[asked.Asked, JournalPage, list[Point], int]:
+    def load(tx: Tx) -> tuple[asked.Asked, JournalPage, list[Point], int, SoFar]:
         its = asked.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
-        return its, found, _series(tx, its, now), audit.newest_number(tx, visit.act.principal)
+        newest = audit.newest_number(tx, visit.act.principal)
+        return its, found, _series(tx, its, now), newest, sealing.so_far(tx, visit.act.principal)
 
-    problem = None
+    problem, sealed = None, None
     try:
-        its, found, points, newest = await visit.read(load)
+        its, found, points, newest, sealed = await visit.read(load)
     except Invalid as failure:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in asked.FIELDS}
@@ -80,6 +85,7 @@ async def trail(visit: Visit) -> Response:
         stories=stories,
         live=before is None and problem is None and its.wanted.until is None,
         newest=newest,
+        sealed=sealed,
     )
 
 
@@ -99,6 +105,7 @@ async def story(visit: Visit) -> Response:
         event=event,
         stories=stories,
         proof=evidence.told_of(event),
+        overdue=visit.act.now - event.at > SEALED_BY_THEN,
         may_end=visit.may("operator") and _can_be_used(told, visit.act.now),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
     )
