@@ -244,7 +244,6 @@ def test_whose_sessions_one_may_end(entrance: Entrance) -> None:
         lambda tx: sessions.end(tx, act, ann.session.id),
         lambda tx: sessions.end_all(tx, act, ann.administrator.id),
         lambda tx: sessions.of(tx, act, ann.administrator.id, terms=entrance.sessions.terms),
-        lambda tx: sessions.everyones(tx, act, terms=entrance.sessions.terms),
     ):
         with pytest.raises(NotPermitted):
             entrance.database.change(others)

@@ -185,7 +185,7 @@ def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
     made = [estate.delegate(max_duration=60 * minutes).delegation for minutes in range(1, 61)]
     for delegation in made[:3]:
         mint(estate, delegation)
-    found = asked(estate, consequences.of_role_deletion, "support")
+    found = asked(estate, consequences.of_role_edit, "support", ["customers:delete"])
     assert (len(found.delegations), len(found.agents), found.live_tokens) == (len(made), 1, 3)
 
 
@@ -193,7 +193,7 @@ def test_of_a_role_not_the_tokens_that_its_clients_have_in_another(estate: Any, 
     estate.role("Billing")
     until = mint(estate, estate.delegate().delegation)
     mint(estate, estate.delegate("billing").delegation, lifetime=timedelta(hours=5))
-    found = asked(estate, consequences.of_role_deletion, "support")
+    found = asked(estate, consequences.of_role_edit, "support", ["customers:delete"])
     assert (found.live_tokens, found.out_until) == (1, until)
 
 
@@ -295,6 +295,25 @@ def test_a_rehearsal_finds_who_rested_on_a_source_even_when_it_is_removed(estate
         stops = rehearsed(estate, lambda tx, act, verb=verb: verb(tx, act, source.id))
         assert (stops["agents"], stops["live_tokens"]) == (agents, 2), verb
     assert rehearsed(estate, lambda tx, act: following.enable_source(tx, act, source.id)) is None
+
+
+@pytest.mark.parametrize(("most", "more"), [(1, True), (2, False)])
+def test_of_more_agents_than_are_looked_at_it_is_said_that_there_are_more(
+    estate: Any, monkeypatch: pytest.MonkeyPatch, most: int, more: bool
+) -> None:
+    monkeypatch.setattr(consequences, "MOST", most)
+    source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
+    role = estate.role()
+    for name in ("One", "Two"):
+        agent = estate.agent(name, platform="kubernetes", selectors=[("k8s:ns", "production")])
+        estate.delegate(client=agent.slug)
+        minted(estate, agent, agent.slug, source={"id": source.id, "name": source.name})
+    fewer = ["customers:delete"]
+    assert told(estate, consequences.of_source, source.slug).more is more
+    assert asked(estate, consequences.of_role_edit, role.slug, fewer).more is more
+    values: dict[str, Any] = {"revision": 1, "name": role.name, "description": "", "actions": fewer}
+    assert rehearsed(estate, lambda tx, act: following.disable_source(tx, act, source.id))["more"] is more
+    assert rehearsed(estate, lambda tx, act: roles.edit(tx, act, role.id, **values))["more"] is more
 
 
 def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(

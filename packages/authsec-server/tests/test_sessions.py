@@ -107,8 +107,7 @@ def test_the_list_of_ones_own(entrance: Entrance) -> None:
     act, terms = entrance.act(there), entrance.sessions.terms
     read = entrance.database.read
     assert read(lambda tx: sessions.own(tx, act, terms=terms)) == [there.session, here.session]
-    everyones = read(lambda tx: sessions.everyones(tx, act, terms=terms))
-    assert {each.id for each in everyones} == {here.session.id, there.session.id, bob.session.id}
+    assert read(lambda tx: sessions.of(tx, act, bob.administrator.id, terms=terms)) == [bob.session]
     entrance.clock.at += timedelta(minutes=30)
     later = entrance.act(there)
     assert read(lambda tx: sessions.own(tx, later, terms=terms)) == [there.session], "one has ended by itself"

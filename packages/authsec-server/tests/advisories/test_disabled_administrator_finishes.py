@@ -85,6 +85,5 @@ def test_shut_out_while_the_password_was_checked(entrance: Entrance, ending: str
     entrance.sign_in._hashing = Meanwhile()
     with pytest.raises(Unauthenticated):
         entrance.sign_in.by_password("bob@example.com", entrance.password, entrance.caller())
-    terms = entrance.sessions.terms
-    open_ones = entrance.database.read(lambda tx: sessions.everyones(tx, entrance.act(ann), terms=terms))
-    assert [each.administrator_id for each in open_ones] == [ann.administrator.id]
+    terms, whose = entrance.sessions.terms, bob.administrator.id
+    assert entrance.database.read(lambda tx: sessions.of(tx, entrance.act(ann), whose, terms=terms)) == []

@@ -85,12 +85,6 @@ def of(tx: Tx, act: Act, administrator_id: str, *, terms: SessionTerms) -> list[
     return _standing(tx, act, terms, administrator_id)
 
 
-def everyones(tx: Tx, act: Act, *, terms: SessionTerms) -> list[Session]:
-    """Everybody's sessions that stand."""
-    act.principal.require(Role.ADMIN)
-    return _standing(tx, act, terms, None)
-
-
 def end(tx: Tx, act: Act, session_id: str) -> Session:
     """End a session: an own one, or as admin anybody's. Only inside a `change`. What has ended stays as it is."""
     found = by_id(tx, session_id) if naming.is_uuid(session_id) else None
@@ -129,7 +123,7 @@ def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
     store.forget(tx.connection, now - REMEMBERED)
 
 
-def _standing(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str | None) -> list[Session]:
+def _standing(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:
     found = store.open_ones(tx.connection, administrator_id)
     return [session for session in found if session.stands(act.now, terms)]
 

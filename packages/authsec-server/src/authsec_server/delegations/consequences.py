@@ -23,7 +23,7 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 from authsec_server.sources import service as sources
 
-MOST = 500  # delegations looked at
+MOST = 500  # delegations, or clients of a trust source; one more is looked for, to tell whether there are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +90,10 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)
     removed, added = set(role.actions) - set(parse_actions(actions)), set(parse_actions(actions)) - set(role.actions)
-    live = queries.live_of_role(tx.connection, role.id, limit=MOST, now=act.now)
+    live = queries.live_of_role(tx.connection, role.id, limit=MOST + 1, now=act.now)
     loses = [delegation for delegation in live if removed & set(delegation.actions)]
     gains = [delegation for delegation in live if added & set(delegation.actions)]
     return _all_go_on(_ending(tx, act, terms, live if removed else [], loses=loses, gains=gains))
-
-
-def of_role_deletion(tx: Tx, act: Act, role_id: str, terms: Terms) -> Consequences:
-    """Of revoking all that uses the role, without which it cannot be deleted. Raises `NotFound`."""
-    act.principal.require(Role.VIEWER)
-    live = queries.live_of_role(tx.connection, roles.get(tx, act, role_id).id, limit=MOST, now=act.now)
-    return _ending(tx, act, terms, live, loses=live)
 
 
 def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Consequences:
@@ -129,11 +122,12 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
     """Of disabling or removing the trust source: `agents` are those who have tokens by its word. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     source = sources.get(tx, act, source_id)
-    holders = following.holders(tx, source, MOST)
+    holders = following.holders(tx, source, MOST + 1)
     tokens = tokens_out.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id)
     its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
     others = {client.id for client in its if _proves(client, act.now, lambda proof: proof.source_id != source.id)}
-    return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others))
+    more = tokens.more or len(holders) > MOST
+    return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others), more=more)
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
@@ -184,7 +178,7 @@ def _all_go_on(what: Consequences) -> Consequences:
 
 def _for(tx: Tx, act: Act, audience: str, terms: Terms) -> list[Delegation]:
     by_default = audience == terms.default_audience
-    return queries.live_for(tx.connection, audience, by_default=by_default, limit=MOST, now=act.now)
+    return queries.live_for(tx.connection, audience, by_default=by_default, limit=MOST + 1, now=act.now)
 
 
 def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:
@@ -221,7 +215,7 @@ def _ending(
         loses=tuple(names[delegation.id] for delegation in loses),
         gains=tuple(names[delegation.id] for delegation in gains),
         keeps=tuple(names[delegation.id] for delegation in keeps),
-        more=tokens.more or max(len(ending), len(loses), len(gains)) >= MOST,
+        more=tokens.more or max(len(ending), len(loses), len(gains)) > MOST,
     )
 
 

@@ -18,8 +18,8 @@ from authsec_server.clients import following
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, store, tokens_out, would_stop
-from authsec_server.delegations.consequences import MOST, Consequences
+from authsec_server.delegations import consequences, queries, store, tokens_out, would_stop
+from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
 from authsec_server.failures import Outdated
 from authsec_server.principal import Act
@@ -64,9 +64,9 @@ def _ending(
     if singly:
         issued = audit.token_issued(tx, singly[0])
         return consequences.of_token(tx, act, issued.event) if issued else None
-    held = _held(tx, ended)
+    held, holders = _held(tx, act, ended), _holders(tx, ended)
     about = {event.client.id: event.client for event in events if event.client is not None}
-    ids = {*about, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in held), *_holders(tx, ended)}
+    ids = {*about, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in held), *holders}
     tokens = tokens_out.of_this_change(tx, act.now, ended, ids, _slugs(events))
     known = clients.by_ids(tx, ids | {each.id for each in tokens.agents})
     names = about | {id_: Named(id=id_, name=client.name) for id_, client in known.items()}
@@ -81,7 +81,7 @@ def _ending(
         live_tokens=tokens.live,
         out_until=tokens.out_until,
         apis=tokens_out.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
-        more=tokens.more or len(stopping) >= MOST,
+        more=tokens.more or max(len(stopping), len(holders)) > consequences.MOST,
     )
 
 
@@ -89,20 +89,23 @@ def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:
     return sorted(id_ for kind, id_ in ended if kind is wanted)
 
 
-def _held(tx: Tx, ended: Collection[Subject]) -> list[Delegation]:
-    """The delegations that have ended, by themselves or with their client or role; those that are still there."""
+def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
+    """The delegations that have ended, by themselves or with their client or role; those that are still there.
+
+    Of a role's many so many are enough as tell that there are more: others wait for the lock meanwhile.
+    """
     found = store.by_ids(tx.connection, _ids(ended, SubjectKind.DELEGATION))
     found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
     for slug in _ids(ended, SubjectKind.ROLE):
         if role := roles.find(tx, slug):
-            found += store.of_role(tx.connection, role.id)
+            found += queries.live_of_role(tx.connection, role.id, limit=consequences.MOST + 1, now=act.now)
     return list({each.id: each for each in found}.values())
 
 
-def _holders(tx: Tx, ended: Collection[Subject]) -> Iterable[str]:
-    for id_ in _ids(ended, SubjectKind.SOURCE):
-        if source := sources.find(tx, id_):
-            yield from following.holders(tx, source, MOST)
+def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
+    """The clients whose proofs rest on a trust source of which something has ended; so many as for a role."""
+    known = [source for id_ in _ids(ended, SubjectKind.SOURCE) if (source := sources.find(tx, id_))]
+    return [client_id for source in known for client_id in following.holders(tx, source, consequences.MOST + 1)]
 
 
 def _slugs(events: Collection[Event]) -> dict[str, str]:

@@ -53,11 +53,10 @@ def by_hash(connection: Connection, cookie_sha256: str) -> Session | None:
     return None if row is None else _session(row)
 
 
-def open_ones(connection: Connection, administrator_id: str | None = None) -> list[Session]:
-    """Sessions that nobody has ended, the one last used first; of everybody, or of one administrator."""
-    statement = select(sessions).where(sessions.c.ended_at.is_(None)).order_by(sessions.c.last_seen_at.desc())
-    if administrator_id is not None:
-        statement = statement.where(sessions.c.administrator_id == administrator_id)
+def open_ones(connection: Connection, administrator_id: str) -> list[Session]:
+    """The administrator's sessions that nobody has ended, the one last used first."""
+    theirs = (sessions.c.administrator_id == administrator_id, sessions.c.ended_at.is_(None))
+    statement = select(sessions).where(*theirs).order_by(sessions.c.last_seen_at.desc())
     return [_session(row) for row in connection.execute(statement)]
 
 
