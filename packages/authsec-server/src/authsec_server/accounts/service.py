@@ -8,7 +8,7 @@ from itertools import chain, count
 from types import MappingProxyType
 
 from authsec_server import naming
-from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, key_name, new_admin_key
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, is_admin_key, key_name, new_admin_key
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.accounts.store import admin_keys as store
 from authsec_server.audit import service as audit
@@ -65,6 +65,11 @@ def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
 def get(tx: Tx, act: Act, reference: str) -> AdminKey:
     """The admin key with this id or name, whatever has become of it. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
+    if is_admin_key(reference):
+        raise NotFound(  # which repeats nothing of it
+            "That is an admin key itself, and not what one is called.",
+            "Revoke it by its name or id, since it has stood in an address: authsec admin list-keys",
+        )
     key = by_id(tx, reference) or (store.by_name(tx.connection, reference) if naming.is_name(reference) else None)
     if key is None:
         known = store.names_near(tx.connection, reference) if naming.is_name(reference) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from base64 import b32encode
 from collections.abc import Callable, Collection
@@ -19,6 +20,8 @@ from authsec_server.web.errors import error_response, unexpected
 log = structlog.get_logger(__name__)
 
 MAX_LOGGED = 200
+# Somebody will put a key where its name belongs: keys and secrets of this authority, and JWTs.
+_SECRET = re.compile(r"authsec_[A-Za-z0-9_-]{40,}|eyJ[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]*)*")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -70,7 +73,7 @@ class Contextualise:
             request_id=request_id,
             method=scope["method"],
             # Never the query: old clients put things there that are not ours to keep. And nothing a terminal obeys.
-            path=quote(scope["path"])[:MAX_LOGGED],
+            path=_SECRET.sub("[secret]", quote(scope["path"]))[:MAX_LOGGED],
             status=answer.status,
             ms=round((time.perf_counter() - begin) * 1000, 1),
         )
