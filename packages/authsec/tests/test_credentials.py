@@ -244,6 +244,18 @@ def test_a_key_file_that_is_not_there(make_client: Make, tmp_path: Path, authori
     assert authority.token_requests == []  # what was meant as the proof is never skipped in silence
 
 
+@pytest.mark.parametrize(
+    "variable", ["AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_SECRET_FILE"]
+)
+def test_a_file_that_is_not_there_is_told_with_the_variable_that_names_it(
+    make_client: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    path = tmp_path / "none"
+    monkeypatch.setenv(variable, str(path))
+    with pytest.raises(ConfigError, match=f"There is no file {path}, which {variable} names; is the path right"):
+        make_client().get_delegation_token()
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o660, 0o644, 0o601])
 def test_a_key_file_that_others_may_open(mode: int, make_client: Make, key_file: Path, authority: Any) -> None:
     key_file.chmod(mode)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from authsec.credentials.enrolled import enrolled_until, if_enrolled_refused
-from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
+from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
 from authsec.credentials.reading import close_it, read_regular
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
@@ -41,7 +41,7 @@ class KeyFile:
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
             raise pasted(self.found_by)
-        found = _found(Path(self.path))
+        found = _found(Path(self.path), self.found_by)
         if isinstance(found, ConfigError):
             raise found
         assertion, until = _private_key_jwt(found.key, request), found.until
@@ -108,9 +108,9 @@ class _Found:
     until: datetime | None
 
 
-def _found(path: Path) -> _Found | ConfigError:
+def _found(path: Path, found_by: str) -> _Found | ConfigError:
     """The key in the file, or what to raise, from a frame that does not hold it."""
-    content = _content(path)
+    content = _content(path, found_by)
     if isinstance(content, ConfigError):
         return content
     try:
@@ -126,11 +126,11 @@ def _found(path: Path) -> _Found | ConfigError:
         )
 
 
-def _content(path: Path) -> bytes | ConfigError:
+def _content(path: Path, found_by: str) -> bytes | ConfigError:
     try:
         read = read_regular(path, at_most=_LARGEST_KEY_FILE)
     except FileNotFoundError:
-        return broken(f"There is no file {path}; is the path right? (A new key would have to be registered first.)")
+        return broken(f"{nothing_there(path, found_by)}? (A new key would have to be registered first.)")
     except OSError as error:
         return broken(f"The key file {path} cannot be read: {error.strerror}.")
     if read is None:

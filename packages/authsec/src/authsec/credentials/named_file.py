@@ -24,6 +24,12 @@ def file_named_by(variable: str) -> str | ConfigError:
     return pasted(variable) if is_a_secret(named) else named
 
 
+def nothing_there(path: Path, found_by: str) -> str:
+    """What is said of a file that is not there, and who names it: the variable may be set far from the program."""
+    named = f", which {found_by} names" if found_by.startswith("AUTHSEC_") else ""
+    return f"There is no file {path}{named}; is the path right"
+
+
 def is_a_secret(path: str | Path) -> bool:
     """Whether this may be a token or a key, and is no name of a file in any case."""
     return _SECRET.search(str(path)) is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from authsec.client_secret import is_client_secret
-from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
+from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
 from authsec.credentials.reading import close_it, read_regular
 from authsec.credentials.source import Proof, ProofRequest, broken
 from authsec.errors import ConfigError
@@ -34,7 +34,7 @@ class SecretFile:
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
             raise pasted(self.found_by)
-        secret = _read(Path(self.path))
+        secret = _read(Path(self.path), self.found_by)
         if isinstance(secret, ConfigError):
             raise secret
         # Neither part has a character that form-encoding would change.
@@ -68,12 +68,12 @@ class _Secret:
     value: str = field(repr=False)
 
 
-def _read(path: Path) -> _Secret | ConfigError:
+def _read(path: Path, found_by: str) -> _Secret | ConfigError:
     """The secret in the file, or what to raise, from a frame that does not hold it."""
     try:
         read = read_regular(path, at_most=_MOST_BYTES)
     except FileNotFoundError:
-        return broken(f"There is no file {path}; is the path right? The secret was shown once, when it was made.")
+        return broken(f"{nothing_there(path, found_by)}? The secret was shown once, when it was made.")
     except OSError as error:
         return broken(f"The secret file {path} cannot be read: {error.strerror}.")
     if read is None:

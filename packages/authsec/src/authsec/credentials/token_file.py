@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsec.credentials.named_file import file_named_by, is_a_secret, pasted
+from authsec.credentials.named_file import file_named_by, is_a_secret, nothing_there, pasted
 from authsec.credentials.reading import read_regular
 from authsec.credentials.source import MadeForAnother, Proof, ProofRequest, broken
 from authsec.credentials.workload_token import MOST_BYTES, WorkloadToken
@@ -32,7 +32,7 @@ class TokenFile:
     def proof(self, request: ProofRequest) -> Proof | None:
         if is_a_secret(self.path):
             raise pasted(self.found_by)
-        token = read_token(Path(self.path))
+        token = read_token(Path(self.path), self.found_by)
         if isinstance(token, str):
             raise broken(token)
         audience, source = request.audience(), f"token file {self.path} ({self.found_by})"
@@ -63,12 +63,12 @@ class TokenFileFromEnvironment:
         return "AUTHSEC_WORKLOAD_TOKEN_FILE (not set)"
 
 
-def read_token(path: Path) -> WorkloadToken | str:
+def read_token(path: Path, found_by: str) -> WorkloadToken | str:
     """The token in the file, or in words what is wrong with it. The words quote nothing from it."""
     try:
         read = read_regular(path, at_most=MOST_BYTES + 2)  # with the line's end, and one more than may be
     except FileNotFoundError:
-        return f"There is no file {path}; is the path right, and is the volume mounted?"
+        return f"{nothing_there(path, found_by)}, and is the volume mounted?"
     except OSError as error:
         return f"The token file {path} cannot be read: {error.strerror}."
     if read is None:
