@@ -46,6 +46,14 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
 
 
+def test_what_there_is_to_know_is_said_before_it_is_delegated(authsec: Authsec, create: Callable[..., Result]) -> None:
+    caution = "! Plain is unattested: anybody who knows its client_id gets this authority."
+    assert caution in create("--action", "customers:read", "--dry-run").stdout
+    slug = as_json(create("--action", "customers:read", "--json"))["slug"]
+    assert caution in authsec("delegations", "edit", slug, "--all-actions", "--dry-run").stdout
+    assert caution not in authsec("roles", "edit", "support", "--name", "Care", "--dry-run").stdout
+
+
 def test_a_narrow_terminal_folds_no_slug_and_hides_no_mark(
     authsec: Authsec, create: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +138,7 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
         refused = create(*options)
         assert refused.exit_code == 1
         assert message in refused.stderr
-        assert "request req_" in refused.stderr
+        assert "request id  req_" in refused.stderr
     refused = create("--all-actions", "--max-duration", "1 hour")
     assert refused.exit_code == 2
     assert "Write 90s, 30m, 1h or 7d" in refused.stderr

@@ -227,7 +227,7 @@ def test_a_server_that_fails_inside_says_so_without_a_traceback(run: Authsec, da
     before = structlog.get_config()
     said = failed(run("admin", "list-keys", "--data", str(data)))
     assert "The server failed at this request." in said
-    assert "request req_" in said
+    assert "request id  req_" in said
     assert "log: unexpected error error='KeyError' request_id='req_" in said
     assert structlog.get_config() == before, "the log of the surrounding program is its own"
 
@@ -271,7 +271,7 @@ def test_over_the_network_with_an_admin_key(run: Authsec, data: Path) -> None:
         refused = run("keys", "rotate", "--json", **environment)
         said = failed(refused)
         assert "ops has the role viewer; this needs admin" in said
-        request_id = said.rpartition("request ")[2].strip()
+        request_id = said.rpartition("request id  ")[2].strip()
         assert request_id.startswith("req_")
 
         unknown = run("keys", "list", **environment | {"AUTHSEC_ADMIN_KEY": SOME_KEY})

@@ -32,7 +32,7 @@ def test_a_rotation_too_early_says_when(authsec: Authsec) -> None:
     assert (refused.exit_code, refused.stdout) == (4, "")
     assert "so recently that verifiers may not know it yet" in refused.stderr
     assert "or force it" in refused.stderr
-    assert "request req_" in refused.stderr
+    assert "request id  req_" in refused.stderr
     assert states(authsec) == before
 
 

@@ -115,3 +115,16 @@ def test_half_a_tls_pair(tmp_path: Path) -> None:
 
 def test_a_tls_pair_that_cannot_be_read(tmp_path: Path) -> None:
     refused(start("--data", str(tmp_path), "--port", "0", "--tls-cert", "x.pem", "--tls-key", "y.pem"), "TLS")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--audit-heads", "/dev/null"), "AUTHSEC_SERVER_AUDIT_HEADS names /dev/null"),
+        (("--audit-heads", "ftp://sink.example/"), "AUTHSEC_SERVER_AUDIT_HEADS cannot be used"),
+        (("--host", "0.0.0.0"), "AUTHSEC_SERVER_PUBLIC_URL=https://"),
+    ],
+)
+def test_what_is_mistyped_leaves_no_folder_behind(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
+    refused(start("--data", str(tmp_path / "new"), "--port", "0", *options), says)
+    assert not (tmp_path / "new").exists()

@@ -100,7 +100,7 @@ def test_an_error_is_a_block_on_stderr_and_status_1(plugins: dict[str, str], her
     result = run("fails")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr == "  Two words.\n      add this\n\n  reason      no_good\n"
+    assert result.stderr == "✗ Two words.\n      add this\n\n  reason      no_good\n"
 
 
 def test_wrong_usage_is_status_2(plugins: dict[str, str]) -> None:
@@ -278,3 +278,10 @@ def test_the_example_is_the_same(authority: FakeAuthority) -> None:
     done = subprocess.run([sys.executable, example], env=environment, capture_output=True, text=True, check=True)
     assert "All is well" in done.stdout
     assert (done.stdout.count("✓"), done.stdout.count("  ! ")) == (6, 1)
+
+
+def test_where_the_terminal_cannot_show_the_mark_a_word_stands_for_it() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "authsec", "token"], env={"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True
+    )
+    assert told.stderr.startswith("Error: AuthSec does not know where")

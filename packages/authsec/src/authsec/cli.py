@@ -21,7 +21,7 @@ from authsec.deferred import Commands
 from authsec.errors import AuthSecError
 from authsec.exits import Exit, exit_of_error
 from authsec.keygen import write_key_pair
-from authsec.terminal import command_line, described
+from authsec.terminal import command_line, described, failed
 from authsec.verify_server.command import verify_server
 from authsec.wording import plain
 
@@ -50,7 +50,7 @@ class Script(Commands):
         try:
             return super().invoke(ctx)
         except AuthSecError as error:
-            click.echo(described(error), err=True)
+            click.echo(failed(described(error)), err=True)
             ctx.exit(exit_of_error(error))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

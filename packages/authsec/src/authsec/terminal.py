@@ -49,6 +49,12 @@ def command_line(*words: str) -> str:
     return " ".join(map(_quoted, (*program, *words)))
 
 
+def failed(block: str) -> str:
+    """Why a command failed, for stderr: a block that is indented by two, with its mark before the first line."""
+    mark = "✗" if _shows("✗", sys.stderr.encoding) else "Error:"
+    return f"{click.style(mark, fg='red', bold=True)} {block.lstrip()}"
+
+
 def described(error: AuthSecError) -> str:
     """An error as a block: what failed and what would help; then what code and support want to know."""
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
@@ -94,11 +100,17 @@ def duration(seconds: float) -> str:
 def _mark(grade: Grade) -> str:
     """In colour where the terminal has any; words where it cannot show the characters."""
     sign, word = _MARKS[grade]
-    try:
-        sign.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
+    if not _shows(sign, sys.stdout.encoding):
         return word
     return click.style(sign, fg=_COLOURS.get(grade), bold=grade is Grade.BAD)
+
+
+def _shows(sign: str, encoding: str | None) -> bool:
+    try:
+        sign.encode(encoding or "ascii")
+    except UnicodeEncodeError:  # which is what was asked
+        return False
+    return True
 
 
 def _quoted(word: str) -> str:

@@ -16,12 +16,12 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.doors import routes
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.app.upkeep import lifespan, maintenance
-from authsec_server.app.wings import House, house_of
+from authsec_server.app.wings import House, heads_of, house_of
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
-from authsec_server.outbound import Outbound
+from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations.heads import Feed
@@ -75,6 +75,13 @@ def open_authority(
         yield _assembled(house, serves=not local_operator)
     finally:
         database.close()
+
+
+def refuse_to_serve(settings: Settings) -> None:
+    """Raise `StartupRefused` for what the settings alone show to be wrong, before anything is made for this server."""
+    around = Surroundings()
+    settings.issuer  # noqa: B018 - it raises
+    heads_of(settings, outbound_of(settings, around.monotonic), around).check()
 
 
 def as_served(settings: Settings, database: Database) -> Settings:

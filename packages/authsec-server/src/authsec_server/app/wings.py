@@ -130,7 +130,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         insight=Insight(terms=terms),
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
-    elsewhere = heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, trust.outbound, now=now)
+    elsewhere = heads_of(settings, trust.outbound, around)
     if not local_operator:
         elsewhere.check()
     readiness.undelivered = lambda: elsewhere.standing().undelivered_since
@@ -170,6 +170,11 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         introspection=Introspection(database=database, ours=ours, now=now),
         enrolling=Enrolling(database, issuer=issuer, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )
+
+
+def heads_of(settings: Settings, outbound: Outbound, around: Surroundings) -> HeadsElsewhere:
+    """Where heads of the journal go beside the database, as the settings want it."""
+    return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=around.now)
 
 
 def _keyring(settings: Settings, database: Database, around: Surroundings) -> Keyring:

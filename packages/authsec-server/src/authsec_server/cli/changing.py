@@ -11,6 +11,7 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, Rehearsed, admin_command, local_command
+from authsec_server.cli.delegation_shown import warned
 from authsec_server.cli.ending import ask_for_good, ask_if_tokens_end, deleting, editing, say
 from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, cell, harmless, styled
@@ -78,10 +79,11 @@ def _rehearsing(command: Command) -> Command:
 
 
 def _tell(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:
-    """What the change would bring about: the events that it would leave in the journal, and what they would stop."""
+    """What the change would bring about: what it would leave in the journal, what to know of it, what it would stop."""
     events = told["would_change"]
     head = "Nothing was changed. This would happen:" if events else "Nothing was changed, and nothing would be."
-    output.result(told, head, *(line for event in events for line in _event(event)))
+    lines = [line for event in events for line in _event(event)]
+    output.result(told, head, *lines, *warned(told["would_answer"]))
     if not output.as_json:
         say(caller, output, told)
 

@@ -47,7 +47,7 @@ class NotAcceptable(click.ClickException):
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature; a failure always goes to stderr
         for problem in self.problems[:_MOST]:
-            say_failed(f"{problem.place}: {problem.message}" if problem.place else problem.message, problem.remedy, "")
+            say_failed(f"{problem.place}: {problem.message}" if problem.place else problem.message, problem.remedy)
         if len(self.problems) > _MOST:
             click.echo(f"  and {len(self.problems) - _MOST} more", err=True)
 

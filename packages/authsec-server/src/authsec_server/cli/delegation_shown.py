@@ -49,13 +49,13 @@ def shown(delegation: Mapping[str, Any]) -> Text:
     )
 
 
-def warned(delegation: Mapping[str, Any]) -> list[Text | str]:
-    """The API's warnings, each a line; red where anybody could be the agent."""
+def warned(answer: Mapping[str, Any]) -> list[Text | str]:
+    """The API's warnings, each a line, if it is a delegation; red where anybody could be the agent."""
     lines: list[Text | str] = [
         styled("! ", "bold red" if warning["code"] == "client_unattested" else "yellow").append(
             cell(warning["message"])
         )
-        for warning in delegation["warnings"]
+        for warning in answer.get("warnings", ())
     ]
     return ["", *lines] if lines else []
 

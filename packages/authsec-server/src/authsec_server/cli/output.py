@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from authsec.terminal import failed
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -101,13 +102,10 @@ def harmless(text: str) -> str:
     return "".join("�" if unicodedata.category(char) in _UNSEEN else char for char in spaced)
 
 
-def say_failed(message: str, remedy: str, request_id: str) -> None:
+def say_failed(message: str, remedy: str = "", request_id: str = "") -> None:
     """A failure on stderr: what, what would help, and how to find it in the audit trail."""
-    click.echo(click.style("✗ ", fg="red", bold=True) + harmless(message), err=True)
-    if remedy:
-        click.echo(f"  {harmless(remedy)}", err=True)
-    if request_id:
-        click.echo(f"  request {harmless(request_id)}", err=True)
+    lines = [message, remedy, f"request id  {request_id}" if request_id else ""]
+    click.echo(failed("\n".join(f"  {harmless(line)}" for line in lines if line)), err=True)
 
 
 def _plain(value: object) -> str:

@@ -16,9 +16,10 @@ import click
 import prometheus_client
 import uvicorn
 
-from authsec_server.app import Authority, open_authority
+from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet
 from authsec_server.cli.logs import configure_logging
+from authsec_server.cli.output import say_failed
 from authsec_server.db.served import remember_issuer
 from authsec_server.failures import Failure, StartupRefused
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
@@ -48,9 +49,7 @@ def serve(**options: Any) -> None:
     try:
         run(load_settings(**options))
     except Failure as failure:
-        click.echo(f"authsec: {failure.message}", err=True)
-        if failure.remedy:
-            click.echo(f"  {failure.remedy}", err=True)
+        say_failed(failure.message, failure.remedy)
         sys.exit(1)
 
 
@@ -61,11 +60,12 @@ def run(settings: Settings) -> None:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         tls = _tls(settings)
+        stack.enter_context(_metrics(settings.metrics_port))
+        refuse_to_serve(settings)
         if not settings.database:
-            _make_folder(settings.data)
+            _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
         authority = stack.enter_context(open_authority(settings))
         authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
-        stack.enter_context(_metrics(settings.metrics_port))
         greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
