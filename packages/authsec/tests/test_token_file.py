@@ -201,7 +201,7 @@ def test_a_file_that_holds_no_token(content: bytes, tmp_path: Path, make_client:
 def test_whatever_a_file_holds_nothing_else_reaches_the_header(content: bytes, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.mktemp("any") / "token"
     path.write_bytes(content)
-    found = read_token(path)
+    found = read_token(path, "AUTHSEC_WORKLOAD_TOKEN_FILE")
     assert isinstance(found, str) or re.fullmatch(r"[A-Za-z0-9._-]+", found.value)
 
 
