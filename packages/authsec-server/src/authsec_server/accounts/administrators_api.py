@@ -17,7 +17,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/administrators"
 ONE = PATH + "/{administrator}"
@@ -177,11 +177,7 @@ def _turned(word: str, summary: str, verb: Turn) -> AnyOperation:
 
 
 async def _page(call: Call[NoBody]) -> Page[AdministratorShown]:
-    asked = read_page(call.request, lambda cursor: read_email(cursor) == cursor)
-    found, following = await call.read(
-        lambda tx, act: administrators.page(tx, act, after=asked.after, limit=asked.limit)
-    )
-    return {"items": [as_json(each) for each in found], "next": asked.following(following)}
+    return await paged(call, lambda cursor: read_email(cursor) == cursor, administrators.page, as_json)
 
 
 async def _show(call: Call[NoBody]) -> AdministratorShown:

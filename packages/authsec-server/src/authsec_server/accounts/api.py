@@ -15,7 +15,7 @@ from authsec_server.principal import Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/admin-keys"
 ONE = PATH + "/{key}"
@@ -101,9 +101,7 @@ def operations() -> list[AnyOperation]:
 
 
 async def _page(call: Call[NoBody]) -> Page[AdminKeyShown]:
-    asked = read_page(call.request, naming.is_name)
-    found, following = await call.read(lambda tx, act: service.page(tx, act, after=asked.after, limit=asked.limit))
-    return {"items": [as_json(key, call.act.now) for key in found], "next": asked.following(following)}
+    return await paged(call, naming.is_name, service.page, lambda key: as_json(key, call.act.now))
 
 
 async def _create(call: Call[NewAdminKey]) -> AdminKeyMade:

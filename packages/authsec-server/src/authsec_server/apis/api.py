@@ -19,7 +19,7 @@ from authsec_server.revocations.followers.model import Following, Seen
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/apis"
 ONE = PATH + "/{api}"
@@ -149,14 +149,12 @@ def operations() -> list[AnyOperation]:
 
 
 async def _page(call: Call[NoBody]) -> Page[ApiShown]:
-    asked = read_page(call.request, naming.is_slug)
+    def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Found], str | None]:
+        found, following = service.page(tx, act, after=after, limit=limit)
+        followed = followers.seen(tx, [api.identifier for api in found])
+        return [(api, followed) for api in found], following
 
-    def load(tx: Tx, act: Act) -> tuple[list[Api], str | None, Followed]:
-        found, following = service.page(tx, act, after=asked.after, limit=asked.limit)
-        return found, following, followers.seen(tx, [api.identifier for api in found])
-
-    found, following, followed = await call.read(load)
-    return {"items": [as_json(api, followed, call.act.now) for api in found], "next": asked.following(following)}
+    return await paged(call, naming.is_slug, load, lambda found: as_json(*found, call.act.now))
 
 
 async def _create(call: Call[NewApi]) -> ApiShown:

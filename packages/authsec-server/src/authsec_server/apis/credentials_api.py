@@ -16,7 +16,7 @@ from authsec_server.principal import Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, page_of, read_page
+from authsec_server.web.paging import PAGING, Page, paged, whole
 
 PATH = ONE + "/credentials"
 
@@ -89,10 +89,8 @@ def operations() -> list[AnyOperation]:
 
 
 async def _page(call: Call[NoBody]) -> Page[CredentialShown]:
-    asked = read_page(call.request, naming.is_uuid)
-    every = await call.read(lambda tx, act: credentials.of_api(tx, act, call.of("api")))
-    found, following = page_of(every, asked, by=lambda each: each.id)
-    return {"items": [as_json(each, call.act.now) for each in found], "next": asked.following(following)}
+    load = whole(lambda tx, act: credentials.of_api(tx, act, call.of("api")), by=lambda each: each.id)
+    return await paged(call, naming.is_uuid, load, lambda each: as_json(each, call.act.now))
 
 
 async def _create(call: Call[NewCredential]) -> CredentialMade:

@@ -18,7 +18,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.choices import one_of, read_one_of, read_yes_or_no, yes_or_no
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/clients"
 Verb = Callable[[Tx, Act, str], Client]
@@ -92,7 +92,6 @@ class Clients:
 
     async def page(self, call: Call[NoBody]) -> Page[ClientShown]:
         """Clients, in the order of their names."""
-        asked = read_page(call.request, bool)  # what a cursor is, the list knows
         filters = Filters(
             text=call.query("text") or "",
             kind=read_one_of(call.request, "kind", ClientKind),
@@ -103,12 +102,11 @@ class Clients:
             attention=read_one_of(call.request, "attention", Attention),
         )
 
-        def look(tx: Tx, act: Act) -> tuple[list[Seen], str | None]:
-            found, following = lists.page_of(tx, act, filters, sort=Sort.NAME, cursor=asked.after, limit=asked.limit)
+        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Seen], str | None]:
+            found, following = lists.page_of(tx, act, filters, sort=Sort.NAME, cursor=after, limit=limit)
             return see_all(tx, found), following
 
-        seen, following = await call.read(look)
-        return {"items": [self.shown(call, each) for each in seen], "next": asked.following(following)}
+        return await paged(call, bool, load, lambda seen: self.shown(call, seen))  # what a cursor is, the list knows
 
     async def create(self, call: Call[NewClient]) -> ClientMade:
         """Onboards one."""

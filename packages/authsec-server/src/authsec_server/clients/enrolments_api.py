@@ -22,7 +22,7 @@ from authsec_server.web.bodies import Body, read_body
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, page_of, read_page
+from authsec_server.web.paging import PAGING, Page, paged, whole
 from authsec_server.web.places import Places
 from authsec_server.web.routing import resource
 
@@ -148,14 +148,10 @@ def as_json(enrolment: Enrolment) -> EnrolmentShown:
 
 
 async def _page(call: Call[NoBody]) -> Page[EnrolmentShown]:
-    asked = read_page(call.request, naming.is_uuid)
+    def look(tx: Tx, act: Act) -> list[Enrolment]:
+        return enrolments.open_of(tx, act, service.get(tx, act, call.of("client")).id)
 
-    def look(tx: Tx, act: Act) -> tuple[list[Enrolment], str | None]:
-        client = service.get(tx, act, call.of("client"))
-        return page_of(enrolments.open_of(tx, act, client.id), asked, by=lambda each: each.id)
-
-    found, following = await call.read(look)
-    return {"items": [as_json(each) for each in found], "next": asked.following(following)}
+    return await paged(call, naming.is_uuid, whole(look, by=lambda each: each.id), as_json)
 
 
 async def _make(call: Call[NewCode]) -> EnrolmentMade:

@@ -19,7 +19,7 @@ from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.choices import one_of, read_one_of
 from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/delegations"
 Verb = Callable[[Tx, Act, str, Terms], Standing]
@@ -115,15 +115,12 @@ class Delegations:
 
     async def page(self, call: Call[NoBody]) -> Page[DelegationShown]:
         """Delegations that fit."""
-        asked = read_page(call.request, naming.is_uuid)
         sort = read_one_of(call.request, "sort", Sort) or Sort.NEWEST
 
-        def look(tx: Tx, act: Act) -> tuple[list[Standing], str | None]:
-            filters = _filters(tx, call)
-            return listing.page(tx, act, self.terms, filters, sort=sort, after=asked.after, limit=asked.limit)
+        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Standing], str | None]:
+            return listing.page(tx, act, self.terms, _filters(tx, call), sort=sort, after=after, limit=limit)
 
-        found, following = await call.read(look)
-        return {"items": [as_json(standing, call.act.now) for standing in found], "next": asked.following(following)}
+        return await paged(call, naming.is_uuid, load, lambda standing: as_json(standing, call.act.now))
 
     async def create(self, call: Call[NewDelegation]) -> DelegationShown:
         """Delegates."""

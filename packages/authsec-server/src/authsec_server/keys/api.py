@@ -21,7 +21,7 @@ from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, page_of, read_page
+from authsec_server.web.paging import PAGING, Page, paged, whole
 
 PATH = f"{API}/keys"
 JWKS_PATH = "/.well-known/jwks.json"
@@ -138,9 +138,7 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
 
 
 async def _page(call: Call[NoBody]) -> Page[SigningKeyShown]:
-    asked = read_page(call.request, service.is_kid)
-    found, following = page_of(await call.read(service.every), asked, by=lambda key: key.kid)
-    return {"items": [as_json(key) for key in found], "next": asked.following(following)}
+    return await paged(call, service.is_kid, whole(service.every, by=lambda key: key.kid), as_json)
 
 
 def metadata(issuer: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from authsec_server.roles.model import RoleDefinition
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/roles"
 Delete = Callable[[Tx, Act, str], RoleDefinition]
@@ -119,9 +119,7 @@ def operations(delete: Delete) -> list[AnyOperation]:
 
 
 async def _page(call: Call[NoBody]) -> Page[RoleShown]:
-    asked = read_page(call.request, naming.is_slug)
-    found, following = await call.read(lambda tx, act: service.page(tx, act, after=asked.after, limit=asked.limit))
-    return {"items": [as_json(role) for role in found], "next": asked.following(following)}
+    return await paged(call, naming.is_slug, service.page, as_json)
 
 
 async def _create(call: Call[NewRole]) -> RoleShown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -20,7 +21,7 @@ from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource, look
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
-from authsec_server.web.paging import PAGING, Page, read_page
+from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/sources"
 Verb = Callable[[Tx, Act, str], TrustSource]
@@ -117,11 +118,8 @@ class Sources:
 
     async def page(self, call: Call[NoBody]) -> Page[SourceShown]:
         """Sources, in the order of their slugs."""
-        asked, text = read_page(call.request, naming.is_slug), call.query("text") or ""
-        found, following = await call.read(
-            lambda tx, act: service.page(tx, act, text=text, after=asked.after, limit=asked.limit)
-        )
-        return {"items": [as_json(source, self.issuer) for source in found], "next": asked.following(following)}
+        load = partial(service.page, text=call.query("text") or "")
+        return await paged(call, naming.is_slug, load, lambda source: as_json(source, self.issuer))
 
     async def create(self, call: Call[NewSource]) -> SourceShown:
         """Registers one."""

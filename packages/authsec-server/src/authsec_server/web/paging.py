@@ -6,21 +6,24 @@ import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.requests import Request
 from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
+from authsec_server.db import Tx
 from authsec_server.failures import Invalid
+from authsec_server.principal import Act
 from authsec_server.web.bodies import query_int, query_value
-from authsec_server.web.operations import Parameter
+from authsec_server.web.operations import Call, Parameter
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 _CHECKSUM = 6  # bytes
 T = TypeVar("T")
+Read = TypeVar("Read", covariant=True)
+Shown = TypeVar("Shown")
 
 
 PAGING = (
@@ -40,35 +43,45 @@ class Page(TypedDict, Generic[T]):
     next: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageRequest:
-    """The page of the list `of` that is asked for: what comes behind `after`; empty means the first."""
+class Load(Protocol[Read]):
+    """Reads so many behind `after`, which is empty for the first page; and says where the next page begins, if any."""
 
-    of: str
-    after: str
-    limit: int
-
-    def following(self, last: str | None) -> str | None:
-        """`next`, for a page that ends there; None where it is the last one."""
-        return None if last is None else _cursor(self.of, last)
+    def __call__(self, tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[Sequence[Read], str | None]: ...
 
 
-def read_page(request: Request, fits: Callable[[str], bool]) -> PageRequest:
-    """The query's `limit` and `cursor`. Raises `Invalid` unless this list can have given the cursor out.
+async def paged(call: Call[Any], fits: Callable[[str], bool], load: Load[T], show: Callable[[T], Shown]) -> Page[Shown]:
+    """The page that the query's `limit` and `cursor` ask for; `show` says what is shown of each.
 
-    It tells by a checksum: a damaged cursor would else be a place behind which there is nothing, and look like the end.
-    `fits` says of what is in it whether it can be where a page ends, since whoever wants to can make a checksum.
+    Raises `Invalid` unless this list can have given the cursor out. It tells by a checksum: a damaged cursor would else
+    be a place behind which there is nothing, and look like the end. `fits` says of what is in it whether it can be
+    where a page ends, since whoever wants to can make a checksum.
     """
-    of = request.url.path.rpartition("/")[2]
-    cursor = query_value(request, "cursor") or ""
-    after = _read(of, cursor) if cursor else ""
+    of, cursor = call.request.url.path.rpartition("/")[2], call.query("cursor") or ""
+    after, limit = _read(of, cursor) if cursor else "", _limit(call.request)
     if after is None or (after and not fits(after)):
         raise _not_given_out()
-    return PageRequest(of=of, after=after, limit=_limit(request))
+    found, last = await call.read(lambda tx, act: load(tx, act, after=after, limit=limit))
+    return {"items": [show(each) for each in found], "next": None if last is None else _cursor(of, last)}
+
+
+def whole(read: Callable[[Tx, Act], Sequence[T]], by: Callable[[T], str]) -> Load[T]:
+    """Reads a page of a list that is read whole, since it is short; `by` is what its cursors are. Raises `Invalid`."""
+
+    def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[Sequence[T], str | None]:
+        everything, start = read(tx, act), 0
+        if after:
+            names = [by(each) for each in everything]
+            if after not in names:
+                raise Invalid("cursor", "What this cursor stood at is gone.", "Begin at the first page.")
+            start = names.index(after) + 1
+        found = everything[start : start + limit]
+        return found, by(found[-1]) if start + len(found) < len(everything) else None
+
+    return load
 
 
 def read_numbered_page(request: Request, numbers: re.Pattern[str]) -> tuple[int | None, int]:
-    """The same of a list whose cursors are numbers of what is in it, so that a caller may begin where it likes."""
+    """`cursor` and `limit` of a list whose cursors number what is in it, so that a caller may begin where it likes."""
     cursor = query_value(request, "cursor") or ""
     if cursor and numbers.fullmatch(cursor) is None:
         raise _not_given_out()
@@ -97,15 +110,3 @@ def _read(of: str, cursor: str) -> str | None:
     except (binascii.Error, ValueError):  # no list gave it out, and whoever asked says so
         return None
     return last if _cursor(of, last) == cursor else None
-
-
-def page_of(everything: Sequence[T], asked: PageRequest, *, by: Callable[[T], str]) -> tuple[list[T], str | None]:
-    """The page of a list that is read whole, since it is short; `by` is what its cursors are. Raises `Invalid`."""
-    start = 0
-    if asked.after:
-        names = [by(each) for each in everything]
-        if asked.after not in names:
-            raise Invalid("cursor", "What this cursor stood at is gone.", "Begin at the first page.")
-        start = names.index(asked.after) + 1
-    found = list(everything[start : start + asked.limit])
-    return found, by(found[-1]) if start + len(found) < len(everything) else None
