@@ -52,6 +52,22 @@ def test_described_actions_of_all_apis(database: Database, act: Act) -> None:
     assert database.read(service.described) == {"customers:read": "Older", "customers:delete": "Delete a customer"}
 
 
+def test_whoever_needs_a_few_does_not_wait_for_all(database: Database, act: Act) -> None:
+    for number in range(3):
+        its = {
+            "name": f"API {number}",
+            "identifier": f"api-{number}",
+            "actions": [Action(action=f"a:{number}", description="x")],
+        }
+        database.change(lambda tx, its=its: service.create(tx, act, **its))
+    assert database.read(lambda tx: service.described(tx, among={"a:1", "b:1"})) == {"a:1": "x"}
+    assert database.read(lambda tx: service.identifiers(tx, among={"api-2", "other"})) == {"api-2"}
+    assert database.read(lambda tx: service.identifiers(tx, among=())) == set()
+    more_than_a_statement_takes = [f"b:{number}" for number in range(70_000)] + ["a:1"]
+    assert "a:1" in database.read(lambda tx: service.described(tx, among=more_than_a_statement_takes))
+    assert "api-2" in database.read(lambda tx: service.identifiers(tx, among=[*more_than_a_statement_takes, "api-2"]))
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [

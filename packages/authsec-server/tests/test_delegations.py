@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +14,8 @@ from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding, ProofKind
 from authsec_server.db import Database, Tx
-from authsec_server.delegations import listing, service
-from authsec_server.delegations.model import DelegationState, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations import editing, listing, service
+from authsec_server.delegations.model import DelegationState, Edit, Proposal, Standing, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
@@ -51,6 +52,20 @@ def create(database: Database, act: Act, **what: Any) -> Standing:
         **what,
     }
     return database.change(lambda tx: service.create(tx, act, Proposal(**values), TERMS))
+
+
+def edited(tx: Tx, act: Act, id_: str, terms: Terms) -> Standing:
+    wanted = Edit(
+        target_type="MCP server",
+        actions=("customers:delete",),
+        max_duration=60,
+        audiences=("crm",),
+        excluded_proofs=(),
+        ends_at=NOW + timedelta(days=1),
+        owner="Me",
+        description="Another",
+    )
+    return editing.edit(tx, act, id_, wanted, terms, revision=1)
 
 
 def events(database: Database, act: Act) -> list[Event]:
@@ -225,6 +240,19 @@ def test_what_has_ended_cannot_be_enabled(database: Database, act: Act, role: Ro
     )
     with pytest.raises(Conflict, match="ended, and that is for good"):
         turn(database, later, service.enable, standing)
+
+
+@pytest.mark.parametrize("then", [service.disable, service.enable, service.revoke, edited])
+def test_what_an_act_answers_is_what_is_read_afterwards(
+    database: Database, act: Act, role: RoleDefinition, client: Client, then: Callable[..., Standing]
+) -> None:
+    database.change(lambda tx: apis.create(tx, act, name="CRM", identifier="https://crm.example.com"))
+    made = create(database, act, audiences=("crm", "unknown"))
+    if then is service.enable:
+        database.change(lambda tx: service.disable(tx, act, made.delegation.id, TERMS))
+    answered = database.change(lambda tx: then(tx, act, made.delegation.id, TERMS))
+    assert answered == database.read(lambda tx: service.get(tx, act, made.delegation.id, TERMS))
+    assert bool(answered.cautions) is (answered.state is not DelegationState.REVOKED)
 
 
 def test_a_viewer_only_reads(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:

@@ -14,6 +14,8 @@ from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 
+FEW = 500  # actions or audiences that are asked for one by one
+
 
 def create(
     tx: Tx,
@@ -139,14 +141,22 @@ def describing(tx: Tx, act: Act, actions: Collection[str]) -> dict[str, tuple[De
     return store.describing(tx.connection, actions)
 
 
-def described(tx: Tx) -> dict[str, str]:
-    """Every action that some API describes, with its description. Asks for no principal: for the rooms above."""
-    return store.described(tx.connection)
+def described(tx: Tx, *, among: Collection[str] | None = None) -> dict[str, str]:
+    """Every action that some API describes, with its description. Asks for no principal: for the rooms above.
+
+    `among`: of those at least; where there are many APIs, whoever needs a few should not wait for all.
+    """
+    return store.described(tx.connection, _few(among))
 
 
-def identifiers(tx: Tx) -> frozenset[str]:
-    """The audiences of all registered APIs. Asks for no principal: for the rooms above."""
-    return store.identifiers(tx.connection)
+def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[str]:
+    """The audiences of all registered APIs; `among` as for `described`. Asks for no principal, as that."""
+    return store.identifiers(tx.connection, _few(among))
+
+
+def _few(among: Collection[str] | None) -> Collection[str] | None:
+    """No statement takes any number of values, and to ask for so many singly is slower than to read all."""
+    return among if among is not None and len(among) <= FEW else None
 
 
 def by_identifiers(tx: Tx, identifiers: Collection[str]) -> dict[str, Api]:
@@ -158,8 +168,7 @@ def resolve(tx: Tx, text: str) -> str | None:
     """The identifier of the API whose slug or identifier `text` is. Asks for no principal: for the rooms above."""
     if "\0" in text:  # PostgreSQL takes none, and no API is called so
         return None
-    found = store.known_as(tx.connection, text)
-    return found[0].identifier if found else None
+    return store.identifier_of(tx.connection, text)
 
 
 def named(tx: Tx, act: Act, identifier: str) -> Api | None:

@@ -129,15 +129,24 @@ def describing(connection: Connection, actions: Collection[str]) -> dict[str, tu
     return found
 
 
-def described(connection: Connection) -> dict[str, str]:
-    """Every action that some API describes; of several descriptions, that of the first API by slug."""
+def described(connection: Connection, among: Collection[str] | None) -> dict[str, str]:
+    """Every action, or of `among`, that some API describes; of several descriptions, that of the first API by slug."""
     joined = select(api_actions).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug.desc())
-    return {row.action: row.description for row in connection.execute(joined)}
+    wanted = joined if among is None else joined.where(api_actions.c.action.in_(among))
+    return {row.action: row.description for row in connection.execute(wanted)}
 
 
-def identifiers(connection: Connection) -> frozenset[str]:
-    """The audiences of all APIs."""
-    return frozenset(connection.execute(select(apis.c.identifier)).scalars())
+def identifiers(connection: Connection, among: Collection[str] | None) -> frozenset[str]:
+    """The audiences of all APIs, or those of them that are `among` these."""
+    every = select(apis.c.identifier)
+    wanted = every if among is None else every.where(apis.c.identifier.in_(among))
+    return frozenset(connection.execute(wanted).scalars())
+
+
+def identifier_of(connection: Connection, name: str) -> str | None:
+    """The audience of the API that has this slug or identifier."""
+    meant = select(apis.c.identifier).where(or_(apis.c.slug == name, apis.c.identifier == name))
+    return connection.execute(meant).scalars().first()
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:

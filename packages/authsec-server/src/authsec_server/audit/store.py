@@ -151,8 +151,9 @@ last_uses = Table(
 
 def add(connection: Connection, event: Event) -> int:
     """Insert the event; its number."""
-    statement = insert(events).values(**row_of(event), occurrences=1).returning(events.c.id)
-    number: int = connection.execute(statement).scalar_one()
+    # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
+    its = {**row_of(event), "occurrences": 1}
+    number: int = connection.execute(insert(events).returning(events.c.id), its).scalar_one()
     return number
 
 

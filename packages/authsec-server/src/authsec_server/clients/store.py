@@ -99,14 +99,14 @@ proofs = Table(
 
 def add(connection: Connection, client: Client) -> None:
     """Insert the client and its proofs."""
-    connection.execute(insert(clients).values(id=client.id, created_at=client.created_at, **_row_of(client)))
+    connection.execute(insert(clients), {"id": client.id, "created_at": client.created_at, **_row_of(client)})
     _add_labels(connection, client.id, client.labels)
     connection.execute(insert(proofs), [_row_of_proof(proof) for proof in client.proofs])
 
 
 def save(connection: Connection, client: Client) -> None:
     """Write what changes may have made of the client; labels and proofs are written by functions of their own."""
-    connection.execute(update(clients).where(clients.c.id == client.id).values(_row_of(client)))
+    connection.execute(update(clients).where(clients.c.id == client.id), _row_of(client))
 
 
 def save_labels(connection: Connection, client: Client) -> None:
@@ -128,7 +128,7 @@ def remove(connection: Connection, client_id: str) -> None:
 
 def add_proof(connection: Connection, proof: Proof) -> None:
     """Insert one further proof."""
-    connection.execute(insert(proofs).values(_row_of_proof(proof)))
+    connection.execute(insert(proofs), _row_of_proof(proof))
 
 
 def remove_proof(connection: Connection, proof_id: str) -> None:

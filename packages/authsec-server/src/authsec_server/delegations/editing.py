@@ -10,7 +10,7 @@ from authsec_server.delegations import slugs, store
 from authsec_server.delegations.changes import Change, changes, narrows
 from authsec_server.delegations.model import OVER, Delegation, Edit, Standing, Terms
 from authsec_server.delegations.service import get
-from authsec_server.delegations.standing import as_granted, audience, record, standings
+from authsec_server.delegations.standing import as_granted, audience, record, tied
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
@@ -35,10 +35,12 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revis
     if after.slug != before.slug:
         slugs.take(tx, act, after.slug, terms)
     store.save(tx.connection, after)
+    if after.audiences != before.audiences:
+        store.save_audiences(tx.connection, after)
     if narrows(before, after, default_audience=terms.default_audience):
         revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)
     record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail)
-    return get(tx, act, before.id, terms)
+    return tied(tx, [(after, standing.role, standing.client)], terms, act.now)[0]
 
 
 def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms) -> tuple[Standing, tuple[Change, ...]]:
@@ -47,7 +49,7 @@ def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms)
     standing = get(tx, act, id_or_slug, terms)
     after = _checked(tx, act, standing, wanted, terms)
     rows = changes(standing.delegation, after, default_audience=terms.default_audience)
-    return standings(tx, [after], terms, act.now)[0], rows
+    return tied(tx, [(after, standing.role, standing.client)], terms, act.now)[0], rows
 
 
 def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -> Delegation:

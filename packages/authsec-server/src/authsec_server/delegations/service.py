@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from authsec_server import naming
 from authsec_server.audit.model import EventKind
+from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import slugs, store
@@ -27,6 +28,8 @@ from authsec_server.delegations.standing import (
     role_called,
     standings,
     stored,
+    tied,
+    turned,
 )
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
@@ -43,7 +46,8 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     Raises `Conflict` where the very same is live already, or another has the slug.
     """
     act.principal.require(Role.OPERATOR)
-    delegation = _checked(tx, act, proposal, terms, delegation_id=act.new_id())
+    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+    delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=act.new_id())
     held = store.of_client(tx.connection, delegation.client_id)
     if twin := live_twin(delegation, held, act.now):
         raise Conflict(
@@ -53,7 +57,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     repeats = repeated(delegation, held, act.now)
     slugs.take(tx, act, delegation.slug, terms)
     store.add(tx.connection, delegation)
-    standing = standings(tx, [delegation], terms, act.now)[0]
+    standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
     return replace(standing, cautions=(*standing.cautions, *repeats))
 
@@ -65,9 +69,10 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     `delegation_id` stands where the id will be; it can be any text that is no id.
     """
     act.principal.require(Role.VIEWER)
-    delegation = _checked(tx, act, proposal, terms, delegation_id=delegation_id)
+    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+    delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=delegation_id)
     repeats = repeated(delegation, store.of_client(tx.connection, delegation.client_id), act.now)
-    standing = standings(tx, [delegation], terms, act.now)[0]
+    standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     return replace(standing, cautions=(*standing.cautions, *repeats))
 
 
@@ -83,10 +88,11 @@ def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
     standing = get(tx, act, id_or_slug, terms)
     if not standing.delegation.enabled or standing.state is DelegationState.REVOKED:
         return standing
-    store.save(tx.connection, changed(standing.delegation, act, enabled=False))
-    revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
+    disabled = changed(standing.delegation, act, enabled=False)
+    store.save(tx.connection, disabled)
+    revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
     record(tx, act, EventKind.DELEGATION_DISABLED, standing)
-    return get(tx, act, standing.delegation.id, terms)
+    return turned(standing, disabled, act.now)
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
@@ -99,9 +105,10 @@ def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
         )
     if standing.delegation.enabled:
         return standing
-    store.save(tx.connection, changed(standing.delegation, act, enabled=True))
+    enabled = changed(standing.delegation, act, enabled=True)
+    store.save(tx.connection, enabled)
     record(tx, act, EventKind.DELEGATION_ENABLED, standing)
-    return get(tx, act, standing.delegation.id, terms)
+    return turned(standing, enabled, act.now)
 
 
 def revoke(tx: Tx, act: Act, id_or_slug: str, terms: Terms, *, because: str = "") -> Standing:
@@ -110,10 +117,11 @@ def revoke(tx: Tx, act: Act, id_or_slug: str, terms: Terms, *, because: str = ""
     standing = get(tx, act, id_or_slug, terms)
     if standing.state is DelegationState.REVOKED:
         return standing
-    store.save(tx.connection, changed(standing.delegation, act, revoked_at=act.now))
-    revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
+    revoked = changed(standing.delegation, act, revoked_at=act.now)
+    store.save(tx.connection, revoked)
+    revocations.end(tx, SubjectKind.DELEGATION, revoked.id, act.now)
     record(tx, act, EventKind.DELEGATION_REVOKED, standing, **({"because": because} if because else {}))
-    return get(tx, act, standing.delegation.id, terms)
+    return turned(standing, revoked, act.now)
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
@@ -132,8 +140,9 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
     return [(delegation, known[delegation.role_id]) for delegation in held]
 
 
-def _checked(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Delegation:
-    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+def _checked(
+    tx: Tx, act: Act, proposal: Proposal, terms: Terms, role: RoleDefinition, client: Client, *, delegation_id: str
+) -> Delegation:
     return Delegation(
         id=delegation_id,
         slug=(

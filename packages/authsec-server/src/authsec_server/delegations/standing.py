@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from authsec_server import naming
@@ -15,11 +16,14 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.cautions import cautions
-from authsec_server.delegations.model import Delegation, Standing, Terms, state, title
+from authsec_server.delegations.model import OVER, Delegation, Standing, Terms, state, title
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
+
+Tie = tuple[Delegation, RoleDefinition, Client]
+"""A delegation with the role and the client that it ties together."""
 
 
 def stored(tx: Tx, id_or_slug: str) -> Delegation:
@@ -39,26 +43,41 @@ def which(tx: Tx, asked: str) -> str:
 
 def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
     """The delegations with all that belongs to them, in as many statements for a page as for one."""
+    if not held:
+        return []
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in held})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in held})
-    described, registered = apis.described(tx), apis.identifiers(tx)
+    ties = [(each, known_roles[each.role_id], known_clients[each.client_id]) for each in held]
+    return tied(tx, ties, terms, now)
+
+
+def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Standing]:
+    """The same, where roles and clients are known already."""
+    described = apis.described(tx, among={action for its, _, _ in ties for action in its.actions})
+    registered = apis.identifiers(tx, among={audience for its, _, _ in ties for audience in its.audiences})
     return [
         Standing(
             delegation=delegation,
-            role=known_roles[delegation.role_id],
-            client=known_clients[delegation.client_id],
+            role=role,
+            client=client,
             state=state(delegation, now),
             cautions=cautions(
                 delegation,
-                known_clients[delegation.client_id],
+                client,
                 described=described,
                 registered=registered,
                 default_audience=terms.default_audience,
                 now=now,
             ),
         )
-        for delegation in held
+        for delegation, role, client in ties
     ]
+
+
+def turned(standing: Standing, delegation: Delegation, now: datetime) -> Standing:
+    """The same delegation, turned on or off or revoked: what it gives is as it was, and of what is over none warns."""
+    its = state(delegation, now)
+    return replace(standing, delegation=delegation, state=its, cautions=() if its in OVER else standing.cautions)
 
 
 def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:

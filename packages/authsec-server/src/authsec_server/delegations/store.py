@@ -75,13 +75,17 @@ NO_AUDIENCE = ""
 
 def add(connection: Connection, delegation: Delegation) -> None:
     """Insert the delegation."""
-    connection.execute(insert(delegations).values(**_row_of(delegation)))
+    connection.execute(insert(delegations), _row_of(delegation))
     _add_audiences(connection, delegation)
 
 
 def save(connection: Connection, delegation: Delegation) -> None:
-    """Write what can change of the delegation."""
-    connection.execute(update(delegations).where(delegations.c.id == delegation.id).values(**_row_of(delegation)))
+    """Write what can change of the delegation; its audiences are written by a function of their own."""
+    connection.execute(update(delegations).where(delegations.c.id == delegation.id), _row_of(delegation))
+
+
+def save_audiences(connection: Connection, delegation: Delegation) -> None:
+    """Have lists find it by the audiences that it has now."""
     connection.execute(delete(delegation_audiences).where(delegation_audiences.c.delegation_id == delegation.id))
     _add_audiences(connection, delegation)
 

@@ -89,15 +89,14 @@ def _last_of_keys() -> Select[Any]:
 
 def add(connection: Connection, revocation: Revocation) -> None:
     """Insert the revocation."""
-    connection.execute(
-        insert(revocations).values(
-            sequence=revocation.sequence,
-            subject_kind=revocation.subject_kind,
-            subject_id=revocation.subject_id,
-            version=revocation.version,
-            at=revocation.at,
-        )
-    )
+    row = {
+        "sequence": revocation.sequence,
+        "subject_kind": revocation.subject_kind,
+        "subject_id": revocation.subject_id,
+        "version": revocation.version,
+        "at": revocation.at,
+    }
+    connection.execute(insert(revocations), row)
 
 
 def of_version(connection: Connection, version: int) -> list[Revocation]:
