@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from unittest.mock import MagicMock
 
+import pydantic
 import pytest
+import requests
 from authsec import ToolError
 from authsec.withheld import safe_error, withheld
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .fake_api import serving_api
 
 TOKEN = "eyJoZWFkZXIi.eyJwYXlsb2Fk.c2lnbmF0dXJl"
 REMOVED = "[delegation token removed]"
@@ -136,6 +144,137 @@ def test_classes_that_forbid_it_become_text() -> None:
     assert withheld([TOKEN], Broken()) == "[Broken]"
     harmless = object()
     assert withheld([TOKEN], harmless) is harmless
+
+
+@given(st.binary(max_size=7), st.binary(max_size=7))
+def test_base64_hides_it_nowhere(before: bytes, after: bytes) -> None:
+    """What is left of it are two bytes at either end."""
+    text = before + TOKEN.encode() + after
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        encoded = encode(text)
+        for got in (withheld([TOKEN], encoded).decode(), withheld([TOKEN], encoded.decode())):
+            assert REMOVED in got
+            assert len(got) - len(REMOVED) <= 4 * (len(before + after) / 3 + 4)
+
+
+def rows() -> Iterator[Any]:
+    yield {"sent": TOKEN}
+    yield {"id": 42}
+    raise LookupError(TOKEN)
+
+
+def test_what_comes_later_is_searched_when_it_comes() -> None:
+    (got,) = withheld([TOKEN], [rows()])
+    assert [next(got), next(got)] == [{"sent": REMOVED}, {"id": 42}]
+    with pytest.raises(ToolError, match="removed") as caught:
+        next(got)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert list(withheld([TOKEN], map(str.upper, ["a", "b"]))) == ["A", "B"]
+
+
+def test_what_comes_later_to_coroutines_is_searched_when_it_comes() -> None:
+    async def rows_async() -> AsyncIterator[Any]:
+        for row in rows():
+            yield row
+
+    async def read() -> None:
+        got = withheld([TOKEN], rows_async())
+        assert [await anext(got), await anext(got)] == [{"sent": REMOVED}, {"id": 42}]
+        with pytest.raises(ToolError, match="removed") as caught:
+            await anext(got)
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+    asyncio.run(read())
+
+
+def test_an_error_of_what_comes_later_is_the_very_same_where_it_holds_none() -> None:
+    error = LookupError("no customer")
+
+    def failing() -> Iterator[Any]:
+        yield 1
+        raise error
+
+    async def failing_async() -> AsyncIterator[Any]:
+        yield 1
+        raise error
+
+    async def read() -> None:
+        async for _ in withheld([TOKEN], failing_async()):
+            pass
+
+    for run in (lambda: list(withheld([TOKEN], failing())), lambda: asyncio.run(read())):
+        with pytest.raises(LookupError) as caught:
+            run()
+        assert caught.value is error
+
+
+def test_a_field_may_come_later() -> None:
+    class Page(pydantic.BaseModel):
+        rows: Any
+
+    for made in (withheld([TOKEN], Page(rows=rows())), withheld([TOKEN], Held(rows()))):
+        assert next(made.rows if isinstance(made, Page) else made.value) == {"sent": REMOVED}
+
+
+def test_what_an_object_keeps_to_itself_nobody_runs() -> None:
+    class Cursor:
+        def __init__(self) -> None:
+            self._rows = rows()
+
+    harmless = Cursor()
+    assert withheld([TOKEN], harmless) is harmless
+
+
+def test_the_mock_of_somebodys_test_stays_as_it_is() -> None:
+    """It says that it is an iterator, and makes another mock at each look."""
+    mock = MagicMock()
+    assert withheld([TOKEN], mock) is mock
+    assert withheld([TOKEN], [mock, TOKEN]) == [mock, REMOVED]
+
+
+def test_a_response_becomes_text_with_all_that_hangs_on_it() -> None:
+    """Such as the pools of urllib3: a mapping that does not say what is in it."""
+    with serving_api() as api:
+        answer = requests.get(api.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=5)
+    assert withheld([TOKEN], answer) == str(answer)
+    assert withheld([TOKEN], {"raw": answer, "sent": TOKEN}) == {"raw": str(answer), "sent": REMOVED}
+
+
+def test_a_mapping_that_does_not_say_what_is_in_it_is_looked_at_all_the_same() -> None:
+    class Pools(Mapping[str, Any]):
+        def __init__(self, held: Any) -> None:
+            self.held = held
+
+        def __getitem__(self, name: str) -> Any:
+            return self.held
+
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self) -> Iterator[str]:
+            raise NotImplementedError
+
+    harmless, holding = Pools("x"), Pools(TOKEN)
+    assert withheld([TOKEN], [harmless])[0] is harmless
+    assert withheld([TOKEN], [holding]) == [str(holding)]
+
+
+def test_an_error_is_searched_for_what_is_printed_of_it() -> None:
+    """The class of a library's error counts, and the request that it has shows nothing."""
+
+    class Failed(Exception):
+        def __init__(self, request: Any) -> None:
+            super().__init__("no customer")
+            self.request = request
+
+    quiet, loud = Failed(Held(TOKEN)), Failed({"headers": {"Authorization": TOKEN}})
+    assert safe_error([TOKEN], quiet) is quiet
+    assert str(safe_error([TOKEN], loud)) == "Failed: no customer"
+    caused = LookupError("no customer")
+    caused.__cause__ = loud
+    assert isinstance(safe_error([TOKEN], caused), ToolError)
+    unread = Failed(rows())
+    assert safe_error([TOKEN], unread) is unread
 
 
 def test_an_apis_refusal_is_told_by_what_it_asks_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pickle
@@ -86,42 +87,64 @@ def test_what_a_tool_gives_away_would_be_seen(
     assert {"model", "trace"} <= watch.places(scripted, result.split()[1])
 
 
-def giving_away(authsec: AuthSecClient, way: Way, outcome: str) -> Callable[..., Any]:
-    """A tool whose API echoes what it was sent, and which hands that on or fails with it."""
+class Refused(Exception):
+    """As HTTP libraries raise them: what was sent is an attribute."""
 
-    def given(token: str) -> Any:
-        sent = {"headers": {"Authorization": f"Bearer {token}"}}
-        if outcome == "raised":
+    def __init__(self, sent: dict[str, Any]) -> None:
+        super().__init__("no customer; sent what is removed here")
+        self.sent = sent
+
+
+def given_away(token: str, outcome: str) -> Any:
+    """What comes of an API that echoes what it was sent."""
+    sent = {"headers": {"Authorization": f"Bearer {token}"}}
+    match outcome:
+        case "raised":
             raise LookupError(f"no customer; sent {sent}") from ValueError(token)
-        return json.dumps(sent) if outcome == "returned as text" else sent
+        case "raised as an attribute":
+            raise Refused(sent)
+        case "returned as text":
+            return json.dumps(sent)
+        case "returned in base64":
+            return f"Authorization: Basic {base64.b64encode(f'oauth2:{token}'.encode()).decode()}"
+        case "returned as it comes":
+            return {"rows": (json.dumps(row) for row in [sent])}
+    return sent
+
+
+def giving_away(authsec: AuthSecClient, way: Way, outcome: str) -> Callable[..., Any]:
+    """A tool that hands that on."""
 
     @authsec.delegated
     def fetch_customer(customer_id: str, *, delegation_token: str) -> Any:
         """Fetch a customer's record."""
-        return given(f"{delegation_token}")
+        return given_away(f"{delegation_token}", outcome)
 
     @authsec.delegated
     async def fetch_async(customer_id: str, *, delegation_token: str) -> Any:
         """Fetch a customer's record."""
-        return given(f"{delegation_token}")
+        return given_away(f"{delegation_token}", outcome)
 
     fetch_async.__name__ = "fetch_customer"
     return fetch_async if way.async_tools else fetch_customer
 
 
-@pytest.mark.parametrize("outcome", ["returned", "returned as text", "raised"])
+RETURNED = ["returned", "returned as text", "returned in base64", "returned as it comes"]
+
+
+@pytest.mark.parametrize("outcome", [*RETURNED, "raised", "raised as an attribute"])
 def test_what_a_tool_gives_away_is_withheld(
     outcome: str, way: Way, framework: ModuleType, authsec: AuthSecClient, crm: Crm, model: Any, watch: Watch
 ) -> None:
     scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
     tools = [giving_away(authsec, way, outcome)]
-    if outcome == "raised" and framework.RAISED is None:
-        with pytest.raises(ToolError, match=r"^LookupError: no customer; sent .*removed"):
+    if outcome not in RETURNED and framework.RAISED is None:
+        with pytest.raises(ToolError, match=r"^\w+: no customer; sent .*removed"):
             way.ask(tools)
     else:
         way.ask(tools)
         assert len(scripted.tool_results) == 1
-        if outcome != "raised":
+        if outcome in RETURNED[:3]:  # some frameworks show that there is an iterator, and run it not
             assert "[delegation token removed]" in scripted.tool_results[0]
     assert watch.places(scripted, authsec.get_token().value) == set()
 

@@ -1,0 +1,51 @@
+"""What a tool raises, without its token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsec.outgoing.api_errors import api_refusal
+from authsec.withheld.needles import Needles
+from authsec.withheld.search import Budget, hold, shown, text_of
+from authsec.wording import plain
+
+
+class ToolError(Exception):
+    """A tool failed. The text is made for the model; the cause is not attached, since frameworks print it."""
+
+
+def safe(needles: Needles, error: Exception, kind: type[Exception] = ToolError) -> Exception:
+    """The error, or one of `kind` without its token."""
+    behind = _behind(error)
+    printed = [part for one in behind for part in (text_of(one), shown(one), one.args, getattr(one, "__notes__", ()))]
+    # The request that a library's exception has for an attribute holds the token, always. Nobody prints that, and
+    # programs tell these exceptions apart by their class. What an attribute shows of itself is printed.
+    attributes = [value for one in behind for value in vars(one).values()]
+    budget = Budget()
+    if _show(needles, printed, budget, inside=True) or _show(needles, attributes, budget, inside=False):
+        return kind(f"{type(error).__name__}: {told(needles, error)}")
+    return error
+
+
+def told(needles: Needles, error: Exception) -> str:
+    """What a model may read of it."""
+    refusal = api_refusal(error)
+    return needles.replaced(refusal.text) if refusal else plain(needles.replaced(text_of(error)), 300)
+
+
+def _show(needles: Needles, parts: list[Any], budget: Budget, *, inside: bool) -> bool:
+    return hold(needles, parts, budget, inside=inside, later=False)  # nobody runs the iterators of an error
+
+
+def _behind(error: Exception) -> list[BaseException]:
+    """It, and all that is printed with it."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or any(one is other for other in found):
+            continue
+        found.append(one)
+        waiting += [one.__cause__, one.__context__]
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+    return found
