@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,10 +255,30 @@ def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, pe
     assert (json.loads(program.stdout)["slug"], program.stderr) == ("y", "")
     refused = authsec("trust", "refresh", "x")
     assert refused.exit_code == 1, "a script takes nothing for done that failed"
-    assert refused.stdout.startswith("keys      none could be fetched yet\n")
-    assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stdout.splitlines()[-1]
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("✗ The keys of x could not be fetched: ")
+    assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in refused.stderr
+    assert refused.stderr.endswith("\n  It proves nothing until they can be.\n")
     assert "failed at" in authsec("trust", "show", "x").stdout
     assert its.requests == []
+
+
+def test_keys_that_were_fetched_before_stay_in_use_where_others_cannot_be(
+    authsec: Authsec, peer: Any, peers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_OUTBOUND_HTTP_HOSTS", "127.0.0.1")
+    monkeypatch.setenv("AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS", "127.0.0.1")
+    answers = [peers.http(JWKS), peers.http(JWKS), peers.http({}, status="503 Away")]
+    its = peer(lambda connection, _: connection.sendall(answers.pop(0)))
+    add = ("--issuer", "https://x.example.com", "--keys-url", its.url + "/jwks")
+    added = authsec("trust", "add", "kubernetes", "X", *add)
+    assert (added.exit_code, "could not be fetched" in added.stderr) == (0, False), added.output
+    assert authsec("trust", "refresh", "x").stdout.startswith("keys          fresh\n")
+    refused = authsec("trust", "refresh", "x")
+    assert refused.exit_code == 1
+    assert refused.stdout.startswith("keys          fresh\n")
+    assert "failed at" not in refused.stdout
+    assert re.search(r"could not be fetched: .*503.*\.\n  Those of before are used until 20[0-9-]+ ", refused.stderr)
 
 
 LOOKING_UP = ("--token-review", "--pod-lookup", "--credentials", "production.token")

@@ -161,7 +161,7 @@ COMMANDS = (setup_url, invite, list_administrators, change_role, rename, disable
 
 _GOOD_FOR = {
     "first_administrator": "This URL makes the first administrator.",
-    "set_password": "The old password of {email} and their sessions have ended. This URL sets a new password.",
+    "set_password": "{email} has no password and no session now. This URL sets a new one.",  # true of a second URL as well
     "sign_in": "This URL lets {email} in.",
 }
 

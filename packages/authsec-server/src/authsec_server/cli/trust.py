@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 from authsec.deferred import Commands
-from authsec.exits import Exit
 
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
 from authsec_server.cli.ending import ask_first, yes_option
-from authsec_server.cli.output import Output, table
+from authsec_server.cli.output import Output, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.trust_adding import add
 from authsec_server.cli.trust_bindings import bind, remove
 from authsec_server.cli.trust_editing import check, edit, rbac
@@ -64,9 +64,16 @@ def refresh_source(caller: Caller, output: Output, source: str) -> None:
     It fails if they cannot be fetched; those of before stay in use until they are too old.
     """
     keys: Mapping[str, Any] = caller.post(path("sources", source, "refresh"))
-    output.result(keys, *shown_keys(keys))
-    if keys["failure"]:
-        raise SystemExit(Exit.FAILED)
+    if not keys["failure"]:
+        output.result(keys, *shown_keys(keys))
+        return
+    held = shown_keys({**keys, "failure": ""}) if keys["fetched_at"] else ()  # the failure is said last, and once
+    output.result(keys, *held)
+    until = f"Those of before are used until {when(keys['usable_until'])} UTC."
+    raise CallFailed(
+        f"The keys of {source} could not be fetched: {keys['failure']}.",
+        until if keys["condition"] in {"fresh", "stale"} else "It proves nothing until they can be.",
+    )
 
 
 @trust.command("disable")
