@@ -36,7 +36,7 @@ def test_the_walk_throughs_agent(authsec: Authsec) -> None:
     assert any(line.split() == ["spiffe_id", agent["spiffe_id"]] for line in lines)
     assert "k8s:pod-label:app = customer-support" in created.stdout
     assert "cannot prove itself yet" in created.stdout
-    assert "authsec delegations create --role ROLE --client customer-support" in created.stdout
+    assert "authsec delegations create --role ROLE --agent customer-support" in created.stdout
     assert "--action ACTION" in created.stdout, "the usual example gives no more than one action"
     assert f'AUTHSEC_AGENT_CLIENT_ID="{agent["client_id"]}"' in created.stdout.replace(" = ", "=")
 

@@ -161,7 +161,8 @@ COMMANDS = (setup_url, invite, list_administrators, change_role, rename, disable
 
 _GOOD_FOR = {
     "first_administrator": "This URL makes the first administrator.",
-    "set_password": "{email} has no password and no session now. This URL sets a new one.",  # true of a second URL as well
+    # True of a second URL as well, and of whoever never had a password.
+    "set_password": "{email} has no password and no session now. This URL sets a new one.",
     "sign_in": "This URL lets {email} in.",
 }
 

@@ -224,7 +224,7 @@ def _next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | No
         ]
     steps += [
         styled("Next, delegate authority to it: of a role, the actions that it needs (repeat --action):", "dim"),
-        f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--client', agent['slug'], *_USUAL)}",
+        f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--agent', agent['slug'], *_USUAL)}",
         styled("and tell the agent where the authority is, and who it is:", "dim"),
         f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",

@@ -31,7 +31,7 @@ delegations.add_command(edit_delegation)
 
 @delegations.command("create")
 @click.option("--role", required=True, help="The role, by slug or id.")
-@click.option("--client", required=True, help="The agent, by slug or client_id.")
+@click.option("--agent", "--client", "client", required=True, help="The agent, by slug or client_id.")
 @click.option("--target", "target_type", required=True, help='Target type, e.g. "AutoGen AI agent".')
 @click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
 @click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
