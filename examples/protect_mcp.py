@@ -1,4 +1,4 @@
-"""An MCP server, protected in one line. With `mcp` 1.30 its class is `mcp.server.fastmcp.FastMCP`.
+"""An MCP server, protected. With `mcp` 1.30 its class is `mcp.server.fastmcp.FastMCP`.
 
 export AUTHSEC_ISSUER="http://127.0.0.1:7468"
 uvicorn --app-dir examples protect_mcp:app
@@ -7,6 +7,7 @@ uvicorn --app-dir examples protect_mcp:app
 import os
 
 from authsec import TokenVerifier
+from authsec.asgi import BearerAuth
 from authsec.mcp import protected_by, require
 from mcp.server import MCPServer
 
@@ -26,4 +27,4 @@ def delete_customer(customer: str) -> str:
     return f"Customer {customer} is gone"
 
 
-app = server.streamable_http_app()
+app = BearerAuth(server.streamable_http_app(), verifier=verifier)  # `mcp` alone refuses without a reason

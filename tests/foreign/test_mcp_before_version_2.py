@@ -17,6 +17,7 @@ import asyncio, json, logging, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 import httpx, uvicorn
 from authsec import TokenVerifier
+from authsec.asgi import BearerAuth
 from authsec.jose import PrivateKey, sign_compact
 from authsec.mcp import protected_by, require
 from mcp import ClientSession
@@ -47,12 +48,18 @@ def show() -> str:
 def delete() -> str:
     return require("customers:delete").agent
 
-served = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), port=0, log_level="critical"))
-thread = threading.Thread(target=served.run, daemon=True)
-thread.start()
-while not served.started:
-    time.sleep(0.005)
-url = f"http://127.0.0.1:{served.servers[0].sockets[0].getsockname()[1]}/mcp"
+app = BearerAuth(server.streamable_http_app(), verifier=verifier)
+def serve(app):
+    served = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    threading.Thread(target=served.run, daemon=True).start()
+    while not served.started:
+        time.sleep(0.005)
+    return f"http://127.0.0.1:{served.servers[0].sockets[0].getsockname()[1]}/mcp"
+
+url = serve(server.streamable_http_app())
+away = TokenVerifier("http://127.0.0.1:9", AUDIENCE, revocations="until_exp")
+other = FastMCP("crm", log_level="ERROR", **protected_by(away))
+around = serve(BearerAuth(other.streamable_http_app(), verifier=away))
 
 async def call():
     async with streamablehttp_client(url, headers={"Authorization": token()}) as (reader, writer, _):
@@ -64,9 +71,9 @@ told = asyncio.run(call())
 refused = [httpx.post(url, json={}, headers=headers) for headers in (
     {}, {"Authorization": token(exp=now - 60)}, {"Authorization": token(aud="https://other.example.com")},
 )]
-print(json.dumps([told, [answer.status_code for answer in refused], refused[0].headers["www-authenticate"]]))
-served.should_exit = True
-thread.join()
+unverified = httpx.post(around, json={}, headers={"Authorization": token(iss="http://127.0.0.1:9")})
+statuses = [answer.status_code for answer in (*refused, unverified)]
+print(json.dumps([told, statuses, refused[0].headers["www-authenticate"]]))
 """
 
 
@@ -77,5 +84,5 @@ def test_it_lets_in_agents_and_tells_them_what_they_may_not(foreign_python: Fore
     assert shown == "spiffe://example.com/agent/a"
     assert "does not allow customers:delete" in refused
     assert "https://authsec.example.com/console/delegations/new?client=a" in refused
-    assert statuses == [401, 401, 401]
+    assert statuses == [401, 401, 401, 503]
     assert 'resource_metadata="https://crm.example.com/.well-known/oauth-protected-resource/mcp"' in challenge

@@ -17,7 +17,6 @@ import httpx2
 import pytest
 import urllib3
 import uvicorn
-from authsec.asgi import BearerAuth
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -95,10 +94,10 @@ def good(authority: FakeAuthority, **changes: Any) -> str:
     return "Bearer " + authority.token(**{"exp": now + 60, "nbf": now, "iat": now, **changes})
 
 
-def test_an_mcp_server_that_cannot_verify_says_so_with_the_middleware_around_it(issuer: FakeAuthority) -> None:
-    module = example("protect_mcp")
+def test_an_mcp_server_that_cannot_verify_says_so(issuer: FakeAuthority) -> None:
+    app = example("protect_mcp").app
     issuer.pages.clear()
-    with asgi(BearerAuth(module.app, verifier=module.verifier)) as url:
+    with asgi(app) as url:
         headers = {
             "Authorization": good(issuer, aud=f"{AUDIENCE}/mcp"),
             "Accept": "application/json, text/event-stream",
@@ -204,9 +203,11 @@ def test_an_mcp_server(feed: FakeFeed) -> None:
             headers = {"Authorization": authorization, "Accept": "application/json, text/event-stream"}
             return http.request("POST", f"{url}/mcp", headers=headers, json=HELLO)
 
-        for authorization in ("", good(issuer), good(issuer, aud=audience, exp=int(time.time()) - 60)):
+        ended = good(issuer, aud=audience, exp=int(time.time()) - 60)
+        refusals = {"": "token_missing", good(issuer): "audience_mismatch", ended: "token_expired"}
+        for authorization, reason in refusals.items():
             answer = ask(authorization)
-            assert answer.status == 401
+            assert (answer.status, answer.json()["reason"]) == (401, reason)
             assert f'resource_metadata="{AUDIENCE}{METADATA}/mcp"' in answer.headers["WWW-Authenticate"]
         metadata = http.request("GET", f"{url}{METADATA}/mcp").json()
         assert metadata["resource"] == audience

@@ -1,12 +1,16 @@
-"""MCP servers of the package `mcp` (1.30 and 2), protected in one line.
+"""MCP servers of the package `mcp` (1.30 and 2), protected.
 
-    server = MCPServer("crm", **protected_by(TokenVerifier(issuer=…, audience="https://crm.example.com/mcp")))
+    verifier = TokenVerifier(issuer=…, audience="https://crm.example.com/mcp")
+    server = MCPServer("crm", **protected_by(verifier))
 
     @server.tool()
     def show_customer(id: str) -> str:
         require("customers:read")
 
-In `mcp` 1.30 the server is called FastMCP. What `require` refuses reaches the model as the tool's text.
+    app = BearerAuth(server.streamable_http_app(), verifier=verifier)    # of authsec.asgi
+
+The last line is for callers: `mcp` alone gives them no reason, and a 500 while tokens cannot be verified. In `mcp` 1.30
+the server is called FastMCP. What `require` refuses reaches the model as the tool's text.
 """
 
 from __future__ import annotations
@@ -59,7 +63,10 @@ class AgentTokenVerifier:
         self._verifier = verifier
 
     async def verify_token(self, token: str) -> AgentToken | None:
-        """None is what `mcp` answers with 401. That keys are unavailable is raised, and answered with 500."""
+        """None is what `mcp` answers with 401. That keys are unavailable is raised, and answered with 500.
+
+        With `BearerAuth` around the server it has been answered with 503 by then.
+        """
         try:
             identity = await self._verifier.averify(token)
         except InvalidToken:
