@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec_server.configuration import api
 from authsec_server.configuration.api import MAX_DOCUMENT, MOST_WORK
+from authsec_server.configuration.applying import planned
+from authsec_server.configuration.steps import Plan
+from authsec_server.db import Tx
+from authsec_server.db.database import Access
 from databases import settings_for
 from laptops import Laptop, code_for, pod_of
 
@@ -98,6 +103,34 @@ def test_a_document_may_be_large_but_not_of_any_size(its: House) -> None:
     assert len(apply(its, "/compare", configuration={"roles": roles}).json()["changes"]) == 200
     huge = its.door().post(f"{CONFIGURATION}/compare", content=b" " * (MAX_DOCUMENT + 1))
     assert huge.status_code == 413
+
+
+def test_it_is_compared_again_under_the_lock_only_where_something_came_between(
+    its: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = list[Access]()
+
+    def watched(tx: Tx, *rest: Any) -> Plan:
+        compared.append(tx.access)
+        return planned(tx, *rest)
+
+    monkeypatch.setattr(api, "planned", watched)
+    assert apply(its, configuration={"roles": ROLE}).status_code == 200
+    assert compared == [Access.READ], "tokens do not wait for that"
+
+    def overtaken(tx: Tx, *rest: Any) -> Plan:
+        found = watched(tx, *rest)
+        if tx.access is Access.READ:
+            made = its.door().post("/authsec/api/v1/roles", json={"name": "Sales", "actions": ["customers:read"]})
+            assert made.status_code == 201, made.text
+        return found
+
+    compared.clear()
+    monkeypatch.setattr(api, "planned", overtaken)
+    sales = {"sales": {"name": "Sales", "actions": ["customers:read", "orders:read"]}}
+    done = apply(its, configuration={"roles": sales})
+    assert (done.status_code, [each["verb"] for each in done.json()["changes"]]) == (200, ["edit"]), done.text
+    assert compared == [Access.READ, Access.CHANGE]
 
 
 def test_a_cluster_is_asked_before_look_ups_in_it_are_turned_on(house: Callable[..., House], tmp_path: Path) -> None:
