@@ -122,7 +122,7 @@ def test_codes_are_few_are_seen_without_themselves_and_are_taken_back(its: House
     first = made[0]["id"]
     assert door.post(f"{path}/{first}/take-back").status_code == 200
     again = door.post(f"{path}/{first}/take-back")
-    assert (again.status_code, "remove that" in again.json()["details"]) == (404, True)
+    assert (again.status_code, "until that proof is removed" in again.json()["details"]) == (404, True)
     assert [Laptop(its).enrols(pod, code).status_code for code in codes[:2]] == [403, 201]
     its.clock.at += timedelta(minutes=15)
     assert Laptop(its).enrols(pod, codes[3]).status_code == 403, "it has expired"

@@ -117,6 +117,7 @@ def _assembled(house: House, *, serves: bool) -> Authority:
         ),
         middleware=_middleware(house),
     )
+    app.router.redirect_slashes = False  # it would lead to plain HTTP where a proxy ends TLS, secrets and all
     return Authority(
         app=app,
         issuer=house.settings.issuer,

@@ -171,6 +171,8 @@ def _http(request: Request, failure: Exception) -> Response:
     }.get(failure.status_code, ("invalid_request", str(failure.detail)))
     allowed = (failure.headers or {}).get("Allow")
     details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
+    if failure.status_code == 404 and request.url.path.endswith("/"):
+        details = "No address here ends in a slash: leave it out."
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
     )
