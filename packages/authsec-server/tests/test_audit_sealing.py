@@ -24,7 +24,7 @@ from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Executable, delete, select, text, update
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 MASTER = MasterKey(bytes(32))
@@ -140,7 +140,7 @@ def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, m
         return  # it takes no such rows
     monkeypatch.setattr(sealer, "BATCH", 2)
     journal.record(4)
-    spoil = update(events).where(events.c.id.between(2, 4)).values(kid=text("x'00'"), detail=text("'{'"))
+    spoil = update(events).where(events.c.id.between(2, 4)).values(kid=text("CAST(x'ff' AS TEXT)"), detail=text("'{'"))
     journal.database.append(lambda tx: tx.connection.execute(spoil))
     for _ in range(6):
         journal.sealer.seal()
@@ -209,10 +209,13 @@ def test_nobody_seals_while_another_has_the_turn(journal: Journal) -> None:
     assert journal.verify().not_yet == 0
 
 
-SPOILED = {
+SPOILED: dict[str, Executable] = {
     "a hash": update(sealed_events).where(sealed_events.c.position == 1).values(hash=bytes(32)),
     "a leaf less": delete(sealed_events).where(sealed_events.c.position == 3),
     "a foreign head": update(seal_heads).values(signed="e30.e30.AAAA"),
+    # What the next two are on SQLite, PostgreSQL does not take: there they are another hash, and a foreign head.
+    "a hash that is none": text("UPDATE sealed_events SET hash = 'text' WHERE position = 1"),
+    "a head that is no text": text("UPDATE seal_heads SET signed = CAST(X'ff' AS TEXT)"),
 }
 
 

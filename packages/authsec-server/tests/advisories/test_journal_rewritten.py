@@ -164,7 +164,11 @@ def test_every_change_of_any_column_is_found_and_its_event_named(sealed: Sealed)
 def test_a_row_that_is_no_event_any_more_is_named_and_no_other(sealed: Sealed) -> None:
     if sealed.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such values")
-    for name, value in (("at", "'yesterday'"), ("detail", "'{'"), ("jti", "x'00'"), ("occurrences", "'many'")):
+    not_text = "CAST(x'ff' AS TEXT)"
+    for name, value in (
+        *(("at", "'yesterday'"), ("detail", "'{'"), ("jti", "x'00'"), ("occurrences", "'many'")),
+        *(("jti", not_text), ("detail", not_text), ("client_name", not_text)),
+    ):
         spoil = text(f"UPDATE events SET {name} = {value} WHERE id = {VICTIM}")
         told = sealed.spoiled(run(spoil))
         assert told.startswith(f"Event {VICTIM} was changed")
@@ -253,6 +257,31 @@ def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) 
     assert "under no signed head" in sealed.spoiled(run(delete(seal_heads)))
     everything = in_turn(run(delete(seal_heads)), run(delete(sealed_events)))
     assert sealed.spoiled(everything) == "None of the 10 events is sealed: nothing can be shown."
+
+
+def test_a_seal_or_a_head_that_is_none_any_more_is_found_and_hides_nothing(sealed: Sealed) -> None:
+    if sealed.database.dialect == "postgresql":
+        pytest.skip("PostgreSQL takes no such values")
+    not_text = "CAST(x'ff' AS TEXT)"
+    for place in (3, 9):
+        for value in ("'text'", not_text, "7"):
+            spoil = text(f"UPDATE sealed_events SET hash = {value} WHERE position = {place}")
+            assert f"Event {place + 1} was changed" in sealed.spoiled(run(spoil))
+        for value in ("'text'", not_text, "x'00'"):
+            spoil = text(f"UPDATE sealed_events SET event_id = {value} WHERE position = {place}")
+            assert f"Event {place + 1} has no seal" in sealed.spoiled(run(spoil))
+    for size in (7, 10):
+        for value in ("x'00'", not_text, "7"):
+            told = sealed.spoiled(run(text(f"UPDATE seal_heads SET signed = {value} WHERE size = {size}")))
+            assert f"The head of {size} seals cannot be believed" in told
+
+
+def test_a_head_that_is_kept_as_of_another_time_is_found(sealed: Sealed) -> None:
+    """So that the server takes it for one of a later minute, and lets go of others for it."""
+    others = [NOW - timedelta(days=1), NOW + timedelta(days=1), NOW + timedelta(seconds=1)]
+    for at in [*others, *([text("'yesterday'")] if sealed.database.dialect == "sqlite" else [])]:
+        told = sealed.spoiled(run(update(seal_heads).where(seal_heads.c.size == 7).values(at=at)))
+        assert told == "The head of 7 seals was signed at 2026-11-25 12:00:00 UTC, and is kept as of another time."
 
 
 def test_each_head_is_checked_and_one_in_anothers_place_is_found(sealed: Sealed) -> None:

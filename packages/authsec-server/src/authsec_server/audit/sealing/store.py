@@ -1,19 +1,28 @@
-"""The log's statements: a hash for each sealed event, in the order of sealing, and the table of signed heads."""
+"""The log's statements: a hash for each sealed event, in the order of sealing, and the table of signed heads.
+
+SQLite lets whoever writes by hand put anything into any column, also what is no text. That must be found where it is,
+so it must be read: hashes and heads as octets, and events one by one where not all of them can be.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
+    ColumnElement,
     Connection,
+    LargeBinary,
     Row,
+    Select,
     Table,
     Text,
     and_,
+    cast,
     delete,
     exists,
     func,
@@ -23,7 +32,9 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
 )
+from sqlalchemy.exc import OperationalError
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import Head
@@ -41,6 +52,8 @@ seal_heads = Table(
 )
 
 MAX_SIZE = 2**63 - 1
+AT_ONCE = 1000  # rows that one statement names
+_HASH = cast(sealed_events.c.hash, LargeBinary).label("hash")
 _SEALED = exists().where(sealed_events.c.event_id == events.c.id)
 
 
@@ -104,9 +117,9 @@ def last_signed(connection: Connection) -> str | None:
 
 def newest_head(connection: Connection) -> tuple[int, str] | None:
     """The newest head: of how many leaves it says it is, and what was signed."""
-    statement = select(seal_heads.c.size, seal_heads.c.signed).order_by(seal_heads.c.size.desc()).limit(1)
+    statement = _heads(connection).order_by(seal_heads.c.size.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
-    return None if row is None else (row.size, row.signed)
+    return None if row is None else (row.size, _as_text(row.signed))
 
 
 def newest_at(connection: Connection) -> datetime | None:
@@ -117,34 +130,59 @@ def newest_at(connection: Connection) -> datetime | None:
 
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
     """The next leaves behind the position `after`; -1 begins."""
-    statement = select(sealed_events).where(sealed_events.c.position > after)
-    rows = connection.execute(statement.order_by(sealed_events.c.position).limit(limit))
-    return [Leaf(position=row.position, event_id=row.event_id, hash=bytes(row.hash)) for row in rows]
+    seals = sealed_events.c
+    statement = select(seals.position, cast(seals.event_id, BigInteger).label("event_id"), _HASH)
+    rows = connection.execute(statement.where(seals.position > after).order_by(seals.position).limit(limit))
+    return [Leaf(position=row.position, event_id=row.event_id, hash=row.hash) for row in rows]
 
 
 def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
     """Those of the next leaves behind the position `after`, and nothing else of them: for whoever reads very many."""
     seals = sealed_events.c
-    statement = select(seals.hash).where(seals.position > after).order_by(seals.position).limit(limit)
+    statement = select(_HASH).where(seals.position > after).order_by(seals.position).limit(limit)
     return list(connection.execute(statement).scalars())
 
 
 def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
     """The heads of more than `low` and up to `high` leaves: the size, and what was signed."""
-    statement = select(seal_heads.c.size, seal_heads.c.signed).where(seal_heads.c.size > low, seal_heads.c.size <= high)
-    return [(row.size, row.signed) for row in connection.execute(statement.order_by(seal_heads.c.size))]
+    statement = _heads(connection).where(seal_heads.c.size > low, seal_heads.c.size <= high)
+    return [(row.size, _as_text(row.signed)) for row in connection.execute(statement.order_by(seal_heads.c.size))]
+
+
+def dated_otherwise(connection: Connection, heads: Sequence[Head]) -> list[Head]:
+    """Those of these heads whose row has another time than was signed."""
+    columns, found = seal_heads.c, set[int]()
+    for start in range(0, len(heads), AT_ONCE):
+        pairs = [(head.size, head.at) for head in heads[start : start + AT_ONCE]]
+        found.update(
+            connection.execute(select(columns.size).where(tuple_(columns.size, columns.at).in_(pairs))).scalars()
+        )
+    return [head for head in heads if head.size not in found]
+
+
+def _heads(connection: Connection) -> Select[Any]:
+    signed: ColumnElement[Any] = seal_heads.c.signed
+    if connection.dialect.name == "sqlite":
+        signed = cast(signed, LargeBinary).label("signed")
+    return select(seal_heads.c.size, signed)
+
+
+def _as_text(signed: str | bytes) -> str:
+    return signed if isinstance(signed, str) else signed.decode("ascii", "replace")
 
 
 def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[int, list[Row[Any]]]:
     """The rows with these numbers; where there is none, or one cannot be read, the number is missing.
 
-    Whoever writes by hand can make a row that is no event, and two with one number.
+    Whoever writes by hand can make a row that is no event, and on PostgreSQL two with one number.
     """
     found: dict[int, list[Row[Any]]] = {}
     try:
         for row in connection.execute(select(events).where(events.c.id.in_(numbers))).all():
             found.setdefault(row.id, []).append(row)
-    except (ValueError, TypeError):  # of one row, and with it all others of the answer are gone
+    except (ValueError, TypeError, OperationalError) as error:  # of one row, and with it the whole answer is gone
+        if isinstance(error, OperationalError) and not str(error.orig).startswith("Could not decode"):
+            raise  # the database is away
         if len(numbers) == 1:
             return {}
         return {number: rows for each in numbers for number, rows in events_by_number(connection, [each]).items()}

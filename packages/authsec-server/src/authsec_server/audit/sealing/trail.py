@@ -145,8 +145,8 @@ class Trail:
         self.broken = True
         fitting = self._good
         self.find(
-            f"The first {head.size:,} seals do not lead to the head signed at {_when(head)}"
-            + (f", though the first {fitting.size:,} lead to that of {_when(fitting)}" if fitting else "")
+            f"The first {head.size:,} seals do not lead to the head signed at {when(head)}"
+            + (f", though the first {fitting.size:,} lead to that of {when(fitting)}" if fitting else "")
             + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
             + " was changed, dropped, inserted or moved with its seal, or only its seal was."
         )
@@ -186,12 +186,13 @@ def _beyond(heads: Sequence[Head]) -> str:
     """That there were more seals, in one line: a server keeps a head each second."""
     first, *_, last = sorted([heads[0], *heads], key=lambda head: head.at)
     if len(heads) == 1:
-        return f"the head signed at {_when(last)} had {last.size:,}"
+        return f"the head signed at {when(last)} had {last.size:,}"
     return (
-        f"{len(heads):,} heads had more: the first, signed at {_when(first)}, had {first.size:,}, the last, signed at "
-        f"{_when(last)}, had {last.size:,}"
+        f"{len(heads):,} heads had more: the first, signed at {when(first)}, had {first.size:,}, the last, signed at "
+        f"{when(last)}, had {last.size:,}"
     )
 
 
-def _when(head: Head) -> str:
+def when(head: Head) -> str:
+    """When it was signed, as a finding says it."""
     return f"{head.at:%Y-%m-%d %H:%M:%S} UTC"

@@ -19,7 +19,7 @@ from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.sealing.store import Leaf
 from authsec_server.audit.sealing.succession import succession
-from authsec_server.audit.sealing.trail import MOST, Report, Trail
+from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 
@@ -114,6 +114,10 @@ class _Walk:
             if head := self.trail.read(size, signed):
                 found.append(head)
                 self.through = max(self.through, head.through)
+        for head in store.dated_otherwise(self.connection, found):
+            self.trail.find(
+                f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
+            )
         return sorted([*found, *self.trail.kept_between(low, high)], key=lambda head: head.size)
 
     def _end(self) -> None:
