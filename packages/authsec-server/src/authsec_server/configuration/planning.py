@@ -65,7 +65,6 @@ def plan(asked: Asked, present: Present, setting: Setting) -> Plan:
 
 def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
     document = asked.document
-    known = _audiences(asked, present)
     for slug, source in (document.sources or {}).items():
         with at(Section.SOURCES, slug):
             yield from _one(sources.step(slug, source, present.sources.get(slug), setting))
@@ -81,20 +80,20 @@ def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
                 if proof.source is not None:
                     _require(f"proofs.{index}.source", proof.source, Section.SOURCES, asked, present.sources)
             yield from _one(agents.step(slug, agent, present, setting))
-    for slug, delegation in (document.delegations or {}).items():
+    yield from _delegated(asked, present, setting)
+
+
+def _delegated(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
+    known = _audiences(asked, present)
+
+    def resolve(field: str, text: str) -> str:
+        return known.get(text) or parse_identifier(text, field=field)
+
+    for slug, its in (asked.document.delegations or {}).items():
         with at(Section.DELEGATIONS, slug):
-            _require("role", delegation.role, Section.ROLES, asked, present.roles)
-            _require("agent", delegation.agent, Section.AGENTS, asked, present.agents)
-            yield from _one(
-                delegations.step(
-                    slug,
-                    delegation,
-                    present,
-                    setting,
-                    lambda field, text: known.get(text) or parse_identifier(text, field=field),
-                    renew=asked.renew,
-                )
-            )
+            _require("role", its.role, Section.ROLES, asked, present.roles)
+            _require("agent", its.agent, Section.AGENTS, asked, present.agents)
+            yield from _one(delegations.step(slug, its, present, setting, resolve, renew=asked.renew))
 
 
 def _weighed(steps: Iterable[Step], asked: Asked, present: Present) -> Iterator[Step]:

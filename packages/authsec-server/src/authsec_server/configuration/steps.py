@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
-from authsec_server.configuration.model import Change, Note, Section
+from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict, Invalid, NotFound, RoleTooSmall
@@ -73,6 +73,21 @@ class Plan:
     def work(self) -> int:
         """How much there is to do for all of it."""
         return sum(step.work for step in self.steps)
+
+
+def making(section: Section, slug: str, before: Facts | None, after: Facts, *, turn: Turn, do: Do) -> Step | None:
+    """What one act makes or changes; None where it is so already. `before` is None for what is new."""
+    differing = differences(before, after)
+    if not differing:
+        return None
+    verb = Verb.CREATE if before is None else Verb.EDIT
+    return Step(change=Change(verb=verb, section=section, slug=slug, differences=differing), parts=((turn, do),))
+
+
+def removing(section: Section, slug: str, before: Facts, *, turn: Turn, do: Do) -> Step:
+    """What one act takes away."""
+    change = Change(verb=Verb.REMOVE, section=section, slug=slug, differences=differences(before, {}))
+    return Step(change=change, parts=((turn, do),))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.nouns import proofs
 from authsec_server.configuration.nouns.proofs import SECRET, Compared, Wanted
+from authsec_server.configuration.nouns.staying import STAYS_OFF, require_kind
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import AgentShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
@@ -54,10 +55,8 @@ def facts(client: Client, present: Present) -> Facts:
 def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> Step | None:
     """What makes the agent what the document says; None where it is that. Raises `Invalid`."""
     held = present.agents.get(slug)
-    if held is not None and held.kind != shape.kind:
-        raise Invalid(
-            "kind", f"It is registered as {held.kind}, and that is fixed.", "Give the other one another slug."
-        )
+    if held is not None:
+        require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
     compared = proofs.compared(held, proofs.wanted(shape.proofs), present.slugs, present.now)
     enabled = (held is None or held.enabled) if shape.enabled is None else shape.enabled
     after = _wanted(slug, shape, held, compared, present)
@@ -86,7 +85,7 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
     held, says_secret = present.agents.get(slug), _says_secret(shape)
     found = []
     if held is not None and not held.enabled and shape.enabled is None:
-        found.append("It is disabled, and stays so: the document does not say `enabled: true`.")
+        found.append(STAYS_OFF)
     if says_secret and not (held and held.holds_secret(present.now)):
         found.append(
             "It has no secret yet, and none is made of a document. When it is there: "

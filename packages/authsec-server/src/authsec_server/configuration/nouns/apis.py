@@ -7,11 +7,11 @@ from functools import partial
 from authsec_server import naming
 from authsec_server.apis import service
 from authsec_server.apis.model import Action, Api, ApiKind, parse_described, parse_identifier
-from authsec_server.configuration.model import UNMADE, Change, Facts, Section, Verb, differences, filled
+from authsec_server.configuration.model import UNMADE, Facts, Section, filled
+from authsec_server.configuration.nouns.staying import require_kind
 from authsec_server.configuration.shapes import ApiShape
-from authsec_server.configuration.steps import Step, Turn
+from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 
 
@@ -28,9 +28,8 @@ def facts(api: Api) -> Facts:
 
 def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
     """What makes the API what the document says; None where it is that. Raises `Invalid`."""
-    if held is not None and held.kind != shape.kind:
-        kind = f"It is registered as {held.kind}, and that is fixed."
-        raise Invalid("kind", kind, "Give the other one another slug.")
+    if held is not None:
+        require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
     wanted = Api(
         id="",
         slug=slug if held else naming.slug("slug", slug),
@@ -41,18 +40,14 @@ def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
         actions=parse_described(Action(action=each, description=its) for each, its in shape.actions.items()),
         created_at=UNMADE,
     )
-    differing = differences(facts(held) if held else None, facts(wanted))
-    if not differing:
-        return None
-    verb, do = (Verb.EDIT, partial(_edit, held, wanted)) if held else (Verb.CREATE, partial(_create, wanted))
-    change = Change(verb=verb, section=Section.APIS, slug=slug, differences=differing)
-    return Step(change=change, parts=((Turn.APIS, do),))
+    before, do = (facts(held), partial(_edit, held, wanted)) if held else (None, partial(_create, wanted))
+    return making(Section.APIS, slug, before, facts(wanted), turn=Turn.APIS, do=do)
 
 
 def removal_step(held: Api) -> Step:
     """What forgets the API."""
-    change = Change(verb=Verb.REMOVE, section=Section.APIS, slug=held.slug, differences=differences(facts(held), {}))
-    return Step(change=change, parts=((Turn.DELETE_APIS, lambda tx, act: service.delete(tx, act, held.id)),))
+    do = partial(service.delete, id_or_slug=held.id)
+    return removing(Section.APIS, held.slug, facts(held), turn=Turn.DELETE_APIS, do=do)
 
 
 def _create(wanted: Api, tx: Tx, act: Act) -> object:

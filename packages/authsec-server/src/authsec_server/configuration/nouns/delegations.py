@@ -9,6 +9,7 @@ from functools import partial
 from authsec_server import naming
 from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.nouns.staying import STAYS_OFF
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import DelegationShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
@@ -44,18 +45,17 @@ def step(
     """
     held = present.delegations.get(slug)
     wanted = _wanted(shape, held, resolve)
-    before = facts(held, present) if held else None
     if held is not None and state(held, present.now) in OVER:
-        if before is not None and _same(before, wanted) and held.revoked_at is None:
+        if held.revoked_at is None and _same(facts(held, present), wanted):
             return None  # it has ended by itself, as the document says
         if not renew:
             raise _over(held)
-        held, before = None, None
+        held = None
     if held is not None:
         _require_fixed(held, shape, present)
     stays = held is None or held.enabled
     enabled = stays if shape.enabled is None else shape.enabled
-    differing = differences(before, {**wanted, "enabled": enabled})
+    differing = differences(facts(held, present) if held else None, {**wanted, "enabled": enabled})
     if not differing:
         return None
     change = Change(
@@ -85,7 +85,7 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
     if its is DelegationState.ENDED and held.ends_at:
         text = f"It ended on {rfc3339(held.ends_at)}, and gives nothing. Take it out of the document."
     if its is DelegationState.DISABLED and shape.enabled is None:
-        text = "It is disabled, and stays so: the document does not say `enabled: true`."
+        text = STAYS_OFF
     return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from authsec_server import naming
-from authsec_server.configuration.model import UNMADE, Change, Facts, Section, Verb, differences, filled
+from authsec_server.configuration.model import UNMADE, Facts, Section, filled
 from authsec_server.configuration.shapes import RoleShape
-from authsec_server.configuration.steps import Step, Turn
+from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
 from authsec_server.delegations import removal
 from authsec_server.principal import Act
@@ -35,18 +35,14 @@ def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> Step | Non
         actions=parse_actions(shape.actions),
         created_at=UNMADE,
     )
-    differing = differences(facts(held) if held else None, facts(wanted))
-    if not differing:
-        return None
-    verb, do = (Verb.EDIT, partial(_edit, held, wanted)) if held else (Verb.CREATE, partial(_create, wanted))
-    change = Change(verb=verb, section=Section.ROLES, slug=slug, differences=differing)
-    return Step(change=change, parts=((Turn.ROLES, do),))
+    before, do = (facts(held), partial(_edit, held, wanted)) if held else (None, partial(_create, wanted))
+    return making(Section.ROLES, slug, before, facts(wanted), turn=Turn.ROLES, do=do)
 
 
 def removal_step(held: RoleDefinition) -> Step:
     """What takes the role away."""
-    change = Change(verb=Verb.REMOVE, section=Section.ROLES, slug=held.slug, differences=differences(facts(held), {}))
-    return Step(change=change, parts=((Turn.DELETE_ROLES, lambda tx, act: removal.delete_role(tx, act, held.id)),))
+    do = partial(removal.delete_role, role_id=held.id)
+    return removing(Section.ROLES, held.slug, facts(held), turn=Turn.DELETE_ROLES, do=do)
 
 
 def _create(wanted: RoleDefinition, tx: Tx, act: Act) -> object:

@@ -9,10 +9,10 @@ from typing import Final
 from authsec_server import naming
 from authsec_server.clients import following
 from authsec_server.configuration.model import UNMADE, Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.nouns.staying import STAYS_OFF, require_kind
 from authsec_server.configuration.shapes import SourceShape
-from authsec_server.configuration.steps import Do, Setting, Step, Turn
+from authsec_server.configuration.steps import Do, Setting, Step, Turn, removing
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 from authsec_server.sources import parsing, service
 from authsec_server.sources.model import ClusterApi, TrustSource
@@ -70,8 +70,8 @@ def edits(source: TrustSource, slug: str, shape: SourceShape) -> parsing.Changes
 
 def step(slug: str, shape: SourceShape, held: TrustSource | None, setting: Setting) -> Step | None:
     """What makes the source what the document says; None where it is that. Raises `Invalid`."""
-    if held is not None and held.kind != shape.kind:
-        raise Invalid("kind", f"It is a {held.kind.shown}, and that is fixed.", "Give the other one another slug.")
+    if held is not None:
+        require_kind(held.kind, shape.kind, told=f"a {held.kind.shown}")
     made = parsing.checked(asked(slug, shape), id="", now=UNMADE)
     stays = held is None or held.enabled
     enabled = stays if shape.enabled is None else shape.enabled
@@ -95,17 +95,13 @@ def note(held: TrustSource, shape: SourceShape) -> Note | None:
     """What stays off, though nothing is said of that."""
     if held.enabled or shape.enabled is not None:
         return None
-    text = "It is disabled, and stays so: the document does not say `enabled: true`."
-    return Note(section=Section.SOURCES, slug=held.slug, text=text)
+    return Note(section=Section.SOURCES, slug=held.slug, text=STAYS_OFF)
 
 
 def removal_step(held: TrustSource) -> Step:
     """What removes the source."""
-    change = Change(verb=Verb.REMOVE, section=Section.SOURCES, slug=held.slug, differences=differences(facts(held), {}))
-    return Step(
-        change=change,
-        parts=((Turn.REMOVE_SOURCES, lambda tx, act: following.remove_source(tx, act, held.id)),),
-    )
+    do = partial(following.remove_source, id_or_slug=held.id)
+    return removing(Section.SOURCES, held.slug, facts(held), turn=Turn.REMOVE_SOURCES, do=do)
 
 
 def _plain(source: TrustSource) -> dict[str, object]:
