@@ -14,13 +14,11 @@ import asyncio
 import contextlib
 import logging
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -28,14 +26,10 @@ from authsec import AuthSecClient, AuthSecConfig, AuthSecError
 from authsec.clock import Clock
 from authsec.credentials import Proof, ProofRequest
 from authsec.credentials.key_file import KeyFile
-from authsec.jose import PrivateKey
-from authsec_demo.administrator import administrator
-from authsec_demo.authority import Authority, running_authority
+from authsec_demo.authority import Authority
 
-AUDIENCE = "https://crm.example.com"
-ACTIONS = ["customers:read", "tickets:write"]
-NO_LIMITS = dict.fromkeys(("AUTHSEC_SERVER_ADDRESS_LIMIT", "AUTHSEC_SERVER_CLIENT_LIMIT"), "1000000")
-LIFE = 3600
+from benchmarks.agent import LIFE, Agent, agent_of_an_authority
+
 THREADS, LOOPS, CALLERS = 50, 3, 200
 CALLS = 20_000  # of one round from the cache
 
@@ -73,7 +67,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     logging.getLogger("authsec").setLevel(logging.CRITICAL)  # of the authority that is away, which is meant
-    with tempfile.TemporaryDirectory() as folder, _authority(Path(folder)) as (authority, make):
+    with agent_of_an_authority() as (authority, agent):
+        make = _making(agent)
         _said("first token: one caller", _milliseconds(lambda: [make().get_token()], make, rounds))
         _said(f"first token: {CALLERS} callers", _milliseconds(lambda: _many(make()), make, rounds))
         _counted(f"{CALLERS} callers, {THREADS} threads, {LOOPS} event loops", lambda one, _: _many(one), make)
@@ -85,25 +80,13 @@ def main() -> None:
         _counted("300 calls in the last 300 s of a token, authority away", _ridden_out(authority), make)
 
 
-@contextlib.contextmanager
-def _authority(folder: Path) -> Iterator[tuple[Authority, Callable[..., AuthSecClient]]]:
-    """An authority, and what makes clients of an agent that it has delegated to."""
-    key, pem = PrivateKey.generate_ed25519(), folder / "agent.pem"
-    pem.touch(0o600)
-    pem.write_bytes(key.to_pem())
-    with running_authority(folder, NO_LIMITS) as authority:
-        authority.await_ready()
-        with administrator(authority.url, authority.create_admin_key("benchmark")) as admin:
-            admin.register_api("CRM", AUDIENCE, {action: action for action in ACTIONS})
-            role = admin.create_role("Support", ACTIONS)["slug"]
-            client = admin.onboard_agent("Agent", key.public.to_pem().decode())["client_id"]
-            admin.delegate(role=role, client=client, actions=ACTIONS, audience=AUDIENCE, max_duration=LIFE)
-        config = AuthSecConfig(base_url=authority.url, client_id=client)
+def _making(agent: Agent) -> Callable[..., AuthSecClient]:
+    """What makes clients of it."""
 
-        def make(clock: Clock | None = None, asked: list[ProofRequest] | None = None) -> AuthSecClient:
-            return AuthSecClient(config, credential=Proving(KeyFile(pem), asked), clock=clock)
+    def make(clock: Clock | None = None, asked: list[ProofRequest] | None = None) -> AuthSecClient:
+        return AuthSecClient(agent.config, credential=Proving(agent.key, asked), clock=clock)
 
-        yield authority, make
+    return make
 
 
 # --- many callers ------------------------------------------------------------------------------------------------

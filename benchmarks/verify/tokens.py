@@ -10,34 +10,26 @@ issuer, audience and times as well. How it is measured, `side_by_side` says.
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
 import jwt as pyjwt
 from authsec import AuthSecClient, TokenVerifier
-from authsec.credentials.key_file import KeyFile
-from authsec.jose import PrivateKey, PublicKey
-from authsec_demo.administrator import administrator
-from authsec_demo.authority import running_authority
+from authsec.jose import PublicKey
 from joserfc import jwt as joserfc
 from joserfc.jwk import RSAKey
 
+from benchmarks.agent import AUDIENCE, agent_of_an_authority
 from benchmarks.side_by_side import Take, arguments, libraries, measure, native_key, report
-
-AUDIENCE = "https://crm.example.com"
-ACTIONS = ["customers:read", "tickets:write"]
-NO_LIMITS = dict.fromkeys(("AUTHSEC_SERVER_ADDRESS_LIMIT", "AUTHSEC_SERVER_CLIENT_LIMIT"), "1000000")
 
 
 def main() -> None:
     """Measure, and print."""
     asked = arguments(__doc__)
-    with tempfile.TemporaryDirectory() as folder, _authority(Path(folder)) as (issuer, agent):
-        tokens = [agent.get_token(force_refresh=True).value for _ in range(asked.tokens)]
+    with agent_of_an_authority() as (authority, agent):
+        issuer, client = authority.url, AuthSecClient(agent.config, credential=agent.key)
+        tokens = [client.get_token(force_refresh=True).value for _ in range(asked.tokens)]
         # Who remembers half of them has forgotten each by the time that it comes again.
         ours = {
             "TokenVerifier, seen before": _verifying(issuer, tokens, remember=4 * asked.tokens),
@@ -46,22 +38,6 @@ def main() -> None:
         key = _published_key(issuer, pyjwt.get_unverified_header(tokens[0])["kid"])
         report(measure({**ours, **libraries(key), **_with_claims(key, issuer)}, tokens, asked.rounds))
         print(f"{len(tokens[0])} characters a token; every token was accepted by everyone")
-
-
-@contextlib.contextmanager
-def _authority(folder: Path) -> Iterator[tuple[str, AuthSecClient]]:
-    """Where it is, and an agent of it."""
-    key, pem = PrivateKey.generate_ed25519(), folder / "agent.pem"
-    pem.touch(0o600)
-    pem.write_bytes(key.to_pem())
-    with running_authority(folder, NO_LIMITS) as authority:
-        authority.await_ready()
-        with administrator(authority.url, authority.create_admin_key("benchmark")) as admin:
-            admin.register_api("CRM", AUDIENCE, {action: action for action in ACTIONS})
-            role = admin.create_role("Support", ACTIONS)["slug"]
-            client = admin.onboard_agent("Agent", key.public.to_pem().decode())["client_id"]
-            admin.delegate(role=role, client=client, actions=ACTIONS, audience=AUDIENCE, max_duration=3600)
-        yield authority.url, AuthSecClient(base_url=authority.url, client_id=client, credential=KeyFile(pem))
 
 
 def _verifying(issuer: str, tokens: Sequence[str], *, remember: int) -> Callable[[], Take]:
