@@ -16,6 +16,7 @@ from authsec_server.accounts.store import administrators as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
+from authsec_server.db.matching import unheard_of
 from authsec_server.failures import Conflict, Invalid, NotPermitted
 from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import require_current
@@ -33,7 +34,7 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Ad
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator]:
     """Administrators whose name or address contains the text, or whose id begins with it."""
     act.principal.require(Role.VIEWER)
-    return store.search(tx.connection, text, limit=limit) if text and "\0" not in text else []
+    return store.search(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
 
 
 def get(tx: Tx, act: Act, reference: str) -> Administrator:

@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, and_, false, f
 from authsec_server.clients.filters import MAX_COUNTED, Attention, Filters, Position, Sort
 from authsec_server.clients.model import ProofKind
 from authsec_server.clients.store import client_labels, clients, proofs
+from authsec_server.db.matching import unheard_of
 from authsec_server.naming import folded
 
 FEW = 20_000  # holders of a label: up to so many are looked up one by one; among more, the order's first are tried
@@ -45,14 +46,14 @@ def page(
 
 def count(connection: Connection, filters: Filters, now: datetime) -> int:
     """How many there are, counted to one beyond `MAX_COUNTED`."""
-    if filters.label and filters == Filters(label=filters.label) and not _unheard_of(filters.label):
+    if filters.label and filters == Filters(label=filters.label) and not unheard_of(filters.label):
         return _counted(connection, _holders(filters.label), MAX_COUNTED + 1)  # the labels alone can tell
     return _counted(connection, select(clients.c.id).where(*_conditions(connection, filters, now)), MAX_COUNTED + 1)
 
 
 def called(connection: Connection, name: str, limit: int) -> list[str]:
     """The client_ids of those that are called exactly so, in any case."""
-    named = select(clients.c.id).where(false() if _unheard_of(name) else clients.c.sort_name == folded(name))
+    named = select(clients.c.id).where(false() if unheard_of(name) else clients.c.sort_name == folded(name))
     return list(connection.execute(named.limit(limit)).scalars())
 
 
@@ -68,7 +69,7 @@ def ids_matching(text: str) -> Select[tuple[str]]:
 
 
 def _conditions(connection: Connection, filters: Filters, now: datetime) -> Iterator[ColumnElement[bool]]:
-    if _unheard_of(filters.owner + filters.label):
+    if unheard_of(filters.owner + filters.label):
         yield false()
         return
     if filters.text:
@@ -88,7 +89,7 @@ def _conditions(connection: Connection, filters: Filters, now: datetime) -> Iter
 
 
 def _matches(text: str) -> ColumnElement[bool]:
-    if _unheard_of(text):
+    if unheard_of(text):
         return false()
     part = folded(text)
     return or_(
@@ -96,10 +97,6 @@ def _matches(text: str) -> ColumnElement[bool]:
         clients.c.slug.contains(part, autoescape=True),
         clients.c.id.startswith(part, autoescape=True),
     )
-
-
-def _unheard_of(text: str) -> bool:
-    return "\0" in text  # nothing is called so, and PostgreSQL takes none
 
 
 def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:

@@ -6,7 +6,13 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, false, or_, select
 
+LONGEST: Final = 2000  # characters that are looked for, as many as anything has that is looked through
 _AROUND: Final = 100  # to each side; to compare them takes milliseconds, during which others may wait for a lock
+
+
+def unheard_of(text: str) -> bool:
+    """Whether nothing can be called so. PostgreSQL takes no NUL, and SQLite looks for no text of fifty thousand."""
+    return "\0" in text or len(text) > LONGEST
 
 
 def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -14,7 +20,7 @@ def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]
 
     Letters beyond ASCII match in either case on PostgreSQL, and as they are typed on SQLite.
     """
-    if "\0" in text:  # PostgreSQL takes none, and nothing is called so
+    if unheard_of(text):
         return false()
     begins = id_column.startswith(text.lower(), autoescape=True)
     return or_(begins, *(name.icontains(text, autoescape=True) for name in names))

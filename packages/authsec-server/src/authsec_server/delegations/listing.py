@@ -9,6 +9,7 @@ from authsec_server import naming
 from authsec_server.audit import counts
 from authsec_server.clients import lists as clients
 from authsec_server.db import Tx
+from authsec_server.db.matching import unheard_of
 from authsec_server.delegations import queries, store
 from authsec_server.delegations.filters import Filters, Sort, Uses
 from authsec_server.delegations.model import Delegation, DelegationState, Standing, Terms
@@ -49,7 +50,7 @@ def first(tx: Tx, act: Act, filters: Filters, *, sort: Sort, limit: int) -> list
 def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) -> tuple[list[Standing], bool]:
     """The newest live delegations whose tokens are for this audience, by its name or by default; whether more are."""
     act.principal.require(Role.VIEWER)
-    if "\0" in audience:
+    if unheard_of(audience):
         return [], False
     by_default = audience == terms.default_audience
     found = queries.live_for(tx.connection, audience, by_default=by_default, limit=limit + 1, now=act.now)
@@ -93,8 +94,8 @@ def sharing(tx: Tx, act: Act, terms: Terms) -> int:
 
 def _found(tx: Tx, act: Act, filters: Filters, sort: Sort, after: Delegation | None, limit: int) -> list[Delegation]:
     texts = (filters.text, filters.role_id, filters.client_id, filters.audience, filters.owner)
-    if any("\0" in text for text in texts if text):
-        return []  # PostgreSQL takes none, and nothing is called so
+    if any(unheard_of(text) for text in texts if text):
+        return []
     called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
     used = None if filters.unused_since is None else counts.used(tx)
     return queries.page(tx.connection, filters, called, used=used, sort=sort, after=after, limit=limit, now=act.now)
