@@ -75,7 +75,7 @@ def test_a_conflict_says_with_what(admin: TestClient) -> None:
     role = create(admin)
     answer = admin.post(PATH, json={"name": "Support", "actions": ["customers:read"]})
     assert answer.status_code == 409
-    assert answer.json()["reason"] == "conflict"
+    assert (answer.json()["reason"], answer.json()["field"]) == ("conflict", "slug")
     assert role["id"] in answer.json()["error"]
     assert answer.json()["details"]
 

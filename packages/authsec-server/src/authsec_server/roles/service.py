@@ -37,6 +37,7 @@ def create(
         raise Conflict(
             f"The slug {role.slug} belongs to the role {taken.name!r} ({taken.id}).",
             "Give this one another slug or name.",
+            field="slug",
         )
     store.add(tx.connection, role)
     audit.record_act(

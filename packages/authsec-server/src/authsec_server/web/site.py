@@ -87,5 +87,6 @@ class Site:
         try:
             return work(tx, replace(act, now=self.now()))
         except Outdated as outdated:
-            outdated.fields = self.insight.changed_fields(tx, outdated)
+            if outdated.thing:  # else it is all that there is which has changed
+                outdated.fields = self.insight.changed_fields(tx, outdated)
             raise
