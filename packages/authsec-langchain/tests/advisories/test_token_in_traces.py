@@ -203,6 +203,20 @@ def test_no_token_is_told(
     assert bool(told["exception"]) == (way in RAISED)
 
 
+@both_ways
+def test_no_token_is_told_that_the_tool_takes_by_itself(
+    run: Any, kind: int, make_agent: Any, client: AuthsecClient, capsys: Any, caplog: Any
+) -> None:
+    """As `requests_auth` does: by another way than `delegation_token`, for other actions."""
+    saver = InMemorySaver()
+    made = tools(lambda _: {"sent": client.get_token("customers:delete").value})[kind]
+    agent, _ = make_agent(made, graph={"checkpointer": saver})
+    told = told_of(run, agent, saver, capsys, caplog)
+    signature = client.get_token("customers:delete").value.rpartition(".")[2]
+    assert {where for where, text in told.items() if signature in text} == set()
+    assert "[delegation token removed]" in told["callbacks"]
+
+
 def test_the_handler_tells_nobody(client: AuthsecClient, authsec_authority: ThrowawayAuthority) -> None:
     """No echo here: what is looked for is what the handler itself adds to a run."""
 

@@ -1,8 +1,10 @@
-"""What a tool returns or raises, with its token withheld: whatever it is, frameworks hand it to the model.
+"""What a tool returns or raises, with its tokens withheld: whatever it is, frameworks hand it to the model.
 
-An API that echoes the request's headers, or a library whose exception quotes them, would take the token there. What
-holds none stays the very same object. `needles` is the token as it is looked for, `search` looks, `remaking` makes what
-holds it anew, and `errors` is for what is raised.
+An API that echoes the request's headers, or a library whose exception quotes them, would take a token there: the one
+that the call was given, or another that the tool's HTTP client has got by itself. So all are looked for that clients of
+this process have (`authsec.handed_out`), besides those that the caller names. What holds none stays the very same
+object. `needles` are the tokens as they are looked for, `search` looks, `remaking` makes what holds one anew, and
+`errors` is for what is raised.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A token as it may stand in a text: as it is sent, or within base64, as in the header of basic authentication.
+"""Tokens as they may stand in a text: as they are sent, or within base64, as in the header of basic authentication.
 
 A JWT has only letters, digits, `-`, `_` and `.`: URLs, JSON, HTML and Python's repr write it as it is.
 """
@@ -8,32 +8,52 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
+
+from authsec.handed_out import living
 
 REMOVED: Final = "[delegation token removed]"
+_BEGINNING: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
 
 
 class Needles:
-    """What is looked for."""
+    """What is looked for: these tokens, and all others that clients of this process have now been given."""
 
     def __init__(self, tokens: Collection[str]) -> None:
-        self._tokens = tokens
-        self._shortest = min(map(len, tokens), default=0)
+        self._given = tokens
+        self._tokens = {*tokens, *living()}
+
+    def now(self) -> Self:
+        """With those that have been given since."""
+        return type(self)(self._given)
 
     def are_in(self, text: str | bytes | bytearray | memoryview) -> bool:
         if isinstance(text, str):
-            return len(text) >= self._shortest and any(form in text for form in self._forms)
+            return self._may_be_in(text) and any(form in text for form in self._forms)
         octets = bytes(text)
-        return len(octets) >= self._shortest and any(form.encode() in octets for form in self._forms)
+        begun = any(form.encode() in octets for form in self._beginnings)
+        return begun and any(form.encode() in octets for form in self._forms)
 
     def replaced(self, text: str) -> str:
-        for form in self._forms:
-            text = text.replace(form, REMOVED)
+        if self._may_be_in(text):
+            for form in self._forms:
+                text = text.replace(form, REMOVED)
         return text
 
+    def _may_be_in(self, text: str) -> bool:
+        return any(beginning in text for beginning in self._beginnings)
+
     @cached_property
-    def _forms(self) -> list[str]:
-        return [*self._tokens, *(form for token in self._tokens for form in _in_base64(token))]
+    def _beginnings(self) -> set[str]:
+        return _forms_of({token[:_BEGINNING] for token in self._tokens})
+
+    @cached_property
+    def _forms(self) -> set[str]:
+        return _forms_of(self._tokens)
+
+
+def _forms_of(tokens: Collection[str]) -> set[str]:
+    return {form for token in tokens for form in (token, *_in_base64(token))}
 
 
 def _in_base64(token: str) -> list[str]:

@@ -69,6 +69,8 @@ class _Remaking:
             if not dataclasses.is_dataclass(value):
                 return value.model_copy(update={name: self.of(member, depth) for name, member in value})
             copied = copy.copy(value)
+            if copied is value:  # as what never changes says of itself: a DelegationToken, say
+                return None
             for field in dataclasses.fields(value):
                 object.__setattr__(copied, field.name, self.of(getattr(value, field.name), depth))
         except Exception:  # noqa: BLE001 - as above
@@ -87,9 +89,9 @@ def _yielded(needles: Needles, values: Iterator[Any]) -> Iterator[Any]:
     """Each thing as it comes, and what is raised in place of one."""
     try:
         for value in values:
-            yield remade(needles, value)
+            yield remade(needles.now(), value)
     except Exception as error:  # whatever it is, a framework is about to be given it
-        failure = safe(needles, error)
+        failure = safe(needles.now(), error)
         if failure is error:
             raise
     else:
@@ -100,9 +102,9 @@ def _yielded(needles: Needles, values: Iterator[Any]) -> Iterator[Any]:
 async def _yielded_async(needles: Needles, values: AsyncIterator[Any]) -> AsyncIterator[Any]:
     try:
         async for value in values:
-            yield remade(needles, value)
+            yield remade(needles.now(), value)
     except Exception as error:
-        failure = safe(needles, error)
+        failure = safe(needles.now(), error)
         if failure is error:
             raise
     else:

@@ -1,0 +1,49 @@
+"""The tokens that the clients of this process have been given and that may still count, in whichever thread or client.
+
+A tool takes tokens by `delegation_token`, by `requests_auth`, by a client of its own, in threads that it starts: what
+it gives away is searched for all of them (`authsec.withheld`). They are noted when they come, so that handing one out
+of the cache costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from authsec.clock import Clock
+
+_LEEWAY: Final = 60.0  # seconds for which an API may take a token after its end
+_MOST: Final = 1000  # the oldest makes room: a program that renews without end must not fill the memory
+
+_ends: Final[dict[str, tuple[Clock, float]]] = {}
+_lock = threading.Lock()
+_tokens: tuple[str, ...] = ()
+
+
+def note(token: str, expires_in: float, clock: Clock) -> None:
+    """`token` lives for `expires_in` seconds, by this clock."""
+    global _tokens
+    with _lock:
+        over = [one for one, (its_clock, ends) in _ends.items() if its_clock.monotonic() > ends]
+        for one in over:
+            del _ends[one]
+        while len(_ends) >= _MOST:
+            del _ends[next(iter(_ends))]
+        _ends[token] = clock, clock.monotonic() + expires_in + _LEEWAY
+        _tokens = tuple(_ends)
+
+
+def living() -> tuple[str, ...]:
+    """All of them."""
+    return _tokens
+
+
+def _renew_lock() -> None:
+    """In a child process: a thread of the parent may have held it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
