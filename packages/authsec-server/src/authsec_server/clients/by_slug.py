@@ -10,15 +10,14 @@ from authsec_server import naming
 from authsec_server.clients import store
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-
-_BATCH = 500  # values in one statement
+from authsec_server.db.batches import in_batches
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
     """The clients with these slugs, by slug; unknown ones are left out. Asks for no principal: for the rooms above."""
-    asked, found = sorted(filter(naming.is_slug, slugs)), dict[str, Client]()
-    for start in range(0, len(asked), _BATCH):
-        some = select(store.clients.c.id).where(store.clients.c.slug.in_(asked[start : start + _BATCH]))
-        ids = tx.connection.execute(some).scalars().all()
+    found: dict[str, Client] = {}
+    for some in in_batches(sorted(filter(naming.is_slug, slugs))):
+        called = select(store.clients.c.id).where(store.clients.c.slug.in_(some))
+        ids = tx.connection.execute(called).scalars().all()
         found |= {client.slug: client for client in store.by_ids(tx.connection, ids).values()}
     return found

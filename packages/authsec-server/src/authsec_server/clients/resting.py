@@ -27,10 +27,9 @@ from authsec_server.audit.model import Named
 from authsec_server.clients import store
 from authsec_server.clients.model import CHECKED, NEVER, Client, Proof, ProofKind
 from authsec_server.clients.store import clients, proof_of, proofs
+from authsec_server.db.batches import in_batches
 from authsec_server.db.schema import Instant
 from authsec_server.sources.model import TrustSource
-
-BATCH = 500  # values in one statement
 
 _SELECTORS = proofs.c.kind == ProofKind.SELECTORS
 _VOUCHED_FOR = and_(_SELECTORS, proofs.c.source_id.is_not(None), proofs.c.source_enabled)
@@ -55,12 +54,12 @@ def of_source_with(connection: Connection, source_id: str, value: str) -> list[t
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> list[tuple[Named, Proof]]:
     """The proofs with these ids, in the same way; unknown ids are left out."""
-    return [each for some in _batches(ids) for each in _with_clients(connection, proofs.c.id.in_(some))]
+    return [each for some in in_batches(ids) for each in _with_clients(connection, proofs.c.id.in_(some))]
 
 
 def load(connection: Connection, client_ids: Sequence[str]) -> list[Client]:
     """The clients, however many they are."""
-    return [client for some in _batches(client_ids) for client in store.by_ids(connection, some).values()]
+    return [client for some in in_batches(client_ids) for client in store.by_ids(connection, some).values()]
 
 
 def holders(connection: Connection, source_id: str, limit: int) -> list[str]:
@@ -78,7 +77,7 @@ def counts(connection: Connection, source_id: str) -> tuple[int, int]:
 
 def rest_on(connection: Connection, proof_ids: Sequence[str], source: TrustSource) -> None:
     """Have these proofs rest on the source."""
-    for some in _batches(proof_ids):
+    for some in in_batches(proof_ids):
         bound = {"source_id": source.id, "source_enabled": source.enabled}
         connection.execute(update(proofs).where(proofs.c.id.in_(some)).values(bound))
 
@@ -91,7 +90,7 @@ def follow(connection: Connection, source: TrustSource, *, unable: Sequence[str]
     of_source = proofs.c.source_id == source.id
     outdated = and_(of_source, proofs.c.source_enabled.is_not(source.enabled))
     noted = connection.execute(update(proofs).where(outdated).values(source_enabled=source.enabled)).rowcount
-    for some in _batches(unable):
+    for some in in_batches(unable):
         connection.execute(update(proofs).where(of_source, proofs.c.id.in_(some)).values(source_enabled=False))
     if noted or unable:
         connection.execute(_derived(clients.c.id.in_(_holders(source.id))))
@@ -100,13 +99,13 @@ def follow(connection: Connection, source: TrustSource, *, unable: Sequence[str]
 def revise(connection: Connection, client_ids: Sequence[str], *, at: datetime, by: str) -> None:
     """Put these clients, whose proofs have changed, in their next revision, and derive anew what lists say of them."""
     following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
-    for some in _batches(client_ids):
+    for some in in_batches(client_ids):
         connection.execute(_derived(clients.c.id.in_(some)).values(following))
 
 
 def remove(connection: Connection, proof_ids: Sequence[str]) -> None:
     """Delete these proofs."""
-    for some in _batches(proof_ids):
+    for some in in_batches(proof_ids):
         connection.execute(delete(proofs).where(proofs.c.id.in_(some)))
 
 
@@ -114,7 +113,7 @@ def show_as(connection: Connection, changed: Collection[Client]) -> None:
     """Write the platforms of these clients."""
     for platform in {client.platform for client in changed}:
         ids = [client.id for client in changed if client.platform is platform]
-        for some in _batches(ids):
+        for some in in_batches(ids):
             connection.execute(update(clients).where(clients.c.id.in_(some)).values(platform=platform))
 
 
@@ -160,7 +159,3 @@ def _provable_until() -> ScalarSelect[datetime | None]:
 
 def _holders(source_id: str) -> Select[tuple[str]]:
     return select(proofs.c.client_id).where(proofs.c.source_id == source_id)
-
-
-def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]

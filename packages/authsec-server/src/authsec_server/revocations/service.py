@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from authsec_server.db import Tx
+from authsec_server.db.batches import in_batches
 from authsec_server.db.database import Access
 from authsec_server.revocations import store
 from authsec_server.revocations.model import Page, Revocation, Subject, SubjectKind
@@ -13,7 +14,7 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 # Not the setting: it may have been higher when the tokens were signed. The hour is for clocks that are behind.
 MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)
-BATCH = 5_000  # values in one statement: databases take some tens of thousands
+BATCH = 5_000  # values in one statement
 SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
 SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is spared those that later ones cover
 
@@ -103,9 +104,9 @@ def of_this_change(tx: Tx) -> list[Revocation]:
 
 def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = None) -> dict[Subject, int]:
     """For each of these: below which version its tokens have ended; as it stood before the version `below`."""
-    wanted, found = sorted({id_ for _, id_ in subjects}), dict[Subject, int]()
-    for start in range(0, len(wanted), BATCH):
-        found |= store.last_versions(tx.connection, wanted[start : start + BATCH], below=below)
+    found: dict[Subject, int] = {}
+    for some in in_batches(sorted({id_ for _, id_ in subjects}), BATCH):
+        found |= store.last_versions(tx.connection, some, below=below)
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 
