@@ -135,7 +135,7 @@ roles: {{r: {{actions: [a:b]}}}}
         ("agents:\n  x: {}\n  x: {}\n", "3:3", "stands there twice", "one of the two"),
         ("agents: &a\n  x: *a\n", "1:9", "Anchors and aliases", "Write out"),
         ("agents:\n  <<: {}\n", "2:3", "Nothing is merged", "Write out"),
-        ("agents: !!python/object:os.system {}\n", "1:9", "The tag", "Leave it out"),
+        ("agents: !!python/object:os.system {}\n", "1:9", "The tag !!python/object:os.system is not", "Leave it out"),
         ("agents: [\n", "2:1", "This is not YAML", "indented"),
         ("agents: {x: {proofs: [{platform: key, public_key: '-BEGIN PRIVATE KEY-----'}]}}\n", 1, "PRIVATE", "keygen"),
         ("roles:\n  r: {actions: [a:b, 'c']}\n", 2, "it has no colon", "resource:action"),
@@ -143,6 +143,12 @@ roles: {{r: {{actions: [a:b]}}}}
         (UNITLESS.format("'30'"), 2, "'30' is no duration", "with its unit, as 30m for minutes"),
         (UNITLESS.format("soon"), 2, "'soon' is no duration", "Write 90s, 30m, 1h or 7d"),
         (UNITLESS.format("-5"), 2, "and 60 are the least", "Write 90s, 30m, 1h or 7d"),
+        (UNITLESS.format("8 hours"), 2, "'8 hours' is no duration", "Write 8h."),
+        (UNITLESS.format("1h30m"), 2, "'1h30m' is no duration", "Write 90m."),
+        (UNITLESS.format("PT0.5H"), 2, "'PT0.5H' is no duration", "Write 30m."),
+        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is no slug", "Write sales-team in its place, and"),
+        ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
+        ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
         ("", "", "This file says nothing", "Begin with one of: sources"),
     ],
 )  # fmt: skip
@@ -156,6 +162,15 @@ def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
     assert says in refused.stderr
     assert remedy in refused.stderr
     assert refused.stdout == ""
+
+
+def test_what_windows_powershell_writes_by_itself_is_told_as_that(authsec: Authsec, file: File) -> None:
+    named = file("")
+    Path(named).write_text(THREE, encoding="utf-16")
+    refused = authsec("apply", "-f", named)
+    assert (refused.exit_code, "not UTF-8" in refused.stderr, "Out-File" in refused.stderr) == (1, True, True)
+    Path(named).write_text(THREE, encoding="utf-8-sig")
+    assert authsec("apply", "-f", named, "--yes").exit_code == 0
 
 
 def test_words_that_yaml_once_took_for_something_else_are_texts(authsec: Authsec, file: File) -> None:

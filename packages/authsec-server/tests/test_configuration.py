@@ -294,6 +294,29 @@ def test_another_slug_is_another_thing_and_the_difference_says_so(estate: Estate
     assert (gone.slug, "delegations edit helper-reads --slug reads" in gone.notes[-1]) == ("helper-reads", True)
 
 
+def test_an_agent_under_another_slug_is_told_how_to_keep_what_it_was_given(estate: Estate) -> None:
+    do(estate, **WHOLE)
+    agents = {"assistant": WHOLE["agents"]["helper"], "open": WHOLE["agents"]["open"]}
+    its = {"helper-reads": {**WHOLE["delegations"]["helper-reads"], "agent": "assistant"}}
+    with pytest.raises(Invalid, match="of the agent helper, and that is fixed") as refused:
+        look(estate, prune=True, agents=agents, delegations=its)
+    assert "rename it first: authsec agents edit helper --slug assistant" in refused.value.remedy
+    with pytest.raises(Invalid) as refused:  # that one is there already
+        look(estate, delegations={"helper-reads": {**its["helper-reads"], "agent": "open"}})
+    assert "--slug" not in refused.value.remedy
+
+
+def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_nobody(estate: Estate) -> None:
+    its = {**WHOLE["delegations"]["helper-reads"], "audiences": ["custmers", "authsec-api"]}
+    whole = WHOLE | {"delegations": {"helper-reads": its}}
+    made = look(estate, **whole).changes[-1]
+    assert made.notes == ("No API is registered for the audience custmers. The nearest is customers.",)
+    do(estate, **whole)
+    edit = {**its, "audiences": ["custmers", "authsec-api", "customers", "zzz"]}
+    edited = look(estate, delegations={"helper-reads": edit}).changes[-1]
+    assert edited.notes == ("No API is registered for the audience zzz.",), "only what is new"
+
+
 @pytest.mark.parametrize(
     ("sections", "field", "says"),
     [

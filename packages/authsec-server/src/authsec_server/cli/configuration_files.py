@@ -79,7 +79,8 @@ def read_configuration(named: Sequence[Path]) -> Configuration:
             place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
             raise NotAcceptable([Problem(place=place, message=problem.message, remedy=problem.remedy)]) from None
         except UnicodeDecodeError:
-            raise NotAcceptable([Problem(place=str(path), message="This is not UTF-8.")]) from None
+            remedy = "Save it as UTF-8; in Windows PowerShell: authsec export | Out-File -Encoding utf8 FILE"
+            raise NotAcceptable([Problem(place=str(path), message="This is not UTF-8.", remedy=remedy)]) from None
     if problems := [*_private(read, read.value, ""), *_misshapen(read)]:
         raise NotAcceptable(problems)
     return read

@@ -78,10 +78,18 @@ def read_yaml(text: str) -> Iterator[Document]:
             elif isinstance(event, yaml.CollectionEndEvent):
                 stack.pop()
     except yaml.MarkedYAMLError as error:
+        if _is_tab(text, error.problem_mark):
+            remedy = "Put spaces in its place."
+            raise NotReadable("YAML is indented by spaces, and here is a tab.", remedy, error.problem_mark) from None
         what = " ".join(filter(None, (error.context, error.problem)))
         raise NotReadable(f"This is not YAML: {what}.", _HINT, error.problem_mark or error.context_mark) from None
     except yaml.YAMLError as error:
         raise NotReadable(f"This is not YAML: {error}.".splitlines()[0], _HINT, None) from None
+
+
+def _is_tab(text: str, mark: Place | None) -> bool:
+    lines = text.splitlines()
+    return mark is not None and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t")
 
 
 _HINT: Final = "Is something indented otherwise than its neighbours, or a text with a colon not in quotes?"
@@ -93,7 +101,8 @@ def _begin(event: yaml.NodeEvent, document: Document, stack: list[_Open]) -> Non
         raise NotReadable("Anchors and aliases (& and *) are not read.", "Write out what is meant.", mark)
     tag = getattr(event, "tag", None)  # what a value or a collection has
     if tag is not None:
-        raise NotReadable(f"The tag {tag} is not read.", "Leave it out.", mark)
+        written = tag.replace("tag:yaml.org,2002:", "!!", 1)
+        raise NotReadable(f"The tag {written} is not read.", "Leave it out.", mark)
     line = 1 if mark is None else mark.line + 1
     top = stack[-1] if stack else None
     if top is not None and isinstance(top.value, dict) and top.name is None:

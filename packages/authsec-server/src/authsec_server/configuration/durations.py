@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_PART: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(s|m|h|d)(?:ec(?:ond)?s?|in(?:ute)?s?|(?:ou)?rs?|ays?)?")
+_SPOKEN: Final = re.compile(f"(?:{_PART.pattern}){{1,4}}")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -18,7 +20,16 @@ def instead_of(text: str) -> str:
     """What to write in place of what is no duration, or not one that may be meant."""
     if text.isascii() and text.isdigit():
         return f"Write it with its unit, as {text}m for minutes."
-    return "Write 90s, 30m, 1h or 7d."
+    meant = _meant(text)
+    return f"Write {as_typed(meant)}." if meant else "Write 90s, 30m, 1h or 7d."
+
+
+def _meant(text: str) -> int:
+    """The seconds of `8 hours`, `1h30m`, `0.5h`, `PT1H`; 0 for what is nothing of the kind."""
+    plain = text.lower().removeprefix("p").replace(" ", "").removeprefix("t")
+    if not _SPOKEN.fullmatch(plain):
+        return 0
+    return round(sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(plain)))
 
 
 def as_typed(seconds: int) -> str:

@@ -93,7 +93,18 @@ def _delegated(asked: Asked, present: Present, setting: Setting) -> Iterator[Ste
         with at(Section.DELEGATIONS, slug):
             _require("role", its.role, Section.ROLES, asked, present.roles)
             _require("agent", its.agent, Section.AGENTS, asked, present.agents)
-            yield from _one(delegations.step(slug, its, present, setting, resolve, renew=asked.renew))
+            step = delegations.step(slug, its, present, setting, resolve, renew=asked.renew)
+            yield from _one(step and _telling_unregistered(step, known, setting))
+
+
+def _telling_unregistered(step: Step, known: Collection[str], setting: Setting) -> Step:
+    """An audience need not be an API's; but a slug that was mistyped is one, too, and its tokens are for nobody."""
+    named = [text for each in step.change.differences if each.field == "audiences" for text in each.added]
+    unknown = [text for text in named if text not in known and text != setting.terms.default_audience]
+    notes = [
+        f"No API is registered for the audience {text}. {told_nearest(text, known, '')}".strip() for text in unknown
+    ]
+    return replace(step, change=replace(step.change, notes=(*step.change.notes, *notes)))
 
 
 def _weighed(steps: Iterable[Step], asked: Asked, present: Present) -> Iterator[Step]:

@@ -13,7 +13,7 @@ from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.nouns import proofs
 from authsec_server.configuration.nouns.proofs import SECRET, Compared, Wanted
-from authsec_server.configuration.nouns.staying import STAYS_OFF, require_kind
+from authsec_server.configuration.nouns.staying import STAYS_OFF, new_slug, require_kind
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import AgentShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
@@ -66,7 +66,7 @@ def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> St
     change = Change(
         verb=Verb.EDIT if held else Verb.CREATE,
         section=Section.AGENTS,
-        slug=slug if held else naming.slug("slug", slug),
+        slug=slug if held else new_slug(slug),
         differences=differing,
         unattested=any(each.platform == "unattested" for each in shape.proofs),
     )

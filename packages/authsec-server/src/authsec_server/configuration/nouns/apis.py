@@ -8,7 +8,7 @@ from authsec_server import naming
 from authsec_server.apis import service
 from authsec_server.apis.model import Action, Api, ApiKind, parse_described, parse_identifier
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
-from authsec_server.configuration.nouns.staying import require_kind
+from authsec_server.configuration.nouns.staying import new_slug, require_kind
 from authsec_server.configuration.shapes import ApiShape
 from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
@@ -32,7 +32,7 @@ def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
         require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
     wanted = Api(
         id="",
-        slug=slug if held else naming.slug("slug", slug),
+        slug=slug if held else new_slug(slug),
         name=naming.name("name", slug if shape.name is None else shape.name),
         kind=ApiKind(shape.kind),
         identifier=parse_identifier(shape.identifier),

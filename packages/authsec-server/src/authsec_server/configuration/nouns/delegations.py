@@ -9,7 +9,7 @@ from functools import partial
 from authsec_server import naming
 from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
-from authsec_server.configuration.nouns.staying import STAYS_OFF
+from authsec_server.configuration.nouns.staying import STAYS_OFF, new_slug
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import DelegationShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
@@ -61,7 +61,7 @@ def step(
     change = Change(
         verb=Verb.EDIT if held else Verb.CREATE,
         section=Section.DELEGATIONS,
-        slug=slug if held else naming.slug("slug", slug),
+        slug=slug if held else new_slug(slug),
         differences=differing,
     )
     does: list[Do] = []
@@ -167,11 +167,10 @@ def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -
     for field, id_, asked in (("agent", held.client_id, shape.agent), ("role", held.role_id, shape.role)):
         its = present.slugs[id_]
         if asked != its:
-            raise Invalid(
-                field,
-                f"It is of the {field} {its}, and that is fixed.",
-                "Give the other one another slug, and take this one out of the document: --prune revokes it.",
-            )
+            other = "Give the other one another slug, and take this one out of the document: --prune revokes it."
+            renamed = f" If {its} is to be called {asked}, rename it first: authsec agents edit {its} --slug {asked}"
+            is_new = field == "agent" and asked not in present.agents
+            raise Invalid(field, f"It is of the {field} {its}, and that is fixed.", other + (renamed if is_new else ""))
 
 
 def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:

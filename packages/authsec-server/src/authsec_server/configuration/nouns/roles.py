@@ -6,6 +6,7 @@ from functools import partial
 
 from authsec_server import naming
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
+from authsec_server.configuration.nouns.staying import new_slug
 from authsec_server.configuration.shapes import RoleShape
 from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
@@ -29,7 +30,7 @@ def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> Step | Non
     """What makes the role what the document says; None where it is that. Raises `Invalid`."""
     wanted = RoleDefinition(
         id="",
-        slug=slug if held else naming.slug("slug", slug),
+        slug=slug if held else new_slug(slug),
         name=naming.name("name", slug if shape.name is None else shape.name),
         description=naming.text("description", shape.description),
         actions=parse_actions(shape.actions),

@@ -1,12 +1,23 @@
-"""What stays as it is, whatever a document leaves out or says: kinds, and what somebody has turned off."""
+"""What stays as it is, whatever a document leaves out or says: slugs, kinds, and what somebody has turned off."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from authsec_server import naming
 from authsec_server.failures import Invalid
 
 STAYS_OFF: Final = "It is disabled, and stays so: the document does not say `enabled: true`."
+
+
+def new_slug(text: str) -> str:
+    """The slug under which something new stands. Raises `Invalid`: people write names there."""
+    if naming.is_slug(text):
+        return text
+    remedy = "e.g. customer-support"
+    if text.isascii() and any(map(str.isalnum, text)):
+        remedy = f"Write {naming.slug_of('slug', text)} in its place, and in it name: {text}"
+    raise Invalid("slug", "This is no slug: 1 to 63 lower-case letters, digits or hyphens.", remedy)
 
 
 def require_kind(held: str, asked: str, *, told: str) -> None:
