@@ -151,7 +151,8 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert rehearsed.exit_code == 0, rehearsed.output
     assert "Nothing was dropped. All is as it was sealed, and 3 events before 2026-01 would go" in rehearsed.stdout
     assert json.loads(authsec(*drop, "2026-01", "--dry-run", "--json").stdout)["events"] == 3
-    assert "nothing to drop" in authsec(*drop, "2020-01", "--dry-run").stderr
+    nothing = authsec(*drop, "2020-01", "--dry-run")
+    assert (nothing.exit_code, "nothing to drop" in nothing.stderr) == (4, True)
     assert authsec("audit", "list", "--json").stdout == before
     done = authsec(*drop, "2026-01", "--yes")
     assert done.exit_code == 0, done.output
@@ -161,8 +162,12 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert checked.exit_code == 0, checked.output
     assert f"by local operator, after an export with the SHA-256 {digest}." in checked.stdout
     assert "The files given hold all of them, as they were sealed." in checked.stdout
+    assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
+    wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "heads"))
+    assert (wrong.exit_code, "heads is no sealed export" in wrong.stderr) == (1, True)
     after = tmp_path / "after.jsonl"
     after.write_text(authsec("audit", "export-sealed").stdout)
+    assert "The files given hold none of them." in authsec("audit", "verify", *keys, "--with", str(after)).stdout
     exported = elsewhere("audit", "verify-export", str(after), *keys, "--json")
     (told,) = json.loads(exported.stdout)["dropped"]
     assert (exported.exit_code, told["events"], told["export_sha256"], told["in_files"]) == (0, 3, digest, 0)

@@ -25,6 +25,7 @@ from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, sign_head
 from authsec_server.audit.sealing.leaves import COVERED
+from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.tree import Tree
@@ -327,7 +328,8 @@ def test_files_that_hold_only_some_of_it_or_hold_it_changed_are_found(old: Old) 
     assert "hold only 7" in "".join(old.report([*old.lines[:place], *old.lines[place + 1 :]]).findings)
     changed = [*old.lines[:place], old.lines[place].replace("req_1", "req_2"), *old.lines[place + 1 :]]
     assert "Event 3 is not in old.jsonl as it was sealed." in old.report(changed).findings
-    assert old.report([]).findings == ()
+    with pytest.raises(NotAnExport):
+        old.report(["something else\n"])
 
 
 def test_what_two_files_hold_is_there_once(old: Old) -> None:

@@ -129,6 +129,8 @@ def what(event: Mapping[str, Any]) -> Text:
         parts = [*(detail.get("actions") or ()), *(["at", *at] if at else ())]
         if parts:
             return cell(" ".join(parts))
+    if event["kind"] == "events.dropped":
+        return cell(f"{detail['events']:,} events before {detail['before']}")
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
     # What goes with a client that is deleted is named besides.
     if event["kind"].startswith(("client.", "proof.", "enrolment.")):

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
+from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.trail import Dropping, Report
 from authsec_server.cli.audit_files import Exported, Month, sha256_of
 from authsec_server.cli.caller import Caller, admin_command, local_command
@@ -93,9 +94,9 @@ def verify_journal(
     with _opened(caller.reach.settings.database_url) as database, _readable():
         reached = database.read(partial(verifying.keys_of, keys=known))
         kept = [head for path in head_files for head in _kept(path, reached)]
-        given = [Given(str(path), Exported(path)) for path in with_files]
+        given = [_given(path) for path in with_files]
         report = database.read(partial(verifying.verify, keys=known, kept=kept, given=given, ends=ends))
-    _tell(output, report, kept)
+    _tell(output, report, kept, with_files)
 
 
 @click.command("export-sealed")
@@ -123,11 +124,11 @@ def verify_exported(
     try:
         with _readable():
             kept = [head for path in head_files for head in _kept(path, exporting.keys_of(Exported(file), known))]
-            given = [Given(str(path), Exported(path)) for path in with_files]
+            given = [_given(path) for path in with_files]
             report = exporting.verify_export(Exported(file), known, kept, given, ends)
-    except exporting.NotAnExport:
+    except NotAnExport:
         raise CallFailed(f"{file} {_NO_EXPORT}", _HOW_EXPORT) from None
-    _tell(open_output(as_json=as_json), report, kept)
+    _tell(open_output(as_json=as_json), report, kept, with_files)
 
 
 @click.command("rotate-key")
@@ -171,7 +172,7 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     output.result(
         told,
         styled(f"{record.events:,} events before {record.before} were dropped.", "green"),
-        f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --with {file}",
+        f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --key FILE --with {file}",
     )
 
 
@@ -193,13 +194,13 @@ def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
     with _readable(), reach.kept_open() as opened:
         try:
             yield opened
-        except exporting.NotAnExport:
+        except NotAnExport:
             raise CallFailed(f"{file} {_NO_EXPORT}", _HOW_EXPORT) from None
 
 
-def _tell(output: Output, report: Report, kept: Sequence[Head]) -> None:
+def _tell(output: Output, report: Report, kept: Sequence[Head], given: Sequence[Path]) -> None:
     """Print the report, and end with the exit status that it means."""
-    output.result(_as_json(report), *_for_people(report, kept))
+    output.result(_as_json(report), *_for_people(report, kept, given))
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
 
@@ -220,6 +221,14 @@ def _keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
     if not found:
         raise CallFailed(f"{path} holds no key that seals journals; those of tokens are others.", _HOW_KEYS)
     return {key.thumbprint(): key for key in found}, ends
+
+
+def _given(path: Path) -> Given:
+    """The export in the file."""
+    try:
+        return Given(str(path), Exported(path))
+    except NotAnExport:
+        raise CallFailed(f"{path} {_NO_EXPORT}", _HOW_EXPORT) from None
 
 
 def _kept(path: Path, known: Keys) -> list[Head]:
@@ -281,7 +290,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _for_people(report: Report, kept: Sequence[Head]) -> list[Any]:
+def _for_people(report: Report, kept: Sequence[Head], given: Sequence[Path]) -> list[Any]:
     yet = f"; {report.not_yet:,} not sealed yet" if report.not_yet else ""
     events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
     last = (
@@ -289,21 +298,23 @@ def _for_people(report: Report, kept: Sequence[Head]) -> list[Any]:
         if report.last
         else ("There is no head that these keys signed.")
     )
+    dropped = [_dropped(each, given) for each in report.dropped]
     if report.as_sealed:
         fits = (
             [f"It leads to {'the head' if len(kept) == 1 else f'all {len(kept)} heads'} that you kept."] if kept else []
         )
-        return [styled(f"{events}, all as sealed{yet}.", "green"), *map(_dropped, report.dropped), last, *fits]
-    dropped = map(_dropped, report.dropped)
+        return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
     more = [f"And {report.more:,} more."] if report.more else []
     return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, *dropped, last]
 
 
-def _dropped(dropping: Dropping) -> str:
-    """What is missing by right."""
+def _dropped(dropping: Dropping, given: Sequence[Path]) -> str:
+    """What is missing by right, and whether files that were given hold it."""
     its = dropping.record
-    given = " The files given hold all of them, as they were sealed." if dropping.given else ""
+    held = " The files given hold all of them, as they were sealed." if dropping.given else ""
+    if given and not held:
+        held = " The files given hold none of them."
     return (
         f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
-        f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{given}"
+        f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"
     )

@@ -23,7 +23,7 @@ from authsec.terminal import command_line
 from authsec_server.app import Authority, Surroundings, as_served, open_authority
 from authsec_server.cli.reach import API, CallFailed
 from authsec_server.db import open_database
-from authsec_server.failures import Failure, Unavailable
+from authsec_server.failures import Conflict, Failure, Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import ENV_PREFIX, Settings, load_settings
 
@@ -32,8 +32,10 @@ _ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
 
 def failed(failure: Failure) -> CallFailed:
     """What the server refuses before it can be asked, as a command says it."""
-    passing = isinstance(failure, Unavailable)
-    return CallFailed(failure.message, failure.remedy, exit_code=Exit.UNREACHABLE if passing else Exit.FAILED)
+    status = Exit.CONFLICT if isinstance(failure, Conflict) else Exit.FAILED
+    if isinstance(failure, Unavailable):
+        status = Exit.UNREACHABLE
+    return CallFailed(failure.message, failure.remedy, exit_code=status)
 
 
 def authority_here(data: Path | None, database: str | None) -> InProcess | None:

@@ -99,7 +99,7 @@ class Dropper:
         if not verify_export(export, keys).as_sealed:
             raise Conflict(
                 "The export is not as it was sealed.",
-                "Make another, once no server is in the way: authsec audit export-sealed",
+                "See what is wrong with it: authsec audit verify-export. Make another: authsec audit export-sealed",
             )
 
     def _record(self, tx: Tx, *, act: Act, wanted: rows.ToGo, before: datetime, sha256: str) -> int:

@@ -17,7 +17,7 @@ from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.leaves import event_text, text_hash
-from authsec_server.audit.sealing.lines import exact, head_line, leaf_line, read_line
+from authsec_server.audit.sealing.lines import NotAnExport, exact, head_line, leaf_line, read_line
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.db import Database, Tx
@@ -25,10 +25,6 @@ from authsec_server.failures import NotFound
 
 BATCH = 1000
 _RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED)
-
-
-class NotAnExport(Exception):
-    """The first line is none of an export: the file is something else."""
 
 
 def export(database: Database) -> Iterator[str]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from authsec_server.audit.sealing.leaves import text_hash
-from authsec_server.audit.sealing.lines import exact, read_line
+from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 
 class Given:
-    """The events of one export. Places are asked for in ascending order."""
+    """The events of one export. Places are asked for in ascending order. Raises `NotAnExport`."""
 
     def __init__(self, name: str, lines: Iterable[str]) -> None:
         self.name = name
-        self._rows = _rows(lines)
+        rest = iter(lines)
+        first = next(rest, "")
+        if read_line(first) is None:
+            raise NotAnExport
+        self._rows = _rows(chain([first], rest))
         self._next = next(self._rows, None)
 
     def hash_at(self, place: int) -> bytes | None:

@@ -11,6 +11,10 @@ from authsec_server.audit.sealing import store
 _LEAF: Final = {"event", "hash", "number", "place"}
 
 
+class NotAnExport(Exception):
+    """The first line is none of an export: the file is something else."""
+
+
 def leaf_line(*, event: Mapping[str, Any] | None, hash_: bytes, number: int, place: int) -> str:
     """The line of a leaf; `event` is None where only the leaf is left."""
     return _line({"event": event, "hash": hash_.hex(), "number": number, "place": place})
