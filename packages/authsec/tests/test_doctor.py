@@ -365,10 +365,19 @@ def test_something_else_answers(reply: Reply, reason: str, authority: FakeAuthor
     assert (found["clock"].grade, found["token"].grade) == (Grade.SKIPPED, Grade.SKIPPED)
 
 
-def test_an_address_with_authsec_appended(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
-    authority.documents[f"/authsec{METADATA}"] = refused(404, "not_found")
-    monkeypatch.setenv("AUTHSEC_BASE_URL", f"{authority.base_url}/authsec/")
-    assert examined()["authority"].remedy.endswith(f'    export AUTHSEC_BASE_URL="{authority.base_url}"')
+@pytest.mark.parametrize("appended", ["/authsec", "/console"])
+def test_an_address_with_more_than_the_root(
+    appended: str, authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a page of the documentation, or from the browser."""
+    authority.documents[f"{appended}{METADATA}"] = refused(404, "not_found")
+    monkeypatch.setenv("AUTHSEC_BASE_URL", f"{authority.base_url}{appended}/")
+    remedy = examined()["authority"].remedy
+    assert remedy.startswith(f"Take {appended} and what follows")
+    assert remedy.endswith(f'    export AUTHSEC_BASE_URL="{authority.base_url}"')
+
+
+def test_an_address_without_more_is_another_ones() -> None:
     named_so = AuthSecConfig(base_url="https://authsec.example.com", client_id=CLIENT_ID)
     assert advice(InvalidResponse("No.", reason="invalid_response"), named_so).startswith("Correct AUTHSEC_BASE_URL")
 
@@ -396,8 +405,9 @@ def test_a_pod_with_its_default_token_only_is_shown_the_volume(authority: FakeAu
     assert "was seen and not sent" in found["proof"].facts[1]
     assert f'audience: "{authority.issuer}"' in next_line([*found.values()])
     assert str(found["token"].error).endswith(
-        "This agent must prove where it runs; this machine offered no proof (looked for: what is listed above). In the "
-        "cluster: mount the volume on its Connect page. Here: `authsec enrol`. Retrying will not help."
+        "This agent must prove where it runs; this machine offered no proof (looked for: what is listed above). With a "
+        "key that is registered: let AUTHSEC_AGENT_KEY_FILE name its file. In the cluster: mount the volume on its "
+        "Connect page. Here: `authsec enrol`. Retrying will not help."
     )
 
 
@@ -546,7 +556,7 @@ def test_each_refusal_says_who_does_what(reason: str, authority: FakeAuthority) 
     assert result.exit_code == 1
     assert re.search(rf"✗ token +{reason}\n", result.stdout)
     assert "request id  req-7" in result.stdout
-    assert "What would satisfy it." in said(result)
+    assert ("What would satisfy it." in said(result)) is (reason != "attestation_required")
     line = OF_REFUSALS[reason].replace("{agent}", CLIENT_ID).replace("{request}", "req-7")
     assert said(result).endswith(f"Next: {line}")
 

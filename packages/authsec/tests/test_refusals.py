@@ -60,7 +60,9 @@ def test_each_reason_has_its_exception_and_sentence(
     assert (error.reason, error.status, error.request_id) == (reason, status, "req-7")
     assert error.retryable is (status >= 429)
     assert ("Retrying may help." if error.retryable else "Retrying will not help.") in str(error)
-    assert "Do this. (request req-7)" in str(error)
+    assert "(request req-7)" in str(error)
+    for_others = reason == "attestation_required"  # how a proof is sent, in terms of HTTP
+    assert ("Do this. (request req-7)" in str(error)) is not for_others
     assert error.__cause__ is None
     assert error.__suppress_context__
 

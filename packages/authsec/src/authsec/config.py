@@ -150,7 +150,7 @@ def _check_client_id(client_id: str) -> None:
         wanted = "The SDK needs the agent's client_id, not its slug." if slug else "client_id must be the agent's id."
         raise _invalid(
             "client_id",
-            f"{wanted} `authsec agents list` shows it:\n"
+            f"{wanted} `authsec agents list` shows it. {'Write it' if canonical else 'It looks like this one'}:\n"
             f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', canonical or _EXAMPLES['AUTHSEC_AGENT_CLIENT_ID'])}",
         )
 

@@ -43,6 +43,7 @@ _SENTENCES = {
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
     "unavailable": "The authority cannot issue tokens at the moment.",
 }
+_FOR_OTHER_PROGRAMS = {"attestation_required"}  # whose details say how a proof is sent, which the SDK does by itself
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
 CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
@@ -114,8 +115,9 @@ def without_proof(looked_at: Sequence[str]) -> str:
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
         "This agent must prove where it runs; this machine offered no proof (looked for: "
-        f"{'; '.join(place for place, _, _ in places)}). In the cluster: mount the volume on its Connect page. "
-        f"Here: `authsec enrol`. Retrying will not help.{remedies}"
+        f"{'; '.join(place for place, _, _ in places)}). With a key that is registered: let AUTHSEC_AGENT_KEY_FILE "
+        "name its file. In the cluster: mount the volume on its Connect page. Here: `authsec enrol`. Retrying will "
+        f"not help.{remedies}"
     )
 
 
@@ -206,7 +208,7 @@ def _is_of_the_endpoint(body: dict[str, Any]) -> bool:
 
 
 def _text(sentence: str, body: dict[str, Any]) -> str:
-    details = body.get("details")
+    details = None if body.get("reason") in _FOR_OTHER_PROGRAMS else body.get("details")
     request_id = _request_id(body)
     parts = [sentence, plain(details, 300) if isinstance(details, str) else ""]
     parts += [f"(request {request_id})" if request_id else ""]

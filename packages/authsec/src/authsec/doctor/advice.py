@@ -5,6 +5,7 @@ The SDK's own text says what failed and what would satisfy. This says who does w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ _IN_THE_AUDIT: Final = (
     "its minute, in the agent's activity"
 )
 _ADDRESS: Final = "Correct AUTHSEC_BASE_URL: the authority's root, as its console shows it on the agent's Connect page."
+_PASTED: Final = re.compile(r"/(?:authsec|console)(?=/|$)")
 _LOOK_AT_SERVER: Final = "Try again; if it stays, see on the server whether the authority runs, and what it logs."
 # DESIGN §4: every reason of the endpoint.
 OF_REFUSALS: Final[Mapping[str, str]] = {
@@ -27,7 +29,8 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
     "invalid_target": "Name the API: here with `--resource`, in the program with get_token(resource=…).",
     "rate_limited": "Wait as long as it says; then let the program keep one AuthSecClient, which asks once an hour.",
     "client_not_found": f"{_AGENT_ID} Is AUTHSEC_BASE_URL the authority that knows it?",
-    "attestation_required": "Give it a proof: in the cluster, the volume on its Connect page; here, `authsec enrol`.",
+    "attestation_required": "Give it a proof: its registered key, in the file that AUTHSEC_AGENT_KEY_FILE names; "
+    "in the cluster, the volume on its Connect page; here, `authsec enrol`.",
     "attestation_invalid": f"Compare the proof above with those on the agent's page; {_IN_THE_AUDIT}.",
     "selectors_mismatch": f"Compare what the proof above says with the selectors on the agent's page; {_IN_THE_AUDIT}.",
     "client_disabled": "Ask an administrator why it is disabled, and for `authsec agents enable {agent}`.",
@@ -50,7 +53,8 @@ _OF_THE_WAY: Final[Mapping[str, str]] = {
     "invalid_response": _ADDRESS,
     "host_not_allowed": "Use the authority's public URL as AUTHSEC_BASE_URL.",
     "issuer_not_pinned": "Set AUTHSEC_ISSUER, as above, if that is the name of your authority.",
-    "credential_broken": "Mend the proof, as above; or take it away, so that the next place is looked at.",
+    "credential_broken": "Mend the proof, as above. Or unset the variable that names it, or move its file away: then "
+    "the next place is looked at.",
 }
 _OTHERWISE: Final = "Do what the text above says; whoever runs the authority may know more."
 
@@ -59,10 +63,10 @@ def advice(error: AuthSecError, config: AuthSecConfig) -> str:
     """The line for `error`. Commands are for whoever administers the authority."""
     line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
     address = urlsplit(config.base_url)
-    prefix, appended, _ = address.path.partition("/authsec")
-    if line is _ADDRESS and appended:  # the likeliest mistake: the SDK appends it
-        root = export_line("AUTHSEC_BASE_URL", address._replace(path=prefix).geturl())
-        return f"Take {appended} and what follows it from the end of the address:\n    {root}"
+    pasted = _PASTED.search(address.path)
+    if line is _ADDRESS and pasted:  # the likeliest mistakes: the SDK appends /authsec, and a browser shows /console
+        root = export_line("AUTHSEC_BASE_URL", address._replace(path=address.path[: pasted.start()]).geturl())
+        return f"Take {pasted[0]} and what follows it from the end of the address:\n    {root}"
     to_copy = [text for text in str(error).splitlines() if text.startswith("    ")]
     lines = [line.replace("{agent}", config.client_id).replace("{request}", error.request_id or "…")]
     return "\n".join(lines + (to_copy if len(to_copy) == 1 else []))  # a longer one stands in the text, to be read
