@@ -1,18 +1,17 @@
-"""Administrators and one-time links over HTTP. Coming in as one of them is the console's, never this API's."""
+"""Administrators over HTTP. Coming in as one of them is the console's, never this API's."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Callable
 
 from typing_extensions import TypedDict
 
-from authsec_server.accounts import administrators, local_links, sessions
+from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.api import RoleName
-from authsec_server.accounts.model import Administrator, LinkPurpose, NewLink
+from authsec_server.accounts.links_api import LinkShown, link_json
+from authsec_server.accounts.model import Administrator
 from authsec_server.accounts.model.administrators import read_email
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
@@ -21,7 +20,6 @@ from authsec_server.web.paging import PAGING, Page, paged
 
 PATH = f"{API}/administrators"
 ONE = PATH + "/{administrator}"
-LINKS_PATH = f"{API}/setup-links"
 
 Turn = Callable[[Tx, Act, str], Administrator]
 
@@ -39,22 +37,6 @@ class AdministratorChanges(Changes):
 
     name: str = LEFT_OUT
     role: RoleName = LEFT_OUT
-
-
-class NewSetupLink(Body):
-    """A link to be made; `email` says for whom, and is null for the first administrator."""
-
-    purpose: Literal["first_administrator", "set_password", "sign_in"]
-    email: str | None = None
-
-
-class LinkShown(TypedDict):
-    """A link with its secret, this once; `path` is for whoever reaches the console at another address."""
-
-    purpose: str
-    url: str
-    path: str
-    expires_at: str
 
 
 class AdministratorShown(TypedDict):
@@ -88,9 +70,6 @@ def operations(*, issuer: str) -> list[AnyOperation]:
             lambda tx, act: administrators.invite(tx, act, email=email, name=name, role=role)
         )
         return {**as_json(invited), "link": link_json(link, issuer)}
-
-    async def make_link(call: Call[NewSetupLink]) -> LinkShown:
-        return link_json(await call.change(lambda tx, act: _make(tx, act, call.body)), issuer)
 
     return [
         Operation(
@@ -138,39 +117,25 @@ def operations(*, issuer: str) -> list[AnyOperation]:
             answer=AdministratorShown,
             revised=True,
         ),
-        _turned("disable", "Let an administrator in no more", administrators.disable),
-        _turned("enable", "Let an administrator in again", administrators.enable),
-        _turned("end-sessions", "End an administrator's sessions", _end_sessions),
-        Operation(
-            method="POST",
-            path=LINKS_PATH,
-            operation_id="makeSetupLink",
-            summary="Make a link by which a person comes in, once, within 15 minutes",
-            description="For the operator at the server's machine (`authsec admin setup-url`), and for no admin key.",
-            least=Role.ADMIN,
-            body=NewSetupLink,
-            handler=make_link,
-            answer=LinkShown,
-            status=201,
-            secrets=("url", "path"),
-        ),
+        _turned("disable", "disableAdministrator", "Let an administrator in no more", administrators.disable),
+        _turned("enable", "enableAdministrator", "Let an administrator in again", administrators.enable),
+        _turned("end-sessions", "endSessions", "End an administrator's sessions", _end_sessions),
     ]
 
 
-def _turned(word: str, summary: str, verb: Turn) -> AnyOperation:
+def _turned(word: str, operation_id: str, summary: str, verb: Turn) -> AnyOperation:
     """A POST that has no body."""
 
     async def turn(call: Call[NoBody]) -> AdministratorShown:
         return as_json(await call.change(lambda tx, act: verb(tx, act, call.of("administrator"))))
 
-    handler: Callable[[Call[NoBody]], Awaitable[AdministratorShown]] = turn
     return Operation(
         method="POST",
         path=f"{ONE}/{word}",
-        operation_id={"end-sessions": "endSessions"}.get(word, f"{word}Administrator"),
+        operation_id=operation_id,
         summary=summary,
         least=Role.ADMIN,
-        handler=handler,
+        handler=turn,
         answer=AdministratorShown,
         revised=True,
     )
@@ -215,29 +180,6 @@ def as_json(administrator: Administrator) -> AdministratorShown:
         "revision": administrator.revision,
         "changed_at": rfc3339(administrator.changed_at),
     }
-
-
-def link_json(made: NewLink, issuer: str) -> LinkShown:
-    """A link with its secret."""
-    return {
-        "purpose": made.link.purpose,
-        "url": issuer + made.path,
-        "path": made.path,
-        "expires_at": rfc3339(made.link.expires_at),
-    }
-
-
-def _make(tx: Tx, act: Act, asked: NewSetupLink) -> NewLink:
-    purpose = LinkPurpose(asked.purpose)
-    if purpose is LinkPurpose.FIRST_ADMINISTRATOR:
-        if asked.email is not None:
-            raise Invalid("email", "The first administrator chooses the address on the page.", "Leave it out.")
-        return local_links.for_the_first(tx, act)
-    if asked.email is None:
-        raise Invalid("email", "email must say for which administrator.")
-    if purpose is LinkPurpose.SET_PASSWORD:
-        return local_links.for_a_password(tx, act, asked.email)
-    return local_links.for_a_sign_in(tx, act, asked.email)
 
 
 def _end_sessions(tx: Tx, act: Act, reference: str) -> Administrator:

@@ -6,7 +6,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import administrators_api
+from authsec_server.accounts import administrators_api, links_api
 from authsec_server.accounts import api as admin_keys_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
@@ -54,6 +54,7 @@ def operations(house: House) -> list[AnyOperation]:
         *keys_api.operations(keyring.custodian, keyring.feed_keys),
         *revoking_api.operations(house.ours),
         *administrators_api.operations(issuer=house.settings.issuer),
+        *links_api.operations(issuer=house.settings.issuer),
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
         *sealing_api.operations(keyring.journal_keys.published, house.elsewhere.standing),

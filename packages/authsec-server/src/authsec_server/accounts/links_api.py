@@ -1,0 +1,80 @@
+"""One-time links over HTTP: what is shown of one, this once; and having one made, at the server's own machine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict  # as in `web.paging`
+
+from authsec_server.accounts import local_links
+from authsec_server.accounts.model import LinkPurpose, NewLink
+from authsec_server.db import Tx
+from authsec_server.failures import Invalid
+from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import Body
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.operations import API, AnyOperation, Call, Operation
+
+PATH = f"{API}/setup-links"
+
+
+class NewSetupLink(Body):
+    """A link to be made; `email` says for whom, and is null for the first administrator."""
+
+    purpose: Literal["first_administrator", "set_password", "sign_in"]
+    email: str | None = None
+
+
+class LinkShown(TypedDict):
+    """A link with its secret, this once; `path` is for whoever reaches the console at another address."""
+
+    purpose: str
+    url: str
+    path: str
+    expires_at: str
+
+
+def operations(*, issuer: str) -> list[AnyOperation]:
+    """The operation; links lead to the console at `issuer`."""
+
+    async def make_link(call: Call[NewSetupLink]) -> LinkShown:
+        return link_json(await call.change(lambda tx, act: _make(tx, act, call.body)), issuer)
+
+    return [
+        Operation(
+            method="POST",
+            path=PATH,
+            operation_id="makeSetupLink",
+            summary="Make a link by which a person comes in, once, within 15 minutes",
+            description="For the operator at the server's machine (`authsec admin setup-url`), and for no admin key.",
+            least=Role.ADMIN,
+            body=NewSetupLink,
+            handler=make_link,
+            answer=LinkShown,
+            status=201,
+            secrets=("url", "path"),
+        ),
+    ]
+
+
+def link_json(made: NewLink, issuer: str) -> LinkShown:
+    """A link with its secret."""
+    return {
+        "purpose": made.link.purpose,
+        "url": issuer + made.path,
+        "path": made.path,
+        "expires_at": rfc3339(made.link.expires_at),
+    }
+
+
+def _make(tx: Tx, act: Act, asked: NewSetupLink) -> NewLink:
+    purpose = LinkPurpose(asked.purpose)
+    if purpose is LinkPurpose.FIRST_ADMINISTRATOR:
+        if asked.email is not None:
+            raise Invalid("email", "The first administrator chooses the address on the page.", "Leave it out.")
+        return local_links.for_the_first(tx, act)
+    if asked.email is None:
+        raise Invalid("email", "email must say for which administrator.")
+    if purpose is LinkPurpose.SET_PASSWORD:
+        return local_links.for_a_password(tx, act, asked.email)
+    return local_links.for_a_sign_in(tx, act, asked.email)
