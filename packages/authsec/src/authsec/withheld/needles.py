@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Self
 
 from authsec.handed_out import living
@@ -41,15 +41,25 @@ class Needles:
         return text
 
     def _may_be_in(self, text: str) -> bool:
-        return any(beginning in text for beginning in self._beginnings)
+        return len(text) >= self._shortest and any(beginning in text for beginning in self._beginnings)
+
+    @cached_property
+    def _shortest(self) -> int:
+        return min(map(len, self._beginnings), default=0)
 
     @cached_property
     def _beginnings(self) -> set[str]:
-        return _forms_of({token[:_BEGINNING] for token in self._tokens})
+        return {form for beginning in {token[:_BEGINNING] for token in self._tokens} for form in _begun(beginning)}
 
     @cached_property
     def _forms(self) -> set[str]:
         return _forms_of(self._tokens)
+
+
+@lru_cache(maxsize=64)
+def _begun(beginning: str) -> set[str]:
+    """Kept, as each call of a tool asks: it is of the header, which tells nothing."""
+    return _forms_of([beginning])
 
 
 def _forms_of(tokens: Collection[str]) -> set[str]:
