@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from admin_api import API, CALLS, ELSEWHERE, Estate, estate_of
+from admin_api import API, ELSEWHERE, Estate, estate_of
+from one_of_everything import BODIES, filled
 
 BY_NUMBER = {"listEvents", "followEvents"}  # whose cursors callers may make: numbers of what is in them
 
@@ -19,7 +20,7 @@ def estate(house: Callable[..., Any], tmp_path: Path, migrated_file: Path) -> Es
     for path, body in (
         ("apis/used/credentials", {}),
         ("clients/pod/enrolments", {}),
-        ("delegations", CALLS["createDelegation"]),
+        ("delegations", filled(BODIES["createDelegation"], estate.parts)),
     ):
         answer = ask(estate, "POST", f"{API}/{path}", json=body)
         assert answer.status_code == 201, answer.text

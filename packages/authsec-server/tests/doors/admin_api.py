@@ -1,4 +1,4 @@
-"""Every operation of the admin API with what it takes to succeed, and an estate that has one of everything."""
+"""An estate that has one of everything, and every operation of the admin API as it would succeed there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from authsec_server.accounts.model import Caller
 from databases import settings_for
 from issuers import ONE
+from one_of_everything import BODIES, filled
 from starlette.testclient import TestClient
 
 House = Any
@@ -29,97 +30,6 @@ ASKED_BY_VIEWERS = {"compareConfiguration"}  # a question of several lines, whic
 AT_THE_MACHINE = {"makeSetupLink"}  # no key makes a way in for a person
 NOT_YET = {"getJournalHead": 404, "rotateJournalKey": 409}  # nothing is sealed here
 
-# What each is called with; the path's parts are the estate's.
-CALLS: dict[str, dict[str, Any] | None] = {
-    "listClients": None,
-    "createClient": {"name": "New", "platform": "unattested"},
-    "showClient": None,
-    "editClient": {"description": "edited"},
-    "deleteClient": None,
-    "disableClient": None,
-    "enableClient": None,
-    "revokeTokensOfClient": None,
-    "addProof": {"platform": "unattested"},
-    "removeProof": None,
-    "rotateSecret": {},
-    "listEnrolments": None,
-    "createEnrolment": {},
-    "takeBackEnrolment": None,
-    "listSources": None,
-    "createSource": {
-        "name": "CI",
-        "kind": "oidc",
-        "issuer": "https://ci.example.com",
-        "keys_from": "discovery",
-        "preset": "gitlab",
-    },
-    "showSource": None,
-    "editSource": {"name": "Renamed"},
-    "removeSource": None,
-    "disableSource": None,
-    "enableSource": None,
-    "showLookups": None,
-    "checkLookups": None,
-    "showKeysOfSource": None,
-    "refreshKeysOfSource": None,
-    "listUsersOfSource": None,
-    "bindProofs": {},
-    "tryToken": {"token": "a.b.c"},
-    "listRoles": None,
-    "createRole": {"name": "New", "actions": ["a:b"]},
-    "showRole": None,
-    "editRole": {"description": "edited"},
-    "deleteRole": None,
-    "listApis": None,
-    "registerApi": {"name": "New", "identifier": "https://new.example.com"},
-    "showApi": None,
-    "editApi": {"description": "edited"},
-    "deleteApi": None,
-    "listApiCredentials": None,
-    "createApiCredential": {},
-    "revokeApiCredential": None,
-    "listDelegations": None,
-    "createDelegation": {
-        "role": "unused",
-        "client": "pod",
-        "target_type": "Other AI agent",
-        "max_duration": 60,
-        "all_actions": True,
-    },
-    "showDelegation": None,
-    "editDelegation": {"description": "edited"},
-    "disableDelegation": None,
-    "enableDelegation": None,
-    "revokeDelegation": None,
-    "revokeGrantsOfAdministrator": {},
-    "revokeGrantsOfAdminKey": {},
-    "listKeys": None,
-    "rotateKeys": {"force": True},
-    "rotateFeedKey": None,
-    "rotateJournalKey": None,
-    "revokeKey": {},
-    "revokeToken": {"jti": "JTI"},
-    "listAdministrators": None,
-    "inviteAdministrator": {"email": "new@example.com", "name": "New", "role": "viewer"},
-    "showAdministrator": None,
-    "editAdministrator": {"role": "viewer"},
-    "disableAdministrator": None,
-    "enableAdministrator": None,
-    "endSessions": None,
-    "makeSetupLink": {"purpose": "sign_in", "email": "ann@example.com"},
-    "listAdminKeys": None,
-    "createAdminKey": {"name": "new", "role": "viewer"},
-    "showAdminKey": None,
-    "revokeAdminKey": None,
-    "listEvents": None,
-    "getEvent": None,
-    "getJournalHead": None,
-    "getJournalKeys": None,
-    "followEvents": None,
-    "showConfiguration": None,
-    "applyConfiguration": {"configuration": {"roles": {}}},
-    "compareConfiguration": {"configuration": {"roles": {}}},
-}
 ELSEWHERE = {  # what the estate's usual thing is not fit for
     "addProof": {"client": "keeper"},
     "removeProof": {"client": "pod"},
@@ -187,15 +97,13 @@ class Estate:
     def call(self, operation: Operation, credential: str | None) -> Any:
         where = operation.path.format(**(self.parts | ELSEWHERE.get(operation.id, {})))
         headers = {"Authorization": f"Bearer {credential}"} if credential is not None else {}
-        body = CALLS[operation.id]
-        if body == {"jti": "JTI"}:
-            body = {"jti": self.parts["jti"]}
+        body = filled(BODIES.get(operation.id, {}), self.parts)
         return self.door.request(
             operation.method,
             where,
             params={"dry_run": "1"} if operation.rehearsed else {},
             headers=headers | ({"If-Match": "*"} if operation.revised else {}),
-            **({} if body is None else {"json": body}),
+            **({} if operation.method == "get" else {"json": body}),
         )
 
 
@@ -244,6 +152,8 @@ def estate_of(house: Callable[..., House], database_url: str, tmp_path: Path) ->
         "administrator": "bob@example.com",
         "key": "gone",
         "event": str(its.events()[-1].id),
+        "n": "1",
+        "email": "ann@example.com",
         "jti": next(each.event.jti for each in its.events() if each.event.kind == "token.issued"),
     }
     strangers: dict[str, str | None] = {

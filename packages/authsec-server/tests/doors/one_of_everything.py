@@ -15,15 +15,16 @@ _OIDC = {"kind": "oidc", "keys_from": "discovery", "preset": "gitlab"}
 _DESCRIBED = {"action": "customers:read", "description": "Read a customer"}
 
 BODIES: Mapping[str, Mapping[str, Any]] = {
-    "createClient": {"name": "Agent {n}", "platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "a"}]},
+    "createClient": {"name": "Agent {n}", "platform": "unix", "selectors": [{"key": "unix:uid", "value": "100{n}"}]},
     "editClient": {"owner": "team-{n}", "labels": {"a": "b"}},
-    "addProof": {"platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "b{n}"}]},
+    "addProof": {"platform": "unix", "selectors": [{"key": "unix:uid", "value": "200{n}"}]},
     "createRole": {"name": "Role {n}", "actions": ["customers:read"]},
     "editRole": {"description": "Of {n}", "actions": ["customers:list"]},
     "registerApi": {"name": "API {n}", "identifier": "https://api{n}.example", "actions": [_DESCRIBED]},
     "editApi": {"actions": [_DESCRIBED]},
     "createSource": {"name": "CI {n}", "issuer": "https://ci{n}.example", **_OIDC},
     "editSource": {"audience": "us"},
+    "tryToken": {"token": "a.b.c"},
     "createDelegation": {"role": "{role}", "client": "{client}", "target_type": "MCP server", "max_duration": 60}
     | {"all_actions": True, "slug": "delegation-{n}"},
     "editDelegation": {"max_duration": 120},
