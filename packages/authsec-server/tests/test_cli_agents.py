@@ -73,6 +73,12 @@ def test_an_agent_with_a_key(authsec: Authsec, tmp_path: Path) -> None:
     assert "cannot check" not in created.stdout
 
 
+def test_a_key_pair_needs_its_public_half(authsec: Authsec) -> None:
+    refused = authsec("agents", "create", "Billing", "--platform", "key")
+    assert refused.exit_code == 2
+    assert "--platform key needs --public-key FILE." in refused.stderr
+
+
 def test_a_private_key_does_not_leave_the_machine(authsec: Authsec, tmp_path: Path) -> None:
     private = tmp_path / "agent.pem"
     public = write_key_pair(private, "ed25519")

@@ -140,7 +140,7 @@ roles: {{r: {{actions: [a:b]}}}}
         ("agents: {x: {proofs: [{platform: key, public_key: '-BEGIN PRIVATE KEY-----'}]}}\n", 1, "PRIVATE", "keygen"),
         ("roles:\n  r: {actions: [a:b, 'c']}\n", 2, "it has no colon", "resource:action"),
         (UNITLESS.format("30"), 2, "without a unit is read as seconds: 30 of them, and 60 are the least", "30m"),
-        (UNITLESS.format("'30'"), 2, "'30' is no duration", "with its unit, as 30m for minutes"),
+        (UNITLESS.format("'30'"), 2, "'30' is no duration", "with its unit: 30s, 30m, 30h or 30d."),
         (UNITLESS.format("soon"), 2, "'soon' is no duration", "Write 90s, 30m, 1h or 7d"),
         (UNITLESS.format("-5"), 2, "and 60 are the least", "Write 90s, 30m, 1h or 7d"),
         (UNITLESS.format("8 hours"), 2, "'8 hours' is no duration", "Write 8h."),

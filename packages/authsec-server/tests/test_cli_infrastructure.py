@@ -179,7 +179,9 @@ def test_what_is_on_the_command_line_counts_before_the_environment(run: Authsec,
 
 def test_an_admin_key_counts_before_the_data_of_this_place(run: Authsec, data: Path) -> None:
     environment = {"AUTHSEC_SERVER_DATA": str(data), "AUTHSEC_ADMIN_KEY": SOME_KEY}
-    assert "AUTHSEC_BASE_URL must be" in failed(run("keys", "list", **environment))
+    said = failed(run("keys", "list", **environment))
+    assert "AUTHSEC_ADMIN_KEY is set, and AUTHSEC_BASE_URL is not" in said
+    assert "export AUTHSEC_BASE_URL=" in said
 
 
 def test_settings_that_cannot_work_are_said(run: Authsec, data: Path) -> None:

@@ -53,6 +53,10 @@ MISTYPED = {
     "audit list --delegation helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",
     "admin disable bob@exmple.com": "There is no administrator 'bob@exmple.com'. The nearest is bob@example.com.",
     "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",
+    "roles edit support --remove-action customers:raed": "customers:raed is not in it. Nothing was changed. "
+    "The nearest is customers:read.",
+    "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in it. "
+    "Nothing was changed. In it: -",
     "roles show something-else": "There is no role 'something-else'. See the list: authsec roles list",
     "agents show 6f1d2a34-0000-4000-8000-000000000001": "See the list: authsec agents list",
 }
@@ -63,6 +67,21 @@ def test_a_command_names_what_may_have_been_meant(furnished: Authsec, typed: str
     refused = furnished(*typed.split())
     assert refused.exit_code == 1, refused.output
     assert MISTYPED[typed] in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("delegations edit helper-support --max-duration 2d", "✗ --max-duration must be 1 minute to 24 hours"),
+        ("delegations edit helper-support --ends-at tomorrow", "✗ --ends-at must be a point in time"),
+        ("agents edit helper --owner ''", "✗ --owner must not be empty."),
+        ("roles create '' --action a:b", "✗ NAME must not be empty."),
+        ("admin invite bob --name Bob --role viewer", "✗ EMAIL must be one e-mail address."),
+    ],
+)
+def test_what_is_refused_is_called_as_it_was_typed(furnished: Authsec, typed: str, told: str) -> None:
+    refused = furnished(*shlex.split(typed))
+    assert (refused.exit_code, refused.stderr[: len(told)]) == (1, told)
 
 
 def test_a_signing_key_that_was_copied_wrong(authsec: Authsec) -> None:

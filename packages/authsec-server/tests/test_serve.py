@@ -36,7 +36,7 @@ def refused(result: Result, *says: str) -> None:
 def test_a_busy_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused(start("--data", str(tmp_path), "--port", port), f"port {port}", "already in use", "--port")
+        refused(start("--data", str(tmp_path), "--port", port), f"port {port}", "already in use.", "--port")
 
 
 def test_a_busy_metrics_port(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def change_role(caller: Caller, output: Output, email: str, role: str, yes: bool
     An admin remains who can sign in. Who comes by an OpenID provider has the role that the provider says.
     """
     done = _edited(caller, output, email, {"role": role}, yes=yes)
-    output.result(done, f"{done['email']} is {done['role']}.")
+    output.result(done, f"{done['email']} has the role {done['role']}.")
 
 
 @click.command("rename")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from authsec_server.cli.named_files import read_beginning
 from authsec_server.cli.output import cell, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.clients.model import Platform
@@ -41,6 +42,10 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
         source: str | None,
         **options: Any,
     ) -> None:
+        if platform == Platform.KEY and public_key is None:
+            raise click.UsageError(
+                "--platform key needs --public-key FILE. `authsec keygen FILE` makes a pair: its public half is FILE.pub"
+            )
         evidence = {
             "platform": platform,
             "selectors": [_selector(text) for text in selectors],
@@ -98,11 +103,7 @@ def _as_spire(text: str) -> str:
 
 def _read_public_key(path: Path) -> str:
     """The file's text. A private key is refused here already, so that it does not leave this machine."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_KEY_FILE + 1)
-    except OSError as error:
-        raise CallFailed(f"{path} cannot be read: {error.strerror}.") from None
+    content = read_beginning(path, MAX_KEY_FILE + 1)
     if b"PRIVATE KEY" in content:
         public = path.with_name(f"{path.name}.pub")
         raise CallFailed(

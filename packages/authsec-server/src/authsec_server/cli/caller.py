@@ -182,7 +182,8 @@ def _result(answer: httpx2.Response) -> Any:
         )
     if not answer.is_success:
         raise CallFailed(
-            str(body.get("error") or f"The authority answered HTTP {answer.status_code}.") + _what_changed(body),
+            _as_typed(str(body.get("error") or f"The authority answered HTTP {answer.status_code}."), body)
+            + _what_changed(body),
             str(body.get("details") or ""),
             str(body.get("request_id") or ""),
             exit_code=exit_of_answer(answer.status_code),
@@ -190,6 +191,18 @@ def _result(answer: httpx2.Response) -> Any:
             field=str(body.get("field") or ""),
         )
     return body
+
+
+def _as_typed(message: str, body: Mapping[str, Any]) -> str:
+    """The message; where it begins with the name of a member, with that of the option or argument it came from."""
+    field, context = str(body.get("field") or ""), click.get_current_context(silent=True)
+    if context is None or not message.startswith(f"{field} "):
+        return message
+    for parameter in context.command.params:
+        if parameter.name == field:
+            typed = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+            return typed + message.removeprefix(field)
+    return message
 
 
 def _what_changed(body: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from authsec_server.cli.reach import CallFailed
+from authsec_server.nearest import told_nearest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,5 +37,8 @@ def edited(now: Sequence[str], whole: Sequence[str], added: Sequence[str], remov
     if not added and not removed:
         return None
     if missing := [each for each in removed if each not in now]:
-        raise CallFailed(f"{', '.join(missing)} is not in it. Nothing was changed.", f"In it: {', '.join(now) or '-'}")
+        listed = f"In it: {', '.join(now) or '-'}"
+        meant = told_nearest(missing[0], now, listed) if len(missing) == 1 else listed
+        are = "is" if len(missing) == 1 else "are"
+        raise CallFailed(f"{', '.join(missing)} {are} not in it. Nothing was changed.", meant)
     return [*(each for each in now if each not in removed), *(each for each in dict.fromkeys(added) if each not in now)]

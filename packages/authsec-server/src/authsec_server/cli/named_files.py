@@ -9,11 +9,16 @@ from authsec_server.cli.reach import CallFailed
 
 def read_named(path: Path, *, at_most: int, remedy: str = "") -> bytes:
     """The content of the file, of `at_most` so many bytes. Raises `CallFailed`, with the remedy that is given."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(at_most + 1)
-    except OSError as error:
-        raise CallFailed(f"{path} cannot be read: {error.strerror}.", remedy) from None
+    content = read_beginning(path, at_most + 1, remedy=remedy)
     if len(content) > at_most:
         raise CallFailed(f"{path} is larger than {at_most:,} bytes.", remedy)
     return content
+
+
+def read_beginning(path: Path, count: int, *, remedy: str = "") -> bytes:
+    """The first so many bytes of the file. Raises `CallFailed`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise CallFailed(f"{path} cannot be read: {error.strerror}.", remedy) from None

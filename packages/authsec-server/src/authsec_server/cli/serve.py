@@ -129,8 +129,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
         raise StartupRefused(
-            f"{host} port {port} cannot be listened on: {error.strerror or error}.",
+            f"{host} port {port} cannot be listened on: {why}.",
             "Stop the program that has it, or choose another: --port.",
         ) from None
     return listener

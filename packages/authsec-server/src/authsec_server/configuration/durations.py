@@ -19,7 +19,7 @@ def seconds_of(text: str) -> int | None:
 def instead_of(text: str) -> str:
     """What to write in place of what is no duration, or not one that may be meant."""
     if text.isascii() and text.isdigit():
-        return f"Write it with its unit, as {text}m for minutes."
+        return f"Write it with its unit: {text}s, {text}m, {text}h or {text}d."
     meant = _meant(text)
     return f"Write {as_typed(meant)}." if meant else "Write 90s, 30m, 1h or 7d."
 

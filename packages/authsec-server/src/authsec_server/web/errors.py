@@ -133,7 +133,8 @@ def _unauthenticated(request: Request, failure: Exception) -> Response:
         401,
         reason="not_authenticated",
         error=failure.message,
-        details="Send an admin key: Authorization: Bearer authsec_… (made with `authsec admin create-key NAME`).",
+        details="Send one that stands: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. On the server's "
+        "machine, `authsec admin create-key NAME` makes one.",
         headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
     )
 
