@@ -18,6 +18,7 @@ from authsec import (
     AuthenticationError,
     AuthSecClient,
     AuthSecError,
+    ConfigError,
     DelegationDenied,
     InvalidToken,
     RateLimited,
@@ -149,7 +150,7 @@ def test_a_denial_is_what_the_real_one_is(
     assert isinstance(caught.value, KINDS.get(status, DelegationDenied))
     assert (caught.value.reason, caught.value.status) == (reason, status)
     assert caught.value.retryable == (status in {429, 503})
-    assert "Ask Bob." in str(caught.value)
+    assert ("Ask Bob." in str(caught.value)) is (reason != "attestation_required")  # the SDK says what is missing
     authsec_authority.allow()
     authsec_authority.client().get_delegation_token()
 
@@ -181,6 +182,37 @@ def test_a_denial_reaches_clients_that_hold_a_token(
 def test_a_denial_that_no_authority_makes_is_a_mistake_in_the_test(deny: Callable[..., None]) -> None:
     with pytest.raises(ValueError, match="'disabled' is no reason of an authority; those are: "):
         deny("disabled")
+
+
+@pytest.mark.parametrize("named", ["customers.read", ["customers:read,tickets:write"], ["Customers:Read"]])
+def test_what_is_no_action_is_a_mistake_in_the_test(
+    named: str | list[str], authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str]
+) -> None:
+    for give in (authsec_authority.delegate, issue_token):
+        with pytest.raises(ConfigError, match="is not an action"):
+            give(named)
+
+
+def test_actions_may_be_named_together_or_each(
+    authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str]
+) -> None:
+    both = ("customers:read", "tickets:write")
+    for named in (both, [both], [[*both]], [" ".join(both)]):
+        authsec_authority.delegate(*named)
+        assert authsec_authority.client().get_token().permissions == both
+    verifier = authsec_authority.verifier(AUDIENCE)
+    for given in (both, " ".join(both), [" ".join(both)]):
+        assert verifier.verify(issue_token(given)).permissions == set(both)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"), [("permission", "permissions"), ("audiences", "audience"), ("expires", "expires_in")]
+)
+def test_a_claim_that_means_an_argument_is_a_mistake_in_the_test(
+    misspelt: str, meant: str, issue_token: Callable[..., str]
+) -> None:
+    with pytest.raises(TypeError, match=f"no argument '{misspelt}'.*: {meant}=…"):
+        issue_token(**{misspelt: "customers:read"})
 
 
 def test_more_than_is_delegated_is_refused(authsec_authority: ThrowawayAuthority) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, Final, Self
 
 from authsec.cache import forget
@@ -22,6 +23,8 @@ _ACTIONS: Final = ("tests:run",)  # of tokens for which no test has said what is
 _AUDIENCE: Final = "authsec-api"  # as an authority's, where nobody has named another
 _MOST_BYTES: Final = 16_384
 _LIFE: Final = 600
+_ARGUMENTS: Final = ("permissions", "audience", "expires_in")
+_ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
 class ThrowawayAuthority:
@@ -65,9 +68,9 @@ class ThrowawayAuthority:
         """Take the place of the authority that a program's own verifier or client has, until this one is closed."""
         self._places.enter_context(in_place_of(thing, self._believing(thing)))
 
-    def delegate(self, *permissions: str) -> None:
-        """What agents may have from now on; nothing at all if nothing is named."""
-        self._delegated = permissions
+    def delegate(self, *permissions: str | Sequence[str]) -> None:
+        """What agents may have from now on; nothing at all if nothing is named. Raises `ConfigError` for no action."""
+        self._delegated = tuple(action for some in permissions for action in _actions(some))
 
     def deny(self, reason: str, details: str | None = None) -> None:
         """Give no agent a token from now on, for this `reason`.
@@ -90,10 +93,15 @@ class ThrowawayAuthority:
         expires_in: int = _LIFE,
         **claims: Any,
     ) -> str:
-        """A token, without anybody having asked. `claims` replace those of the token, or remove them with None."""
-        actions = permissions.split() if isinstance(permissions, str) else permissions
+        """A token, without anybody having asked. `claims` replace those of the token, or remove them with None.
+
+        Raises `ConfigError` for a permission that is no action, `TypeError` for a claim that must mean an argument.
+        """
+        for name in claims:
+            if meant := get_close_matches(name, _ARGUMENTS, n=1, cutoff=_ALIKE):
+                raise TypeError(f"issue_token has no argument {name!r}, and no token has such a claim: {meant[0]}=…")
         return mint(
-            permissions=(self._delegated or _ACTIONS) if actions is None else actions,
+            permissions=(self._delegated or _ACTIONS) if permissions is None else _actions(permissions),
             audience=self._usual_audience() if audience is None else _listed(audience),
             client_id=claims.get("client_id") or self.client_id,
             expires_in=expires_in,
@@ -195,6 +203,13 @@ class ThrowawayAuthority:
 
 
 _MOMENTS: Final = {"issued_at": "iat", "expires_at": "exp"}
+
+
+def _actions(permissions: str | Sequence[str]) -> Sequence[str]:
+    """Raises `ConfigError` for what no authority delegates: a token with that is refused, and nobody sees why."""
+    actions = [action for some in _listed(permissions) for action in some.split()]
+    TokenRequest.of(actions or None, None)
+    return actions
 
 
 def _listed(names: str | Sequence[str]) -> Sequence[str]:
