@@ -133,8 +133,8 @@ def _unauthenticated(request: Request, failure: Exception) -> Response:
         401,
         reason="not_authenticated",
         error=failure.message,
-        details="Send one that stands: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. On the server's "
-        "machine, `authsec admin create-key NAME` makes one.",
+        details="Send one that stands: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. "
+        "On the server's machine, `authsec admin create-key NAME` makes one.",
         headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
     )
 
