@@ -44,7 +44,7 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if platform == Platform.KEY and public_key is None:
             raise click.UsageError(
-                "--platform key needs --public-key FILE. `authsec keygen FILE` makes a pair: FILE, and FILE.pub to give."
+                "--platform key needs --public-key FILE. `authsec keygen FILE` makes a pair, FILE and FILE.pub."
             )
         evidence = {
             "platform": platform,
