@@ -23,15 +23,7 @@ def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation
     """End all tokens of the subject that were decided before this change. Only inside a `change`."""
     if tx.access is not Access.CHANGE:
         raise RuntimeError("a revocation outside the exclusive authority lock would have no order")
-    revocation = Revocation(
-        sequence=store.last_sequence(tx.connection) + 1,
-        subject_kind=kind,
-        subject_id=subject_id,
-        version=tx.version,
-        at=now,
-    )
-    store.add(tx.connection, revocation)
-    return revocation
+    return store.add(tx.connection, kind, subject_id, version=tx.version, at=now)
 
 
 def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:

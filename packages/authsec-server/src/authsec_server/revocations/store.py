@@ -38,6 +38,9 @@ revocations = Table(
 )
 
 
+_FOLLOWING = select(func.coalesce(func.max(revocations.c.sequence), 0) + 1).scalar_subquery()
+
+
 def last_sequence(connection: Connection) -> int:
     """The highest number given so far; 0 before the first."""
     number: int = connection.execute(select(func.coalesce(func.max(revocations.c.sequence), 0))).scalar_one()
@@ -87,16 +90,12 @@ def _last_of_keys() -> Select[Any]:
     return of_keys.group_by(columns.subject_id)
 
 
-def add(connection: Connection, revocation: Revocation) -> None:
-    """Insert the revocation."""
-    row = {
-        "sequence": revocation.sequence,
-        "subject_kind": revocation.subject_kind,
-        "subject_id": revocation.subject_id,
-        "version": revocation.version,
-        "at": revocation.at,
-    }
-    connection.execute(insert(revocations), row)
+def add(connection: Connection, kind: SubjectKind, subject_id: str, *, version: int, at: datetime) -> Revocation:
+    """Insert a revocation under the number that follows the highest given so far."""
+    statement = insert(revocations).values(sequence=_FOLLOWING).returning(revocations.c.sequence)
+    its = {"subject_kind": kind, "subject_id": subject_id, "version": version, "at": at}
+    number = connection.execute(statement, its).scalar_one()
+    return Revocation(sequence=number, subject_kind=kind, subject_id=subject_id, version=version, at=at)
 
 
 def of_version(connection: Connection, version: int) -> list[Revocation]:
