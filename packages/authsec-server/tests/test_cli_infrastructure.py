@@ -22,6 +22,7 @@ import pytest
 import structlog
 import structlog.testing
 import uvicorn
+from authsec.deferred import itself
 from authsec_server.app import open_authority
 from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path
@@ -499,3 +500,14 @@ def test_a_change_whose_answer_does_not_come_may_have_been_done(
     with Elsewhere(200, b"{}", **{"Content-Length": "1000"}) as server:
         its["AUTHSEC_BASE_URL"] = server.url
         assert "may have been done" in failed(run(*creates, **its), status=5)
+
+
+def test_every_page_of_commands_has_whole_sentences() -> None:
+    group = click.Group()
+    register(group)
+    pages = [itself(command) for command in group.commands.values()]
+    for page in pages:
+        if isinstance(page, click.Group):
+            pages += [itself(command) for command in page.commands.values()]
+            told = CliRunner().invoke(page, ["--help"]).stdout
+            assert "..." not in told.partition("Commands:")[2], told

@@ -152,9 +152,9 @@ def test_an_unknown_delegation_is_not_found(admin: TestClient) -> None:
 
 
 def test_the_same_is_not_created_twice(admin: TestClient, parties: dict[str, Any]) -> None:
-    first = create(admin)["id"]
+    made = create(admin)
     answer = admin.post(PATH, json={**NEW, "owner": "Somebody else"})
     assert answer.status_code == 409
     assert answer.json()["reason"] == "conflict"
-    assert answer.json()["error"] == f"The same trust delegation is live already: {first}. Nothing was created."
-    assert [each["id"] for each in admin.get(PATH).json()["items"]] == [first]
+    assert answer.json()["error"] == f"The same trust delegation is live already: {made['slug']}. Nothing was created."
+    assert [each["id"] for each in admin.get(PATH).json()["items"]] == [made["id"]]

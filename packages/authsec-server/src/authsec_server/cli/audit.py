@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
-from authsec.deferred import Deferred
+from authsec.deferred import Commands, Deferred
 from rich.text import Text
 
 from authsec_server.cli.audit_asking import asking_options, query_of
@@ -22,7 +22,7 @@ _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
 
 
-@click.group()
+@click.group(cls=Commands)
 def audit() -> None:
     """What happened: who was given what, who was refused, who changed what; and whether that is as it was written."""
 

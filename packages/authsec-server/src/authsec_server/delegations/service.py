@@ -51,7 +51,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     held = store.of_client(tx.connection, delegation.client_id)
     if twin := live_twin(delegation, held, act.now):
         raise Conflict(
-            f"The same trust delegation is live already: {twin.id}. Nothing was created.",
+            f"The same trust delegation is live already: {twin.slug or twin.id}. Nothing was created.",
             "Use that one; or revoke it first, if there is to be a new one.",
         )
     repeats = repeated(delegation, held, act.now)
