@@ -24,7 +24,9 @@ authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
     """Fetch a customer's record."""
     headers = {"Authorization": f"Bearer {delegation_token}"}
-    return requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5).text
+    response = requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5)
+    response.raise_for_status()
+    return response.text
 
 
 async def main() -> None:

@@ -22,7 +22,9 @@ authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
     """Fetch a customer's record."""
     headers = {"Authorization": f"Bearer {delegation_token}"}
-    return requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5).text
+    response = requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5)
+    response.raise_for_status()
+    return response.text
 
 
 agent = Agent(f"openai-chat:{os.environ.get('OPENAI_MODEL', 'gpt-4o-mini')}", tools=[fetch_customer])

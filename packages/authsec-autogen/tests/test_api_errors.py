@@ -64,10 +64,15 @@ def test_the_reason_is_read_from_the_challenge(client: Any, authsec: AuthSecClie
 
 
 def test_a_401_drops_the_token(authsec: AuthSecClient, authority: Any, api: str) -> None:
-    text = told(authsec, lambda: with_requests(f"{api}/refuse/401"))
-    assert text.endswith("The next call will use a new token.")
-    told(authsec, lambda: with_requests(f"{api}/refuse/403"))
-    told(authsec, lambda: with_requests(f"{api}/refuse/403"))
+    def refused(status: int) -> str:
+        headers = {"Authorization": f"Bearer {authsec.get_delegation_token()}"}
+        return told(
+            authsec, lambda: requests.get(f"{api}/refuse/{status}", headers=headers, timeout=5).raise_for_status()
+        )
+
+    assert refused(401).endswith("The next call will use a new token.")
+    refused(403)
+    refused(403)
     assert len(authority.tokens) == 2
 
 

@@ -152,7 +152,7 @@ def test_what_a_tool_starts_by_to_thread_has_the_token_and_a_thread_of_its_own_h
 
 
 @both_ways
-@pytest.mark.parametrize("reason", ["delegation_ended", "client_disabled", "attestation_required"])
+@pytest.mark.parametrize("reason", ["delegation_ended", "client_disabled"])
 def test_a_denial_is_the_tools_answer_and_the_run_goes_on(
     reason: str, run: Any, make_agent: Any, deny: Callable[..., None]
 ) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import functools
 import hashlib
 import inspect
 import pickle
 import typing
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -231,7 +234,13 @@ both_kinds = pytest.mark.parametrize("kind", ["sync", "async"])
 DECISIONS = [
     (403, "client_disabled", "This agent has been disabled by an administrator. Ask for it."),
     (410, "delegation_ended", "What was delegated to this agent has ended or was revoked. Ask for it."),
-    (401, "attestation_invalid", "The authority did not accept this agent's proof of itself. Ask for it."),
+]
+OF_THE_SETUP = [
+    (401, "attestation_invalid"),
+    (401, "attestation_required"),
+    (403, "selectors_mismatch"),
+    (404, "client_not_found"),
+    (400, "invalid_target"),
 ]
 
 
@@ -246,6 +255,25 @@ def test_the_model_is_told_of_a_decision(
     assert said.startswith(sentence)
     assert "Retrying will not help." in said
     assert fetch() == {"called": True}  # decided anew at each call
+
+
+@both_kinds
+@pytest.mark.parametrize(("status", "reason"), OF_THE_SETUP)
+def test_what_only_its_runner_can_mend_goes_to_the_log_and_in_short_to_the_model(
+    kind: str, status: int, reason: str, client: AuthSecClient, authority: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model is of no help with a file that is not there, and is told neither its path nor the settings."""
+    authority.next_answers = [refused(status, reason, "Ask for it.")]
+    said = telling(client, kind)()
+    assert said == (
+        f"This agent is not set up as its authority expects ({reason}, request req-7). Whoever runs the agent finds in "
+        "its log what to do. Retrying will not help."
+    )
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    authority.next_answers = [refused(status, reason, "Ask for it.")]
+    with pytest.raises(AuthSecError) as raised:
+        client.get_token()
+    assert warning == f"a tool gets no token ({reason}): {raised.value}"
 
 
 @both_kinds
@@ -286,6 +314,130 @@ def test_the_model_is_told_of_a_decision_inside_the_tool_and_of_nothing_else(cli
     for theirs in (PermissionError("403"), ConfigError("Not set up.", reason="not_set_up")):
         with pytest.raises(type(theirs)):
             fetch(theirs)
+
+
+class Request:
+    """As HTTP clients keep one: it shows no header."""
+
+    def __init__(self, sent: str) -> None:
+        self.headers = {"Authorization": sent}
+
+
+class Refused(Exception):
+    """As HTTP clients raise them."""
+
+    def __init__(self, status: int, sent: str | None, **challenge: str) -> None:
+        super().__init__("http://crm.example.com/customers?key=s3cret")
+        named = ", ".join(f'{name}="{value}"' for name, value in challenge.items())
+        headers = {"WWW-Authenticate": f"Bearer {named}"}
+        request = None if sent is None else Request(sent)
+        self.response = SimpleNamespace(status_code=status, headers=headers, request=request)
+
+
+def failing(client: AuthSecClient, kind: str, outcome: Callable[[str], Any], **settings: Any) -> Callable[[], Any]:
+    """A tool that raises, or returns, what its HTTP client gives it; `kind` as in `telling`."""
+
+    def got(token: str) -> Any:
+        failure = outcome(token)
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    @client.delegated(**settings)
+    def fetch(*, delegation_token: str) -> Any:
+        return got(delegation_token)
+
+    @client.delegated(**settings)
+    async def fetch_async(*, delegation_token: str) -> Any:
+        return got(delegation_token)
+
+    call: Callable[[], Any] = fetch if kind == "sync" else lambda: asyncio.run(fetch_async())
+    return call
+
+
+REFUSALS: dict[str, Callable[[str], Any]] = {
+    "raised": lambda token: Refused(401, f"Bearer {token}"),
+    "raised without its request": lambda _: Refused(401, None),
+    "returned": lambda token: Refused(401, f"Bearer {token}").response,
+}
+
+
+@both_kinds
+@pytest.mark.parametrize("on_denied", ["raise", "tell_model"])
+@pytest.mark.parametrize("way", REFUSALS)
+def test_a_token_that_an_api_refuses_is_replaced(
+    way: str, on_denied: str, kind: str, client: AuthSecClient, authority: Any
+) -> None:
+    fetch = failing(client, kind, REFUSALS[way], on_denied=on_denied)
+    first = client.get_token().value
+    if on_denied == "raise" and way != "returned":
+        with pytest.raises(Refused):
+            fetch()
+    else:
+        fetch()
+    assert client.get_token().value != first
+    assert len(authority.tokens) == 2
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        lambda token: Refused(403, f"Bearer {token}"),
+        lambda token: Refused(503, f"Bearer {token}"),
+        lambda _: Refused(401, "Bearer of-another-service"),
+        lambda _: Refused(401, "Basic eA=="),
+        lambda _: LookupError("no customer"),
+        lambda _: SimpleNamespace(status_code=200),
+    ],
+)
+def test_no_other_answer_costs_a_token(
+    outcome: Callable[[str], Any], kind: str, client: AuthSecClient, authority: Any
+) -> None:
+    fetch = failing(client, kind, outcome)
+    for _ in range(2):
+        with contextlib.suppress(Refused, LookupError):
+            fetch()
+    assert len(authority.tokens) == 1
+
+
+@both_kinds
+def test_a_token_that_the_tool_took_by_itself_is_replaced_too(kind: str, client: AuthSecClient, authority: Any) -> None:
+    def outcome(_: str) -> Exception:
+        return Refused(401, f"Bearer {client.get_token('customers:delete').value}")
+
+    fetch = failing(client, kind, outcome, on_denied="tell_model")
+    for _ in range(2):
+        assert fetch().startswith("The API answered 401")
+    assert len(authority.tokens) == 3  # one for the call, and another for each that was refused
+
+
+@both_kinds
+def test_the_model_is_told_of_an_apis_denial(kind: str, client: AuthSecClient) -> None:
+    page = "https://authsec.example.com/console/delegations/new?client=a&actions=customers%3Adelete"
+
+    def outcome(token: str) -> Exception:
+        return Refused(
+            403, f"Bearer {token}", error="insufficient_scope", error_description=f"Not {token}.",
+            scope="customers:delete", error_uri=page,
+        )  # fmt: skip
+
+    assert failing(client, kind, outcome, on_denied="tell_model")() == (
+        "The API answered 403 (insufficient_scope). Not [removed]. It needs the action customers:delete. The person "
+        f"you work for can see to it at {page}."
+    )
+    revoked = failing(client, kind, lambda _: Refused(401, None, error="invalid_token"), on_denied="tell_model")
+    assert revoked() == "The API answered 401 (invalid_token). The next call will use a new token."
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    "failure", [Refused(404, None), Refused(401, "Bearer of-another-service"), Refused(403, "Basic eA==")]
+)
+def test_what_is_no_denial_of_a_token_of_ours_is_raised(failure: Refused, kind: str, client: AuthSecClient) -> None:
+    with pytest.raises(Refused) as caught:
+        failing(client, kind, lambda _: failure, on_denied="tell_model")()
+    assert caught.value is failure
 
 
 def test_the_result_is_annotated_as_what_it_may_be(client: AuthSecClient) -> None:

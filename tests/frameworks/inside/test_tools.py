@@ -209,6 +209,23 @@ def test_an_error_of_the_tool_takes_no_token_along(
     assert watch.places(scripted, *crm.tokens) == set()
 
 
+def test_after_a_revocation_the_model_is_told_and_the_next_call_has_another_token(
+    way: Way, authsec: AuthSecClient, crm: Crm, revoke: Any, model: Any, watch: Watch
+) -> None:
+    revoked = authsec.get_token(scope="customers:read").value
+    revoke(revoked)
+    tool = fetching(authsec, crm, way, on_denied="tell_model")
+    results = []
+    for _ in range(2):  # runs, since not every framework has the model call twice in one
+        scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
+        way.ask([tool])
+        results += scripted.tool_results
+        assert watch.places(scripted, revoked, *crm.tokens) == set()
+    told, found = results
+    assert "The API answered 401 (invalid_token). The token has been revoked." in told
+    assert ADA in found
+
+
 def test_a_token_that_the_model_makes_up_is_not_used(way: Way, authsec: AuthSecClient, crm: Crm, model: Any) -> None:
     """The framework drops what is not in the schema, or tells the model."""
     made_up = call("fetch_customer", customer_id="42", delegation_token="made up")

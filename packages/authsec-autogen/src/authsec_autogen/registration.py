@@ -36,7 +36,7 @@ def register_function(
     """
     _check_agent(caller, "caller", "register_for_llm")
     _check_agent(executor, "executor", "register_for_execution")
-    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource)(as_tool(fn, authsec))
+    tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource)(as_tool(fn))
     name = name or fn.__name__
     description = description or inspect.getdoc(fn)
     if not description:

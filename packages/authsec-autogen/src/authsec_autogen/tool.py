@@ -15,12 +15,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from authsec import AuthSecClient, AuthSecError
+from authsec import AuthSecError
+from authsec.outgoing.api_denials import api_denial
 from authsec.outgoing.api_errors import api_refusal
 from authsec.withheld import ToolError, told, withheld
 
 
-def as_tool(function: Callable[..., Any], client: AuthSecClient) -> Callable[..., Any]:
+def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` with results and exceptions fit for a model. It still takes `delegation_token`, as it did."""
     signature = inspect.signature(function)
 
@@ -30,7 +31,7 @@ def as_tool(function: Callable[..., Any], client: AuthSecClient) -> Callable[...
         try:
             return _text(withheld([token], function(*args, **kwargs)))
         except Exception as error:  # noqa: BLE001 - whatever it is, its text is about to be read by a model
-            failure = _safe(error, token, client)
+            failure = _safe(error, token)
         raise failure  # here, where the one that may quote the token is its context no more
 
     @functools.wraps(function)
@@ -39,7 +40,7 @@ def as_tool(function: Callable[..., Any], client: AuthSecClient) -> Callable[...
         try:
             return _text(withheld([token], await function(*args, **kwargs)))
         except Exception as error:  # noqa: BLE001 - as above
-            failure = _safe(error, token, client)
+            failure = _safe(error, token)
         raise failure
 
     tool: Callable[..., Any] = run_async if inspect.iscoroutinefunction(function) else run
@@ -47,14 +48,12 @@ def as_tool(function: Callable[..., Any], client: AuthSecClient) -> Callable[...
     return tool
 
 
-def _safe(error: Exception, token: str, client: AuthSecClient) -> Exception:
+def _safe(error: Exception, token: str) -> Exception:
     if isinstance(error, AuthSecError):
         return error
-    refusal = api_refusal(error)
-    if refusal is not None and refusal.status == 401:
-        client.invalidate(token)
+    api_denial(error, [token])  # a token that was refused is forgotten
     text = told([token], error)
-    return ToolError(text if refusal else f"{type(error).__name__}: {text}")
+    return ToolError(text if api_refusal(error) else f"{type(error).__name__}: {text}")
 
 
 def _text(result: Any) -> str:

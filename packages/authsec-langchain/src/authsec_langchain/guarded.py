@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from authsec.outgoing.api_errors import api_refusal
+from authsec.outgoing.api_denials import api_denial
 from authsec.withheld import safe_error, withheld
 from langchain_core.tools import BaseTool, ToolException
 
@@ -45,8 +45,5 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
 
 def _safe(error: Exception, call: ToolCall) -> Exception:
     """The error itself, unless it tells a token; then one that does not, and has no cause that does."""
-    refusal = api_refusal(error)
-    if refusal is not None and refusal.status == 401:
-        for token in call.handed_out:
-            call.client.invalidate(token)
+    api_denial(error, call.handed_out)  # a token that was refused is forgotten
     return safe_error(call.handed_out, error, ToolException)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, Literal
 
-from authsec import AuthenticationError, AuthSecClient, ConfigError, DelegationDenied
-from authsec.outgoing.api_errors import api_refusal
+from authsec import AuthSecClient, ConfigError
+from authsec.denied import told_of_denial
 from authsec.tokens import TokenRequest
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ToolCallRequest
 from langchain_core.messages import ToolMessage
@@ -20,7 +20,6 @@ from authsec_langchain.guarded import guarded
 Names = str | Sequence[str] | None
 Outcome = ToolMessage | Command[Any]
 
-_DENIED: Final = {401, 403}
 _ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
 
 
@@ -87,7 +86,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
             call.token()
             return handler(_given(request, call))
         except Exception as error:  # noqa: BLE001 - what is no denial is raised again
-            return self._told(request, error)
+            return self._told(request, call, error)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Outcome]]
@@ -100,7 +99,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
             await call.atoken()
             return await handler(_given(request, call))
         except Exception as error:  # noqa: BLE001 - as above
-            return self._told(request, error)
+            return self._told(request, call, error)
 
     def _check_names(self, request: ModelRequest[Any]) -> None:
         """Raises `ConfigError` for a name that no tool has and that is nearly a tool's which is not named."""
@@ -118,13 +117,13 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         wanted = self._wanted.get(request.tool_call["name"])
         return None if wanted is None else ToolCall(client=self._client, wanted=wanted)
 
-    def _told(self, request: ToolCallRequest, error: Exception) -> ToolMessage:
+    def _told(self, request: ToolCallRequest, call: ToolCall, error: Exception) -> ToolMessage:
         """The denial as the tool's answer. Raises what is none."""
-        text = _denial(error) if self._tells_model else None
+        text = told_of_denial(error, call.handed_out) if self._tells_model else None
         if text is None:
             raise error
-        call = request.tool_call
-        return ToolMessage(content=text, name=call["name"], tool_call_id=call["id"], status="error")
+        asked = request.tool_call
+        return ToolMessage(content=text, name=asked["name"], tool_call_id=asked["id"], status="error")
 
     def __repr__(self) -> str:
         return f"{self.name} of {self._client!r}"
@@ -138,14 +137,3 @@ def _name(tool: BaseTool | dict[str, Any]) -> str:
 def _given(request: ToolCallRequest, call: ToolCall) -> ToolCallRequest:
     """The request with a tool that can take tokens; where nobody knows the tool, LangChain says so itself."""
     return request if request.tool is None else request.override(tool=guarded(request.tool, call))
-
-
-def _denial(error: Exception) -> str | None:
-    """What a model is told of a denial; None for errors that are none."""
-    match error:
-        case DelegationDenied():
-            return error.for_model
-        case AuthenticationError():
-            return str(error)
-    refusal = api_refusal(error)
-    return refusal.text if refusal is not None and refusal.status in _DENIED else None

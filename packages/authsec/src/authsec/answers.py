@@ -82,7 +82,8 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
     described = {"error": "invalid_token", "error_description": str(error)}
     if isinstance(error, InsufficientScope):
         sufficient = error.required[:1] if error.any_of else error.required
-        return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)}
+        where = {"error_uri": error.grant_at} if error.grant_at else {}
+        return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)} | where
     return described | ({"error": "invalid_request"} if isinstance(error, InvalidRequest) else {})
 
 

@@ -14,14 +14,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar, overload
 
-from authsec.errors import AuthenticationError, ConfigError, DelegationDenied
+from authsec.denied import told_of_denial
+from authsec.errors import ConfigError
+from authsec.outgoing.api_denials import api_denial
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.withheld import safe_error, withheld
 
 PARAMETER = "delegation_token"
 
 OnDenied = Literal["raise", "tell_model"]
-"""What a tool does that may not: raise `DelegationDenied` or `AuthenticationError`, or return what they say."""
+"""What a tool does that may not: raise, `DelegationDenied` say, or return what the model may know of it."""
 
 Result = TypeVar("Result")
 
@@ -56,8 +58,9 @@ class Delegated:
     """Decorates a function or method, sync or async, that takes `delegation_token`: a living token at each call.
 
     With `on_denied="tell_model"` it returns one sentence for the model where the authority decided against the agent,
-    so that no framework ends the run for it. An authority that is away decides nothing: as an API that is away, it
-    raises.
+    so that no framework ends the run for it; and where the API did, if the function lets its HTTP client raise that. An
+    authority that is away decides nothing: as an API that is away, it raises. After a 401, raised or returned as a
+    response, the token is forgotten, so that the next call gets another or is denied.
 
     The token comes out of no call: in results there is `[delegation token removed]` in its place, and an exception that
     holds it, or whose cause does, is replaced by a `ToolError` without. Others are what the function returned or
@@ -94,7 +97,7 @@ class Delegated:
                 held = (token,)
                 bound = _completed(full, given, token)
                 result = function(*bound.args, **bound.kwargs)
-                return self._awaited(result, held) if hasattr(result, "__await__") else withheld(held, result)
+                return self._awaited(result, held) if hasattr(result, "__await__") else _searched(result, held)
             except Exception as error:  # whatever it is, a framework is about to be given it
                 outcome = self._outcome(error, held)
                 if outcome is error:
@@ -108,7 +111,7 @@ class Delegated:
                 token = (await self.client.aget_token(*wanted)).value
                 held = (token,)
                 bound = _completed(full, given, token)
-                return withheld(held, await function(*bound.args, **bound.kwargs))
+                return _searched(await function(*bound.args, **bound.kwargs), held)
             except Exception as error:
                 outcome = self._outcome(error, held)
                 if outcome is error:
@@ -120,7 +123,7 @@ class Delegated:
     async def _awaited(self, result: Awaitable[Any], held: tuple[str, ...]) -> Any:
         """Of a plain function that returns something to be awaited: what comes of it."""
         try:
-            return withheld(held, await result)
+            return _searched(await result, held)
         except Exception as error:
             outcome = self._outcome(error, held)
             if outcome is error:
@@ -129,10 +132,11 @@ class Delegated:
 
     def _outcome(self, error: Exception, held: tuple[str, ...]) -> Exception | str:
         """The denial for the model, also of a tool that asks once more by itself; else an error that is safe."""
-        safe = safe_error(held, error)
-        if self.on_denied == "raise" or not isinstance(safe, AuthenticationError | DelegationDenied):
-            return safe
-        return safe.for_model if isinstance(safe, DelegationDenied) else str(safe)
+        if self.on_denied == "raise":
+            api_denial(error, held)  # the token that was refused is forgotten
+            return safe_error(held, error)
+        told = told_of_denial(error, held)
+        return safe_error(held, error) if told is None else told
 
     def _result(self, annotation: Any) -> Any:
         """The annotation of the result as it is now: some frameworks (MCP) make a schema of it, and check."""
@@ -142,6 +146,12 @@ class Delegated:
         if typing.get_origin(annotation) is Annotated:  # whose metadata need not be hashable, as a member's must be
             return Annotated[(self._result(annotation.__origin__), *annotation.__metadata__)]
         return typing.Union[annotation, str]  # noqa: UP007 - not everything that annotates has the operator
+
+
+def _searched(result: Any, held: tuple[str, ...]) -> Any:
+    """The result, of which no token comes out; if it is a response that refuses one, that is forgotten."""
+    api_denial(result, held)
+    return withheld(held, result)
 
 
 def _told(outcome: Exception | str) -> str:

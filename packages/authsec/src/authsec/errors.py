@@ -6,7 +6,16 @@ safe for a model to read (no token, no key, no URL with a query), and callers ra
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+_OF_THE_SETUP: Final = {
+    "client_id_invalid",
+    "client_id_missing",
+    "client_not_found",
+    "invalid_scope",
+    "invalid_target",
+    "selectors_mismatch",
+}
 
 
 class AuthSecError(Exception):
@@ -66,9 +75,19 @@ class TokenRequestError(AuthSecError):
 class AuthenticationError(TokenRequestError):
     """401: the agent did not prove that it is the agent."""
 
+    is_of_the_setup = True
+
+    @property
+    def for_model(self) -> str:
+        """What a model may know of it."""
+        return _of_the_setup(self)
+
 
 class DelegationDenied(TokenRequestError):
     """400, 403, 404, 410: what was asked for has not been delegated to this agent (any more).
+
+    `is_of_the_setup` says whether only whoever runs the agent can help: an id that nobody has, an API that must be
+    named. The text says how, with names of settings and files, as that of `AuthenticationError` does.
 
     Where the authority says so: `missing_actions` are those that are not delegated, `allowed_scope` is the smaller
     request that would pass, and `grant_at` the page of its console where a person can grant the rest.
@@ -79,11 +98,27 @@ class DelegationDenied(TokenRequestError):
     grant_at: str | None = None
 
     @property
+    def is_of_the_setup(self) -> bool:
+        """Whether it is no decision about what the agent may."""
+        return self.reason in _OF_THE_SETUP
+
+    @property
     def for_model(self) -> str:
         """What an agent can do about it, for its model."""
+        if self.is_of_the_setup:
+            return _of_the_setup(self)
         smaller = f" What is allowed is {self.allowed_scope}." if self.allowed_scope else ""
         person = f" The person you work for can grant it at {self.grant_at}." if self.grant_at else ""
         return f"{self}{smaller}{person}"
+
+
+def _of_the_setup(error: TokenRequestError) -> str:
+    request = f", request {error.request_id}" if error.request_id else ""
+    retry = "Retrying may help." if error.retryable else "Retrying will not help."
+    return (
+        f"This agent is not set up as its authority expects ({error.reason}{request}). Whoever runs the agent finds in "
+        f"its log what to do. {retry}"
+    )
 
 
 class RateLimited(TokenRequestError):

@@ -65,7 +65,6 @@ RAISED: dict[str, Callable[[str], Exception]] = {
     "a note": lambda token: noted(LookupError("no customer"), token),
     "a cause": lambda token: caused(LookupError("no customer"), OSError(5, "odd", f"/tmp/{token}")),
     "a group": lambda token: ExceptionGroup("odd", [ValueError(token)]),
-    "a denial": lambda token: DelegationDenied(f"no {token}", reason="action_not_allowed"),
 }
 
 
@@ -150,6 +149,12 @@ def test_what_it_returns_holds_no_token(kind: Any, way: str, client: AuthSecClie
         assert any(REMOVED in text for text in texts)
     if way in {"a dataclass", "a model"}:
         assert type(got) is type(RETURNED[way](token))
+
+
+@every_kind
+def test_what_it_says_of_a_denial_holds_no_token(kind: Any, client: AuthSecClient, authority: Any) -> None:
+    got = kind(client, lambda token: DelegationDenied(f"no {token}", reason="action_not_allowed"))
+    assert got == f"no {REMOVED}"
 
 
 @every_kind

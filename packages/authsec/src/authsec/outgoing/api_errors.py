@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import http
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from authsec.wording import plain
 
 _AUTH_PARAM = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+_LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where a person can grant what is missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRefusal:
-    """An API's answer of 400 or above, and what to tell a model about it."""
+    """An API's answer of 400 or above, and what to tell a model about it.
+
+    `sent` is the bearer token that the request carried, empty if it carried none, None if nobody has kept the request.
+    """
 
     status: int
     text: str
+    sent: str | None = field(repr=False)
 
 
-def api_refusal(error: Exception) -> ApiRefusal | None:
-    """The API's answer that `error` tells of, or None if it is another kind of error."""
-    response: Any = getattr(error, "response", None)
+def api_refusal(thing: object) -> ApiRefusal | None:
+    """The API's answer that an exception tells of, or that a response is; None for whatever else it is."""
+    response: Any = getattr(thing, "response", None)
     if response is None:  # not `or`: a requests.Response of 400 and above is false
-        response = error
+        response = thing
     status = _status(response)
     if status is None:
         return None
-    return ApiRefusal(status=status, text=_text(status, _challenge(response)))
+    return ApiRefusal(status=status, text=_text(status, _challenge(response)), sent=_sent(response))
 
 
 def _status(response: Any) -> int | None:
@@ -43,13 +48,26 @@ def _status(response: Any) -> int | None:
     return None
 
 
+def _sent(response: Any) -> str | None:
+    try:
+        request = getattr(response, "request", None) or getattr(response, "request_info", None)  # aiohttp's name
+    except RuntimeError:  # as httpx has it: there is none
+        return None
+    read = getattr(getattr(request, "headers", None), "get", None)
+    if not callable(read):
+        return None
+    scheme, _, token = str(read("Authorization") or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def _challenge(response: Any) -> dict[str, str]:
     """The parameters of `WWW-Authenticate: Bearer …`, made plain."""
     read = getattr(getattr(response, "headers", None), "get", None)
     value = read("WWW-Authenticate") if callable(read) else None
     if not isinstance(value, str) or not value.lower().startswith("bearer "):
         return {}
-    return {name: plain(re.sub(r"\\(.)", r"\1", text), 200) for name, text in _AUTH_PARAM.findall(value)}
+    found = _AUTH_PARAM.findall(value)
+    return {name: plain(re.sub(r"\\(.)", r"\1", text), _LONGEST.get(name, 200)) for name, text in found}
 
 
 def _text(status: int, challenge: dict[str, str]) -> str:
@@ -62,6 +80,8 @@ def _text(status: int, challenge: dict[str, str]) -> str:
         text += f" {description.rstrip('.')}."
     if scope := challenge.get("scope"):
         text += f" It needs the action {scope}."
+    if page := challenge.get("error_uri"):
+        text += f" The person you work for can see to it at {page}."
     if status == 401:
         text += " The next call will use a new token."
     return text
