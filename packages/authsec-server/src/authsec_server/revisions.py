@@ -55,6 +55,20 @@ def require_current(thing: Revised, revision: int, what: str) -> None:
         )
 
 
+def require_same(thing: Revised, same: bool, what: str) -> None:
+    """Raise `Outdated` unless it is the thing that the editor had read, and no other that has its slug by now."""
+    if not same:
+        raise Outdated(
+            f"{what} is not the one that was read: that is gone, and this was made under the same name.",
+            "Look at it as it is now, then make your change again.",
+            by="",
+            at=thing.created_at,
+            thing=thing.id,
+            since=thing.revision,
+            present=thing.revision,
+        )
+
+
 def changed(thing: T, act: Act, **values: Any) -> T:
     """The thing with other values, as its next revision."""
     # mypy cannot know that what is revised is a dataclass: a protocol has no way to ask for that.

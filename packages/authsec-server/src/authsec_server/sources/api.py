@@ -107,7 +107,7 @@ class Sources:
         changes = parsing.Changes(**{name: value for name, value in call.body.given().items() if name != "anyway"})
         if not call.body.anyway:
             before = await call.read(lambda tx, act: service.to_refresh(tx, act, call.of("source")))
-            revision = before.revision if call.expected is None else call.expected
+            revision = before.revision if call.expected is None else call.expected.revision
             await run_in_threadpool(require_answers, self.cluster_apis, before, revision=revision, changes=changes)
 
         def work(tx: Tx, act: Act) -> TrustSource:

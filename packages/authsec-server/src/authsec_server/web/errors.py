@@ -14,6 +14,7 @@ from starlette.types import ExceptionHandler
 
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound, NotPermitted, Outdated, Unavailable
 from authsec_server.web.context import context_of
+from authsec_server.web.etags import etag
 from authsec_server.web.instants import rfc3339
 
 log = structlog.get_logger(__name__)
@@ -111,7 +112,9 @@ def _failure(request: Request, failure: Exception) -> Response:
 def _headers(failure: Failure) -> dict[str, str]:
     if isinstance(failure, Unavailable):
         return retry_after(failure.retry_after)
-    return {"ETag": f'"{failure.present}"'} if isinstance(failure, Outdated) and failure.present else {}
+    if isinstance(failure, Outdated) and failure.present:
+        return {"ETag": etag(failure.present, failure.thing)}
+    return {}
 
 
 def _extra(failure: Failure) -> dict[str, object]:
@@ -145,7 +148,7 @@ def _precondition_required(request: Request, _failure: Exception) -> Response:
         428,
         reason="precondition_required",
         error="This edit does not say which revision it was made of. Nothing was changed.",
-        details='Send the ETag of the thing as you read it: If-Match: "3". With * it is edited whatever it is by now.',
+        details='Send the ETag that it was read with, If-Match: "3-5b0c9e12"; or *, to edit whatever it is by now.',
     )
 
 

@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from typing_extensions import TypedDict  # as in `paging`
 
+from authsec_server.web import etags
 from authsec_server.web.operations import API, AnyOperation, Parameter
 from authsec_server.web.rehearsal import NAME as DRY_RUN
 from authsec_server.web.rehearsal import DryRun
 
 PATH = f"{API}/openapi.json"
 _IN_PATH = re.compile(r"\{([a-z_]+)\}")
-_TAG = '^"[1-9][0-9]{0,8}"$'
 SCHEME = "adminKey"
 Json = dict[str, Any]
 
@@ -148,7 +148,7 @@ def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
     done = _json(operation.summary, answer)
     headers: Json = {}
     if operation.revised and operation.method != "DELETE":
-        headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": _TAG}}
+        headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": f"^{etags.OURS}$"}}
     if operation.location:
         headers["Location"] = {"description": "The new thing's address.", "schema": {"type": "string"}}
     if headers and not operation.changes:
@@ -203,7 +203,7 @@ def _parameters(operation: AnyOperation) -> list[Json]:
         asked = "1: say what would change and what would stop, and change nothing."
         found.append(_query(Parameter(name=DRY_RUN, description=asked, schema={"enum": ["1"], "type": "string"})))
     if operation.may_want_revision:
-        tag = {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,8}")$'}
+        tag = {"type": "string", "pattern": rf"^(\*|{etags.ACCEPTED})$"}
         described = "The ETag of the thing as it was read; or *, whatever it is by now."
         header = {"name": "If-Match", "in": "header", "required": operation.wants_revision}
         found.append({**header, "description": described, "schema": tag})

@@ -13,8 +13,9 @@ from starlette.requests import Request
 
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import Revised, require_current
+from authsec_server.revisions import Revised, require_current, require_same
 from authsec_server.web.bodies import MAX_BODY, Body, query_value
+from authsec_server.web.etags import Tag
 from authsec_server.web.rehearsal import Rehearsal
 from authsec_server.web.site import Site
 
@@ -50,7 +51,7 @@ class Call(Generic[B]):
     site: Site
     act: Act
     body: B
-    expected: int | None = None
+    expected: Tag | None = None
     rehearsal: Rehearsal | None = None
 
     def of(self, name: str) -> str:
@@ -65,7 +66,8 @@ class Call(Generic[B]):
     def matched(self, thing: Revised, what: str) -> int:
         """The revision that the caller means, which is the thing's own. Raises `Outdated`; `what` as "This role"."""
         if self.expected is not None:
-            require_current(thing, self.expected, what)
+            require_same(thing, self.expected.is_of(thing.id), what)
+            require_current(thing, self.expected.revision, what)
         return thing.revision
 
     async def read(self, work: Callable[[Tx, Act], T]) -> T:

@@ -1,26 +1,18 @@
-"""`ETag` and `If-Match` (RFC 9110 section 13.1.1): who edits says what they had read. A tag is the quoted revision."""
+"""`If-Match` (RFC 9110 section 13.1.1): who edits says what they had read."""
 
 from __future__ import annotations
-
-import re
 
 from starlette.requests import Request
 
 from authsec_server.failures import Invalid
 from authsec_server.web.errors import PreconditionRequired
-
-_TAG = re.compile(r'"([1-9][0-9]{0,8})"')
-
-
-def etag(revision: int) -> str:
-    """The tag of a thing as it is."""
-    return f'"{revision}"'
+from authsec_server.web.etags import Tag, read_tag
 
 
-def expected(request: Request, *, wanted: bool, known: bool) -> int | None:
-    """The revision that the caller had read; None for `*`, and where none is given and none `wanted`.
+def expected(request: Request, *, wanted: bool, known: bool) -> Tag | None:
+    """What the caller had read; None for `*`, and where nothing is said and nothing `wanted`.
 
-    Raises `PreconditionRequired`, or `Invalid` for what is no tag of ours: a weak one promises too little.
+    Raises `PreconditionRequired`, or `Invalid` for what is no tag of ours.
     """
     given = request.headers.getlist("if-match")
     if not known:
@@ -35,11 +27,11 @@ def expected(request: Request, *, wanted: bool, known: bool) -> int | None:
         return None
     if len(given) == 1 and given[0].strip() == "*":
         return None
-    tag = _TAG.fullmatch(given[0].strip())
+    tag = read_tag(given[0].strip())
     if len(given) > 1 or tag is None:
         raise Invalid(
             "If-Match",
             "If-Match is not a tag that an answer gave.",
-            'Send the ETag of the thing as it was read, like "3"; or *.',
+            'Send the ETag of the thing as it was read, like "3-5b0c9e12"; or *.',
         )
-    return int(tag[1])
+    return tag
