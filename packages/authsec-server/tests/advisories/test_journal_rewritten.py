@@ -7,6 +7,7 @@ kept a head elsewhere.
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +23,14 @@ from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.leaves import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.tree import Tree
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
+from authsec_server.failures import Conflict
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import LOCAL_OPERATOR
@@ -173,6 +176,23 @@ def test_a_row_that_is_no_event_any_more_is_named_and_no_other(sealed: Sealed) -
         told = sealed.spoiled(run(spoil))
         assert told.startswith(f"Event {VICTIM} was changed")
         assert "\n" not in told
+
+
+def test_a_row_of_another_kind_is_named_to_whoever_reads_on_and_hides_no_other_silently(sealed: Sealed) -> None:
+    spoiled: dict[str, Any] = {"kind": "token.given", "decision": "perhaps", "principal_kind": "ghost"}
+    spoiled |= {"principal_role": "emperor", "delegations": [7]}
+    readings: list[Callable[[Tx], object]] = [
+        lambda tx: audit.page(tx, LOCAL_OPERATOR),
+        lambda tx: following(tx, LOCAL_OPERATOR, after=-1, limit=100),
+    ]
+    for (name, value), read in itertools.product(spoiled.items(), readings):
+
+        def attempt(tx: Tx, changed: dict[str, Any], read: Callable[[Tx], object]) -> None:
+            tx.connection.execute(update(events).where(events.c.id == VICTIM).values(changed))
+            read(tx)
+
+        with pytest.raises(Conflict, match=f"Event {VICTIM} is none any more"):
+            sealed.database.append(partial(attempt, changed={name: value}, read=read))
 
 
 def copy_of(number: int, **changes: Any) -> Spoil:

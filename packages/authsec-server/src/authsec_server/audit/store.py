@@ -34,6 +34,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded, Refusal, Tally
 from authsec_server.db.schema import BigId, Instant, metadata
+from authsec_server.failures import Conflict
 from authsec_server.principal import Principal, PrincipalKind, Role
 
 # The conditions of partial indexes. A statement is helped by one only if it says the same, in the same words.
@@ -225,7 +226,17 @@ def row_of(event: Event) -> dict[str, Any]:
 
 
 def recorded(row: Row[Any]) -> Recorded:
-    """The event in this row of the table."""
+    """The event in this row of the table. Raises `Conflict` for one of which somebody has made something else."""
+    try:
+        return _event_in(row)
+    except (ValueError, KeyError, TypeError):
+        raise Conflict(
+            f"Event {row.id} is none any more: somebody has changed it in the database.",
+            "See what else was changed: authsec audit verify",
+        ) from None
+
+
+def _event_in(row: Row[Any]) -> Recorded:
     return Recorded(
         id=row.id,
         count=row.occurrences,
