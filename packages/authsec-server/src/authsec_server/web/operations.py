@@ -89,7 +89,7 @@ class Operation(Generic[B, A]):
 
     `least` is checked before anything is read; `body`, of `max_body` bytes, is read before the handler is called. None
     takes none: `{"dry_run": true}` in one must not be passed over. `answer` is the type of what the handler returns,
-    answered with `status`. With `revised` the answer's `revision` is its ETag, and PATCH wants it back as If-Match.
+    answered with `status`. With `revised` the answer has an ETag, and PATCH wants it back as If-Match.
     `location` is the new thing's address, a format of the answer. `secrets` are the answer's members that are shown
     once, and never in a rehearsal; `private` is what nobody on the way is to keep though it has none. `refusals` are
     statuses that it may answer beside those that its form implies. A `question` changes nothing, so that there is no
