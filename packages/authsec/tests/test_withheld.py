@@ -259,6 +259,30 @@ def test_a_mapping_that_does_not_say_what_is_in_it_is_looked_at_all_the_same() -
     assert withheld([TOKEN], [holding]) == [str(holding)]
 
 
+class Proxy:
+    """As web frameworks have them, for what is there during a request only; and ORMs, for what has no name yet."""
+
+    __slots__ = ("empty", "held")
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    @property  # type: ignore[misc] # that is the point
+    def __class__(self) -> Any:
+        raise RuntimeError("there is no request")
+
+    def __getattr__(self, name: str) -> Any:
+        raise NameError(name)
+
+
+def test_an_object_that_can_be_asked_nothing_is_searched_all_the_same() -> None:
+    harmless, holding = Proxy("x"), Proxy([TOKEN])
+    assert withheld([TOKEN], [harmless])[0] is harmless
+    (got,) = withheld([TOKEN], [holding])
+    assert type(got) is str
+    assert TOKEN not in got
+
+
 def test_an_error_is_searched_for_what_is_printed_of_it() -> None:
     """The class of a library's error counts, and the request that it has shows nothing."""
 

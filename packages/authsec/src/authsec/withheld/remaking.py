@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 from authsec.withheld.errors import safe
+from authsec.withheld.kinds import BYTES, CONTAINERS, comes_later, has_fields, holds_nothing, is_a
 from authsec.withheld.needles import Needles
-from authsec.withheld.search import BYTES, CONTAINERS, Budget, comes_later, has_fields, hold, holds_nothing, text_of
+from authsec.withheld.search import Budget, hold, text_of
 
 _LEFT_OUT: Final = "[left out: the result holds a delegation token]"
 _DEEPEST: Final = 100  # of what is made anew; the stack of a framework's run is deep already
@@ -29,9 +30,9 @@ class _Remaking:
         self._budget = Budget()  # for all of it: what is inside of several is searched with each
 
     def of(self, value: Any, depth: int = 0) -> Any:
-        if isinstance(value, str):
+        if is_a(value, str):
             return self._needles.replaced(value)
-        if isinstance(value, BYTES):
+        if is_a(value, BYTES):
             return self._needles.replaced(bytes(value).decode("latin-1")).encode("latin-1")
         if holds_nothing(value):
             return value
@@ -42,12 +43,12 @@ class _Remaking:
 
     def _anew(self, value: Any, depth: int) -> Any:
         if comes_later(value):
-            is_async = isinstance(value, AsyncIterator)
+            is_async = is_a(value, AsyncIterator)
             return _yielded_async(self._needles, value) if is_async else _yielded(self._needles, value)
         try:
-            if isinstance(value, Mapping):
+            if is_a(value, Mapping):
                 return {self.of(name, depth): self.of(member, depth) for name, member in value.items()}
-            if isinstance(value, CONTAINERS):
+            if is_a(value, CONTAINERS):
                 return _like(value, [self.of(member, depth) for member in value])
         except Exception:  # noqa: BLE001 - classes of others, which may forbid any of it: then it is told as text
             return self._needles.replaced(text_of(value))
@@ -66,7 +67,7 @@ class _Remaking:
         if not has_fields(value):
             return None
         try:
-            if not dataclasses.is_dataclass(value):
+            if not dataclasses.is_dataclass(type(value)):
                 return value.model_copy(update={name: self.of(member, depth) for name, member in value})
             copied = copy.copy(value)
             if copied is value:  # as what never changes says of itself: a DelegationToken, say

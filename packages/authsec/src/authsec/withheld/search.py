@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
-from collections.abc import AsyncIterator, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from types import FunctionType, ModuleType, NoneType
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from types import MemberDescriptorType
+from typing import Any
 
+from authsec.withheld.kinds import BYTES, CONTAINERS, comes_later, has_fields, holds_nothing, is_a
 from authsec.withheld.needles import Needles
-
-_NOTHING: Final = (NoneType, bool, int, float, complex, type, ModuleType, FunctionType)
-BYTES: Final = (bytes, bytearray, memoryview)
-CONTAINERS: Final = (list, tuple, set, frozenset, deque, KeysView, ValuesView, ItemsView)
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,7 +34,7 @@ def hold(needles: Needles, values: Iterable[Any], budget: Budget, *, inside: boo
     seen: dict[int, Any] = {}  # with the objects, so that no other gets the id of one
     while waiting:
         one = waiting.pop()
-        if isinstance(one, str | bytes | bytearray | memoryview):
+        if is_a(one, (str, *BYTES)):
             if needles.are_in(one):
                 return True
         elif not holds_nothing(one) and id(one) not in seen:
@@ -52,21 +49,6 @@ def hold(needles: Needles, values: Iterable[Any], budget: Budget, *, inside: boo
             if budget.is_spent:
                 return True  # of what is too large to be searched, the text is
     return False
-
-
-def holds_nothing(value: Any) -> bool:
-    """A mock, in a test of somebody's tool, seems to be all there is, and makes another for each look at it."""
-    return isinstance(value, _NOTHING) or type(value).__module__ == "unittest.mock"
-
-
-def comes_later(value: Any) -> bool:
-    """Whether it is an iterator: what it yields is not there yet, and frameworks (ag2, pydantic-ai) have it yielded."""
-    return isinstance(value, Iterator | AsyncIterator)
-
-
-def has_fields(value: Any) -> bool:
-    """Whether it is a dataclass or a pydantic model, which frameworks write out field by field."""
-    return dataclasses.is_dataclass(value) or callable(getattr(type(value), "model_copy", None))
 
 
 def text_of(value: Any) -> str:
@@ -86,9 +68,9 @@ def shown(value: Any) -> str:
 def _members_of_container(value: Any, budget: Budget) -> list[Any] | None:
     """None for what is none, or does not say what is in it: then it is looked at as another object."""
     try:
-        if isinstance(value, Mapping):
+        if is_a(value, Mapping):
             members = [*value.keys(), *value.values()]
-        elif isinstance(value, CONTAINERS):
+        elif is_a(value, CONTAINERS):
             members = [*value]
         else:
             return None
@@ -106,11 +88,12 @@ def _parts_of_object(value: Any, budget: Budget, *, inside: bool) -> list[Any]:
 def _members(value: Any) -> list[Any]:
     """What the object has of its own. Where it does not show its fields to anybody, nobody runs its iterators."""
     members: list[Any] = []
-    for kind in type(value).__mro__:
-        names = vars(kind).get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            hidden = name.startswith("__") and not name.endswith("__")
-            members.append(getattr(value, f"_{kind.__name__.lstrip('_')}{name}" if hidden else name, None))
-    own = getattr(value, "__dict__", None)
-    members += own.values() if isinstance(own, dict) else ()
+    for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
+        if isinstance(slot, MemberDescriptorType):
+            with suppress(
+                AttributeError
+            ):  # nothing is in it. `getattr` would ask classes that make up what is not there
+                members.append(slot.__get__(value))
+    with suppress(AttributeError):  # as above
+        members += object.__getattribute__(value, "__dict__").values()
     return members if has_fields(value) else [member for member in members if not comes_later(member)]
