@@ -21,6 +21,7 @@ from authsec import (
     ConfigError,
     DelegationDenied,
     InvalidToken,
+    KeysUnavailable,
     RateLimited,
     ServerError,
     SeveralAuthorities,
@@ -101,6 +102,17 @@ def test_a_program_that_reads_its_environment_is_led_here(authsec_authority: Thr
     client = AuthSecClient()
     assert client.get_token().permissions == ("tests:run",)
     assert [(asked.scope, asked.resource) for asked in authsec_authority.asked] == [(None, None)]
+
+
+def test_an_api_that_reads_its_environment_in_a_test_can_be_stood_in_for(
+    authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str]
+) -> None:
+    """As one that is imported in a fixture does. Until then it takes none of these tokens."""
+    verifier = TokenVerifier(os.environ["AUTHSEC_ISSUER"], AUDIENCE)
+    with pytest.raises(KeysUnavailable):
+        verifier.verify(issue_token("customers:read"))
+    authsec_authority.stand_in_for(verifier)
+    assert verifier.verify(issue_token("customers:read")).permissions == {"customers:read"}
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,15 @@ class ThrowawayAuthority:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads an `AuthSecClient()` here."""
+        """What leads an `AuthSecClient()` here.
+
+        The issuer is this address, not the one of the tokens: an API that is imported in a test makes a `TokenVerifier`
+        of it, which is refused for the other. `stand_in_for` then gives that what it needs.
+        """
         return {
             "AUTHSEC_BASE_URL": self.base_url,
             "AUTHSEC_AGENT_CLIENT_ID": self.client_id,
-            "AUTHSEC_ISSUER": self.issuer,
+            "AUTHSEC_ISSUER": self.base_url,
         }
 
     def verifier(self, audience: str) -> TokenVerifier:
