@@ -17,9 +17,9 @@ class ToolError(Exception):
 def safe(needles: Needles, error: Exception, kind: type[Exception] = ToolError) -> Exception:
     """The error, or one of `kind` without its token."""
     behind = _behind(error)
-    printed = [part for one in behind for part in (text_of(one), shown(one), one.args, getattr(one, "__notes__", ()))]
-    # The request that a library's exception has for an attribute holds the token, always. Nobody prints that, and
-    # programs tell these exceptions apart by their class. What an attribute shows of itself is printed.
+    printed = [part for one in behind for part in (text_of(one), shown(one), one.args)]
+    # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
+    # nobody prints that, and programs tell these exceptions apart by their class. What it shows of itself is printed.
     attributes = [value for one in behind for value in vars(one).values()]
     budget = Budget()
     if _show(needles, printed, budget, inside=True) or _show(needles, attributes, budget, inside=False):
