@@ -279,7 +279,7 @@ def test_what_has_no_name_is_followed_by_no_colon(authsec: Authsec) -> None:
 def test_likely_slips(authsec: Authsec, company: dict[str, str]) -> None:
     for line, code, said in (
         ("roles edit spare", 2, "What is to change?"),
-        ("roles edit spare --remove-action a:c", 1, "a:c is not in it. Nothing was changed.\n  In it: a:b"),
+        ("roles edit spare --remove-action a:c", 1, "a:c is not in it. Nothing was changed.\n  The nearest is a:b."),
         ("roles edit spare --action a:b --add-action c:d", 2, "not both"),
         ("roles edit Spare --name x", 1, "There is no role"),
         ("roles edit spare --nam x", 2, "--name"),

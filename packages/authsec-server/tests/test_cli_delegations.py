@@ -107,7 +107,10 @@ def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> No
 
 def test_a_duration_whose_unit_was_forgotten_is_told_so(create: Callable[..., Result]) -> None:
     refused = create("--all-actions", "--max-duration", "30")
-    assert (refused.exit_code, "'30' is no duration. Write it with its unit, as 30m" in refused.stderr) == (2, True)
+    assert (
+        refused.exit_code,
+        "'30' is no duration. Write it with its unit: 30s, 30m, 30h or 30d." in refused.stderr,
+    ) == (2, True)
 
 
 def test_an_agent_that_proves_itself_is_not_marked(
