@@ -1,16 +1,30 @@
-"""Files of sealed exports, gone through line by line however large they are; and months, as they are typed."""
+"""Files that the sealed journal is checked by: keys, heads and exports, these gone through line by line; and months."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
 import click
+from authsec import strict_json
+from authsec.jose import JoseError, PublicKey
 
+from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
+from authsec_server.audit.sealing.lines import NotAnExport
+from authsec_server.cli.named_files import read_named
+from authsec_server.cli.reach import CallFailed
+
+_MAX_FILE = 64 * 1024
+_MAX_HEADS = 1024 * 1024 * 1024  # a head each second of a month
+_HOW_KEYS = "Get them from the authority while you trust it, and keep them: authsec audit keys > FILE"
+_HOW_HEAD = "A head is the one line that this prints: authsec audit head > FILE"
+_HOW_EXPORT = "One is what this prints, into a file of its own: authsec audit export-sealed > FILE"
 _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
 
 
@@ -43,3 +57,60 @@ class Month(click.ParamType[datetime]):
         if not found or found[1] == "0000":
             self.fail(f"{value!r} is no month; write 2026-08.", param, ctx)
         return datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)
+
+
+def read_keys(path: Path) -> tuple[Keys, Mapping[str, int]]:
+    """The keys in the file, by their thumbprints: what names it gives them counts for nothing.
+
+    And how many leaves a head of each may have at most, where it says so.
+    """
+    try:
+        listed = strict_json.loads(read_named(path, at_most=_MAX_FILE, remedy=_HOW_KEYS), max_bytes=_MAX_FILE)
+        found = {
+            PublicKey.from_jwk(each): each.get("heads_up_to") for each in listed["keys"] if each.get("kty") == "OKP"
+        }
+        ends = {key.thumbprint(): int(end) for key, end in found.items() if end is not None}
+    except (strict_json.StrictJsonError, JoseError, KeyError, TypeError, ValueError, AttributeError):
+        raise CallFailed(f"{path} does not hold the keys of a sealed journal.", _HOW_KEYS) from None
+    if not found:
+        raise CallFailed(f"{path} holds no key that seals journals; those of tokens are others.", _HOW_KEYS)
+    return {key.thumbprint(): key for key in found}, ends
+
+
+def read_given(path: Path) -> Given:
+    """The export in the file."""
+    with an_export(path):
+        return Given(str(path), Exported(path))
+
+
+def read_heads(path: Path, known: Keys) -> list[Head]:
+    """The heads in the file, one a line."""
+    lines = read_named(path, at_most=_MAX_HEADS, remedy=_HOW_HEAD).decode("utf-8", "replace").splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found += [read_head(line.strip(), known)] if line.strip() else []
+        except HeadRefused as refused:
+            at = f"line {number} of " if len(lines) > 1 else ""
+            raise CallFailed(f"The head in {at}{path} {refused}.", _HOW_HEAD) from None
+    if not found:
+        raise CallFailed(f"{path} holds no head.", _HOW_HEAD)
+    return found
+
+
+@contextmanager
+def an_export(path: Path) -> Iterator[None]:
+    """For what reads the file as an export. Raises `CallFailed` where it is none."""
+    try:
+        yield
+    except NotAnExport:
+        raise CallFailed(f"{path} is no sealed export.", _HOW_EXPORT) from None
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Files that are read as they are gone through. Raises `CallFailed`."""
+    try:
+        yield
+    except OSError as error:
+        raise CallFailed(f"{error.filename} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,75 @@
+"""What a check of the sealed journal found, as people and as programs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from authsec.exits import Exit
+
+from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.trail import Dropping, Report
+from authsec_server.cli.output import Output, styled, when
+from authsec_server.web.instants import rfc3339
+
+
+def tell(output: Output, report: Report, kept: Sequence[Head], given: Sequence[Path]) -> None:
+    """Print the report, and end with the exit status that it means."""
+    output.result(_as_json(report), *_for_people(report, kept, given))
+    if not report.as_sealed:
+        click.get_current_context().exit(Exit.FOUND)
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    return {
+        "as_sealed": report.as_sealed,
+        "sealed": report.sealed,
+        "not_sealed_yet": report.not_yet,
+        "last_head_at": rfc3339(report.last.at) if report.last else None,
+        "findings": list(report.findings),
+        "more_findings": report.more,
+        "dropped": [
+            {
+                "events": each.missing,
+                "numbers": each.record.numbers,
+                "before": each.record.before,
+                "at": rfc3339(each.record.at),
+                "by": each.record.by,
+                "export_sha256": each.record.export_sha256,
+                "in_files": each.given,
+            }
+            for each in report.dropped
+        ],
+    }
+
+
+def _for_people(report: Report, kept: Sequence[Head], given: Sequence[Path]) -> list[Any]:
+    yet = f"; {report.not_yet:,} not sealed yet" if report.not_yet else ""
+    events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
+    last = (
+        f"The last head was signed at {when(rfc3339(report.last.at))} UTC."
+        if report.last
+        else ("There is no head that these keys signed.")
+    )
+    dropped = [_dropped(each, given) for each in report.dropped]
+    if report.as_sealed:
+        fits = (
+            [f"It leads to {'the head' if len(kept) == 1 else f'all {len(kept)} heads'} that you kept."] if kept else []
+        )
+        return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
+    more = [f"And {report.more:,} more."] if report.more else []
+    return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, *dropped, last]
+
+
+def _dropped(dropping: Dropping, given: Sequence[Path]) -> str:
+    """What is missing by right, and whether files that were given hold it."""
+    its = dropping.record
+    held = " The files given hold all of them, as they were sealed." if dropping.given else ""
+    if given and not held:
+        held = " The files given hold none of them."
+    return (
+        f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
+        f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"
+    )
