@@ -133,7 +133,7 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
         ({"platform": "key"}, "A key pair needs the agent's public key."),
         ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
         ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
-        ({"slug": "taken"}, "already, with the slug taken"),
+        ({"slug": "taken"}, "The slug taken belongs to"),
         ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
         ({"labels": "team"}, "The line 'team' is no label."),
         ({"labels": "team=a\nteam=b"}, "The label 'team' is given twice."),
