@@ -1,4 +1,5 @@
-"""How long a document of 200 agents takes to be applied, the second time as well, and how long tokens wait for it.
+"""How long a document takes to be applied: one of 200 agents, the second time as well, and the largest; and how long
+tokens wait for it.
 
     uv run --no-sync python benchmarks/configuration.py [postgresql+psycopg://user@host/empty]
 
@@ -8,6 +9,7 @@ Without a database, one of SQLite in a temporary folder.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 import threading
@@ -15,10 +17,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from authsec_server.configuration.api import MOST_WORK
 from authsec_server.configuration.applying import apply, planned
 from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.planning import Asked
@@ -29,6 +33,7 @@ from authsec_server.db import Database, Tx, open_database
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from sqlalchemy import text
 
 AGENTS, ROLES, APIS = 200, 20, 10
 SETTING = Setting(
@@ -60,7 +65,27 @@ def main(url: str) -> None:
     emptied = Asked(document=Document(agents={}, delegations={}), prune=True)
     with _waiting(database):
         _took(f"pruned: {2 * AGENTS} removed", lambda tx: _apply(tx, emptied), database.change)
+    _largest(database)
     database.close()
+
+
+def _largest(database: Database) -> None:
+    """What takes longest of all that one document may bring: as many acts as there may be, of the costliest kinds."""
+    whole = _document(MOST_WORK)
+    for its in whole["delegations"].values():
+        del its["audiences"]
+    for section in ("agents", "delegations"):
+        its = Asked(document=Document.model_validate({section: whole[section]}))
+        database.change(partial(_apply, asked=its))
+    for section in ("agents", "delegations"):
+        off = {section: {slug: its | {"enabled": False} for slug, its in whole[section].items()}}
+        turned = Asked(document=Document.model_validate(off))
+        _took(f"{MOST_WORK} {section} turned off", partial(_apply, asked=turned), database.rehearse)
+    described = {"agents": {slug: its | {"labels": {"team": "x"}} for slug, its in whole["agents"].items()}}
+    edits = Asked(document=Document.model_validate(described))
+    _took(f"{MOST_WORK} agents edited", lambda tx: _apply(tx, edits), database.rehearse)
+    revoked = Asked(document=Document(delegations={}), prune=True)
+    _took(f"{MOST_WORK} delegations revoked", lambda tx: _apply(tx, revoked), database.rehearse)
 
 
 def _apply(tx: Tx, asked: Asked) -> None:
@@ -71,17 +96,30 @@ def _nothing(plan: Any) -> None:
     assert not plan.steps
 
 
-def _took(what: str, work: Callable[[Tx], object], unit: Callable[[Callable[[Tx], object]], object]) -> None:
-    """Time that passes, and processor time of this process: of that nobody else on the machine takes any."""
+def _took(what: str, work: Callable[[Tx], object], unit: Callable[[Callable[[Tx], None]], None]) -> None:
+    """Time that passes; and processor time, of this process and of PostgreSQL's: of that nobody else takes any."""
+    worked = [0.0, 0.0]
 
-    def timed(tx: Tx) -> float:
-        began = time.thread_time()
+    def timed(tx: Tx) -> None:
+        there, here = _of_postgresql(tx), time.thread_time()
         work(tx)
-        return time.thread_time() - began
+        worked[:] = time.thread_time() - here, _of_postgresql(tx) - there
 
     began = time.perf_counter()
-    processor = unit(timed)
-    print(f"{what:40}{time.perf_counter() - began:8.2f} s passed, {processor:6.2f} s worked")
+    unit(timed)
+    passed, (here, there) = time.perf_counter() - began, worked
+    print(f"{what:40}{passed:8.2f} s passed, {here:6.2f} s worked, {there:6.2f} s worked by PostgreSQL")
+
+
+def _of_postgresql(tx: Tx) -> float:
+    """Processor time that the server of this connection has taken, where it runs on this machine (Linux); else 0."""
+    if tx.connection.dialect.name != "postgresql":
+        return 0.0
+    process = Path("/proc") / str(tx.connection.execute(text("SELECT pg_backend_pid()")).scalar_one()) / "stat"
+    if not process.exists():
+        return 0.0
+    user, system = process.read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime and stime
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
