@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..environments import python_with, variables
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-OURS = (ROOT / "packages" / "authsec" / "src", ROOT / "packages" / "authsec-autogen" / "tests")  # the scripted model
+OURS = ROOT / "packages" / "authsec" / "src"
 PAGE = ROOT / "docs" / "frameworks.md"
 EXAMPLES = sorted((ROOT / "examples" / "frameworks").glob("*.py"))
 IN_BOTH = ("agentchat", "agent_framework", "langchain")
@@ -34,7 +35,7 @@ def test_a_tool_of_ones_own(packages: str, framework: str, tmp_path: Path) -> No
     done = subprocess.run(
         [python_with(HERE / f"{packages}.txt"), "-m", "pytest", *alone, *brief, inside, "--framework", framework],
         cwd=tmp_path,
-        env=variables(*OURS),
+        env=variables(OURS),
         capture_output=True,
         text=True,
         timeout=150,
@@ -58,19 +59,51 @@ def test_the_page_shows_the_example_as_it_is(example: Path) -> None:
     assert f"(../{example.relative_to(ROOT).as_posix()})" in page
 
 
+def write_tests_of_the_page(folder: Path, *names: str) -> None:
+    """Those of the section on testing."""
+    for name in names:
+        (block,) = re.findall(rf"^```python\n(# {name}\n.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+        (folder / name).write_text(block, "utf-8")
+
+
+def pytest_in(folder: Path, python: Path, *ours: Path) -> subprocess.CompletedProcess[str]:
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder]
+    return subprocess.run(
+        command, cwd=folder, env=variables(*ours), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
-    """Those of the section on testing, for the tool of an example as a module."""
+    """For the tool of an example as a module."""
     tool, _, _ = code_of(ROOT / "examples" / "frameworks" / "pydantic_ai_tool.py").partition("\nagent = ")
     (tmp_path / "crm_agent.py").write_text(tool.replace("from pydantic_ai import Agent\n", ""), "utf-8")
-    for name in ("conftest.py", "test_agent.py"):
-        (block,) = re.findall(rf"^```python\n(# {name}\n.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-        (tmp_path / name).write_text(block, "utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=variables(), capture_output=True, text=True, timeout=60, check=False
-    )
+    write_tests_of_the_page(tmp_path, "conftest.py", "test_agent.py")
+    done = pytest_in(tmp_path, Path(sys.executable))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.parametrize(("packages", "framework"), [("set_a", "autogen"), *(("set_b", one) for one in SETS["set_b"])])
+def test_the_page_tests_the_run_of_each_program(packages: str, framework: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples" / "frameworks" / f"{framework}_tool.py", tmp_path / "my_agent.py")
+    write_tests_of_the_page(tmp_path, "conftest.py", "test_run.py")
+    done = pytest_in(tmp_path, python_with(HERE / f"{packages}.txt"), OURS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_a_tool_that_the_framework_saw_before_ours_is_found_by_the_pages_test(tmp_path: Path) -> None:
+    """The decorators in the wrong order, where nobody else can tell."""
+    right = (ROOT / "examples" / "frameworks" / "pydantic_ai_tool.py").read_text("utf-8")
+    agent = next(line for line in right.splitlines() if line.startswith("agent = "))
+    wrong = right.replace(f"{agent}\n", "").replace(
+        "@authsec.delegated(", f"{agent.replace(', tools=[fetch_customer]', '')}\n\n\n@authsec.delegated(", 1
+    )
+    wrong = wrong.replace("\ndef fetch_customer", "\n@agent.tool_plain\ndef fetch_customer")
+    (tmp_path / "my_agent.py").write_text(wrong, "utf-8")
+    write_tests_of_the_page(tmp_path, "conftest.py", "test_run.py")
+    done = pytest_in(tmp_path, python_with(HERE / "set_b.txt"), OURS)
+    assert "FAILED test_run.py::test_no_model_sees_the_token - AssertionError" in done.stdout, done.stdout
 
 
 def test_the_page_names_the_versions_that_are_tried() -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from authsec import AuthSecClient
+from authsec.testing import ScriptedModel
 
 _HERE = Path(__file__).parent
 
@@ -30,7 +32,6 @@ def _load(path: Path) -> ModuleType:
 
 
 fake_authority = _load(_HERE.parents[1] / "authsec" / "tests" / "fake_authority.py")
-scripted_model = _load(_HERE / "scripted_model.py")
 
 
 @pytest.fixture(autouse=True)
@@ -53,18 +54,20 @@ def authsec(authority: Any) -> AuthSecClient:
     return AuthSecClient(base_url=authority.base_url, client_id=fake_authority.CLIENT_ID)
 
 
+class Model(ScriptedModel):
+    """As the classic API is told of one."""
+
+    @property
+    def llm_config(self) -> dict[str, Any]:
+        entry = {"model": "scripted", "base_url": self.base_url, "api_key": "unused", "price": [0, 0]}
+        return {"config_list": [entry], "cache_seed": None}
+
+
 @pytest.fixture
 def model() -> Iterator[Callable[..., Any]]:
     """Start a scripted model with what it shall say."""
-    running = []
-
-    def start(*script: dict[str, Any]) -> Any:
-        running.append(scripted_model.ScriptedModel(*script))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.close()
+    with ExitStack() as running:
+        yield lambda *script: running.enter_context(Model(*script))
 
 
 @pytest.fixture

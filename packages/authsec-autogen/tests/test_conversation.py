@@ -10,9 +10,9 @@ import pydantic
 import pytest
 import requests
 from authsec import AuthSecClient
+from authsec.testing import call, say
 from authsec_autogen import register_function
 from fake_authority import refused
-from scripted_model import call, say
 
 autogen = pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
 

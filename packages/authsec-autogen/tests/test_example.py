@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec.testing import call, say
 from fake_authority import CLIENT_ID
-from scripted_model import call, say
 
 pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
 EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen_conversation.py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -27,7 +29,7 @@ from authsec import (
     SeveralAuthorities,
     TokenVerifier,
 )
-from authsec.testing import ThrowawayAuthority
+from authsec.testing import ScriptedModel, ThrowawayAuthority, call, calls, say
 from authsec.testing.denials import _OF as DENIALS
 
 from .fake_keys import AUDIENCE, ISSUER, key_set, reason_of
@@ -63,12 +65,20 @@ from fastapi.testclient import TestClient
 """
 
 
+SERVED = """
+import urllib3
+from authsec import AuthSecClient
+from crm.api import app, verifier
+"""
+
+
 def test_the_page_about_testing_is_true(tmp_path: Path) -> None:
     """Its own code, run by pytest against an API and an agent that know nothing of tests."""
-    conftest, api, agent = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    conftest, api, agent, served = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "crm").mkdir()
     files = {"crm/api.py": API, "crm/agent.py": AGENT, "conftest.py": conftest}
     files |= {"test_api.py": IMPORTS + api, "test_agent.py": IMPORTS + agent}
+    files |= {"test_served.py": IMPORTS + SERVED + served}
     for name, text in files.items():
         (tmp_path / name).write_text(textwrap.dedent(text))
     command = [
@@ -84,7 +94,7 @@ def test_the_page_about_testing_is_true(tmp_path: Path) -> None:
     ]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_an_agents_token_opens_the_api_until_it_is_revoked(authsec_authority: ThrowawayAuthority) -> None:
@@ -289,6 +299,35 @@ def test_programs_get_their_own_authority_back() -> None:
         verifier.verify(token)
     with ThrowawayAuthority() as authority, pytest.raises(TypeError, match="not <class 'str'>"):
         authority.stand_in_for("verifier")  # type: ignore[arg-type] # the mistake that is told
+
+
+def asked(model: ScriptedModel, **body: Any) -> tuple[int, dict[str, Any]]:
+    answer = urllib3.request("POST", f"{model.base_url}/chat/completions", json={"messages": [], **body})
+    return answer.status, answer.json()
+
+
+def test_a_model_says_what_its_script_says_and_keeps_what_it_is_shown(
+    scripted_model: Callable[..., ScriptedModel],
+) -> None:
+    model = scripted_model(calls(call("fetch", id="42"), call("fetch", id="43")), say("Done."))
+    assert os.environ["OPENAI_BASE_URL"] == model.base_url
+    tool = {"name": "fetch", "parameters": {"type": "object"}}
+    _, wanted = asked(model, tools=[{"type": "function", "function": tool}])
+    every = wanted["choices"][0]["message"]["tool_calls"]
+    assert [(one["id"], json.loads(one["function"]["arguments"])) for one in every] == [
+        ("call_1", {"id": "42"}),
+        ("call_2", {"id": "43"}),
+    ]
+    _, said = asked(model, messages=[{"role": "user", "content": "?"}, {"role": "tool", "content": "Ada"}])
+    assert said["choices"][0]["message"] == {"role": "assistant", "content": "Done."}
+    assert (model.tools_shown, model.tool_results) == ([tool], ["Ada"])
+    assert asked(model)[1]["choices"][0]["message"]["content"] == "TERMINATE"
+
+
+def test_what_a_scripted_model_cannot_is_said() -> None:
+    with ScriptedModel(say("Done.")) as model:
+        status, answer = asked(model, stream=True)
+    assert (status, "does not stream" in answer["error"]["message"]) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,8 @@ from typing import Any
 import company
 import pytest
 from authsec import AuthSecClient
-from authsec.testing import ThrowawayAuthority
+from authsec.testing import ScriptedModel, ThrowawayAuthority
 from evidence import Evidence, every_log_record
-from scripted_model import ScriptedModel
 
 pytest_plugins = ["authsec.testing"]
 
@@ -35,7 +34,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("AUTHSEC_", "OPENAI_", "LANG")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("OPENAI_API_KEY", "unused")
 
 
 @pytest.fixture
@@ -51,18 +49,9 @@ def crm(authsec_authority: ThrowawayAuthority, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ScriptedModel]]:
+def model(scripted_model: Callable[..., ScriptedModel]) -> Callable[..., ScriptedModel]:
     """Start the model with what it shall say; the environment leads to it."""
-    running = []
-
-    def start(*script: dict[str, Any]) -> ScriptedModel:
-        running.append(ScriptedModel(*script))
-        monkeypatch.setenv("OPENAI_BASE_URL", running[-1].base_url)
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.close()
+    return scripted_model
 
 
 class Watch:

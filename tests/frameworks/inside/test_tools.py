@@ -17,9 +17,8 @@ import httpx
 import pytest
 import requests
 from authsec import AuthSecClient, DelegationDenied, ToolError
-from authsec.testing import ThrowawayAuthority
+from authsec.testing import ThrowawayAuthority, call, calls, say
 from company import Crm
-from scripted_model import call, calls, say
 
 from conftest import Watch, Way
 

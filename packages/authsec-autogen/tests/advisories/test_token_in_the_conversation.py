@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 from authsec import AuthSecClient
+from authsec.testing import call
 from authsec_autogen import register_function
-from scripted_model import call
 
 autogen = pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Final
+from contextlib import ExitStack
+from typing import Any, Final
 
 import pytest
 
 from authsec.testing.authority import ThrowawayAuthority
+from authsec.testing.scripted import ScriptedModel
 
 # What the person who runs the tests has set up for real agents and APIs.
 _OF_OTHERS: Final = ("AUTHSEC_", "ACTIONS_ID_TOKEN_", "SPIFFE_")
@@ -41,3 +43,17 @@ def revoke(authsec_authority: ThrowawayAuthority) -> Callable[..., None]:
 def deny(authsec_authority: ThrowawayAuthority) -> Callable[..., None]:
     """`deny("client_disabled")`: agents get no token any more."""
     return authsec_authority.deny
+
+
+@pytest.fixture
+def scripted_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ScriptedModel]]:
+    """`scripted_model(call("fetch", id="42"), say("Done."))`: starts a model; `OPENAI_BASE_URL` leads to it."""
+    with ExitStack() as running:
+
+        def start(*script: dict[str, Any]) -> ScriptedModel:
+            model = running.enter_context(ScriptedModel(*script))
+            monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+            monkeypatch.setenv("OPENAI_API_KEY", "unused")
+            return model
+
+        yield start
