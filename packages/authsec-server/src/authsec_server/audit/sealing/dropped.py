@@ -18,7 +18,15 @@ from typing import Any, Final
 from authsec.jose import PrivateKey, sign_compact
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, signed_claims
+from authsec_server.audit.sealing.heads import (
+    Head,
+    HeadRefused,
+    Keys,
+    counting_number,
+    read_head,
+    record_in,
+    signed_claims,
+)
 
 TYPE: Final = "authsec-journal-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -74,12 +82,12 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
     try:
         record = DropRecord(
             before=str(claims["before"]),
-            events=_number(claims["events"]),
+            events=counting_number(claims["events"]),
             numbers=_run(claims["numbers"]),
             places=tuple(map(_run, claims["places"])),
             export_sha256=str(claims["export_sha256"]),
             by=str(claims["by"]),
-            at=datetime.fromtimestamp(_number(claims["iat"]), UTC),
+            at=datetime.fromtimestamp(counting_number(claims["iat"]), UTC),
             head=head,
             signed=signed,
             kid=kid,
@@ -92,12 +100,8 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
 
 
 def drop_of(event: Mapping[str, Any]) -> str | None:
-    """The signed record that an event (as a row, or as it is exported) carries; None for one that carries none."""
-    detail = event.get("detail")
-    signed = (
-        detail.get("record") if event.get("kind") == EventKind.EVENTS_DROPPED and isinstance(detail, dict) else None
-    )
-    return signed if isinstance(signed, str) else None
+    """The record of what was dropped that the event carries, signed by whomever."""
+    return record_in(event, EventKind.EVENTS_DROPPED)
 
 
 def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
@@ -117,13 +121,7 @@ def _holds_together(record: DropRecord) -> bool:
 
 
 def _run(value: Any) -> Run:
-    first, last = map(_number, value)
+    first, last = map(counting_number, value)
     if first > last:
         raise ValueError
     return first, last
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError
-    return value

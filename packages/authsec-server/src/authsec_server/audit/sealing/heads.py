@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.tree import Tree
 
 TYPE: Final = "authsec-journal-head+jwt"
@@ -50,8 +51,11 @@ def sign_head(tree: Tree, *, through: int, at: datetime, issuer: str, key: Priva
 def read_head(signed: str, keys: Keys) -> Head:
     """What the head says, once one of the keys is shown to have signed it. Raises `HeadRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "head")
-    size, through, iat = (_number(claims.get(name)) for name in ("size", "through", "iat"))
     root = claims.get("root")
+    try:
+        size, through, iat = (counting_number(claims.get(name)) for name in ("size", "through", "iat"))
+    except ValueError:
+        raise HeadRefused("is no head of a journal") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
         raise HeadRefused("is no head of a journal")
     return Head(size=size, root=root, through=through, at=datetime.fromtimestamp(iat, UTC), signed=signed, kid=kid)
@@ -74,7 +78,15 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
         raise HeadRefused(f"cannot be believed: {error}") from None
 
 
-def _number(value: Any) -> int:
+def record_in(event: Mapping[str, Any], kind: EventKind) -> str | None:
+    """The signed record that an event of this kind (as a row, or as it is exported) carries; None where none is."""
+    detail = event.get("detail") if event.get("kind") == kind else None
+    signed = detail.get("record") if isinstance(detail, dict) else None
+    return signed if isinstance(signed, str) else None
+
+
+def counting_number(value: Any) -> int:
+    """The number that a claim is: none below 0. Raises `ValueError`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise HeadRefused("is no head of a journal")
+        raise ValueError
     return value

@@ -14,7 +14,7 @@ from typing import Any, Final
 from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.heads import HeadRefused, Keys, signed_claims
+from authsec_server.audit.sealing.heads import HeadRefused, Keys, record_in, signed_claims
 
 TYPE: Final = "authsec-journal-key+jwt"
 NEVER: Final = 2**63 - 1
@@ -67,10 +67,8 @@ def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateK
 
 
 def replacement_of(event: Mapping[str, Any]) -> str | None:
-    """The record that an event (as a row, or as it is exported) carries; None for one that carries none."""
-    detail = event.get("detail") if event.get("kind") == EventKind.SEAL_KEY_REPLACED else None
-    signed = detail.get("record") if isinstance(detail, dict) else None
-    return signed if isinstance(signed, str) else None
+    """The record of a replaced key that the event carries, signed by whomever."""
+    return record_in(event, EventKind.SEAL_KEY_REPLACED)
 
 
 def _read(signed: str, keys: Keys) -> tuple[str, PublicKey]:
