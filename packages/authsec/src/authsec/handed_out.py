@@ -16,14 +16,17 @@ from authsec.clock import Clock
 _LEEWAY: Final = 60.0  # seconds for which an API may take a token after its end
 _MOST: Final = 1000  # the oldest makes room: a program that renews without end must not fill the memory
 
+BEGINNING: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
+
 _ends: Final[dict[str, tuple[Clock, float]]] = {}
 _lock = threading.Lock()
 _tokens: tuple[str, ...] = ()
+_beginnings: frozenset[str] = frozenset()
 
 
 def note(token: str, expires_in: float, clock: Clock) -> None:
     """`token` lives for `expires_in` seconds, by this clock."""
-    global _tokens
+    global _tokens, _beginnings
     with _lock:
         over = [one for one, (its_clock, ends) in _ends.items() if its_clock.monotonic() > ends]
         for one in over:
@@ -31,12 +34,18 @@ def note(token: str, expires_in: float, clock: Clock) -> None:
         while len(_ends) >= _MOST:
             del _ends[next(iter(_ends))]
         _ends[token] = clock, clock.monotonic() + expires_in + _LEEWAY
+        _beginnings = frozenset(one[:BEGINNING] for one in _ends)
         _tokens = tuple(_ends)
 
 
 def living() -> tuple[str, ...]:
     """All of them."""
     return _tokens
+
+
+def beginnings() -> frozenset[str]:
+    """What they begin with."""
+    return _beginnings
 
 
 def _renew_lock() -> None:

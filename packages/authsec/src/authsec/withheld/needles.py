@@ -10,10 +10,9 @@ from collections.abc import Collection
 from functools import cached_property, lru_cache
 from typing import Final, Self
 
-from authsec.handed_out import living
+from authsec.handed_out import BEGINNING, beginnings, living
 
 REMOVED: Final = "[delegation token removed]"
-_BEGINNING: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
 
 
 class Needles:
@@ -21,7 +20,6 @@ class Needles:
 
     def __init__(self, tokens: Collection[str]) -> None:
         self._given = tokens
-        self._tokens = {*tokens, *living()}
 
     def now(self) -> Self:
         """With those that have been given since."""
@@ -49,11 +47,12 @@ class Needles:
 
     @cached_property
     def _beginnings(self) -> set[str]:
-        return {form for beginning in {token[:_BEGINNING] for token in self._tokens} for form in _begun(beginning)}
+        every = {*(token[:BEGINNING] for token in self._given), *beginnings()}
+        return {form for beginning in every for form in _begun(beginning)}
 
     @cached_property
     def _forms(self) -> set[str]:
-        return _forms_of(self._tokens)
+        return _forms_of({*self._given, *living()})
 
 
 @lru_cache(maxsize=64)
