@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -156,6 +157,25 @@ def test_a_sink_that_hangs_for_ever_keeps_neither_server_nor_process_from_ending
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
 
 
+def test_a_mount_that_hangs_does_not_keep_a_server_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "CHECK_SECONDS", 0.1)
+    mounted = Event()
+
+    class Hanging:
+        def check(self) -> None:
+            mounted.wait()
+
+        def take(self, _: Head) -> None:
+            """Never asked here."""
+
+    heads = HeadsElsewhere(Hanging(), now=lambda: NOW)
+    try:
+        heads.check()
+        assert not mounted.is_set()
+    finally:
+        mounted.set()
+
+
 class Sink:
     """An HTTP server that takes heads, or does what a test tells it to."""
 
@@ -270,7 +290,8 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["", "nowhere/heads", "/dev/null", "http://sink.example/heads?key=hidden", "ftp://sink.example/"]
+    "where",
+    ["", "nowhere/heads", "/dev/null", "x" * 300, "http://sink.example/heads?key=hidden", "ftp://sink.example/"],
 )
 def test_a_server_does_not_start_where_no_head_can_ever_be_taken(tmp_path: Path, where: str) -> None:
     settings = load_settings(data=tmp_path, audit_heads=where if "://" in where else str(tmp_path / where))

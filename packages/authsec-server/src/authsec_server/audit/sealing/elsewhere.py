@@ -20,6 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.sinks import IntoFile, NotTaken, Sink, ToAddress
+from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Outbound
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ POLL_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
 STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken, hangs: a mount whose server is gone
 MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
+CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where heads are to go
 LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
 DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed journal that were taken elsewhere.")
 WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that were not taken elsewhere yet.")
@@ -58,9 +60,18 @@ class HeadsElsewhere:
         self._ending = Event()
 
     def check(self) -> None:
-        """Raise `StartupRefused` where the settings name nothing that could take a head."""
-        if self._sink is not None:
-            self._sink.check()
+        """Raise `StartupRefused` where the settings name nothing that could take a head.
+
+        A mount that does not answer is not waited for: it may come back, and tokens are to be given meanwhile.
+        """
+        if self._sink is None:
+            return
+        refusals: list[StartupRefused] = []
+        asking = Thread(target=_ask, args=(self._sink, refusals), name="authsec-heads-check", daemon=True)
+        asking.start()
+        asking.join(CHECK_SECONDS)
+        if refusals:
+            raise refusals[0]
 
     def give(self, head: Head) -> None:
         """A head that was signed, or that another server has signed and this one has verified."""
@@ -131,6 +142,13 @@ class HeadsElsewhere:
         if self._standing.undelivered_since is not None:
             log.info("heads of the journal are taken elsewhere again")
         self._standing = Standing(sent=True)
+
+
+def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
+    try:
+        sink.check()
+    except StartupRefused as refused:  # told in the thread that waits for it
+        refusals.append(refused)
 
 
 def heads_elsewhere(

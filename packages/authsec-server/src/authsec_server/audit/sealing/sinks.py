@@ -63,7 +63,11 @@ class IntoFile:
             return False  # it is empty, or may only be written
 
     def check(self) -> None:
-        if (self.path.exists() and not self.path.is_file()) or not self.path.parent.is_dir():
+        try:
+            never = (self.path.exists() and not self.path.is_file()) or not self.path.parent.is_dir()
+        except OSError:  # a name that is too long, a folder that may not be looked into
+            never = True
+        if never:
             raise StartupRefused(
                 f"{ENV_PREFIX}AUDIT_HEADS names {self.path}, which cannot be a regular file.",
                 "Name a file in a folder that is there, or an address: https://…",
