@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from authsec_server import naming
-from authsec_server.db import open_database
+from authsec_server.db import Tx, open_database
 from authsec_server.delegations import consequences, editing, listing, service, slugs
 from authsec_server.delegations.filters import Filters
 from authsec_server.delegations.model import Delegation, Edit, Standing
@@ -17,7 +17,7 @@ from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 SLUGS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(naming.is_slug)
 
@@ -38,6 +38,18 @@ def revoke(estate: Any, reference: str) -> None:
     estate.do(lambda tx, act: service.revoke(tx, act, reference, estate.terms))
 
 
+def offered(estate: Any) -> tuple[str, int]:
+    """What the next one would be called, and how many statements that takes."""
+    said: list[str] = []
+
+    def look(tx: Tx, act: Act) -> str:
+        event.listen(tx.connection, "before_cursor_execute", lambda _, __, statement, *___: said.append(statement))
+        return slugs.offered(tx, act, client="helper", role="support")
+
+    slug: str = estate.see(look)
+    return slug, len(said)
+
+
 def renamed(estate: Any, its: Delegation, slug: str | None) -> Delegation:
     wanted = Edit(
         target_type=its.target_type, max_duration=its.max_duration, actions=its.actions, owner=its.owner, slug=slug
@@ -46,6 +58,16 @@ def renamed(estate: Any, its: Delegation, slug: str | None) -> Delegation:
         lambda tx, act: editing.edit(tx, act, its.slug, wanted, estate.terms, revision=its.revision)
     )
     return standing.delegation
+
+
+@pytest.mark.usefixtures("parties")
+def test_the_next_of_many_is_not_looked_for_one_by_one(estate: Any) -> None:
+    """Under the lock, while nobody gets a token."""
+    for minutes in range(1, 46):
+        estate.delegate(max_duration=60 * minutes)
+    assert offered(estate) == ("helper-support-46", 3)
+    revoke(estate, "helper-support-7")
+    assert offered(estate) == ("helper-support-7", 1), "it is given up"
 
 
 @pytest.mark.usefixtures("parties")
@@ -125,14 +147,14 @@ def test_narrowing_by_slug_ends_the_tokens_and_a_new_slug_ends_none(estate: Any)
 def test_what_is_made_is_always_a_slug_and_never_taken(client: str, role: str, others: int) -> None:
     taken: set[str] = set()
     for _ in range(others):
-        made = slugs.made(client, role, taken.__contains__)
+        made = slugs.made(client, role, lambda some: [each for each in some if each not in taken])
         assert naming.is_slug(made)
         assert made not in taken
         taken.add(made)
 
 
 def test_two_slugs_that_read_as_an_id_together_get_a_number() -> None:
-    assert slugs.made("12345678-1234-1234-1234", "123456789012", lambda _: False).endswith("-2")
+    assert slugs.made("12345678-1234-1234-1234", "123456789012", lambda some: some).endswith("-2")
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

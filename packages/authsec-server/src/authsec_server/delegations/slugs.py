@@ -8,13 +8,15 @@ name, and whoever says the name means what lives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 
 from authsec_server import naming
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
+from authsec_server.db.batches import in_batches
 from authsec_server.delegations import store
+from authsec_server.delegations.by_slug import by_slugs
 from authsec_server.delegations.model import OVER, Delegation, Terms, state
 from authsec_server.delegations.standing import record, standings
 from authsec_server.failures import Conflict
@@ -22,6 +24,7 @@ from authsec_server.principal import Act
 from authsec_server.revisions import changed, edit_detail
 
 _LONGEST = 63
+_AT_ONCE = 20  # that are looked up: who has made many of one client and role holds the lock meanwhile
 
 
 def chosen(tx: Tx, act: Act, given: str) -> str:
@@ -38,12 +41,13 @@ def chosen(tx: Tx, act: Act, given: str) -> str:
 
 def offered(tx: Tx, act: Act, *, client: str, role: str) -> str:
     """The slug for who chose none, made of those of client and role."""
-    return made(client, role, lambda slug: _held(tx, act, slug) is not None)
+    return made(client, role, lambda slugs: _free(tx, act, slugs))
 
 
-def made(client: str, role: str, is_taken: Callable[[str], bool]) -> str:
-    """The first slug of the two that is not taken, with a number where another has it. Pure."""
-    return next(slug for slug in _series(f"{client}-{role}") if naming.is_slug(slug) and not is_taken(slug))
+def made(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]]) -> str:
+    """The first slug of the two that is free, with a number where another has it. `free` is asked about some. Pure."""
+    series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}")), _AT_ONCE)
+    return next(slug for some in series for slug in free(some))
 
 
 def take(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
@@ -61,6 +65,12 @@ def _held(tx: Tx, act: Act, slug: str) -> Delegation | None:
     """The delegation that has the slug and gives it up to nobody, since it is not over."""
     found = store.find(tx.connection, slug)
     return None if found is None or state(found, act.now) in OVER else found
+
+
+def _free(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
+    """Those of these slugs that a new one can have."""
+    known = by_slugs(tx, slugs)
+    return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
 
 
 def _series(stem: str) -> Iterator[str]:
