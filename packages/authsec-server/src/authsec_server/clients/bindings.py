@@ -86,7 +86,7 @@ def _asked(tx: Tx, source: TrustSource, proof_ids: Collection[str], held: set[_M
         each = found.get(proof_id)
         if each is None:
             raise NotFound(
-                f"There is no proof {naming.quoted(proof_id)}.", "A client's page shows those that it holds."
+                f"There is no proof {naming.quoted(proof_id)}.", "Those of one agent: authsec agents proofs list AGENT"
             )
         if each.proof.source_id != source.id:
             _require_bindable(tx, each, source, held, trust_domain)
