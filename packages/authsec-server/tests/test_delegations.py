@@ -315,14 +315,14 @@ def test_a_failed_revocation_changes_nothing(
 
 
 def test_the_same_is_not_delegated_twice(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
-    first = create(database, act).delegation.id
+    first = create(database, act).delegation.slug
     recorded = events(database, act)
     with pytest.raises(Conflict, match=f"live already: {first}. Nothing was created."):
         create(database, act, owner="Somebody else", description="For the night")
     assert len(database.read(lambda tx: service.of_client(tx, client.id))) == 1
     assert events(database, act) == recorded
     later = replace(act, now=act.now + timedelta(days=1))
-    ending = create(database, act, ends_at=later.now).delegation.id
+    ending = create(database, act, ends_at=later.now).delegation.slug
     with pytest.raises(Conflict, match=ending):
         create(database, act, ends_at=later.now)
     database.change(lambda tx: service.disable(tx, act, first, TERMS))

@@ -231,8 +231,8 @@ def test_sources_are_listed_searched_and_looked_up(estate: Any) -> None:
     for text, found in (("RAVO.ex", made[1:2]), (made[2].id[:8], made[2:]), ("", []), ("nothing", [])):
         assert estate.see(lambda tx, act, text=text: service.search(tx, act, text)) == found
     assert estate.database.read(lambda tx: service.by_ids(tx, [made[0].id, "x"])) == {made[0].id: made[0]}
-    assert estate.database.read(lambda tx: service.of_kind(tx, SourceKind.OIDC)) == made
-    assert estate.database.read(lambda tx: service.of_kind(tx, SourceKind.SPIFFE)) == []
+    assert estate.database.read(lambda tx: service.of_kinds(tx, [*SourceKind])) == made
+    assert estate.database.read(lambda tx: service.of_kinds(tx, [SourceKind.SPIFFE])) == []
     assert estate.database.read(lambda tx: service.find(tx, "a\0b")) is None
 
 

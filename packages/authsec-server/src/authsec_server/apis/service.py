@@ -151,6 +151,8 @@ def described(tx: Tx, *, among: Collection[str] | None = None) -> dict[str, str]
 
 def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[str]:
     """The audiences of all registered APIs; `among` as for `described`. Asks for no principal, as that."""
+    if among is not None and not among:
+        return frozenset()
     return store.identifiers(tx.connection, _few(among))
 
 

@@ -35,7 +35,7 @@ def lacks(tx: Tx, proof: Proof, trust_domain: str) -> str:
 
 
 def _fitting(tx: Tx, platform: Platform) -> list[TrustSource]:
-    return [source for kind in FITTING[platform] for source in sources.of_kind(tx, kind)]
+    return sources.of_kinds(tx, FITTING[platform])
 
 
 def _source(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> TrustSource | None:

@@ -24,6 +24,7 @@ from authsec_server.delegations.standing import (
     as_granted,
     audience,
     client_called,
+    parties,
     record,
     role_called,
     standings,
@@ -111,17 +112,25 @@ def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
     return turned(standing, enabled, act.now)
 
 
-def revoke(tx: Tx, act: Act, id_or_slug: str, terms: Terms, *, because: str = "") -> Standing:
+def revoke(
+    tx: Tx,
+    act: Act,
+    id_or_slug: str,
+    terms: Terms,  # noqa: ARG001 - of use to its neighbours: callers pick one of the three
+    *,
+    because: str = "",
+) -> Standing:
     """End the delegation for good, and its tokens. What is revoked already stays as it is."""
     act.principal.require(Role.OPERATOR)
-    standing = get(tx, act, id_or_slug, terms)
-    if standing.state is DelegationState.REVOKED:
-        return standing
-    revoked = changed(standing.delegation, act, revoked_at=act.now)
+    held, role, client = parties(tx, id_or_slug)
+    revoked = changed(held, act, revoked_at=act.now) if held.revoked_at is None else held
+    over = Standing(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
+    if revoked is held:
+        return over
     store.save(tx.connection, revoked)
     revocations.end(tx, SubjectKind.DELEGATION, revoked.id, act.now)
-    record(tx, act, EventKind.DELEGATION_REVOKED, standing, **({"because": because} if because else {}))
-    return turned(standing, revoked, act.now)
+    record(tx, act, EventKind.DELEGATION_REVOKED, over, **({"because": because} if because else {}))
+    return over
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:

@@ -16,7 +16,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.cautions import cautions
-from authsec_server.delegations.model import OVER, Delegation, Standing, Terms, state, title
+from authsec_server.delegations.model import Delegation, Standing, Terms, state, title
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
@@ -74,10 +74,16 @@ def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Stand
     ]
 
 
+def parties(tx: Tx, id_or_slug: str) -> Tie:
+    """The delegation with its role and its client, by its id or slug. Raises `NotFound`."""
+    found = stored(tx, id_or_slug)
+    role, client = roles.by_ids(tx, [found.role_id]), clients.by_ids(tx, [found.client_id])
+    return found, role[found.role_id], client[found.client_id]
+
+
 def turned(standing: Standing, delegation: Delegation, now: datetime) -> Standing:
-    """The same delegation, turned on or off or revoked: what it gives is as it was, and of what is over none warns."""
-    its = state(delegation, now)
-    return replace(standing, delegation=delegation, state=its, cautions=() if its in OVER else standing.cautions)
+    """The same delegation, turned on or off: what it gives, and what that warns of, is as it was."""
+    return replace(standing, delegation=delegation, state=state(delegation, now))
 
 
 def role_called(tx: Tx, id_or_slug: str) -> RoleDefinition:

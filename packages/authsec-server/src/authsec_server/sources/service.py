@@ -158,9 +158,9 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustSource]:
     return sources.by_ids(tx.connection, ids)
 
 
-def of_kind(tx: Tx, kind: SourceKind) -> list[TrustSource]:
-    """The sources of this kind by slug, disabled ones as well. Asks for no principal: for the rooms above."""
-    return sources.of_kind(tx.connection, kind)
+def of_kinds(tx: Tx, kinds: Collection[SourceKind]) -> list[TrustSource]:
+    """The sources of these kinds by slug, disabled ones as well. Asks for no principal: for the rooms above."""
+    return sources.of_kinds(tx.connection, kinds)
 
 
 def _require_folder(act: Act, may_look_up: bool) -> None:

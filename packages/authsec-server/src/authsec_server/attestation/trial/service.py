@@ -173,7 +173,7 @@ def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
     source = sources.get(tx, act, id_or_slug)
     held = bindings.resting_on(tx, act, source, limit=COMPARED + 1)
     standing = [each for each in held[:COMPARED] if each.proof.stands(act.now)]
-    others = [each for kind in SourceKind for each in sources.of_kind(tx, kind) if each.id != source.id]
+    others = [each for each in sources.of_kinds(tx, [*SourceKind]) if each.id != source.id]
     return _Candidates(source=source, others=others, held=standing, more=len(held) > COMPARED)
 
 

@@ -84,9 +84,9 @@ def of_issuer(connection: Connection, issuer: str) -> list[TrustSource]:
     return _loaded(connection, statement.order_by(trust_sources.c.slug))
 
 
-def of_kind(connection: Connection, kind: SourceKind) -> list[TrustSource]:
-    """The sources of this kind, by slug."""
-    statement = select(trust_sources).where(trust_sources.c.kind == kind)
+def of_kinds(connection: Connection, kinds: Collection[SourceKind]) -> list[TrustSource]:
+    """The sources of these kinds, by slug."""
+    statement = select(trust_sources).where(trust_sources.c.kind.in_(kinds))
     return _loaded(connection, statement.order_by(trust_sources.c.slug))
 
 
