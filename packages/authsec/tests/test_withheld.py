@@ -14,6 +14,8 @@ import pydantic
 import pytest
 import requests
 from authsec import ToolError
+from authsec.clock import Clock
+from authsec.handed_out import note
 from authsec.withheld import safe_error, withheld
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +88,12 @@ def test_the_token_is_in_no_argument_of_an_error(value: Any) -> None:
 
 def test_several_tokens_are_withheld() -> None:
     assert withheld(["a.b.c", "d.e.f"], {"x": "a.b.c d.e.f"}) == {"x": f"{REMOVED} {REMOVED}"}
+
+
+def test_what_is_too_short_to_be_a_token_changes_no_text() -> None:
+    """As tests of other people's have for one."""
+    note("t1", 60, Clock())
+    assert withheld(["x"], {"note": "t1"}) == {"note": "t1"}
 
 
 def test_what_goes_round_or_is_shared_ends() -> None:

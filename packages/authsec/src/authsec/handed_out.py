@@ -25,8 +25,10 @@ _beginnings: frozenset[str] = frozenset()
 
 
 def note(token: str, expires_in: float, clock: Clock) -> None:
-    """`token` lives for `expires_in` seconds, by this clock."""
+    """`token` lives for `expires_in` seconds, by this clock. What is too short to be one would be found in any text."""
     global _tokens, _beginnings
+    if len(token) < BEGINNING:
+        return
     with _lock:
         over = [one for one, (its_clock, ends) in _ends.items() if its_clock.monotonic() > ends]
         for one in over:

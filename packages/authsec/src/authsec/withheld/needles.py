@@ -62,7 +62,7 @@ def _begun(beginning: str) -> set[str]:
 
 
 def _forms_of(tokens: Collection[str]) -> set[str]:
-    return {form for token in tokens for form in (token, *_in_base64(token))}
+    return {form for token in tokens for form in (token, *_in_base64(token)) if form}
 
 
 def _in_base64(token: str) -> list[str]:
