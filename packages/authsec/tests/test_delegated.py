@@ -117,7 +117,7 @@ def test_wrong_arguments_are_refused_before_a_token_is_fetched(
     def fetch(customer_id: str, *, delegation_token: str) -> str:
         return mark(delegation_token)
 
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"fetch\(\) (got an unexpected|missing a required)"):
         fetch(**({"customer_id": "42"} if "delegation_token" in arguments else {}), **arguments)
     assert authority.seen == []
 
@@ -139,6 +139,65 @@ def test_the_disguise(client: AuthSecClient) -> None:
     assert typing.get_type_hints(fetch, include_extras=True) == fetch.__annotations__
     assert not hasattr(fetch, "__wrapped__")
     assert inspect.unwrap(fetch) is fetch
+
+
+GOOGLE = """Fetch a customer.
+
+    Args:
+        customer_id: The id.
+        delegation_token (str): The token that
+            says who asks.
+        limit: How many.
+
+    Returns:
+        A record.
+    """
+NUMPY = """Fetch a customer.
+
+    Parameters
+    ----------
+    customer_id : str
+        The id.
+    delegation_token : str
+        The token that says who asks.
+
+    Returns
+    -------
+    str
+    """
+SPHINX = """Fetch a customer.
+
+    :param customer_id: the id
+    :param str delegation_token: the token that
+        says who asks
+    :type delegation_token: str
+    :return: a record
+    """
+ALONE = """Fetch all customers.
+
+    Args:
+        delegation_token: The token that says who asks.
+
+    Returns:
+        Records.
+    """
+
+
+@pytest.mark.parametrize("documented", [GOOGLE, NUMPY, SPHINX, ALONE, "Fetch, by the delegation_token."])
+def test_what_the_docstring_says_of_the_parameter_is_not_shown(documented: str, client: AuthSecClient) -> None:
+    def fetch(customer_id: str = "", limit: int = 1, *, delegation_token: str) -> None: ...
+
+    fetch.__doc__ = documented
+    shown = client.delegated(fetch).__doc__
+    assert shown is not None
+    if documented.startswith("Fetch, by"):
+        assert shown == documented, "a sentence is left as it is"
+    else:
+        assert not any(word in shown for word in ("delegation_token", "who asks", "The token"))
+        left = [line for line in shown.splitlines() if line.strip()]
+        assert [line for line in documented.splitlines() if line in left and line.strip()] == left
+        assert ("Args:" in shown) is (documented is GOOGLE)
+        assert "ecord" in shown or "Returns" in shown
 
 
 def test_names_for_type_checkers_only_stay_as_they_are(client: AuthSecClient, authority: Any) -> None:
@@ -168,6 +227,52 @@ def test_a_function_without_the_parameter_is_refused_at_once_with_the_fix(client
 
     assert caught.value.reason == "parameter_missing"
     assert str(caught.value).endswith("\n    def fetch(customer_id, limit=10, *, delegation_token: str)")
+
+
+def test_the_fix_can_be_pasted(client: AuthSecClient) -> None:
+    def gathering(customer_id: str, **more: Any) -> None: ...
+
+    def named(customer_id: str, *, limit: int = 10) -> None: ...
+
+    def several(*customers: str) -> None: ...
+
+    def misnamed(customer_id: str, token: str) -> None: ...
+
+    def misnamed_and_gathering(access_token: str, customer_id: str, **more: Any) -> None: ...
+
+    def positional(delegation_token: str, /) -> None: ...
+
+    said = {}
+    for function in (gathering, named, several, misnamed, misnamed_and_gathering, positional):
+        with pytest.raises(ConfigError) as caught:
+            client.delegated(function)
+        assert caught.value.reason == "parameter_missing"
+        text, _, said[function.__name__] = str(caught.value).rpartition("\n    def ")
+        compile(f"def {said[function.__name__]}: ...", "", "exec")
+        assert ("has to be called that" in text) is function.__name__.startswith("misnamed")
+        assert ("cannot be given its token by name" in text) is (function is positional)
+    assert said == {
+        "gathering": "gathering(customer_id, *, delegation_token: str, **more)",
+        "named": "named(customer_id, *, limit=10, delegation_token: str)",
+        "several": "several(*customers, delegation_token: str)",
+        "misnamed": "misnamed(customer_id, *, delegation_token: str)",
+        "misnamed_and_gathering": "misnamed_and_gathering(customer_id, *, delegation_token: str, **more)",
+        "positional": "positional(*, delegation_token: str)",
+    }
+
+
+def test_actions_in_place_of_the_function_are_told_how_to_be_named(client: AuthSecClient) -> None:
+    with pytest.raises(ConfigError, match=r"by name, as in @authsec\.delegated\(scope='customers:read'\)"):
+        client.delegated("customers:write")  # type: ignore[call-overload] # that is the point
+
+
+def test_two_decorators_are_one_too_many(client: AuthSecClient) -> None:
+    @client.delegated(scope="customers:read")
+    def fetch(customer_id: str, *, delegation_token: str) -> None: ...
+
+    with pytest.raises(ConfigError, match="Keep one decorator, with all that the function does") as caught:
+        client.delegated(fetch, scope="tickets:write")
+    assert caught.value.reason == "decorated_twice"
 
 
 def test_a_parameter_that_cannot_be_filled_is_refused(client: AuthSecClient) -> None:
@@ -274,6 +379,15 @@ def test_what_only_its_runner_can_mend_goes_to_the_log_and_in_short_to_the_model
     with pytest.raises(AuthSecError) as raised:
         client.get_token()
     assert warning == f"a tool gets no token ({reason}): {raised.value}"
+
+
+def test_an_api_that_has_to_be_named_is_told_with_the_argument(
+    client: AuthSecClient, authority: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority.next_answers = [refused(400, "invalid_target", "Ask for a resource among: crm, tickets.")]
+    telling(client, "sync")()
+    assert "by resource=… of delegated, get_token," in caplog.text
+    assert "among: crm, tickets." in caplog.text
 
 
 @both_kinds

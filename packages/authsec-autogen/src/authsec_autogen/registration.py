@@ -38,7 +38,7 @@ def register_function(
     _check_agent(executor, "executor", "register_for_execution")
     tool: Callable[..., Any] = authsec.delegated(scope=scope, resource=resource)(as_tool(fn))
     name = name or fn.__name__
-    description = description or inspect.getdoc(fn)
+    description = description or inspect.getdoc(tool)
     if not description:
         raise ConfigError(
             f"The model must be told what {name} is for: give it a docstring, or pass description='…'.",

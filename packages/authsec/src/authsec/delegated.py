@@ -14,13 +14,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar, overload
 
+from authsec.delegable import MARK, PARAMETER, docstring_of, signature_of
 from authsec.denied import told_of_denial
 from authsec.errors import ConfigError
 from authsec.outgoing.api_denials import api_denial
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.withheld import safe_error, withheld
-
-PARAMETER = "delegation_token"
 
 OnDenied = Literal["raise", "tell_model"]
 """What a tool does that may not: raise, `DelegationDenied` say, or return what the model may know of it."""
@@ -82,7 +81,7 @@ class Delegated:
             )
 
     def __call__(self, function: Callable[..., Any], /) -> Callable[..., Any]:
-        full = _signature(function)
+        full = signature_of(function)
         shown = full.replace(
             parameters=[p for p in full.parameters.values() if p.name != PARAMETER],
             return_annotation=self._result(full.return_annotation),
@@ -90,7 +89,7 @@ class Delegated:
         wanted = (self.request.scope, self.request.resource)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            given = shown.bind(*args, **kwargs)  # a TypeError for a delegation_token that a model made up
+            given = _bound(shown, function, args, kwargs)
             held: tuple[str, ...] = ()
             try:
                 token = self.client.get_token(*wanted).value
@@ -105,7 +104,7 @@ class Delegated:
             return _told(outcome)
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            given = shown.bind(*args, **kwargs)
+            given = _bound(shown, function, args, kwargs)
             held: tuple[str, ...] = ()
             try:
                 token = (await self.client.aget_token(*wanted)).value
@@ -161,43 +160,14 @@ def _told(outcome: Exception | str) -> str:
     return outcome
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature with its annotations resolved: the wrapper lives in this module, where names mean other things."""
-    _check_kind(function)
-    signature = inspect.signature(function)
-    parameter = signature.parameters.get(PARAMETER)
-    if parameter is None or parameter.kind not in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
-        shown = ", ".join([*(str(p.replace(annotation=p.empty)) for p in signature.parameters.values())])
-        raise ConfigError(
-            f"{function.__qualname__} has no parameter for its token. Add one; no model sees it:\n"
-            f"    def {function.__name__}({shown}{', ' if shown else ''}*, {PARAMETER}: str)",
-            reason="parameter_missing",
-        )
+def _bound(
+    shown: inspect.Signature, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> inspect.BoundArguments:
+    """Raises `TypeError` as the function would, also for a delegation_token that a model made up."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except NameError:  # names that are imported for type checkers only stay as they are written
-        return signature
-    return signature.replace(
-        parameters=[p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()],
-        return_annotation=hints.get("return", signature.return_annotation),
-    )
-
-
-def _check_kind(function: Callable[..., Any]) -> None:
-    name = getattr(function, "__qualname__", f"a {type(function).__name__}")  # whose repr may say anything
-    if not inspect.isfunction(function):
-        raise ConfigError(
-            f"{name} is not a plain function (def or async def). Put the decorator directly above the def, below "
-            "@staticmethod, @classmethod and what a framework brings (@tool, @function_tool, …).",
-            reason="not_a_function",
-        )
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(
-            f"{name} yields, so it is not a plain function: it runs on after the call, maybe for longer than its token "
-            "lives. Return the whole result, or leave the decorator out and ask for a token inside it, by "
-            "get_delegation_token() or aget_delegation_token(), before each request.",
-            reason="not_a_function",
-        )
+        return shown.bind(*args, **kwargs)
+    except TypeError as wrong:
+        raise TypeError(f"{function.__qualname__}() {wrong}") from None
 
 
 def _completed(full: inspect.Signature, given: inspect.BoundArguments, token: str) -> inspect.BoundArguments:
@@ -215,6 +185,7 @@ def _disguised(
     if shown.return_annotation is not shown.empty:
         annotations["return"] = shown.return_annotation
     wrapper.__annotations__ = annotations
-    vars(wrapper).update(__signature__=shown)
+    wrapper.__doc__ = docstring_of(function)
+    vars(wrapper).update({"__signature__": shown, MARK: True})
     del vars(wrapper)["__wrapped__"]
     return wrapper

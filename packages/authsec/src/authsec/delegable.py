@@ -1,0 +1,100 @@
+"""Which functions `delegated` can decorate; the others are refused where they are written, with what to write."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from typing import Any, Final
+
+from authsec.errors import ConfigError
+
+PARAMETER: Final = "delegation_token"
+MARK: Final = "__authsec_delegated__"
+"""The attribute of functions that are decorated."""
+
+_ENTRY: Final = re.compile(rf"\s*(:(param|type)\s([^:]*\s)?)?{PARAMETER}\s*(\([^)]*\)\s*)?:")
+_HEADINGS: Final = {"Args:", "Arguments:", "Parameters:", "Params:", "Keyword Args:", "Keyword Arguments:"}
+_ALIASES: Final = {"token", "access_token", "auth_token", "bearer_token", "delegated_token", "delegation"}
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature with its annotations resolved: the wrapper lives in this module, where names mean other things."""
+    _check_kind(function)
+    signature = inspect.signature(function)
+    parameter = signature.parameters.get(PARAMETER)
+    if parameter is None or parameter.kind not in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
+        raise ConfigError(_how_to_take_it(function, signature), reason="parameter_missing")
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError:  # names that are imported for type checkers only stay as they are written
+        return signature
+    return signature.replace(
+        parameters=[p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()],
+        return_annotation=hints.get("return", signature.return_annotation),
+    )
+
+
+def docstring_of(function: Callable[..., Any]) -> str | None:
+    """The docstring without what it says of the parameter, in the ways of Google, NumPy and Sphinx: models read it."""
+    if function.__doc__ is None or PARAMETER not in function.__doc__:
+        return function.__doc__
+    kept: list[str] = []
+    entry: int | None = None  # the indentation of the one that is left out
+    for line in function.__doc__.splitlines():
+        indentation = len(line) - len(line.lstrip())
+        if entry is not None and line.strip() and indentation > entry:
+            continue
+        entry = indentation if _ENTRY.match(line) else None
+        if entry is None:
+            kept.append(line)
+    return "\n".join(line for line, after in zip(kept, [*kept[1:], ""], strict=True) if not _is_empty(line, after))
+
+
+def _is_empty(line: str, after: str) -> bool:
+    """Whether it is the heading of parameters of which none is left."""
+    return line.strip() in _HEADINGS and not after.strip()
+
+
+def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) -> str:
+    """What to write, in place of a parameter that looks like the token's, or beside the others."""
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    meant = next((p.name for p in parameters if p.name in _ALIASES), None)
+    others = [p for p in parameters if p.name not in {meant, PARAMETER}]
+    last = len(others) - (bool(others) and others[-1].kind is inspect.Parameter.VAR_KEYWORD)
+    others.insert(last, inspect.Parameter(PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=str))
+    written = f"    def {function.__name__}{inspect.Signature(others)}"
+    if meant is not None:
+        return f"{function.__qualname__} takes its token as {PARAMETER}, so {meant} has to be called that:\n{written}"
+    if PARAMETER in signature.parameters:
+        return f"{function.__qualname__} cannot be given its token by name. Write:\n{written}"
+    return f"{function.__qualname__} has no parameter for its token. Add one; no model sees it:\n{written}"
+
+
+def _check_kind(function: Callable[..., Any]) -> None:
+    name = getattr(function, "__qualname__", f"a {type(function).__name__}")  # whose repr may say anything
+    if isinstance(function, str):
+        raise ConfigError(
+            "delegated takes the actions by name, as in @authsec.delegated(scope='customers:read').",
+            reason="not_a_function",
+        )
+    if not inspect.isfunction(function):
+        raise ConfigError(
+            f"{name} is not a plain function (def or async def). Put the decorator directly above the def, below "
+            "@staticmethod, @classmethod and what a framework brings (@tool, @function_tool, …).",
+            reason="not_a_function",
+        )
+    if MARK in vars(function):
+        raise ConfigError(
+            f"{name} is decorated by delegated already, and gets one token. Keep one decorator, with all that the "
+            "function does: @authsec.delegated(scope='customers:read tickets:write').",
+            reason="decorated_twice",
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"{name} yields, so it is not a plain function: it runs on after the call, maybe for longer than its token "
+            "lives. Return the whole result, or leave the decorator out and ask for a token inside it, by "
+            "get_delegation_token() or aget_delegation_token(), before each request.",
+            reason="not_a_function",
+        )
