@@ -10,11 +10,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from compiled_once import share_compiled_statements
 from hypothesis import settings
 from reused_postgresql import ReusedDatabase
 
 settings.register_profile("untimed", deadline=None)  # no test is about how busy the machine is
 settings.load_profile("untimed")
+
+
+share_compiled_statements()
 
 
 def pytest_configure() -> None:
