@@ -120,12 +120,15 @@ def _mcp(verifier: str, action: str) -> Snippet:
         note="The audience must be the server's address, with its path. In version 1 of mcp its class is FastMCP.",
         code=(
             "from authsec import TokenVerifier\n"
+            "from authsec.asgi import BearerAuth\n"
             "from authsec.mcp import protected_by, require\n"
             "from mcp.server import MCPServer\n\n"
-            f'server = MCPServer("my-server", **protected_by({verifier}))\n\n'
+            f"verifier = {verifier}\n"
+            'server = MCPServer("my-server", **protected_by(verifier))\n\n'
             "@server.tool()\n"
             "def tool(id: str) -> str:\n"
             f'    require("{action}")\n'
-            "    ..."
+            "    ...\n\n"
+            "app = BearerAuth(server.streamable_http_app(), verifier=verifier)"
         ),
     )
