@@ -245,6 +245,14 @@ def test_more_than_is_delegated_is_refused(authsec_authority: ThrowawayAuthority
     with pytest.raises(DelegationDenied, match="The test delegates customers:read tickets:write") as caught:
         client.get_token(scope="customers:delete")
     assert caught.value.reason == "action_not_allowed"
+    assert caught.value.missing_actions == ("customers:delete",)
+    with pytest.raises(DelegationDenied) as caught:
+        client.get_token(scope="customers:delete customers:read", resource="https://crm.example.com")
+    assert caught.value.allowed_scope == "customers:read"
+    assert caught.value.grant_at == (
+        f"{authsec_authority.base_url}/console/delegations/new?client={client.config.client_id}"
+        "&actions=customers%3Adelete&audiences=https%3A%2F%2Fcrm.example.com"
+    )
     authsec_authority.delegate()
     with pytest.raises(DelegationDenied) as caught:
         authsec_authority.client().get_token()

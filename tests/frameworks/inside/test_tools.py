@@ -171,7 +171,7 @@ def test_the_model_is_told_of_a_denial_and_the_run_goes_on(
 
     (told,) = scripted.tool_results
     assert told.startswith(DENIAL)
-    assert told.endswith("Retrying will not help.")
+    assert "Retrying will not help. The person you work for can grant it at http://127.0.0.1:" in told
     assert crm.tokens == []
     assert watch.places(scripted, had.value) == set()
 

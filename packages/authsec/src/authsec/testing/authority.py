@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from authsec.cache import forget
 from authsec.client import AuthSecClient
 from authsec.errors import ConfigError
+from authsec.granting import grant_page
 from authsec.jose import JoseError, parse_compact
 from authsec.testing.denials import HttpAnswer, denial
 from authsec.testing.endpoint import Endpoint
@@ -39,7 +40,7 @@ class ThrowawayAuthority:
     def __init__(self) -> None:
         self.asked: list[TokenRequest] = []
         self._delegated: tuple[str, ...] | None = None
-        self._denial: HttpAnswer | None = None
+        self._denial: tuple[str, str | None] | None = None
         self._given: list[str] = []
         self._audiences: list[str] = []
         self._revocations = Ended()
@@ -82,7 +83,8 @@ class ThrowawayAuthority:
         Clients of this process that have one are made to ask again, so the very next call is refused. Where a token is
         already shown to an API it stays good, until `revoke`.
         """
-        self._denial = denial(reason, details)
+        denial(reason)  # raises for what is none
+        self._denial = reason, details
         forget(self._given)
 
     def allow(self) -> None:
@@ -170,21 +172,31 @@ class ThrowawayAuthority:
         except ConfigError as error:
             return denial(error.reason)
         self.asked.append(request)
-        if self._denial is not None:
-            return self._denial
-        scope = request.scope.split() if request.scope else None
-        if self._delegated is not None:
-            if not self._delegated:
-                return denial("no_delegation")
-            if not set(scope or ()).issubset(self._delegated):
-                return denial("action_not_allowed", f"The test delegates {' '.join(self._delegated)}.")
+        client_id = "".join(sent.get("client_id", [CLIENT_ID]))
+        scope = request.scope.split() if request.scope else []
+        refused = self._refused(client_id, scope, request.resource or ())
+        if refused is not None:
+            return refused
         if request.resource is None and len(self._audiences) > 1:
-            return denial("invalid_target", f"Name one as resource: {', '.join(self._audiences)}.")
-        return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, *sent.get("client_id", ()))
+            return denial("invalid_target", f"Ask for a resource among: {', or '.join(self._audiences)}.")
+        return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
 
-    def _granted(
-        self, permissions: Sequence[str], resource: Sequence[str] | None, client_id: str = CLIENT_ID
-    ) -> HttpAnswer:
+    def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
+        """What the test denies, or what is more than it delegates."""
+        delegated = scope if self._delegated is None else self._delegated
+        missing = [action for action in scope if action not in delegated]
+        grant_at = grant_page(self.base_url, client_id, actions=missing or scope, audiences=resource)
+        if self._denial is not None:
+            return denial(*self._denial, grant_at=grant_at)
+        if self._delegated == ():
+            return denial("no_delegation", grant_at=grant_at)
+        if not missing:
+            return None
+        allowed = [action for action in scope if action in delegated]
+        details = f"The test delegates {' '.join(delegated)}."
+        return denial("action_not_allowed", details, grant_at=grant_at, missing=missing, allowed=allowed)
+
+    def _granted(self, permissions: Sequence[str], resource: Sequence[str] | None, client_id: str) -> HttpAnswer:
         audience = self._usual_audience() if resource is None else list(resource)
         token = self.issue_token(permissions, audience, client_id=client_id)
         self._given.append(token)
