@@ -30,9 +30,10 @@ from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Opera
 PATH = f"{API}/configuration"
 MAX_DOCUMENT = 2 * 1024 * 1024
 MOST_WORK = 650
-"""Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes some two
-milliseconds of a processor, with PostgreSQL some three, and to end a delegation twice that (`benchmarks/README.md`):
-one to four seconds in all where the machine has nothing else to do, and many times that where it has."""
+"""Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a
+half milliseconds of a processor, with PostgreSQL two to three, and half as much again where a delegation ends
+(`benchmarks/README.md`): one to three seconds in all where the machine has nothing else to do, and many times that
+where it has."""
 
 
 class Compared(Body):
