@@ -213,7 +213,9 @@ def test_keygen_does_not_write_through_a_link(tmp_path: Path) -> None:
 def test_keygen_where_nothing_can_be_written(tmp_path: Path) -> None:
     result = run("keygen", tmp_path / "no" / "agent.pem")
     assert result.exit_code == 1
-    assert "cannot be written: No such file or directory." in " ".join(result.stderr.split())
+    assert "cannot be written: No such file or directory. Name a file in a folder that is there" in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_keygen_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

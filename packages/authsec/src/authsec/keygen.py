@@ -43,4 +43,7 @@ def _write_new(path: Path, content: bytes, *, mode: int) -> None:
             reason="file_exists",
         ) from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.", reason="file_not_writable") from None
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}. Name a file in a folder that is there and yours to write in.",
+            reason="file_not_writable",
+        ) from None
