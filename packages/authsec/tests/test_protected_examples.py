@@ -159,9 +159,10 @@ def test_an_api(
 
         refused = ask("DELETE", "/customers/42", good(issuer))
         assert refused.status == 403
-        assert refused.headers["WWW-Authenticate"].endswith(', scope="customers:delete"')
         assert refused.headers["Cache-Control"] == "no-store"
         body = refused.json()
+        needed = f', scope="customers:delete", error_uri="{body["grant_at"]}"'
+        assert refused.headers["WWW-Authenticate"].endswith(needed)
         assert (body["missing_actions"], body["grantable"], body["retryable"]) == (["customers:delete"], True, False)
         assert body["grant_at"].startswith(f"{issuer.url}/console/delegations/new?client=")
 

@@ -70,7 +70,8 @@ def test_refusals_are_those_of_the_middlewares() -> None:
         assert (nobody.status, nobody.json()["reason"]) == (401, "token_missing")
         refused = asked.get("/verify?require=customers:delete&refusal=header", token)
         assert (refused.status, refused.json()["missing_actions"]) == (403, ["customers:delete"])
-        assert refused.headers["WWW-Authenticate"].endswith('scope="customers:delete"')
+        needed = f'scope="customers:delete", error_uri="{refused.json()["grant_at"]}"'
+        assert refused.headers["WWW-Authenticate"].endswith(needed)
         assert json.loads(refused.headers["AuthSec-Refusal"]) == refused.json()
         either = asked.get("/verify?require_any=a:b,c:d", token)
         assert (either.status, either.json()["missing_actions"]) == (403, ["a:b", "c:d"])
