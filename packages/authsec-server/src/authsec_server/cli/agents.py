@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import click
-from authsec.config import export_line
 from authsec.deferred import Commands
-from rich.text import Text
 
 from authsec_server.cli.agent_deploying import show_manifest, spire_entry
 from authsec_server.cli.agent_enrolment import enrolment, enrolments
-from authsec_server.cli.agent_evidence import evidence_options, shown
+from authsec_server.cli.agent_evidence import evidence_options
 from authsec_server.cli.agent_proofs import proofs
-from authsec_server.cli.agent_secrets import lines, require_use_for, rotate_secret, secret_file_option, with_secret
+from authsec_server.cli.agent_secrets import require_use_for, rotate_secret, secret_file_option, with_secret
+from authsec_server.cli.agent_shown import next_steps, platform_of, shown, state_of
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command, delete, edit
 from authsec_server.cli.edited_lists import edited
 from authsec_server.cli.ending import ask_first, yes_option
-from authsec_server.cli.output import Output, block, cell, styled, table, when
+from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.model import Platform
 
 _PLATFORMS = [platform.value for platform in Platform]
 _ATTENTION = [each.value for each in Attention]
-_USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
 
 
 @click.group(cls=Commands)
@@ -61,7 +59,7 @@ def create_agent(
     require_use_for(secret_file, evidence)
     body = {"name": name, **evidence, "slug": slug, "owner": owner, "description": description}
     agent = with_secret(secret_file, lambda: caller.post("clients", body))
-    output.result(agent, _shown(agent), *([] if output.as_json else _next_steps(caller, agent, secret_file)))
+    output.result(agent, shown(agent), *([] if output.as_json else next_steps(caller, agent, secret_file)))
 
 
 @agents.command("list")
@@ -76,7 +74,7 @@ def create_agent(
 def list_agents(caller: Caller, output: Output, paged: Paged, enabled: bool | None, **filters: str | None) -> None:
     """List the agents, by name; of those that are asked for, what meets all of it."""
     answer = paged.of(caller, "clients", enabled=None if enabled is None else str(enabled).lower(), **filters)
-    rows = [(agent["slug"], _platform(agent), _state(agent), agent["client_id"]) for agent in answer["items"]]
+    rows = [(agent["slug"], platform_of(agent), state_of(agent), agent["client_id"]) for agent in answer["items"]]
     output.result(answer, table(("AGENT", "PLATFORM", "STATE", "CLIENT ID"), rows, whole=("CLIENT ID",)))
     note_more(output, answer)
 
@@ -87,7 +85,7 @@ def list_agents(caller: Caller, output: Output, paged: Paged, enabled: bool | No
 def show_agent(caller: Caller, output: Output, agent: str) -> None:
     """Show one agent with its proofs. AGENT is its slug or client_id."""
     found = caller.get(path("clients", agent))
-    output.result(found, _shown(found))
+    output.result(found, shown(found))
 
 
 @agents.command("disable")
@@ -153,7 +151,7 @@ def edit_agent(
     its = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))
     body = {**asked, "labels": its if labels or gone else None}
     done = edit(caller, output, where, found, body, yes=True)
-    output.result(done, _shown(done))
+    output.result(done, shown(done))
 
 
 @agents.command("delete")
@@ -174,61 +172,3 @@ def _label(text: str) -> tuple[str, str]:
     if not equals:
         raise click.BadParameter(f"{text!r} has no value: write NAME=VALUE.", param_hint="--label")
     return name, value
-
-
-def _shown(agent: Mapping[str, Any]) -> Text:
-    return block(
-        {
-            "agent": agent["slug"],
-            "name": agent["name"],
-            "client_id": agent["client_id"],
-            "spiffe_id": agent["spiffe_id"],
-            "platform": _platform(agent),
-            "state": _state(agent),
-            **_proofs(agent),
-            "owner": agent["owner"],
-            "description": agent["description"],
-            "labels": [f"{name}={value}" for name, value in agent["labels"].items()],
-            "created": f"{when(agent['created_at'])} UTC",
-        }
-    )
-
-
-def _proofs(agent: Mapping[str, Any]) -> dict[str, object]:
-    """What the agent can show; one row a proof, each row with a heading of its own."""
-    rows = [shown(proof) for proof in agent["proofs"]]
-    return {"proof" if len(rows) == 1 else f"proof {number}": row for number, row in enumerate(rows, 1)}
-
-
-def _platform(agent: Mapping[str, Any]) -> Text:
-    return styled("UNATTESTED", "bold red") if agent["unattested"] else cell(agent["platform"])
-
-
-def _state(agent: Mapping[str, Any]) -> Text:
-    if not agent["enabled"]:
-        return styled("disabled", "yellow")
-    if any(proof["state"] == "weak" for proof in agent["proofs"]):
-        return styled("enabled, weak proof", "yellow")
-    if agent["unattested"] or agent["can_prove_itself"]:
-        return styled("enabled", "green")
-    return styled("no proof yet", "yellow")
-
-
-def _next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | None) -> list[Text | str]:
-    """What a person does now, as lines to copy."""
-    steps: list[Text | str] = [""]
-    if not agent["unattested"] and not agent["can_prove_itself"]:
-        steps += [
-            styled("It cannot prove itself yet: until it can, the agent gets no token.", "yellow"),
-            "",
-        ]
-    steps += [
-        styled("Next, delegate authority to it: of a role, the actions that it needs (repeat --action):", "dim"),
-        f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--agent', agent['slug'], *_USUAL)}",
-        styled("and tell the agent where the authority is, and who it is:", "dim"),
-        f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
-        f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",
-    ]
-    if agent["platform"] == "key":
-        steps.append(f"  {export_line('AUTHSEC_AGENT_KEY_FILE', 'the file of its private key')}")
-    return steps + lines(agent, secret_file)

@@ -11,11 +11,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
-import httpx2
-from authsec.exits import Exit, exit_of_answer
 from authsec.terminal import command_line
 
-from authsec_server.cli.output import open_output, when
+from authsec_server.cli.answered import result
+from authsec_server.cli.output import open_output
 from authsec_server.cli.reach import CallFailed, Reach
 from authsec_server.cli.remote import Remote
 
@@ -49,7 +48,7 @@ class Caller:
     def get(self, path: str, **query: Any) -> Any:
         """GET `path`; a query parameter of None is left out."""
         given = {name: value for name, value in query.items() if value is not None}
-        return _result(self.reach.send("GET", path, {"params": given}))
+        return result(self.reach.send("GET", path, {"params": given}))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """POST `body` to `path`."""
@@ -65,8 +64,8 @@ class Caller:
 
     def _change(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
         if not self.rehearses:
-            return _result(self.reach.send(method, path, content))
-        raise Rehearsed(_result(self.reach.send(method, dry_run(path), content)))
+            return result(self.reach.send(method, path, content))
+        raise Rehearsed(result(self.reach.send(method, dry_run(path), content)))
 
 
 class Rehearsed(Exception):
@@ -167,45 +166,3 @@ def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
 
 def _environment(name: str) -> str:
     return os.environ.get(name, "").strip()
-
-
-def _result(answer: httpx2.Response) -> Any:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or answer.is_redirect:
-        raise CallFailed(
-            f"HTTP {answer.status_code} came back, but not from an AuthSec authority.",
-            "Is AUTHSEC_BASE_URL right?",
-            exit_code=exit_of_answer(answer.status_code) or Exit.FAILED,
-        )
-    if not answer.is_success:
-        raise CallFailed(
-            _as_typed(str(body.get("error") or f"The authority answered HTTP {answer.status_code}."), body)
-            + _what_changed(body),
-            str(body.get("details") or ""),
-            str(body.get("request_id") or ""),
-            exit_code=exit_of_answer(answer.status_code),
-            reason=str(body.get("reason") or ""),
-            field=str(body.get("field") or ""),
-        )
-    return body
-
-
-def _as_typed(message: str, body: Mapping[str, Any]) -> str:
-    """The message; where it begins with the name of a member, with that of the option or argument it came from."""
-    field, context = str(body.get("field") or ""), click.get_current_context(silent=True)
-    if context is None or not message.startswith(f"{field} "):
-        return message
-    for parameter in context.command.params:
-        if parameter.name == field:
-            typed = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
-            return typed + message.removeprefix(field)
-    return message
-
-
-def _what_changed(body: Mapping[str, Any]) -> str:
-    """Where an edit came too late: what others changed meanwhile, and when."""
-    fields = [str(each).replace("_", " ") for each in body.get("changed_fields") or ()]
-    return f" Changed: {', '.join(fields)}, at {when(body['changed_at'])} UTC." if fields else ""
