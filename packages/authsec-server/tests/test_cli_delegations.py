@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from authsec.keygen import write_key_pair
+from authsec_server.delegations.model import TargetType
 from click.testing import Result
 
 Authsec = Callable[..., Result]
@@ -111,6 +112,27 @@ def test_a_duration_whose_unit_was_forgotten_is_told_so(create: Callable[..., Re
         refused.exit_code,
         "'30' is no duration. Write it with its unit: 30s, 30m, 30h or 30d." in refused.stderr,
     ) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["create", "edit", "list"])
+def test_help_names_every_target_type(command: str, authsec: Authsec) -> None:
+    helped = " ".join(authsec("delegations", command, "--help").stdout.split())
+    assert [target for target in TargetType if f'"{target}"' not in helped] == []
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "told"),
+    [
+        ("autogen", "'autogen' is no target type; the nearest is AutoGen AI agent."),
+        ("My bot", "'My bot' is no target type."),
+    ],
+)
+def test_a_mistyped_target_type_is_told_its_nearest_only_where_it_is_like_one(
+    mistyped: str, told: str, create: Callable[..., Result]
+) -> None:
+    refused = create("--all-actions", "--target", mistyped)
+    assert told in refused.stderr
+    assert "One of: AutoGen AI agent, LangChain AI agent" in " ".join(refused.stderr.split())
 
 
 def test_an_agent_that_proves_itself_is_not_marked(

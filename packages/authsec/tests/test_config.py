@@ -128,6 +128,13 @@ def test_a_slug_is_not_a_client_id() -> None:
         config(client_id="Customer Support")
 
 
+@pytest.mark.parametrize("client_id", [f"{CLIENT_ID} ", f" {CLIENT_ID}", f"{CLIENT_ID}\n"])
+def test_blanks_around_a_client_id_are_named(client_id: str) -> None:
+    with pytest.raises(ConfigError, match="has blanks before or after it") as caught:
+        config(client_id=client_id)
+    assert str(caught.value).endswith(f'AUTHSEC_AGENT_CLIENT_ID="{CLIENT_ID}"')
+
+
 @given(st.text(min_size=1))
 def test_a_client_id_is_never_anything_but_a_canonical_uuid(client_id: str) -> None:
     try:

@@ -142,12 +142,13 @@ def _check_client_id(client_id: str) -> None:
     if not client_id:
         raise _missing("client_id", "AUTHSEC_AGENT_CLIENT_ID", "which agent this is")
     try:
-        canonical = str(uuid.UUID(client_id))
+        canonical = str(uuid.UUID(client_id.strip()))
     except ValueError:
         canonical = ""
     if client_id != canonical:
         slug = not canonical and _SLUG.fullmatch(client_id)
         wanted = "The SDK needs the agent's client_id, not its slug." if slug else "client_id must be the agent's id."
+        wanted = "client_id has blanks before or after it." if client_id.strip() == canonical else wanted
         raise _invalid(
             "client_id",
             f"{wanted} `authsec agents list` shows it. {'Write it' if canonical else 'It looks like this one'}:\n"

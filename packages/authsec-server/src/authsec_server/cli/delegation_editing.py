@@ -8,7 +8,7 @@ import click
 
 from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.changing import change_command, edit
-from authsec_server.cli.delegation_shown import shown, warned
+from authsec_server.cli.delegation_shown import TARGETS, shown, warned
 from authsec_server.cli.edited_lists import edited, list_options
 from authsec_server.cli.ending import yes_option
 from authsec_server.cli.output import Output
@@ -27,7 +27,7 @@ _LISTS = ("actions", "audiences", "excluded_proofs")
 @click.option("--ends-at", help="When it ends by itself, e.g. 2026-12-31T18:00:00Z.")
 @click.option("--no-end", is_flag=True, help="It ends only when it is revoked.")
 @list_options("excluded-proof", "excluded_proofs", "kinds of proof that do not suffice")
-@click.option("--target", "target_type", help='Another target type, e.g. "AutoGen AI agent".')
+@click.option("--target", "target_type", help=f"Another target type: {TARGETS}.")
 @click.option("--owner", help="Who answers for it.")
 @click.option("--description", help="Why it exists.")
 @click.option("--slug", help="What to call it where an id is asked for.")

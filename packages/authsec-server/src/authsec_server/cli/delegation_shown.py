@@ -13,6 +13,10 @@ from authsec_server.cli.units import as_typed
 _DEFAULT = "the shared default"  # of audiences
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
 STATES = tuple(_STYLES)
+TARGETS = (
+    '"AutoGen AI agent", "LangChain AI agent", "CrewAI AI agent", "LlamaIndex AI agent", "MCP server" or, for every '
+    'other framework, "Other AI agent"'
+)
 
 
 def row(delegation: Mapping[str, Any]) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from authsec.deferred import Commands
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
 from authsec_server.cli.delegation_editing import edit_delegation
-from authsec_server.cli.delegation_shown import STATES, in_full, row, shown, title, warned
+from authsec_server.cli.delegation_shown import STATES, TARGETS, in_full, row, shown, title, warned
 from authsec_server.cli.ending import ask_first, ask_for_good, yes_option
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
@@ -32,7 +32,7 @@ delegations.add_command(edit_delegation)
 @delegations.command("create")
 @click.option("--role", required=True, help="The role, by slug or id.")
 @click.option("--agent", "--client", "client", required=True, help="The agent, by slug or client_id.")
-@click.option("--target", "target_type", required=True, help='Target type, e.g. "AutoGen AI agent".')
+@click.option("--target", "target_type", required=True, help=f"Target type: {TARGETS}.")
 @click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
 @click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
 @click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="No token lives longer.")
@@ -57,7 +57,7 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 @click.option("--role", help="Only those of this role, by slug or id.")
 @click.option("--state", type=click.Choice(STATES), help="Only those that are so now.")
 @click.option("--audience", help="Only those that name this audience.")
-@click.option("--target", "target_type", help='Only those for this target type, e.g. "AutoGen AI agent".')
+@click.option("--target", "target_type", help=f"Only those for this target type: {TARGETS}.")
 @click.option("--owner", help="Only those of this owner; the whole name.")
 @click.option("--text", help="Part of the slug, of the role's or the agent's name; how the id begins.")
 @click.option("--sort", type=click.Choice(["newest", "oldest", "ends"]), help="The order. [default: newest]")

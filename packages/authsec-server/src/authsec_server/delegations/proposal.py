@@ -17,6 +17,7 @@ SHORTEST = 60  # seconds
 _UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
 MAX_AUDIENCES = 16
 _SHOWN = 12  # actions named in a message
+_LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
 
 
 def allowed_actions(asked: Proposal | Edit, role: RoleDefinition, *, already: Collection[str] = ()) -> tuple[str, ...]:
@@ -53,9 +54,10 @@ def target_type(text: str) -> TargetType:
     try:
         return TargetType(text)
     except ValueError:
+        near = nearest(text, TargetType, likeness=_LIKE_A_TYPE)
         raise Invalid(
             "target_type",
-            f"{quoted(text)} is no target type; the nearest is {nearest(text, TargetType, likeness=0)}.",
+            f"{quoted(text)} is no target type{f'; the nearest is {near}' if near else ''}.",
             f"One of: {', '.join(TargetType)}",
         ) from None
 
