@@ -76,7 +76,7 @@ def _largest(database: Database) -> None:
         del its["audiences"]
     for section in ("agents", "delegations"):
         its = Asked(document=Document.model_validate({section: whole[section]}))
-        database.change(partial(_apply, asked=its))
+        _took(f"{MOST_WORK} {section} made", partial(_apply, asked=its), database.change)
     for section in ("agents", "delegations"):
         off = {section: {slug: its | {"enabled": False} for slug, its in whole[section].items()}}
         turned = Asked(document=Document.model_validate(off))

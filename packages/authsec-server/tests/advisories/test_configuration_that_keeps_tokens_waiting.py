@@ -7,7 +7,8 @@ no lock, but takes the processor: it is bounded by its form, and one at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,16 +16,26 @@ import anyio
 import anyio.abc
 import pytest
 from authsec_server.clients.model import MAX_PROOFS
+from authsec_server.configuration import applying as configuration
 from authsec_server.configuration.api import MOST_WORK
+from authsec_server.configuration.applying import planned
 from authsec_server.configuration.one_by_one import MOST_OF_ONE, OneByOne
+from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.steps import Setting
+from authsec_server.delegations.model import Terms
 from authsec_server.failures import Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, PrincipalKind
 from authsec_server.web.operations import Call
+from sqlalchemy import Engine, event
 
 CONFIGURATION = "/authsec/api/v1/configuration"
 OPEN = {"proofs": [{"platform": "unattested"}]}
 ROLE = {"r": {"actions": ["a:b"]}}
 House = Any
+SETTING = Setting(
+    terms=Terms(max_token_lifetime=86_400, default_audience="authsec-api"), trust_domain="", may_look_up=False
+)
 
 
 def proofs(number: int, after: int = 0) -> list[dict[str, Any]]:
@@ -58,6 +69,53 @@ def test_what_is_done_under_the_lock_is_counted_and_not_only_the_things(
     for path in ("", "?dry_run=1", "/compare"):
         refused = its.door().post(f"{CONFIGURATION}{path}", json={"configuration": configuration})
         assert (refused.status_code, "the most at once" in refused.json()["error"]) == (400, True), refused.text
+
+
+def whole(agents: int) -> dict[str, Any]:
+    return {
+        "roles": {"r": {"actions": ["a:b"]}},
+        "agents": {f"a{n}": {"proofs": proofs(2, n * 2)} for n in range(agents)},
+        "delegations": {f"d{n}": {"agent": f"a{n}", "role": "r", "actions": ["a:b"]} for n in range(agents)},
+    }
+
+
+def off(things: dict[str, Any]) -> dict[str, Any]:
+    return {slug: its | {"enabled": False} for slug, its in things.items()}
+
+
+@contextmanager
+def asked_of_the_database() -> Iterator[list[str]]:
+    """The statements that any engine executes meanwhile."""
+    statements = list[str]()
+
+    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", executed)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", executed)
+
+
+def test_an_act_takes_a_few_statements_whatever_it_is(estate: Any) -> None:
+    its = whole(6)
+    none: dict[str, Any] = {"delegations": {}, "agents": {}, "roles": {}}
+    gone = {"agents": {"a5": its["agents"]["a5"]}, "delegations": {}}
+    for document, prune in (
+        ({"roles": its["roles"], "agents": its["agents"]}, False),
+        ({"delegations": its["delegations"]}, False),
+        ({"agents": off(its["agents"])}, False),
+        ({"delegations": off(its["delegations"])}, False),
+        (gone, True),
+        (none, True),
+    ):
+        asked = Asked(document=Document.model_validate(document), prune=prune)
+        plan = estate.see(lambda tx, act, asked=asked: planned(tx, act, asked, SETTING))
+        with asked_of_the_database() as statements:
+            estate.do(lambda tx, act, plan=plan: configuration.apply(tx, act, plan))
+        assert plan.work
+        assert len(statements) <= 10 * plan.work + 8, (document.keys(), plan.work, len(statements))
 
 
 def test_no_agent_has_more_proofs_in_a_document_than_it_may_have(house: Callable[..., House]) -> None:

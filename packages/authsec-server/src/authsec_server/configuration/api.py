@@ -31,7 +31,7 @@ PATH = f"{API}/configuration"
 MAX_DOCUMENT = 2 * 1024 * 1024
 MOST_WORK = 650
 """Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a
-half milliseconds of a processor, with PostgreSQL two to three, and half as much again where a delegation ends
+half milliseconds of a processor, with PostgreSQL two and a half, and twice that for a delegation of no audience
 (`benchmarks/README.md`): one to three seconds in all where the machine has nothing else to do, and many times that
 where it has."""
 
