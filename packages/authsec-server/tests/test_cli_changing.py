@@ -17,6 +17,7 @@ from authsec_server.app import open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.cli import register
+from authsec_server.cli.caller import Caller
 from authsec_server.settings import Settings
 from click import testing
 from click.testing import CliRunner, Result
@@ -238,6 +239,23 @@ def test_who_was_first_is_named(authsec: Authsec, company: dict[str, str], monke
     ), done.stderr
     assert "Look at it as it is now, then make your change again." in done.stderr
     assert told(authsec, "roles", "show", "role-of-helper")["actions"] == ["customers:delete", "customers:read"]
+
+
+def test_what_was_made_under_the_same_name_meanwhile_is_not_edited(
+    authsec: Authsec, company: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = Caller.patch
+
+    def late(*arguments: Any, **keywords: Any) -> Any:
+        for command in (("delete", "helper", "--yes"), ("create", "Helper", "--platform", "unattested")):
+            assert authsec("agents", *command).exit_code == 0
+        return patch(*arguments, **keywords)
+
+    monkeypatch.setattr(Caller, "patch", late)
+    done = authsec("agents", "edit", "helper", "--owner", "Ann")
+    assert done.exit_code == 4, done.output
+    assert "made under the same name" in done.stderr
+    assert told(authsec, "agents", "show", "helper")["owner"] == "local operator"
 
 
 def test_agents_apis_delegations_and_people_are_edited(authsec: Authsec, company: dict[str, str]) -> None:

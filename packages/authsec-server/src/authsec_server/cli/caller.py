@@ -17,6 +17,7 @@ from authsec_server.cli.answered import result
 from authsec_server.cli.output import open_output
 from authsec_server.cli.reach import CallFailed, Reach
 from authsec_server.cli.remote import Remote
+from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
     "Which authority?\n\n"
@@ -54,9 +55,9 @@ class Caller:
         """POST `body` to `path`."""
         return self._change("POST", path, {"json": dict(body or {})})
 
-    def patch(self, path: str, body: Mapping[str, Any], *, revision: int) -> Any:
-        """PATCH `path` with what is to change; `revision` is the one that the editor had read."""
-        return self._change("PATCH", path, {"json": dict(body), "headers": {"If-Match": f'"{revision}"'}})
+    def patch(self, path: str, body: Mapping[str, Any], *, read: Mapping[str, Any]) -> Any:
+        """PATCH `path` with what is to change in what the editor had read there."""
+        return self._change("PATCH", path, {"json": dict(body), "headers": {"If-Match": etag_of(read)}})
 
     def delete(self, path: str) -> Any:
         """DELETE `path`."""

@@ -51,7 +51,7 @@ def edit(
     body = {name: value for name, value in asked.items() if value is not None} | dict.fromkeys(cleared)
     if not body:
         raise click.UsageError("What is to change? Name it; --help shows what can.")
-    send = editing(caller, read["revision"])
+    send = editing(caller, read)
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:

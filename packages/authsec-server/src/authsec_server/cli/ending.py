@@ -34,9 +34,9 @@ def deleting(caller: Caller) -> Send:
     return lambda path, _body: caller.delete(path)
 
 
-def editing(caller: Caller, revision: int) -> Send:
-    """Sends a PATCH of what had that revision when it was read."""
-    return lambda path, body: caller.patch(path, body or {}, revision=revision)
+def editing(caller: Caller, read: Mapping[str, Any]) -> Send:
+    """Sends a PATCH of what was `read`, and of nothing that has its slug by now."""
+    return lambda path, body: caller.patch(path, body or {}, read=read)
 
 
 def say(caller: Caller, output: Output, told: Mapping[str, Any]) -> None:

@@ -63,7 +63,7 @@ def edit(
     if keys is not None or keys_url is not None:
         asked |= named_keys(SourceKind(found["kind"]), keys_url, keys)
     _note_users(caller, output, found, asked)
-    where, body, send = path("sources", source), {"anyway": anyway, **asked}, editing(caller, found["revision"])
+    where, body, send = path("sources", source), {"anyway": anyway, **asked}, editing(caller, found)
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     edited = send(where, body)
     output.result(edited, shown(edited), *(_asked_now(edited, anyway) if needs_more(found, edited) else ()))

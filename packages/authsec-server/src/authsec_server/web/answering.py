@@ -15,7 +15,7 @@ from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 from authsec_server.web import preconditions, rehearsal
 from authsec_server.web.bodies import Body, query_value
-from authsec_server.web.etags import etag
+from authsec_server.web.etags import etag_of
 from authsec_server.web.large_bodies import LargeBodies
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 from authsec_server.web.site import Site
@@ -99,7 +99,7 @@ def _response(operation: Operation[B, A], result: A) -> Response:
     headers = {}
     shown: Mapping[str, Any] = cast("Mapping[str, Any]", result)
     if operation.revised and operation.method != "DELETE":
-        headers["ETag"] = etag(shown["revision"], shown["id" if "id" in shown else "client_id"])
+        headers["ETag"] = etag_of(shown)
     if operation.location:
         headers["Location"] = operation.location.format_map(shown)
     if operation.secrets or operation.private:

@@ -7,8 +7,9 @@ was deleted would be one of what came after it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 OURS: Final = r'"[1-9][0-9]{0,8}-[0-9a-f]{8}"'
 """A tag, as a pattern."""
@@ -27,6 +28,11 @@ class Tag:
     def is_of(self, thing_id: str) -> bool:
         """Whether it can be that thing's."""
         return thing_id.startswith(self.thing)
+
+
+def etag_of(shown: Mapping[str, Any]) -> str:
+    """That of a thing as the admin API shows it."""
+    return etag(shown["revision"], shown["id" if "id" in shown else "client_id"])
 
 
 def etag(revision: int, thing_id: str) -> str:
