@@ -24,6 +24,7 @@ from conftest import Watch, Way
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "frameworks"
 DENIAL = "What was delegated to this agent has ended or was revoked. Ask Ada for it."
+OTHER = "customers:delete"  # what `requests_auth`, or the tool itself, may take a token for besides
 ADA = '"name": "Ada Lovelace"'
 
 
@@ -117,18 +118,18 @@ def giving_away(authsec: AuthSecClient, way: Way, outcome: str) -> Callable[...,
     @authsec.delegated
     def fetch_customer(customer_id: str, *, delegation_token: str) -> Any:
         """Fetch a customer's record."""
-        return given_away(f"{delegation_token}", outcome)
+        return given_away(f"{authsec.get_token(OTHER).value if 'another' in outcome else delegation_token}", outcome)
 
     @authsec.delegated
     async def fetch_async(customer_id: str, *, delegation_token: str) -> Any:
         """Fetch a customer's record."""
-        return given_away(f"{delegation_token}", outcome)
+        return given_away(f"{authsec.get_token(OTHER).value if 'another' in outcome else delegation_token}", outcome)
 
     fetch_async.__name__ = "fetch_customer"
     return fetch_async if way.async_tools else fetch_customer
 
 
-RETURNED = ["returned", "returned as text", "returned in base64", "returned as it comes"]
+RETURNED = ["returned", "returned as text", "returned in base64", "returned, another token", "returned as it comes"]
 
 
 @pytest.mark.parametrize("outcome", [*RETURNED, "raised", "raised as an attribute"])
@@ -143,9 +144,9 @@ def test_what_a_tool_gives_away_is_withheld(
     else:
         way.ask(tools)
         assert len(scripted.tool_results) == 1
-        if outcome in RETURNED[:3]:  # some frameworks show that there is an iterator, and run it not
+        if outcome in RETURNED[:4]:  # some frameworks show that there is an iterator, and run it not
             assert "[delegation token removed]" in scripted.tool_results[0]
-    assert watch.places(scripted, authsec.get_token().value) == set()
+    assert watch.places(scripted, authsec.get_token().value, authsec.get_token(OTHER).value) == set()
 
 
 def test_calls_at_once_ask_for_one_token(

@@ -121,8 +121,9 @@ class AuthSecClient:
 
         `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. With `on_denied="tell_model"` the function
         returns a sentence for the model, instead of raising, where the authority does not give this agent what it asks
-        for. The token is withheld from what the function returns and raises; for code that wants it there is
-        `get_delegation_token`. See `authsec.delegated` and docs/frameworks.md.
+        for, or the API answers 401 or 403 and the function lets its HTTP client raise that. After a 401 the next call
+        has another token. Tokens are withheld from what the function returns and raises; for code that wants one there
+        is `get_delegation_token`. See `authsec.delegated` and docs/frameworks.md.
         """
         wanted = Delegated(client=self, request=TokenRequest.of(scope, resource), on_denied=on_denied)
         return wanted if function is None else wanted(function)
