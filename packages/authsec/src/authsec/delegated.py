@@ -61,9 +61,10 @@ class Delegated:
     authority that is away decides nothing: as an API that is away, it raises. After a 401, raised or returned as a
     response, the token is forgotten, so that the next call gets another or is denied.
 
-    The token comes out of no call: in results there is `[delegation token removed]` in its place, and an exception that
-    holds it, or whose cause does, is replaced by a `ToolError` without. Others are what the function returned or
-    raised. Whoever wants the token itself calls `AuthSecClient.get_delegation_token`.
+    No token comes out of a call, neither this one nor another that a client of the process has: in results there is
+    `[delegation token removed]` in its place, and an exception that holds one, or whose cause does, is replaced by a
+    `ToolError` without. Others are what the function returned or raised. Whoever wants the token itself calls
+    `AuthSecClient.get_delegation_token`.
 
     Raises `ConfigError` at decoration, with the fix, if the function takes none.
     """
