@@ -71,7 +71,7 @@ async def check(visit: Visit) -> Response:
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
     platform, named = parse_platform(visit.form.text("platform")), visit.form.text("source")
     kinds = FITTING.get(platform, ())
-    registered = await visit.read(lambda tx: [each for kind in kinds for each in sources.of_kind(tx, kind)])
+    registered = await visit.read(lambda tx: sources.of_kinds(tx, kinds))
     domain = visit.console.settings.trust_domain
     spoken = speak(platform, rows, registered, named=named, trust_domain=domain, judged=False)
     told = [{"wrong": each.wrong, **asdict(each)} for each in spoken.rows]
@@ -85,13 +85,13 @@ async def check(visit: Visit) -> Response:
 
 async def section_context(visit: Visit, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
     """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
-    registered = await visit.read(lambda tx: {kind: sources.of_kind(tx, kind) for kind in SourceKind})
+    registered = await visit.read(lambda tx: sources.of_kinds(tx, [*SourceKind]))
     domain = visit.console.settings.trust_domain
     sections = [
         _section(
             typed,
             platform,
-            [source for kind in FITTING[platform] for source in registered[kind]],
+            [source for source in registered if source.kind in FITTING[platform]],
             domain,
             judged=judged and typed.platform == platform,
         )
