@@ -50,6 +50,8 @@ def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
         open_authority(settings, surroundings=around) as authority,
         serving(authority.app) as url,
     ):
+        while authority.dropper.sealer.seal():  # what a server does each second; this one does nothing by itself
+            pass
         entering = TestClient(authority.app, base_url=url, follow_redirects=False)
         yield Shown(
             url=url, session=_session(entering, link), clients={each["slug"]: each["client_id"] for each in clients}
