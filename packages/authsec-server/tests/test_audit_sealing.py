@@ -135,6 +135,19 @@ def test_a_long_journal_is_sealed_in_batches_and_a_head_is_fresh(journal: Journa
     assert (last.at, last.through) == (journal.now, BATCH + 2)
 
 
+def test_of_each_minute_the_last_head_stays_and_a_clock_put_back_takes_no_more_than_one(journal: Journal) -> None:
+    def seal_at(seconds: int) -> list[int]:
+        journal.now = NOW + timedelta(seconds=seconds)
+        journal.record()
+        journal.sealer.seal()
+        kept = select(store.seal_heads.c.size).order_by(store.seal_heads.c.size)
+        return journal.database.read(lambda tx: list(tx.connection.execute(kept).scalars()))
+
+    assert [len(seal_at(second)) for second in (0, 20, 59, 60, 61, 120, 180)] == [1, 1, 1, 2, 2, 3, 4]
+    before = seal_at(181)
+    assert seal_at(30) == [*before[:-1], before[-1] + 1]
+
+
 def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     if journal.database.dialect == "postgresql":
         return  # it takes no such rows

@@ -103,9 +103,13 @@ def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
 
 
 def add_head(connection: Connection, head: Head) -> None:
-    """Keep the head. Of each minute the last one stays: from the leaves every other one can be computed anew."""
-    minute = head.at.replace(second=0)
-    connection.execute(delete(seal_heads).where(or_(seal_heads.c.at >= minute, seal_heads.c.size == head.size)))
+    """Keep the head. Of each minute the last one stays: from the leaves every other one can be computed anew.
+
+    So only the newest can be of this minute, and it is found by its size: there is no index of times.
+    """
+    newest = select(func.max(seal_heads.c.size)).scalar_subquery()
+    of_this_minute = and_(seal_heads.c.size == newest, seal_heads.c.at >= head.at.replace(second=0))
+    connection.execute(delete(seal_heads).where(or_(of_this_minute, seal_heads.c.size == head.size)))
     connection.execute(insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed))
 
 
@@ -124,7 +128,8 @@ def newest_head(connection: Connection) -> tuple[int, str] | None:
 
 def newest_at(connection: Connection) -> datetime | None:
     """When the newest head was signed."""
-    at: datetime | None = connection.execute(select(func.max(seal_heads.c.at))).scalar_one()
+    statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc()).limit(1)
+    at: datetime | None = connection.execute(statement).scalar_one_or_none()
     return at
 
 
