@@ -120,6 +120,30 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     assert told.endswith(" UTC, had 4, the last, signed at " + told.split("signed at ")[1][:23] + ", had 4.")
 
 
+def test_an_export_that_is_older_than_the_heads_is_not_called_cut_for_certain(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    """Whoever copies the heads after the export has such a pair, and nobody was at the log."""
+    file, head = tmp_path / "export.jsonl", tmp_path / "later"
+    check = ("audit", "verify-export", str(file), "--key", str(served / "keys"), "--head", str(head))
+    file.write_text(authsec("audit", "export-sealed").stdout)
+    head.write_text(sealed_head(served, authsec))
+    older = elsewhere(*check)
+    assert older.exit_code == 3
+    assert "The export has 4 seals, and the head signed at 20" in older.stdout
+    assert "or the export is older than the heads: make a new one, and check that." in older.stdout
+    file.write_text(authsec("audit", "export-sealed").stdout)
+    assert elsewhere(*check).exit_code == 0
+
+
+def sealed_head(data: Path, authsec: Authsec) -> str:
+    """The head after one event more."""
+    authsec("roles", "create", "Support", "--action", "customers:read")
+    with open_authority(load_settings(data=data), local_operator=True) as authority:
+        authority.dropper.sealer.seal()
+    return authsec("audit", "head").stdout
+
+
 def elsewhere(*arguments: str) -> Result:
     """The command on a machine that has no data."""
     group = click.Group()
@@ -223,10 +247,7 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
 
 def test_a_file_of_many_heads_is_checked_head_by_head(served: Path, authsec: Authsec, tmp_path: Path) -> None:
     heads, keys, first = tmp_path / "heads", ("--key", str(served / "keys")), (served / "head").read_text()
-    authsec("roles", "create", "Support", "--action", "customers:read")
-    with open_authority(load_settings(data=served), local_operator=True) as authority:
-        authority.dropper.sealer.seal()
-    heads.write_text(first + authsec("audit", "head").stdout)
+    heads.write_text(first + sealed_head(served, authsec))
     whole = authsec("audit", "verify", *keys, "--head", str(heads))
     assert (whole.exit_code, "all 2 heads that you kept" in whole.stdout) == (0, True)
     heads.write_text(first + "head\n")

@@ -68,7 +68,7 @@ def verify_export(
             size = read["place"] + 1
             for head in trail.kept_between(size - 1, size):
                 trail.meet(head)
-    trail.end(size, trail.kept_between(size, store.MAX_SIZE))
+    trail.end(size, trail.kept_between(size, store.MAX_SIZE), exported=True)
     return trail.report(size, 0)
 
 

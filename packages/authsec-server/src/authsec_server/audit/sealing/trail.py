@@ -151,9 +151,17 @@ class Trail:
             + " was changed, dropped, inserted or moved with its seal, or only its seal was."
         )
 
-    def end(self, size: int, beyond: Sequence[Head]) -> None:
-        """The log ended after `size` leaves, and `beyond` are heads of more."""
-        if beyond:
+    def end(self, size: int, beyond: Sequence[Head], *, exported: bool = False) -> None:
+        """The log ended after `size` leaves, and `beyond` are heads of more.
+
+        One that was `exported` up to a head may be whole, only made before those heads: it cannot tell.
+        """
+        if beyond and exported and self.last is not None and self.last.size == size:
+            self.find(
+                f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is older "
+                "than the heads: make a new one, and check that."
+            )
+        elif beyond:
             self.find(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
         if size and not self.broken and (self.last is None or self.last.size < size):
             self.find(f"The last {size - (self.last.size if self.last else 0):,} seals stand under no signed head.")
