@@ -165,6 +165,21 @@ def test_nothing_needs_attention_where_all_is_well(door: TestClient) -> None:
     assert matters(door) == {}
 
 
+def test_a_journal_that_nobody_seals_needs_attention(opened: House, door: TestClient) -> None:
+    text = "The audit trail is not sealed any further"
+    opened.clock.at += timedelta(minutes=9)
+    assert text not in matters(door)
+    opened.clock.at += timedelta(minutes=2)
+    assert matters(door)[text] == ("bad", "/console/activity")
+    while opened.authority.dropper.sealer.seal():
+        pass
+    assert text not in matters(door)
+    assert door.get("/authsec/api/v1/events/head").json()["overdue"] is False
+    make(door, "roles", name="Later", actions=["tickets:close"])
+    opened.clock.at += timedelta(minutes=11)
+    assert door.get("/authsec/api/v1/events/head").json()["overdue"] is True
+
+
 def test_unattested_agents_need_attention(door: TestClient) -> None:
     agent(door, "Open One", "unattested")
     assert matters(door) == {"1 unattested agent": ("bad", "/console/clients?status=enabled&attention=unattested")}

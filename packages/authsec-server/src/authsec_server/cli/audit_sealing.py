@@ -52,6 +52,8 @@ def head(caller: Caller, output: Output) -> None:
     With one that you kept, `verify` finds a journal that was cut, or written anew as a whole, since then.
     """
     answer = caller.get("events/head")
+    if answer["overdue"]:
+        output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
     its = answer["elsewhere"]
     if its["undelivered_since"]:
         output.note(
@@ -82,15 +84,16 @@ def verify_journal(
     """Check, without a server, that the journal in a database is as it was sealed.
 
     Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
-    dropped, inserted or reordered, or nothing is sealed. 1: it could not be checked.
+    dropped, inserted or reordered, nothing is sealed, or a head is there that none of the keys has signed. 1: it could
+    not be checked.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
     with _opened(caller.reach.settings.database_url) as database, readable():
         reached = database.read(partial(verifying.keys_of, keys=known))
-        kept = [head for path in head_files for head in read_heads(path, reached)]
+        kept = read_heads(head_files, reached)
         given = [read_given(path) for path in with_files]
-        report = database.read(partial(verifying.verify, keys=known, kept=kept, given=given, ends=ends))
+        report = database.read(partial(verifying.verify, keys=known, kept=kept.heads, given=given, ends=ends))
     tell(output, report, kept, with_files)
 
 
@@ -117,9 +120,9 @@ def verify_exported(
     """Check what `export-sealed` printed, on any machine. The exit status is as that of `verify`."""
     known, ends = read_keys(key_file)
     with readable(), an_export(file):
-        kept = [head for path in head_files for head in read_heads(path, exporting.keys_of(Exported(file), known))]
+        kept = read_heads(head_files, exporting.keys_of(Exported(file), known) if head_files else {})
         given = [read_given(path) for path in with_files]
-        report = exporting.verify_export(Exported(file), known, kept, given, ends)
+        report = exporting.verify_export(Exported(file), known, kept.heads, given, ends)
     tell(open_output(as_json=as_json), report, kept, with_files)
 
 

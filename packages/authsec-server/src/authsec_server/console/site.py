@@ -33,7 +33,7 @@ from authsec_server.console.rendering import Renderer
 from authsec_server.console.static import Assets
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
-from authsec_server.failures import Failure
+from authsec_server.failures import Failure, RoleTooSmall
 from authsec_server.keys.custodian import Custodian
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
@@ -167,9 +167,13 @@ class Console:
         async def endpoint(request: Request) -> Response:
             act = await self.site.act(request)
             request.state.principal = act.principal
-            act.principal.require(least)
-            handler, form = await self._pick(request, get, post)
-            return await handler(Visit(console=self, request=request, form=form, act=act))
+            try:
+                act.principal.require(least)
+                handler, form = await self._pick(request, get, post)
+                return await handler(Visit(console=self, request=request, form=form, act=act))
+            except RoleTooSmall as why:  # and not for a page of another site: that it was they who asked is not known
+                await self.site.refused(act, why, f"{request.method} /console{path}")
+                raise
 
         return self._route(path, endpoint, get, post)
 

@@ -39,9 +39,10 @@ class ElsewhereShown(TypedDict):
 
 
 class HeadShown(TypedDict):
-    """The newest head, as it was signed."""
+    """The newest head, as it was signed. `overdue`: events wait to be sealed though a server does it each second."""
 
     head: str
+    overdue: bool
     elsewhere: ElsewhereShown
 
 
@@ -72,8 +73,12 @@ def operations(
 
     async def head(call: Call[NoBody]) -> HeadShown:
         its = standing()
+        signed, sealed = await call.read(
+            lambda tx, act: (service.newest_head(tx, act.principal), service.so_far(tx, act.principal, act.now))
+        )
         return {
-            "head": await call.read(lambda tx, act: service.newest_head(tx, act.principal)),
+            "head": signed,
+            "overdue": sealed.is_overdue,
             "elsewhere": {
                 "sent": its.sent,
                 "undelivered_since": rfc3339(its.undelivered_since),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
@@ -14,6 +14,10 @@ from authsec_server.audit.sealing.succession import succession
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
+
+_ONCE_IT_RUNS = "A server seals the journal within a second once it runs; one that does not says why in its log."
+OVERDUE_AFTER = timedelta(minutes=10)
+"""Refusals may be counted up for five and are sealed then; a server may be replaced meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +36,25 @@ class Following:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoFar:
-    """How far the log has come: its newest head is of so many `leaves` and was signed `at`; 0 and None before it."""
+    """How far the log has come: its newest head is of so many `leaves` and was signed `at`; 0 and None before it.
+
+    `is_overdue`: an event waits for longer than a server that seals would let it.
+    """
 
     leaves: int
     at: datetime | None
+    is_overdue: bool
 
 
-def so_far(tx: Tx, principal: Principal) -> SoFar:
+def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
     """How many events are sealed, and since when."""
     principal.require(Role.VIEWER)
     head = store.newest_head(tx.connection)
-    return SoFar(leaves=head[0] if head else 0, at=store.newest_at(tx.connection))
+    return SoFar(
+        leaves=head[0] if head else 0,
+        at=store.newest_at(tx.connection),
+        is_overdue=store.waits(tx.connection, since=now - OVERDUE_AFTER),
+    )
 
 
 def newest_head(tx: Tx, principal: Principal) -> str:
@@ -50,7 +62,10 @@ def newest_head(tx: Tx, principal: Principal) -> str:
     principal.require(Role.VIEWER)
     signed = store.last_signed(tx.connection)
     if signed is None:
-        raise NotFound("Nothing is sealed yet.", "A server seals the journal within a second once it runs.")
+        raise NotFound(
+            "Nothing is sealed yet.",
+            _ONCE_IT_RUNS,
+        )
     return signed
 
 
@@ -58,7 +73,10 @@ def present_key(tx: Tx, keys: Keys) -> str:
     """The `kid` of the key that signs by now. Raises `Conflict` before the first head, and while one is replaced."""
     signed = store.last_signed(tx.connection)
     if signed is None:
-        raise Conflict("Nothing is sealed yet.", "A server seals the journal within a second once it runs.")
+        raise Conflict(
+            "Nothing is sealed yet.",
+            _ONCE_IT_RUNS,
+        )
     try:
         kid = read_head(signed, keys).kid
     except HeadRefused as refused:
@@ -83,11 +101,11 @@ def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Follow
     leaves = store.leaves(tx.connection, after=after, limit=limit)
     there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
     seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
-    sealed = so_far(tx, principal)
+    head = store.newest_head(tx.connection)
     return Following(
         events=tuple(replace(there[number], seal=seal) for number, seal in seals if number in there),
         dropped=tuple(seal for number, seal in seals if number not in there),
         last=leaves[-1].position if leaves else None,
-        sealed=sealed.leaves,
-        head_at=sealed.at,
+        sealed=head[0] if head else 0,
+        head_at=store.newest_at(tx.connection),
     )

@@ -133,6 +133,15 @@ def newest_at(connection: Connection) -> datetime | None:
     return at
 
 
+def waits(connection: Connection, *, since: datetime) -> bool:
+    """Whether an event from before `since` that came behind the last one sealed is not sealed. By hand written ones
+    as well, whatever they say.
+    """
+    last = select(sealed_events.c.event_id).order_by(sealed_events.c.position.desc()).limit(1).scalar_subquery()
+    waiting = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
+    return connection.execute(waiting.limit(1)).first() is not None
+
+
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:
     """The next leaves behind the position `after`; -1 begins."""
     seals = sealed_events.c

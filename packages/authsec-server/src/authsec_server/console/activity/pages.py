@@ -28,8 +28,6 @@ from authsec_server.tokens.remedies import Remedy, remedy_of
 
 PAGE = 50
 HOURS = 48
-SEALED_BY_THEN = timedelta(minutes=5)
-"""Long enough for the minute of what is counted, and for a server that was replaced."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -61,7 +59,7 @@ async def trail(visit: Visit) -> Response:
         its = asked.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
-        return its, found, _series(tx, its, now), newest, sealing.so_far(tx, visit.act.principal)
+        return its, found, _series(tx, its, now), newest, sealing.so_far(tx, visit.act.principal, now)
 
     problem, sealed = None, None
     try:
@@ -105,7 +103,7 @@ async def story(visit: Visit) -> Response:
         event=event,
         stories=stories,
         proof=evidence.told_of(event),
-        overdue=visit.act.now - event.at > SEALED_BY_THEN,
+        overdue=visit.act.now - event.at > sealing.OVERDUE_AFTER,
         may_end=visit.may("operator") and _can_be_used(told, visit.act.now),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
     )

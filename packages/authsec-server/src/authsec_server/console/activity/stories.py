@@ -99,6 +99,9 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Sign-in of an administrator refused{times}"
+    if event.kind is EventKind.ADMIN_REFUSED:
+        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
+        return f"{_who(event)} was not permitted{times}: {event.detail.get('operation', '')}"
     if event.kind is EventKind.ENROLMENT_REFUSED:
         times = f" {recorded.count:,} times" if recorded.count > 1 else ""
         return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from authsec_server.audit import counts
+from authsec_server.audit.sealing import service as sealing
 from authsec_server.clients import following
 from authsec_server.clients import lists as clients
 from authsec_server.clients import service as clients_service
@@ -45,6 +46,7 @@ class Matter:
 def matters(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> list[Matter]:
     """The gravest first. `silent` are the sources that cannot tell at present."""
     return [
+        *_sealing(tx, visit),
         *_outages(tx, visit, silent),
         *_clients(tx, visit),
         *_weak(tx, visit),
@@ -53,6 +55,16 @@ def matters(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> list[Matter]:
         *_audiences(tx, visit),
         *_unused(tx, visit),
     ]
+
+
+def _sealing(tx: Tx, visit: Visit) -> Iterator[Matter]:
+    if sealing.so_far(tx, visit.act.principal, visit.act.now).is_overdue:
+        yield Matter(
+            tone="bad",
+            text="The audit trail is not sealed any further",
+            path="/console/activity",
+            more="No server seals it, or its log is broken: authsec audit verify, on the server's machine, says which.",
+        )
 
 
 def _outages(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> Iterator[Matter]:
