@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 import pytest
-from authsec.jose import PrivateKey
+from authsec.jose import PrivateKey, sign_compact
 from authsec_server.app import open_authority
+from authsec_server.audit.sealing.heads import TYPE
 from authsec_server.cli import register
 from authsec_server.settings import load_settings
 from click.testing import CliRunner, Result
@@ -250,9 +251,43 @@ def test_a_file_of_many_heads_is_checked_head_by_head(served: Path, authsec: Aut
     heads.write_text(first + sealed_head(served, authsec))
     whole = authsec("audit", "verify", *keys, "--head", str(heads))
     assert (whole.exit_code, "all 2 heads that you kept" in whole.stdout) == (0, True)
-    heads.write_text(first + "head\n")
-    wrong = authsec("audit", "verify", *keys, "--head", str(heads))
-    assert (wrong.exit_code, "line 2 of" in wrong.stderr) == (1, True)
+
+
+def test_a_torn_line_among_the_heads_is_named_and_the_others_are_checked(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    """A full disk tears a line, and in a file that is only appended to it stays for good."""
+    heads, head = tmp_path / "heads", (served / "head").read_text().strip()
+    check = ("audit", "verify", "--key", str(served / "keys"), "--head", str(heads))
+    for torn in ("eyJhbGc", head[: head.rindex(".")], head[:-9]):
+        heads.write_text(f"{head}\n{torn}\n{head}\n")
+        told = authsec(*check)
+        assert (told.exit_code, "all 2 heads that you kept" in told.stdout) == (0, True), told.output
+        assert f"Line 2 of {heads} holds no whole head, and was left out." in told.stderr
+    heads.write_text(f"{head}\nhead\n{head}\nhead\n")
+    told = authsec(*check, "--json")
+    assert json.loads(told.stdout)["heads"] == {"checked": 2, "lines_without_head": 2}
+    assert f"2 lines of {heads} hold no whole head, the first is line 2" in told.stderr
+    spoil(served, "DELETE FROM events WHERE id = 3")
+    assert authsec(*check).exit_code == 3
+
+
+def test_what_another_key_signed_is_found_in_the_log_as_among_the_heads(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    """One exit status for both, and words that name the other cause: these keys are another authority's."""
+    heads, head, keys = tmp_path / "heads", (served / "head").read_text().strip(), tmp_path / "others"
+    other = PrivateKey.generate_ed25519()
+    forged = sign_compact({"typ": TYPE, "kid": other.public.thumbprint()}, {"size": 4}, other)
+    heads.write_text(f"{head}\n{forged}\n{forged}\n")
+    told = authsec("audit", "verify", "--key", str(served / "keys"), "--head", str(heads))
+    assert told.exit_code == 3
+    assert f"The head in line 2 of {heads} is signed by a key that is not among those given" in told.stdout
+    assert "And 1 more." in told.stdout
+    keys.write_text(json.dumps({"keys": [other.public.to_jwk()]}))
+    told = authsec("audit", "verify", "--key", str(keys))
+    assert told.exit_code == 3
+    assert "4 events sealed, but under no head that these keys signed: they are another authority's" in told.stdout
 
 
 def test_data_of_an_older_version_is_not_taken_for_data_that_was_changed(served: Path, authsec: Authsec) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import file_digest
@@ -15,8 +16,9 @@ from authsec import strict_json
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head
+from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, NoHead, read_head
 from authsec_server.audit.sealing.lines import NotAnExport
+from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.named_files import read_named
 from authsec_server.cli.reach import CallFailed
 
@@ -26,6 +28,23 @@ _HOW_KEYS = "Get them from the authority while you trust it, and keep them: auth
 _HOW_HEAD = "A head is the one line that this prints: authsec audit head > FILE"
 _HOW_EXPORT = "One is what this prints, into a file of its own: authsec audit export-sealed > FILE"
 _MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptHeads:
+    """What the files of heads hold: heads to check by; others that count for nothing, sentences on the first of each
+    file and how many `more`; and sentences on lines that are `torn`, so many `lines` in all, which are no heads.
+    """
+
+    heads: tuple[Head, ...] = ()
+    refused: tuple[str, ...] = ()
+    more: int = 0
+    torn: tuple[str, ...] = ()
+    lines: int = 0
+
+    def and_these(self, report: Report) -> Report:
+        """The report, with the heads that none of the keys has signed among what was found."""
+        return replace(report, findings=(*self.refused, *report.findings), more=self.more + report.more)
 
 
 class Exported:
@@ -83,19 +102,44 @@ def read_given(path: Path) -> Given:
         return Given(str(path), Exported(path))
 
 
-def read_heads(path: Path, known: Keys) -> list[Head]:
-    """The heads in the file, one a line."""
+def read_heads(paths: Sequence[Path], known: Keys) -> KeptHeads:
+    """The heads in the files, one a line."""
+    each = [_heads_in(path, known) for path in paths]
+    return KeptHeads(
+        heads=tuple(head for file in each for head in file.heads),
+        refused=tuple(sentence for file in each for sentence in file.refused),
+        more=sum(file.more for file in each),
+        torn=tuple(sentence for file in each for sentence in file.torn),
+        lines=sum(file.lines for file in each),
+    )
+
+
+def _heads_in(path: Path, known: Keys) -> KeptHeads:
     lines = read_named(path, at_most=_MAX_HEADS, remedy=_HOW_HEAD).decode("utf-8", "replace").splitlines()
-    found = []
-    for number, line in enumerate(lines, 1):
+    heads, torn, refused = list[Head](), list[int](), list[str]()
+    for number, line in enumerate(map(str.strip, lines), 1):
         try:
-            found += [read_head(line.strip(), known)] if line.strip() else []
-        except HeadRefused as refused:
+            heads += [read_head(line, known)] if line else []
+        except NoHead:  # where it is only appended to, a line that a full disk has torn stays for good
+            torn.append(number)
+        except HeadRefused as why:
             at = f"line {number} of " if len(lines) > 1 else ""
-            raise CallFailed(f"The head in {at}{path} {refused}.", _HOW_HEAD) from None
-    if not found:
+            refused.append(f"The head in {at}{path} {why}.")
+    if not heads and not refused:
         raise CallFailed(f"{path} holds no head.", _HOW_HEAD)
-    return found
+    return KeptHeads(
+        heads=tuple(heads),
+        refused=tuple(refused[:1]),
+        more=len(refused[1:]),
+        torn=(_torn(path, torn),) if torn else (),
+        lines=len(torn),
+    )
+
+
+def _torn(path: Path, numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"Line {numbers[0]} of {path} holds no whole head, and was left out."
+    return f"{len(numbers):,} lines of {path} hold no whole head, the first is line {numbers[0]}: they were left out."
 
 
 @contextmanager

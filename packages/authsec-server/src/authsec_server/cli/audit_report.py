@@ -9,15 +9,19 @@ from typing import Any
 import click
 from authsec.exits import Exit
 
-from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.trail import Dropping, Report
+from authsec_server.cli.audit_files import KeptHeads
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
 
 
-def tell(output: Output, report: Report, kept: Sequence[Head], given: Sequence[Path]) -> None:
+def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path]) -> None:
     """Print the report, and end with the exit status that it means."""
-    output.result(_as_json(report), *_for_people(report, kept, given))
+    report = kept.and_these(report)
+    for sentence in kept.torn:
+        output.note(sentence)
+    heads = {"checked": len(kept.heads), "lines_without_head": kept.lines}
+    output.result(_as_json(report) | {"heads": heads}, *_for_people(report, len(kept.heads), given))
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
 
@@ -45,7 +49,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _for_people(report: Report, kept: Sequence[Head], given: Sequence[Path]) -> list[Any]:
+def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
     yet = f"; {report.not_yet:,} not sealed yet" if report.not_yet else ""
     events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
     last = (
@@ -55,11 +59,15 @@ def _for_people(report: Report, kept: Sequence[Head], given: Sequence[Path]) -> 
     )
     dropped = [_dropped(each, given) for each in report.dropped]
     if report.as_sealed:
-        fits = (
-            [f"It leads to {'the head' if len(kept) == 1 else f'all {len(kept)} heads'} that you kept."] if kept else []
-        )
+        fits = [f"It leads to {'the head' if kept == 1 else f'all {kept} heads'} that you kept."] if kept else []
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
     more = [f"And {report.more:,} more."] if report.more else []
+    if report.sealed and report.last is None:
+        unsigned = (
+            f"{events}, but under no head that these keys signed: they are another authority's, or somebody else has "
+            "written the log."
+        )
+        return [styled(unsigned, "red"), *report.findings, *more, *dropped]
     return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, *dropped, last]
 
 

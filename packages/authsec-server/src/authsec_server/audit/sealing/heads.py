@@ -14,6 +14,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.tree import Tree
 
 TYPE: Final = "authsec-journal-head+jwt"
+_SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
 Keys = Mapping[str, PublicKey]
 """The keys whose heads are believed, by `kid`."""
@@ -21,6 +22,10 @@ Keys = Mapping[str, PublicKey]
 
 class HeadRefused(Exception):
     """This is no head, or none that one of the keys has signed. The text says which, and quotes nothing of it."""
+
+
+class NoHead(HeadRefused):
+    """It is none at all, or only a part of one: a line that was torn as it was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +70,17 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
     """Who signed a text of this `typ`, one of the keys, and what it says. Raises `HeadRefused`."""
     try:
         unverified = parse_compact(signed)
-        kid = str(unverified.header.get("kid"))
-        key = keys.get(kid)
-        if unverified.header.get("typ") != kind:
-            raise HeadRefused(f"is no {what} of a journal")
-        if key is None:
-            raise HeadRefused(
-                "is signed by a key that is not among those given: it was forged, or they are not this authority's"
-            )
+    except JoseError as error:
+        raise NoHead(f"cannot be believed: {error}") from None
+    if unverified.header.get("typ") != kind or len(unverified.signature) != _SIGNATURE:
+        raise NoHead(f"is no {what} of a journal")
+    kid = str(unverified.header.get("kid"))
+    key = keys.get(kid)
+    if key is None:
+        raise HeadRefused(
+            "is signed by a key that is not among those given: it was forged, or they are not this authority's"
+        )
+    try:
         return kid, unverified.verified_by(key, algorithms={"EdDSA"}).claims
     except JoseError as error:
         raise HeadRefused(f"cannot be believed: {error}") from None
