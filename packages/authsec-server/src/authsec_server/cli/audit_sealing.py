@@ -52,6 +52,8 @@ def head(caller: Caller, output: Output) -> None:
     With one that you kept, `verify` finds a journal that was cut, or written anew as a whole, since then.
     """
     answer = caller.get("events/head")
+    if answer["overdue"]:
+        output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
     its = answer["elsewhere"]
     if its["undelivered_since"]:
         output.note(
