@@ -136,6 +136,14 @@ def test_of_a_token_that_is_none_nothing_is_said(house: Callable[..., Any]) -> N
     assert ask(its.door(), token, secret).json() == {"active": False}  # expired
 
 
+def test_the_same_data_under_another_name_takes_no_token_of_this_one(house: Callable[..., Any]) -> None:
+    """It would end it; to believe it is something else."""
+    here, also = house(), house(public_url="https://also.example.com")
+    secret, token = register(here), token_for(here, CRM)
+    assert ask(here.door(), token, secret).json()["active"] is True
+    assert ask(also.door(), token, secret).json() == {"active": False}
+
+
 def test_a_server_whose_clock_is_behind_knows_the_token_of_another(house: Callable[..., Any]) -> None:
     its = house()
     secret, token = register(its), token_for(its, CRM)

@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from authsec_server.accounts.model import Caller
 from authsec_server.app import open_authority
+from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("not_by_uv")
@@ -64,6 +66,17 @@ def test_in_a_log(tmp_path: Path) -> None:
     heard = said(tmp_path, b"to begin", terminal=False)
     assert f"to begin  authsec admin setup-url --data {tmp_path}".encode() in heard
     assert b"code=" not in heard
+
+
+def test_where_another_server_may_have_the_data(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        before = f"http://127.0.0.1:{other.getsockname()[1]}"
+        with open_authority(Settings(data=tmp_path)) as authority:
+            authority.database.append(lambda tx: remember_issuer(tx, before))
+        heard = said(tmp_path, b"to begin", terminal=False).decode()
+        assert f"! Something answers at {before}, where this data was last served." in heard
+        assert "--public-url" in heard
+    assert "Something answers" not in said(tmp_path, b"to begin", terminal=False).decode(), "it has ended"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")

@@ -11,6 +11,7 @@ from authsec.terminal import command_line
 from authsec_server.accounts.model import AdminKey, KeyRefusal
 from authsec_server.app import Authority
 from authsec_server.cli.database_urls import place, shareable
+from authsec_server.cli.listening import listens
 from authsec_server.cli.output import when
 from authsec_server.settings import ENV_PREFIX, Origin, Settings
 from authsec_server.web.instants import rfc3339
@@ -33,6 +34,19 @@ def greet(settings: Settings, authority: Authority) -> None:
             f"  {settings.issuer}{link.path}\n",
             err=True,
         )
+
+
+def warn_of_another(before: str, issuer: str) -> None:
+    """Say that somebody answers where this data was served `before`: commands that name the data leave that server."""
+    if before in {"", issuer} or not listens(before):
+        return
+    click.echo(
+        f"! Something answers at {before}, where this data was last served. If that is a server of the same data,\n"
+        f"  stop one of the two: tokens name the server that gave them as their issuer, and from now on the commands\n"
+        f"  on this machine print {issuer}, also when this server has stopped. Start the other again to undo that.\n"
+        f"  Servers that shall share data are given the same --public-url.\n",
+        err=True,
+    )
 
 
 def _say_hello(settings: Settings) -> None:

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 import anyio
 import httpx2
 import structlog
-from authsec.config import is_loopback
 from authsec.exits import Exit
 from authsec.terminal import command_line
 
 from authsec_server.app import Authority, Surroundings, as_served, open_authority
+from authsec_server.cli.listening import listens
 from authsec_server.cli.reach import API, CallFailed
 from authsec_server.db import open_database
 from authsec_server.failures import Conflict, Failure, Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import ENV_PREFIX, Settings, load_settings
-
-_ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
 
 
 def failed(failure: Failure) -> CallFailed:
@@ -83,15 +79,8 @@ class InProcess:
             raise failed(failure) from None
 
     def silent_address(self) -> str:
-        address = urlsplit(self.address())
-        host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
-        if not is_loopback(host):  # behind a proxy, or not to be reached from here: that proves nothing
-            return ""
-        try:
-            socket.create_connection((host, port), timeout=_ANSWERS_WITHIN).close()
-        except OSError:
-            return address.geturl()
-        return ""
+        address = self.address()
+        return address if listens(address) is False else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
