@@ -313,7 +313,7 @@ def test_a_laptop_that_is_refused_for_something_else(page: Page, tmp_path: Path,
 def test_a_code_that_enrols_nothing(page: Page, tmp_path: Path, place: Place) -> None:
     admin = Administrator(make_enrolment_code={"hours": 8, "code": "no code"})
     asked = dataclasses.replace(servers(tmp_path, authority="http://127.0.0.1:9"), admin=admin)
-    with page.failing("authsec enrol to succeed", "This is no enrolment code."):
+    with page.failing("authsec enrol to succeed", "✗ This is no enrolment code."):
         scenes.enrol(page.stage, asked, place, IN_CLUSTER)
 
 

@@ -159,10 +159,18 @@ def test_every_target_type_is_known_by_its_name(text: str) -> None:
     assert rules.target_type(text) == text
 
 
-@pytest.mark.parametrize(("text", "nearest"), [("autogen", "AutoGen AI agent"), ("mcp server", "MCP server"), ("", "")])
-def test_an_unknown_target_type_is_told_the_nearest(text: str, nearest: str) -> None:
-    with pytest.raises(Invalid, match=f"the nearest is {nearest}") as caught:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("autogen", "'autogen' is no target type; the nearest is AutoGen AI agent."),
+        ("mcp server", "'mcp server' is no target type; the nearest is MCP server."),
+        ("", "'' is no target type."),
+    ],
+)
+def test_an_unknown_target_type_is_told_the_nearest(text: str, told: str) -> None:
+    with pytest.raises(Invalid) as caught:
         rules.target_type(text)
+    assert caught.value.message == told
     assert caught.value.field == "target_type"
     assert all(each in caught.value.remedy for each in TargetType)
 

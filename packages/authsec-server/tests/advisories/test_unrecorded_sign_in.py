@@ -45,5 +45,5 @@ def test_nor_does_a_person_come_in(entrance: Any) -> None:
     with pytest.raises(Exception, match=r"events|written"):
         entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller())
     entrance.database.append(lambda tx: tx.connection.execute(text("ALTER TABLE away RENAME TO events")))
-    assert entrance.database.read(lambda tx: sessions.open_ones(tx.connection)) == [ann.session]
+    assert entrance.database.read(lambda tx: sessions.open_ones(tx.connection, ann.administrator.id)) == [ann.session]
     assert entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller())
