@@ -54,6 +54,7 @@ def test_an_event_as_the_admin_api_shows_it(admin: TestClient) -> None:
         "detail": event["detail"],
         "place": None,  # nobody seals here
         "leaf": None,
+        "as_sealed": None,
     }
     assert event["at"].endswith("Z")
 

@@ -84,6 +84,7 @@ def test_csv_has_every_value(journal: Database) -> None:
         "detail": '{"actions": ["customers:read"]}',
         "place": "",
         "leaf": "",
+        "as_sealed": "",
     }
     assert (act["principal_name"], act["principal_role"]) == ("local operator", "admin")
     assert (counted["count"], counted["counted"], counted["reason"]) == ("12", "true", "client_not_found")

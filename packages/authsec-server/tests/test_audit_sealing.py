@@ -14,6 +14,7 @@ from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.heads import HeadRefused, read_head
 from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
+from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.tree import Tree, leaf_hash, node_hash
@@ -22,12 +23,14 @@ from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
+from authsec_server.principal import Principal, PrincipalKind, Role
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Executable, delete, select, text, update
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 MASTER = MasterKey(bytes(32))
+READER = Principal(kind=PrincipalKind.ADMIN_KEY, id="key_reader", name="reader", role=Role.VIEWER)
 
 
 class Journal:
@@ -220,6 +223,22 @@ def test_nobody_seals_while_another_has_the_turn(journal: Journal) -> None:
     assert journal.verify().not_yet == 1
     journal.sealer.seal()
     assert journal.verify().not_yet == 0
+
+
+def test_whoever_reads_an_event_is_told_whether_it_is_what_was_sealed(journal: Journal) -> None:
+    """Alone, on a page and in the order of sealing: by the hash of its row as it stands."""
+    journal.record(2)  # behind the key's making
+    journal.sealer.seal()
+    journal.record()
+    changed = update(events).where(events.c.id == 2).values(address="192.0.2.1")
+    journal.database.append(lambda tx: tx.connection.execute(changed))
+    numbers = range(1, 5)
+    alone = journal.database.read(lambda tx: [audit.event(tx, READER, number) for number in numbers])
+    page = journal.database.read(lambda tx: audit.page(tx, READER, after=0)).items
+    followed = journal.database.read(lambda tx: following(tx, READER, after=-1, limit=9)).events
+    assert [each.as_sealed for each in alone] == [True, False, True, None]
+    assert [each.as_sealed for each in page] == [True, False, True, None]
+    assert [each.as_sealed for each in followed] == [True, False, True]
 
 
 SPOILED: dict[str, Executable] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 import time
@@ -76,6 +77,18 @@ def test_what_was_changed_is_named_with_an_exit_status_of_its_own(served: Path, 
     told = authsec("audit", "verify", "--key", str(served / "keys"), "--json")
     assert told.exit_code == 3
     assert len(json.loads(told.stdout)["findings"]) == 2
+
+
+def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(served: Path, authsec: Authsec) -> None:
+    assert "place 1, leaf " in authsec("audit", "show", "2").stdout
+    spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
+    shown = authsec("audit", "show", "2").stdout
+    assert "It does not match its seal in place 1: it was changed." in shown
+    assert "leaf" not in shown
+    exported = map(json.loads, authsec("audit", "export").stdout.splitlines())
+    assert [(each["id"], each["as_sealed"]) for each in exported] == [(1, True), (2, False), (3, True), (4, True)]
+    rows = csv.DictReader(authsec("audit", "export", "--format", "csv").stdout.splitlines())
+    assert [row["as_sealed"] for row in rows] == ["true", "false", "true", "true"]
 
 
 def test_a_wrong_file_is_no_finding(served: Path, authsec: Authsec, tmp_path: Path) -> None:

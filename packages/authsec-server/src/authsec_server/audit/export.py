@@ -72,7 +72,7 @@ _HEADS = (
     *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
     *("delegation_ids", "delegation_names", "role_ids", "role_names", "subject_id", "subject_name"),
     *("decision", "reason", "address", "authority_version", "jti", "kid", "token_sha256", "expires_at", "detail"),
-    *("place", "leaf"),
+    *("place", "leaf", "as_sealed"),
 )
 
 

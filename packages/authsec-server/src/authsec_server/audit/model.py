@@ -153,7 +153,7 @@ class Seal:
 class Recorded:
     """An event as the journal holds it. `counted` refusals stand for the whole minute that begins at their time.
 
-    `seal` is None where it is not sealed yet, or was not asked for.
+    `seal` is None where it is not sealed yet, or was not asked for. `leaf` is what it hashes to as it stands (hex).
     """
 
     id: int
@@ -161,3 +161,9 @@ class Recorded:
     count: int
     counted: bool = False
     seal: Seal | None = None
+    leaf: str = field(default="", compare=False)
+
+    @property
+    def as_sealed(self) -> bool | None:
+        """Whether it is what was sealed; None where it has no seal. If that one is right, `verify` alone can say."""
+        return None if self.seal is None else self.seal.leaf == self.leaf

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, cast, func, literal_column, select, text
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
+from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.store import ACT, DENIED, events, recorded, sealed_events
 
 CANDIDATES = 5000
@@ -40,7 +41,7 @@ def following(connection: Connection, wanted: EventFilter, *, after: int, limit:
 def by_id(connection: Connection, number: int) -> Recorded | None:
     """The event with this number."""
     row = connection.execute(select(events).where(events.c.id == number)).one_or_none()
-    return None if row is None else _sealed(connection, [recorded(row)])[0]
+    return None if row is None else _sealed(connection, [_hashed(row)])[0]
 
 
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
@@ -59,7 +60,7 @@ def highest(connection: Connection) -> int:
 def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
     """The events with these numbers, in order."""
     rows = connection.execute(select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
-    return [recorded(row) for row in rows]
+    return [_hashed(row) for row in rows]
 
 
 def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
@@ -93,11 +94,16 @@ def _page(
     # In the candidates' order: both databases stream them. To ask for it once more would have SQLite read all of them
     # for the first few; that no page skips or repeats is tested as a property.
     statement = select(looked_at).where(*_conditions(looked_at.c, wanted)).limit(limit + 1)
-    found = [recorded(row) for row in connection.execute(statement)]
+    found = [_hashed(row) for row in connection.execute(statement)]
     if len(found) > limit:
         return JournalPage(items=_sealed(connection, found[:limit]), next=found[limit - 1].id)
     last = in_order.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
     return JournalPage(items=_sealed(connection, found), next=connection.execute(last).scalar_one_or_none())
+
+
+def _hashed(row: Row[Any]) -> Recorded:
+    """The event in this row, with its leaf as it stands: to be compared with that of its seal."""
+    return replace(recorded(row), leaf=event_hash(row._asdict()).hex())
 
 
 def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded, ...]:

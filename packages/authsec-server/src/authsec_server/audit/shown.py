@@ -30,7 +30,7 @@ class PrincipalShown(TypedDict):
 class EventShown(TypedDict):
     """What happened, ids and names as they were. `count` is above 1 for refusals that are counted by the minute.
 
-    `place` and `leaf` are those of its seal, null until it is sealed.
+    `place` and `leaf` are those of its seal, null until it is sealed; `as_sealed` is false where it was changed since.
     """
 
     id: int
@@ -55,6 +55,7 @@ class EventShown(TypedDict):
     detail: dict[str, Any]
     place: int | None
     leaf: str | None
+    as_sealed: bool | None
 
 
 def as_json(recorded: Recorded) -> EventShown:
@@ -83,6 +84,7 @@ def as_json(recorded: Recorded) -> EventShown:
         "detail": dict(event.detail),
         "place": recorded.seal.place if recorded.seal else None,
         "leaf": recorded.seal.leaf if recorded.seal else None,
+        "as_sealed": recorded.as_sealed,
     }
 
 

@@ -43,7 +43,8 @@ def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> N
     """Print all events that are asked for, oldest first: as JSON Lines, or as CSV for a spreadsheet.
 
     Beside each event stand the place and the leaf of its seal: `export-sealed` has the event in that place, with that
-    hash. By itself what was filtered proves nothing; and what is not sealed yet has neither.
+    hash. By itself what was filtered proves nothing; and what is not sealed yet has neither. `as_sealed` is false of an
+    event that was changed since.
     """
     with kept_open(caller) as its:
         events = everything(its, query_of(wanted))
@@ -77,10 +78,20 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Signed by": event["kid"],
         "Authority version": event["authority_version"],
         "Request": event["request_id"],
-        "Seal": f"place {event['place']}, leaf {event['leaf']}" if event["leaf"] else "none yet",
+        "Seal": _seal(event),
         "Details": json.dumps(rest, ensure_ascii=False) if rest else None,
     }
     return block({name: value for name, value in facts.items() if value not in (None, "") and str(value) != "-"})
+
+
+def _seal(event: Mapping[str, Any]) -> Text | str:
+    """Where it is sealed, or that it is not what was sealed there: a server of before does not tell."""
+    if not event["leaf"]:
+        return "none yet"
+    if event.get("as_sealed") is False:
+        where = f"It does not match its seal in place {event['place']}: it was changed. See what else was:"
+        return styled(f"{where} authsec audit verify", "bold red")
+    return f"place {event['place']}, leaf {event['leaf']}"
 
 
 def _named(named: Mapping[str, str] | None) -> str:
