@@ -67,6 +67,12 @@ def test_all_is_as_it_was_sealed_and_what_a_command_did_waits(served: Path, auth
     assert (told["as_sealed"], told["sealed"], told["not_sealed_yet"], told["findings"]) == (True, 4, 1, [])
 
 
+def test_of_heads_sent_elsewhere_nothing_is_said_where_no_server_answers(served: Path, authsec: Authsec) -> None:
+    """A server on the same data may send them, and fail: the data does not tell."""
+    told = json.loads(authsec("audit", "head", "--json").stdout)
+    assert (told["head"], told["elsewhere"]) == ((served / "head").read_text().strip(), None)
+
+
 def test_what_was_changed_is_named_with_an_exit_status_of_its_own(served: Path, authsec: Authsec) -> None:
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     spoil(served, "DELETE FROM events WHERE id = 3")

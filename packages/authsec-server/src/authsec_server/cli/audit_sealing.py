@@ -54,8 +54,10 @@ def head(caller: Caller, output: Output) -> None:
     answer = caller.get("events/head")
     if answer["overdue"]:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
+    if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
+        answer["elsewhere"] = None
     its = answer["elsewhere"]
-    if its["undelivered_since"]:
+    if its and its["undelivered_since"]:
         output.note(
             f"The server could send no head elsewhere since {when(its['undelivered_since'])} UTC: {its['problem']}."
         )
