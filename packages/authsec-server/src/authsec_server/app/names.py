@@ -11,7 +11,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.enrolment import RefusalReason as EnrolmentReason
 from authsec_server.db import Tx
 from authsec_server.delegations import standing
-from authsec_server.failures import NotFound
+from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.tokens.model import Reason as TokenReason
 
 
@@ -36,5 +36,5 @@ NAMES = Names(
     person=known.person,
     which_client=clients.which,
     which_delegation=standing.which,
-    reasons=frozenset(str(reason) for each in _REASONS for reason in each),
+    reasons=frozenset(str(reason) for each in _REASONS for reason in each) | {NotPermitted.reason},
 )

@@ -16,6 +16,7 @@ from authsec_server.app.surroundings import Surroundings
 from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
+from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
@@ -128,6 +129,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         token_bytes=token_bytes,
         authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
         insight=Insight(terms=terms),
+        count_refusal=audit.count_not_permitted,
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
     elsewhere = heads_of(settings, trust.outbound, around)

@@ -10,7 +10,13 @@ from authsec_server.principal import PrincipalKind
 
 TOKEN_KINDS = frozenset({EventKind.TOKEN_ISSUED, EventKind.TOKEN_REFUSED})
 REFUSALS = frozenset(
-    {EventKind.TOKEN_REFUSED, EventKind.ADMIN_SIGN_IN_REFUSED, EventKind.ENROLMENT_REFUSED, EventKind.API_REFUSED}
+    {
+        EventKind.TOKEN_REFUSED,
+        EventKind.ADMIN_SIGN_IN_REFUSED,
+        EventKind.ADMIN_REFUSED,
+        EventKind.ENROLMENT_REFUSED,
+        EventKind.API_REFUSED,
+    }
 )
 
 

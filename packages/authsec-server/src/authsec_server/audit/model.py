@@ -64,6 +64,7 @@ class EventKind(StrEnum):
     ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"
     ADMIN_SIGN_IN_REFUSED = "admin.sign_in_refused"
+    ADMIN_REFUSED = "admin.refused"
     ADMINISTRATOR_INVITED = "administrator.invited"
     ADMINISTRATOR_SET_UP = "administrator.set_up"
     ADMINISTRATOR_CHANGED = "administrator.changed"
@@ -118,14 +119,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A refusal of a caller that proved nothing: counted by address, client, reason and minute, not listed singly.
+    """A refusal that is counted by address, client, reason and minute, not listed singly.
 
-    `subject` is what the caller showed in vain, where that is known: an admin key that was revoked. Of those that are
-    alike otherwise, the ones with another `apart` are counted apart, as far as that goes.
+    Either the caller proved nothing, or it is the `principal`, who asked for more than they may. `subject` is what the
+    caller showed in vain, where that is known: an admin key that was revoked. Of those that are alike otherwise, the
+    ones with another `apart` are counted apart, as far as that goes.
     """
 
     kind: EventKind = EventKind.TOKEN_REFUSED
     address: str
+    principal: Principal | None = None
     client: Named | None = None
     subject: Named | None = None
     reason: str

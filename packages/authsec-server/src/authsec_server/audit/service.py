@@ -11,8 +11,9 @@ from authsec_server.audit import months, pages, store
 from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.db import Tx
-from authsec_server.failures import NotFound
+from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
+from authsec_server.web.context import limit_key
 
 MAX_PAGE = 201  # a page of the admin API, and one more to know whether another follows
 MAX_NUMBER = 2**63 - 1
@@ -39,8 +40,23 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add refusals of unproved callers to this minute's counted rows."""
+    """Add refusals to this minute's counted rows."""
     store.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
+
+
+def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> None:
+    """Count that the principal may not do this; `operation` as "POST /authsec/api/v1/roles/{role}".
+
+    Each operation by itself, up to ten a minute: whoever has a key that was stolen fills no disk with it.
+    """
+    refusal = Refusal(
+        kind=EventKind.ADMIN_REFUSED,
+        address=limit_key(act.address),
+        principal=act.principal,
+        reason=why.reason,
+        apart=operation,
+    )
+    count_refusals(tx, {refusal: Tally(count=1, request_id=act.request_id, detail={"operation": operation})}, act.now)
 
 
 def page(

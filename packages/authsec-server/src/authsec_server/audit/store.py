@@ -41,7 +41,7 @@ from authsec_server.principal import Principal, PrincipalKind, Role
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
 REFUSED = "kind = 'token.refused'"
-MOST_APART = 10  # of one client, from one address, for one reason; two servers at once may make a few more
+MOST_APART = 10  # of one client or principal, from one address, for one reason; two servers at once may make a few more
 
 
 def _partial(name: str, *columns: str, only: str) -> Index:
@@ -168,6 +168,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             at=minute,
             kind=refusal.kind,
             request_id=tally.request_id,
+            principal=refusal.principal,
             client=refusal.client,
             subject=refusal.subject,
             decision=Decision.DENIED,
@@ -187,6 +188,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
     """Under which the refusal is counted in this minute: of what is told apart, beyond `MOST_APART` under the last."""
     ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
+    ids += [refusal.principal.id] if refusal.principal else []
     alike = "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
     if not refusal.apart:
         return alike

@@ -15,8 +15,9 @@ from authsec_server.cli.output import NOTHING, Output, cell, often, styled, tabl
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
-    "Nothing was recorded under this request id. Refusals of callers that proved nothing are counted by the minute, "
-    "under the first one's id: look by time in `authsec audit list`, with --since, or by agent with --agent."
+    "Nothing was recorded under this request id. Refusals of callers that proved nothing, or whose role was too small, "
+    "are counted by the minute, under the first one's id: look by time in `authsec audit list`, with --since, by agent "
+    "with --agent, or by who asked, with --by."
 )
 _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
@@ -61,8 +62,8 @@ for module, commands in _MODULES.items():
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
     """List the newest events, the last one at the bottom. What was not asked for is left out.
 
-    Of a token that was issued or ended, its jti is shown. Refusals of callers that proved nothing are counted by the
-    minute: "12:00 (3 times)", with the first one's id.
+    Of a token that was issued or ended, its jti is shown. Refusals of callers that proved nothing, or
+    whose role was too small, are counted by the minute: "12:00 (3 times)", with the first one's id.
     """
     answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:
@@ -131,6 +132,8 @@ def what(event: Mapping[str, Any]) -> Text:
             return cell(" ".join(parts))
     if event["kind"] == "events.dropped":
         return cell(f"{detail['events']:,} events before {detail['before']}")
+    if event["kind"] == "admin.refused":
+        return cell(detail.get("operation"))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
     # What goes with a client that is deleted is named besides.
     if event["kind"].startswith(("client.", "proof.", "enrolment.")):

@@ -78,8 +78,8 @@ def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
         if not found:
             raise NotFound(
                 "Nothing was recorded under this request id.",
-                "Refusals of callers that proved nothing are counted by the minute, under the first one's id: look by "
-                "time, or by agent.",
+                "Refusals of callers that proved nothing, or whose role was too small, are counted by the minute, "
+                "under the first one's id: look by time, by agent, or by who asked.",
             )
         return found
     first = audit.event(tx, act.principal, int(asked))

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.db import rehearsing
-from authsec_server.failures import Invalid
+from authsec_server.failures import Invalid, NotPermitted
 from authsec_server.principal import Act
 from authsec_server.web import preconditions, rehearsal
 from authsec_server.web.bodies import Body, query_value
@@ -49,6 +49,16 @@ def _route(site: Site, bodies: LargeBodies, path: str, its: Mapping[str, AnyOper
 
 async def _answered(site: Site, bodies: LargeBodies, operation: Operation[B, A], request: Request) -> Response:
     act = await site.act(request)
+    try:
+        return await _permitted(site, bodies, operation, request, act)
+    except NotPermitted as why:
+        await site.refused(act, why, _asked(operation, request))
+        raise
+
+
+async def _permitted(
+    site: Site, bodies: LargeBodies, operation: Operation[B, A], request: Request, act: Act
+) -> Response:
     act.principal.require(operation.least)
     rehearsed = rehearsal.asked_for(request, changes=operation.changes)
     _require_known(request, operation)
@@ -89,6 +99,12 @@ def _require_known(request: Request, operation: AnyOperation) -> None:
         # A reading changes nothing anyway, whichever way it is asked.
         if name not in known and not (operation.method == "GET" and name == rehearsal.NAME):
             raise Invalid(name, "There is no such query parameter here.", f"Those that there are: {_listed(known)}.")
+
+
+def _asked(operation: AnyOperation, request: Request) -> str:
+    """The operation as the audit trail names it: by its template, since anything can stand in a path."""
+    rehearsed = operation.changes and request.query_params.get(rehearsal.NAME) == "1"
+    return f"{operation.method} {operation.path}{f'?{rehearsal.NAME}=1' if rehearsed else ''}"
 
 
 def _listed(names: list[str]) -> str:

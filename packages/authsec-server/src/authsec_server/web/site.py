@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from authsec_server.db import Database, Tx
-from authsec_server.failures import Outdated
+from authsec_server.failures import NotPermitted, Outdated
 from authsec_server.principal import Act, Principal
 from authsec_server.web.context import context_of
 from authsec_server.web.rehearsal import Foreseen
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -41,13 +44,17 @@ class Insight(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The database, the clock, randomness, the way to learn who asks, and what a change means for whoever only asks."""
+    """The database, the clock, randomness, the way to learn who asks, and what a change means for whoever only asks.
+
+    `count_refusal` has the journal hold that a principal may not do an operation.
+    """
 
     database: Database
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
     authenticate: Authenticator
     insight: Insight
+    count_refusal: Callable[[Tx, Act, NotPermitted, str], None]
 
     async def act(self, request: Request) -> Act:
         """The act that this request is; raises `Unauthenticated` when nobody stands behind it."""
@@ -60,6 +67,24 @@ class Site:
             address=context.address,
             token_bytes=self.token_bytes,
         )
+
+    async def refused(self, act: Act, why: NotPermitted, operation: str) -> None:
+        """Record that the principal may not do this, before they are told; where that cannot be, in the log."""
+
+        def count(tx: Tx) -> None:
+            # By now the minute in which the request began may be over, and sealed.
+            self.count_refusal(tx, replace(act, now=self.now()), why, operation)
+
+        try:
+            await run_in_threadpool(self.database.append, count)
+        except Exception as error:  # noqa: BLE001 - nothing was done, so the answer is no, whatever becomes of the record
+            log.error(
+                "a refusal is not in the audit trail",
+                request_id=act.request_id,
+                operation=operation,
+                by=f"{act.principal.kind} {act.principal.id}".rstrip(),
+                error=type(error).__name__,
+            )
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """`work` on one snapshot, in a thread."""
