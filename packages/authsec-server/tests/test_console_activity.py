@@ -17,10 +17,12 @@ from authsec_server.audit import pages as journal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.sealing import service as sealing
+from authsec_server.audit.store import events
 from authsec_server.console.activity import asked
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
 from pages import Page, get
 from people import first_administrator, invited
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 House = Any
@@ -438,6 +440,14 @@ def test_a_story_says_where_its_event_is_sealed(busy: House, door: TestClient) -
         event = door.get(f"{API}/events/{number}").json()["items"][0]["event"]
         assert event["place"] == place
         assert facts(get(door, f"{TRAIL}/{number}"))["Sealed"] == f"place {place}, leaf {event['leaf']}"
+
+
+def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(busy: House, door: TestClient) -> None:
+    seal(busy)
+    changed = update(events).where(events.c.id == 1).values(address="192.0.2.1")
+    busy.authority.database.append(lambda tx: tx.connection.execute(changed))
+    told = "it does not match its seal in place 0: it was changed; see what else was by authsec audit verify"
+    assert facts(get(door, f"{TRAIL}/1"))["Sealed"] == told
 
 
 def test_a_story_that_is_not_sealed_yet_says_so(busy: House, door: TestClient) -> None:
