@@ -23,6 +23,7 @@ def test_the_key_is_alone_on_stdout(authsec: Authsec) -> None:
     assert created.exit_code == 0, created.output
     assert re.fullmatch(r"authsec_[A-Za-z0-9_-]{43}\n", created.stdout)
     assert "The admin key ci (admin) is good until it is revoked." in created.stderr
+    assert "for good: --role operator and --expires 30d" in created.stderr
     assert "AUTHSEC_BASE_URL" in created.stderr
     assert 'AUTHSEC_ADMIN_KEY="authsec_…"' in created.stderr.replace(" = ", "=")
     assert created.stdout.strip() not in created.stderr, "what is logged must not hold it"
@@ -34,6 +35,7 @@ def test_role_and_end_are_as_asked_for(authsec: Authsec) -> None:
     assert (key["name"], key["role"]) == ("ci", "viewer")
     assert f"(viewer) is good until {key['expires_at'][:10]}" in created.stderr
     assert "UTC" in created.stderr
+    assert "for good" not in created.stderr
 
 
 def test_for_programs(authsec: Authsec) -> None:

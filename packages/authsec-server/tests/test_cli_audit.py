@@ -237,6 +237,7 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
         (("--kind", "token.refusd"), "There is no kind 'token.refusd' of event. The nearest is token.refused."),
         (("--agent", "opne"), "There is no agent or MCP server 'opne'. The nearest is open."),
         (("--agent", "opne"), "One that was deleted is found by its client_id: authsec audit list --kind client.del"),
+        (("--agent", "zzz"), "See the list: authsec agents list. One that was deleted is found by its client_id:"),
         (("--delegation", "suport"), "There is no delegation 'suport'."),
     ):
         unknown = authsec("audit", "list", *line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,18 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert listed.splitlines()[0].split() == ["DELEGATION", "ROLE", "AGENT", "MAX", "STATE", "AUDIENCES", "ACTIONS"]
     assert "plain-support  support  plain UNATTESTED  1h   live   the shared default  customers:read" in listed
     assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
+
+
+def test_of_one_that_was_revoked_it_is_said_when_and_by_whom(authsec: Authsec, create: Callable[..., Result]) -> None:
+    one = as_json(create("--all-actions", "--json"))["slug"]
+    assert "ends             when it is revoked\n" in authsec("delegations", "show", one).stdout
+    authsec("delegations", "revoke", one, "--yes")
+    shown = authsec("delegations", "show", one).stdout
+    since = re.search(r"^revoked +(20.* UTC by local operator)$", shown, re.MULTILINE)
+    assert since, shown
+    assert "when it is revoked" not in shown
+    again = authsec("delegations", "revoke", one)  # nothing ends, so nothing is asked
+    assert (again.exit_code, again.stdout) == (0, f"support → plain was revoked already, at {since[1]}.\n")
 
 
 def test_what_there_is_to_know_is_said_before_it_is_delegated(authsec: Authsec, create: Callable[..., Result]) -> None:

@@ -281,6 +281,14 @@ def test_over_the_network_with_an_admin_key(run: Authsec, data: Path) -> None:
         assert "This admin key is not known here" in failed(unknown)
 
 
+def test_https_to_a_port_that_speaks_none(run: Authsec) -> None:
+    with Elsewhere() as server:
+        where = server.url.removeprefix("http://")
+        said = failed(run("roles", "list", AUTHSEC_BASE_URL=f"https://{where}", AUTHSEC_ADMIN_KEY=SOME_KEY), status=5)
+        assert f"No TLS connection to {where} could be made." in said
+        assert "Does this port speak https?" in said
+
+
 def test_one_command_is_one_call(run: Authsec, data: Path) -> None:
     with Elsewhere(200, b'{"items": [], "next": null}') as server:
         run("audit", "list", "--limit", "7", AUTHSEC_BASE_URL=f"{server.url}/prefix", AUTHSEC_ADMIN_KEY=SOME_KEY)

@@ -38,6 +38,8 @@ def told(authsec: Authsec, *arguments: str) -> Any:
 
 def test_a_token_by_its_jti(authsec: Authsec, its: House) -> None:
     _, jti = issued(its, its.delegated_agent())
+    rehearsed = authsec("revoke", "token", jti, "--dry-run")
+    assert f"\n  token revoked: {jti} of Customer Support\n" in rehearsed.stdout
     ended = authsec("revoke", "token", jti, "--reason", "Seen in a chat")
     assert (ended.exit_code, ended.stdout) == (0, f"The token {jti} of Customer Support has ended.\n")
     assert "What stops: tokens of 1 agent that goes on (Customer Support), 1 live token until" in ended.stderr

@@ -266,6 +266,9 @@ def test_where_there_is_no_token_nothing_is_on_stdout(
     assert (result.exit_code, result.stdout) == (1, "")
     assert "Ask for a new trust delegation." in result.stderr
     assert "reason      delegation_ended (HTTP 410)" in result.stderr
+    authority.next_answers = [refused(400, "invalid_target", "It covers crm.")]
+    named = " ".join(run("token", "--resource", "billing").stderr.split())
+    assert "or it must be named, by --resource. It covers crm." in named
     page = "https://authsec.example.com/console/delegations/new?client=3f0c9a1e"
     body = {"error": "No.", "reason": "action_not_allowed", "allowed_scope": "customers:read", "grant_at": page}
     authority.next_answers = [Reply(403, body)]

@@ -26,12 +26,13 @@ from authsec.exchange import MOST_BYTES, Answer
 from authsec.strict_json import StrictJsonError, loads
 from authsec.wording import plain
 
+IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how an API is named there
+
 _SENTENCES = {
     "client_id_missing": "The authority was not told which agent is asking.",
     "client_id_invalid": "The authority does not accept this agent's client_id. `authsec agents list` shows it.",
     "invalid_scope": "The requested actions are not written as the authority expects.",
-    "invalid_target": "The requested API is not one that this delegation covers, or it must be named, by resource=… of "
-    "delegated, get_token, requests_auth or httpx_auth.",
+    "invalid_target": f"The requested API is not one that this delegation covers, or it must be named, {IN_A_PROGRAM}.",
     "rate_limited": "The authority is being asked too often.",
     "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
     "attestation_required": "The authority wants this agent to prove itself.",

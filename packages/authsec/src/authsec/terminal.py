@@ -13,7 +13,7 @@ from enum import StrEnum
 import click
 
 from authsec.errors import AuthSecError, ConfigError, DelegationDenied, VerificationError
-from authsec.refusals import retrying
+from authsec.refusals import IN_A_PROGRAM, retrying
 
 _TITLE_WIDTH = 20
 
@@ -58,7 +58,8 @@ def failed(block: str) -> str:
 def described(error: AuthSecError) -> str:
     """An error as a block: what failed and what would help; then what code and support want to know."""
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
-    paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, str(error)).splitlines()
+    message = str(error).replace(IN_A_PROGRAM, "by --resource")  # which each command has that asks for a token
+    paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, message).splitlines()
     text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
     answered = http_status(error)
     status = f" (HTTP {answered})" if answered else ""

@@ -117,7 +117,7 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
         raise Invalid(
             "client",
             f"There is no agent or MCP server {naming.quoted(text)}.",
-            f"{names.which_client(tx, text)} One that was deleted is found by its client_id: "
+            f"{names.which_client(tx, text).rstrip('.')}. One that was deleted is found by its client_id: "
             "authsec audit list --kind client.deleted --json",
         )
     return found

@@ -39,6 +39,8 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
     key = caller.post("admin-keys", {"name": name, "role": role, "expires_in": expires})
     if not output.as_json:
         until = f"until {when(key['expires_at'])} UTC" if key["expires_at"] else "until it is revoked"
+        if role == "admin" and expires is None:
+            output.note("It may do everything, for good: --role operator and --expires 30d would make a smaller one.")
         output.note(f"The admin key {key['name']} ({key['role']}) is good {until}. It is shown this once:")
     output.result(key, key["key"])
     if not output.as_json:

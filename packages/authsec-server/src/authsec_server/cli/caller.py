@@ -136,7 +136,7 @@ def _reach(data: Path | None, database: str | None) -> Reach:
         raise click.UsageError(
             f"{_NAME_ITS_DATA}\n"
             "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
-            "`authsec admin create-key NAME`."
+            "`authsec admin create-key NAME --role operator --expires 30d`."
         )
     return here
 

@@ -92,12 +92,14 @@ def _event(event: Mapping[str, Any]) -> Iterator[Text]:
     """`role edited: Support`, and what differs, a line each; of what is new, what it would be."""
     room, _, verb = event["kind"].partition(".")
     named = [*event["roles"], *event["delegations"], event["client"], event["subject"]]
-    about = {"role": event["roles"], "delegation": event["delegations"], "client": [event["client"]]}.get(room, [])
+    agent = [event["client"]]
+    about = {"role": event["roles"], "delegation": event["delegations"], "client": agent, "token": agent}.get(room, [])
     name = next((each["name"] or each["id"] for each in [*about, event["subject"], *named] if each), "")
     detail = event["detail"]
     because = f" ({detail['because']})" if detail.get("because") else ""
+    which = f"{event['jti']} of " if room == "token" and event["jti"] and name else ""
     title = f"  {_WORDS.get(room, room).replace('_', ' ')} {verb.replace('_', ' ')}"
-    yield styled(f"{title}: {name}{because}" if name else f"{title}{because}", "bold")
+    yield styled(f"{title}: {which}{name}{because}" if name else f"{title}{because}", "bold")
     if verb == "created":
         yield from _facts(detail)
         return

@@ -45,7 +45,7 @@ def shown(delegation: Mapping[str, Any]) -> Text:
             "max duration": as_typed(delegation["max_duration"]),
             "audiences": _audiences(delegation),
             "excluded proofs": delegation["excluded_proofs"],
-            "ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked",
+            **_end(delegation),
             "owner": delegation["owner"],
             "description": delegation["description"],
             "created": f"{when(delegation['created_at'])} UTC",
@@ -73,6 +73,19 @@ def _client(delegation: Mapping[str, Any]) -> Text:
 
 def _state(delegation: Mapping[str, Any]) -> Text:
     return styled(delegation["state"], _STYLES.get(delegation["state"], ""))
+
+
+def _end(delegation: Mapping[str, Any]) -> Mapping[str, str]:
+    """When it ends; of one that was revoked, when that was and by whom."""
+    if delegation["revoked_at"]:
+        return {"revoked": revoked_since(delegation)}
+    return {"ends": f"{when(delegation['ends_at'])} UTC" if delegation["ends_at"] else "when it is revoked"}
+
+
+def revoked_since(delegation: Mapping[str, Any]) -> str:
+    """When it was revoked, and by whom where that was the last that was done to it."""
+    by = delegation["changed_by"] if delegation["changed_at"] == delegation["revoked_at"] else None
+    return f"{when(delegation['revoked_at'])} UTC" + (f" by {by}" if by else "")
 
 
 def title(delegation: Mapping[str, Any]) -> str:

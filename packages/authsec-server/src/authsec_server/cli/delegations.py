@@ -10,7 +10,7 @@ from authsec.deferred import Commands
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
 from authsec_server.cli.delegation_editing import edit_delegation
-from authsec_server.cli.delegation_shown import STATES, TARGETS, in_full, row, shown, title, warned
+from authsec_server.cli.delegation_shown import STATES, TARGETS, in_full, revoked_since, row, shown, title, warned
 from authsec_server.cli.ending import ask_first, ask_for_good, yes_option
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
@@ -116,6 +116,10 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
     What stops is said first. APIs that do not follow revocations take a token that is out until it expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "revoke")
-    ask_for_good(caller, output, where, f"Revoke {in_full(its)} for good?", yes=yes)
+    if its["revoked_at"] is None:
+        ask_for_good(caller, output, where, f"Revoke {in_full(its)} for good?", yes=yes)
     found = caller.post(where)
+    if its["revoked_at"]:
+        output.result(found, f"{title(found)} was revoked already, at {revoked_since(found)}.")
+        return
     output.result(found, f"{title(found)} is revoked for good: it gives no more tokens, and {_OUT}.")

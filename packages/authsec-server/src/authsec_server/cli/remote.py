@@ -76,7 +76,7 @@ class Remote:
         if not is_admin_key(self.admin_key):  # some other secret, perhaps: it stays here
             raise CallFailed(
                 "AUTHSEC_ADMIN_KEY does not hold an admin key: `authsec_` and 43 characters.",
-                "Make one on the server's machine: authsec admin create-key NAME",
+                "Make one on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
             )
         return parts
 
@@ -121,6 +121,8 @@ def _unreachable(error: httpx2.HTTPError, where: str, *, changes: bool) -> CallF
         said = f"{where} did not answer in time.", "Nothing was sent. Is AUTHSEC_BASE_URL right? If so, try again."
     elif isinstance(error, httpx2.TimeoutException):
         said = f"{where} did not answer in time.", _LOOK if changes else "Is AUTHSEC_BASE_URL right? If so, try again."
+    elif isinstance(error, httpx2.ConnectError) and "[SSL" in str(error):
+        said = f"No TLS connection to {where} could be made.", "Does this port speak https? See AUTHSEC_BASE_URL."
     elif isinstance(error, httpx2.ConnectError):
         said = f"Nothing answers at {where}.", "Is AUTHSEC_BASE_URL right, and is the authority running?"
     else:

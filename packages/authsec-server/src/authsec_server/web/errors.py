@@ -137,7 +137,7 @@ def _unauthenticated(request: Request, failure: Exception) -> Response:
         reason="not_authenticated",
         error=failure.message,
         details="Send one that stands: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. "
-        "On the server's machine, `authsec admin create-key NAME` makes one.",
+        "On the server's machine, `authsec admin create-key NAME --role operator --expires 30d` makes one.",
         headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
     )
 
