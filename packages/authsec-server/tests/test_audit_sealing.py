@@ -9,17 +9,17 @@ from hashlib import sha256
 
 import pytest
 from authsec_server.audit import service as audit
+from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.heads import HeadRefused, read_head
-from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.tree import Tree, leaf_hash, node_hash
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
+from authsec_server.audit.tree import Tree, leaf_hash, node_hash
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey

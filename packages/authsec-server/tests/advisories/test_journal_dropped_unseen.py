@@ -17,6 +17,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import months
 from authsec_server.audit import service as audit
+from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop
@@ -24,13 +25,12 @@ from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, sign_head
-from authsec_server.audit.sealing.leaves import COVERED
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.tree import Tree
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, hourly_counts, sealed_events
+from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.keys.journal import JournalKeys

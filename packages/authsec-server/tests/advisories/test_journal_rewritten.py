@@ -18,17 +18,17 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
+from authsec_server.audit.leaves import COVERED, event_hash, text_hash
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
-from authsec_server.audit.sealing.leaves import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.tree import Tree
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
+from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict
 from authsec_server.keys.journal import JournalKeys

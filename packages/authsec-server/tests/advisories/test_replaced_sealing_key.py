@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
+from authsec_server.audit.leaves import COVERED, event_hash
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import service
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
-from authsec_server.audit.sealing.leaves import COVERED, event_hash
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.succession import sign_replacement, succession
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.tree import Tree
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
+from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, RoleTooSmall
 from authsec_server.keys.journal import JournalKeys

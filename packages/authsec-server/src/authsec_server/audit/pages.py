@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Text, cast, func,
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage
+from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
-from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.store import ACT, DENIED, events, recorded, sealed_events
 
 CANDIDATES = 5000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from authsec_server.audit.sealing.leaves import text_hash
+from authsec_server.audit.leaves import text_hash
 from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 

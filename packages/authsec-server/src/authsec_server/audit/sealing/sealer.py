@@ -22,12 +22,12 @@ from authsec.jose import PrivateKey
 from sqlalchemy import Connection, Row
 
 from authsec_server.audit import pages
+from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
-from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.sealing.succession import Succession, succession
-from authsec_server.audit.sealing.tree import Tree
+from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 

@@ -10,7 +10,7 @@ from authsec_server.audit.sealing.dropped import DropRecord, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.succession import Succession
-from authsec_server.audit.sealing.tree import Tree
+from authsec_server.audit.tree import Tree
 
 MOST = 100  # findings that are told one by one
 

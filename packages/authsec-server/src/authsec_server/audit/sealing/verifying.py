@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
-from authsec_server.audit.sealing.leaves import event_hash
 from authsec_server.audit.sealing.store import Leaf
 from authsec_server.audit.sealing.succession import succession
 from authsec_server.audit.sealing.trail import MOST, Report, Trail, when

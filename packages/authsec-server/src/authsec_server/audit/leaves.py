@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from authsec_server.audit.sealing.tree import leaf_hash
+from authsec_server.audit.tree import leaf_hash
 
 FORM: Final = b"authsec event 1\n"
 COVERED: Final = (
