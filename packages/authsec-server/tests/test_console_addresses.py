@@ -21,6 +21,7 @@ from addresses import (
     address_of,
     routes_of,
 )
+from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
 from pages import Page, get
 from sqlalchemy import inspect
@@ -62,7 +63,7 @@ class Staff:
         return self.company.example(address)
 
     def kept(self) -> dict[str, list[Any]]:
-        """All that is stored."""
+        """All that is stored, but for the records of those who asked for more than they may."""
 
         def read(tx: Tx) -> dict[str, list[Any]]:
             return {
@@ -71,6 +72,7 @@ class Staff:
             }
 
         kept: dict[str, list[Any]] = self.people.authority.database.read(read)
+        kept["events"] = [row for row in kept["events"] if EventKind.ADMIN_REFUSED not in row]
         assert len(kept["administrators"]) >= len(ROLES)
         return kept
 
