@@ -137,7 +137,6 @@ def test_of_a_token_that_is_none_nothing_is_said(house: Callable[..., Any]) -> N
 
 
 def test_the_same_data_under_another_name_takes_no_token_of_this_one(house: Callable[..., Any]) -> None:
-    """It would end it; to believe it is something else."""
     here, also = house(), house(public_url="https://also.example.com")
     secret, token = register(here), token_for(here, CRM)
     assert ask(here.door(), token, secret).json()["active"] is True

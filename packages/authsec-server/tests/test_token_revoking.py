@@ -146,23 +146,6 @@ def test_who_holds_a_token_ends_it(its: House) -> None:
     assert document["revocation_endpoint"] == f"https://authority.example.com{REVOKE}"
 
 
-@pytest.mark.parametrize(("path", "form"), [(PATH, "json"), (REVOKE, "data")])
-def test_a_token_is_ended_where_the_same_data_is_served_under_another_name(
-    house: Callable[..., House], database_url: str, tmp_path: Path, path: str, form: str
-) -> None:
-    """The keys of this data signed it: which of its addresses it names is no reason to leave it alive."""
-    data = settings_for(database_url, tmp_path)
-    its = house(local_operator=True, **data)
-    also = house(local_operator=True, public_url="https://also.example.com", **data)
-    token = token_of(its, its.delegated_agent())
-    assert also.door().post(path, **{form: {"token": f"{token[:-4]}AAAA"}}).status_code in {200, 400}
-    assert revocations(its) == []
-    answer = also.door().post(path, **{form: {"token": token}})
-    assert answer.status_code == 200, answer.text
-    (event,) = revocations(its)
-    assert event.jti == jti_of(its)
-
-
 def test_what_is_over_in_any_way_is_answered_alike(its: House) -> None:
     agent = its.delegated_agent()
     token = token_of(its, agent)

@@ -41,7 +41,7 @@ class GivingUp:
         """
         if wait := self.rate.charge(limit_key(address), self.monotonic()):
             raise TooOften("Too many tokens were revoked from this address.", wait)
-        jws = self.tokens.read_to_end(token)
+        jws = self.tokens.read(token)
         if jws is None:
             return
         jti = str(jws.claims["jti"])

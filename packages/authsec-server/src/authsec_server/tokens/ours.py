@@ -28,26 +28,17 @@ class OwnTokens:
     keys: Callable[[], Sequence[PublicKey]]
 
     def read(self, token: str) -> VerifiedJws | None:
-        """The token, whose claims are then what was signed here, by this issuer; None where it is not ours.
+        """The token, whose claims are then what was signed here; None where it is not ours.
 
         Says nothing of whether it still counts: it may have expired, or been revoked. Blocks its thread, and raises
         `Unavailable` where the keys cannot be had. Nothing of a token is in any exception.
-        """
-        jws = self.read_to_end(token)
-        return jws if jws is not None and jws.claims.get("iss") == self.issuer else None
-
-    def read_to_end(self, token: str) -> VerifiedJws | None:
-        """As `read`, whichever issuer it names: only for ending it, never to believe it.
-
-        One set of data may be served at two addresses, one after the other or both at once. A token that its keys
-        signed can then be ended at either; the APIs that take it know one issuer of it, as before.
         """
         try:
             jws = parse_compact(token)
         except JoseError:
             return None  # no token at all
         # RFC 8725 section 3.11: nothing of another type passes for a token, whatever else a key may come to sign.
-        if jws.header["alg"] != ALGORITHM or jws.header.get("typ") != TYPE:
+        if jws.header["alg"] != ALGORITHM or jws.header.get("typ") != TYPE or jws.claims.get("iss") != self.issuer:
             return None
         key = next((key for key in self.keys() if key.thumbprint() == jws.header.get("kid")), None)
         try:

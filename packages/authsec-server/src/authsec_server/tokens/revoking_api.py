@@ -111,7 +111,7 @@ def _jti(asked: Ending, tokens: OwnTokens) -> str:
         raise Invalid("jti", "Say which token: its jti, or the token itself.", "Give one of the two.")
     if asked.jti is not None:
         return asked.jti.strip()
-    jws = tokens.read_to_end(read_pasted(asked.token or ""))
+    jws = tokens.read(read_pasted(asked.token or ""))
     if jws is None:
         raise Invalid(
             "token",

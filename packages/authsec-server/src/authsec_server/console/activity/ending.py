@@ -36,7 +36,7 @@ async def find(visit: Visit) -> Response:
     try:
         jti = pasted = read_pasted(visit.form.text("token"))
         if "." in pasted:
-            jws = await run_in_threadpool(visit.console.ours.read_to_end, pasted)
+            jws = await run_in_threadpool(visit.console.ours.read, pasted)
             if jws is None:
                 raise Invalid("token", "This is no token of this authority, or a damaged one.", "Paste it whole.")
             jti = str(jws.claims["jti"])
