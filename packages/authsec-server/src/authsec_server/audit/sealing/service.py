@@ -62,10 +62,7 @@ def newest_head(tx: Tx, principal: Principal) -> str:
     principal.require(Role.VIEWER)
     signed = store.last_signed(tx.connection)
     if signed is None:
-        raise NotFound(
-            "Nothing is sealed yet.",
-            _ONCE_IT_RUNS,
-        )
+        raise NotFound("Nothing is sealed yet.", _ONCE_IT_RUNS)
     return signed
 
 
@@ -73,10 +70,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
     """The `kid` of the key that signs by now. Raises `Conflict` before the first head, and while one is replaced."""
     signed = store.last_signed(tx.connection)
     if signed is None:
-        raise Conflict(
-            "Nothing is sealed yet.",
-            _ONCE_IT_RUNS,
-        )
+        raise Conflict("Nothing is sealed yet.", _ONCE_IT_RUNS)
     try:
         kid = read_head(signed, keys).kid
     except HeadRefused as refused:
