@@ -170,6 +170,7 @@ def _installed(node: str) -> Path:
 
 
 def _give_up(why: str) -> NoReturn:
+    """Skip where a machine lacks it; in CI, fail: nobody would notice."""
     message = f"NO REAL OPENID PROVIDER, SO NOTHING IS CHECKED WITH ONE: {why}"
     if os.environ.get("CI"):
         pytest.fail(message)

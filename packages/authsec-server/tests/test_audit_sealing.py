@@ -153,7 +153,7 @@ def test_of_each_minute_the_last_head_stays_and_a_clock_put_back_takes_no_more_t
 
 def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     if journal.database.dialect == "postgresql":
-        return  # it takes no such rows
+        pytest.skip("PostgreSQL takes no such rows")
     monkeypatch.setattr(sealer, "BATCH", 2)
     journal.record(4)
     spoil = update(events).where(events.c.id.between(2, 4)).values(kid=text("CAST(x'ff' AS TEXT)"), detail=text("'{'"))

@@ -93,7 +93,7 @@ def test_a_file_of_certificates_counts_beside_the_systems(peer: Any, peers: Any,
     file.write_bytes(certificate.pem)
     settings = Settings(outbound_ca_file=file, outbound_private_hosts=("localhost",))
     if "127.0.0.1" not in system_resolver("localhost"):
-        pytest.skip("this machine's localhost is not 127.0.0.1")
+        pytest.skip("this machine's localhost is not 127.0.0.1, where the peer listens")
     assert outbound_of(settings, time.monotonic).get(f"https://localhost:{its.port}/").status == 200
     file.write_text("-----BEGIN NOTHING-----")
     with pytest.raises(StartupRefused, match="AUTHSEC_SERVER_OUTBOUND_CA_FILE"):

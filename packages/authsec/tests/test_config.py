@@ -139,7 +139,7 @@ def test_blanks_around_a_client_id_are_named(client_id: str) -> None:
 def test_a_client_id_is_never_anything_but_a_canonical_uuid(client_id: str) -> None:
     try:
         accepted = config(client_id=client_id)
-    except ConfigError:
+    except ConfigError:  # refused, as most texts are
         return
     assert len(accepted.client_id) == 36
     assert set(accepted.client_id) <= set("0123456789abcdef-")

@@ -154,6 +154,6 @@ def test_no_list_of_actions_ever_means_all_of_them(actions: list[str]) -> None:
     """DESIGN §1.7: only leaving the scope out asks for everything; an empty list asks for nothing and is an error."""
     try:
         request = TokenRequest.of(actions, None)
-    except ConfigError:
+    except ConfigError:  # the error that it may be
         return
     assert request.query

@@ -268,7 +268,7 @@ def test_a_mapping_that_does_not_say_what_is_in_it_is_looked_at_all_the_same() -
             return 1
 
         def __iter__(self) -> Iterator[str]:
-            raise NotImplementedError
+            raise NotImplementedError  # as the pools of urllib3 do
 
     harmless, holding = Pools("x"), Pools(TOKEN)
     assert withheld([TOKEN], [harmless])[0] is harmless

@@ -90,9 +90,7 @@ def _members(value: Any) -> list[Any]:
     members: list[Any] = []
     for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
         if isinstance(slot, MemberDescriptorType):
-            with suppress(
-                AttributeError
-            ):  # nothing is in it. `getattr` would ask classes that make up what is not there
+            with suppress(AttributeError):  # nothing is in it; `getattr` would have a class make something up
                 members.append(slot.__get__(value))
     with suppress(AttributeError):  # as above
         members += object.__getattribute__(value, "__dict__").values()
