@@ -22,7 +22,7 @@ from authsec_server.console.activity import asked
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
 from pages import Page, get
 from people import first_administrator, invited
-from sqlalchemy import update
+from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
 House = Any
@@ -448,6 +448,15 @@ def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(bu
     busy.authority.database.append(lambda tx: tx.connection.execute(changed))
     told = "it does not match its seal in place 0: it was changed; see what else was by authsec audit verify"
     assert facts(get(door, f"{TRAIL}/1"))["Sealed"] == told
+
+
+def test_a_seal_that_somebody_made_a_text_hides_no_event(busy: House, door: TestClient) -> None:
+    sealed, shown_before = seal(busy), shown(get(door, TRAIL))
+    spoil = text("UPDATE sealed_events SET hash = 'text' WHERE position = 0")
+    busy.authority.database.append(lambda tx: tx.connection.execute(spoil))
+    assert sealed > 1
+    assert shown(get(door, TRAIL)) == shown_before
+    assert facts(get(door, f"{TRAIL}/1"))["Sealed"].startswith("it does not match its seal in place 0")
 
 
 def test_a_story_that_is_not_sealed_yet_says_so(busy: House, door: TestClient) -> None:

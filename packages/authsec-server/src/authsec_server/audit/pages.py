@@ -11,7 +11,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Text, cast, func, literal_column, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    Select,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit.filters import EventFilter, JournalPage
@@ -110,8 +122,9 @@ def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded
     """The same, each with its seal. Asked for besides: joined, it would have each candidate looked for in the log."""
     seals = sealed_events.c
     which = seals.event_id.in_([each.id for each in found])
-    rows = connection.execute(select(seals.event_id, seals.position, seals.hash).where(which)) if found else ()
-    its = {row.event_id: Seal(place=row.position, leaf=bytes(row.hash).hex()) for row in rows}
+    leaf = cast(seals.hash, LargeBinary).label("leaf")  # whoever writes by hand can make it a text on SQLite
+    rows = connection.execute(select(seals.event_id, seals.position, leaf).where(which)) if found else ()
+    its = {row.event_id: Seal(place=row.position, leaf=bytes(row.leaf).hex()) for row in rows}
     return tuple(replace(each, seal=its.get(each.id)) for each in found)
 
 
