@@ -191,7 +191,7 @@ def test_a_row_of_another_kind_is_named_to_whoever_reads_on_and_hides_no_other_s
             tx.connection.execute(update(events).where(events.c.id == VICTIM).values(changed))
             read(tx)
 
-        with pytest.raises(Conflict, match=f"Event {VICTIM} is none any more"):
+        with pytest.raises(Conflict, match=f"Event {VICTIM} was changed in the database and cannot be read"):
             sealed.database.append(partial(attempt, changed={name: value}, read=read))
 
 
