@@ -1,20 +1,22 @@
-"""The lowest and highest event number of each hour, so that a filter by time looks at few events.
+"""The lowest and highest number of each hour's events, so that a filter by time looks at few events.
 
-The roll-up keeps them for what it has counted; later events are looked up directly. A range that is too wide costs time
-only; `verify` finds a range that leaves out an event.
+The sealer keeps them for the events that it seals; the few later ones are looked up directly. A range that is too wide
+costs time only; `verify` finds a range that leaves out a sealed event.
 """
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, LargeBinary, cast, func, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.counting import hour_of
-from authsec_server.audit.store import counted, events, number_ranges
+from authsec_server.audit.store import events, number_ranges, seal_heads
 
 Range = tuple[int, int]
 
@@ -47,13 +49,23 @@ def add(connection: Connection, ranges: Mapping[datetime, Range]) -> None:
 def between(connection: Connection, since: datetime | None, until: datetime | None) -> Range | None:
     """A range with the number of every event from `since` and before `until`; None where there is no such event."""
     hours, kept = number_ranges.c, select(func.min(number_ranges.c.lowest), func.max(number_ranges.c.highest))
-    mark = connection.execute(select(counted.c.until)).scalar_one()
-    late = select(func.min(events.c.id), func.max(events.c.id)).where(
-        events.c.at >= (mark if since is None else max(mark, since))
-    )
+    late = select(func.min(events.c.id), func.max(events.c.id)).where(events.c.id > _sealed_through(connection))
     if since is not None:
-        kept = kept.where(hours.hour >= hour_of(since))
+        kept, late = kept.where(hours.hour >= hour_of(since)), late.where(events.c.at >= since)
     if until is not None:
         kept, late = kept.where(hours.hour < until), late.where(events.c.at < until)
     found = [row for row in (connection.execute(each).one() for each in (kept, late)) if row[0] is not None]
     return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+
+
+def _sealed_through(connection: Connection) -> int:
+    """Up to which number every event is sealed, as the newest head says; 0 where none says so.
+
+    Its signature is not asked for: a forged head hides events that have no seal yet, and `verify` finds the head.
+    """
+    newest = select(cast(seal_heads.c.signed, LargeBinary)).order_by(seal_heads.c.size.desc()).limit(1)
+    signed = bytes(connection.execute(newest).scalar_one_or_none() or b"")
+    try:
+        return int(json.loads(urlsafe_b64decode(signed.split(b".")[1] + b"=="))["through"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return 0

@@ -19,10 +19,8 @@ from sqlalchemy import Connection, Row, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from authsec_server.audit import number_ranges
 from authsec_server.audit.counting import Counts, Outcome, counts_of, minute_of
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
 from authsec_server.db import Database, Tx
 
@@ -34,12 +32,11 @@ MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The counts of all events from `start` and before `end`, and the ranges of their numbers."""
+    """The counts of all events from `start` and before `end`."""
 
     start: datetime
     end: datetime
     counts: Counts
-    ranges: Mapping[datetime, Range]
 
 
 def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) -> bool:
@@ -62,15 +59,10 @@ def next_batch(connection: Connection, settled: datetime) -> Batch | None:
         return None
     last = connection.execute(in_order.offset(BATCH - 1).limit(1)).scalar_one_or_none()
     end = settled if last is None else last + timedelta.resolution  # with all others of that instant
-    these = events.c.at >= start, events.c.at < end
-    numbered = connection.execute(select(events.c.at, events.c.id).where(*these))
-    rows = connection.execute(select(events).where(*these, events.c.decision.is_not(None)))
-    return Batch(
-        start=start,
-        end=end,
-        counts=counts_of(map(_outcome, rows)),
-        ranges=ranges_of((row.at, row.id) for row in numbered),
+    rows = connection.execute(
+        select(events).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
     )
+    return Batch(start=start, end=end, counts=counts_of(map(_outcome, rows)))
 
 
 def keep(tx: Tx, batch: Batch) -> bool:
@@ -84,7 +76,6 @@ def keep(tx: Tx, batch: Batch) -> bool:
     _add(connection, client_counts, ("client_id", "hour", "kind", "reason"), "occurrences", counts.client_hours)
     _add(connection, daily_uses, ("subject_id", "day", "action"), "tokens", counts.uses)
     _remember(connection, counts)
-    number_ranges.add(connection, batch.ranges)
     return True
 
 

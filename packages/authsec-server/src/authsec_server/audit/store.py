@@ -111,6 +111,15 @@ sealed_events = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
+# The signed heads of the log: of each minute the last.
+seal_heads = Table(
+    "seal_heads",
+    metadata,
+    Column("size", BigId, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("signed", Text, nullable=False),
+)
+
 # What is counted of the events before `counted.until`; the later ones are counted where they stand (`counts`).
 counted = Table(
     "counted",
@@ -119,7 +128,7 @@ counted = Table(
     Column("until", Instant, nullable=False),
 )
 
-# The numbers of an hour's events: a filter by time looks between them. `number_ranges` keeps them, `verify` checks them.
+# The numbers of an hour's events: a filter by time looks between them (`number_ranges`); `verify` checks them.
 number_ranges = Table(
     "number_ranges",
     metadata,

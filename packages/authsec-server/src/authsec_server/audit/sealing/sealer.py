@@ -10,7 +10,7 @@ the last head, which one of its own keys has signed. If it does not, somebody wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,9 +21,10 @@ import structlog
 from authsec.jose import PrivateKey
 from sqlalchemy import Connection, Row
 
-from authsec_server.audit import pages
+from authsec_server.audit import number_ranges, pages
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
 from authsec_server.audit.sealing.succession import Succession, succession
@@ -129,7 +130,8 @@ class Sealer:
         """Append what was found, with a head; whether this server had the turn."""
         tree, added = _appended(self._tree, look.rows)
         head = sign_head(tree, through=through, at=now, issuer=self._issuer, key=key)
-        kept = self._database.append(lambda tx: _keep(tx, look.signed, added, head))
+        ranges = ranges_of((row.at, row.id) for row in look.rows)
+        kept = self._database.append(lambda tx: _keep(tx, look.signed, added, ranges, head))
         if kept:
             self._have(tree, head)
         return kept
@@ -227,10 +229,13 @@ def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Le
     return tree.with_leaves(leaf.hash for leaf in added), added
 
 
-def _keep(tx: Tx, signed: str | None, added: Sequence[store.Leaf], head: Head) -> bool:
+def _keep(
+    tx: Tx, signed: str | None, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], head: Head
+) -> bool:
     """Write it, if this one has the turn and nobody was first."""
     if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != signed:
         return False
     store.add_leaves(tx.connection, added)
+    number_ranges.add(tx.connection, ranges)
     store.add_head(tx.connection, head)
     return True

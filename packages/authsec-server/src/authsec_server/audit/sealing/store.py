@@ -1,4 +1,4 @@
-"""The log's statements: a hash for each sealed event, in the order of sealing, and the table of signed heads.
+"""The log's statements: a hash for each sealed event, in the order of sealing, and the signed heads.
 
 SQLite lets whoever writes by hand put anything into any column, also what is no text. That must be found where it is,
 so it must be read: hashes and heads as octets, and events one by one where not all of them can be.
@@ -13,14 +13,11 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     ColumnElement,
     Connection,
     LargeBinary,
     Row,
     Select,
-    Table,
-    Text,
     and_,
     cast,
     delete,
@@ -39,17 +36,8 @@ from sqlalchemy.exc import OperationalError
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.succession import replacement_of
-from authsec_server.audit.store import ACT, events, sealed_events
+from authsec_server.audit.store import ACT, events, seal_heads, sealed_events
 from authsec_server.db.postgresql import SEALING_LOCK
-from authsec_server.db.schema import BigId, Instant, metadata
-
-seal_heads = Table(
-    "seal_heads",
-    metadata,
-    Column("size", BigId, primary_key=True, autoincrement=False),
-    Column("at", Instant, nullable=False),
-    Column("signed", Text, nullable=False),
-)
 
 MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names

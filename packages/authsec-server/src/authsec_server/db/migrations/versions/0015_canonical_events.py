@@ -1,4 +1,4 @@
-"""Events in one spelling: JSON as canonical text. The delegations that events name, and an hour's numbers, in tables."""
+"""Events in one spelling: JSON as canonical text. Tables of the delegations they name and of an hour's numbers."""
 
 import json
 from collections.abc import Iterator
@@ -55,21 +55,16 @@ def upgrade() -> None:
 
 
 def _keep_ranges() -> None:
-    """The ranges of all hours that are counted already, taken from all events: too wide a range only costs time."""
+    """One range for all hours so far, of all numbers: too wide a range only costs time."""
     bind = op.get_bind()
     lowest, highest = bind.execute(text("SELECT min(id), max(id) FROM events")).one()
     if lowest is None:
         return
-    first, last, until = bind.execute(
-        text("SELECT min(e.at) AS first, max(e.at) AS last, max(c.until) AS until FROM events e, counted c").columns(
-            column("first", Instant()), column("last", Instant()), column("until", Instant())
-        )
-    ).one()
-    hour, ranges = (
-        first.replace(minute=0, second=0, microsecond=0),
-        table("number_ranges", column("hour", Instant()), column("lowest"), column("highest")),
-    )
-    while hour <= last and hour < until:
+    times = text("SELECT min(at) AS first, max(at) AS last FROM events")
+    first, last = bind.execute(times.columns(column("first", Instant()), column("last", Instant()))).one()
+    hour = first.replace(minute=0, second=0, microsecond=0)
+    ranges = table("number_ranges", column("hour", Instant()), column("lowest"), column("highest"))
+    while hour <= last:
         bind.execute(ranges.insert().values(hour=hour, lowest=lowest, highest=highest))
         hour += timedelta(hours=1)
 
