@@ -63,8 +63,8 @@ def _sealed_through(connection: Connection) -> int:
 
     Its signature is not asked for: a forged head hides events that have no seal yet, and `verify` finds the head.
     """
-    newest = select(cast(seal_heads.c.signed, LargeBinary)).order_by(seal_heads.c.size.desc()).limit(1)
-    signed = bytes(connection.execute(newest).scalar_one_or_none() or b"")
+    newest = select(cast(seal_heads.c.signed, LargeBinary)).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc())
+    signed = bytes(connection.execute(newest.limit(1)).scalar_one_or_none() or b"")
     try:
         return int(json.loads(urlsafe_b64decode(signed.split(b".")[1] + b"=="))["through"])
     except (IndexError, KeyError, TypeError, ValueError):

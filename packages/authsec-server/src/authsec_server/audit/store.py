@@ -111,12 +111,12 @@ sealed_events = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
-# The signed heads of the log: of each minute the last.
+# The signed heads of the log: of each minute the last, of each size the first and the last.
 seal_heads = Table(
     "seal_heads",
     metadata,
     Column("size", BigId, primary_key=True, autoincrement=False),
-    Column("at", Instant, nullable=False),
+    Column("at", Instant, primary_key=True),
     Column("signed", Text, nullable=False),
 )
 

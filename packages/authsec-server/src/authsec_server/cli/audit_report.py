@@ -22,8 +22,13 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
         output.note(sentence)
     heads = {"checked": len(kept.heads), "lines_without_head": kept.lines}
     output.result(_as_json(report) | {"heads": heads}, *_for_people(report, len(kept.heads), given))
+    for sentence in report.notes:
+        output.note(sentence)
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
+    if report.not_checkable:
+        output.note(f"{report.not_checkable:,} dropped events could not be checked. Give their export: --with FILE")
+        click.get_current_context().exit(Exit.NOT_CHECKED)
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -34,6 +39,8 @@ def _as_json(report: Report) -> dict[str, Any]:
         "last_head_at": rfc3339(report.last.at) if report.last else None,
         "findings": list(report.findings),
         "more_findings": report.more,
+        "not_checkable": report.not_checkable,
+        "notes": list(report.notes),
         "dropped": [
             {
                 "events": each.missing,

@@ -30,6 +30,7 @@ from authsec_server.audit.sealing.heads import (
 
 TYPE: Final = "authsec-journal-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 Run = tuple[int, int]
 """The first and the last of places without a gap."""
 
@@ -51,6 +52,16 @@ class DropRecord:
     head: Head
     signed: str = field(repr=False)
     kid: str = ""  # of the key that signed it
+
+    @property
+    def cut(self) -> datetime:
+        """The beginning of the month `before`. It excuses only events that are older, and were sealed before it."""
+        return datetime.fromisoformat(f"{self.before}-01T00:00:00+00:00")
+
+    @property
+    def last_place(self) -> int:
+        """The last place in the log of an event that was dropped."""
+        return self.places[-1][1]
 
     def covers(self, place: int) -> bool:
         """Whether what stood there was dropped."""
@@ -114,6 +125,8 @@ def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
 
 
 def _holds_together(record: DropRecord) -> bool:
+    if not _MONTH.fullmatch(record.before) or record.before.startswith("0000") or record.at < record.cut:
+        return False
     in_order = all(before[1] < after[0] for before, after in pairwise(record.places))
     number = sum(last - first + 1 for first, last in record.places)
     within = bool(record.places) and record.places[-1][1] < record.head.size

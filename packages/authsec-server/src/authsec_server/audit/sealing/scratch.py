@@ -93,7 +93,7 @@ class Scratch:
 
     def heads(self) -> Iterator[tuple[int, str | None, str]]:
         """Size, time and signed text of each head, the smallest first."""
-        yield from self._database.execute("SELECT size, at, signed FROM head ORDER BY size")
+        yield from self._database.execute("SELECT size, at, signed FROM head ORDER BY size, at")
 
     def size(self) -> int:
         """How many leaves there are."""

@@ -129,6 +129,7 @@ class Sealer:
     def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append what was found, with a head; whether this server had the turn."""
         tree, added = _appended(self._tree, look.rows)
+        now = max(now, self._head.at) if self._head else now  # heads never go back in time, though clocks do
         head = sign_head(tree, through=through, at=now, issuer=self._issuer, key=key)
         ranges = ranges_of((row.at, row.id) for row in look.rows)
         kept = self._database.append(lambda tx: _keep(tx, look.signed, added, ranges, head))

@@ -6,7 +6,7 @@ so it must be read: hashes and heads as octets, and events one by one where not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.exc import OperationalError
 
@@ -91,13 +90,17 @@ def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
 
 
 def add_head(connection: Connection, head: Head) -> None:
-    """Keep the head. Of each minute the last one stays: from the leaves every other one can be computed anew.
+    """Keep the head. Of each minute the last stays, for from the leaves every other one can be computed anew.
 
-    So only the newest can be of this minute, and it is found by its size: there is no index of times.
+    Of each size the first stays as well: it says when the last of its leaves was there. Only the newest can be of this
+    minute, and it is found by its size: there is no index of times.
     """
-    newest = select(func.max(seal_heads.c.size)).scalar_subquery()
-    of_this_minute = and_(seal_heads.c.size == newest, seal_heads.c.at >= head.at.replace(second=0))
-    connection.execute(delete(seal_heads).where(or_(of_this_minute, seal_heads.c.size == head.size)))
+    size, at = seal_heads.c.size, seal_heads.c.at
+    newest = select(func.max(size)).scalar_subquery()
+    connection.execute(delete(seal_heads).where(size == newest, size < head.size, at >= head.at.replace(second=0)))
+    first = select(func.min(at)).where(size == head.size).scalar_subquery()
+    connection.execute(delete(seal_heads).where(size == head.size, at > first))
+    connection.execute(delete(seal_heads).where(size == head.size, at == head.at))
     connection.execute(insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed))
 
 
@@ -109,16 +112,22 @@ def last_signed(connection: Connection) -> str | None:
 
 def newest_head(connection: Connection) -> tuple[int, str] | None:
     """The newest head: of how many leaves it says it is, and what was signed."""
-    statement = _heads(connection).order_by(seal_heads.c.size.desc()).limit(1)
+    statement = _heads(connection).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return None if row is None else (row.size, _as_text(row.signed))
 
 
 def newest_at(connection: Connection) -> datetime | None:
     """When the newest head was signed."""
-    statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc()).limit(1)
+    statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
     at: datetime | None = connection.execute(statement).scalar_one_or_none()
     return at
+
+
+def size_before(connection: Connection, time: datetime) -> int:
+    """How many leaves the newest head has that was signed before that time; 0 where there is none."""
+    statement = select(func.max(seal_heads.c.size)).where(seal_heads.c.at < time)
+    return connection.execute(statement).scalar_one() or 0
 
 
 def waits(connection: Connection, *, since: datetime) -> bool:
@@ -148,18 +157,8 @@ def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
 def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
     """The heads of more than `low` and up to `high` leaves: the size, and what was signed."""
     statement = _heads(connection).where(seal_heads.c.size > low, seal_heads.c.size <= high)
-    return [(row.size, _as_text(row.signed)) for row in connection.execute(statement.order_by(seal_heads.c.size))]
-
-
-def dated_otherwise(connection: Connection, heads: Sequence[Head]) -> list[Head]:
-    """Those of these heads whose row has another time than was signed."""
-    columns, found = seal_heads.c, set[int]()
-    for start in range(0, len(heads), AT_ONCE):
-        pairs = [(head.size, head.at) for head in heads[start : start + AT_ONCE]]
-        found.update(
-            connection.execute(select(columns.size).where(tuple_(columns.size, columns.at).in_(pairs))).scalars()
-        )
-    return [head for head in heads if head.size not in found]
+    in_order = statement.order_by(seal_heads.c.size, seal_heads.c.at)
+    return [(row.size, _as_text(row.signed)) for row in connection.execute(in_order)]
 
 
 def _heads(connection: Connection) -> Select[Any]:

@@ -9,6 +9,7 @@ index, no statistics and no count of the audited database are believed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -232,12 +233,8 @@ class _Walk:
 
     def _heads(self) -> Iterator[Head]:
         """Those beside the log and those that somebody kept, the smallest first."""
-        kept = iter(self.trail.kept)
-        next_kept = next(kept, None)
+        kept = deque(self.trail.kept)
         for size, at, signed in self.read.scratch.heads():
-            while next_kept is not None and next_kept.size <= size:
-                yield next_kept
-                next_kept = next(kept, None)
             if (head := self.trail.read(size, signed)) is None:
                 continue
             self.through = max(self.through, head.through)
@@ -245,10 +242,10 @@ class _Walk:
                 self.trail.find(
                     f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
                 )
+            while kept and (kept[0].size, kept[0].at) <= (head.size, head.at):
+                yield kept.popleft()
             yield head
-        while next_kept is not None:
-            yield next_kept
-            next_kept = next(kept, None)
+        yield from kept
 
 
 def _octets(text: Any) -> bytes:

@@ -40,6 +40,9 @@ def upgrade() -> None:
         with op.batch_alter_table("events", table_kwargs={"sqlite_autoincrement": True}) as table:
             for name in COLUMNS:
                 table.alter_column(name, existing_type=JSON(), type_=Text(), existing_nullable=False)
+    with op.batch_alter_table("seal_heads") as table_:
+        table_.drop_constraint("pk_seal_heads", type_="primary")
+        table_.create_primary_key("pk_seal_heads", ["size", "at"])
     spell = text("UPDATE events SET delegations = :delegations, roles = :roles, detail = :detail WHERE id = :id")
     link = text("INSERT INTO event_delegations (delegation_id, event_id) VALUES (:delegation_id, :event_id)")
     for rows in _batches():
