@@ -193,8 +193,8 @@ def test_an_event_that_is_dated_back_hides_no_other(sealed: Sealed) -> None:
     before = sealed.answers()
     sealed.database.append(
         lambda tx: tx.connection.exec_driver_sql(
-            "INSERT INTO events"
-            " (id, at, kind, request_id, delegations, roles, reason, address, jti, kid, token_sha256, detail, occurrences)"
+            "INSERT INTO events (id, at, kind, request_id, delegations, roles, reason, address, jti, kid,"
+            " token_sha256, detail, occurrences)"
             f" VALUES (1000, '{at}', 'role.created', '', '[]', '[]', '', '', '', '', '', '{{}}', 1)"
         )
     )
