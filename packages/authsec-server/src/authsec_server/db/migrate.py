@@ -30,6 +30,11 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def newest_revision() -> str:
+    """The schema's version that this program makes."""
+    return _scripts().get_current_head() or ""
+
+
 @cache
 def _scripts() -> ScriptDirectory:
     """The migrations, read once a process: they are files of this package."""
