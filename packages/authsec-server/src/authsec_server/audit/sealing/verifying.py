@@ -3,17 +3,21 @@
 Each leaf must be the hash of its event. The leaves must lead to each head that stands beside them, and to the heads
 that somebody kept elsewhere: those show that a log was cut, or written anew by somebody who has the key.
 
-Each table is read once, whole (`scan`). What belongs together is found in a private database (`scratch`), so that no
-index, no statistics and no count of the audited database are believed.
+First the database checks its own indexes, and its schema is compared with what the migrations make: readers rely on
+both. Then each table is read once, whole (`scan`). What belongs together is found in a private database (`scratch`), so
+that no index, no statistics and no count of the audited database are believed here.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from authsec_server.audit.counting import hour_of
 from authsec_server.audit.model import EventKind
@@ -27,6 +31,8 @@ from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail, when
 from authsec_server.db import Tx
+from authsec_server.db.catalog import schema_findings
+from authsec_server.db.integrity import integrity
 from authsec_server.failures import NotFound
 
 BATCH = 1000  # leaves
@@ -52,12 +58,29 @@ def verify(
     if not store.is_there(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
+    checked = integrity(tx.connection)
     with Scratch.opened() as scratch:
-        read = _Read(scratch=scratch)
-        scan = Scan(tx.connection)
-        with scan.sequential():
-            read.all(scan)
-        return _compared(read, keys, kept, given, ends)
+        read = _Read(scratch=scratch, findings=[*checked.findings, *schema_findings(tx.connection)])
+        try:
+            _read_all(tx.connection, read)
+        except DatabaseError:
+            if not checked.findings:
+                raise
+            return _unreadable(read)
+        report = _compared(read, keys, kept, given, ends)
+    return replace(report, notes=(checked.not_checked,)) if checked.not_checked else report
+
+
+def _read_all(connection: Connection, read: _Read) -> None:
+    scan = Scan(connection)
+    with scan.sequential():
+        read.all(scan)
+
+
+def _unreadable(read: _Read) -> Report:
+    """The report on a damaged database, of which nothing more can be said."""
+    findings = (*read.findings, "The tables could not be read to the end.")
+    return Report(sealed=0, not_yet=0, last=None, findings=findings, more=0)
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
