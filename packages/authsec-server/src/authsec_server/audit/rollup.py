@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select, update
@@ -109,13 +110,14 @@ def _remember(connection: Connection, counts: Counts) -> None:
     rows = [
         {
             "subject_id": subject,
+            "month": month,
             "granted_at": use.granted_at,
             "refused_at": use.refused_at,
             "refused_reason": use.refused_reason if use.refused_at else None,
         }
-        for subject, use in sorted(counts.last.items())
+        for (subject, month), use in sorted(counts.last.items(), key=itemgetter(0))
     ]
-    connection.execute(statement.on_conflict_do_update(index_elements=["subject_id"], set_=later), rows)
+    connection.execute(statement.on_conflict_do_update(index_elements=["subject_id", "month"], set_=later), rows)
 
 
 def _insert(connection: Connection, table: Table) -> Any:
