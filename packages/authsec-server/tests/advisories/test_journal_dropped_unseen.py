@@ -20,6 +20,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
@@ -105,7 +106,7 @@ class Old:
         def attempt(tx: Tx) -> None:
             for each in statements:
                 tx.connection.execute(each)
-            found.append(verify(tx, self.keys))
+            found.append(verify(tx, self.keys, counts=False))  # the counts have tests of their own
             raise Undone
 
         with pytest.raises(Undone):
@@ -185,6 +186,8 @@ def test_nothing_is_dropped_unless_the_export_has_every_row_as_it_was_sealed(old
 
 def test_an_export_from_before_the_last_of_those_events_is_not_enough(old: Old) -> None:
     old.record(JUNE + timedelta(days=31))
+    old.settle()
+    rebuild_counts(old.database, old.act(), old.keys)  # its time is long counted
     old.settle()
     with pytest.raises(Conflict, match="does not hold 1 of the 9"):
         old.drop()

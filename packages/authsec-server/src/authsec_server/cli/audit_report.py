@@ -46,6 +46,7 @@ def _as_json(report: Report) -> dict[str, Any]:
             }
             for each in report.dropped
         ],
+        "unchecked": list(report.unchecked),
     }
 
 
@@ -57,7 +58,7 @@ def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
         if report.last
         else ("There is no head that these keys signed.")
     )
-    dropped = [_dropped(each, given) for each in report.dropped]
+    dropped = [*(_dropped(each, given) for each in report.dropped), *report.unchecked]
     if report.as_sealed:
         fits = [f"It leads to {'the head' if kept == 1 else f'all {kept} heads'} that you kept."] if kept else []
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]

@@ -38,6 +38,7 @@ class Report:
     findings: tuple[str, ...]
     more: int
     dropped: tuple[Dropping, ...] = ()
+    unchecked: tuple[str, ...] = ()  # sentences on what could not be checked
 
     @property
     def as_sealed(self) -> bool:
@@ -169,6 +170,11 @@ class Trail:
         for dropping in self._droppings:
             self._settle(dropping)
 
+    def newest_drop(self) -> DropRecord | None:
+        """Of the records that were met, sealed, the one with the latest cut."""
+        sealed = (each.record for each in self._droppings if each.sealed)
+        return max(sealed, key=lambda record: (record.before, record.at), default=None)
+
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
         record = dropping.record
@@ -178,8 +184,8 @@ class Trail:
         if dropping.given not in {0, dropping.missing}:
             self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
 
-    def report(self, size: int, not_yet: int) -> Report:
-        """What was found."""
+    def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
+        """What was found, and what was not checked."""
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -187,6 +193,7 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
+            unchecked=unchecked,
         )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.recount import decided
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
@@ -32,11 +35,14 @@ def verify(
     kept: Sequence[Head] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
+    *,
+    now: datetime | None = None,
+    counts: bool = True,
 ) -> Report:
     """Compare the journal with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
     `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
-    as that is known already: the journal says it, too.
+    as that is known already: the journal says it, too. Without `counts` the counts are not compared with the events.
 
     Raises `NotFound` where an older version has kept the journal.
     """
@@ -48,15 +54,26 @@ def verify(
     trail = Trail(keys=believing, kept=kept, records=records, given=given)
     walk = _Walk(connection=tx.connection, trail=trail)
     walk.run()
+    unchecked = _check_counts(tx.connection, trail, now) if counts else ()
     not_yet, size = store.not_sealed_above(tx.connection, walk.through), store.size(tx.connection)
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
-    return trail.report(size, not_yet)
+    return trail.report(size, not_yet, unchecked)
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
     """These keys, and those that they lead to in this journal."""
     return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
+
+
+def _check_counts(connection: Connection, trail: Trail, now: datetime | None) -> tuple[str, ...]:
+    """Compare the counts with the events; what could not be checked."""
+    with CountCheck(connection, now=now) as check:
+        for outcome in decided(connection):
+            check.add(outcome)
+        for finding in check.findings(trail.newest_drop()):
+            trail.find(finding)
+        return check.unchecked
 
 
 @dataclass(slots=True, kw_only=True)
