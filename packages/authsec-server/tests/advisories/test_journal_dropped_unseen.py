@@ -22,6 +22,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
@@ -110,7 +111,7 @@ class Old:
         def attempt(tx: Tx) -> None:
             for each in statements:
                 tx.connection.execute(each)
-            found.append(verify(tx, self.keys))
+            found.append(verify(tx, self.keys, counts=False))  # the counts have tests of their own
             raise Undone
 
         with pytest.raises(Undone):
@@ -197,6 +198,7 @@ def test_an_event_that_was_sealed_after_the_cut_stays_though_it_is_dated_before(
     """Else nobody could tell it from an event of yesterday that the holder of the key has dated back."""
     late = old.record(JUNE + timedelta(days=31))
     old.settle()
+    rebuild_counts(old.database, old.act(), old.keys)  # its time is long counted
     assert old.drop(list(export(old.database))).events == 8
     assert late in old.numbers()
     assert old.report().findings == ()

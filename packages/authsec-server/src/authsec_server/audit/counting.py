@@ -61,7 +61,7 @@ class Counts:
     hours: Counter[tuple[datetime, str, str]] = field(default_factory=Counter)  # hour, kind, reason
     client_hours: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)  # client, hour, kind, reason
     uses: Counter[tuple[str, datetime, str]] = field(default_factory=Counter)  # subject, day, action
-    last: dict[str, LastUse] = field(default_factory=dict)  # subject
+    last: dict[tuple[str, datetime], LastUse] = field(default_factory=dict)  # subject, month
 
     def add(self, outcome: Outcome) -> None:
         """Count it in."""
@@ -72,15 +72,23 @@ class Counts:
         self.client_hours[outcome.client_id, hour, outcome.kind, outcome.reason] += outcome.occurrences
         if outcome.kind is EventKind.TOKEN_ISSUED:
             for subject in outcome.subjects:
-                self._last(subject, LastUse(granted_at=outcome.at))
+                self._last(subject, outcome.at, LastUse(granted_at=outcome.at))
             for subject in outcome.subjects - {outcome.proof_id}:
                 for action in outcome.actions:
                     self.uses[subject, day_of(outcome.at), action] += outcome.occurrences
         elif outcome.kind is EventKind.TOKEN_REFUSED:
-            self._last(outcome.client_id, LastUse(refused_at=outcome.at, refused_reason=outcome.reason))
+            self._last(outcome.client_id, outcome.at, LastUse(refused_at=outcome.at, refused_reason=outcome.reason))
 
-    def _last(self, subject: str, use: LastUse) -> None:
-        self.last[subject] = self.last.get(subject, NEVER).and_later(use)
+    def last_of_subjects(self) -> dict[str, LastUse]:
+        """The last use of each subject in any month."""
+        found: dict[str, LastUse] = {}
+        for (subject, _), use in self.last.items():
+            found[subject] = found.get(subject, NEVER).and_later(use)
+        return found
+
+    def _last(self, subject: str, at: datetime, use: LastUse) -> None:
+        key = subject, month_of(at)
+        self.last[key] = self.last.get(key, NEVER).and_later(use)
 
 
 def counts_of(outcomes: Iterable[Outcome]) -> Counts:
@@ -104,3 +112,8 @@ def hour_of(at: datetime) -> datetime:
 def day_of(at: datetime) -> datetime:
     """The day's beginning (UTC)."""
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_of(at: datetime) -> datetime:
+    """The month's beginning (UTC)."""
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

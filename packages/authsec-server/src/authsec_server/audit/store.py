@@ -126,6 +126,7 @@ counted = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("until", Instant, nullable=False),
+    Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # raised by each write of `count_rebuild`
 )
 
 # The numbers of an hour's events: a filter by time looks between them (`number_ranges`); `verify` checks them.
@@ -166,10 +167,12 @@ daily_uses = Table(
     Column("tokens", BigInteger, nullable=False),
 )
 
+# One row per subject and month: the rows of a dropped month never change again.
 last_uses = Table(
     "last_uses",
     metadata,
     Column("subject_id", String(36), primary_key=True),  # of a client, a delegation, a role or a proof
+    Column("month", Instant, primary_key=True),
     Column("granted_at", Instant),
     Column("refused_at", Instant),
     Column("refused_reason", String(40)),

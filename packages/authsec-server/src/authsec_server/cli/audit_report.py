@@ -22,8 +22,6 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
         output.note(sentence)
     heads = {"checked": len(kept.heads), "lines_without_head": kept.lines}
     output.result(_as_json(report) | {"heads": heads}, *_for_people(report, len(kept.heads), given))
-    for sentence in report.notes:
-        output.note(sentence)
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
     if report.not_checkable:
@@ -40,7 +38,6 @@ def _as_json(report: Report) -> dict[str, Any]:
         "findings": list(report.findings),
         "more_findings": report.more,
         "not_checkable": report.not_checkable,
-        "notes": list(report.notes),
         "dropped": [
             {
                 "events": each.missing,
@@ -53,6 +50,7 @@ def _as_json(report: Report) -> dict[str, Any]:
             }
             for each in report.dropped
         ],
+        "unchecked": list(report.unchecked),
     }
 
 
@@ -64,7 +62,7 @@ def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
         if report.last
         else ("There is no head that these keys signed.")
     )
-    dropped = [_dropped(each, given) for each in report.dropped]
+    dropped = [*(_dropped(each, given) for each in report.dropped), *report.unchecked]
     if report.as_sealed:
         fits = [f"It leads to {'the head' if kept == 1 else f'all {kept} heads'} that you kept."] if kept else []
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import DatabaseError
 
+from authsec_server.app import Surroundings
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.cli.audit_files import (
     Exported,
@@ -95,7 +96,8 @@ def verify_journal(
         reached = database.read(partial(verifying.keys_of, keys=known))
         kept = read_heads(head_files, reached)
         given = [read_given(path) for path in with_files]
-        report = database.read(partial(verifying.verify, keys=known, kept=kept.heads, given=given, ends=ends))
+        now = Surroundings().now()
+        report = database.read(partial(verifying.verify, keys=known, kept=kept.heads, given=given, ends=ends, now=now))
     tell(output, report, kept, with_files)
 
 

@@ -9,15 +9,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.dropped import DropRecord, Run, runs
+from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, runs
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.store import be_patient, size_before
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Tx
 
-STAYING = frozenset(
-    {EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED, EventKind.SEAL_KEY_REPLACED}
-)  # what later checks go by
 BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 

@@ -27,13 +27,17 @@ _CACHE_KIB = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read."""
+    """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
+
+    `at` is the time of an event that may be dropped, once its month is over; None for others.
+    """
 
     position: int
     number: int
     hash: bytes
     leaf_copies: int
     leaf: bytes | None
+    at: str | None
     copies: int
 
 
@@ -86,7 +90,7 @@ class Scratch:
     def met(self) -> Iterator[Met]:
         """Each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
-            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, coalesce(e.copies, 0)"
+            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, coalesce(e.copies, 0)"
             " FROM leaf l LEFT JOIN event e ON e.number = l.number ORDER BY l.position"
         ):
             yield Met(*row)

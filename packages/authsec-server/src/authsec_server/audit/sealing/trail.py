@@ -34,7 +34,7 @@ class Dropping:
 class Report:
     """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
 
-    `dropped`: what is missing by right, since a sealed record says so. `notes` say what could not be checked.
+    `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked.
     """
 
     sealed: int
@@ -43,7 +43,7 @@ class Report:
     findings: tuple[str, ...]
     more: int
     dropped: tuple[Dropping, ...] = ()
-    notes: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     @property
     def not_checkable(self) -> int:
@@ -117,6 +117,16 @@ class Trail:
         for dropping in self._droppings:
             its = dropping.record
             dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
+
+    def stay(self, place: int, number: int, at: str) -> None:
+        """An event that is there, in that place, of that time (ISO 8601). A drop takes all that is older than its cut.
+
+        Else the holder of the key drops a single event, and signs other counts for all months before.
+        """
+        for dropping in self._droppings:
+            its = dropping.record
+            if at < its.before and place < its.last_place and not its.covers(place):
+                self.find(f"Event {number} is older than {its.before}, and the record of that drop leaves it out.")
 
     def read(self, size: int, signed: str) -> Head | None:
         """A head that stands beside the log, for so many leaves; None for one that does not count."""
@@ -198,6 +208,11 @@ class Trail:
         for dropping in self._droppings:
             self._settle(dropping)
 
+    def newest_drop(self) -> DropRecord | None:
+        """Of the records that were met, sealed, the one with the latest cut."""
+        sealed = (each.record for each in self._droppings if each.sealed)
+        return max(sealed, key=lambda record: (record.before, record.at), default=None)
+
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
         record = dropping.record
@@ -209,8 +224,8 @@ class Trail:
         if dropping.given not in {0, dropping.missing}:
             self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
 
-    def report(self, size: int, not_yet: int) -> Report:
-        """What was found."""
+    def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
+        """What was found, and what was not checked."""
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -218,6 +233,7 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
+            unchecked=unchecked,
         )
 
 

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.audit.counting import hour_of
+from authsec_server.audit.counting import Outcome, hour_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropped import believed, drop_of
+from authsec_server.audit.sealing.count_check import CountCheck
+from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
@@ -47,11 +48,15 @@ def verify(
     kept: Sequence[Head] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
+    *,
+    now: datetime | None = None,
+    counts: bool = True,
 ) -> Report:
     """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
     `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
-    as that is known already: the log says it, too.
+    as that is known already: the log says it, too. Without `now` a mark of the roll-up in the future is not found.
+    Without `counts` the counts are not compared with the events.
 
     Raises `NotFound` where an older version has kept the log.
     """
@@ -59,27 +64,25 @@ def verify(
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
     checked = integrity(tx.connection)
-    with Scratch.opened() as scratch:
-        read = _Read(scratch=scratch, findings=[*checked.findings, *schema_findings(tx.connection)])
-        try:
-            _read_all(tx.connection, read)
-        except DatabaseError:
-            if not checked.findings:
-                raise
-            return _unreadable(read)
-        report = _compared(read, keys, kept, given, ends)
-    return replace(report, notes=(checked.not_checked,)) if checked.not_checked else report
+    try:
+        with Scratch.opened() as scratch, CountCheck(tx.connection, now=now) as count_check:
+            found = [*checked.findings, *schema_findings(tx.connection)]
+            read = _Read(scratch=scratch, count_check=count_check, findings=found)
+            scan = Scan(tx.connection)
+            with scan.sequential():
+                read.all(scan)
+            report = _compared(read, keys, kept, given, ends, counts=counts)
+    except DatabaseError:
+        if not checked.findings:
+            raise
+        return _unreadable(checked.findings)
+    not_checked = (checked.not_checked,) if checked.not_checked else ()
+    return replace(report, unchecked=(*not_checked, *report.unchecked))
 
 
-def _read_all(connection: Connection, read: _Read) -> None:
-    scan = Scan(connection)
-    with scan.sequential():
-        read.all(scan)
-
-
-def _unreadable(read: _Read) -> Report:
+def _unreadable(findings: Sequence[str]) -> Report:
     """The report on a damaged database, of which nothing more can be said."""
-    findings = (*read.findings, "The tables could not be read to the end.")
+    findings = (*findings, "The tables could not be read to the end.")
     return Report(sealed=0, not_yet=0, last=None, findings=findings, more=0)
 
 
@@ -93,6 +96,7 @@ class _Read:
     """What the tables hold. `findings` are about single rows, which could not be kept for the comparison."""
 
     scratch: Scratch
+    count_check: CountCheck
     findings: list[str] = field(default_factory=list)
     records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the events that carry one, by their number
     ranges: dict[datetime, Range] = field(default_factory=dict)  # by hour
@@ -115,12 +119,16 @@ class _Read:
                 named.clear()
             if event.row is not None:
                 self._look_at(event, event.row)
-            yield event.number, event.leaf, event.row["at"] if event.row else None
+            stays = event.row is None or event.row["kind"] in STAYING
+            yield event.number, event.leaf, None if stays or event.row is None else event.row["at"]
         self.scratch.keep_named(named)
 
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any]) -> None:
         if row["kind"] in _RECORDS:
             self.records[event.number] = row
+        with suppress(ValueError, TypeError, KeyError, AttributeError):  # such an event is not as it was sealed
+            if row["decision"] is not None:
+                self.count_check.add(_outcome(event, row))
         low, high = self.ranges.get(hour_of(event.at), _NOTHING)
         if not low <= event.number <= high:
             self.unranged.add(event.number)
@@ -147,8 +155,28 @@ class _Read:
                 self.ranges[datetime.fromisoformat(hour)] = (lowest, highest)
 
 
+def _outcome(event: ScannedEvent, row: Mapping[str, Any]) -> Outcome:
+    """The event as it is counted."""
+    return Outcome(
+        at=event.at,
+        kind=EventKind(row["kind"]),
+        reason=row["reason"],
+        client_id=row["client_id"],
+        under=tuple(each["id"] for each in [*row["delegations"], *row["roles"]]),
+        proof_id=row["detail"].get("proof_id"),
+        actions=tuple(row["detail"].get("actions") or ()),
+        occurrences=row["occurrences"],
+    )
+
+
 def _compared(
-    read: _Read, keys: Keys, kept: Sequence[Head], given: Sequence[Given], ends: Mapping[str, int] | None
+    read: _Read,
+    keys: Keys,
+    kept: Sequence[Head],
+    given: Sequence[Given],
+    ends: Mapping[str, int] | None,
+    *,
+    counts: bool,
 ) -> Report:
     believing = _believing(read, keys, ends)
     records = believed((drop_of(row) for row in read.records.values()), believing.keys)
@@ -157,11 +185,12 @@ def _compared(
         trail.find(finding)
     walk = _Walk(read=read, trail=trail)
     walk.run()
-    not_yet = walk.end()
-    size = read.scratch.size()
+    not_yet, size = walk.end(), read.scratch.size()
+    for finding in read.count_check.findings(trail.newest_drop()) if counts else ():
+        trail.find(finding)
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
-    return trail.report(size, not_yet)
+    return trail.report(size, not_yet, read.count_check.unchecked)
 
 
 def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
@@ -249,6 +278,8 @@ class _Walk:
             )
         if number in self.read.records:
             self.trail.confirm(leaf.position, self.read.records[number])
+        if leaf.at is not None:
+            self.trail.stay(leaf.position, number, leaf.at)
 
     def _grow(self) -> None:
         self.trail.grow(self._waiting)
