@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ class Filled:
 
     path: Path
     log: SealedLog
-    said: dict[str, Any]
+    said: dict[str, Any] = field(repr=False)
 
 
 @pytest.fixture(scope="module")
