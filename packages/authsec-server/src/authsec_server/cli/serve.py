@@ -129,7 +129,7 @@ class DrainingServer(uvicorn.Server):
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)
 
     def _end_within(self, drain_seconds: float) -> None:
         """End the process after its time, whatever hangs: a thread in a system call, the event loop, a disk."""
@@ -151,9 +151,10 @@ class DrainingServer(uvicorn.Server):
 
 def _end_now() -> None:
     """End the process without waiting for its threads. A transaction that is not committed is undone."""
-    log.error("the process is ended although something in it has not finished")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    said = "the process is ended although something in it has not finished"
+    telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
+    telling.start()
+    telling.join(1)
     os._exit(1)
 
 
