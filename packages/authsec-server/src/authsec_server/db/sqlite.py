@@ -57,21 +57,25 @@ class SQLite(Database):
                 return work(open_tx(connection, access))
         except PoolTimeout as error:
             raise Unavailable("Too many read the database file at once.", fault=Fault.BUSY) from error
-        except DatabaseError as error:
+        except (DatabaseError, UnicodeDecodeError) as error:
             raise self._failure(error, "read") or error from error
 
     def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
         """What the callers are told; None for a mistake of ours. Notes a damaged file."""
-        code = _primary_code(error)
+        code, cause = _primary_code(error), getattr(error, "orig", error)
         if code in _DAMAGED:
-            self.damaged = str(getattr(error, "orig", error))
+            self.damaged = str(cause)
+            return _damaged()
+        if isinstance(error, UnicodeDecodeError) or str(cause).startswith("Could not decode to UTF-8"):
+            self.damaged = "the file has a text that is not UTF-8"
             return _damaged()
         if code in _LOCKED:
             return _locked()
         if code == sqlite3.SQLITE_FULL:
             return Unavailable("The disk of the database file is full.", fault=Fault.FULL)
-        is_operational = isinstance(getattr(error, "orig", error), sqlite3.OperationalError)
-        return Unavailable(f"The database cannot be {verb}.") if is_operational else None
+        if isinstance(cause, sqlite3.OperationalError):
+            return Unavailable(f"The database cannot be {verb}.")
+        return None
 
     def migrate(self) -> None:
         engine = _engine(self._url, begin="BEGIN IMMEDIATE", poolclass=NullPool)
@@ -122,7 +126,7 @@ class _Job:
         try:
             self._result = self.work(open_tx(connection, self.access))
         except BaseException as error:
-            if isinstance(error, DatabaseError) and failure(error, "written"):
+            if isinstance(error, DatabaseError | UnicodeDecodeError) and failure(error, "written"):
                 raise
             savepoint.rollback()
             self._error = error  # for the thread that asked

@@ -116,7 +116,9 @@ def _failure(request: Request, failure: Exception) -> Response:
         )
     details, retryable = failure.remedy, isinstance(failure, Unavailable)
     if isinstance(failure, OutcomeUnknown):
-        retryable = request.method in SAFE  # RFC 9110 section 9.2.1; a token that was recorded and not sent harms nobody
+        retryable = (
+            request.method in SAFE
+        )  # RFC 9110 section 9.2.1; a token that was recorded and not sent harms nobody
         details = "Retry shortly." if retryable else failure.remedy
     return error_response(
         request,
