@@ -44,16 +44,17 @@ class Remote:
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send it; again, up to twice, where that cannot make a change twice."""
         for pause in _PAUSES:
+            wait = pause
             try:
                 answer = self._sent(method, path, content)
             except _Broken as broken:
                 if _changes(method, path):
                     raise broken.failure from None
-                wait: float | None = pause
             else:
-                wait = _wait_before_retry(answer, method, path, pause)
-                if wait is None:
+                seconds = _seconds_before_retry(answer, method, path)
+                if seconds is None:
                     return answer
+                wait = max(seconds, pause)
             self.sleep(wait * (1 + self.jitter() / 2))
         try:
             return self._sent(method, path, content)
@@ -118,7 +119,7 @@ class _Broken(Exception):
         self.failure = failure
 
 
-def _wait_before_retry(answer: httpx2.Response, method: str, path: str, pause: float) -> float | None:
+def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> float | None:
     """Seconds to wait before the same request is sent again; None where the answer stands.
 
     A 503 that says `retryable` says that nothing was committed. POST is not repeated all the same: between this
@@ -131,7 +132,7 @@ def _wait_before_retry(answer: httpx2.Response, method: str, path: str, pause: f
         return None
     if _changes(method, path) and not _says_retryable(answer):
         return None
-    return max(float(seconds), pause)
+    return float(seconds)
 
 
 def _says_retryable(answer: httpx2.Response) -> bool:
