@@ -19,7 +19,7 @@ from authsec_server.configuration.reading import present
 from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Plan, Setting, at
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid, Outdated
+from authsec_server.failures import Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
 from authsec_server.sources.asking_first import require_answers
