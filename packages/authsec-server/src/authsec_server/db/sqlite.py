@@ -10,9 +10,10 @@ from __future__ import annotations
 import queue
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
@@ -20,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
 from authsec_server.failures import Unavailable
+from authsec_server.private_files import make_private
 
 MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
@@ -45,6 +47,8 @@ class SQLite(Database):
             raise Unavailable("The database cannot be read.") from error
 
     def migrate(self) -> None:
+        if (file := make_url(self._url).database) is not None:
+            make_private(Path(file))
         engine = _engine(self._url, begin="BEGIN IMMEDIATE", poolclass=NullPool)
         try:
             with engine.begin() as connection:
