@@ -107,11 +107,14 @@ def _assembled(house: House, *, serves: bool) -> Authority:
     maintain = maintenance(house)
     maintain()
     bootstrap = _bootstrap_key(house) if serves else None  # the journal has room for it by now
+    if serves:
+        house.probe.attempt()  # the first answer of a server that can work says so
     app = Starlette(
         routes=routes(house),
         exception_handlers=HANDLERS,
         lifespan=lifespan(
             maintain,
+            house.probe.run,
             house.sealer.run,
             house.elsewhere.run,
             house.told.journal.run,

@@ -63,10 +63,6 @@ class PostgreSQL(Database):
                 raise Unavailable("The database cannot do it at the moment.") from error
             raise
 
-    def check(self) -> None:
-        if self.read(lambda tx: tx.connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()):
-            raise Unavailable("The database is a standby: it cannot record.")
-
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
         with super().telling(tell), Listener(self._engine.url, tell).listening():

@@ -58,6 +58,9 @@ class SQLite(Database):
         finally:
             engine.dispose()
 
+    def has_stopped(self) -> bool:
+        return self._writer.has_stopped()
+
     def close(self) -> None:
         self._writer.close()
         self._readers.dispose()
@@ -122,6 +125,11 @@ class _Writer:
             self._queue.put(job)
         result: T = job.future.result()
         return result
+
+    def has_stopped(self) -> bool:
+        """Whether the thread has ended though nobody closed it."""
+        thread = self._thread
+        return thread is not None and not self._closed and not thread.is_alive()
 
     def close(self) -> None:
         """Commit what is queued, then end the thread."""
