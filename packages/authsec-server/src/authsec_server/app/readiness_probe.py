@@ -27,6 +27,7 @@ from authsec_server.web.health import Liveness, Problem, Readiness
 log = structlog.get_logger(__name__)
 
 SECONDS: Final = 1.0
+END_SECONDS: Final = 1.0
 CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 WORKERS_STUCK: Final = 300.0
 """Seconds that work may wait for a free worker thread. Every call of the database ends far sooner, so all the requests
@@ -101,7 +102,8 @@ class ReadinessProbe:
                     self._tell()
                     await anyio.sleep(SECONDS)
         finally:
-            self._ending.set()  # the thread is not joined: the database may hold it
+            self._ending.set()
+            self._thread.join(END_SECONDS)  # no longer: the database may hold it
             self._thread = None
 
     def _probe_on(self) -> None:
