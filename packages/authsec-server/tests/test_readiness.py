@@ -28,7 +28,7 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite import SQLite
-from authsec_server.failures import Unavailable
+from authsec_server.failures import Fault, Unavailable
 from authsec_server.web.health import PATIENCE, Liveness, Problem, Readiness
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
@@ -138,7 +138,7 @@ def test_a_lock_that_another_process_holds_is_named_after_ten_seconds(probed: Pr
     with held_by_another_process(database_url):
         probed.probe.attempt()
         assert probed.after(PATIENCE - 1) == "ready", "an apply holds it for two or three seconds"
-        assert probed.after(1) == "database_locked"
+        assert probed.after(1) in {Fault.LOCKED, Fault.AUTHORITY_LOCKED}
         assert probed.liveness.problem() is None
     probed.probe.attempt()
     assert probed.status == "ready"
@@ -208,7 +208,7 @@ def becomes_full(its: Probed, disk: Path) -> None:
     assert its.status == "ready"
     with filled(disk):
         its.probe.attempt()
-        assert its.after(PATIENCE) == "database_full"
+        assert its.after(PATIENCE) == "disk_full"
         assert its.liveness.problem() is None
     its.probe.attempt()
     assert its.status == "ready"
@@ -442,7 +442,7 @@ def test_a_server_behind_a_held_lock_is_unready_and_alive_and_ready_again(tmp_pa
     with served(tmp_path / "data", tmp_path / "log") as its:
         its.becomes("ready", 20)
         with held_by_another_process(f"sqlite:///{tmp_path / 'data' / 'authsec.sqlite3'}"):
-            its.becomes("database_locked", 30)
+            its.becomes("write_lock_held", 30)
         its.becomes("ready", 20)
 
 
@@ -452,7 +452,7 @@ def test_a_server_on_a_full_disk_is_unready_and_alive_and_ready_again(tmp_path: 
     with small_disk(tmp_path / "disk", 8) as disk, served(disk / "data", tmp_path / "log") as its:
         its.becomes("ready", 20)
         with filled(disk):
-            its.becomes("database_full", 30)
+            its.becomes("disk_full", 30)
         its.becomes("ready", 20)
 
 

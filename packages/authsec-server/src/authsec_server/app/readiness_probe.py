@@ -20,9 +20,9 @@ from prometheus_client import Gauge
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.db import Database, Tx
 from authsec_server.db.durable_write import write_durably
-from authsec_server.db.outages import Outage, outage_of
+from authsec_server.failures import Fault, Unavailable
 from authsec_server.web.errors import where
-from authsec_server.web.health import Liveness, Problem, Readiness
+from authsec_server.web.health import UNAVAILABLE, Liveness, Problem, Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -34,14 +34,6 @@ WORKERS_STUCK: Final = 300.0
 that a server takes at once (`max_in_flight`) have had their turn by then: it is not the database that holds them up."""
 
 READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 while it is not.")
-
-_SENTENCES: Final = {
-    Outage.UNAVAILABLE: "The database does not accept writes at the moment.",
-    Outage.FULL: "The disk of the database is full.",
-    Outage.LOCKED: "Another process holds the lock that every write needs.",
-    Outage.READ_ONLY: "The database is read-only: it is a standby, or a file that this process must not write.",
-    Outage.DAMAGED: "The database is damaged: restore it from a backup, then restart the server.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +74,11 @@ class ReadinessProbe:
         """Probe once. Blocks its thread for as long as the database does."""
         try:
             clocks = self._database.record(self._proved)
+        except Unavailable as failure:
+            self._readiness.probe_failed(_problem(failure))
         except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
-            outage = outage_of(error)
-            log.debug("the readiness probe failed", status=outage.value, where=where(error))
-            self._readiness.probe_failed(Problem(status=outage.value, sentence=_SENTENCES[outage]))
+            log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
+            self._readiness.probe_failed(Problem(status=UNAVAILABLE, sentence="The database cannot record."))
         else:
             self._wrong_clock = wrong_clock(clocks)
             self._readiness.probe_succeeded()
@@ -136,9 +129,12 @@ class ReadinessProbe:
         self._told = problem
 
     def _damage(self) -> Problem | None:
-        if not getattr(self._database, "damaged", None):
+        if not self._database.damaged:
             return None
-        return Problem(status=Outage.DAMAGED.value, sentence=_SENTENCES[Outage.DAMAGED])
+        return Problem(
+            status=Fault.DAMAGED,
+            sentence="The database file is damaged. Restore a backup, then start the server again.",
+        )
 
     def _ended_thread(self) -> Problem | None:
         if self._database.has_stopped():
@@ -154,6 +150,11 @@ class ReadinessProbe:
         return Problem(
             status="workers_stuck", sentence=f"No worker thread has become free for {WORKERS_STUCK:.0f} seconds."
         )
+
+
+def _problem(failure: Unavailable) -> Problem:
+    status = UNAVAILABLE if failure.fault is Fault.UNKNOWN else failure.fault
+    return Problem(status=status, sentence=failure.message)
 
 
 def wrong_clock(clocks: Clocks) -> Problem | None:

@@ -75,9 +75,15 @@ def rehearsing() -> Iterator[None]:
 
 
 class Database(ABC):
-    """An open database. Every method blocks its thread; every one raises `Unavailable` when nothing was committed."""
+    """An open database. Every method blocks its thread, for a bounded time.
+
+    Every method raises `Unavailable` when nothing was committed, and `OutcomeUnknown` when the commit got no answer.
+    `damaged` says what is wrong with the database file. It stays until the process is started again; until then every
+    method raises `Unavailable`.
+    """
 
     dialect: str
+    damaged: str | None = None
     _tell: tuple[Callable[[], None], ...] = ()
 
     def read(self, work: Work[T]) -> T:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.database import Tx
-from authsec_server.failures import Unavailable
+from authsec_server.failures import Fault, Unavailable
 
 _LARGEST = 2**31 - 1
 _NO_TEMPORARY_FILES = "53400"  # SQLSTATE configuration_limit_exceeded: temp_file_limit
@@ -38,7 +38,7 @@ def _count_up(connection: Connection) -> None:
 def _log_and_spill(connection: Connection) -> datetime:
     at, is_standby, _ = connection.execute(_LOG).one()
     if is_standby:
-        raise Unavailable("The database is a standby: it cannot record.")
+        raise Unavailable("The database is a standby: it cannot record.", fault=Fault.READ_ONLY)
     try:
         with connection.begin_nested():  # rolled back alone where temporary files are forbidden
             for statement in _SPILL:

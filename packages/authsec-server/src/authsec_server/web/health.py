@@ -30,8 +30,9 @@ class Problem:
 Check = Callable[[], Problem | None]
 DRAINING: Final = Problem(status="draining", sentence="The server is shutting down.")
 STARTING: Final = Problem(status="starting", sentence="No probe of the database has succeeded yet.")
+UNAVAILABLE: Final = "database_unavailable"
 SILENT: Final = Problem(
-    status="database_unavailable", sentence=f"No probe of the database has succeeded for {PATIENCE:.0f} seconds."
+    status=UNAVAILABLE, sentence=f"No probe of the database has succeeded for {PATIENCE:.0f} seconds."
 )
 
 

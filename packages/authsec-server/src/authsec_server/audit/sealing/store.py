@@ -41,6 +41,8 @@ from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.succession import replacement_of
 from authsec_server.audit.store import ACT, events, sealed_events
 from authsec_server.db.postgresql import SEALING_LOCK
+from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.postgresql_options import PATIENT_SECONDS
 from authsec_server.db.schema import BigId, Instant, metadata
 
 seal_heads = Table(
@@ -251,7 +253,8 @@ def not_sealed_up_to(connection: Connection, number: int, limit: int) -> list[in
 
 
 def be_patient(connection: Connection) -> None:
-    """Let statements of this transaction take their time, and whoever reads a long file between two of them."""
+    """Give each statement of this transaction an hour, and the pause between two of them: a long file may be read."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
+        driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
