@@ -47,9 +47,12 @@ def check_data(file: Path) -> None:
     folder = file.parent
     with suppress(FileNotFoundError):
         _refuse_if_others_exchange(folder, folder.stat())
-    for each in (file, *(file.with_name(file.name + suffix) for suffix in _BESIDE)):
-        with suppress(FileNotFoundError):
-            _refuse_if_others_read(each, "database file", each.stat())
+    files = [file, *(file.with_name(file.name + suffix) for suffix in _BESIDE)]
+    if shared := [each for each in files if each.exists() and _is_shared(each.stat())]:
+        raise StartupRefused(
+            f"The database file {shared[0]} can be read or written by others (mode {_mode(shared[0].stat())}).",
+            f"chmod 600 {' '.join(map(str, shared))}",
+        )
 
 
 def _refuse_if_others_exchange(folder: Path, found: os.stat_result) -> None:
@@ -57,18 +60,23 @@ def _refuse_if_others_exchange(folder: Path, found: os.stat_result) -> None:
     tolerated = stat.S_IWGRP if found.st_uid == 0 else 0
     if stat.S_IMODE(found.st_mode) & 0o022 & ~tolerated:
         raise StartupRefused(
-            f"Others can exchange the files in the data folder {folder} (mode {stat.S_IMODE(found.st_mode):04o}).",
+            f"Others can exchange the files in the data folder {folder} (mode {_mode(found)}).",
             f"chmod 700 {folder}",
         )
 
 
 def _refuse_if_others_read(path: Path, called: str, found: os.stat_result) -> None:
-    if os.name == "nt":
-        return
+    if os.name != "nt" and _is_shared(found):
+        raise StartupRefused(
+            f"The {called} {path} can be read or written by others (mode {_mode(found)}).", f"chmod 600 {path}"
+        )
+
+
+def _is_shared(found: os.stat_result) -> bool:
     # A file that root gives to the server's group is how Kubernetes mounts a secret (fsGroup, defaultMode 0440).
     tolerated = stat.S_IRGRP if found.st_uid == 0 else 0
-    if stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated:
-        raise StartupRefused(
-            f"The {called} {path} can be read or written by others (mode {stat.S_IMODE(found.st_mode):04o}).",
-            f"chmod 600 {path}",
-        )
+    return bool(stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated)
+
+
+def _mode(found: os.stat_result) -> str:
+    return f"{stat.S_IMODE(found.st_mode):04o}"

@@ -78,7 +78,14 @@ def test_a_database_file_that_others_read_or_write_is_refused(tmp_path: Path, mo
     with pytest.raises(StartupRefused, match="by others") as refused, open_authority(load_settings(data=tmp_path)):
         pass
     assert refused.value.remedy == f"chmod 600 {file}"
+    log = tmp_path / "authsec.sqlite3-wal"  # as a server leaves it that was killed
+    log.touch()
+    log.chmod(0o644)
+    with pytest.raises(StartupRefused) as refused, open_authority(load_settings(data=tmp_path)):
+        pass
+    assert refused.value.remedy == f"chmod 600 {file} {log}", "all of them in one command"
     file.chmod(0o600)
+    log.chmod(0o600)
     with open_authority(load_settings(data=tmp_path)):
         """Mended as it said."""
 
