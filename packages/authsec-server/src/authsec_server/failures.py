@@ -96,6 +96,7 @@ class Fault(StrEnum):
     BUSY = "database_busy"  # no connection became free, or this process writes more than the disk takes
     DAMAGED = "database_damaged"  # SQLite found its file malformed
     FULL = "disk_full"
+    READ_ONLY = "database_read_only"  # a standby
 
 
 class Unavailable(Failure):

@@ -229,6 +229,12 @@ class Settings(BaseSettings):
         return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
 
     @property
+    def sqlite_file(self) -> Path | None:
+        """The file of the SQLite database; None for PostgreSQL."""
+        prefix = "sqlite:///"
+        return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
+
+    @property
     def issuer(self) -> str:
         """The issuer (`iss`, RFC 8414): public_url, or on loopback the address listened on. Never the Host header."""
         if self.public_url:

@@ -23,7 +23,7 @@ def routes(house: House) -> list[BaseRoute]:
     """All of them."""
     return [
         *operations.routes(house),
-        *health.routes(house.site, house.readiness),
+        *health.routes(house.readiness, house.liveness),
         *_for_agents_and_apis(house),
         *console_routes(_console(house)),
     ]

@@ -23,6 +23,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
+from authsec_server.private_files import check_data
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations.heads import Feed
 from authsec_server.settings import Settings, is_loopback
@@ -66,6 +67,8 @@ def open_authority(
     """
     if not local_operator:
         settings.issuer  # noqa: B018 - refuses before anything is touched
+        if settings.sqlite_file is not None:
+            check_data(settings.sqlite_file)
     database = open_database(settings.database_url)
     try:
         database.migrate()
@@ -104,11 +107,14 @@ def _assembled(house: House, *, serves: bool) -> Authority:
     maintain = maintenance(house)
     maintain()
     bootstrap = _bootstrap_key(house) if serves else None  # the journal has room for it by now
+    if serves:
+        house.probe.attempt()  # the first answer of a server that can work says so
     app = Starlette(
         routes=routes(house),
         exception_handlers=HANDLERS,
         lifespan=lifespan(
             maintain,
+            house.probe.run,
             house.sealer.run,
             house.elsewhere.run,
             house.told.journal.run,

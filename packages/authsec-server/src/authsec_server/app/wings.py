@@ -12,6 +12,7 @@ from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.proving import ApiCredentials
+from authsec_server.app.readiness_probe import ReadinessProbe
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trial.service import Trials
@@ -45,7 +46,8 @@ from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
 from authsec_server.tokens.ours import OwnTokens
 from authsec_server.tokens.service import DelegationTokens
-from authsec_server.web.health import Readiness
+from authsec_server.web.health import Liveness, Readiness
+from authsec_server.web.instants import rfc3339
 from authsec_server.web.limits import Limiter
 from authsec_server.web.site import Site
 
@@ -100,6 +102,8 @@ class House:
     database: Database
     terms: Terms
     readiness: Readiness
+    liveness: Liveness
+    probe: ReadinessProbe
     keyring: Keyring
     trust: Trust
     people: People
@@ -121,7 +125,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
     keyring = _keyring(settings, database, around)
     trust = _trust(settings, database, around)
-    readiness = Readiness()
+    readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
     site = Site(
         database=database,
@@ -135,7 +139,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     elsewhere = heads_of(settings, trust.outbound, around)
     if not local_operator:
         elsewhere.check()
-    readiness.undelivered = lambda: elsewhere.standing().undelivered_since
+    readiness.notes.append(lambda: _undelivered(elsewhere))
     sealer = Sealer(
         database,
         issuer=issuer,
@@ -150,6 +154,8 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         database=database,
         terms=terms,
         readiness=readiness,
+        liveness=liveness,
+        probe=ReadinessProbe(database, readiness, liveness, now=now, monotonic=monotonic),
         keyring=keyring,
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
@@ -177,6 +183,12 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
 def heads_of(settings: Settings, outbound: Outbound, around: Surroundings) -> HeadsElsewhere:
     """Where heads of the journal go beside the database, as the settings want it."""
     return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=around.now)
+
+
+def _undelivered(elsewhere: HeadsElsewhere) -> dict[str, str]:
+    """Heads that are not delivered: the server issues as before, and somebody should look at that."""
+    since = elsewhere.standing().undelivered_since
+    return {} if since is None else {"audit_heads_undelivered_since": rfc3339(since)}
 
 
 def _keyring(settings: Settings, database: Database, around: Surroundings) -> Keyring:

@@ -63,6 +63,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when it cannot start."""
     configure_logging(settings.log_format)
     with ExitStack() as stack:
+        stack.enter_context(_private_files())
         listener = stack.enter_context(_listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         tls = _tls(settings)
@@ -147,6 +148,16 @@ class DrainingServer(uvicorn.Server):
     def _stop(self) -> None:
         self._readiness.draining = True
         self.should_exit = True
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Every file and folder that is made meanwhile is readable for this process's user alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _end_now() -> None:

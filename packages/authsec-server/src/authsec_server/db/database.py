@@ -132,9 +132,9 @@ class Database(ABC):
         finally:
             self._tell = tuple(each for each in self._tell if each is not tell)
 
-    def check(self) -> None:
-        """Raise `Unavailable` when the database cannot do its work at the moment."""
-        self.read(lambda tx: tx.version)
+    def has_stopped(self) -> bool:
+        """Whether a thread that every write needs has ended: only a restart of the process helps."""
+        return False
 
     @abstractmethod
     def migrate(self) -> None:

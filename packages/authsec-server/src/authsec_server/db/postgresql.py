@@ -99,10 +99,6 @@ class PostgreSQL(Database):
             connection.execute(text(f"NOTIFY {CHANNEL}"))  # goes out with the commit
         return result
 
-    def check(self) -> None:
-        if self.read(lambda tx: tx.connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()):
-            raise Unavailable("The database is a standby: it cannot record.")
-
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
         with super().telling(tell), Listener(self._engine.url, tell).listening():

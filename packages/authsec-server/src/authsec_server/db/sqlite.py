@@ -16,9 +16,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
@@ -26,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
+from authsec_server.private_files import make_private
 
 MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
@@ -79,6 +81,8 @@ class SQLite(Database):
         return None
 
     def migrate(self) -> None:
+        if (file := make_url(self._url).database) is not None:
+            make_private(Path(file))
         engine = _engine(self._url, begin="BEGIN IMMEDIATE", poolclass=NullPool)
         try:
             with engine.begin() as connection:
@@ -87,6 +91,9 @@ class SQLite(Database):
             raise Unavailable(f"The database file cannot be used: {error.orig}.", "Check the data folder.") from error
         finally:
             engine.dispose()
+
+    def has_stopped(self) -> bool:
+        return self._writer.has_stopped()
 
     def close(self) -> None:
         self._writer.close()
@@ -197,6 +204,11 @@ class _Writer:
             raise OutcomeUnknown("The disk of the database file did not answer.")
         result: T = job.future.result()
         return result
+
+    def has_stopped(self) -> bool:
+        """Whether the thread has ended though nobody closed it."""
+        thread = self._thread
+        return thread is not None and not self._closed and not thread.is_alive()
 
     def close(self) -> None:
         """Commit what is queued, then end the thread. A disk that hangs is not waited for."""

@@ -57,6 +57,11 @@ def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
     )
 
 
+def last_head_at(tx: Tx) -> datetime | None:
+    """When the newest head was signed; None before the first one. For the server itself."""
+    return store.newest_at(tx.connection)
+
+
 def newest_head(tx: Tx, principal: Principal) -> str:
     """The newest head, as it was signed: to be kept where the database's administrators cannot write."""
     principal.require(Role.VIEWER)
