@@ -192,11 +192,6 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
     return found
 
 
-def numbers_there(connection: Connection, numbers: Collection[int]) -> set[int]:
-    """Those of these numbers that an event has, be it one that cannot be read."""
-    return set(connection.execute(select(events.c.id).where(events.c.id.in_(numbers))).scalars()) if numbers else set()
-
-
 def replacements(connection: Connection) -> list[tuple[int, str]]:
     """The records of replaced keys that are in the log, with their places; whether they count is to be seen."""
     rows = {row["id"]: row for row in of_kind(connection, EventKind.SEAL_KEY_REPLACED)}
@@ -224,19 +219,6 @@ def size(connection: Connection) -> int:
     """How many leaves there are."""
     number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()
     return number
-
-
-def not_sealed_above(connection: Connection, after: int) -> int:
-    """How many events above this number are not in the log."""
-    statement = select(func.count()).select_from(events).where(events.c.id > after, ~_SEALED)
-    number: int = connection.execute(statement).scalar_one()
-    return number
-
-
-def not_sealed_up_to(connection: Connection, number: int, limit: int) -> list[int]:
-    """The lowest numbers, up to this one, of events that are not in the log."""
-    statement = select(events.c.id).where(events.c.id <= number, ~_SEALED).order_by(events.c.id).limit(limit)
-    return list(connection.execute(statement).scalars())
 
 
 def be_patient(connection: Connection) -> None:
