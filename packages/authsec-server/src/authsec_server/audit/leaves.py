@@ -39,8 +39,7 @@ def event_hash(row: Mapping[str, Any]) -> bytes:
 
 def event_text(row: Mapping[str, Any]) -> str:
     """The event in this row as it is hashed: JSON. An instant may be the text already that it becomes here."""
-    covered = {name: row[name] for name in COVERED}
-    return json.dumps(covered, sort_keys=True, separators=(",", ":"), default=_beyond_json)
+    return _ENCODER.encode({name: row[name] for name in COVERED})
 
 
 def text_hash(text: str) -> bytes:
@@ -53,3 +52,6 @@ def _beyond_json(value: Any) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return {"octets": bytes(value).hex()}
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_beyond_json)

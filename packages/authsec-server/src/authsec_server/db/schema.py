@@ -103,9 +103,12 @@ class CanonicalJson(TypeDecorator[Any]):
         return read_canonical_json(value)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def canonical_json(value: Any) -> str:
     """The one spelling of the value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(value)
 
 
 def read_canonical_json(text: Any) -> Any:
