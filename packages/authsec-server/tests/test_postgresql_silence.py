@@ -14,7 +14,14 @@ import httpx2
 import pytest
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.db import postgresql_hints as hints
-from authsec_server.db.postgresql_options import BOUNDS, CONNECT_SECONDS, PING_SECONDS, POOL_SECONDS, Bounds
+from authsec_server.db.postgresql_options import (
+    BOUNDS,
+    CONNECT_SECONDS,
+    PING_SECONDS,
+    POOL_SECONDS,
+    SILENT_SECONDS,
+    Bounds,
+)
 from authsec_server.db.served import last_issuer
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from served_process import Served, served
@@ -136,6 +143,23 @@ def test_one_caller_asks_a_silent_database_and_the_others_are_refused_at_once(
     assert seconds_of(lambda: behind.record(version)) < CONNECT_SECONDS + MARGIN
 
 
+def test_a_long_call_ends_soon_once_others_have_found_the_database_silent(behind: Database, proxy: SilentProxy) -> None:
+    """A read may take seventeen seconds; it must not occupy its thread for so long for nothing."""
+    silenced = threading.Event()
+
+    def read(tx: Tx) -> None:
+        proxy.fall_silent()
+        silenced.set()
+        tx.connection.execute(text("SELECT 1"))
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(seconds_of, lambda: silent(behind, "read", read))
+        assert silenced.wait(10)
+        silent(behind, "record")
+        assert reading.result() < SILENT_SECONDS + MARGIN
+    proxy.forward()
+
+
 def test_the_wait_for_a_pooled_connection_ends(behind: Database) -> None:
     over = threading.Event()
     with ThreadPoolExecutor(CLIENTS) as threads:
@@ -209,7 +233,7 @@ def test_a_server_outlasts_a_silence_under_load_and_ends_in_the_next_one(
         waiting = [threads.submit(lambda: _status(its, client_id)) for _ in range(CLIENTS)]
         time.sleep(0.5)
         its.process.send_signal(signal.SIGTERM)
-        its.process.wait(1 + 15 + 5 + MARGIN)
+        assert its.process.wait(1 + 15 + 5 + MARGIN) == 0, "by itself, not by the last resort"
         for each in waiting:
             each.result()
         proxy.forward()

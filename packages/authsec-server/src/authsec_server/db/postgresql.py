@@ -64,8 +64,8 @@ class PostgreSQL(Database):
             hide_parameters=True,  # values never reach an exception text
             connect_args={"options": session_options(), **connect_arguments(address)},
         )
-        bound(self._engine)
         self._silence = Silence()
+        bound(self._engine, self._silence.is_silent)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         with self._silence.asking() as began:
