@@ -106,6 +106,7 @@ COMPANY = (
     "CREATE EXTENSION intarray",
     "CREATE EXTENSION pg_trgm",
     "CREATE EXTENSION hstore",
+    "CREATE EXTENSION tablefunc",
     "CREATE EXTENSION pg_stat_statements",
     "CREATE ROLE report",
     "GRANT SELECT ON ALL TABLES IN SCHEMA public TO report",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -15,10 +17,15 @@ from authsec.jose import PrivateKey
 from authsec_server.app import open_authority
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.pages import above
+from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli import register
-from authsec_server.failures import StartupRefused, Unavailable
+from authsec_server.db import Database
+from authsec_server.failures import Conflict, StartupRefused, Unavailable
+from authsec_server.keys.journal import JournalKeys, replace_by_file
+from authsec_server.keys.master import MasterKey
 from authsec_server.keys.sealing_key_file import load_sealing_key
+from authsec_server.principal import Act
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -116,6 +123,28 @@ def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
     assert checked.exit_code == 0, checked.output
 
 
+def test_the_key_in_the_database_seals_that_a_file_replaces_it(database: Database, act: Act, tmp_path: Path) -> None:
+    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys.keep(act.now)
+    before, file = keys.signing_key().public.thumbprint(), load_sealing_key(key_file(tmp_path / "seal.pem"))
+    its: dict[str, Any] = {
+        "issuer": "https://authsec.example.com",
+        "signing_key": keys.signing_key,
+        "keys": keys.by_kid,
+    }
+    sealer = Sealer(database, now=lambda: act.now, **its)
+    sealer.seal()
+    made = replace_by_file(database, keys, sealer, act, issuer=its["issuer"], file=file)
+    assert made == (file.kid, before)
+    later = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
+    later.check()
+    later.keep(act.now)
+    assert list(later.by_kid()) == [before, file.kid]
+    assert Sealer(database, now=lambda: act.now, **its).key().public.thumbprint() == file.kid
+    with pytest.raises(Conflict, match="has sealed this audit trail already"):
+        database.change(lambda tx: later.replace(tx, act, issuer=its["issuer"], file=file))
+
+
 def test_the_file_may_be_named_already_when_the_key_is_replaced_by_its_own(
     tmp_path: Path, authsec: Authsec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +220,22 @@ def test_a_server_without_the_file_does_not_start_and_makes_no_key(tmp_path: Pat
         with pytest.raises(Unavailable):
             authority.dropper.sealer.key()
     assert sealed_private_keys(settings.data) == []
+
+
+def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(tmp_path: Path) -> None:
+    """As docs/audit.md says it: the old log is kept as an export."""
+    lost, new = key_file(tmp_path / "lost.pem"), key_file(tmp_path / "new.pem")
+    settings = load_settings(data=tmp_path, sealing_key_file=lost)
+    serve(settings)
+    told = (Path(__file__).parents[3] / "docs" / "audit.md").read_text("utf-8")
+    statements = re.findall(r"DELETE FROM seal_heads;[^`]*", told)
+    with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as connection:
+        connection.executescript(statements[0])
+    begun = settings.model_copy(update={"sealing_key_file": new})
+    assert serve(begun) == [kid_in(new)]
+    with open_authority(begun) as authority:
+        report = authority.database.read(lambda tx: verify(tx, authority.journal_keys.by_kid()))
+    assert (report.findings, report.sealed > 1) == ((), True)
 
 
 def test_two_servers_that_start_together_with_one_file_agree(tmp_path: Path) -> None:

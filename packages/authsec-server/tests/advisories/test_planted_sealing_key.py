@@ -144,6 +144,8 @@ def test_without_its_list_a_log_that_has_begun_is_not_taken_over(authority: Auth
 
 
 def test_a_list_does_not_make_a_server_without_a_file_trust_its_key(authority: Authority) -> None:
+    """Nor a key that the stolen master key has sealed."""
+    plant_sealed(authority)
     server = JournalKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
     with pytest.raises(StartupRefused, match="sealed by a key in a file"):
         server.check()

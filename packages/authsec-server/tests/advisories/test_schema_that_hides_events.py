@@ -332,6 +332,19 @@ NAMED = {
         "UPDATE pg_operator SET oprcode = 'textne'::regproc WHERE oid = '=(text,text)'::regoperator",
         "The operator =(text,text) is not the one that AuthSec makes: textne",
     ),
+    "another conversion of texts": (
+        "UPDATE pg_cast SET castcontext = 'e' WHERE castsource = 'varchar'::regtype AND casttarget = 'text'::regtype",
+        "The cast from character varying to text is not the one that AuthSec makes: e b",
+    ),
+    "another count": (
+        "UPDATE pg_aggregate SET aggtransfn = 'int8dec'::regproc WHERE aggfnoid = 'count()'::regprocedure",
+        "The aggregate count() is not the one that AuthSec makes: int8dec",
+    ),
+    "another way to send times": (
+        "UPDATE pg_type SET typsend = 'byteasend'::regproc WHERE oid = 'timestamptz'::regtype",
+        "The type timestamp with time zone is not the one that AuthSec makes: timestamptz_in timestamptz_out"
+        " timestamptz_recv byteasend",
+    ),
     "an event trigger": (
         "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$",
         "CREATE EVENT TRIGGER more ON ddl_command_end EXECUTE FUNCTION f()",
