@@ -134,6 +134,10 @@ HIDING = {
         ("CREATE SCHEMA evil", f"CREATE VIEW evil.events AS {EVERYTHING_BUT}", "SET LOCAL search_path = evil, public"),
         "This session finds evil.events in place of",
     ),
+    "a view in pg_catalog": (
+        ("SET LOCAL allow_system_table_mods = on", f"CREATE VIEW pg_catalog.events AS {EVERYTHING_BUT}"),
+        "This session finds pg_catalog.events in place of public.events",
+    ),
     "an operator for exactly the types of our statements": (
         FALSE_FOR_IT,
         "The operator public.=(character varying,character varying) is not one that AuthSec makes",
@@ -347,7 +351,7 @@ NAMED = {
     ),
     "an event trigger": (
         "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$",
-        "CREATE EVENT TRIGGER more ON ddl_command_end EXECUTE FUNCTION f()",
+        "CREATE EVENT TRIGGER more ON login EXECUTE FUNCTION f()",
         "The event trigger more is not one",
     ),
     "a search path of a role": (

@@ -132,29 +132,32 @@ WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
 
 OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
 
-# An extension's function or operator is no finding, unless a statement of AuthSec could resolve to it.
+# A function or operator of an extension, or one that a provider adds to pg_catalog, is no finding, unless a statement
+# of AuthSec could resolve to it: it has the name of a built-in one, and takes built-in types only.
 FUNCTIONS = f"""
 SELECT format('function %s', p.oid::regprocedure) AS name,
     (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text AS definition
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = ANY(:schemas) AND p.oid >= {OF_THE_SYSTEM} AND ({_no_member("pg_proc", "p.oid")} OR (
-    p.pronargs > 0 AND (SELECT bool_and(argument < {OF_THE_SYSTEM}) FROM unnest(p.proargtypes::oid[]) argument)
-    AND EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace
-        AND b.oid < {OF_THE_SYSTEM})))
+WHERE n.nspname = ANY(:schemas) AND p.oid >= {OF_THE_SYSTEM}
+    AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_proc", "p.oid")}) OR (
+        p.pronargs > 0 AND (SELECT bool_and(argument < {OF_THE_SYSTEM}) FROM unnest(p.proargtypes::oid[]) argument)
+        AND EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace
+            AND b.oid < {OF_THE_SYSTEM})))
 """  # noqa: S608 - of constants
 
 OPERATORS = f"""
 SELECT format('operator %s', o.oid::regoperator) AS name, o.oprcode::text AS definition
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE n.nspname = ANY(:schemas) AND o.oid >= {OF_THE_SYSTEM} AND ({_no_member("pg_operator", "o.oid")} OR (
-    o.oprname IN ({_OPERATORS}) AND o.oprleft < {OF_THE_SYSTEM} AND o.oprright < {OF_THE_SYSTEM}))
+WHERE n.nspname = ANY(:schemas) AND o.oid >= {OF_THE_SYSTEM}
+    AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_operator", "o.oid")}) OR (
+        o.oprname IN ({_OPERATORS}) AND o.oprleft < {OF_THE_SYSTEM} AND o.oprright < {OF_THE_SYSTEM}))
 """  # noqa: S608 - of constants
 
 TYPES = f"""
 SELECT format('type %s', t.oid::regtype) AS name, t.typtype::text AS definition
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-WHERE n.nspname = ANY(:schemas) AND t.oid >= {OF_THE_SYSTEM} AND t.typrelid = 0 AND {_no_member("pg_type", "t.oid")}
-    AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND t.oid >= {OF_THE_SYSTEM} AND t.typrelid = 0
+    AND {_no_member("pg_type", "t.oid")} AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
 UNION ALL
 SELECT format('collation %I.%I', n.nspname, l.collname), l.collprovider::text
 FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
@@ -170,14 +173,11 @@ FROM pg_opclass s JOIN pg_namespace n ON n.oid = s.opcnamespace
 WHERE s.oid >= {OF_THE_SYSTEM} AND s.opcintype < {OF_THE_SYSTEM} AND (s.opcdefault OR (n.nspname = ANY(:schemas)
     AND {_no_member("pg_opclass", "s.oid")}))
     AND s.opcmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
-UNION ALL
-SELECT format('relation %s', c.oid::regclass), c.relkind::text
-FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.oid >= {OF_THE_SYSTEM}
-    AND {_no_member("pg_class", "c.oid")}
 """  # noqa: S608 - of constants
 
 OBJECTS_OF_PATH = (FUNCTIONS, OPERATORS, TYPES)
 
+# Of event triggers only those at sign-in can change what a session reads. Some providers have others of their own.
 CASTS = f"""
 SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype) AS name,
     concat_ws(' ', s.castcontext::text, s.castmethod::text) AS definition
@@ -185,7 +185,7 @@ FROM pg_cast s WHERE s.oid >= {OF_THE_SYSTEM} AND (
     {_no_member("pg_cast", "s.oid")} OR (s.castsource < {OF_THE_SYSTEM} AND s.casttarget < {OF_THE_SYSTEM}))
 UNION ALL
 SELECT format('event trigger %s', e.evtname), e.evtevent::text
-FROM pg_event_trigger e WHERE {_no_member("pg_event_trigger", "e.oid")}
+FROM pg_event_trigger e WHERE e.evtevent = 'login'
 """  # noqa: S608 - of constants
 
 # PostgreSQL's own comparisons and conversions, which a superuser can replace: the planner takes the body of an SQL
