@@ -93,6 +93,16 @@ def test_a_database_of_an_older_version_is_told_in_one_sentence(database: Databa
     assert finding.startswith(f"The schema is of version 0013, and this program can check version {newest} only")
 
 
+def test_a_database_without_its_version_is_told_so(database: Database) -> None:
+    def work(tx: Tx) -> None:
+        execute(tx, "ALTER TABLE alembic_version RENAME TO kept")
+        assert schema_findings(tx.connection)[0].startswith("The schema is of version none, ")
+        raise Undone
+
+    with pytest.raises(Undone):
+        database.append(work)
+
+
 def execute_one(statement: str, tx: Tx) -> None:
     execute(tx, statement)
 
@@ -106,6 +116,7 @@ COMPANY = (
     "CREATE EXTENSION intarray",
     "CREATE EXTENSION pg_trgm",
     "CREATE EXTENSION hstore",
+    "CREATE EXTENSION tablefunc",
     "CREATE EXTENSION pg_stat_statements",
     "CREATE ROLE report",
     "GRANT SELECT ON ALL TABLES IN SCHEMA public TO report",

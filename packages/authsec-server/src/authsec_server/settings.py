@@ -56,6 +56,9 @@ class Settings(BaseSettings):
         24 * HOUR, ge=MINUTE, le=MAX_TOKEN_LIFETIME_CAP, description="No token lives longer."
     )
     master_key_file: Path | None = Field(None, description="32 random bytes, base64; seals the signing keys at rest.")
+    sealing_key_file: Path | None = Field(
+        None, description="PEM file of the Ed25519 key that seals the audit trail, apart from the master key."
+    )
     signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="An older signing key is rotated out.")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM key of that certificate.")

@@ -134,6 +134,10 @@ HIDING = {
         ("CREATE SCHEMA evil", f"CREATE VIEW evil.events AS {EVERYTHING_BUT}", "SET LOCAL search_path = evil, public"),
         "This session finds evil.events in place of",
     ),
+    "a view in pg_catalog": (
+        ("SET LOCAL allow_system_table_mods = on", f"CREATE VIEW pg_catalog.events AS {EVERYTHING_BUT}"),
+        "This session finds pg_catalog.events in place of public.events",
+    ),
     "an operator for exactly the types of our statements": (
         FALSE_FOR_IT,
         "The operator public.=(character varying,character varying) is not one that AuthSec makes",
@@ -332,9 +336,22 @@ NAMED = {
         "UPDATE pg_operator SET oprcode = 'textne'::regproc WHERE oid = '=(text,text)'::regoperator",
         "The operator =(text,text) is not the one that AuthSec makes: textne",
     ),
+    "another conversion of texts": (
+        "UPDATE pg_cast SET castcontext = 'e' WHERE castsource = 'varchar'::regtype AND casttarget = 'text'::regtype",
+        "The cast from character varying to text is not the one that AuthSec makes: e b",
+    ),
+    "another count": (
+        "UPDATE pg_aggregate SET aggtransfn = 'int8dec'::regproc WHERE aggfnoid = 'count()'::regprocedure",
+        "The aggregate count() is not the one that AuthSec makes: int8dec",
+    ),
+    "another way to send times": (
+        "UPDATE pg_type SET typsend = 'byteasend'::regproc WHERE oid = 'timestamptz'::regtype",
+        "The type timestamp with time zone is not the one that AuthSec makes: timestamptz_in timestamptz_out"
+        " timestamptz_recv byteasend",
+    ),
     "an event trigger": (
         "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$",
-        "CREATE EVENT TRIGGER more ON ddl_command_end EXECUTE FUNCTION f()",
+        "CREATE EVENT TRIGGER more ON login EXECUTE FUNCTION f()",
         "The event trigger more is not one",
     ),
     "a search path of a role": (

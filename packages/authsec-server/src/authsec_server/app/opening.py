@@ -21,6 +21,7 @@ from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
+from authsec_server.keys.journal import JournalKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.private_files import check_data
@@ -52,6 +53,7 @@ class Authority:
     outbound: Outbound
     feed: Feed
     dropper: Dropper
+    journal_keys: JournalKeys
     bootstrap: AdminKey | None
 
 
@@ -134,6 +136,7 @@ def _assembled(house: House, *, serves: bool) -> Authority:
         outbound=house.trust.outbound,
         feed=house.told.feed,
         dropper=house.dropper,
+        journal_keys=house.keyring.journal_keys,
         bootstrap=bootstrap,
     )
 

@@ -32,6 +32,7 @@ from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.feed import FeedKeys
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import load_master_key
+from authsec_server.keys.sealing_key_file import load_sealing_key
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.revocations.followers.noting import Noting
@@ -139,6 +140,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     elsewhere = heads_of(settings, trust.outbound, around)
     if not local_operator:
         elsewhere.check()
+        keyring.journal_keys.check()
     readiness.notes.append(lambda: _undelivered(elsewhere))
     sealer = Sealer(
         database,
@@ -205,7 +207,12 @@ def _keyring(settings: Settings, database: Database, around: Surroundings) -> Ke
             max_age=timedelta(seconds=settings.signing_key_max_age),
             token_bytes=around.token_bytes,
         ),
-        journal_keys=JournalKeys(database, master_key, token_bytes=around.token_bytes),
+        journal_keys=JournalKeys(
+            database,
+            master_key,
+            token_bytes=around.token_bytes,
+            file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from authsec_server.db import postgresql_catalog
 from authsec_server.db.migrate import newest_revision
@@ -77,6 +77,8 @@ def _parent(partition: str) -> str:
 
 
 def _revision(connection: Connection) -> str:
+    if not inspect(connection).has_table("alembic_version"):
+        return "none"
     rows = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
     return ", ".join(sorted(map(str, rows))) or "none"
 

@@ -7,12 +7,7 @@ the columns say it.
 from __future__ import annotations
 
 OF_THE_SYSTEM = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb
-_OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '+', '-', '->', '->>'"
-_TYPES = """(
-    'bool'::regtype, 'bytea'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'text'::regtype,
-    'varchar'::regtype, 'bpchar'::regtype, 'json'::regtype, 'jsonb'::regtype, 'timestamptz'::regtype,
-    'timestamp'::regtype, 'name'::regtype, 'oid'::regtype, 'unknown'::regtype
-)"""
+_OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '->>'"
 
 
 def _no_member(catalog: str, oid: str) -> str:
@@ -41,8 +36,10 @@ SELECT c.relname AS owner,
             seqmin, seqmax, CASE WHEN seqcycle THEN ', over again' END) FROM pg_sequence WHERE seqrelid = c.oid)
     ) AS definition
 FROM pg_class c WHERE c.relnamespace = :ours AND c.relkind NOT IN ('i', 'I', 't')
-    AND (c.relkind NOT IN ('v', 'c', 'S', 'f', 'm') OR NO_MEMBER)
-""".replace("NO_MEMBER", _no_member("pg_class", "c.oid"))
+    AND (c.relkind NOT IN ('v', 'S', 'f', 'm') OR NO_MEMBER) AND (c.relkind <> 'c' OR NO_TYPE_OF_AN_EXTENSION)
+""".replace("NO_MEMBER", _no_member("pg_class", "c.oid")).replace(
+    "NO_TYPE_OF_AN_EXTENSION", _no_member("pg_type", "c.reltype")
+)
 
 COLUMNS = """
 SELECT c.relname AS owner, format('column %s.%s', c.relname, a.attname) AS name,
@@ -135,29 +132,32 @@ WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
 
 OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
 
-# An extension's function or operator is no finding, unless a statement of AuthSec could resolve to it.
+# A function or operator of an extension, or one that a provider adds to pg_catalog, is no finding, unless a statement
+# of AuthSec could resolve to it: it has the name of a built-in one, and takes built-in types only.
 FUNCTIONS = f"""
 SELECT format('function %s', p.oid::regprocedure) AS name,
     (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text AS definition
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = ANY(:schemas) AND p.oid >= {OF_THE_SYSTEM} AND ({_no_member("pg_proc", "p.oid")} OR (
-    p.pronargs > 0 AND (SELECT bool_and(argument IN {_TYPES}) FROM unnest(p.proargtypes::oid[]) argument)
-    AND EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace
-        AND b.oid < {OF_THE_SYSTEM})))
+WHERE n.nspname = ANY(:schemas) AND p.oid >= {OF_THE_SYSTEM}
+    AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_proc", "p.oid")}) OR (
+        p.pronargs > 0 AND (SELECT bool_and(argument < {OF_THE_SYSTEM}) FROM unnest(p.proargtypes::oid[]) argument)
+        AND EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace
+            AND b.oid < {OF_THE_SYSTEM})))
 """  # noqa: S608 - of constants
 
 OPERATORS = f"""
 SELECT format('operator %s', o.oid::regoperator) AS name, o.oprcode::text AS definition
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE n.nspname = ANY(:schemas) AND o.oid >= {OF_THE_SYSTEM} AND ({_no_member("pg_operator", "o.oid")} OR (
-    o.oprname IN ({_OPERATORS}) AND o.oprleft IN {_TYPES} AND o.oprright IN {_TYPES}))
+WHERE n.nspname = ANY(:schemas) AND o.oid >= {OF_THE_SYSTEM}
+    AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_operator", "o.oid")}) OR (
+        o.oprname IN ({_OPERATORS}) AND o.oprleft < {OF_THE_SYSTEM} AND o.oprright < {OF_THE_SYSTEM}))
 """  # noqa: S608 - of constants
 
 TYPES = f"""
 SELECT format('type %s', t.oid::regtype) AS name, t.typtype::text AS definition
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-WHERE n.nspname = ANY(:schemas) AND t.oid >= {OF_THE_SYSTEM} AND t.typrelid = 0 AND {_no_member("pg_type", "t.oid")}
-    AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND t.oid >= {OF_THE_SYSTEM} AND t.typrelid = 0
+    AND {_no_member("pg_type", "t.oid")} AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
 UNION ALL
 SELECT format('collation %I.%I', n.nspname, l.collname), l.collprovider::text
 FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
@@ -170,29 +170,28 @@ WHERE n.nspname = ANY(:schemas) AND v.oid >= {OF_THE_SYSTEM}
 UNION ALL
 SELECT format('operator class %I.%I', n.nspname, s.opcname), s.opcintype::regtype::text
 FROM pg_opclass s JOIN pg_namespace n ON n.oid = s.opcnamespace
-WHERE s.oid >= {OF_THE_SYSTEM} AND s.opcintype IN {_TYPES} AND (s.opcdefault OR (n.nspname = ANY(:schemas)
+WHERE s.oid >= {OF_THE_SYSTEM} AND s.opcintype < {OF_THE_SYSTEM} AND (s.opcdefault OR (n.nspname = ANY(:schemas)
     AND {_no_member("pg_opclass", "s.oid")}))
     AND s.opcmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
-UNION ALL
-SELECT format('relation %s', c.oid::regclass), c.relkind::text
-FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.oid >= {OF_THE_SYSTEM}
-    AND {_no_member("pg_class", "c.oid")}
 """  # noqa: S608 - of constants
 
 OBJECTS_OF_PATH = (FUNCTIONS, OPERATORS, TYPES)
 
+# Of event triggers only those at sign-in can change what a session reads. Some providers have others of their own.
 CASTS = f"""
 SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype) AS name,
     concat_ws(' ', s.castcontext::text, s.castmethod::text) AS definition
 FROM pg_cast s WHERE s.oid >= {OF_THE_SYSTEM} AND (
-    {_no_member("pg_cast", "s.oid")} OR (s.castsource IN {_TYPES} AND s.casttarget IN {_TYPES}))
+    {_no_member("pg_cast", "s.oid")} OR (s.castsource < {OF_THE_SYSTEM} AND s.casttarget < {OF_THE_SYSTEM}))
 UNION ALL
 SELECT format('event trigger %s', e.evtname), e.evtevent::text
-FROM pg_event_trigger e WHERE {_no_member("pg_event_trigger", "e.oid")}
+FROM pg_event_trigger e WHERE e.evtevent = 'login'
 """  # noqa: S608 - of constants
 
-# PostgreSQL's own comparisons, which a superuser can replace: the planner takes the body of an SQL function in place
-# of the built-in one.
+# PostgreSQL's own comparisons and conversions, which a superuser can replace: the planner takes the body of an SQL
+# function in place of the built-in one. All of it is the same in PostgreSQL 15 to 18.
+_OURS = """('bool'::regtype, 'bytea'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype,
+    'timestamptz'::regtype, 'json'::regtype)"""
 COMPARISONS = f"""
 SELECT format('operator %s', o.oid::regoperator) AS name,
     concat_ws(' ', p.proname, (SELECT lanname FROM pg_language WHERE oid = p.prolang),
@@ -200,8 +199,7 @@ SELECT format('operator %s', o.oid::regoperator) AS name,
         (SELECT oprname FROM pg_operator WHERE oid = o.oprnegate)) AS definition
 FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
 WHERE o.oid < {OF_THE_SYSTEM} AND o.oprname IN ('=', '<>', '<', '<=', '>', '>=', '~~') AND o.oprleft = o.oprright
-    AND o.oprleft IN ('bool'::regtype, 'bytea'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype,
-        'timestamptz'::regtype)
+    AND o.oprleft IN {_OURS}
 UNION ALL
 SELECT format('operator class %s of %s', s.opcname, a.amname),
     (SELECT string_agg(m.amopopr::regoperator::text, ', ' ORDER BY m.amopstrategy) FROM pg_amop m
@@ -210,17 +208,30 @@ SELECT format('operator class %s of %s', s.opcname, a.amname),
         WHERE r.amprocfamily = s.opcfamily AND r.amproclefttype = s.opcintype AND r.amprocrighttype = s.opcintype
         AND r.amprocnum = 1)
 FROM pg_opclass s JOIN pg_am a ON a.oid = s.opcmethod
-WHERE s.oid < {OF_THE_SYSTEM} AND a.amname = 'btree' AND s.opcdefault AND s.opcintype IN ('bool'::regtype,
-    'bytea'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'timestamptz'::regtype)
+WHERE s.oid < {OF_THE_SYSTEM} AND a.amname = 'btree' AND s.opcdefault AND s.opcintype IN {_OURS}
 UNION ALL
 SELECT format('access method %s', amname), amhandler::text FROM pg_am
 WHERE amname IN ('heap', 'btree') OR (oid >= {OF_THE_SYSTEM} AND {_no_member("pg_am", "pg_am.oid")})
 UNION ALL
+SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype),
+    concat_ws(' ', s.castcontext::text, s.castmethod::text, (SELECT proname FROM pg_proc WHERE oid = s.castfunc))
+FROM pg_cast s WHERE s.oid < {OF_THE_SYSTEM} AND s.castsource IN {_OURS} AND s.casttarget IN {_OURS}
+    AND 'bytea'::regtype NOT IN (s.castsource, s.casttarget)
+UNION ALL
+SELECT format('type %s', t.oid::regtype), concat_ws(' ', t.typinput, t.typoutput, t.typreceive, t.typsend)
+FROM pg_type t WHERE t.oid IN {_OURS}
+UNION ALL
+SELECT format('aggregate %s', g.aggfnoid::oid::regprocedure),
+    concat_ws(' ', g.aggtransfn, (SELECT proname FROM pg_proc WHERE oid = g.aggfinalfn),
+        (SELECT oprname FROM pg_operator WHERE oid = g.aggsortop))
+FROM pg_aggregate g JOIN pg_proc p ON p.oid = g.aggfnoid
+WHERE p.oid < {OF_THE_SYSTEM} AND (p.proname = 'count' OR (p.proname IN ('max', 'min', 'sum')
+    AND p.proargtypes[0] IN ('int4'::regtype, 'int8'::regtype, 'text'::regtype, 'timestamptz'::regtype)))
+UNION ALL
 SELECT format('function %s', p.oid::regprocedure), (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text
 FROM pg_proc p WHERE p.oid < {OF_THE_SYSTEM} AND p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind <> 'a'
-    AND p.proname IN ('count', 'max', 'min', 'sum', 'lower', 'upper', 'date_trunc', 'to_char', 'int8inc', 'texteq',
-        'textne', 'text_lt', 'text_le', 'text_gt', 'text_ge', 'like', 'textlike', 'json_array_elements',
-        'jsonb_array_elements', 'json_object_field', 'json_object_field_text', 'text', 'varchar')
+    AND p.proname IN ('lower', 'upper', 'int8inc', 'int8inc_any', 'json_array_elements', 'json_object_field',
+        'json_object_field_text', 'text', 'varchar')
     AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')
 """  # noqa: S608 - of constants
 

@@ -91,6 +91,25 @@ def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
     return succession(store.replacements(tx.connection), keys).ends
 
 
+def has_begun(tx: Tx) -> bool:
+    """Whether something is sealed."""
+    return store.last_signed(tx.connection) is not None
+
+
+def signer_of_newest_head(tx: Tx, keys: Keys) -> str:
+    """The `kid` of the key that signed the newest head; empty unless it is one of these."""
+    signed = store.last_signed(tx.connection)
+    try:
+        return read_head(signed, keys).kid if signed else ""
+    except HeadRefused:
+        return ""
+
+
+def reached_keys(tx: Tx, keys: Keys) -> Keys:
+    """These keys, and those that they lead to in the journal, each signed for by the one before."""
+    return succession(store.replacements(tx.connection), keys).keys
+
+
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Following:
     """What was sealed behind that place. A place, once given, keeps its event: so whoever goes on misses none.
 
