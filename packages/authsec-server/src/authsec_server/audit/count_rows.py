@@ -137,7 +137,8 @@ def read_mark(connection: Connection) -> Mark:
 
 def stored(at: datetime) -> str:
     """The instant in the form that it is compared in."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    at = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[: -len("+00:00")]
 
 
 def instant(value: str) -> datetime:
