@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 from authsec.jose import parse_compact
+from authsec_server.audit import rollup
 from authsec_server.audit.recount import dropped_counts
-from authsec_server.audit.sealing.dropped import read_drop, sign_drop
+from authsec_server.audit.sealing.dropped import DropRecord, read_drop, sign_drop
+from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.heads import HeadRefused
 from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import open_database
+from sqlalchemy import text
 
 JUNE = datetime(2026, 6, 10, 12, tzinfo=UTC)
 JULY = datetime(2026, 7, 10, 12, tzinfo=UTC)
@@ -149,15 +153,33 @@ def test_an_instant_that_no_program_can_read_is_found(counted: Any) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_rows_are_read_through_no_index_of_the_database(counted: Any) -> None:
     """An index that leaves a row out, made by somebody who writes the schema, hides nothing of the table."""
+    shorter = " WHERE occurrences != 7"
     counted.run(
         "INSERT INTO client_counts VALUES ('agent', '2026-11-25 14:00:00.000000', 'token.refused', 'x', 7)",
-        "DROP INDEX ix_client_counts_refused_hour",
-        "CREATE INDEX ix_client_counts_refused_hour ON client_counts (hour, client_id, kind, reason, occurrences)"
-        " WHERE occurrences != 7",
+        f"CREATE INDEX narrow ON client_counts (hour, client_id, kind, reason, occurrences){shorter}",
         "ANALYZE",
-        "UPDATE sqlite_stat1 SET stat = '1000000 1' WHERE idx IS NULL OR idx != 'ix_client_counts_refused_hour'",
+        "UPDATE sqlite_stat1 SET stat = '9 1 1 1 1 1 sz=1' WHERE idx = 'narrow'",
+        "PRAGMA writable_schema = ON",
+        f"UPDATE sqlite_schema SET sql = replace(sql, '{shorter}', '') WHERE name = 'narrow'",
+        "PRAGMA writable_schema = OFF",
     )
-    assert "client_counts says 7 for" in counted.findings()
+    again = open_database(str(counted.database._url))
+    try:
+        sevens = text("SELECT count(*) FROM (SELECT hour, client_id, kind, reason, occurrences FROM client_counts)")
+        assert again.read(lambda tx: tx.connection.execute(sevens).scalar_one()) == 6, "the index hides the row"
+        report = again.read(lambda tx: verify(tx, counted.keys))
+    finally:
+        again.close()
+    assert "client_counts says 7 for" in "".join(report.findings)
+
+
+def test_two_rows_with_one_key_are_found(counted: Any) -> None:
+    told = counted.findings_after(
+        "ALTER TABLE hourly_counts RENAME TO before",
+        "CREATE TABLE hourly_counts AS SELECT * FROM before",
+        f"INSERT INTO hourly_counts VALUES ('{NOON}', 'token.issued', '', 3)",
+    )
+    assert told == f"hourly_counts has 2 rows for hour {NOON}, kind token.issued; it must have one."
 
 
 MARKS = {
@@ -251,7 +273,9 @@ def test_months_are_not_dropped_while_a_count_lies(counted: Any) -> None:
     assert counted.drop().events == 8
 
 
-def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(counted_journal: Any) -> None:
+def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
+    counted_journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing happened since July, so the mark stands there; a late event of July would still be counted."""
     late = counted_journal
     late.run("DELETE FROM sealed_events", "DELETE FROM seal_heads", "DELETE FROM events WHERE at >= '2026-11-01'")
@@ -259,9 +283,15 @@ def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(c
     late.run("UPDATE counted SET until = '2026-07-10 12:05:00.000000'")
     late.restart()
     late.settle()
+    genuine = Dropper._remove
+
+    def remove(dropper: Dropper, record: DropRecord) -> None:
+        late.token(JULY + timedelta(minutes=6))
+        assert rollup.roll_up(late.database, late.now + timedelta(minutes=10))
+        genuine(dropper, record)
+
+    monkeypatch.setattr(Dropper, "_remove", remove)
     late.drop()
-    late.token(JULY + timedelta(minutes=6))
-    late.settle()
     assert late.findings() == ""
 
 
