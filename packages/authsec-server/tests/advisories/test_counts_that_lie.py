@@ -6,6 +6,7 @@ the events anew, and in dropped months by the digests in the signed record.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 from authsec.jose import parse_compact
-from authsec_server.audit import rollup
+from authsec_server.audit import recount, rollup
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, sign_drop
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.heads import HeadRefused
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database
+from authsec_server.failures import Unavailable
 from sqlalchemy import text
 
 JUNE = datetime(2026, 6, 10, 12, tzinfo=UTC)
@@ -333,3 +335,19 @@ def test_digests_are_the_same_on_both_databases_and_for_any_order_of_rows(counte
     counted.run(f"DELETE FROM hourly_counts WHERE {rows}")
     counted.run("INSERT INTO hourly_counts VALUES ('2026-06-10 12:00:00.000000', 'token.issued', '', 3)")
     assert counted.database.read(lambda tx: dropped_counts(tx.connection, AUGUST)) == digests
+
+
+def test_a_full_disk_under_the_scratch_file_is_told_and_passes_for_no_check(
+    counted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = recount._scratch
+
+    def small() -> sqlite3.Connection:
+        scratch = genuine()
+        scratch.execute("PRAGMA max_page_count = 6")
+        return scratch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recount, "_scratch", small)
+        with pytest.raises(Unavailable, match="scratch file"):
+            counted.report()

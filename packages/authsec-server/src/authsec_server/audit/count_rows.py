@@ -101,6 +101,7 @@ def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow
 def stored_row(connection: Connection, table: CountTable, handle: int | str) -> StoredRow | None:
     """The row with this handle, if it is still there."""
     if connection.dialect.name == "postgresql":
+        read_in_sequence(connection)
         where, read = "ctid = CAST(:handle AS tid)", _Postgresql(table).row
         statement = _postgresql(table)
     else:
