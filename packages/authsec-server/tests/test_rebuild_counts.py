@@ -174,36 +174,42 @@ def test_only_an_administrator_may(counted: Any) -> None:
 
 
 def test_a_roll_up_at_the_same_time_counts_nothing_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each piece a server counts further events of the same hour and the same subjects."""
+    """Before the first pieces a server counts further events of the same hour and the same subjects."""
     before = kept(counted)
     for table in TABLES[:-1]:
         counted.run(f"DELETE FROM {table}")
-    counted.run("INSERT INTO last_uses VALUES ('agent', '2026-11-01 00:00:00.000000', NULL, :at, 'x')", at="2026-11-24")
+    tampered = "INSERT INTO last_uses VALUES ('agent', '2026-11-01 00:00:00.000000', :at, :at, 'x')"
+    counted.run(tampered, at="2026-11-24 00:00:00.000000")
     monkeypatch.setattr(count_rebuild, "PIECE", 2)
-    genuine, written = count_rebuild._write, []
+    genuine, pieces = count_rebuild._write, []
 
     def write(tx: Tx, **what: Any) -> None:
+        pieces.append(what)
+        if len(pieces) <= 3:
+            count_more(tx, counted.now + timedelta(seconds=len(pieces)))
         genuine(tx, **what)
-        at = counted.now + timedelta(seconds=len(written))
-        written.append(at)
-        who = Named(id="agent", name="Agent")
-        detail = {"actions": ["customers:read"], "proof_id": "proof"}
-        issued = Event(
-            at=at, kind=EventKind.TOKEN_ISSUED, request_id="", client=who, decision=Decision.GRANTED, detail=detail
-        )
-        audit.record(tx, issued)
-        batch = rollup.next_batch(tx.connection, at + timedelta(seconds=1))
-        assert batch is not None
-        assert rollup.keep(tx, batch)
 
     monkeypatch.setattr(count_rebuild, "_write", write)
     rebuild_counts(counted.database, counted.act(), counted.keys)
+    assert len(pieces) > 10
     counted.now += timedelta(minutes=10)
     counted.settle()
-    assert len(written) > 10
     assert counted.findings() == ""
     assert len(rebuilds(counted)) == 1
     assert kept(counted)["hourly_counts"] != before["hourly_counts"]
+
+
+def count_more(tx: Tx, at: datetime) -> None:
+    """A token and a refusal of that time, counted."""
+    its: dict[str, Any] = {"request_id": "", "client": Named(id="agent", name="Agent")}
+    detail = {"actions": ["customers:read"], "proof_id": "proof"}
+    issued = Event(at=at, kind=EventKind.TOKEN_ISSUED, decision=Decision.GRANTED, detail=detail, **its)
+    refused = Event(at=at, kind=EventKind.TOKEN_REFUSED, decision=Decision.DENIED, reason="api_unknown", **its)
+    audit.record(tx, issued)
+    audit.record(tx, refused)
+    batch = rollup.next_batch(tx.connection, at + timedelta(seconds=1))
+    assert batch is not None
+    assert rollup.keep(tx, batch)
 
 
 def test_of_two_at_once_one_ends_and_nothing_is_corrected_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,3 +302,13 @@ def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_pat
     again = json.loads(authsec("audit", "rebuild-counts", "--yes", "--json").stdout)
     assert (again["rows"]["daily_uses"], again["differences"]) == (0, [])
     assert "1 rows of counts" in authsec("audit", "list", "--kind", "counts.").stdout
+
+
+def test_a_table_with_two_rows_of_one_key_is_left_to_a_backup(counted: Any) -> None:
+    counted.run(
+        "ALTER TABLE hourly_counts RENAME TO before",
+        "CREATE TABLE hourly_counts AS SELECT * FROM before",
+        "INSERT INTO hourly_counts SELECT * FROM before",
+    )
+    with pytest.raises(Conflict, match="has 2 rows for"):
+        rebuild_counts(counted.database, counted.act(), counted.keys)

@@ -6,6 +6,7 @@ the events anew, and in dropped months by the digests in the signed record.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,10 +14,15 @@ from typing import Any
 
 import pytest
 from authsec.jose import parse_compact
+from authsec_server.audit import recount, rollup
 from authsec_server.audit.recount import dropped_counts
-from authsec_server.audit.sealing.dropped import read_drop, sign_drop
+from authsec_server.audit.sealing.dropped import DropRecord, read_drop, sign_drop
+from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.heads import HeadRefused
 from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import open_database
+from authsec_server.failures import Unavailable
+from sqlalchemy import text
 
 JUNE = datetime(2026, 6, 10, 12, tzinfo=UTC)
 JULY = datetime(2026, 7, 10, 12, tzinfo=UTC)
@@ -150,15 +156,33 @@ def test_an_instant_that_no_program_can_read_is_found(counted: Any) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_rows_are_read_through_no_index_of_the_database(counted: Any) -> None:
     """An index that leaves a row out, made by somebody who writes the schema, hides nothing of the table."""
+    shorter = " WHERE occurrences != 7"
     counted.run(
         "INSERT INTO client_counts VALUES ('agent', '2026-11-25 14:00:00.000000', 'token.refused', 'x', 7)",
-        "DROP INDEX ix_client_counts_refused_hour",
-        "CREATE INDEX ix_client_counts_refused_hour ON client_counts (hour, client_id, kind, reason, occurrences)"
-        " WHERE occurrences != 7",
+        f"CREATE INDEX narrow ON client_counts (hour, client_id, kind, reason, occurrences){shorter}",
         "ANALYZE",
-        "UPDATE sqlite_stat1 SET stat = '1000000 1' WHERE idx IS NULL OR idx != 'ix_client_counts_refused_hour'",
+        "UPDATE sqlite_stat1 SET stat = '9 1 1 1 1 1 sz=1' WHERE idx = 'narrow'",
+        "PRAGMA writable_schema = ON",
+        f"UPDATE sqlite_schema SET sql = replace(sql, '{shorter}', '') WHERE name = 'narrow'",
+        "PRAGMA writable_schema = OFF",
     )
-    assert "client_counts says 7 for" in counted.findings()
+    again = open_database(str(counted.database._url))
+    try:
+        sevens = text("SELECT count(*) FROM (SELECT hour, client_id, kind, reason, occurrences FROM client_counts)")
+        assert again.read(lambda tx: tx.connection.execute(sevens).scalar_one()) == 6, "the index hides the row"
+        report = again.read(lambda tx: verify(tx, counted.keys))
+    finally:
+        again.close()
+    assert "client_counts says 7 for" in "".join(report.findings)
+
+
+def test_two_rows_with_one_key_are_found(counted: Any) -> None:
+    told = counted.findings_after(
+        "ALTER TABLE hourly_counts RENAME TO before",
+        "CREATE TABLE hourly_counts AS SELECT * FROM before",
+        f"INSERT INTO hourly_counts VALUES ('{NOON}', 'token.issued', '', 3)",
+    )
+    assert told == f"hourly_counts has 2 rows for hour {NOON}, kind token.issued; it must have one."
 
 
 MARKS = {
@@ -252,7 +276,9 @@ def test_months_are_not_dropped_while_a_count_lies(counted: Any) -> None:
     assert counted.drop().events == 8
 
 
-def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(counted_journal: Any) -> None:
+def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
+    counted_journal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing happened since July, so the mark stands there; a late event of July would still be counted."""
     late = counted_journal
     late.run("DELETE FROM sealed_events", "DELETE FROM seal_heads", "DELETE FROM events WHERE at >= '2026-11-01'")
@@ -262,9 +288,15 @@ def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(c
     late.now = JULY + timedelta(minutes=6)
     late.settle()
     late.now = NOVEMBER + timedelta(hours=1)
+    genuine = Dropper._remove
+
+    def remove(dropper: Dropper, record: DropRecord) -> None:
+        late.token(JULY + timedelta(minutes=6))
+        assert rollup.roll_up(late.database, late.now + timedelta(minutes=10))
+        genuine(dropper, record)
+
+    monkeypatch.setattr(Dropper, "_remove", remove)
     late.drop()
-    late.token(JULY + timedelta(minutes=6))
-    late.settle()
     assert late.findings() == ""
 
 
@@ -306,3 +338,19 @@ def test_digests_are_the_same_on_both_databases_and_for_any_order_of_rows(counte
     counted.run(f"DELETE FROM hourly_counts WHERE {rows}")
     counted.run("INSERT INTO hourly_counts VALUES ('2026-06-10 12:00:00.000000', 'token.issued', '', 3)")
     assert counted.database.read(lambda tx: dropped_counts(tx.connection, AUGUST)) == digests
+
+
+def test_a_full_disk_under_the_scratch_file_is_told_and_passes_for_no_check(
+    counted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = recount._scratch
+
+    def small() -> sqlite3.Connection:
+        scratch = genuine()
+        scratch.execute("PRAGMA max_page_count = 6")
+        return scratch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recount, "_scratch", small)
+        with pytest.raises(Unavailable, match="scratch file"):
+            counted.report()

@@ -101,6 +101,7 @@ def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow
 def stored_row(connection: Connection, table: CountTable, handle: int | str) -> StoredRow | None:
     """The row with this handle, if it is still there."""
     if connection.dialect.name == "postgresql":
+        read_in_sequence(connection)
         where, read = "ctid = CAST(:handle AS tid)", _Postgresql(table).row
         statement = _postgresql(table)
     else:
@@ -137,7 +138,8 @@ def read_mark(connection: Connection) -> Mark:
 
 def stored(at: datetime) -> str:
     """The instant in the form that it is compared in."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    at = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[: -len("+00:00")]
 
 
 def instant(value: str) -> datetime:

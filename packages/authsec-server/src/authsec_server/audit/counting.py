@@ -45,10 +45,15 @@ class LastUse:
 
     def and_later(self, other: LastUse) -> LastUse:
         """Both put together: the later of each. Of two reasons at one instant the last by alphabet is told."""
-        granted = [at for at in (self.granted_at, other.granted_at) if at is not None]
-        refused = [(use.refused_at, use.refused_reason) for use in (self, other) if use.refused_at is not None]
-        refused_at, reason = max(refused, default=(None, ""))
-        return LastUse(granted_at=max(granted, default=None), refused_at=refused_at, refused_reason=reason)
+        granted_at, later = self.granted_at, self
+        if granted_at is None or (other.granted_at is not None and other.granted_at > granted_at):
+            granted_at = other.granted_at
+        if self.refused_at is None or (
+            other.refused_at is not None
+            and (other.refused_at, other.refused_reason) > (self.refused_at, self.refused_reason)
+        ):
+            later = other
+        return LastUse(granted_at=granted_at, refused_at=later.refused_at, refused_reason=later.refused_reason)
 
 
 NEVER = LastUse()
@@ -71,13 +76,16 @@ class Counts:
             return
         self.client_hours[outcome.client_id, hour, outcome.kind, outcome.reason] += outcome.occurrences
         if outcome.kind is EventKind.TOKEN_ISSUED:
-            for subject in outcome.subjects:
-                self._last(subject, outcome.at, LastUse(granted_at=outcome.at))
-            for subject in outcome.subjects - {outcome.proof_id}:
+            subjects, day, month = outcome.subjects, day_of(outcome.at), month_of(outcome.at)
+            granted = LastUse(granted_at=outcome.at)
+            for subject in subjects:
+                self._last((subject, month), granted)
+            for subject in subjects - {outcome.proof_id}:
                 for action in outcome.actions:
-                    self.uses[subject, day_of(outcome.at), action] += outcome.occurrences
+                    self.uses[subject, day, action] += outcome.occurrences
         elif outcome.kind is EventKind.TOKEN_REFUSED:
-            self._last(outcome.client_id, outcome.at, LastUse(refused_at=outcome.at, refused_reason=outcome.reason))
+            refused = LastUse(refused_at=outcome.at, refused_reason=outcome.reason)
+            self._last((outcome.client_id, month_of(outcome.at)), refused)
 
     def last_of_subjects(self) -> dict[str, LastUse]:
         """The last use of each subject in any month."""
@@ -86,9 +94,9 @@ class Counts:
             found[subject] = found.get(subject, NEVER).and_later(use)
         return found
 
-    def _last(self, subject: str, at: datetime, use: LastUse) -> None:
-        key = subject, month_of(at)
-        self.last[key] = self.last.get(key, NEVER).and_later(use)
+    def _last(self, key: tuple[str, datetime], use: LastUse) -> None:
+        known = self.last.get(key)
+        self.last[key] = use if known is None else known.and_later(use)
 
 
 def counts_of(outcomes: Iterable[Outcome]) -> Counts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -37,6 +37,7 @@ from authsec_server.audit.count_rows import (
 from authsec_server.audit.counting import Counts, Outcome
 from authsec_server.audit.model import EventKind
 from authsec_server.db.batches import in_batches
+from authsec_server.failures import Unavailable
 
 MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
@@ -66,7 +67,10 @@ class Difference:
 
 
 class Recount:
-    """Counts all events dated before `until` anew, and compares."""
+    """Counts all events dated before `until` anew, and compares.
+
+    Raises `Unavailable` where the scratch file finds no room.
+    """
 
     def __init__(self, until: datetime) -> None:
         self.until = until
@@ -98,8 +102,9 @@ class Recount:
         """Read the count tables; of rows dated before `cut` the digests only. After the last event."""
         self._spill()
         self._from = "" if cut is None else stored(cut)
-        for table in TABLES:
-            self.digests[table.name] = _digest(self._dropped(connection, table))
+        with _room():
+            for table in TABLES:
+                self.digests[table.name] = _digest(self._dropped(connection, table))
 
     def differences(self, table: CountTable) -> Iterator[Difference]:
         """In the order of the key."""
@@ -153,7 +158,8 @@ class Recount:
 
     def _say(self, table: CountTable, rows: Iterable[tuple[Value, ...]]) -> None:
         # By time first and in order: what comes close in time stands close in the file.
-        self._scratch.executemany(_say(table), sorted(rows, key=itemgetter(*range(len(table.key)))))
+        with _room():
+            self._scratch.executemany(_say(table), sorted(rows, key=itemgetter(*range(len(table.key)))))
 
 
 def decided(connection: Connection) -> Iterator[Outcome]:
@@ -196,7 +202,10 @@ def _json(value: Any) -> Any:
 def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
     """The SHA-256 of each table's rows dated before that time."""
     before = stored(cut)
-    return {table.name: _digest(row for row in stored_rows(connection, table) if row.at < before) for table in TABLES}
+    with _room():
+        return {
+            table.name: _digest(row for row in stored_rows(connection, table) if row.at < before) for table in TABLES
+        }
 
 
 def _digest(rows: Iterable[StoredRow]) -> str:
@@ -222,6 +231,17 @@ def _jsonable(value: object) -> object:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else stored(at)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's
+        raise Unavailable(
+            f"The scratch file for the counts cannot be written: {error}.",
+            "Free some room in the temporary folder, or name another one in SQLITE_TMPDIR.",
+        ) from error
 
 
 def _scratch() -> sqlite3.Connection:
