@@ -18,8 +18,10 @@ from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.sealing.comparison import Comparison
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
+from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
@@ -27,6 +29,7 @@ from authsec_server.db import Database
 from authsec_server.delegations import tokens_out
 from authsec_server.delegations.foreseen import Insight
 from authsec_server.delegations.model import Terms
+from authsec_server.keys import service as keys
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.feed import FeedKeys
 from authsec_server.keys.journal import JournalKeys
@@ -107,6 +110,7 @@ class House:
     sealer: Sealer
     dropper: Dropper
     elsewhere: HeadsElsewhere
+    comparison: Comparison
     site: Site
     api_credentials: ApiCredentials
     tokens: DelegationTokens
@@ -116,10 +120,13 @@ class House:
     enrolling: Enrolling
 
 
-def house_of(settings: Settings, database: Database, local_operator: bool, around: Surroundings) -> House:
+def house_of(
+    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, around: Surroundings
+) -> House:
     """The house over this database. `local_operator`: whoever asks is the operator at this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
-    keyring = _keyring(settings, database, around)
+    keyring = keyring_of(settings, database, around)
+    comparison.keys, comparison.issuer = keyring.journal_keys.by_kid, issuer
     trust = _trust(settings, database, around)
     readiness = Readiness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
@@ -136,13 +143,22 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     if not local_operator:
         elsewhere.check()
     readiness.undelivered = lambda: elsewhere.standing().undelivered_since
+    readiness.older = lambda: comparison.problem
+    readiness.not_compared = lambda: comparison.not_compared
+
+    def give(head: Head) -> None:
+        comparison.note(head)
+        elsewhere.give(head)
+
     sealer = Sealer(
         database,
         issuer=issuer,
         signing_key=keyring.journal_keys.signing_key,
         keys=keyring.journal_keys.by_kid,
         now=now,
-        give=elsewhere.give,
+        give=give,
+        token_keys=keys.signing_kids,
+        paused=lambda: comparison.problem is not None,
     )
     return House(
         settings=settings,
@@ -156,6 +172,7 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         told=_told(settings, database, keyring.feed_keys, readiness, around),
         sealer=sealer,
         elsewhere=elsewhere,
+        comparison=comparison,
         dropper=Dropper(
             database=database,
             sealer=sealer,
@@ -179,7 +196,8 @@ def heads_of(settings: Settings, outbound: Outbound, around: Surroundings) -> He
     return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=around.now)
 
 
-def _keyring(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+def keyring_of(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+    """The keys in this database. Raises `StartupRefused` where the master key does not open them."""
     master_key = load_master_key(settings, database, around.token_bytes)
     signer = Signer(database, master_key)
     return Keyring(
@@ -244,7 +262,13 @@ def _told(
     def ending() -> bool:
         return readiness.draining
 
-    feed = Feed(database=database, issuer=settings.issuer, signing_key=feed_keys.signing_key, now=around.now)
+    feed = Feed(
+        database=database,
+        issuer=settings.issuer,
+        signing_key=feed_keys.signing_key,
+        now=around.now,
+        withheld=readiness.older,
+    )
     known = partial(tokens_out.audiences, default_audience=settings.default_audience)
     return Told(
         journal=LiveJournal(database, now=around.now, ending=ending),

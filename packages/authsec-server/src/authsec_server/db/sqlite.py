@@ -8,15 +8,19 @@ queued up meanwhile), each inside a savepoint of its own, so that one that fails
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
+from authsec_server.db import sqlite_files
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
 from authsec_server.failures import Unavailable
@@ -32,6 +36,8 @@ class SQLite(Database):
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._file = Path(make_url(url).database or "")
+        self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         self._writer = _Writer(url)
 
@@ -54,9 +60,17 @@ class SQLite(Database):
         finally:
             engine.dispose()
 
+    def begin_serving(self) -> None:
+        if not self.lacks_wal:
+            with suppress(sqlite3.Error):  # a full disk: then a plain copy is not recognised, and nothing else
+                sqlite_files.set_mark(self._file)
+
     def close(self) -> None:
         self._writer.close()
         self._readers.dispose()
+        if not self.lacks_wal:  # else the next start must recognise it as well
+            with suppress(sqlite3.Error):  # the next who closes it removes the mark
+                sqlite_files.remove_mark(self._file)
 
 
 class _Job:

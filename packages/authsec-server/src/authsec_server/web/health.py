@@ -23,6 +23,8 @@ class Readiness:
     def __init__(self) -> None:
         self.draining = False
         self.undelivered: Callable[[], datetime | None] = lambda: None  # since when heads of the journal are not taken
+        self.older: Callable[[], str | None] = lambda: None  # why the database is older than its outside heads
+        self.not_compared: Callable[[], str] = lambda: ""  # why it was not compared with them
 
 
 def routes(site: Site, readiness: Readiness) -> list[Route]:
@@ -38,7 +40,11 @@ def routes(site: Site, readiness: Readiness) -> list[Route]:
             await run_in_threadpool(site.database.check)
         except Unavailable:
             return JSONResponse({"status": "database unavailable"}, 503)
+        if older := readiness.older():
+            return JSONResponse({"status": "database older than its outside heads", "details": older}, 503)
         since = readiness.undelivered()  # it serves as before: that is to be looked at, not to be taken out of service
-        return JSONResponse({"status": "ready"} | ({"audit_heads_undelivered_since": rfc3339(since)} if since else {}))
+        told = {"audit_heads_undelivered_since": rfc3339(since)} if since else {}
+        told |= {"audit_heads_not_compared": why} if (why := readiness.not_compared()) else {}
+        return JSONResponse({"status": "ready"} | told)
 
     return [Route(LIVE, healthz), Route(READY, readyz)]
