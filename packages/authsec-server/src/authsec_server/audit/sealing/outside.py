@@ -53,10 +53,10 @@ class Outside:
     unknown: Sequence[str] = ()
 
 
-def read_lines(path: Path, at_most: int = TAIL_BYTES) -> Lines:
-    """The end of the file. Never waits longer than `READ_SECONDS`."""
+def read_lines(path: Path, at_most: int | None = None) -> Lines:
+    """The last `TAIL_BYTES` of the file, or so many. Never waits longer than `READ_SECONDS`."""
     found: list[Lines] = []
-    reading = Thread(target=lambda: found.append(_read(path, at_most)), name="authsec-heads-read", daemon=True)
+    reading = Thread(target=lambda: found.append(_read(path, at_most or TAIL_BYTES)), name="authsec-heads-read", daemon=True)
     reading.start()
     reading.join(READ_SECONDS)
     return found[0] if found else Lines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
