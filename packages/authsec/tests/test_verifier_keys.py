@@ -257,12 +257,14 @@ def test_of_keys_that_sign_before_they_are_published_one_a_minute_is_found(
 
 def test_a_revoked_key_lets_an_unknown_one_be_looked_for_at_once(authority: FakeAuthority, clock: FakeClock) -> None:
     """Another key signs from that moment on, and a stranger may have used up the lookup of this minute."""
-    documents = Documents(clock=clock, trust=None)
+    its = clock.clock()
+    documents = Documents(clock=its, trust=None)
     keys = PublishedKeys(
-        authority.url, documents.fetch, clock=clock, fresh_for=300, keep_for=86_400, unknown_key_pause=60
+        authority.url, documents.fetch, clock=its, fresh_for=300, keep_for=86_400, unknown_key_pause=60
     )
     revoked = [0]
     keys.revoked_keys = lambda: revoked[0]
+    assert keys.find("current")
     assert keys.find("of a stranger") is None
     authority.publish(key_set("next"))
     assert keys.find("next") is None

@@ -56,7 +56,11 @@ class Outside:
 def read_lines(path: Path, at_most: int | None = None) -> Lines:
     """The last `TAIL_BYTES` of the file, or so many. Never waits longer than `READ_SECONDS`."""
     found: list[Lines] = []
-    reading = Thread(target=lambda: found.append(_read(path, at_most or TAIL_BYTES)), name="authsec-heads-read", daemon=True)
+
+    def read() -> None:
+        found.append(_read(path, at_most or TAIL_BYTES))
+
+    reading = Thread(target=read, name="authsec-heads-read", daemon=True)
     reading.start()
     reading.join(READ_SECONDS)
     return found[0] if found else Lines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
