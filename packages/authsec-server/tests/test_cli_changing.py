@@ -163,6 +163,7 @@ def test_every_change_can_be_rehearsed_and_leaves_nothing(authsec: Authsec, comp
 
 
 FOR_GOOD = """
+admin restored
 admin revoke-key ci
 agents delete helper
 agents proofs remove helper {proof}

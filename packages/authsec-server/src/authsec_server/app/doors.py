@@ -66,4 +66,5 @@ def _console(house: House) -> Console:
         key_sets=house.trust.key_sets,
         cluster_apis=house.trust.cluster_apis,
         trials=house.trust.trials,
+        older=lambda: house.comparison.problem,
     )

@@ -47,7 +47,10 @@ class Clocks:
 
 
 class ReadinessProbe:
-    """Probes the database and reports to `readiness`; adds to `liveness` what only a restart of the process mends."""
+    """Probes the database and reports to `readiness`; adds to `liveness` what only a restart of the process mends.
+
+    Nothing is written while the database is `withheld`: it is older than its outside heads.
+    """
 
     def __init__(
         self,
@@ -57,8 +60,10 @@ class ReadinessProbe:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
+        withheld: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
+        self._withheld = withheld
         self._readiness = readiness
         self._now = now
         self._monotonic = monotonic
@@ -101,7 +106,8 @@ class ReadinessProbe:
 
     def _probe_on(self) -> None:
         while not self._ending.is_set():
-            self.attempt()
+            if not self._withheld():
+                self.attempt()
             self._ending.wait(SECONDS)
 
     async def _try_workers(self) -> None:

@@ -19,8 +19,10 @@ from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.sealing.comparison import Comparison
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
+from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
@@ -28,6 +30,7 @@ from authsec_server.db import Database
 from authsec_server.delegations import tokens_out
 from authsec_server.delegations.foreseen import Insight
 from authsec_server.delegations.model import Terms
+from authsec_server.keys import service as keys
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.feed import FeedKeys
 from authsec_server.keys.journal import JournalKeys
@@ -47,7 +50,7 @@ from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
 from authsec_server.tokens.ours import OwnTokens
 from authsec_server.tokens.service import DelegationTokens
-from authsec_server.web.health import Liveness, Readiness
+from authsec_server.web.health import Liveness, Problem, Readiness
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.limits import Limiter
 from authsec_server.web.site import Site
@@ -112,6 +115,7 @@ class House:
     sealer: Sealer
     dropper: Dropper
     elsewhere: HeadsElsewhere
+    comparison: Comparison
     site: Site
     api_credentials: ApiCredentials
     tokens: DelegationTokens
@@ -121,10 +125,13 @@ class House:
     enrolling: Enrolling
 
 
-def house_of(settings: Settings, database: Database, local_operator: bool, around: Surroundings) -> House:
+def house_of(
+    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, around: Surroundings
+) -> House:
     """The house over this database. `local_operator`: whoever asks is the operator at this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
-    keyring = _keyring(settings, database, around)
+    keyring = keyring_of(settings, database, around)
+    comparison.keys, comparison.issuer = keyring.journal_keys.by_kid, issuer
     trust = _trust(settings, database, around)
     readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
@@ -141,14 +148,22 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     if not local_operator:
         elsewhere.check()
         keyring.journal_keys.check()
-    readiness.notes.append(lambda: _undelivered(elsewhere))
+    readiness.notes += [lambda: _undelivered(elsewhere), lambda: _not_compared(comparison)]
+    readiness.checks.append(lambda: _older(comparison))
+
+    def give(head: Head) -> None:
+        comparison.note(head)
+        elsewhere.give(head)
+
     sealer = Sealer(
         database,
         issuer=issuer,
         signing_key=keyring.journal_keys.signing_key,
         keys=keyring.journal_keys.by_kid,
         now=now,
-        give=elsewhere.give,
+        give=give,
+        token_keys=keys.signing_kids,
+        paused=lambda: comparison.problem is not None,
     )
     return House(
         settings=settings,
@@ -157,13 +172,21 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         terms=terms,
         readiness=readiness,
         liveness=liveness,
-        probe=ReadinessProbe(database, readiness, liveness, now=now, monotonic=monotonic),
+        probe=ReadinessProbe(
+            database,
+            readiness,
+            liveness,
+            now=now,
+            monotonic=monotonic,
+            withheld=lambda: comparison.problem is not None,
+        ),
         keyring=keyring,
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
-        told=_told(settings, database, keyring.feed_keys, readiness, around),
+        told=_told(settings, database, keyring.feed_keys, readiness, comparison, around),
         sealer=sealer,
         elsewhere=elsewhere,
+        comparison=comparison,
         dropper=Dropper(
             database=database,
             sealer=sealer,
@@ -193,7 +216,18 @@ def _undelivered(elsewhere: HeadsElsewhere) -> dict[str, str]:
     return {} if since is None else {"audit_heads_undelivered_since": rfc3339(since)}
 
 
-def _keyring(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+def _not_compared(comparison: Comparison) -> dict[str, str]:
+    """Why the database was not compared with its outside heads."""
+    return {"audit_heads_not_compared": comparison.not_compared} if comparison.not_compared else {}
+
+
+def _older(comparison: Comparison) -> Problem | None:
+    """The database is older than its outside heads: nothing is issued before an operator says that it was restored."""
+    return Problem(status="database_older", sentence=comparison.problem) if comparison.problem else None
+
+
+def keyring_of(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+    """The keys in this database. Raises `StartupRefused` where the master key does not open them."""
     master_key = load_master_key(settings, database, around.token_bytes)
     signer = Signer(database, master_key)
     return Keyring(
@@ -258,12 +292,23 @@ def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: 
 
 
 def _told(
-    settings: Settings, database: Database, feed_keys: FeedKeys, readiness: Readiness, around: Surroundings
+    settings: Settings,
+    database: Database,
+    feed_keys: FeedKeys,
+    readiness: Readiness,
+    comparison: Comparison,
+    around: Surroundings,
 ) -> Told:
     def ending() -> bool:
         return readiness.draining
 
-    feed = Feed(database=database, issuer=settings.issuer, signing_key=feed_keys.signing_key, now=around.now)
+    feed = Feed(
+        database=database,
+        issuer=settings.issuer,
+        signing_key=feed_keys.signing_key,
+        now=around.now,
+        withheld=lambda: comparison.problem,
+    )
     known = partial(tokens_out.audiences, default_audience=settings.default_audience)
     return Told(
         journal=LiveJournal(database, now=around.now, ending=ending),

@@ -65,6 +65,12 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
     return recorded(found[0]) if found else None
 
 
+def highest_version(connection: Connection) -> int:
+    """The highest authority version of any event; 0 before the first. Reads every event."""
+    version: int | None = connection.execute(select(func.max(events.c.authority_version))).scalar_one()
+    return version or 0
+
+
 def highest(connection: Connection) -> int:
     """The highest number to be seen; 0 in an empty journal."""
     number: int | None = connection.execute(select(func.max(events.c.id))).scalar_one()

@@ -57,6 +57,8 @@ def head(caller: Caller, output: Output) -> None:
     answer = caller.get("events/head")
     if answer["overdue"]:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
+    if answer["older"]:
+        output.note(f"{answer['older']} Nothing is issued until `authsec admin restored` ran: docs/backup.md.")
     if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
         answer["elsewhere"] = None
     its = answer["elsewhere"]

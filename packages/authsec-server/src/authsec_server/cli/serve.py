@@ -20,7 +20,7 @@ import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, warn_of_another
+from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
 from authsec_server.db.served import last_issuer, remember_issuer
@@ -72,9 +72,12 @@ def run(settings: Settings) -> None:
         if not settings.database:
             _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
         authority = stack.enter_context(open_authority(settings))
-        warn_of_another(authority.database.read(last_issuer), authority.issuer)
-        authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
-        greet(settings, authority)
+        if authority.comparison.problem:
+            warn_of_older(authority.comparison.problem)
+        else:
+            warn_of_another(authority.database.read(last_issuer), authority.issuer)
+            authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
+            greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
             http=BoundedProtocol,

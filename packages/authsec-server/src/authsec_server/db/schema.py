@@ -70,7 +70,7 @@ class Instant(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
         if dialect.name == "sqlite":
-            return dialect.type_descriptor(_SqliteInstant())
+            return dialect.type_descriptor(_SqliteInstant())  # type: ignore[no-untyped-call] # SQLAlchemy's has no types
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:

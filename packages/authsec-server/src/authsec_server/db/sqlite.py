@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
+from authsec_server.db import sqlite_files
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
@@ -47,6 +49,8 @@ class SQLite(Database):
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._file = Path(make_url(url).database or "")
+        self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         self._writer = _Writer(url, self._failure)
 
@@ -95,9 +99,17 @@ class SQLite(Database):
     def has_stopped(self) -> bool:
         return self._writer.has_stopped()
 
+    def begin_serving(self) -> None:
+        if not self.lacks_wal:
+            with suppress(sqlite3.Error):  # a full disk: then a plain copy is not recognised, and nothing else
+                sqlite_files.set_mark(self._file)
+
     def close(self) -> None:
         self._writer.close()
         self._readers.dispose()
+        if not self.lacks_wal:  # else the next start must recognise it as well
+            with suppress(sqlite3.Error):  # the next who closes it removes the mark
+                sqlite_files.remove_mark(self._file)
 
 
 def _damaged() -> Unavailable:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Table, literal_column, select, text
 
 from authsec_server.audit.leaves import COVERED, event_text, text_hash
 from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
@@ -113,7 +113,7 @@ class Scan:
             return ScannedEvent(number=number, leaf=None, row=None)
 
     def _rows(self, table: Table, *names: str) -> Iterator[tuple[Any, ...]]:
-        columns = [literal_column(self._raw(table, name)).label(name) for name in names]
+        columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
         statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
         streamed = statement.execution_options(stream_results=True, yield_per=ROWS)
         for row in self._connection.execute(streamed):

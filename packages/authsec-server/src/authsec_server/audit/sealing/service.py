@@ -86,6 +86,24 @@ def present_key(tx: Tx, keys: Keys) -> str:
     return succession(store.replacements(tx.connection), keys).present(kid)
 
 
+def sealing_kid(tx: Tx, keys: Keys) -> str:
+    """The `kid` of the key that signs the next head; empty before the first one. Raises `Conflict`."""
+    signed = store.last_signed(tx.connection)
+    if signed is None:
+        return ""
+    try:
+        kid = read_head(signed, keys).kid
+    except HeadRefused as refused:
+        raise Conflict(f"The log's last head {refused}.", "See what is: authsec audit verify") from None
+    return succession(store.replacements(tx.connection), keys).present(kid)
+
+
+def sealed(tx: Tx) -> int:
+    """How many events the newest head covers."""
+    head = store.newest_head(tx.connection)
+    return head[0] if head else 0
+
+
 def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
     """How many leaves a head of each replaced key may have at most."""
     return succession(store.replacements(tx.connection), keys).ends

@@ -215,6 +215,13 @@ def is_sealed(connection: Connection, number: int) -> bool:
     return connection.execute(statement).first() is not None
 
 
+def places(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
+    """The place in the log of each of these events that is sealed."""
+    seals = sealed_events.c
+    statement = select(seals.event_id, seals.position).where(seals.event_id.in_(numbers))
+    return {row.event_id: row.position for row in connection.execute(statement)}
+
+
 def size(connection: Connection) -> int:
     """How many leaves there are."""
     number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()
