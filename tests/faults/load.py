@@ -130,10 +130,10 @@ class Load:
         return next((each for each in reversed(self.seen.tokens) if each.client == agent.client), None)
 
     def _until_done(self, change: Callable[[], Answer]) -> None:
-        """Repeat the change until a server answers anything but `unavailable`."""
+        """Repeat the change until a server makes or refuses it."""
         while self._going():
             answer = change()
-            if answer.status not in {0, 503}:
+            if answer.status and answer.status < 500:
                 return
             time.sleep(PAUSE)
 
@@ -144,7 +144,7 @@ class Load:
         self.seen.answered("change", answer.status, str(answer.body))
         if answer.done and isinstance(answer.body, dict) and answer.body.get("already"):
             return answer  # ended before: nothing to record
-        if answer.done or (answer.status in {0, 503} and answer.reached):
+        if answer.done or ((answer.status == 0 or answer.status >= 500) and answer.reached):
             answered = answer.received if answer.done else None
             self.seen.changes.append(
                 Change(kind=kind, subject=subject, request_id=answer.request_id, sent=answer.sent, answered=answered)
