@@ -23,6 +23,7 @@ class Switch:
         self._cut = False
         self._silent = False
         self._silences = 0
+        self._ended = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
@@ -60,15 +61,15 @@ class Switch:
         self._loop.run_forever()
         server.close()
         self._set(True)
-        self._loop.run_until_complete(asyncio.sleep(0))
-        for task in asyncio.all_tasks(self._loop):  # those of silent connections wait for ever
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._ended.set()
+        while tasks := asyncio.all_tasks(self._loop):
+            self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._silent:
             await self._nothing(writer)
+            return
         silences = self._silences
         other = None if self._cut else await self._connected()
         if other is None:
@@ -81,7 +82,7 @@ class Switch:
             with suppress(OSError):  # killed or cut off, as the scene wants it
                 while octets := await source.read(65_536):
                     if silences != self._silences:
-                        await self._nothing(target)
+                        break
                     target.write(octets)
                     await target.drain()
             if silences != self._silences:
@@ -96,7 +97,7 @@ class Switch:
     async def _nothing(self, writer: asyncio.StreamWriter) -> None:
         """Keep the connection open, and do nothing."""
         self._open.add(writer)
-        await asyncio.Event().wait()
+        await self._ended.wait()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         self._turn += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -15,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +23,7 @@ import psycopg
 from authsec_server.db.postgresql import AUTHORITY_LOCK
 
 Kind = Literal["sqlite", "postgresql"]
+DICE = SystemRandom()  # for moments and victims: no two runs are alike
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
 STARTING = 60.0  # seconds in which PostgreSQL must come back after a crash
 
@@ -73,8 +74,9 @@ class Cluster:
     def holders(self, database: str) -> set[int]:
         """The backends that hold the authority lock and wait for their client."""
         found = self.run(
-            "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
-            " AND l.classid = %s AND l.objid = %s AND a.datname = %s AND a.state LIKE 'idle in transaction%%'",
+            "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory'"
+            " AND l.granted AND l.classid = %s AND l.objid = %s AND a.datname = %s"
+            " AND a.state LIKE 'idle in transaction%%'",
             AUTHORITY_LOCK >> 32, AUTHORITY_LOCK & 0xFFFFFFFF, database,
         )  # fmt: skip
         return {pid for (pid,) in found}
@@ -84,7 +86,7 @@ class Cluster:
         found = self.run("SELECT pid FROM pg_stat_activity WHERE datname = %s", database)
         if found:
             with suppress(ProcessLookupError):
-                os.kill(random.choice(found)[0], signal.SIGKILL)
+                os.kill(DICE.choice(found)[0], signal.SIGKILL)
 
     def kill(self) -> None:
         """SIGKILL the postmaster and all backends, as the end of the machine would."""
@@ -97,7 +99,16 @@ class Cluster:
         """Start the cluster after `kill`."""
         deadline = time.monotonic() + STARTING
         while True:
-            options = ["-w", "-o", '-h ""', "-o", f"-k {Path(self.socket).parent}", "-l", str(self.folder / "log"), "start"]
+            options = [
+                "-w",
+                "-o",
+                '-h ""',
+                "-o",
+                f"-k {Path(self.socket).parent}",
+                "-l",
+                str(self.folder / "log"),
+                "start",
+            ]
             try:
                 self._control(options, pgdata=self.folder, user=self._server.system_user, timeout=STARTING)
                 return

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import urllib3
 from authsec.jose import PrivateKey, assemble, signing_input
+
 from benchmarks.revocation.authority import free_port
 from benchmarks.revocation.switch import Switch, switch
 
@@ -102,6 +104,7 @@ class Deployment:
     program: Sequence[str]
     servers: dict[int, Server] = field(default_factory=dict)
     admin_key: str = field(default="", repr=False)
+    heads_kept: list[Path] = field(default_factory=list)
 
     @property
     def issuer(self) -> str:
@@ -112,6 +115,11 @@ class Deployment:
     def heads(self) -> Path:
         """The file of the outside heads."""
         return self.folder / "heads.txt"
+
+    def keep_heads(self) -> None:
+        """Keep a copy of the outside heads as they are, for the check at the end."""
+        self.heads_kept.append(self.folder / f"heads-{len(self.heads_kept)}.txt")
+        shutil.copyfile(self.heads, self.heads_kept[-1])
 
     @property
     def sqlite_file(self) -> Path:

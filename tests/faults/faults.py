@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .databases import Cluster, Kind, full
+from .databases import DICE, Cluster, Kind, full
 from .deployment import AUTHSEC, WITH_A_CLOCK
 from .restoring import damage_a_file, restore_a_backup
 from .scene import Over, Scene
@@ -56,10 +55,10 @@ class Fault:
 
 def kill_a_server(scene: Scene) -> Over:
     """SIGKILL of one server; started again after a moment."""
-    port = random.choice(list(scene.its.servers))
+    port = DICE.choice(list(scene.its.servers))
     scene.its.servers[port].kill()
     begin = time.monotonic()
-    time.sleep(random.uniform(0.0, 0.3))
+    time.sleep(DICE.uniform(0.0, 0.3))
     end = time.monotonic()
     scene.its.launch(port)
     return Over(begin=begin, end=end, ports=[port])
@@ -95,7 +94,7 @@ def silence_postgresql(scene: Scene) -> Over:
 
 def freeze_a_server(scene: Scene) -> Over:
     """SIGSTOP of one server; on PostgreSQL while it holds the authority lock, with changes made through the other."""
-    port = random.choice(list(scene.its.servers))
+    port = DICE.choice(list(scene.its.servers))
     others = [other for other in scene.its.servers if other != port]
     _stop(scene, port)
     begin = time.monotonic()
@@ -117,7 +116,7 @@ def _stop(scene: Scene, port: int) -> None:
         if held & _cluster(scene).holders(scene.its.database):
             return
         server.signal(signal.SIGCONT)
-        time.sleep(random.uniform(0.0, 0.02))
+        time.sleep(DICE.uniform(0.0, 0.02))
     server.signal(signal.SIGSTOP)
 
 
@@ -162,7 +161,7 @@ def fill_the_disk(scene: Scene) -> Over:
 
 def move_the_clock(scene: Scene) -> Over:
     """The clock of one server is three hours ahead, then three hours behind, then right."""
-    port = random.choice(list(scene.its.servers))
+    port = DICE.choice(list(scene.its.servers))
     begin = time.monotonic()
     for moves in ([signal.SIGUSR1], [signal.SIGUSR2, signal.SIGUSR2]):
         for number in moves:

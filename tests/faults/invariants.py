@@ -22,6 +22,7 @@ TITLES: Final = {
     "accepted": "revoked token accepted",
     "errors": "answer 5xx other than 503",
     "stuck": "change held up by a frozen server",
+    "older": "older database issues",
     "log": "audit log does not verify",
     "recovery": "no recovery",
 }
@@ -36,6 +37,7 @@ def violations(seen: Observations, log: Sequence[Event], enabled: Mapping[str, b
         "accepted": [*accepted_late(seen, log), *accepted_again(seen), *accepted_lost(seen), *seen.stale_accepts],
         "errors": list(seen.unexpected),
         "stuck": list(seen.stuck),
+        "older": list(seen.unasked),
     }
 
 
@@ -66,7 +68,8 @@ def lost_changes(seen: Observations, log: Sequence[Event]) -> Iterable[str]:
 def _is_repeated(change: Change, log: Iterable[Event]) -> bool:
     """Whether the change revokes what was revoked before, so that there was nothing to record."""
     return change.kind == "delegation.revoked" and any(
-        event["kind"] == change.kind and change.subject in {each["id"] for each in event["delegations"]} for event in log
+        event["kind"] == change.kind and change.subject in {each["id"] for each in event["delegations"]}
+        for event in log
     )
 
 
@@ -199,4 +202,3 @@ def slowest_refusal(seen: Observations, log: Iterable[Event]) -> float:
             if token.version < version and change.covers(token):
                 longest = max(longest, accepted.get(token.jti, -math.inf) - change.answered)
     return longest
-

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, cycle
 
+from .databases import DICE
 from .deployment import Agent, Answer, Deployment
 from .observations import Change, Observations, Token
 
-PAUSE = 0.05  # seconds between two requests of one agent, and between two changes
-READINESS = 0.1  # seconds between two looks at /readyz
+PAUSE = 0.08  # seconds between two requests of one agent, and between two changes
+READINESS = 0.2  # seconds between two looks at /readyz
 
 
 class Load:
@@ -80,7 +80,7 @@ class Load:
                 if answer.status == 200:
                     token = Token.read(answer.body["token"], sent=answer.sent, received=answer.received, port=port)
                     self.seen.tokens.append(token)
-                time.sleep(PAUSE * random.uniform(0.5, 1.5))
+                time.sleep(PAUSE * DICE.uniform(0.5, 1.5))
 
         return work
 
@@ -138,7 +138,7 @@ class Load:
             time.sleep(PAUSE)
 
     def _change(self, kind: str, subject: str, path: str, **body: object) -> Answer:
-        port = random.choice(self._ports)
+        port = DICE.choice(self._ports)
         method = "PATCH" if kind.startswith("role.") else "POST"
         answer = self.its.administer(port, method, path, **body)
         self.seen.answered("change", answer.status, str(answer.body))

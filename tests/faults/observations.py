@@ -110,6 +110,7 @@ class Observations:
     sightings: dict[tuple[int, str], Sighting] = field(default_factory=dict)
     stale_accepts: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
     ready: list[tuple[int, float, int]] = field(default_factory=list)
     faults: list[Window] = field(default_factory=list)
     lost: list[Window] = field(default_factory=list)

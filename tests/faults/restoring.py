@@ -25,16 +25,14 @@ def damage_a_file(scene: Scene) -> Over:
     (port,) = its.servers
     copy = its.folder / f"copy-{time.monotonic_ns()}.sqlite3"
     with scene.load.paused():
+        its.keep_heads()
         copy_sqlite(its.sqlite_file, copy)
         backed_up = time.monotonic()
         _overwrite(its.sqlite_file)
     time.sleep(scene.lasts(2.5, 10.0))
     with scene.load.paused():
         its.servers[port].signal(signal.SIGTERM)
-        try:
-            its.servers[port].process.wait(30)
-        except TimeoutError:
-            its.servers[port].kill()
+        its.servers[port].process.wait(30)
     without = _without_a_trace(scene, backed_up)
     scene.seen.unexpected += [f"token {jti} left no trace in the damaged files" for jti in without]
     its.launch(port)  # which may refuse to start, and must not answer 500
@@ -49,6 +47,7 @@ def restore_a_backup(scene: Scene) -> Over:
     its = scene.its
     backup = its.folder / f"backup-{time.monotonic_ns()}"
     with scene.load.paused():  # so that it is certain which tokens the backup knows
+        its.keep_heads()
         _back_up(its, backup)
         backed_up = time.monotonic()
     time.sleep(scene.lasts(2.5, 10.0))
@@ -58,16 +57,33 @@ def restore_a_backup(scene: Scene) -> Over:
         _put_back_sqlite(its, backup)
     else:
         its.cluster.restore(its.database, backup)
-    return _restored(scene, backed_up)
+    return _restored(scene, backed_up, refuses=True)
 
 
-def _restored(scene: Scene, backed_up: float) -> Over:
-    """Say that the database was restored, and start all servers."""
+def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
+    """Say that the database was restored, with a new file of outside heads, and start all servers.
+
+    With `refuses` the servers are started before that: with an older database than their outside heads they issue
+    nothing.
+    """
     its = scene.its
     if its.has_command("admin", "restored"):
+        started = time.monotonic()
+        if refuses:
+            for port in list(its.servers):
+                its.launch(port)
+            time.sleep(scene.lasts(4.0, 10.0))
+            scene.seen.unasked += [
+                f"token {token.jti} was issued by an older database"
+                for token in scene.seen.tokens
+                if token.sent > started
+            ]
         said = its.command("admin", "restored", "--yes", "--head", str(its.heads))
         assert said.returncode == 0, f"authsec admin restored: {said.stderr}"
+        for server in its.servers.values():
+            server.stop()
     end = time.monotonic()
+    its.heads.unlink(missing_ok=True)  # the heads of the lost time are no heads of this log
     scene.seen.lost.append(Window(begin=backed_up, end=end))
     for port in list(its.servers):
         its.launch(port)

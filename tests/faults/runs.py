@@ -1,18 +1,18 @@
-"""One run: a deployment, load, a fault in several rounds, and the verdict."""
+"""One run: a deployment, load, faults in several rounds, and the verdict."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .databases import Cluster, Kind, cluster, small_disk
-from .deployment import Deployment, deployment
+from .deployment import AUTHSEC, WITH_A_CLOCK, Deployment, deployment
 from .faults import Fault
 from .invariants import TITLES, Event, slowest_refusal, violations
 from .load import Load
@@ -20,7 +20,7 @@ from .observations import Observations, Window
 from .scene import Over, Scene
 from .verifiers import Apis
 
-HEALTHY, CHANGED = 4, 3  # agents: half of each have a key pair
+HEALTHY, CHANGED = 3, 3  # agents; every other one has a key pair
 RECOVERY = 60.0  # seconds after which a server or an API that does not work is not waited for
 SETTLING = 1.5  # seconds of work before the first fault and after the last recovery
 DISK = {"sqlite": 24, "postgresql": 160}  # megabytes
@@ -28,11 +28,19 @@ DISK = {"sqlite": 24, "postgresql": 160}  # megabytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """Seconds from the end of a fault to the first token, to `ready`, and to the first token accepted by all APIs."""
+    """Seconds from the end of a fault to the first token, to `ready`, and to the first token that all APIs accept.
+
+    None where that did not come within `RECOVERY`.
+    """
 
     token: float | None
     ready: float | None
     accepted: float | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything works again."""
+        return None not in (self.token, self.ready, self.accepted)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,64 +66,85 @@ class Result:
 
     @property
     def found(self) -> list[str]:
-        """All violations, each with the name of the invariant."""
-        return [f"{name}: {each}" for name, all_of_it in self.violations.items() for each in all_of_it]
+        """All violations, each with the title of the invariant."""
+        return [f"{TITLES[name]}: {each}" for name, several in self.violations.items() for each in several]
 
 
-def run(fault: Fault, kind: Kind, folder: Path, shared: Cluster | None, *, long: bool, rounds: int = 0) -> Result:
-    """Run a fault on a database. Raises `PermissionError` where the machine cannot have the fault."""
-    rounds = rounds or fault.rounds[long]
+def run(
+    faults: Sequence[Fault],
+    kind: Kind,
+    folder: Path,
+    shared: Cluster | None,
+    *,
+    long: bool = False,
+    rounds: int = 0,
+    program: Sequence[str] = (),
+) -> Result:
+    """Run faults on a database, one after the other. Raises `PermissionError` where the machine cannot have a fault."""
     with ExitStack() as stack:
-        disk = stack.enter_context(small_disk(folder / "disk", DISK[kind])) if fault.own_disk else None
-        of_its_own = cluster(disk) if disk is not None and kind == "postgresql" else None
-        database = stack.enter_context(of_its_own) if of_its_own is not None else shared
-        if kind == "sqlite":
-            database = None
-            if disk is not None:
-                (folder / "data").symlink_to(disk / "data")
+        disk, database = None, shared if kind == "postgresql" else None
+        if any(fault.own_disk for fault in faults):
+            disk = stack.enter_context(small_disk(folder / "disk", DISK[kind]))
+            if kind == "postgresql":
+                database = stack.enter_context(cluster(disk))
+            else:
                 (disk / "data").mkdir(mode=0o700)
+                (folder / "data").symlink_to(disk / "data")
         its = stack.enter_context(
             deployment(
-                kind, folder, database, servers=2 if database else 1, proxied=fault.proxied, program=fault.program
+                kind,
+                folder,
+                database,
+                servers=2 if database else 1,
+                proxied=any(fault.proxied for fault in faults),
+                program=program or (WITH_A_CLOCK if any(fault.clock for fault in faults) else AUTHSEC),
             )
         )
-        return _rounds(its, fault, rounds, long, disk)
+        seen = Observations()
+        agents = [its.onboard(f"Agent {number}", keyed=number % 2 == 0) for number in range(HEALTHY + CHANGED)]
+        crowd = max(fault.crowd for fault in faults)
+        load = Load(its, agents[:HEALTHY], agents[HEALTHY:], seen, crowd=crowd)
+        scene = Scene(its=its, load=load, apis=Apis(its.issuer, seen), seen=seen, long=long, disk=disk)
+        several = [fault for fault in faults for _ in range(rounds or fault.rounds[long])]
+        recoveries = _work(scene, several)
+        return _judged(scene, faults, recoveries)
 
 
-def _rounds(its: Deployment, fault: Fault, rounds: int, long: bool, disk: Path | None) -> Result:
-    seen = Observations()
-    healthy = [its.onboard(f"Healthy {number}", keyed=number % 2 == 0) for number in range(HEALTHY)]
-    changed = [its.onboard(f"Changed {number}", keyed=number % 2 == 0) for number in range(CHANGED)]
-    load, apis = Load(its, healthy, changed, seen, crowd=fault.crowd), Apis(its.issuer, seen)
-    scene = Scene(its=its, load=load, apis=apis, seen=seen, long=long, disk=disk)
-    recoveries: list[Recovery] = []
-    load.start()
-    apis.start()
+def _work(scene: Scene, faults: Sequence[Fault]) -> list[Recovery]:
+    """Load, and the faults one after the other, each with the recovery."""
+    recoveries = []
+    scene.load.start()
+    scene.apis.start()
     try:
         time.sleep(SETTLING)
-        for _ in range(rounds):
+        for fault in faults:
             scene.wait_a_moment()
             over = fault.inject(scene)
             recoveries.append(recovery(scene, over))
-            seen.faults.append(Window(begin=over.begin, end=time.monotonic()))
+            scene.seen.faults.append(Window(begin=over.begin, end=time.monotonic()))
         time.sleep(SETTLING)
     finally:
-        load.stop()
-        apis.stop()
-    found_recovery = [f"{each}" for each in recoveries if None in (each.token, each.ready, each.accepted)]
-    if found_recovery:  # what follows needs servers that answer
-        for port in its.servers:
+        scene.load.stop()
+        scene.apis.stop()
+    return recoveries
+
+
+def _judged(scene: Scene, faults: Sequence[Fault], recoveries: list[Recovery]) -> Result:
+    its, seen = scene.its, scene.seen
+    lasting = [str(each) for each in recoveries if not each.complete]
+    if lasting:  # the questions below need servers that answer
+        for port in list(its.servers):
             its.servers[port].stop()
             its.start(port)
     log = read_log(its)
-    found = violations(seen, log, states(its, [agent.client for agent in (*healthy, *changed)]))
-    found["log"] = verify(its)
-    found["recovery"] = found_recovery
+    clients = [agent.client for agent in (*scene.load.healthy, *scene.load.changed)]
+    found = violations(seen, log, {client: its.must("GET", f"clients/{client}")["enabled"] for client in clients})
+    found |= {"log": verify(its), "recovery": lasting}
     return Result(
-        fault=fault.name,
-        what=fault.what,
+        fault=" + ".join(fault.name for fault in faults),
+        what="; ".join(fault.what for fault in faults),
         kind=its.kind,
-        rounds=rounds,
+        rounds=len(recoveries),
         answers=seen.answers,
         tokens=len(seen.tokens),
         changes=sum(change.answered is not None for change in seen.changes),
@@ -127,15 +156,18 @@ def _rounds(its: Deployment, fault: Fault, rounds: int, long: bool, disk: Path |
 
 
 def recovery(scene: Scene, over: Over) -> Recovery:
-    """Wait until every server of the fault gives tokens and is ready, and every API accepts a new one."""
+    """Wait until every server of the fault issues and is ready, and every API accepts a new token."""
     deadline = time.monotonic() + RECOVERY
+    seen, ports, apis = scene.seen, set(over.ports), set(range(scene.apis.number))
     token: dict[int, float] = {}
     ready: dict[int, float] = {}
     accepted: dict[int, float] = {}
-    seen = scene.seen
-    from_token, from_ready = 0, 0
     fresh: list[str] = []
-    while time.monotonic() < deadline:
+    from_token = from_ready = 0
+    while time.monotonic() < deadline and not (
+        token.keys() >= ports and ready.keys() >= ports and set(accepted) == apis
+    ):
+        time.sleep(0.05)
         for each in seen.tokens[from_token:]:
             from_token += 1
             if each.sent >= over.end:
@@ -145,21 +177,16 @@ def recovery(scene: Scene, over: Over) -> Recovery:
             from_ready += 1
             if at >= over.end and status == 200:
                 ready.setdefault(port, at - over.end)
-        for verifier in range(scene.apis.number):
-            if verifier not in accepted:
-                moments = [seen.sightings[verifier, jti].first_accepted for jti in fresh if (verifier, jti) in seen.sightings]
-                if moments and min(moments) < float("inf"):
-                    accepted[verifier] = min(moments) - over.end
-        if token.keys() >= set(over.ports) and ready.keys() >= set(over.ports) and len(accepted) == scene.apis.number:
-            break
-        time.sleep(0.05)
-    return Recovery(
-        token=_last(token, len(over.ports)), ready=_last(ready, len(over.ports)), accepted=_last(accepted, scene.apis.number)
-    )  # fmt: skip
+        for api in apis - set(accepted):
+            sightings = [seen.sightings[api, jti] for jti in fresh if (api, jti) in seen.sightings]
+            first = min((each.first_accepted for each in sightings), default=math.inf)
+            if first < math.inf:
+                accepted[api] = first - over.end
+    return Recovery(token=_last(token, ports), ready=_last(ready, ports), accepted=_last(accepted, apis))
 
 
-def _last(seconds: dict[int, float], wanted: int) -> float | None:
-    return max(seconds.values()) if len(seconds) >= wanted else None
+def _last(seconds: dict[int, float], wanted: set[int]) -> float | None:
+    return max(seconds[each] for each in wanted) if seconds.keys() >= wanted else None
 
 
 def read_log(its: Deployment) -> list[Event]:
@@ -169,18 +196,10 @@ def read_log(its: Deployment) -> list[Event]:
     return [json.loads(line) for line in exported.stdout.splitlines()]
 
 
-def states(its: Deployment, clients: Sequence[str]) -> dict[str, bool]:
-    """Whether each client is enabled, as the admin API says."""
-    return {client: bool(_client(its, client)["enabled"]) for client in clients}
-
-
-def _client(its: Deployment, client: str) -> Any:
-    return its.must("GET", f"clients/{client}")
-
-
 def verify(its: Deployment) -> list[str]:
     """What `authsec audit verify` finds with the outside heads; empty if all is as sealed."""
     keys = its.folder / "keys.json"
     keys.write_text(json.dumps(its.must("GET", "events/keys")))
-    done = its.command("audit", "verify", "--key", str(keys), "--head", str(its.heads))
-    return [] if done.returncode == 0 else [f"authsec audit verify ended with {done.returncode}: {done.stdout} {done.stderr}"]
+    heads = [word for file in (*its.heads_kept, its.heads) if file.exists() for word in ("--head", str(file))]
+    done = its.command("audit", "verify", "--key", str(keys), *heads)
+    return [] if done.returncode == 0 else [f"exit status {done.returncode}: {done.stdout}{done.stderr}"]

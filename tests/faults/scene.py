@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .databases import DICE
 from .deployment import Deployment
 from .load import Load
 from .observations import Observations
@@ -31,7 +31,7 @@ class Scene:
 
     def wait_a_moment(self) -> None:
         """Some work between two faults, so that the next one comes at a random moment of it."""
-        time.sleep(random.uniform(0.4, 1.2))
+        time.sleep(DICE.uniform(0.4, 1.2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

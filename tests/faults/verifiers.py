@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Iterable
@@ -10,11 +9,12 @@ from collections.abc import Iterable
 from authsec import InvalidToken, TokenVerifier, VerificationUnavailable
 from authsec.clock import Clock
 
+from .databases import DICE
 from .observations import Observations, Token
 
 STALE_AFTER = 10.0  # seconds without news after which a verifier accepts nothing
 LATE = 2.0  # seconds beyond that limit for a check under way on a busy machine
-LAP = 0.03  # seconds
+LAP = 0.1  # seconds
 NEWEST, RECENT, OLDER = 12, 300, 12  # tokens in a lap: the newest, and as many more of the recent ones
 
 
@@ -55,7 +55,7 @@ class Apis:
         while not self._stop.is_set():
             tokens = self._seen.tokens[-RECENT:]
             newest, recent = tokens[-NEWEST:], tokens[:-NEWEST]
-            self._lap(index, verifier, [*newest, *random.sample(recent, min(OLDER, len(recent)))])
+            self._lap(index, verifier, [*newest, *DICE.sample(recent, min(OLDER, len(recent)))])
             time.sleep(LAP)
 
     def _lap(self, index: int, verifier: TokenVerifier, tokens: Iterable[Token]) -> None:
