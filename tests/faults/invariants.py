@@ -10,7 +10,7 @@ from .observations import Change, Observations, Token
 from .verifiers import LATE, STALE_AFTER
 
 Event = Mapping[str, Any]
-PROMPT: Final = 5.0  # seconds to hear of a revocation while no fault is near; a busy machine needs most of it
+PROMPT: Final = 8.0  # seconds to hear of a revocation while no fault is near; a busy machine needs most of it
 UNCERTAIN: Final = 60.0  # seconds in which a server may still make a change that it did not acknowledge
 _CHANGES: Final = ("client.", "delegation.", "role.", "token.revoked")
 _EVENT_OF: Final = {"role.widened": "role.edited"}

@@ -106,8 +106,9 @@ def _kept(rows: Sequence[Row]) -> list[str]:
         "| token after revocation | revoked token accepted | other violations |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(
-            f"| {row.what} | {_DATABASES[row.kind]} | {row.rounds} | {row.requests:,} ({row.answered:,}) | {row.tokens:,} "
-            f"| {row.changes:,} | {' | '.join(str(row.violations[name]) for name in _TOKENS)} | {_others(row)} |"
+            f"| {row.what} | {_DATABASES[row.kind]} | {row.rounds} | {row.requests:,} ({row.answered:,}) "
+            f"| {row.tokens:,} | {row.changes:,} "
+            f"| {' | '.join(str(row.violations[name]) for name in _TOKENS)} | {_others(row)} |"
             for row in rows
         ),
     ]
@@ -124,8 +125,8 @@ def _recovered(rows: Sequence[Row]) -> list[str]:
         "| slowest refusal of a revoked token |",
         "|---|---|---:|---:|---:|---:|",
         *(
-            f"| {row.what} | {_DATABASES[row.kind]} | {_times(row.token)} | {_times(row.ready)} | {_times(row.accepted)} "
-            f"| {row.slowest_refusal:.1f} |"
+            f"| {row.what} | {_DATABASES[row.kind]} | {_times(row.token)} | {_times(row.ready)} "
+            f"| {_times(row.accepted)} | {row.slowest_refusal:.1f} |"
             for row in rows
         ),
     ]

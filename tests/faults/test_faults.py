@@ -1,4 +1,4 @@
-"""Servers that are killed, frozen, cut off, damaged and restored under load keep every promise of docs/reliability.md."""
+"""Servers that are killed, frozen, cut off, damaged or restored under load keep what docs/reliability.md promises."""
 
 from __future__ import annotations
 

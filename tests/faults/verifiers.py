@@ -13,7 +13,7 @@ from .databases import DICE
 from .observations import Observations, Token
 
 STALE_AFTER = 10.0  # seconds without news after which a verifier accepts nothing
-LATE = 2.0  # seconds beyond that limit for a check under way on a busy machine
+LATE = 3.0  # seconds beyond that limit for a check under way on a busy machine
 LAP = 0.1  # seconds
 NEWEST, RECENT, OLDER = 12, 300, 12  # tokens in a lap: the newest, and as many more of the recent ones
 
