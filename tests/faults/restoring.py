@@ -66,7 +66,7 @@ def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
     With `refuses` the servers are started before that: with an older database than their outside heads they issue
     nothing.
     """
-    its = scene.its
+    its, recorded = scene.its, time.monotonic()
     if its.has_command("admin", "restored"):
         started = time.monotonic()
         if refuses:
@@ -78,13 +78,14 @@ def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
                 for token in scene.seen.tokens
                 if token.sent > started
             ]
+        recorded = time.monotonic()  # servers that run go on by themselves once this is done
         said = its.command("admin", "restored", "--yes", "--head", str(its.heads))
         assert said.returncode == 0, f"authsec admin restored: {said.stderr}"
         for server in its.servers.values():
             server.stop()
     end = time.monotonic()
     its.heads.unlink(missing_ok=True)  # the heads of the lost time are no heads of this log
-    scene.seen.lost.append(Window(begin=backed_up, end=end))
+    scene.seen.lost.append(Window(begin=backed_up, end=recorded))
     for port in list(its.servers):
         its.launch(port)
     return Over(begin=backed_up, end=end, ports=list(its.servers))
