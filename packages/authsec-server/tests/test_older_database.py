@@ -81,8 +81,8 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
     before = settings.database_file.read_bytes()
     with served(settings) as client:
         ready = client.get("/readyz")
-        assert (ready.status_code, ready.json()["status"]) == (503, "database older than its outside heads")
-        assert "older than a head it signed at" in ready.json()["details"]
+        assert (ready.status_code, ready.json()["status"]) == (503, "database_older")
+        assert "older than a head it signed at" in ready.json()["problem"]
         assert client.get("/healthz").status_code == 200
         for method, path in (
             ("GET", TOKENS),

@@ -23,6 +23,7 @@ from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
+from authsec_server.failures import Unavailable
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
@@ -84,13 +85,21 @@ def open_authority(
             settings = as_served(settings, database)
         house = house_of(settings, database, comparison, local_operator, surroundings or Surroundings())
         if local_operator:
-            comparison.problem = comparison.compare()  # the command says it
+            _compare_for_command(comparison)
         else:
             compare(comparison)
             database.begin_serving()
         yield _assembled(house, serves=not local_operator)
     finally:
         database.close()
+
+
+def _compare_for_command(comparison: Comparison) -> None:
+    """Compare as a server does: the command says what is wrong. Without the sealing key's file nothing is compared."""
+    try:
+        comparison.problem = comparison.compare()
+    except Unavailable as failure:
+        comparison.not_compared = failure.message
 
 
 def refuse_to_serve(settings: Settings) -> None:

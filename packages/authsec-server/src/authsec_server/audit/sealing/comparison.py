@@ -60,6 +60,8 @@ class Comparison:
 
     def compare(self) -> str | None:
         """Compare what `read_file` read with the database; the problem. Raises `Unavailable`."""
+        if not self._lines.lines and self._last is None and not self.database.lacks_wal:
+            return None  # there is nothing to compare with, and the keys may be elsewhere
         keys = self.keys()
         if self.database.lacks_wal:
             recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
