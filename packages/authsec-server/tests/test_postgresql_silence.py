@@ -208,6 +208,13 @@ def answered_in_time(its: Served, client_id: str, until: float, seconds: float) 
     return statuses
 
 
+def begins_to_follow(its: Served) -> bool:
+    """Whether a stream of the feed gives its first page."""
+    headers, since = {"Accept": "text/event-stream"}, {"since": "0"}
+    with httpx2.stream("GET", its.url + FEED, params=since, headers=headers, timeout=10, trust_env=False) as answer:
+        return any(line.startswith("data: ") for line in answer.iter_lines())
+
+
 @pytest.mark.parametrize("silence", [8, pytest.param(20, marks=pytest.mark.soak)])
 def test_a_server_outlasts_a_silence_under_load_and_ends_in_the_next_one(
     proxy: SilentProxy, tmp_path: Path, client_id: str, silence: float
@@ -227,6 +234,7 @@ def test_a_server_outlasts_a_silence_under_load_and_ends_in_the_next_one(
             assert time.monotonic() - recovered < MARGIN
         while its.get(FEED, since="0").status_code != 200:
             assert time.monotonic() - recovered < MARGIN
+        assert begins_to_follow(its), "streams work again as well"
         statuses = [status for each in clients for status in each.result()]
         assert set(statuses) == {200, 503}
         proxy.fall_silent()
