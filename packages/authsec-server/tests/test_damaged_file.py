@@ -118,6 +118,14 @@ def test_a_text_that_is_not_utf_8_is_damage(database_url: str, verb: str) -> Non
     database.close()
 
 
+@pytest.mark.parametrize("verb", ["read", "record"])
+def test_what_a_caller_sent_is_no_damage(database: Database, verb: str) -> None:
+    """Else anybody could take the server out of service."""
+    with pytest.raises(UnicodeDecodeError):
+        getattr(database, verb)(lambda _: b"\xa5".decode())
+    assert database.damaged is None
+
+
 class Failing:
     """A transaction that fails at its commit as SQLite does when the disk fails."""
 

@@ -133,6 +133,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writers of this process wait for the lock of another for a second, not for five."""
     monkeypatch.setattr(sqlite_module, "BUSY_MILLISECONDS", 1000)
     monkeypatch.setattr(sqlite_module, "START_SECONDS", 1.5)
+    monkeypatch.setattr(sqlite_module, "MAX_BATCH", 4)
 
 
 @sqlite
@@ -147,7 +148,7 @@ def test_those_who_wait_for_a_frozen_writer_are_refused_and_nothing_of_it_is_mad
         assert raised.value.fault is Fault.LOCKED
 
     # More than fit into one batch: the later ones are cancelled while they are queued.
-    count = 3 * sqlite_module.MAX_BATCH
+    count = 12 * sqlite_module.MAX_BATCH
     with frozen_in("record", database_url) as thaw, ThreadPoolExecutor(count) as threads:
         waits = [threads.submit(seconds_of, lambda number=number: mark(number)) for number in range(count)]
         assert max(each.result() for each in waits) < sqlite_module.START_SECONDS + MARGIN

@@ -14,7 +14,14 @@ import httpx2
 import pytest
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.db import postgresql_hints as hints
-from authsec_server.db.postgresql_options import BOUNDS, CONNECT_SECONDS, PING_SECONDS, POOL_SECONDS, Bounds
+from authsec_server.db.postgresql_options import (
+    BOUNDS,
+    CONNECT_SECONDS,
+    PING_SECONDS,
+    POOL_SECONDS,
+    SILENT_SECONDS,
+    Bounds,
+)
 from authsec_server.db.served import last_issuer
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from served_process import Served, served
@@ -136,6 +143,23 @@ def test_one_caller_asks_a_silent_database_and_the_others_are_refused_at_once(
     assert seconds_of(lambda: behind.record(version)) < CONNECT_SECONDS + MARGIN
 
 
+def test_a_long_call_ends_soon_once_others_have_found_the_database_silent(behind: Database, proxy: SilentProxy) -> None:
+    """A read may take seventeen seconds; it must not occupy its thread for so long for nothing."""
+    silenced = threading.Event()
+
+    def read(tx: Tx) -> None:
+        proxy.fall_silent()
+        silenced.set()
+        tx.connection.execute(text("SELECT 1"))
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(seconds_of, lambda: silent(behind, "read", read))
+        assert silenced.wait(10)
+        silent(behind, "record")
+        assert reading.result() < SILENT_SECONDS + MARGIN
+    proxy.forward()
+
+
 def test_the_wait_for_a_pooled_connection_ends(behind: Database) -> None:
     over = threading.Event()
     with ThreadPoolExecutor(CLIENTS) as threads:
@@ -157,12 +181,20 @@ def test_hints_come_again_after_a_silence(
     monkeypatch.setattr(hints, "ASK_SECONDS", 0.2)
     monkeypatch.setattr(hints, "RETRY_SECONDS", 0.2)
     told = threading.Event()
-    with behind.telling(told.set):
-        proxy.forget_connections()  # the listener's hears nothing any more, and is not closed
+
+    def hinted() -> None:
         deadline = time.monotonic() + 2 * PING_SECONDS + MARGIN
         while not told.wait(0.1):
             assert time.monotonic() < deadline
             database.change(version)
+        told.clear()
+
+    with behind.telling(told.set):
+        hinted()
+        proxy.forget_connections()  # the listener's hears nothing any more, and is not closed
+        time.sleep(0.1)
+        told.clear()
+        hinted()
 
 
 def answered_in_time(its: Served, client_id: str, until: float, seconds: float) -> list[int]:
@@ -174,6 +206,13 @@ def answered_in_time(its: Served, client_id: str, until: float, seconds: float) 
         assert answer.status_code == 200 or "retry-after" in answer.headers
         time.sleep(0.05)
     return statuses
+
+
+def begins_to_follow(its: Served) -> bool:
+    """Whether a stream of the feed gives its first page."""
+    headers, since = {"Accept": "text/event-stream"}, {"since": "0"}
+    with httpx2.stream("GET", its.url + FEED, params=since, headers=headers, timeout=10, trust_env=False) as answer:
+        return any(line.startswith("data: ") for line in answer.iter_lines())
 
 
 @pytest.mark.parametrize("silence", [8, pytest.param(20, marks=pytest.mark.soak)])
@@ -195,13 +234,14 @@ def test_a_server_outlasts_a_silence_under_load_and_ends_in_the_next_one(
             assert time.monotonic() - recovered < MARGIN
         while its.get(FEED, since="0").status_code != 200:
             assert time.monotonic() - recovered < MARGIN
+        assert begins_to_follow(its), "streams work again as well"
         statuses = [status for each in clients for status in each.result()]
         assert set(statuses) == {200, 503}
         proxy.fall_silent()
         waiting = [threads.submit(lambda: _status(its, client_id)) for _ in range(CLIENTS)]
         time.sleep(0.5)
         its.process.send_signal(signal.SIGTERM)
-        its.process.wait(1 + 15 + 5 + MARGIN)
+        assert its.process.wait(1 + 15 + 5 + MARGIN) == 0, "by itself, not by the last resort"
         for each in waiting:
             each.result()
         proxy.forward()

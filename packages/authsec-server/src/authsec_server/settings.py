@@ -62,7 +62,9 @@ class Settings(BaseSettings):
     allowed_hosts: CommaSeparated = Field((), description="Further Host headers to answer, beside public_url's.")
     trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For counts.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of /metrics; 0 turns it off.")
-    drain_seconds: float = Field(5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port.")
+    drain_seconds: float = Field(
+        5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port; the process ends within 20 s more."
+    )
     address_limit: int = Field(
         600, ge=1, description="Token requests a minute from one address, and as many revocations."
     )

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,9 @@ def master_key(folder: Path) -> Path:
 
 
 @contextmanager
-def served(database_url: str, folder: Path, **settings: str) -> Iterator[Served]:
+def served(
+    database_url: str, folder: Path, *, program: Sequence[str | Path] = (AUTHSEC,), **settings: str
+) -> Iterator[Served]:
     """Serve the authority of this database on a free port; it is killed at the end, if it still runs."""
     environment = os.environ | {
         "AUTHSEC_SERVER_MASTER_KEY_FILE": str(master_key(folder)),
@@ -69,7 +71,7 @@ def served(database_url: str, folder: Path, **settings: str) -> Iterator[Served]
     log = folder / f"serve-{secrets.token_hex(4)}.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [AUTHSEC, "serve", "--port", "0", *where], env=environment, stdout=out, stderr=out, text=True, cwd=folder
+            [*program, "serve", "--port", "0", *where], env=environment, stdout=out, stderr=out, text=True, cwd=folder
         )
     try:
         yield Served(process, _address(process, log), log)

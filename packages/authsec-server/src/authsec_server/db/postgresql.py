@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import Access, Database, T, Work, open_tx
-from authsec_server.db.migrate import upgrade
+from authsec_server.db.migrate import is_current, upgrade
 from authsec_server.db.postgresql_connection import NoAnswer, bound, driver_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_options import (
@@ -64,8 +64,8 @@ class PostgreSQL(Database):
             hide_parameters=True,  # values never reach an exception text
             connect_args={"options": session_options(), **connect_arguments(address)},
         )
-        bound(self._engine)
         self._silence = Silence()
+        bound(self._engine, self._silence.is_silent)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         with self._silence.asking() as began:
@@ -79,7 +79,8 @@ class PostgreSQL(Database):
                     with connection.begin():
                         result = self._work(connection, access, work)
                         committing = access is not Access.READ
-                    return result
+                self._silence.heard()
+                return result
             except PoolTimeout as error:
                 self._silence.suspect(began)
                 raise Unavailable("No connection to the database became free.", fault=Fault.BUSY) from error
@@ -105,12 +106,16 @@ class PostgreSQL(Database):
 
     def migrate(self) -> None:
         try:
-            with self._engine.begin() as connection:
+            with (
+                self._engine.begin() as connection,
+                driver_of(connection).within(BOUNDS[Access.CHANGE].call_seconds),
+            ):
                 # Two servers that start together: the second waits, then finds nothing to do.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                with driver_of(connection).within(PATIENT_SECONDS):
-                    upgrade(connection)
+                if not is_current(connection):
+                    connection.execute(text("SET LOCAL statement_timeout = 0"))
+                    with driver_of(connection).within(PATIENT_SECONDS):
+                        upgrade(connection)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
         except DBAPIError as error:

@@ -16,6 +16,7 @@ from authsec_server.db.database import Access
 PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
 CONNECT_SECONDS: Final = 3  # for each host of the URL
 POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
+SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
 MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
 PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that reads or deletes months of events
 

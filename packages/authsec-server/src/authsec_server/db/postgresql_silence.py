@@ -34,6 +34,10 @@ class Silence:
         finally:
             self._asking.release()
 
+    def is_silent(self) -> bool:
+        """Whether calls got no answer, and none got one since."""
+        return self._silent
+
     def heard(self) -> None:
         """PostgreSQL has answered."""
         self._heard_at = monotonic()

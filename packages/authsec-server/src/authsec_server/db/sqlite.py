@@ -13,6 +13,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -68,7 +69,7 @@ class SQLite(Database):
         if code in _DAMAGED:
             self.damaged = str(cause)
             return _damaged()
-        if isinstance(error, UnicodeDecodeError) or str(cause).startswith("Could not decode to UTF-8"):
+        if _is_undecodable(error, cause):
             self.damaged = "the file has a text that is not UTF-8"
             return _damaged()
         if code in _LOCKED:
@@ -107,6 +108,14 @@ def _damaged() -> Unavailable:
 def _locked() -> Unavailable:
     remedy = "Retry shortly. If that fails again and again, a process that uses this file is frozen: end it."
     return Unavailable("Another process holds the write lock of the database file.", remedy, fault=Fault.LOCKED)
+
+
+def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
+    """Whether the driver read a text that is not UTF-8. Input of a caller that a room decodes is not meant."""
+    if not isinstance(error, UnicodeDecodeError):
+        return str(cause).startswith("Could not decode to UTF-8")
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    return str(innermost.f_globals.get("__name__")).startswith("sqlalchemy.")
 
 
 def _primary_code(error: BaseException) -> int:

@@ -39,7 +39,7 @@ STATUS: Mapping[type[Failure], int] = {
 """The status of each kind of failure (RFC 9110 section 15.5)."""
 
 
-SAFE = frozenset({"GET", "HEAD"})
+_SAFE = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1. A token may be asked for again: its record harms nobody
 
 _HELPS: Mapping[int, str] = {
     408: "Send it again, at once.",
@@ -116,9 +116,7 @@ def _failure(request: Request, failure: Exception) -> Response:
         )
     details, retryable = failure.remedy, isinstance(failure, Unavailable)
     if isinstance(failure, OutcomeUnknown):
-        retryable = (
-            request.method in SAFE
-        )  # RFC 9110 section 9.2.1; a token that was recorded and not sent harms nobody
+        retryable = request.method in _SAFE
         details = "Retry shortly." if retryable else failure.remedy
     return error_response(
         request,
