@@ -343,10 +343,12 @@ def test_digests_are_the_same_on_both_databases_and_for_any_order_of_rows(counte
 def test_a_full_disk_under_the_scratch_file_is_told_and_passes_for_no_check(
     counted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made = "INSERT INTO daily_uses VALUES ('agent', '2026-11-25 00:00:00.000000', 'action-{}', 1)"
+    counted.run(*(made.format(number) for number in range(200)))
     genuine = recount._scratch
 
-    def small() -> sqlite3.Connection:
-        scratch = genuine()
+    def small(*create: str) -> sqlite3.Connection:
+        scratch = genuine(*create)
         scratch.execute("PRAGMA max_page_count = 6")
         return scratch
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -79,9 +79,8 @@ class Recount:
         self.digests: dict[str, str] = {}
         self._from = ""
         self._counts = Counts()
-        self._scratch = _scratch()
-        for table in TABLES:
-            self._scratch.execute(_create(table))
+        with _room():
+            self._scratch = _scratch(*map(_create, TABLES))
 
     def __enter__(self) -> Self:
         return self
@@ -211,8 +210,7 @@ def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
 def _digest(rows: Iterable[StoredRow]) -> str:
     """SHA-256 over a line for each row, in the order of their octets: its values as a JSON array."""
     digest = sha256()
-    with closing(_scratch()) as scratch:
-        scratch.execute("CREATE TABLE lines (line TEXT NOT NULL)")
+    with closing(_scratch("CREATE TABLE lines (line TEXT NOT NULL)")) as scratch:
         for some in in_batches(rows, _ROWS):
             scratch.executemany("INSERT INTO lines VALUES (?)", ((_line(row),) for row in some))
         for (line,) in scratch.execute("SELECT line FROM lines ORDER BY line"):
@@ -244,13 +242,15 @@ def _room() -> Iterator[None]:
         ) from error
 
 
-def _scratch() -> sqlite3.Connection:
-    """An empty database in a file without a name, gone when it is closed. Nothing in it needs to survive anything."""
-    scratch = sqlite3.connect("", isolation_level=None)
-    for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}", "temp_store = FILE"):
-        scratch.execute(f"PRAGMA {pragma}")
-    scratch.execute("BEGIN")
-    return scratch
+def _scratch(*create: str) -> sqlite3.Connection:
+    """Tables in a file without a name, gone when it is closed. Nothing in the file needs to survive anything."""
+    pragmas = ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}", "temp_store = FILE")
+    with ExitStack() as opening:
+        scratch = opening.enter_context(closing(sqlite3.connect("", isolation_level=None)))
+        for statement in (*(f"PRAGMA {pragma}" for pragma in pragmas), "BEGIN", *create):
+            scratch.execute(statement)
+        opening.pop_all()
+        return scratch
 
 
 def _create(table: CountTable) -> str:

@@ -8,6 +8,7 @@ finds that number raised, and ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -177,14 +178,17 @@ def _planned(tx: Tx, act: Act, keys: Keys) -> _Plan:
     mark = read_mark(tx.connection)
     settled = minute_of(act.now - SETTLING)
     until = settled if mark.until is None else min(mark.until, settled)
-    recount = Recount(until)
-    for outcome in decided(tx.connection):
-        recount.add(outcome)
-    recount.compare(tx.connection, dropped.cut if dropped else None)
-    for difference in chain.from_iterable(map(recount.differences, TABLES)):
-        if difference.rows > 1:
-            raise Conflict(sentence(difference), "The table's own key is broken: restore a backup of the database.")
-    return _Plan(recount, mark, until, dropped.before if dropped else "")
+    with ExitStack() as opening:
+        recount = opening.enter_context(Recount(until))
+        for outcome in decided(tx.connection):
+            recount.add(outcome)
+        recount.compare(tx.connection, dropped.cut if dropped else None)
+        for difference in chain.from_iterable(map(recount.differences, TABLES)):
+            if difference.rows > 1:
+                raise Conflict(sentence(difference), "The table's key is broken: restore a backup of the database.")
+        plan = _Plan(recount, mark, until, dropped.before if dropped else "")
+        opening.pop_all()  # the plan closes it
+        return plan
 
 
 def _write(tx: Tx, piece: Callable[[Connection], None], rebuilds: int) -> None:
