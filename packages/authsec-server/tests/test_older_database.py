@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from authsec_server.app import older_database, open_authority
 from authsec_server.audit.sealing import sealer
+from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import Result
 from starlette.testclient import TestClient
@@ -68,8 +69,8 @@ class served:  # noqa: N801 - it is used as a function
         self._opened = open_authority(settings, local_operator=True)
 
     def __enter__(self) -> TestClient:
-        authority = self._opened.__enter__()
-        self._client = TestClient(authority.app, base_url="http://127.0.0.1", follow_redirects=False)
+        self.authority = self._opened.__enter__()
+        self._client = TestClient(self.authority.app, base_url="http://127.0.0.1", follow_redirects=False)
         return self._client.__enter__()
 
     def __exit__(self, *error: object) -> None:
@@ -152,7 +153,8 @@ def test_a_command_on_this_machine_changes_nothing_either(
 def test_a_running_server_notices_that_its_database_has_gone_back(settings: Settings, tmp_path: Path) -> None:
     """PostgreSQL is restored under servers that run on; here rows are taken away."""
     settings = load_settings(data=tmp_path)  # without a file: by what the process itself has seen
-    with served(settings) as client:
+    its = served(settings)
+    with its as client:
         assert client.get("/readyz").status_code == 200
         client.post(f"{API}/roles", json={"name": "Other", "actions": ["a:b"]})
         newest = client.get(f"{API}/events").json()["items"][0]
@@ -164,6 +166,10 @@ def test_a_running_server_notices_that_its_database_has_gone_back(settings: Sett
             connection.commit()
         wait_until(lambda: client.get("/readyz").status_code == 503)
         assert client.get(TOKENS).status_code == 503
+        with pytest.raises(Unavailable):  # streams that are open end as well
+            its.authority.feed.document(0, 10)
+        with pytest.raises(Unavailable):
+            its.authority.feed.last()
 
 
 def test_heads_that_go_to_an_address_are_not_compared(settings: Settings, tmp_path: Path) -> None:

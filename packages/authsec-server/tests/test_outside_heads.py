@@ -232,7 +232,7 @@ def test_no_server_waits_for_a_file_that_hangs_and_a_pipe_is_none(
     kept.path = tmp_path / "pipe"
     assert "cannot be read" in kept.comparison().not_compared
     monkeypatch.setattr(outside, "READ_SECONDS", 0.05)
-    monkeypatch.setattr(outside, "_read", lambda *_: time.sleep(1))
+    monkeypatch.setattr(outside, "last_lines", lambda *_: time.sleep(1))
     assert "did not answer" in kept.comparison().not_compared
     to_address = comparison_of("https://heads.example.com/authsec", kept.database)
     to_address.read_file()

@@ -24,11 +24,16 @@ _PROBES: Final = frozenset({health.LIVE, health.READY})
 
 def compare(comparison: Comparison) -> None:
     """Compare the database with its outside heads, and say in the log what is wrong. Raises `Unavailable`."""
-    before, comparison.problem = comparison.problem, comparison.compare()
-    if comparison.problem and comparison.problem != before:
-        log.error("nothing is issued and nothing is changed", why=comparison.problem, remedy=REMEDY)
-    elif comparison.not_compared:
+    _tell(comparison, comparison.compare())
+    if comparison.not_compared:
         log.warning("the database was not compared with its outside heads", why=comparison.not_compared)
+
+
+def _tell(comparison: Comparison, problem: str | None) -> None:
+    """From here on there is this problem, or none. The log says each once."""
+    before, comparison.problem = comparison.problem, problem
+    if problem and problem != before:
+        log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
 
 
 def watch(house: House, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
@@ -38,8 +43,8 @@ def watch(house: House, maintain: Callable[[], None]) -> Callable[[], Coroutine[
         if not house.comparison.problem and not house.comparison.has_gone_back():
             return
         house.comparison.read_file()
-        if house.comparison.compare():
-            compare(house.comparison)
+        if problem := house.comparison.compare():
+            _tell(house.comparison, problem)
             return
         house.comparison.begin_anew()
         house.sealer.begin_anew()

@@ -224,6 +224,8 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
     """The authority, for a dropping by this export. Raises `CallFailed` where it is none."""
     with readable(), an_export(file), reach.kept_open() as opened:
+        if older := opened.authority.comparison.problem:
+            raise CallFailed(older, "Nothing is dropped from an older database: see docs/backup.md.")
         yield opened
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import click
 
 from authsec_server.app.restoration import Restored, open_restoration
+from authsec_server.audit.sealing.outside import last_lines
 from authsec_server.cli.caller import Caller, local_command
 from authsec_server.cli.ending import confirm
 from authsec_server.cli.in_process import InProcess, errors_only, failed
-from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output, styled, when
+from authsec_server.cli.reach import CallFailed
 from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX, Settings
 from authsec_server.web.instants import rfc3339
 
-_MAX_HEADS = 1024 * 1024 * 1024
+MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a head each second of five days
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_HOW_HEADS = "Name a file that the server sent its heads to: --head FILE."
 
 
 @click.command("restored")
@@ -57,8 +57,11 @@ def _heads(settings: Settings, named: Sequence[Path]) -> list[Path]:
     return [*named, *(each for each in own if each not in named)]
 
 
-def _lines(file: Path) -> list[str]:
-    return read_named(file, at_most=_MAX_HEADS, remedy=_HOW_HEADS).decode("utf-8", "replace").splitlines()
+def _lines(file: Path) -> Sequence[str]:
+    found = last_lines(file, MOST_BYTES)
+    if found.unread or not file.exists():
+        raise CallFailed(f"{found.unread or f'There is no file {file}'}.", "Name a file with heads: --head FILE.")
+    return found.lines
 
 
 def _as_json(done: Restored) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def read_lines(path: Path, at_most: int | None = None) -> Lines:
     found: list[Lines] = []
 
     def read() -> None:
-        found.append(_read(path, at_most or TAIL_BYTES))
+        found.append(last_lines(path, at_most or TAIL_BYTES))
 
     reading = Thread(target=read, name="authsec-heads-read", daemon=True)
     reading.start()
@@ -66,7 +66,8 @@ def read_lines(path: Path, at_most: int | None = None) -> Lines:
     return found[0] if found else Lines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
 
 
-def _read(path: Path, at_most: int) -> Lines:
+def last_lines(path: Path, at_most: int) -> Lines:
+    """The last so many bytes of the file, for as long as that takes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
         with os.fdopen(descriptor, "rb") as file:
