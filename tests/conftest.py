@@ -57,7 +57,7 @@ class Running:
         """Run an `authsec` command on the server's machine; what it prints."""
         command = [AUTHSEC, *words, *self.where]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def test_a_running_server_notices_that_its_database_has_gone_back(settings: Sett
     settings = load_settings(data=tmp_path)  # without a file: by what the process itself has seen
     its = served(settings)
     with its as client:
-        assert client.get("/readyz").status_code == 200
+        wait_until(lambda: client.get("/readyz").status_code == 200)
         client.post(f"{API}/roles", json={"name": "Other", "actions": ["a:b"]})
         newest = client.get(f"{API}/events").json()["items"][0]
         wait_until(lambda: newest["id"] in sealed(client))

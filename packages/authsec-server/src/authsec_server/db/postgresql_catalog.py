@@ -27,6 +27,8 @@ from authsec_server.db.postgresql_queries import (
 
 MONTH = "YYYY_MM"
 SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a company chooses its name
+_CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
+_CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
 _OF_ITS_MONTH = "for the month of its name"
 # Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it.
@@ -120,7 +122,7 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
     months = _months(rows, ours[1])
     for row in rows:
         monthly = months.get(row.owner)
-        name, definition = row.name, _unqualified(row.definition or "", ours[1])
+        name, definition = row.name, _as_created(_unqualified(row.definition or "", ours[1]))
         if monthly is None:
             found.objects.append(SchemaObject(name, definition))
             continue
@@ -164,6 +166,15 @@ def _unqualified(value: str, schema: str) -> str:
     """With `SCHEMA.` for the schema: without a mark, a type `public.text` would read like PostgreSQL's own."""
     quoted = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else '"' + schema.replace('"', '""') + '"'
     return re.sub(rf'(?<![\w".]){re.escape(quoted)}\.', SCHEMA, value)
+
+
+def _as_created(definition: str) -> str:
+    """With the arrays of a condition as they are when it is created: a restored dump casts each member instead."""
+    return _CAST_MEMBERS.sub(_with_one_cast, definition)
+
+
+def _with_one_cast(found: re.Match[str]) -> str:
+    return "(ARRAY[" + _CAST_MEMBER.sub(r"\1", found[1]) + "])::text[]"
 
 
 def _paths_of_roles(connection: Connection, ours: int) -> list[tuple[str, list[str]]]:
