@@ -22,10 +22,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from authsec_server.configuration.api import MOST_WORK
 from authsec_server.configuration.applying import apply, planned
 from authsec_server.configuration.exporting import document_of
-from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.planning import MOST_WORK, Asked
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Setting

@@ -403,6 +403,12 @@ def peer(peers: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
+def counted_journal(database: Database) -> Any:
+    """A journal of three months, sealed and counted, once per kind of database: counted_journal.py."""
+    return _load("counted_journal").Counted(database)
+
+
+@pytest.fixture
 def provider(peer: Any, peers: Any) -> Any:
     """An OpenID provider that can be told to lie: the `FakeProvider` of fake_provider.py."""
     return _load("fake_provider").FakeProvider(peers, peer)

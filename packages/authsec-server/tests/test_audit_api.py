@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
 from starlette.testclient import TestClient
@@ -166,6 +167,17 @@ def test_each_filter_finds_what_it_says_and_nothing_else(house: Callable[..., An
     assert {kind for kind, _ in found(by="server")} == {"key.created", "feed_key.created", "seal_key.created"}
     assert "admin_key.created" in {kind for kind, _ in found(by="local_operator")}
     assert found(by="ci") == []
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00Z", "0999-06-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_the_first_and_the_last_instant_of_the_calendar_can_be_asked_for(admin: TestClient, instant: str) -> None:
+    """Both were a 500 for a viewer: the answer needed the instants around them."""
+    create_role(admin, "Support")
+    everything = [each["id"] for each in events(admin)["items"]]
+    begins, ends = instant.startswith("0"), instant.startswith("9")
+    assert [each["id"] for each in events(admin, since=instant)["items"]] == (everything if begins else [])
+    assert [each["id"] for each in events(admin, until=instant)["items"]] == (everything if ends else [])
+    assert admin.get(f"/console/activity?since={instant}&until={instant}").status_code in {200, 400}
 
 
 def test_oldest_first_has_pages_too(admin: TestClient) -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec_server.audit import counts, rollup
 from authsec_server.audit import service as audit
+from authsec_server.audit.count_rows import TABLES, stored_rows
 from authsec_server.audit.counting import LastUse, day_of, hour_of
 from authsec_server.audit.counts import Point, RepeatedRefusal, Totals
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.audit.recount import decided
+from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -109,7 +114,7 @@ def empty(database: Database) -> None:
     def work(tx: Tx) -> None:
         for table in ("events", "hourly_counts", "client_counts", "daily_uses", "last_uses"):
             tx.connection.execute(text(f"DELETE FROM {table}"))
-        tx.connection.execute(text("UPDATE counted SET until = '2000-01-01 00:00:00.000000'"))
+        tx.connection.execute(text("UPDATE counted SET until = '2000-01-01 00:00:00.000000', rebuilds = 0"))
 
     database.append(work)
 
@@ -198,8 +203,53 @@ def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_journal(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(rollup, "BATCH", data.draw(st.integers(1, 6)))
             rollup.roll_up(database, now, batches=data.draw(st.integers(1, 3)))
+        assert recounted(database) == []
     write(database, history[written:])
     assert_numbers(database, history)
+
+
+def recounted(database: Database) -> list[str]:
+    """Where the kept counts differ from what the events say."""
+
+    def work(tx: Tx) -> list[str]:
+        with CountCheck(tx.connection, now=NOW + HOUR) as check:
+            for outcome in decided(tx.connection):
+                check.add(outcome)
+            return check.findings()
+
+    return database.read(work)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_change_of_a_kept_row_is_found_by_counting_again(database: Database, data: st.DataObject) -> None:
+    empty(database)
+    write(database, [replace(A_TOKEN, seconds=7), *data.draw(st.lists(happenings, max_size=10))])
+    rollup.roll_up(database, NOW)
+    table = data.draw(st.sampled_from(TABLES))
+    rows = database.read(lambda tx: sorted(stored_rows(tx.connection, table), key=lambda row: str(row.values)))
+    row = data.draw(st.sampled_from(rows))
+    where = "ctid = CAST(:handle AS tid)" if database.dialect == "postgresql" else "rowid = :handle"
+    column = data.draw(st.sampled_from((*table.columns, "")))
+    act = f"UPDATE {table.name} SET {column} = {changed(column, data)}" if column else f"DELETE FROM {table.name}"
+
+    def spoil(tx: Tx) -> bool:
+        handle = {"handle": row.handle}
+        with suppress(IntegrityError), tx.connection.begin_nested():  # there is a row with such a key
+            tx.connection.execute(text(f"{act} WHERE {where}"), handle)
+        return sorted(str(each.values) for each in stored_rows(tx.connection, table)) != [str(e.values) for e in rows]
+
+    assert database.append(spoil) == bool(recounted(database)), act
+
+
+def changed(column: str, data: st.DataObject) -> str:
+    """Another value for the column, as SQL; perhaps the one that it has."""
+    if column in {"occurrences", "tokens"}:
+        return str(data.draw(st.integers(-1, 6)))
+    if column in {"hour", "day", "month", "granted_at", "refused_at"}:
+        hours = data.draw(st.integers(0, 3 * 24))
+        return f"'{(START + hours * HOUR).strftime('%Y-%m-%d %H:%M:%S.%f')}'"
+    return repr(data.draw(st.sampled_from((*CLIENTS, *REASONS, *ACTIONS, "", "token.issued", "token.refused"))))
 
 
 A_TOKEN = Happening(

@@ -15,11 +15,12 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Database, Tx, metadata, open_database
 from authsec_server.db.database import Access
-from authsec_server.db.postgresql import is_outage
+from authsec_server.db.postgresql import MIGRATION_LOCK, is_outage
+from authsec_server.db.postgresql_options import PING_SECONDS
 from authsec_server.db.served import last_issuer, remember_issuer
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.principal import Act
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 
@@ -134,6 +135,21 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.change(version)
     database.migrate()
     assert database.read(version) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_server_waits_while_another_one_migrates(database: Database, database_url: str) -> None:
+    """For longer than a connection out of the pool may take to answer."""
+    other = create_engine(database_url)
+    with other.begin() as connection:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        waiting = threading.Thread(target=database.migrate)
+        waiting.start()
+        waiting.join(PING_SECONDS + 1)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    other.dispose()
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:

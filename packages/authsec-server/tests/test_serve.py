@@ -106,6 +106,7 @@ def test_a_schema_from_the_future(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "authsec.sqlite3").write_bytes(b"something else entirely" * 100)
+    (tmp_path / "authsec.sqlite3").chmod(0o600)
     refused(start("--data", str(tmp_path), "--port", "0"), "not a database")
 
 

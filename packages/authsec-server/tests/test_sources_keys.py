@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.db import Database
-from authsec_server.sources import service
+from authsec_server.sources import holding, service
 from authsec_server.sources.freshness import Condition, refresh_seconds
+from authsec_server.sources.key_sets import WAITING_FOR_ONE
 from authsec_server.sources.model import KeysUnavailable
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,6 +202,7 @@ def test_no_fault_replaces_a_good_set_or_makes_it_younger(its: Asking, fault: st
     fail()
     its.wait(hours=1)
     assert its.has("one")
+    its.lands()
     state = its.state()
     assert (state.condition, state.keys, state.fetched_at) == (Condition.STALE, before.keys, before.fetched_at)
     assert (state.fresh_until, state.usable_until) == (before.fresh_until, before.usable_until)
@@ -323,26 +327,66 @@ class Gate:
         connection.sendall(self._said)
 
 
-def test_twenty_threads_without_a_set_share_one_flight(its: Asking) -> None:
+def test_of_twenty_threads_without_a_set_a_few_wait_for_one_fetch(its: Asking) -> None:
     gate = Gate(its.issuer)
     threading.Timer(0.3, gate.open.set).start()
-    assert at_once(its, ["one"] * 20) == ["key"] * 20
+    answers = at_once(its, ["one"] * 20)
+    assert answers.count("key") == WAITING_FOR_ONE
+    assert sum("still being fetched" in answer for answer in answers) == 20 - WAITING_FOR_ONE
     assert its.fetches == 1
+    assert its.has("one")
 
 
 def test_twenty_threads_that_fail_together_ask_once(its: Asking) -> None:
     its.issuer.fails()
     answers = at_once(its, ["one"] * 20)
     assert len(answers) == 20
-    assert all("answers 500" in answer for answer in answers)
+    assert all("answers 500" in answer or "still being fetched" in answer for answer in answers)
     assert len(its.issuer.asked) == 1
 
 
 def test_a_flood_of_invented_names_asks_once(its: Asking) -> None:
     assert its.has("one")
     its.wait(minutes=5)
-    assert at_once(its, [f"invented {number}" for number in range(20)]) == ["none"] * 20
+    answers = at_once(its, [f"invented {number}" for number in range(20)])
+    assert len(answers) == 20
+    assert all(answer == "none" or "still being fetched" in answer for answer in answers)
     assert its.fetches == 2
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_of_those_who_ask_for_invented_names_few_wait_for_an_issuer_that_hangs(
+    its: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "UNKNOWN_KEY_WAIT", 20.0)
+    assert its.has("one")
+    its.wait(minutes=5)
+    gate = Gate(its.issuer)
+    with ThreadPoolExecutor(20) as threads:
+        asking = [threads.submit(its.failure, f"invented {number}") for number in range(20)]
+        assert gate.reached.wait(10)
+        deadline = time.monotonic() + 10
+        while sum(each.done() for each in asking) < 20 - WAITING_FOR_ONE:
+            assert time.monotonic() < deadline, "they wait, and so do the agents of other issuers"
+            time.sleep(0.01)
+        assert its.has("one")
+        gate.open.set()
+        answers = [each.result(20) for each in asking]
+    assert answers.count("") == WAITING_FOR_ONE, "these were told that there is no such key"
+
+
+def test_a_key_that_is_held_is_found_at_once_while_the_issuer_hangs(its: Asking) -> None:
+    assert its.has("one")
+    gate = Gate(its.issuer)
+    its.wait(hours=2)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(its.has, "one")
+        assert gate.reached.wait(10)
+        assert its.has("one"), "another one fetches"
+        assert first.result(10), "who fetches goes on after two seconds"
+        assert not gate.open.is_set()
+    gate.open.set()
+    its.lands()
 
 
 def test_others_go_on_with_a_stale_set_while_one_fetches(its: Asking) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import certificates
 import pytest
 from authsec import AuthSecClient, AuthSecConfig, ConfigError, InvalidResponse, ServerError, TransportError
+from authsec.authority import Authority
+from authsec.clock import Clock
+from authsec.tokens import TokenRequest
 from fake_authority import CLIENT_ID, FakeAuthority, Reply, basic, broken_off, drip, hang, refused
 
 Make = Callable[..., AuthSecClient]
@@ -91,6 +94,16 @@ def test_a_connection_that_keeps_breaking(client: AuthSecClient, authority: Any)
 def test_a_short_retry_after_is_waited_for(retry_after: str, client: AuthSecClient, authority: Any) -> None:
     authority.next_answers = [refused(503, "unavailable", Retry_After=retry_after)]
     assert client.get_delegation_token() in authority.tokens
+
+
+@pytest.mark.parametrize(("random", "seconds"), [(0, 1.0), (255, 1.5)])
+def test_agents_that_were_refused_together_come_back_apart(random: int, seconds: float, authority: Any) -> None:
+    authority.next_answers = [refused(503, "unavailable", Retry_After="1")]
+    slept: list[float] = []
+    config = AuthSecConfig(base_url=authority.base_url, client_id=CLIENT_ID)
+    agent = Authority(config, (), clock=Clock(sleep=slept.append), token_bytes=lambda count: bytes([random] * count))
+    assert agent.fetch(TokenRequest()).value in authority.tokens
+    assert slept == [seconds]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry_After": "30"}, {"Retry_After": "soon"}])

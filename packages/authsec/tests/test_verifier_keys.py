@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from authsec import ConfigError, KeysUnavailable, TokenVerifier
-from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.documents import DocumentRefused, Documents
 from authsec.verifier.published_keys import FIRST_PAUSE, RETRY_PAUSE, PublishedKeys
 
 from .background import eventually
@@ -253,6 +253,25 @@ def test_of_keys_that_sign_before_they_are_published_one_a_minute_is_found(
     assert reason_of(verifier, authority.token("other")) == "kid_unknown"
     clock.pass_by(60)
     assert verifier.verify(authority.token("other"))
+
+
+def test_a_revoked_key_lets_an_unknown_one_be_looked_for_at_once(authority: FakeAuthority, clock: FakeClock) -> None:
+    """Another key signs from that moment on, and a stranger may have used up the lookup of this minute."""
+    its = clock.clock()
+    documents = Documents(clock=its, trust=None)
+    keys = PublishedKeys(
+        authority.url, documents.fetch, clock=its, fresh_for=300, keep_for=86_400, unknown_key_pause=60
+    )
+    revoked = [0]
+    keys.revoked_keys = lambda: revoked[0]
+    assert keys.find("current")
+    assert keys.find("of a stranger") is None
+    authority.publish(key_set("next"))
+    assert keys.find("next") is None
+    revoked[0] += 1
+    assert keys.find("next")
+    assert keys.find("of a stranger") is None
+    assert authority.key_sets_fetched == 3
 
 
 def test_a_key_that_arrives_in_the_background_at_that_moment_is_found(authority: FakeAuthority) -> None:

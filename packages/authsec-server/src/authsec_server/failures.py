@@ -7,6 +7,7 @@ with a reason (`tokens/model.py`).
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 
 class Failure(Exception):
@@ -85,14 +86,42 @@ class RoleTooSmall(NotPermitted):
     """The same, where another role would do."""
 
 
+class Fault(StrEnum):
+    """The part that failed, where it is known: for `/readyz` and the log."""
+
+    UNKNOWN = "unknown"
+    SILENT = "database_silent"  # it accepts connections and does not answer
+    LOCKED = "write_lock_held"  # another process holds SQLite's write lock
+    AUTHORITY_LOCKED = "authority_lock_held"  # another transaction holds PostgreSQL's authority lock, or a row lock
+    BUSY = "database_busy"  # no connection became free, or this process writes more than the disk takes
+    DAMAGED = "database_damaged"  # SQLite found its file malformed
+    FULL = "disk_full"
+    READ_ONLY = "database_read_only"  # a standby
+
+
 class Unavailable(Failure):
     """The authority cannot keep its promises at the moment (above all: a durable record), so it does nothing."""
 
     reason = "unavailable"
 
-    def __init__(self, message: str, remedy: str = "Retry shortly.", *, retry_after: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "Retry shortly.",
+        *,
+        retry_after: int = 1,
+        fault: Fault = Fault.UNKNOWN,
+    ) -> None:
         super().__init__(message, remedy)
         self.retry_after = retry_after
+        self.fault = fault
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection was lost, or the disk failed, at the commit: the change may have been made."""
+
+    def __init__(self, message: str, *, fault: Fault = Fault.UNKNOWN) -> None:
+        super().__init__(message, "The change may have been made. Look before you repeat it.", fault=fault)
 
 
 class StartupRefused(Failure):

@@ -1,14 +1,16 @@
-"""Files that hold a secret of the server's: read at its start, and refused where others may read them, too."""
+"""Files that hold a secret of the server's, its database among them: refused where others may read them, too."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from authsec_server.failures import StartupRefused
 
+_BESIDE: Final = ("-wal", "-shm", "-journal")
 MAX_BYTES: Final = 1024  # no secret that is read here is longer
 
 
@@ -29,13 +31,52 @@ def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
         ) from None
 
 
-def _refuse_if_others_read(path: Path, called: str, found: os.stat_result) -> None:
+def make_private(path: Path) -> None:
+    """Make an empty file that the server's user alone can read and write, unless there is one.
+
+    SQLite would make it with whatever mode the umask leaves, and gives that mode to the files beside it (-wal, -shm).
+    """
+    with suppress(OSError):  # the folder is missing or is not writable: whoever opens the file says so
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def check_data(file: Path) -> None:
+    """Raise `StartupRefused` where others may read or write the embedded database, or may exchange it for theirs."""
     if os.name == "nt":
         return
+    folder = file.parent
+    with suppress(FileNotFoundError):
+        _refuse_if_others_exchange(folder, folder.stat())
+    files = [file, *(file.with_name(file.name + suffix) for suffix in _BESIDE)]
+    if shared := [each for each in files if each.exists() and _is_shared(each.stat())]:
+        raise StartupRefused(
+            f"The database file {shared[0]} can be read or written by others (mode {_mode(shared[0].stat())}).",
+            f"chmod 600 {' '.join(map(str, shared))}",
+        )
+
+
+def _refuse_if_others_exchange(folder: Path, found: os.stat_result) -> None:
+    # Kubernetes makes a volume's root folder writable for the pod's group (fsGroup); that folder belongs to root.
+    tolerated = stat.S_IWGRP if found.st_uid == 0 else 0
+    if stat.S_IMODE(found.st_mode) & 0o022 & ~tolerated:
+        raise StartupRefused(
+            f"Others can exchange the files in the data folder {folder} (mode {_mode(found)}).",
+            f"chmod 700 {folder}",
+        )
+
+
+def _refuse_if_others_read(path: Path, called: str, found: os.stat_result) -> None:
+    if os.name != "nt" and _is_shared(found):
+        raise StartupRefused(
+            f"The {called} {path} can be read or written by others (mode {_mode(found)}).", f"chmod 600 {path}"
+        )
+
+
+def _is_shared(found: os.stat_result) -> bool:
     # A file that root gives to the server's group is how Kubernetes mounts a secret (fsGroup, defaultMode 0440).
     tolerated = stat.S_IRGRP if found.st_uid == 0 else 0
-    if stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated:
-        raise StartupRefused(
-            f"The {called} {path} can be read or written by others (mode {stat.S_IMODE(found.st_mode):04o}).",
-            f"chmod 600 {path}",
-        )
+    return bool(stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated)
+
+
+def _mode(found: os.stat_result) -> str:
+    return f"{stat.S_IMODE(found.st_mode):04o}"

@@ -56,13 +56,18 @@ class Settings(BaseSettings):
         24 * HOUR, ge=MINUTE, le=MAX_TOKEN_LIFETIME_CAP, description="No token lives longer."
     )
     master_key_file: Path | None = Field(None, description="32 random bytes, base64; seals the signing keys at rest.")
+    sealing_key_file: Path | None = Field(
+        None, description="PEM file of the Ed25519 key that seals the audit trail, apart from the master key."
+    )
     signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="An older signing key is rotated out.")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM key of that certificate.")
     allowed_hosts: CommaSeparated = Field((), description="Further Host headers to answer, beside public_url's.")
     trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For counts.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port of /metrics; 0 turns it off.")
-    drain_seconds: float = Field(5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port.")
+    drain_seconds: float = Field(
+        5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port; the process ends within 20 s more."
+    )
     address_limit: int = Field(
         600, ge=1, description="Token requests a minute from one address, and as many revocations."
     )
@@ -225,6 +230,12 @@ class Settings(BaseSettings):
         if not self.database:
             return f"sqlite:///{self.database_file}"
         return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of the SQLite database; None for PostgreSQL."""
+        prefix = "sqlite:///"
+        return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
 
     @property
     def issuer(self) -> str:

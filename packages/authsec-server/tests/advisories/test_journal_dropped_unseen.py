@@ -7,6 +7,8 @@ was sealed. Dropping itself can be killed at any time, asked for twice, or meet 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import secrets
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +22,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
@@ -27,9 +30,10 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, sign_head
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.succession import succession
+from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.audit.store import events, hourly_counts, sealed_events
+from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
@@ -64,7 +68,9 @@ class Old:
             self.now = at
             for number in range(4):
                 self.record(at + timedelta(seconds=number))
-        self.settle()
+            self.settle()
+            if at == JUNE:
+                self.early = list(export(database))
         self.lines = list(export(database))
         self.kept = self.report().last
 
@@ -105,7 +111,7 @@ class Old:
         def attempt(tx: Tx) -> None:
             for each in statements:
                 tx.connection.execute(each)
-            found.append(verify(tx, self.keys))
+            found.append(verify(tx, self.keys, counts=False))  # the counts have tests of their own
             raise Undone
 
         with pytest.raises(Undone):
@@ -184,10 +190,18 @@ def test_nothing_is_dropped_unless_the_export_has_every_row_as_it_was_sealed(old
 
 
 def test_an_export_from_before_the_last_of_those_events_is_not_enough(old: Old) -> None:
-    old.record(JUNE + timedelta(days=31))
+    with pytest.raises(Conflict, match="does not hold 4 of the 8"):
+        old.drop(old.early)
+
+
+def test_an_event_that_was_sealed_after_the_cut_stays_though_it_is_dated_before(old: Old) -> None:
+    """Else nobody could tell it from an event of yesterday that the holder of the key has dated back."""
+    late = old.record(JUNE + timedelta(days=31))
     old.settle()
-    with pytest.raises(Conflict, match="does not hold 1 of the 9"):
-        old.drop()
+    rebuild_counts(old.database, old.act(), old.keys)  # its time is long counted
+    assert old.drop(list(export(old.database))).events == 8
+    assert late in old.numbers()
+    assert old.report().findings == ()
 
 
 def test_what_is_not_over_alive_not_sealed_or_not_counted_stays(old: Old) -> None:
@@ -391,3 +405,63 @@ def test_whole_partitions_go_and_what_stays_of_them_is_kept(old: Old) -> None:
         return {name for name in connection.execute(named).one() if name}
 
     assert old.database.read(lambda tx: partitions(tx.connection)) == {"events_2026_08"}
+
+
+@pytest.mark.parametrize("before", ["2026-08", "2026-11"])
+def test_the_sealing_key_excuses_no_deletion_of_what_was_sealed_after_the_cut(old: Old, before: str) -> None:
+    """The thief of the key drops the events of this month by a record that says they were older."""
+    detail = forged(old, old.key, before=before, events=4, numbers=[10, 13], places=[[9, 12]])
+    old.record(old.now, EventKind.EVENTS_DROPPED, detail=detail)
+    old.settle()
+    told = old.findings_after(delete(events).where(events.c.id.between(10, 13)))
+    assert f"with the months before {before}, and sealed only after these" in told
+
+
+def test_a_record_with_a_cut_after_its_own_time_is_none(old: Old) -> None:
+    signed = forged(old, old.key, before="2026-12")["record"]
+    with pytest.raises(HeadRefused, match="no record of what was dropped"):
+        read_drop(signed, old.keys)
+
+
+def test_heads_that_the_key_has_dated_back_are_found_by_a_head_that_was_kept(old: Old) -> None:
+    """They would show that what is dropped had been sealed before the cut."""
+    assert old.kept is not None
+    victim = old.record(old.now)
+    old.settle()
+    place = old.kept.size
+    forged_record = forged(old, old.key, events=1, numbers=[victim, victim], places=[[place, place]], before="2026-11")
+    old.record(old.now, EventKind.EVENTS_DROPPED, detail=forged_record)
+    old.settle()
+
+    def attack(tx: Tx) -> Report:
+        hashes = tx.connection.execute(select(sealed_events.c.hash).order_by(sealed_events.c.position)).scalars().all()
+        then = datetime.fromisoformat("2026-10-20T00:00:00+00:00")
+        tx.connection.execute(delete(seal_heads).where(seal_heads.c.at > then))
+        for size in (place + 1, len(hashes)):
+            tree = Tree().with_leaves(bytes(each) for each in hashes[:size])
+            head = sign_head(tree, through=victim, at=then, issuer="https://a", key=old.key)
+            tx.connection.execute(insert(seal_heads).values(size=size, at=then, signed=head.signed))
+        tx.connection.execute(delete(events).where(events.c.id == victim))
+        found.append(verify(tx, old.keys, [each for each in [old.kept] if each]))
+        raise Undone
+
+    found: list[Report] = []
+    with pytest.raises(Undone):
+        old.database.append(attack)
+    assert "before that of" in "\n".join(found[0].findings)
+
+
+def test_dropped_events_of_another_time_are_found_in_the_export_that_is_given(old: Old) -> None:
+    """A record whose cut is later than the event's month would pass else, where no head of that time was kept."""
+    record = old.drop(before=AUGUST - timedelta(days=31))
+    july = next(place for place, line in enumerate(old.lines) if '"at":"2026-07' in line and '"event"' in line)
+    read = json.loads(old.lines[july])
+    wide = dataclasses.replace(record, places=((0, 20),), events=21)
+    trail = Trail(keys=succession((), old.keys), kept=(), records=[wide], given=[Given("old.jsonl", old.lines)])
+    trail.miss(read["place"], read["number"], bytes.fromhex(read["hash"]))
+    assert "is of 2026-07-10, and was dropped with the months before that" in trail.findings[0]
+
+
+def test_what_was_dropped_and_is_not_given_is_counted_as_not_checkable(old: Old) -> None:
+    old.drop()
+    assert (old.report().not_checkable, old.report(old.lines).not_checkable) == (8, 0)

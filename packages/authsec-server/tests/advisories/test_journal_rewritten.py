@@ -191,7 +191,7 @@ def test_a_row_of_another_kind_is_named_to_whoever_reads_on_and_hides_no_other_s
             tx.connection.execute(update(events).where(events.c.id == VICTIM).values(changed))
             read(tx)
 
-        with pytest.raises(Conflict, match=f"Event {VICTIM} is none any more"):
+        with pytest.raises(Conflict, match=f"Event {VICTIM} was changed in the database and cannot be read"):
             sealed.database.append(partial(attempt, changed={name: value}, read=read))
 
 
@@ -308,7 +308,7 @@ def test_each_head_is_checked_and_one_in_anothers_place_is_found(sealed: Sealed)
     signed = sealed.database.read(
         lambda tx: tx.connection.execute(select(seal_heads.c.signed).order_by(seal_heads.c.size)).scalars().all()
     )
-    assert len(signed) == 2
+    assert len(signed) == 3
     for size, instead in ((7, signed[1]), (10, signed[0]), (7, "e30.e30.AAAA"), (10, signed[1][:-4] + "AAAA")):
         spoil = update(seal_heads).where(seal_heads.c.size == size).values(signed=instead)
         told = sealed.spoiled(run(spoil))
@@ -345,8 +345,10 @@ def test_an_export_is_checked_without_the_database_and_so_is_every_change_of_it(
     assert verify_export(lines, sealed.keys).as_sealed
     leaves = [place for place, line in enumerate(lines) if "event" in json.loads(line)]
     heads = [place for place, line in enumerate(lines) if "head" in json.loads(line)]
-    assert (len(leaves), len(heads), heads[-1]) == (10, 2, len(lines) - 1)
-    changed = {f"without {place}": lines[:place] + lines[place + 1 :] for place in [*leaves, heads[-1]]}
+    assert (len(leaves), len(heads), heads[-1]) == (10, 3, len(lines) - 1)
+    changed = {f"without {place}": lines[:place] + lines[place + 1 :] for place in leaves} | {
+        "no head": lines[: heads[1]]
+    }
     changed |= {f"twice {place}": lines[: place + 1] + lines[place:] for place in leaves}
     changed |= {
         f"swapped {place}": [*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]] for place in leaves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -121,6 +122,12 @@ class Asking:
     def has(self, kid: str = "one") -> bool:
         """Whether the source has a key of this name."""
         return self.find(kid) is not None
+
+    def lands(self) -> None:
+        """The fetch that is under way has ended."""
+        for thread in threading.enumerate():
+            if thread.name == f"authsec-keys-{self.source.slug}":
+                thread.join(20)
 
     def failure(self, kid: str = "one") -> str:
         """Why its keys cannot be had; empty if they can."""

@@ -95,7 +95,10 @@ class Authority:
                 return self._ask(request, deadline)
             except (TransportError, ServerError) as error:
                 wait = _wait_before_retry(error, pause)
-                if wait is None or self._clock.monotonic() + wait >= deadline:
+                if wait is None:
+                    raise
+                wait *= 1 + self._token_bytes(1)[0] / 510  # up to half as long again: not all agents at once
+                if self._clock.monotonic() + wait >= deadline:
                     raise
             self._clock.sleep(wait)
         return self._ask(request, deadline)

@@ -63,6 +63,11 @@ def void_all_of(tx: Tx, now: datetime, administrator: Administrator) -> None:
     store.void(tx.connection, administrator.id, None, now)
 
 
+def void_all(tx: Tx, now: datetime) -> None:
+    """Let no link be used any more: of a restored database nobody knows which were used."""
+    store.void_all(tx.connection, now)
+
+
 def forget(tx: Tx, now: datetime) -> None:
     """Forget links that expired long ago."""
     store.forget(tx.connection, now - REMEMBERED)

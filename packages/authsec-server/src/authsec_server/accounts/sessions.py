@@ -117,6 +117,11 @@ def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str) 
     return _end(tx, act, store.open_ones(tx.connection, administrator.id), administrator, because=because)
 
 
+def end_everybodys(tx: Tx, now: datetime) -> None:
+    """End the sessions of all administrators: of a restored database nobody knows which had ended."""
+    store.end_expired(tx.connection, now, seen_until=now, made_until=now)
+
+
 def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
     """End what time has ended, and forget what ended long ago."""
     store.end_expired(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)

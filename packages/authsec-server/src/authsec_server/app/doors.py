@@ -23,7 +23,7 @@ def routes(house: House) -> list[BaseRoute]:
     """All of them."""
     return [
         *operations.routes(house),
-        *health.routes(house.site, house.readiness),
+        *health.routes(house.readiness, house.liveness),
         *_for_agents_and_apis(house),
         *console_routes(_console(house)),
     ]
@@ -66,4 +66,5 @@ def _console(house: House) -> Console:
         key_sets=house.trust.key_sets,
         cluster_apis=house.trust.cluster_apis,
         trials=house.trust.trials,
+        older=lambda: house.comparison.problem,
     )

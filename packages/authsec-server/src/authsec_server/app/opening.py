@@ -14,15 +14,20 @@ from authsec_server.accounts.bootstrap import bootstrap_key
 from authsec_server.accounts.model import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.doors import routes
+from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.app.upkeep import lifespan, maintenance
 from authsec_server.app.wings import House, heads_of, house_of
+from authsec_server.audit.sealing.comparison import Comparison, comparison_of
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_issuer
+from authsec_server.failures import Unavailable
+from authsec_server.keys.journal import JournalKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
+from authsec_server.private_files import check_data
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations.heads import Feed
 from authsec_server.settings import Settings, is_loopback
@@ -31,6 +36,7 @@ from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS
 from authsec_server.web.health import Readiness
 from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
+from authsec_server.web.withheld import Withheld
 
 PROBES = (health.LIVE, health.READY)
 
@@ -51,6 +57,8 @@ class Authority:
     outbound: Outbound
     feed: Feed
     dropper: Dropper
+    journal_keys: JournalKeys
+    comparison: Comparison
     bootstrap: AdminKey | None
 
 
@@ -66,15 +74,32 @@ def open_authority(
     """
     if not local_operator:
         settings.issuer  # noqa: B018 - refuses before anything is touched
+        if settings.sqlite_file is not None:
+            check_data(settings.sqlite_file)
     database = open_database(settings.database_url)
     try:
+        comparison = comparison_of(settings.audit_heads, database)
+        comparison.read_file()  # before the database: another server may write to both
         database.migrate()
         if local_operator:
             settings = as_served(settings, database)
-        house = house_of(settings, database, local_operator, surroundings or Surroundings())
+        house = house_of(settings, database, comparison, local_operator, surroundings or Surroundings())
+        if local_operator:
+            _compare_for_command(comparison)
+        else:
+            compare(comparison)
+            database.begin_serving()
         yield _assembled(house, serves=not local_operator)
     finally:
         database.close()
+
+
+def _compare_for_command(comparison: Comparison) -> None:
+    """Compare as a server does: the command says what is wrong. Without the sealing key's file nothing is compared."""
+    try:
+        comparison.problem = comparison.compare()
+    except Unavailable as failure:
+        comparison.not_compared = failure.message
 
 
 def refuse_to_serve(settings: Settings) -> None:
@@ -102,18 +127,25 @@ def _bootstrap_key(house: House) -> AdminKey | None:
 
 def _assembled(house: House, *, serves: bool) -> Authority:
     maintain = maintenance(house)
-    maintain()
-    bootstrap = _bootstrap_key(house) if serves else None  # the journal has room for it by now
+    bootstrap = None
+    if not house.comparison.problem:
+        maintain()
+        bootstrap = _bootstrap_key(house) if serves else None  # the journal has room for it by now
+        if serves:
+            house.probe.attempt()  # the first answer of a server that can work says so
     app = Starlette(
         routes=routes(house),
         exception_handlers=HANDLERS,
         lifespan=lifespan(
             maintain,
+            house.probe.run,
             house.sealer.run,
             house.elsewhere.run,
             house.told.journal.run,
             house.told.live_feed.run,
             house.told.noting.run,
+            watch(house, maintain),
+            withheld=lambda: house.comparison.problem is not None,
         ),
         middleware=_middleware(house),
     )
@@ -128,6 +160,8 @@ def _assembled(house: House, *, serves: bool) -> Authority:
         outbound=house.trust.outbound,
         feed=house.told.feed,
         dropper=house.dropper,
+        journal_keys=house.keyring.journal_keys,
+        comparison=house.comparison,
         bootstrap=bootstrap,
     )
 
@@ -143,6 +177,7 @@ def _middleware(house: House) -> list[Middleware]:
         ),
         # Those who follow the feed stay for hours, in places of their own: agents need theirs.
         Middleware(Bounded, at_most=settings.max_in_flight, always=(*PROBES, revocations_api.PATH)),
+        Middleware(Withheld, why=lambda: house.comparison.problem, reading=may_be_read),
         Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
     ]
 

@@ -57,7 +57,9 @@ def operations(house: House) -> list[AnyOperation]:
         *links_api.operations(issuer=house.settings.issuer),
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
-        *sealing_api.operations(keyring.journal_keys.published, house.elsewhere.standing),
+        *sealing_api.operations(
+            keyring.journal_keys.published, house.elsewhere.standing, lambda: house.comparison.problem
+        ),
         *journal_api.operations(keyring.journal_keys, issuer=house.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(house), house.trust.cluster_apis),

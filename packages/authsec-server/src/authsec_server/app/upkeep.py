@@ -54,13 +54,20 @@ def maintenance(house: House) -> Callable[[], None]:
     return maintain
 
 
-def lifespan(maintain: Callable[[], None], *followers: Callable[[], Coroutine[Any, Any, None]]) -> Lifespan[Starlette]:
-    """Keeps the authority in order, seals its journal and follows it and its feed, for as long as it is served."""
+def lifespan(
+    maintain: Callable[[], None],
+    *followers: Callable[[], Coroutine[Any, Any, None]],
+    withheld: Callable[[], bool] = lambda: False,
+) -> Lifespan[Starlette]:
+    """Keeps the authority in order, seals its journal and follows it and its feed, for as long as it is served.
+
+    Nothing is maintained while it is `withheld`: the database is older than its outside heads.
+    """
 
     @asynccontextmanager
     async def while_served(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_keep_in_order, maintain)
+            tasks.start_soon(_keep_in_order, maintain, withheld)
             for follow in followers:
                 tasks.start_soon(follow)
             yield
@@ -69,9 +76,11 @@ def lifespan(maintain: Callable[[], None], *followers: Callable[[], Coroutine[An
     return while_served
 
 
-async def _keep_in_order(maintain: Callable[[], None]) -> None:
+async def _keep_in_order(maintain: Callable[[], None], withheld: Callable[[], bool]) -> None:
     while True:
         await anyio.sleep(MAINTENANCE_SECONDS)
+        if withheld():
+            continue
         try:
             await anyio.to_thread.run_sync(maintain)
         except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate and partitions be made next minute

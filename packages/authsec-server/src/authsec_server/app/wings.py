@@ -12,14 +12,17 @@ from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.proving import ApiCredentials
+from authsec_server.app.readiness_probe import ReadinessProbe
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.attestation.clusters import Clusters
 from authsec_server.attestation.trial.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
+from authsec_server.audit.sealing.comparison import Comparison
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
+from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.activity import stream as activity_stream
@@ -27,10 +30,12 @@ from authsec_server.db import Database
 from authsec_server.delegations import tokens_out
 from authsec_server.delegations.foreseen import Insight
 from authsec_server.delegations.model import Terms
+from authsec_server.keys import service as keys
 from authsec_server.keys.custodian import Custodian
 from authsec_server.keys.feed import FeedKeys
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import load_master_key
+from authsec_server.keys.sealing_key_file import load_sealing_key
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.revocations.followers.noting import Noting
@@ -45,7 +50,8 @@ from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.model import Limits
 from authsec_server.tokens.ours import OwnTokens
 from authsec_server.tokens.service import DelegationTokens
-from authsec_server.web.health import Readiness
+from authsec_server.web.health import Liveness, Problem, Readiness
+from authsec_server.web.instants import rfc3339
 from authsec_server.web.limits import Limiter
 from authsec_server.web.site import Site
 
@@ -100,6 +106,8 @@ class House:
     database: Database
     terms: Terms
     readiness: Readiness
+    liveness: Liveness
+    probe: ReadinessProbe
     keyring: Keyring
     trust: Trust
     people: People
@@ -107,6 +115,7 @@ class House:
     sealer: Sealer
     dropper: Dropper
     elsewhere: HeadsElsewhere
+    comparison: Comparison
     site: Site
     api_credentials: ApiCredentials
     tokens: DelegationTokens
@@ -116,12 +125,15 @@ class House:
     enrolling: Enrolling
 
 
-def house_of(settings: Settings, database: Database, local_operator: bool, around: Surroundings) -> House:
+def house_of(
+    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, around: Surroundings
+) -> House:
     """The house over this database. `local_operator`: whoever asks is the operator at this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
-    keyring = _keyring(settings, database, around)
+    keyring = keyring_of(settings, database, around)
+    comparison.keys, comparison.issuer = keyring.journal_keys.by_kid, issuer
     trust = _trust(settings, database, around)
-    readiness = Readiness()
+    readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
     site = Site(
         database=database,
@@ -135,14 +147,23 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
     elsewhere = heads_of(settings, trust.outbound, around)
     if not local_operator:
         elsewhere.check()
-    readiness.undelivered = lambda: elsewhere.standing().undelivered_since
+        keyring.journal_keys.check()
+    readiness.notes += [lambda: _undelivered(elsewhere), lambda: _not_compared(comparison)]
+    readiness.checks.append(lambda: _older(comparison))
+
+    def give(head: Head) -> None:
+        comparison.note(head)
+        elsewhere.give(head)
+
     sealer = Sealer(
         database,
         issuer=issuer,
         signing_key=keyring.journal_keys.signing_key,
         keys=keyring.journal_keys.by_kid,
         now=now,
-        give=elsewhere.give,
+        give=give,
+        token_keys=keys.signing_kids,
+        paused=lambda: comparison.problem is not None,
     )
     return House(
         settings=settings,
@@ -150,12 +171,22 @@ def house_of(settings: Settings, database: Database, local_operator: bool, aroun
         database=database,
         terms=terms,
         readiness=readiness,
+        liveness=liveness,
+        probe=ReadinessProbe(
+            database,
+            readiness,
+            liveness,
+            now=now,
+            monotonic=monotonic,
+            withheld=lambda: comparison.problem is not None,
+        ),
         keyring=keyring,
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
-        told=_told(settings, database, keyring.feed_keys, readiness, around),
+        told=_told(settings, database, keyring.feed_keys, readiness, comparison, around),
         sealer=sealer,
         elsewhere=elsewhere,
+        comparison=comparison,
         dropper=Dropper(
             database=database,
             sealer=sealer,
@@ -179,7 +210,24 @@ def heads_of(settings: Settings, outbound: Outbound, around: Surroundings) -> He
     return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=around.now)
 
 
-def _keyring(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+def _undelivered(elsewhere: HeadsElsewhere) -> dict[str, str]:
+    """Heads that are not delivered: the server issues as before, and somebody should look at that."""
+    since = elsewhere.standing().undelivered_since
+    return {} if since is None else {"audit_heads_undelivered_since": rfc3339(since)}
+
+
+def _not_compared(comparison: Comparison) -> dict[str, str]:
+    """Why the database was not compared with its outside heads."""
+    return {"audit_heads_not_compared": comparison.not_compared} if comparison.not_compared else {}
+
+
+def _older(comparison: Comparison) -> Problem | None:
+    """The database is older than its outside heads: nothing is issued before an operator says that it was restored."""
+    return Problem(status="database_older", sentence=comparison.problem) if comparison.problem else None
+
+
+def keyring_of(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+    """The keys in this database. Raises `StartupRefused` where the master key does not open them."""
     master_key = load_master_key(settings, database, around.token_bytes)
     signer = Signer(database, master_key)
     return Keyring(
@@ -193,7 +241,12 @@ def _keyring(settings: Settings, database: Database, around: Surroundings) -> Ke
             max_age=timedelta(seconds=settings.signing_key_max_age),
             token_bytes=around.token_bytes,
         ),
-        journal_keys=JournalKeys(database, master_key, token_bytes=around.token_bytes),
+        journal_keys=JournalKeys(
+            database,
+            master_key,
+            token_bytes=around.token_bytes,
+            file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
+        ),
     )
 
 
@@ -239,12 +292,23 @@ def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: 
 
 
 def _told(
-    settings: Settings, database: Database, feed_keys: FeedKeys, readiness: Readiness, around: Surroundings
+    settings: Settings,
+    database: Database,
+    feed_keys: FeedKeys,
+    readiness: Readiness,
+    comparison: Comparison,
+    around: Surroundings,
 ) -> Told:
     def ending() -> bool:
         return readiness.draining
 
-    feed = Feed(database=database, issuer=settings.issuer, signing_key=feed_keys.signing_key, now=around.now)
+    feed = Feed(
+        database=database,
+        issuer=settings.issuer,
+        signing_key=feed_keys.signing_key,
+        now=around.now,
+        withheld=lambda: comparison.problem,
+    )
     known = partial(tokens_out.audiences, default_audience=settings.default_audience)
     return Told(
         journal=LiveJournal(database, now=around.now, ending=ending),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from authsec_server import naming
 from authsec_server.audit.filters import EventFilter
@@ -37,6 +37,7 @@ PARAMETERS = (
     Parameter(name="since", description="Not before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
     Parameter(name="until", description="Only before (RFC 3339).", schema={"type": "string", "format": "date-time"}),
 )
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id and a jti look like
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
 _NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": PrincipalKind.SERVER}
@@ -75,8 +76,8 @@ def read_filter(tx: Tx, query: Mapping[str, str], names: Names) -> EventFilter:
         address=_matching("address", query, _ADDRESS, "an address", "e.g. 192.0.2.7"),
         request_id=_matching("request_id", query, _WORD, "a request id", "Copy it from an answer: req_…"),
         jti=_matching("jti", query, _WORD, "a jti", "Copy it from the token, or from another event."),
-        since=since,
-        until=until,
+        since=_bounded(since),
+        until=_bounded(until),
     )
 
 
@@ -160,3 +161,8 @@ def _matching(name: str, query: Mapping[str, str], form: re.Pattern[str], what: 
 def _instant(name: str, query: Mapping[str, str]) -> datetime | None:
     value = query.get(name)
     return None if value is None else parse_instant(name, value)
+
+
+def _bounded(instant: datetime | None) -> datetime | None:
+    """The instant, moved into the years that an event can have: later code adds to it, and `datetime` ends at 9999."""
+    return None if instant is None else min(max(instant, _EARLIEST), _LATEST)

@@ -45,10 +45,15 @@ class LastUse:
 
     def and_later(self, other: LastUse) -> LastUse:
         """Both put together: the later of each. Of two reasons at one instant the last by alphabet is told."""
-        granted = [at for at in (self.granted_at, other.granted_at) if at is not None]
-        refused = [(use.refused_at, use.refused_reason) for use in (self, other) if use.refused_at is not None]
-        refused_at, reason = max(refused, default=(None, ""))
-        return LastUse(granted_at=max(granted, default=None), refused_at=refused_at, refused_reason=reason)
+        granted_at, later = self.granted_at, self
+        if granted_at is None or (other.granted_at is not None and other.granted_at > granted_at):
+            granted_at = other.granted_at
+        if self.refused_at is None or (
+            other.refused_at is not None
+            and (other.refused_at, other.refused_reason) > (self.refused_at, self.refused_reason)
+        ):
+            later = other
+        return LastUse(granted_at=granted_at, refused_at=later.refused_at, refused_reason=later.refused_reason)
 
 
 NEVER = LastUse()
@@ -61,7 +66,7 @@ class Counts:
     hours: Counter[tuple[datetime, str, str]] = field(default_factory=Counter)  # hour, kind, reason
     client_hours: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)  # client, hour, kind, reason
     uses: Counter[tuple[str, datetime, str]] = field(default_factory=Counter)  # subject, day, action
-    last: dict[str, LastUse] = field(default_factory=dict)  # subject
+    last: dict[tuple[str, datetime], LastUse] = field(default_factory=dict)  # subject, month
 
     def add(self, outcome: Outcome) -> None:
         """Count it in."""
@@ -71,16 +76,27 @@ class Counts:
             return
         self.client_hours[outcome.client_id, hour, outcome.kind, outcome.reason] += outcome.occurrences
         if outcome.kind is EventKind.TOKEN_ISSUED:
-            for subject in outcome.subjects:
-                self._last(subject, LastUse(granted_at=outcome.at))
-            for subject in outcome.subjects - {outcome.proof_id}:
+            subjects, day, month = outcome.subjects, day_of(outcome.at), month_of(outcome.at)
+            granted = LastUse(granted_at=outcome.at)
+            for subject in subjects:
+                self._last((subject, month), granted)
+            for subject in subjects - {outcome.proof_id}:
                 for action in outcome.actions:
-                    self.uses[subject, day_of(outcome.at), action] += outcome.occurrences
+                    self.uses[subject, day, action] += outcome.occurrences
         elif outcome.kind is EventKind.TOKEN_REFUSED:
-            self._last(outcome.client_id, LastUse(refused_at=outcome.at, refused_reason=outcome.reason))
+            refused = LastUse(refused_at=outcome.at, refused_reason=outcome.reason)
+            self._last((outcome.client_id, month_of(outcome.at)), refused)
 
-    def _last(self, subject: str, use: LastUse) -> None:
-        self.last[subject] = self.last.get(subject, NEVER).and_later(use)
+    def last_of_subjects(self) -> dict[str, LastUse]:
+        """The last use of each subject in any month."""
+        found: dict[str, LastUse] = {}
+        for (subject, _), use in self.last.items():
+            found[subject] = found.get(subject, NEVER).and_later(use)
+        return found
+
+    def _last(self, key: tuple[str, datetime], use: LastUse) -> None:
+        known = self.last.get(key)
+        self.last[key] = use if known is None else known.and_later(use)
 
 
 def counts_of(outcomes: Iterable[Outcome]) -> Counts:
@@ -104,3 +120,8 @@ def hour_of(at: datetime) -> datetime:
 def day_of(at: datetime) -> datetime:
     """The day's beginning (UTC)."""
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_of(at: datetime) -> datetime:
+    """The month's beginning (UTC)."""
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

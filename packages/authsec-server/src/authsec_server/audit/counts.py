@@ -178,13 +178,11 @@ def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[
 
 def _last_uses(tx: Tx, subject_ids: Collection[str], late: Iterable[Outcome]) -> dict[str, LastUse]:
     statement = select(kept_uses).where(kept_uses.c.subject_id.in_(subject_ids))
-    found = {
-        row.subject_id: LastUse(
-            granted_at=row.granted_at, refused_at=row.refused_at, refused_reason=row.refused_reason or ""
-        )
-        for row in tx.connection.execute(statement)
-    }
-    later = counts_of(_concerning(late, subject_ids)).last
+    found: dict[str, LastUse] = {}
+    for row in tx.connection.execute(statement):  # one for each month
+        use = LastUse(granted_at=row.granted_at, refused_at=row.refused_at, refused_reason=row.refused_reason or "")
+        found[row.subject_id] = found.get(row.subject_id, NEVER).and_later(use)
+    later = counts_of(_concerning(late, subject_ids)).last_of_subjects()
     return found | {
         subject: found.get(subject, NEVER).and_later(later[subject]) for subject in later.keys() & set(subject_ids)
     }

@@ -1,8 +1,8 @@
-"""What of an event is sealed: every column of its row, in one text. Pure.
+"""The leaf of an event: the hash over every column of its row. Pure.
 
-The text is the line `authsec event 1` and the JSON object of all columns: names sorted, no spaces, everything beyond
-ASCII escaped, instants in UTC to the microsecond. The form has a number, since a column that comes later is not in the
-seals that are there.
+The hashed text is the line `authsec event 1` and the JSON object of all columns: names sorted, no spaces, everything
+beyond ASCII escaped, instants in UTC to the microsecond. The form has a number, since a later column is not in the
+seals that are there. A column has one spelling in the database (`db.schema`), so the leaf covers the stored bytes.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ def event_hash(row: Mapping[str, Any]) -> bytes:
 
 
 def event_text(row: Mapping[str, Any]) -> str:
-    """The event in this row as it is hashed: JSON."""
-    covered = {name: row[name] for name in COVERED}
-    return json.dumps(covered, sort_keys=True, separators=(",", ":"), default=_beyond_json)
+    """The event in this row as it is hashed: JSON. An instant may be the text already that it becomes here."""
+    return _ENCODER.encode({name: row[name] for name in COVERED})
 
 
 def text_hash(text: str) -> bytes:
@@ -53,3 +52,6 @@ def _beyond_json(value: Any) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return {"octets": bytes(value).hex()}
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_beyond_json)

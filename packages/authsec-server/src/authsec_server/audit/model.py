@@ -60,6 +60,8 @@ class EventKind(StrEnum):
     SEAL_KEY_CREATED = "seal_key.created"
     SEAL_KEY_REPLACED = "seal_key.replaced"
     EVENTS_DROPPED = "events.dropped"
+    COUNTS_REBUILT = "counts.rebuilt"
+    AUTHORITY_RESTORED = "authority.restored"
     ADMIN_KEY_CREATED = "admin_key.created"
     ADMIN_KEY_REVOKED = "admin_key.revoked"
     ADMIN_SIGN_IN = "admin.sign_in"

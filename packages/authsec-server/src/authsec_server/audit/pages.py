@@ -1,14 +1,14 @@
-"""Pages of the journal, by number. Each costs the same, however long the journal is and however rare what is wanted.
+"""Pages of the audit log, by event number. A page costs the same, however long the log is and however rare the match.
 
-An index leads to candidates, in order, and only so many of them are looked at for one page. Times become numbers first:
-an index on numbers finds both where a client's events go on and where they begin.
+An index leads to candidates, in order; one page looks at a bounded number of candidates. A filter by time becomes a
+range of numbers first (`number_ranges`). No query reads the text of a JSON column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -17,23 +17,23 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
-    Text,
     cast,
+    false,
     func,
     literal_column,
     select,
     text,
 )
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from authsec_server.audit import number_ranges
 from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
-from authsec_server.audit.store import ACT, DENIED, events, recorded, sealed_events
+from authsec_server.audit.store import ACT, DENIED, event_delegations, events, recorded, sealed_events, unreadable
 
 CANDIDATES = 5000
-# Numbers follow time only nearly: transactions overlap, and the clocks of servers differ.
-_OUT_OF_ORDER = timedelta(minutes=10)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
 _Conditions = list[ColumnElement[bool]]
@@ -41,26 +41,34 @@ _Conditions = list[ColumnElement[bool]]
 
 def newest(connection: Connection, wanted: EventFilter, *, before: int | None, limit: int) -> JournalPage:
     """The newest that are wanted, below `before`."""
-    bound = [] if before is None else [events.c.id < before]
-    return _page(connection, wanted, [*bound, *_in_time(connection, wanted)], limit, events.c.id.desc())
+    number = _number(wanted)
+    bound = [] if before is None else [number < before]
+    return _page(connection, wanted, [*bound, *_in_time(connection, wanted)], limit, number.desc())
 
 
 def following(connection: Connection, wanted: EventFilter, *, after: int, limit: int) -> JournalPage:
     """The oldest that are wanted, above `after`, in the order of their numbers."""
-    return _page(connection, wanted, [events.c.id > after, *_in_time(connection, wanted)], limit, events.c.id.asc())
+    number = _number(wanted)
+    return _page(connection, wanted, [number > after, *_in_time(connection, wanted)], limit, number.asc())
 
 
 def by_id(connection: Connection, number: int) -> Recorded | None:
-    """The event with this number."""
-    row = connection.execute(select(events).where(events.c.id == number)).one_or_none()
-    return None if row is None else _sealed(connection, [_hashed(row)])[0]
+    """The event with this number. Raises `Conflict` for one that raw SQL has changed."""
+    found = rows(connection, select(events).where(events.c.id == number))
+    return _sealed(connection, [_hashed(found[0])])[0] if found else None
 
 
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
-    """The event by which the token was issued."""
+    """The event by which the token was issued: the first, in case raw SQL has added another."""
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
-    row = connection.execute(statement).one_or_none()
-    return None if row is None else recorded(row)
+    found = rows(connection, statement.order_by(events.c.id).limit(1))
+    return recorded(found[0]) if found else None
+
+
+def highest_version(connection: Connection) -> int:
+    """The highest authority version of any event; 0 before the first. Reads every event."""
+    version: int | None = connection.execute(select(func.max(events.c.authority_version))).scalar_one()
+    return version or 0
 
 
 def highest(connection: Connection) -> int:
@@ -71,14 +79,15 @@ def highest(connection: Connection) -> int:
 
 def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
     """The events with these numbers, in order."""
-    rows = connection.execute(select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
-    return [_hashed(row) for row in rows]
+    return [
+        _hashed(row) for row in rows(connection, select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
+    ]
 
 
 def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
     """The next events, in order."""
     statement = select(events).where(events.c.id > number).order_by(events.c.id).limit(limit)
-    return [recorded(row) for row in connection.execute(statement)]
+    return [recorded(row) for row in rows(connection, statement)]
 
 
 def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:
@@ -92,9 +101,20 @@ def last_before(connection: Connection, at: datetime) -> int:
     return connection.execute(earlier).scalar_one_or_none() or 0
 
 
-def mentions(columns: _Columns, delegation_id: str) -> ColumnElement[bool]:
-    """Whether the event is about the delegation. No name can pretend it: the quotes in one are escaped (JSON)."""
-    return cast(columns.delegations, Text).contains(f'"id": "{delegation_id}"', autoescape=True)
+def rows(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any]]:
+    """The rows of this query of whole events. Raises `Conflict` with the number of one that cannot be read."""
+    try:
+        return connection.execute(statement).all()
+    except (ValueError, TypeError, OperationalError) as error:
+        if isinstance(error, OperationalError) and not str(error.orig).startswith("Could not decode"):
+            raise  # the database is away
+    named = statement.subquery().c.id
+    for number in connection.execute(select(named)).scalars().all():
+        try:
+            connection.execute(select(events).where(events.c.id == number)).all()
+        except (ValueError, TypeError, OperationalError):
+            raise unreadable(number) from None
+    raise RuntimeError("an event could not be read, and now all can")
 
 
 def _page(
@@ -106,7 +126,7 @@ def _page(
     # In the candidates' order: both databases stream them. To ask for it once more would have SQLite read all of them
     # for the first few; that no page skips or repeats is tested as a property.
     statement = select(looked_at).where(*_conditions(looked_at.c, wanted)).limit(limit + 1)
-    found = [_hashed(row) for row in connection.execute(statement)]
+    found = [_hashed(row) for row in rows(connection, statement)]
     if len(found) > limit:
         return JournalPage(items=_sealed(connection, found[:limit]), next=found[limit - 1].id)
     last = in_order.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
@@ -123,8 +143,8 @@ def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded
     seals = sealed_events.c
     which = seals.event_id.in_([each.id for each in found])
     leaf = cast(seals.hash, LargeBinary).label("leaf")  # whoever writes by hand can make it a text on SQLite
-    rows = connection.execute(select(seals.event_id, seals.position, leaf).where(which)) if found else ()
-    its = {row.event_id: Seal(place=row.position, leaf=bytes(row.leaf).hex()) for row in rows}
+    leaves = connection.execute(select(seals.event_id, seals.position, leaf).where(which)) if found else ()
+    its = {row.event_id: Seal(place=row.position, leaf=bytes(row.leaf).hex()) for row in leaves}
     return tuple(replace(each, seal=its.get(each.id)) for each in found)
 
 
@@ -140,7 +160,16 @@ def _plan_for_what_is_asked(connection: Connection) -> None:
 
 def candidates(wanted: EventFilter, bounds: _Conditions) -> Select[Any]:
     """The events among which those that are wanted must be."""
+    if wanted.delegation_id:
+        links = event_delegations.c
+        statement = select(events).join(event_delegations, links.event_id == events.c.id)
+        return statement.where(links.delegation_id == wanted.delegation_id, *bounds)
     return select(events).where(*_led_to(wanted), *bounds)
+
+
+def _number(wanted: EventFilter) -> ColumnElement[int]:
+    """The column that candidates come in the order of."""
+    return event_delegations.c.event_id if wanted.delegation_id else events.c.id
 
 
 def _led_to(wanted: EventFilter) -> _Conditions:
@@ -183,20 +212,19 @@ def _conditions(columns: _Columns, wanted: EventFilter) -> _Conditions:
         conditions.append(columns.kind.in_(sorted(wanted.kinds)))
     if wanted.principal:
         conditions += [columns.principal_kind == wanted.principal[0], columns.principal_id == wanted.principal[1]]
-    if wanted.delegation_id:
-        conditions.append(mentions(columns, wanted.delegation_id))
     return conditions
 
 
 def _in_time(connection: Connection, wanted: EventFilter) -> _Conditions:
-    """From `since` and before `until`, and the numbers that this leaves."""
-    at, number = events.c.at, events.c.id
-    conditions: _Conditions = []
+    """From `since` and before `until`, and the range of numbers that this leaves."""
+    if wanted.since is None and wanted.until is None:
+        return []
+    numbers = number_ranges.between(connection, wanted.since, wanted.until)
+    if numbers is None:
+        return [false()]
+    conditions: _Conditions = [_number(wanted).between(*numbers)]
     if wanted.since is not None:
-        conditions += [at >= wanted.since, number > last_before(connection, wanted.since - _OUT_OF_ORDER)]
+        conditions.append(events.c.at >= wanted.since)
     if wanted.until is not None:
-        later = select(number).where(at >= wanted.until + _OUT_OF_ORDER).order_by(at).limit(1)
-        conditions.append(at < wanted.until)
-        if (bound := connection.execute(later).scalar_one_or_none()) is not None:
-            conditions.append(number < bound)
+        conditions.append(events.c.at < wanted.until)
     return conditions

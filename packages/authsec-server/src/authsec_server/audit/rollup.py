@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select, update
@@ -62,7 +63,7 @@ def next_batch(connection: Connection, settled: datetime) -> Batch | None:
     rows = connection.execute(
         select(events).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
     )
-    return Batch(start=start, end=end, counts=counts_of(map(_outcome, rows)))
+    return Batch(start=start, end=end, counts=counts_of(map(outcome_of, rows)))
 
 
 def keep(tx: Tx, batch: Batch) -> bool:
@@ -83,6 +84,11 @@ def counted_until(connection: Connection) -> datetime:
     """Events dated earlier are in the counts; those from then on are not."""
     until: datetime = connection.execute(select(counted.c.until)).scalar_one()
     return until
+
+
+def close_months(connection: Connection, before: datetime) -> None:
+    """Count nothing any more that is dated before that time, whatever comes late."""
+    connection.execute(update(counted).where(counted.c.until < before).values(until=before))
 
 
 def _add(
@@ -109,20 +115,22 @@ def _remember(connection: Connection, counts: Counts) -> None:
     rows = [
         {
             "subject_id": subject,
+            "month": month,
             "granted_at": use.granted_at,
             "refused_at": use.refused_at,
             "refused_reason": use.refused_reason if use.refused_at else None,
         }
-        for subject, use in sorted(counts.last.items())
+        for (subject, month), use in sorted(counts.last.items(), key=itemgetter(0))
     ]
-    connection.execute(statement.on_conflict_do_update(index_elements=["subject_id"], set_=later), rows)
+    connection.execute(statement.on_conflict_do_update(index_elements=["subject_id", "month"], set_=later), rows)
 
 
 def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
 
 
-def _outcome(row: Row[Any]) -> Outcome:
+def outcome_of(row: Row[Any]) -> Outcome:
+    """The decided event in a row of the table `events`."""
     return Outcome(
         at=row.at,
         kind=EventKind(row.kind),

@@ -129,6 +129,11 @@ def token_issued(tx: Tx, jti: str) -> Recorded | None:
     return pages.token_issued(tx.connection, jti) if _NUMBERLIKE.fullmatch(jti) else None
 
 
+def highest_version(tx: Tx) -> int:
+    """The highest authority version of any event; 0 before the first. Reads every event."""
+    return pages.highest_version(tx.connection)
+
+
 def prepare_months(tx: Tx, now: datetime) -> None:
     """Have the partitions ready that the coming weeks need."""
     months.prepare_months(tx.connection, now)

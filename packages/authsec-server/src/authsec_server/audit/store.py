@@ -1,4 +1,4 @@
-"""The tables of events, of their seals and of what is counted of them.
+"""The tables of events, of their seals, and of the counts and number ranges that are rolled up from them.
 
 On PostgreSQL the events are partitioned by month (`months`).
 """
@@ -13,7 +13,6 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -33,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded, Refusal, Tally
-from authsec_server.db.schema import BigId, Instant, metadata
+from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.failures import Conflict
 from authsec_server.principal import Principal, PrincipalKind, Role
 
@@ -62,8 +61,8 @@ events = Table(
     Column("principal_role", String(10)),
     Column("client_id", String(36)),
     Column("client_name", Text),
-    Column("delegations", JSON, nullable=False),
-    Column("roles", JSON, nullable=False),
+    Column("delegations", CanonicalJson, nullable=False),
+    Column("roles", CanonicalJson, nullable=False),
     Column("subject_id", String(80)),
     Column("subject_name", Text),
     Column("decision", String(10)),
@@ -74,7 +73,7 @@ events = Table(
     Column("kid", String(64), nullable=False),
     Column("token_sha256", String(64), nullable=False),
     Column("expires_at", Instant),
-    Column("detail", JSON, nullable=False),
+    Column("detail", CanonicalJson, nullable=False),
     Column("occurrences", Integer, nullable=False),
     Column("count_key", String(128)),  # set only on counted refusals: one row per key and minute
     # Every token pays for these. By time, events are found by the first column of the last one.
@@ -94,6 +93,15 @@ events = Table(
     sqlite_autoincrement=True,  # a number, once given, is never given again
 )
 
+# Which events name which delegation: a filter must not search the text of `events.delegations`. `verify` compares both.
+event_delegations = Table(
+    "event_delegations",
+    metadata,
+    Column("delegation_id", String(36), primary_key=True),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 # The log that seals them (`sealing`): a hash for each, in the order of sealing.
 sealed_events = Table(
     "sealed_events",
@@ -103,12 +111,31 @@ sealed_events = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
+# The signed heads of the log: of each minute the last, of each size the first and the last.
+seal_heads = Table(
+    "seal_heads",
+    metadata,
+    Column("size", BigId, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True),
+    Column("signed", Text, nullable=False),
+)
+
 # What is counted of the events before `counted.until`; the later ones are counted where they stand (`counts`).
 counted = Table(
     "counted",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("until", Instant, nullable=False),
+    Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # raised by each write of `count_rebuild`
+)
+
+# The numbers of an hour's events: a filter by time looks between them (`number_ranges`); `verify` checks them.
+number_ranges = Table(
+    "number_ranges",
+    metadata,
+    Column("hour", Instant, primary_key=True),
+    Column("lowest", BigInteger, nullable=False),
+    Column("highest", BigInteger, nullable=False),
 )
 
 hourly_counts = Table(
@@ -140,10 +167,12 @@ daily_uses = Table(
     Column("tokens", BigInteger, nullable=False),
 )
 
+# One row per subject and month: the rows of a dropped month never change again.
 last_uses = Table(
     "last_uses",
     metadata,
     Column("subject_id", String(36), primary_key=True),  # of a client, a delegation, a role or a proof
+    Column("month", Instant, primary_key=True),
     Column("granted_at", Instant),
     Column("refused_at", Instant),
     Column("refused_reason", String(40)),
@@ -155,7 +184,15 @@ def add(connection: Connection, event: Event) -> int:
     # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
     its = {**row_of(event), "occurrences": 1}
     number: int = connection.execute(insert(events).returning(events.c.id), its).scalar_one()
+    if event.delegations:
+        links = [{"delegation_id": id_, "event_id": number} for id_ in delegation_ids(event)]
+        connection.execute(insert(event_delegations), links)
     return number
+
+
+def delegation_ids(event: Event) -> list[str]:
+    """The delegations that the event names, each once."""
+    return sorted({named.id for named in event.delegations})
 
 
 def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
@@ -232,10 +269,15 @@ def recorded(row: Row[Any]) -> Recorded:
     try:
         return _event_in(row)
     except (ValueError, KeyError, TypeError):
-        raise Conflict(
-            f"Event {row.id} is none any more: somebody has changed it in the database.",
-            "See what else was changed: authsec audit verify",
-        ) from None
+        raise unreadable(row.id) from None
+
+
+def unreadable(number: int) -> Conflict:
+    """The refusal to show an event that raw SQL has changed into something else."""
+    return Conflict(
+        f"Event {number} was changed in the database and cannot be read.",
+        "See what else was changed: authsec audit verify",
+    )
 
 
 def _event_in(row: Row[Any]) -> Recorded:

@@ -19,6 +19,7 @@ _COMMANDS: Final = {  # of each the module, and a line for the page that lists t
     "keys": ("keys", "The keys that sign delegation tokens."),
     "revoke": ("revoke", "Stop an agent, a delegation or one token, now."),
     "audit": ("audit", "What happened, and whether the record of it is whole."),
+    "backup": ("backup", "Copy the embedded database, while servers go on."),
     "admin": ("admin", "Who may administer: people and admin keys."),
 }
 

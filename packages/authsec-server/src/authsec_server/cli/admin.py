@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 from authsec.config import export_line, is_loopback
-from authsec.deferred import Commands
+from authsec.deferred import Commands, Deferred
 
 from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
@@ -81,7 +81,12 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     output.result(key, f"The admin key {key['name']} is revoked.")
 
 
-for command in (bootstrap_key, *administrators.COMMANDS):
+_RESTORED = Deferred(
+    "restored",
+    "Record that this database was restored from a backup.",
+    "authsec_server.cli.restore:restored",  # the whole server comes with it
+)
+for command in (bootstrap_key, _RESTORED, *administrators.COMMANDS):
     admin.add_command(command)
 
 

@@ -43,12 +43,18 @@ _SEALING: Final = {  # these bring the database with them, and nobody who lists 
         "Delete the events of old months, once an export is seen to hold every one of them as it was sealed.",
     ),
 }
+_COUNTS: Final = {"rebuild-counts": ("rebuild_counts", "Make the counts of tokens and uses anew from the events.")}
 _SHOWING: Final = {
     "show": ("show", "Print one event whole, or all of one request."),
     "export": ("export_events", "Print all events that are asked for, oldest first."),
 }
 _FOLLOWING: Final = {"follow": ("follow", "Print each event as it is sealed, as JSON Lines, for a SIEM.")}
-_MODULES: Final = {"audit_sealing": _SEALING, "audit_showing": _SHOWING, "audit_following": _FOLLOWING}
+_MODULES: Final = {
+    "audit_sealing": _SEALING,
+    "audit_counts": _COUNTS,
+    "audit_showing": _SHOWING,
+    "audit_following": _FOLLOWING,
+}
 for module, commands in _MODULES.items():
     for name, (function, sentence) in commands.items():
         audit.add_command(Deferred(name, sentence, f"authsec_server.cli.{module}:{function}"))
@@ -132,6 +138,8 @@ def what(event: Mapping[str, Any]) -> Text:
             return cell(" ".join(parts))
     if event["kind"] == "events.dropped":
         return cell(f"{detail['events']:,} events before {detail['before']}")
+    if event["kind"] == "counts.rebuilt":
+        return cell(f"{sum(detail['rows'].values()):,} rows of counts")
     if event["kind"] == "admin.refused":
         return cell(detail.get("operation"))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]

@@ -24,6 +24,9 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
     output.result(_as_json(report) | {"heads": heads}, *_for_people(report, len(kept.heads), given))
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
+    if report.not_checkable:
+        output.note(f"{report.not_checkable:,} dropped events could not be checked. Give their export: --with FILE")
+        click.get_current_context().exit(Exit.NOT_CHECKED)
 
 
 def _as_json(report: Report) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         "last_head_at": rfc3339(report.last.at) if report.last else None,
         "findings": list(report.findings),
         "more_findings": report.more,
+        "not_checkable": report.not_checkable,
         "dropped": [
             {
                 "events": each.missing,
@@ -46,6 +50,7 @@ def _as_json(report: Report) -> dict[str, Any]:
             }
             for each in report.dropped
         ],
+        "unchecked": list(report.unchecked),
     }
 
 
@@ -57,7 +62,7 @@ def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
         if report.last
         else ("There is no head that these keys signed.")
     )
-    dropped = [_dropped(each, given) for each in report.dropped]
+    dropped = [*(_dropped(each, given) for each in report.dropped), *report.unchecked]
     if report.as_sealed:
         fits = [f"It leads to {'the head' if kept == 1 else f'all {kept} heads'} that you kept."] if kept else []
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import DatabaseError
 
+from authsec_server.app import Surroundings
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.cli.audit_files import (
     Exported,
@@ -26,11 +27,13 @@ from authsec_server.cli.audit_files import (
 from authsec_server.cli.audit_report import tell
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.ending import confirm
-from authsec_server.cli.in_process import InProcess, Opened
+from authsec_server.cli.in_process import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure
+from authsec_server.keys.journal import SETTING, replace_by_file
+from authsec_server.keys.sealing_key_file import load_sealing_key
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
@@ -54,6 +57,8 @@ def head(caller: Caller, output: Output) -> None:
     answer = caller.get("events/head")
     if answer["overdue"]:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
+    if answer["older"]:
+        output.note(f"{answer['older']} Nothing is issued until `authsec admin restored` ran: docs/backup.md.")
     if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
         answer["elsewhere"] = None
     its = answer["elsewhere"]
@@ -95,7 +100,8 @@ def verify_journal(
         reached = database.read(partial(verifying.keys_of, keys=known))
         kept = read_heads(head_files, reached)
         given = [read_given(path) for path in with_files]
-        report = database.read(partial(verifying.verify, keys=known, kept=kept.heads, given=given, ends=ends))
+        now = Surroundings().now()
+        report = database.read(partial(verifying.verify, keys=known, kept=kept.heads, given=given, ends=ends, now=now))
     tell(output, report, kept, with_files)
 
 
@@ -129,20 +135,49 @@ def verify_exported(
 
 
 @click.command("rotate-key")
+@click.option(
+    "--key-file", type=_THERE, help="The file of the new key, which stays there. On the server's machine, with --data."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @admin_command
-def rotate_key(caller: Caller, output: Output, yes: bool) -> None:
+def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool) -> None:
     """Replace the key that seals the journal. The present one signs for the new one, which signs from then on.
 
     Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
     """
+    reach = caller.reach
+    if key_file is not None and not isinstance(reach, InProcess):
+        raise CallFailed(
+            "A private key is not sent to a server.", "On the server's machine: --data DIR --key-file FILE"
+        )
     confirm("Replace the key that seals the audit trail?", yes=yes)
-    answer = caller.post("events/keys/rotate")
+    if key_file is None:
+        answer = caller.post("events/keys/rotate")
+    else:
+        assert isinstance(reach, InProcess)  # seen above
+        answer = _rotated_to_file(reach, key_file)
+        output.note(f"Name the file to every server of this database, and restart them: {SETTING}={key_file}")
+    when_so = "once a server has sealed that" if key_file is None else "and that is sealed"
     output.result(
         answer,
-        styled(f"The key {answer['kid']} replaces {answer['replaces']}, once a server has sealed that.", "green"),
+        styled(f"The key {answer['kid']} replaces {answer['replaces']}, {when_so}.", "green"),
         f"Keep the public keys anew: {caller.follow_up('audit', 'keys')} > FILE",
     )
+
+
+def _rotated_to_file(reach: InProcess, key_file: Path) -> dict[str, str]:
+    try:
+        new, named = load_sealing_key(key_file), reach.settings.sealing_key_file
+        if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
+            reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
+        with reach.kept_open() as opened:
+            its = opened.authority
+            kid, before = replace_by_file(
+                its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
+            )
+    except Failure as failure:
+        raise failed(failure) from None
+    return {"kid": kid, "replaces": before}
 
 
 @click.command("drop")
@@ -189,6 +224,8 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
     """The authority, for a dropping by this export. Raises `CallFailed` where it is none."""
     with readable(), an_export(file), reach.kept_open() as opened:
+        if older := opened.authority.comparison.problem:
+            raise CallFailed(older, "Nothing is dropped from an older database: see docs/backup.md.")
         yield opened
 
 

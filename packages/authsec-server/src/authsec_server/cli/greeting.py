@@ -49,6 +49,17 @@ def warn_of_another(before: str, issuer: str) -> None:
     )
 
 
+def warn_of_older(problem: str) -> None:
+    """Say that nothing is issued, because the database is older than its outside heads."""
+    click.echo(
+        f"! {problem}\n"
+        "  Nothing is issued and nothing is changed. If you restored a backup, run on this machine:\n\n"
+        "    authsec admin restored\n\n"
+        "  with the --data or --database of this server. It then goes on by itself. See docs/backup.md.\n",
+        err=True,
+    )
+
+
 def _say_hello(settings: Settings) -> None:
     where = place(settings.database_url) if settings.database else str(settings.data.absolute())
     label = f" [{settings.environment}]" if settings.environment else ""

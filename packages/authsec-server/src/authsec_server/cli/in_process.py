@@ -66,7 +66,7 @@ class InProcess:
     def kept_open(self) -> Iterator[Opened]:
         """The same for many calls: opening it takes longer than most of them. Raises `CallFailed`."""
         try:
-            with _errors_only(), open_authority(self.settings, local_operator=True) as authority:
+            with errors_only(), open_authority(self.settings, local_operator=True) as authority:
                 yield Opened(authority=authority, whole=self)
         except Failure as failure:
             raise failed(failure) from None
@@ -120,7 +120,7 @@ class Opened:
 
 
 @contextmanager
-def _errors_only() -> Iterator[None]:
+def errors_only() -> Iterator[None]:
     """The authority's own log, in process: one line on stderr for what it could not do, and nothing on stdout."""
     before: dict[str, Any] = structlog.get_config()
     structlog.configure(

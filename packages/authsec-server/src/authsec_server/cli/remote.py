@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +26,8 @@ _LOOK: Final = (
     "was done, authsec export or the lists what there is, and --dry-run what would still change."
 )
 _COMPARES: Final = "configuration/compare"
+_PAUSES: Final = (0.5, 1.0)  # seconds before a second and a third try
+_LONGEST_PAUSE: Final = 5.0  # seconds that a Retry-After may ask of a person at a terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +38,31 @@ class Remote:
     admin_key: str = field(repr=False)
     ca_file: str | None = None
     allow_http_hosts: tuple[str, ...] = ()
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = random.random  # 0 to 1: those who were refused together come back apart
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
+        """Send it; again, up to twice, where that cannot make a change twice."""
+        for pause in _PAUSES:
+            wait = pause
+            try:
+                answer = self._sent(method, path, content)
+            except _Broken as broken:
+                if _changes(method, path):
+                    raise broken.failure from None
+            else:
+                seconds = _seconds_before_retry(answer, method, path)
+                if seconds is None:
+                    return answer
+                wait = max(seconds, pause)
+            self.sleep(wait * (1 + self.jitter() / 2))
+        try:
+            return self._sent(method, path, content)
+        except _Broken as broken:
+            raise broken.failure from None
+
+    def _sent(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
+        """Send it once. Raises `CallFailed`, or `_Broken` when the connection broke under way."""
         parts = self._checked()
         secure = parts.scheme == "https"
         host = str(parts.hostname)
@@ -51,7 +78,10 @@ class Remote:
         except ConfigError as error:
             raise CallFailed(str(error)) from None
         except httpx2.HTTPError as error:
-            raise _unreachable(error, parts.netloc, changes=_changes(method, path)) from None
+            failure = _unreachable(error, parts.netloc, changes=_changes(method, path))
+            if isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
+                raise _Broken(failure) from None
+            raise failure from None
 
     @contextmanager
     def kept_open(self) -> Iterator[Remote]:
@@ -79,6 +109,38 @@ class Remote:
                 "Make one on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
             )
         return parts
+
+
+class _Broken(Exception):
+    """The connection broke before the answer was complete: what was asked for may have been done."""
+
+    def __init__(self, failure: CallFailed) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> float | None:
+    """Seconds to wait before the same request is sent again; None where the answer stands.
+
+    A 503 that says `retryable` says that nothing was committed. POST is not repeated all the same: between this
+    program and the authority may be a proxy that repeats what it sends.
+    """
+    if answer.status_code != 503 or (method == "POST" and _changes(method, path)):
+        return None
+    seconds = answer.headers.get("Retry-After", "")
+    if not seconds.isdecimal() or int(seconds) > _LONGEST_PAUSE:
+        return None
+    if _changes(method, path) and not _says_retryable(answer):
+        return None
+    return float(seconds)
+
+
+def _says_retryable(answer: httpx2.Response) -> bool:
+    try:
+        body = answer.json()
+    except ValueError:  # a proxy's page
+        return False
+    return isinstance(body, dict) and body.get("retryable") is True
 
 
 def _split(base_url: str) -> SplitResult:

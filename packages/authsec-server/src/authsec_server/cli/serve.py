@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,10 +16,11 @@ from typing import Any
 
 import click
 import prometheus_client
+import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, warn_of_another
+from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
 from authsec_server.db.served import last_issuer, remember_issuer
@@ -26,9 +29,12 @@ from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
 from authsec_server.web.protocol import BoundedProtocol
 
+log = structlog.get_logger(__name__)
+
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
+LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
 
 
 @click.command()
@@ -57,6 +63,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when it cannot start."""
     configure_logging(settings.log_format)
     with ExitStack() as stack:
+        stack.enter_context(_private_files())
         listener = stack.enter_context(_listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         tls = _tls(settings)
@@ -65,9 +72,12 @@ def run(settings: Settings) -> None:
         if not settings.database:
             _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
         authority = stack.enter_context(open_authority(settings))
-        warn_of_another(authority.database.read(last_issuer), authority.issuer)
-        authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
-        greet(settings, authority)
+        if authority.comparison.problem:
+            warn_of_older(authority.comparison.problem)
+        else:
+            warn_of_another(authority.database.read(last_issuer), authority.issuer)
+            authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
+            greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
             http=BoundedProtocol,
@@ -105,13 +115,31 @@ class DrainingServer(uvicorn.Server):
                 yield
             return
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._drain, loop)
-        loop.add_signal_handler(signal.SIGINT, self._stop)
+
+        # Not the loop's own handlers: they never run while something blocks the loop.
+        def terminate(*_: object) -> None:
+            self._end_within(self._drain_seconds)
+            loop.call_soon_threadsafe(self._drain, loop)
+
+        def interrupt(*_: object) -> None:
+            self._end_within(0)
+            loop.call_soon_threadsafe(self._stop)
+
+        before = {
+            signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
+            signal.SIGINT: signal.signal(signal.SIGINT, interrupt),
+        }
         try:
             yield
         finally:
-            loop.remove_signal_handler(signal.SIGTERM)
-            loop.remove_signal_handler(signal.SIGINT)
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+    def _end_within(self, drain_seconds: float) -> None:
+        """End the process after its time, whatever hangs: a thread in a system call, the event loop, a disk."""
+        timer = threading.Timer(drain_seconds + FINISH_SECONDS + LAST_SECONDS, _end_now)
+        timer.daemon = True
+        timer.start()
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._readiness.draining or not self._drain_seconds:
@@ -123,6 +151,25 @@ class DrainingServer(uvicorn.Server):
     def _stop(self) -> None:
         self._readiness.draining = True
         self.should_exit = True
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Every file and folder that is made meanwhile is readable for this process's user alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _end_now() -> None:
+    """End the process without waiting for its threads. A transaction that is not committed is undone."""
+    said = "the process is ended although something in it has not finished"
+    telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
+    telling.start()
+    telling.join(1)
+    os._exit(1)
 
 
 def _listen(host: str, port: int) -> socket.socket:

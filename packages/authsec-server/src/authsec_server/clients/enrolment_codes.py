@@ -68,6 +68,11 @@ def end(connection: Connection, client_ids: Collection[str]) -> None:
     connection.execute(delete(enrolments).where(enrolments.c.client_id.in_(client_ids)))
 
 
+def remove_all(connection: Connection) -> None:
+    """Delete every code."""
+    connection.execute(delete(enrolments))
+
+
 def forget(connection: Connection, now: datetime) -> None:
     """Delete what has expired."""
     connection.execute(delete(enrolments).where(enrolments.c.expires_at <= now))

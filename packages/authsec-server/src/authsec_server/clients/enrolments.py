@@ -63,6 +63,11 @@ def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
     return client
 
 
+def forget_all(tx: Tx) -> None:
+    """Forget every code: of a restored database nobody knows which were used."""
+    codes.remove_all(tx.connection)
+
+
 def forget(tx: Tx, now: datetime) -> None:
     """Forget codes that have expired."""
     codes.forget(tx.connection, now)

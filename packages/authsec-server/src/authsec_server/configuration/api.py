@@ -19,7 +19,7 @@ from authsec_server.configuration.reading import present
 from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Plan, Setting, at
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid, Outdated
+from authsec_server.failures import Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
 from authsec_server.sources.asking_first import require_answers
@@ -29,11 +29,6 @@ from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Opera
 
 PATH = f"{API}/configuration"
 MAX_DOCUMENT = 2 * 1024 * 1024
-MOST_WORK = 650
-"""Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a
-half milliseconds of a processor, with PostgreSQL two and a half, and twice that for a delegation of no audience
-(`benchmarks/README.md`): one to three seconds in all where the machine has nothing else to do, and many times that
-where it has."""
 
 
 class Compared(Body):
@@ -112,11 +107,11 @@ def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation
 
     async def compare(call: Call[Compared]) -> PlanShown:
         asked = _asked(call.body)
-        return await turns.read(call, lambda tx, act: as_json(_planned(tx, act, asked, setting), tx.version))
+        return await turns.read(call, lambda tx, act: as_json(planned(tx, act, asked, setting), tx.version))
 
     async def change(call: Call[Applied]) -> PlanShown:
         asked = _asked(call.body)
-        version, found = await turns.read(call, lambda tx, act: (tx.version, _planned(tx, act, asked, setting)))
+        version, found = await turns.read(call, lambda tx, act: (tx.version, planned(tx, act, asked, setting)))
         _require_version(call.body, version, call.act)
         if not found.steps:  # nobody waits for the authority lock, and its version stays
             return as_json(found, version)
@@ -127,7 +122,7 @@ def operations(setting: Setting, cluster_apis: ClusterApis) -> list[AnyOperation
             before = tx.version - 1  # a change brings about the next one
             _require_version(call.body, before, act)
             # Where nothing has changed since, it is planned already: nobody waits for that under the lock.
-            its = found if before == version else _planned(tx, act, asked, setting)
+            its = found if before == version else planned(tx, act, asked, setting)
             apply(tx, act, its)
             return as_json(its, before)
 
@@ -218,20 +213,6 @@ def _require_version(body: Applied, version: int, act: Act) -> None:
             by="",
             at=act.now,
         )
-
-
-def _planned(tx: Tx, act: Act, asked: Asked, setting: Setting) -> Plan:
-    """What it would change, if that can be done at once. Raises `Invalid`."""
-    found = planned(tx, act, asked, setting)
-    if found.work > MOST_WORK:
-        raise Invalid(
-            "configuration",
-            f"These are {len(found.steps)} changes, and {found.work} acts with each proof and each audience of a "
-            f"delegation; {MOST_WORK} are the most at once, since no token is issued meanwhile.",
-            "Apply it in parts, without prune: first fewer things, and what they refer to. To prune so many, leave "
-            "some of them in the document at first.",
-        )
-    return found
 
 
 async def _ask_clusters(call: Call[Applied], plan: Plan, cluster_apis: ClusterApis) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final
 
 from authsec_server.apis.model import parse_identifier
@@ -17,6 +18,15 @@ from authsec_server.delegations.model import OVER, state
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.nearest import told_nearest
+
+MOST_WORK: Final = 650
+"""Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a
+half milliseconds of a processor, with PostgreSQL two and a half, and twice that for a delegation of no audience
+(`benchmarks/README.md`): one to three seconds in all where the machine has nothing else to do, and many times that
+where it has."""
+
+MOST_SUGGESTIONS: Final = 20
+"""Unknown audiences of one document for which a similar name is searched: each search compares all names."""
 
 READ_AS_FAST_AS_ONE_ACT: Final = 30
 """So many delegations of one agent are read in the time that an act takes."""
@@ -56,11 +66,30 @@ def scope_of(asked: Asked) -> Scope:
 
 
 def plan(asked: Asked, present: Present, setting: Setting) -> Plan:
-    """All that is to be done, and what is to be known. Raises `Invalid`, naming the place in the document."""
-    steps = [*_weighed(_wanted(asked, present, setting), asked, present)]
-    removals = [*_removed(asked, present, setting)]
-    in_order = sorted([*steps, *removals], key=lambda step: [*Section].index(step.change.section))
+    """All that is to be done, and what is to be known. Raises `Invalid`, naming the place in the document.
+
+    Work is counted step by step, so a document of thousands of changes is refused before the rest is planned.
+    """
+    wanted = _weighed(_wanted(asked, present, setting), asked, present)
+    steps = [*_within_bound(chain(wanted, _removed(asked, present, setting)))]
+    in_order = sorted(steps, key=lambda step: [*Section].index(step.change.section))
     return Plan(steps=tuple(_telling_renamed(in_order)), notes=tuple(_notes(asked, present, {*_slugs(steps)})))
+
+
+def _within_bound(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps. Raises `Invalid` at the first one that exceeds `MOST_WORK`."""
+    work = 0
+    for step in steps:
+        work += step.work
+        if work > MOST_WORK:
+            raise Invalid(
+                "configuration",
+                f"This document makes more than {MOST_WORK} changes, counting each proof and each audience of a "
+                f"delegation; {MOST_WORK} are the most at once, since no token is issued meanwhile.",
+                "Apply it in parts, without prune: first fewer things, and what they refer to. To prune so many, leave "
+                "some of them in the document at first.",
+            )
+        yield step
 
 
 def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
@@ -85,6 +114,7 @@ def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
 
 def _delegated(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
     known = _audiences(asked, present)
+    suggestions: dict[str, str] = {}
 
     def resolve(field: str, text: str) -> str:
         return known.get(text) or parse_identifier(text, field=field)
@@ -94,16 +124,20 @@ def _delegated(asked: Asked, present: Present, setting: Setting) -> Iterator[Ste
             _require("role", its.role, Section.ROLES, asked, present.roles)
             _require("agent", its.agent, Section.AGENTS, asked, present.agents)
             step = delegations.step(slug, its, present, setting, resolve, renew=asked.renew)
-            yield from _one(step and _telling_unregistered(step, known, setting))
+            yield from _one(step and _telling_unregistered(step, known, setting, suggestions))
 
 
-def _telling_unregistered(step: Step, known: Collection[str], setting: Setting) -> Step:
-    """An audience need not be an API's; but a slug that was mistyped is one, too, and its tokens are for nobody."""
+def _telling_unregistered(step: Step, known: Collection[str], setting: Setting, suggestions: dict[str, str]) -> Step:
+    """An audience need not be an API's; but a slug that was mistyped is one, too, and its tokens are for nobody.
+
+    `suggestions` has a similar name for each audience that was searched for in this document.
+    """
     named = [text for each in step.change.differences if each.field == "audiences" for text in each.added]
     unknown = [text for text in named if text not in known and text != setting.terms.default_audience]
-    notes = [
-        f"No API is registered for the audience {text}. {told_nearest(text, known, '')}".strip() for text in unknown
-    ]
+    for text in unknown:
+        if text not in suggestions and len(suggestions) < MOST_SUGGESTIONS:
+            suggestions[text] = told_nearest(text, known, "")
+    notes = [f"No API is registered for the audience {text}. {suggestions.get(text, '')}".strip() for text in unknown]
     return replace(step, change=replace(step.change, notes=(*step.change.notes, *notes)))
 
 

@@ -45,10 +45,12 @@ from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.errors import status_of
 from authsec_server.web.places import Places
 from authsec_server.web.site import Site
+from authsec_server.web.withheld import withheld
 
 T = TypeVar("T")
 THEME_COOKIE = "authsec-theme"
 THEMES = ("light", "dark")
+SIGNING_IN = ("/console/sign-in", "/console/sign-out", "/console/theme")  # possible whatever the database lacks
 DOWNLOADS, DOWNLOADS_OF_ONE = 16, 2  # however slowly they are taken
 GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in all and from one network: each may dawdle
 
@@ -111,6 +113,7 @@ class Guest:
             "theme": theme if theme in THEMES else "",
             "sidebar": navigation.SIDEBAR,
             "current": navigation.current(self.path),
+            "older": self.console.older(),
             "me": getattr(self.request.state, "principal", None),
         }
 
@@ -158,6 +161,7 @@ class Console:
     key_sets: KeySets
     cluster_apis: ClusterApis
     trials: Trials
+    older: Callable[[], str | None] = lambda: None  # why the database is older than its outside heads
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
@@ -200,6 +204,8 @@ class Console:
     ) -> Route:
         async def private(request: Request) -> Response:
             guard.refuse_plain_http(self.settings.issuer)
+            if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
+                raise withheld()
             return await endpoint(request)
 
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]

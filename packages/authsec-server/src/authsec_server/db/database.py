@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -75,9 +75,16 @@ def rehearsing() -> Iterator[None]:
 
 
 class Database(ABC):
-    """An open database. Every method blocks its thread; every one raises `Unavailable` when nothing was committed."""
+    """An open database. Every method blocks its thread, for a bounded time.
+
+    Every method raises `Unavailable` when nothing was committed, and `OutcomeUnknown` when the commit got no answer.
+    `damaged` says what is wrong with the database file. It stays until the process is started again; until then every
+    method raises `Unavailable`.
+    """
 
     dialect: str
+    damaged: str | None = None
+    lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
     _tell: tuple[Callable[[], None], ...] = ()
 
     def read(self, work: Work[T]) -> T:
@@ -126,9 +133,12 @@ class Database(ABC):
         finally:
             self._tell = tuple(each for each in self._tell if each is not tell)
 
-    def check(self) -> None:
-        """Raise `Unavailable` when the database cannot do its work at the moment."""
-        self.read(lambda tx: tx.version)
+    def has_stopped(self) -> bool:
+        """Whether a thread that every write needs has ended: only a restart of the process helps."""
+        return False
+
+    def begin_serving(self) -> None:  # noqa: B027 - PostgreSQL has no file to be marked
+        """Mark a SQLite file as in use, so that a plain copy of it is recognised. `close` removes the mark."""
 
     @abstractmethod
     def migrate(self) -> None:
@@ -145,6 +155,14 @@ class Database(ABC):
 def _refuse_while_rehearsing() -> None:
     if _REHEARSING.get():
         raise RuntimeError("a change in a rehearsal would stay")
+
+
+def raise_version(tx: Tx, version: int) -> Tx:
+    """The same `change` at a higher authority version than it had. Raises `ValueError` for a lower one."""
+    if tx.access is not Access.CHANGE or version <= tx.version:
+        raise ValueError("the authority version only rises, and only in a change")
+    tx.connection.execute(update(authority).values(version=version))
+    return replace(tx, version=version)
 
 
 def open_tx(connection: Connection, access: Access) -> Tx:

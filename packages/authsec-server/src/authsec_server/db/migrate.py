@@ -13,6 +13,11 @@ from sqlalchemy import Connection
 from authsec_server.failures import StartupRefused
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether the schema is this version's."""
+    return MigrationContext.configure(connection).get_current_revision() == _scripts().get_current_head()
+
+
 def upgrade(connection: Connection) -> None:
     """Bring the schema up to date. A schema from a newer program is refused: writing to it could lose what it means."""
     scripts = _scripts()
@@ -28,6 +33,11 @@ def upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def newest_revision() -> str:
+    """The schema's version that this program makes."""
+    return _scripts().get_current_head() or ""
 
 
 @cache

@@ -5,26 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, text
+from psycopg.errors import ConnectionTimeout
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import Access, Database, T, Work, open_tx
-from authsec_server.db.migrate import upgrade
+from authsec_server.db.migrate import is_current, upgrade
+from authsec_server.db.postgresql_connection import NoAnswer, bound, driver_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
-from authsec_server.failures import StartupRefused, Unavailable
+from authsec_server.db.postgresql_options import (
+    BOUNDS,
+    PATIENT_SECONDS,
+    POOL_SECONDS,
+    connect_arguments,
+    narrower,
+    session_options,
+)
+from authsec_server.db.postgresql_silence import Silence, unanswered
+from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
 AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
 MIGRATION_LOCK = AUTHORITY_LOCK + 1
 SEALING_LOCK = AUTHORITY_LOCK + 2  # who seals the journal: see audit/sealing
 # READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
 _ISOLATION = {Access.READ: "REPEATABLE READ"}
-_LOCK = {Access.RECORD: "pg_advisory_xact_lock_shared", Access.CHANGE: "pg_advisory_xact_lock"}
-# Nothing waits for ever; a commit is durable before it is answered, whatever the server's own default says.
-_OPTIONS = (
-    "-c lock_timeout=5000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=30000"
-    " -c synchronous_commit=on -c timezone=UTC"
-)
+_LOCK = {
+    Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
+    Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
+}
+_KILLED_WHILE_IDLE = "25P03"
+_WAITED_FOR_A_LOCK = "55P03"
+
+
+def _opening(access: Access) -> str:
+    """The first statement of a transaction: its bounds, then the lock, in one trip to the server."""
+    columns = [f"set_config('{name}', '{value}', true)" for name, value in narrower(access).items()]
+    columns += [_LOCK[access]] if access in _LOCK else []
+    return f"SELECT {', '.join(columns)}" if columns else ""
+
+
+_OPENING = {access: text(_opening(access)) for access in Access if _opening(access)}
 
 
 class PostgreSQL(Database):
@@ -33,39 +54,50 @@ class PostgreSQL(Database):
     dialect = "postgresql"
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        address = make_url(url)
         self._engine: Engine = create_engine(
-            url,
+            address,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
             hide_parameters=True,  # values never reach an exception text
-            connect_args={"options": _OPTIONS, "connect_timeout": 5},
+            connect_args={"options": session_options(), **connect_arguments(address)},
         )
+        self._silence = Silence()
+        bound(self._engine, self._silence.is_silent)
 
     def _run(self, access: Access, work: Work[T]) -> T:
-        try:
-            with self._engine.connect() as connection:
-                connection = connection.execution_options(
-                    isolation_level=_ISOLATION.get(access, "READ COMMITTED"), postgresql_readonly=access is Access.READ
-                )
-                with connection.begin():
-                    if lock := _LOCK.get(access):
-                        connection.execute(text(f"SELECT {lock}(:key)"), {"key": AUTHORITY_LOCK})
-                    result = work(open_tx(connection, access))
-                    if access is Access.CHANGE:
-                        connection.execute(text(f"NOTIFY {CHANNEL}"))  # goes out with the commit
-                    return result
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise Unavailable("The database is away or too slow.") from error
-        except DBAPIError as error:
-            if error.connection_invalidated or is_outage(error, access):
-                raise Unavailable("The database cannot do it at the moment.") from error
-            raise
+        with self._silence.asking() as began:
+            committing = False
+            try:
+                with self._engine.connect() as connection, driver_of(connection).within(BOUNDS[access].call_seconds):
+                    connection = connection.execution_options(
+                        isolation_level=_ISOLATION.get(access, "READ COMMITTED"),
+                        postgresql_readonly=access is Access.READ,
+                    )
+                    with connection.begin():
+                        result = self._work(connection, access, work)
+                        committing = access is not Access.READ
+                self._silence.heard()
+                return result
+            except PoolTimeout as error:
+                self._silence.suspect(began)
+                raise Unavailable("No connection to the database became free.", fault=Fault.BUSY) from error
+            except DBAPIError as error:
+                if isinstance(error.orig, NoAnswer | ConnectionTimeout):
+                    self._silence.suspect(began)
+                raise _failure(error, access, committing=committing) or error from error
 
-    def check(self) -> None:
-        if self.read(lambda tx: tx.connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one()):
-            raise Unavailable("The database is a standby: it cannot record.")
+    def _work(self, connection: Connection, access: Access, work: Work[T]) -> T:
+        if access in _OPENING:
+            connection.execute(_OPENING[access])
+        tx = open_tx(connection, access)
+        self._silence.heard()
+        result = work(tx)
+        if access is Access.CHANGE:
+            connection.execute(text(f"NOTIFY {CHANNEL}"))  # goes out with the commit
+        return result
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
@@ -74,11 +106,16 @@ class PostgreSQL(Database):
 
     def migrate(self) -> None:
         try:
-            with self._engine.begin() as connection:
+            with (
+                self._engine.begin() as connection,
+                driver_of(connection).within(BOUNDS[Access.CHANGE].call_seconds),
+            ):
                 # Two servers that start together: the second waits, then finds nothing to do.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                upgrade(connection)
+                if not is_current(connection):
+                    connection.execute(text("SET LOCAL statement_timeout = 0"))
+                    with driver_of(connection).within(PATIENT_SECONDS):
+                        upgrade(connection)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
         except DBAPIError as error:
@@ -88,6 +125,24 @@ class PostgreSQL(Database):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:
+    """What the callers are told; None for a mistake of ours."""
+    if committing and error.connection_invalidated and _sqlstate(error) != _KILLED_WHILE_IDLE:
+        return OutcomeUnknown("The connection to the database was lost at the commit.")
+    if isinstance(error.orig, NoAnswer | ConnectionTimeout):
+        return unanswered()
+    state = _sqlstate(error)
+    if state == _WAITED_FOR_A_LOCK:
+        return Unavailable("Another transaction holds a lock for too long.", fault=Fault.AUTHORITY_LOCKED)
+    if state == "53100":
+        return Unavailable("The disk of the database is full.", fault=Fault.FULL)
+    if isinstance(error, OperationalError | InterfaceError):
+        return Unavailable("The database is away or too slow.")
+    if error.connection_invalidated or is_outage(error, access):
+        return Unavailable("The database cannot do it at the moment.")
+    return None
 
 
 def _sqlstate(error: DBAPIError) -> str:
@@ -101,4 +156,6 @@ def is_outage(error: DBAPIError, access: Access) -> bool:
     """
     state = _sqlstate(error)
     on_a_standby = state == "25006" or (state == "0A000" and "recovery" in str(error.orig))
-    return (on_a_standby and access is not Access.READ) or state[:2] in {"08", "53", "57", "58", "XX"}
+    if on_a_standby and access is not Access.READ:
+        return True
+    return state == _KILLED_WHILE_IDLE or state[:2] in {"08", "53", "57", "58", "XX"}

@@ -1,6 +1,7 @@
 """Hints from PostgreSQL that somebody has changed something: LISTEN on a connection of its own, in a thread.
 
 Behind a pool that gives a session to somebody else after each transaction nothing ever comes: then there are no hints.
+A connection that is silent for a while is asked whether it is alive: a proxy that stopped forwarding closes nothing.
 """
 
 from __future__ import annotations
@@ -8,16 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from time import monotonic
 
 import psycopg
 import structlog
 from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from authsec_server.db.postgresql_connection import BoundedConnection, bound
+from authsec_server.db.postgresql_options import connect_arguments
+
 log = structlog.get_logger(__name__)
 
 CHANNEL = "authsec_changed"
 LOOK_UP_SECONDS = 0.5  # so often the thread sees whether it shall end
+ASK_SECONDS = 5.0  # so often the connection is asked whether it is alive
 RETRY_SECONDS = 5.0
 
 
@@ -25,8 +31,9 @@ class Listener:
     """Calls `tell` in its own thread for each change that any process makes."""
 
     def __init__(self, url: URL, tell: Callable[[], None]) -> None:
-        arguments = {"connect_timeout": 5, "autocommit": True}
+        arguments = {**connect_arguments(url), "autocommit": True}
         self._engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+        bound(self._engine)
         self._tell = tell
         self._over = threading.Event()
 
@@ -52,10 +59,14 @@ class Listener:
     def _listen(self) -> None:
         pooled = self._engine.raw_connection()
         driver = pooled.driver_connection
-        assert isinstance(driver, psycopg.Connection)
+        assert isinstance(driver, BoundedConnection)
         pooled.detach()  # else one that the server has cut is rolled back at the end, which fails, and loudly
         with closing(driver):
             driver.execute(f"LISTEN {CHANNEL}")
+            asked = monotonic()
             while not self._over.is_set():
                 for _hint in driver.notifies(timeout=LOOK_UP_SECONDS):
                     self._tell()
+                if monotonic() - asked >= ASK_SECONDS:
+                    driver.execute("SELECT 1")
+                    asked = monotonic()

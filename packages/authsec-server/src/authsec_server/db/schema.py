@@ -1,12 +1,18 @@
-"""What all tables share: the metadata that the rooms' stores register with, the column type for instants, and the
-one-row table that holds the authority version, and the issuer that the server last started with.
+"""Shared by all tables: the metadata, the column types for instants and JSON, and the table of the authority version.
+
+Instants and JSON have one spelling each. Another spelling of the same value is refused when it is read: SQL compares
+the stored text, Python the parsed value, and raw SQL could make the two disagree.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Dialect, Integer, MetaData, Table, Text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 metadata = MetaData(
@@ -30,14 +36,42 @@ authority = Table(
 )
 
 
+class NotCanonical(ValueError):
+    """A stored value is not spelt as this program spells it. The text quotes nothing."""
+
+
+class _SqliteInstant(sqlite.DATETIME):
+    """UTC text with microseconds, `2026-11-25 12:00:00.000000`, and no other form."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002
+        return _read_instant
+
+
+def _read_instant(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        read = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise NotCanonical("This is no instant.") from None
+    if read.tzinfo is not None or read.isoformat(" ", "microseconds") != value:
+        raise NotCanonical("This instant has another form than the one that is written.")
+    return read
+
+
 class Instant(TypeDecorator[datetime]):
-    """A point in time, in Python always aware and in UTC: `timestamptz` on PostgreSQL, UTC text on SQLite."""
+    """A point in time, in Python always aware and in UTC: `timestamptz` on PostgreSQL, UTC text on SQLite.
+
+    Raises `NotCanonical` for text of another form.
+    """
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
-        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(_SqliteInstant())  # type: ignore[no-untyped-call] # SQLAlchemy's has no types
+        return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -51,3 +85,38 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+
+
+class CanonicalJson(TypeDecorator[Any]):
+    """JSON as text in one spelling: names sorted, no spaces, everything beyond ASCII escaped.
+
+    Raises `NotCanonical` for text of another spelling: spaces, duplicate members, other escapes.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002 - the same on both
+        return canonical_json(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - the same on both
+        return read_canonical_json(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of the value."""
+    return _CANONICAL.encode(value)
+
+
+def read_canonical_json(text: Any) -> Any:
+    """The value of this text. Raises `NotCanonical`."""
+    try:
+        value = json.loads(text)
+        if isinstance(text, str) and canonical_json(value) == text:
+            return value
+    except (TypeError, ValueError, RecursionError):
+        pass  # no JSON at all: refused below
+    raise NotCanonical("This is not JSON in the form that is written.")

@@ -3,26 +3,43 @@
 SQLite has one writer at a time anyway; with a thread of our own the waiting ones share a commit (one fsync for all that
 queued up meanwhile), each inside a savepoint of its own, so that one that fails takes nobody along. Between processes
 `BEGIN IMMEDIATE` is the lock: it is taken before the first read, for `append` and `record` as for `change`.
+
+A process that is frozen while it holds that lock cannot be made to release it. Callers wait for `START_SECONDS`; work
+that has not begun by then is cancelled, so that nothing is written after its caller was told that it was not.
 """
 
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
+import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
+from authsec_server.db import sqlite_files
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import upgrade
-from authsec_server.failures import Unavailable
+from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
+from authsec_server.private_files import make_private
 
 MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
+START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
+END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+_Failure = Callable[[BaseException, str], "Unavailable | None"]
 
 
 class SQLite(Database):
@@ -32,19 +49,44 @@ class SQLite(Database):
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._file = Path(make_url(url).database or "")
+        self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
-        self._writer = _Writer(url)
+        self._writer = _Writer(url, self._failure)
 
     def _run(self, access: Access, work: Work[T]) -> T:
+        if self.damaged:
+            raise _damaged()
         if access is not Access.READ:
             return self._writer.run(access, work)
         try:
             with self._readers.begin() as connection:
                 return work(open_tx(connection, access))
-        except (OperationalError, PoolTimeout) as error:
-            raise Unavailable("The database cannot be read.") from error
+        except PoolTimeout as error:
+            raise Unavailable("Too many read the database file at once.", fault=Fault.BUSY) from error
+        except (DatabaseError, UnicodeDecodeError) as error:
+            raise self._failure(error, "read") or error from error
+
+    def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
+        """What the callers are told; None for a mistake of ours. Notes a damaged file."""
+        code, cause = _primary_code(error), getattr(error, "orig", error)
+        if code in _DAMAGED:
+            self.damaged = str(cause)
+            return _damaged()
+        if _is_undecodable(error, cause):
+            self.damaged = "the file has a text that is not UTF-8"
+            return _damaged()
+        if code in _LOCKED:
+            return _locked()
+        if code == sqlite3.SQLITE_FULL:
+            return Unavailable("The disk of the database file is full.", fault=Fault.FULL)
+        if isinstance(cause, sqlite3.OperationalError):
+            return Unavailable(f"The database cannot be {verb}.")
+        return None
 
     def migrate(self) -> None:
+        if (file := make_url(self._url).database) is not None:
+            make_private(Path(file))
         engine = _engine(self._url, begin="BEGIN IMMEDIATE", poolclass=NullPool)
         try:
             with engine.begin() as connection:
@@ -54,9 +96,43 @@ class SQLite(Database):
         finally:
             engine.dispose()
 
+    def has_stopped(self) -> bool:
+        return self._writer.has_stopped()
+
+    def begin_serving(self) -> None:
+        if not self.lacks_wal:
+            with suppress(sqlite3.Error):  # a full disk: then a plain copy is not recognised, and nothing else
+                sqlite_files.set_mark(self._file)
+
     def close(self) -> None:
         self._writer.close()
         self._readers.dispose()
+        if not self.lacks_wal:  # else the next start must recognise it as well
+            with suppress(sqlite3.Error):  # the next who closes it removes the mark
+                sqlite_files.remove_mark(self._file)
+
+
+def _damaged() -> Unavailable:
+    remedy = "The operator restores a backup, then starts the server again."
+    return Unavailable("The database file is damaged.", remedy, retry_after=60, fault=Fault.DAMAGED)
+
+
+def _locked() -> Unavailable:
+    remedy = "Retry shortly. If that fails again and again, a process that uses this file is frozen: end it."
+    return Unavailable("Another process holds the write lock of the database file.", remedy, fault=Fault.LOCKED)
+
+
+def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
+    """Whether the driver read a text that is not UTF-8. Input of a caller that a room decodes is not meant."""
+    if not isinstance(error, UnicodeDecodeError):
+        return str(cause).startswith("Could not decode to UTF-8")
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    return str(innermost.f_globals.get("__name__")).startswith("sqlalchemy.")
+
+
+def _primary_code(error: BaseException) -> int:
+    """SQLite's primary result code; 0 for an error that is none of SQLite's."""
+    return (getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0) & 0xFF
 
 
 class _Job:
@@ -66,45 +142,63 @@ class _Job:
         self.access = access
         self.work = work
         self.future: Future[Any] = Future()
+        self._begun = False
         self._result: Any = None
         self._error: BaseException | None = None
 
-    def attempt(self, connection: Connection) -> None:
-        """Run inside a savepoint. The database's own errors go on: they may have ended the whole transaction."""
+    def attempt(self, connection: Connection, failure: _Failure) -> None:
+        """Run inside a savepoint, unless it was cancelled. The database's own failures are raised: they fail all."""
+        if not self._begin():
+            return
         savepoint = connection.begin_nested()
         try:
             self._result = self.work(open_tx(connection, self.access))
-        except OperationalError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - carried to the thread that asked
+        except BaseException as error:
+            if isinstance(error, DatabaseError | UnicodeDecodeError) and failure(error, "written"):
+                raise
             savepoint.rollback()
-            self._error = error
+            self._error = error  # for the thread that asked
         else:
             savepoint.commit()
 
     def settle(self) -> None:
         """Answer the caller, once everything is durable."""
+        if not self._begun:  # cancelled
+            return
         if self._error is not None:
             self.future.set_exception(self._error)
         else:
             self.future.set_result(self._result)
 
-    def fail(self, error: BaseException) -> None:
-        """Answer the caller that nothing was committed."""
-        failure = Unavailable("The database cannot be written.")
-        failure.__cause__ = error
-        self.future.set_exception(failure)
+    def fail(self, failure: Unavailable) -> None:
+        """Answer the caller, who waits unless the work was cancelled."""
+        if self._begun or self._begin():
+            self.future.set_exception(failure)
+
+    def ended(self, seconds: float) -> bool:
+        """Wait for so long; whether there is an answer."""
+        try:
+            self.future.exception(seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _begin(self) -> bool:
+        self._begun = self.future.set_running_or_notify_cancel()
+        return self._begun
 
 
 class _Writer:
     """The one thread that writes, started with the first write."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, failure: _Failure) -> None:
         self._engine = _engine(url, begin="BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+        self._failure = failure
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._waits_for_lock = False
 
     def run(self, access: Access, work: Work[T]) -> T:
         """Hand over the work and wait until it is durable."""
@@ -116,30 +210,53 @@ class _Writer:
                 self._thread = threading.Thread(target=self._loop, name="authsec-sqlite-writer", daemon=True)
                 self._thread.start()
             self._queue.put(job)
+        if not job.ended(START_SECONDS) and job.future.cancel():
+            raise _locked() if self._waits_for_lock else Unavailable("Too much is being written.", fault=Fault.BUSY)
+        if not job.ended(END_SECONDS):
+            raise OutcomeUnknown("The disk of the database file did not answer.")
         result: T = job.future.result()
         return result
 
+    def has_stopped(self) -> bool:
+        """Whether the thread has ended though nobody closed it."""
+        thread = self._thread
+        return thread is not None and not self._closed and not thread.is_alive()
+
     def close(self) -> None:
-        """Commit what is queued, then end the thread."""
+        """Commit what is queued, then end the thread. A disk that hangs is not waited for."""
         with self._starting:
             self._closed = True
             self._queue.put(None)
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(START_SECONDS)
+            if self._thread.is_alive():
+                return
         self._engine.dispose()
 
     def _loop(self) -> None:
         while (batch := self._next_batch()) is not None:
+            committing = False
+            self._waits_for_lock = True
             try:
                 with self._engine.begin() as connection:
+                    self._waits_for_lock = False
                     for job in batch:
-                        job.attempt(connection)
+                        job.attempt(connection, self._failure)
+                    committing = True
             except BaseException as error:  # noqa: BLE001 - a full disk, a lock held too long: everyone hears of it
                 for job in batch:
-                    job.fail(error)
+                    job.fail(self._told(error, committing=committing))
             else:
                 for job in batch:
                     job.settle()
+
+    def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
+        """An exception for one caller: each is raised in a thread of its own."""
+        failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
+        if committing and _primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
+            failure = OutcomeUnknown("The disk failed at the commit.")
+        failure.__cause__ = error
+        return failure
 
     def _next_batch(self) -> list[_Job] | None:
         first = self._queue.get()

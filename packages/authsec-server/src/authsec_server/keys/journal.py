@@ -1,29 +1,43 @@
-"""The key that signs the heads of the log over the journal: made once, published for as long as the database lives.
+"""The key that signs the heads of the audit log: made once, published for as long as the database lives.
 
 It is not replaced by age. Whoever checks the journal keeps its public part from the first day, and checks with it what
 was sealed years ago. Where it is replaced, by command, it signs for its successor (`audit/sealing/succession`).
+
+The private key is in the database, sealed by the master key, or in a file of its own (`sealing_key_file`). With a file,
+the server trusts the public keys in the list that this file's key has signed, and no others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from authsec.jose import PrivateKey, PublicKey
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service
+from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.succession import sign_replacement
 from authsec_server.db import Database, Tx
-from authsec_server.failures import Conflict, Unavailable
+from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
 from authsec_server.keys.master import MasterKey, Purpose
+from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, read_list, sign_list
 from authsec_server.principal import Act, Role
 from authsec_server.revocations.heads import as_jwk
+from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
+
+log = structlog.get_logger(__name__)
+
+SETTING: Final = f"{ENV_PREFIX}SEALING_KEY_FILE"
+TURNS: Final = 10_000  # in which the record of a new key is sealed, each of a batch of events
+_NO_FILE: Final = "The audit trail of this database is sealed by a key in a file, and no such file is named."
+_NAME_IT: Final = f"Name the file to every server of this database: {SETTING}=/path/to/sealing-key.pem"
 
 
 class JournalKeys:
@@ -32,84 +46,239 @@ class JournalKeys:
     `keep` must have run once before anything is signed.
     """
 
-    def __init__(self, database: Database, master_key: MasterKey, *, token_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        master_key: MasterKey,
+        *,
+        token_bytes: Callable[[int], bytes],
+        file: KeyFile | None = None,
+    ) -> None:
         self._database = database
         self._maker = HeadKeyMaker(master_key=master_key, purpose=Purpose.JOURNAL, token_bytes=token_bytes)
+        self._file = file
         self._held: dict[str, PrivateKey] = {}
         self._first = ""
 
+    def check(self) -> None:
+        """Refuse to serve without the file whose key seals this database, or with another one.
+
+        Raises `StartupRefused` or `Unavailable`.
+        """
+        if problem := self._database.read(self._problem):
+            raise StartupRefused(*problem)
+
     def keep(self, now: datetime) -> None:
-        """Make the key where there is none. Run at the start. Raises `Unavailable`."""
-        if not self._first:
-            held = self._read()
+        """Make the key where there is none, and delete replaced ones that a file's key made useless.
+
+        Run at the start, and now and then. Raises `Unavailable`.
+        """
+        if self._file is not None:
+            self._keep_file(self._file, now)
+        elif not self._first and not self._database.read(_is_in_a_file):
+            held = self._database.read(self._opened)
             if not held:
                 self._make(now)
-                held = self._read()
+                held = self._database.read(self._opened)
             self._hold(held)
 
     def signing_key(self, kid: str = "") -> PrivateKey:
         """The key of that name, or the first one. Raises `Unavailable`."""
         if (kid or self._first) not in self._held:
-            self._hold(self._read())  # another server has replaced it
+            self._hold(self._database.read(self._private))  # another server has replaced it
         found = self._held.get(kid or self._first)
         if found is None:
-            raise Unavailable("The key to seal the journal with is not there, or sealed by another master key.")
+            raise Unavailable(
+                "The key to seal the journal with is not there, or sealed by another master key.",
+                f"If it was replaced by a key in a file, name that file: {SETTING}" if kid else "",
+            )
         return found
 
-    def replace(self, tx: Tx, act: Act, *, issuer: str, rehearsed: bool = False) -> tuple[str, str]:
-        """A new key, for which the present one signs; their names. It signs once the event is sealed.
+    def replace(
+        self, tx: Tx, act: Act, *, issuer: str, rehearsed: bool = False, file: KeyFile | None = None
+    ) -> tuple[str, str]:
+        """Replace the present key by a new one, or by that of `file`; their names. It signs once the event is sealed.
 
-        In a rehearsal, which keeps no key, it signs for none. Only inside a `change`. Raises `Conflict`.
+        The present key signs for the new one. In a rehearsal, which keeps no key, it signs for none. Only inside a
+        `change`. Raises `Conflict`.
         """
         act.principal.require(Role.ADMIN)
-        held = {key.kid: key.private for key in self._opened(tx)}
-        present = service.present_key(tx, {kid: private.public for kid, private in held.items()})
+        if self._file is not None and file is None:
+            raise Conflict(
+                "The key that seals the audit trail is in a file, and so must its successor be.",
+                "On the server's machine: authsec audit rotate-key --key-file NEW.pem --data DIR",
+            )
+        known, held = self._trusted(tx), {key.kid: key.private for key in self._private(tx)}
+        present = service.present_key(tx, {key.kid: key.public for key in known})
         if present not in held:
-            raise Conflict("The key that seals now cannot be opened.", "Start the server with the master key it had.")
-        made = self._maker.make(act.now)
-        opened = self._maker.opened(made)
-        assert opened is not None  # the very master key has just sealed it
-        new = opened.private.public
+            raise Conflict("The key that seals now cannot be opened.", "Start the server with the key that it had.")
+        new = self._stored(tx, act.now) if file is None else _listed(tx, act.now, file, known)
         record = "" if rehearsed else sign_replacement(new, at=act.now, issuer=issuer, key=held[present])
-        store.add_head_key(tx.connection, store.sealing_keys, made)
-        detail = {"replaces": present, "record": record}
-        audit.record_act(tx, act, EventKind.SEAL_KEY_REPLACED, subject=named(made.kid), kid=made.kid, detail=detail)
-        return made.kid, present
+        kid, detail = new.thumbprint(), {"replaces": present, "record": record}
+        audit.record_act(tx, act, EventKind.SEAL_KEY_REPLACED, subject=named(kid), kid=kid, detail=detail)
+        return kid, present
 
     def published(self) -> list[dict[str, Any]]:
-        """The same, as everybody may have them: JWKs, with the end of replaced ones. Raises `Unavailable`."""
+        """The public keys as everybody may have them: JWKs, with the end of replaced ones. Raises `Unavailable`."""
         return self._database.read(self._published)
 
+    def by_kid(self) -> Mapping[str, PublicKey]:
+        """What verifies heads: the keys that are known, and those that they have signed for. Raises `Unavailable`."""
+        return self._database.read(
+            lambda tx: service.reached_keys(tx, {key.kid: key.public for key in self._trusted(tx)})
+        )
+
+    def take_over(self, file: KeyFile) -> None:
+        """Go by this file, whose key replaces the present one, and keep the present one to seal that."""
+        before = {key.kid: key.private for key in self._database.read(self._opened)}
+        if self._file is not None:
+            before[self._file.kid] = self._file.private
+        self._file, self._first = file, file.kid
+        self._held = before | {file.kid: file.private}
+
+    def is_replaced(self, tx: Tx, kid: str) -> bool:
+        """Whether the record that another key replaces this one is sealed."""
+        return kid in service.ends(tx, {key.kid: key.public for key in self._trusted(tx)})
+
     def _published(self, tx: Tx) -> list[dict[str, Any]]:
-        held = self._opened(tx)
-        ends = service.ends(tx, {key.kid: key.private.public for key in held})
+        known = self._trusted(tx)
+        ends = service.ends(tx, {key.kid: key.public for key in known})
         return [
-            as_jwk(key.private.public)
+            as_jwk(key.public)
             | {"created_at": rfc3339(key.created_at)}
             | ({"heads_up_to": ends[key.kid]} if key.kid in ends else {})
-            for key in held
+            for key in known
         ]
 
-    def by_kid(self) -> Mapping[str, PublicKey]:
-        """What verifies heads: what the table lists *and* the master key opens. Raises `Unavailable`."""
-        return {key.kid: key.private.public for key in self._read()}
+    def _known(self, tx: Tx) -> list[SealingKey]:
+        """The public keys that the file's key lists, or that the master key opens, oldest first."""
+        if self._file is not None:
+            signed = store.sealing_key_list(tx.connection, self._file.kid)
+            return (signed and read_list(signed, self._file.private.public)) or []
+        if _is_in_a_file(tx):  # a sealed row that is planted must not take its place
+            raise Unavailable(_NO_FILE, _NAME_IT)
+        return [SealingKey(public=key.private.public, created_at=key.created_at) for key in self._opened(tx)]
+
+    def _trusted(self, tx: Tx) -> list[SealingKey]:
+        """The same. Raises `Unavailable` where the file's key is not that of this database."""
+        known = self._known(tx)
+        if not known and (problem := self._problem(tx)):
+            raise Unavailable(*problem)
+        return known
+
+    def _private(self, tx: Tx) -> list[HeadKey]:
+        """The private keys of those that are known, as far as they are here; the first one signs what is new."""
+        known = {key.kid: key for key in self._trusted(tx)}
+        opened = [key for key in self._opened(tx) if key.kid in known]
+        if self._file is None or self._file.kid not in known:
+            return opened
+        return [HeadKey(private=self._file.private, created_at=known[self._file.kid].created_at), *opened]
+
+    def _problem(self, tx: Tx) -> tuple[str, str] | None:
+        """Why this server must not serve this database: a sentence, and the remedy."""
+        if self._file is None:
+            return (_NO_FILE, _NAME_IT) if _is_in_a_file(tx) else None
+        known = {key.kid: key.public for key in self._known(tx)}
+        replaced = "" if not known else self._replaced_by(tx, known)
+        if replaced:
+            return (
+                f"The sealing key in {self._file.path} was replaced: by now the key {replaced} seals the audit trail.",
+                f"Name the file of that key: {SETTING}",
+            )
+        if known or not (service.has_begun(tx) or _is_in_a_file(tx) or store.all_head_keys(tx.connection, _SEALED)):
+            return None
+        return (
+            f"The key in {self._file.path} ({self._file.kid}) is not the one that seals the audit trail of this"
+            " database.",
+            "Name the file of that key, or none if the key is in the database. To replace that key by this one:"
+            f" authsec audit rotate-key --key-file {self._file.path}",
+        )
+
+    def _replaced_by(self, tx: Tx, known: Mapping[str, PublicKey]) -> str:
+        """The key that seals by now, unless it is one of these; empty where that cannot be seen."""
+        try:
+            present = service.present_key(tx, service.reached_keys(tx, known))
+        except Conflict:  # nothing is sealed yet, or the log is broken: then nobody seals, and the log says so
+            return ""
+        return "" if present in known else present
+
+    def _keep_file(self, file: KeyFile, now: datetime) -> None:
+        if not self._first and not self._database.read(self._known):
+            self._database.change(lambda tx: self._begin(tx, file, now))  # one after the other: several may start
+        self._first = file.kid
+        if old := self._database.read(self._useless):
+            self._database.append(lambda tx: store.delete_sealed_sealing_keys(tx.connection, old))
+            log.info("sealed private keys that a key in a file replaced were deleted", kids=old)
+
+    def _begin(self, tx: Tx, file: KeyFile, now: datetime) -> None:
+        """Make the file's key that of a database that has none."""
+        if self._known(tx) or self._problem(tx):
+            return
+        listed = [SealingKey(public=file.private.public, created_at=now)]
+        store.set_sealing_key_list(tx.connection, file.kid, sign_list(listed, at=now, by=file.private), now)
+        record_by_server(tx, EventKind.SEAL_KEY_CREATED, file.kid, now)
+
+    def _useless(self, tx: Tx) -> list[str]:
+        """The sealed keys that the file's key replaced, once it has signed a head itself."""
+        sealed = {key.kid for key in store.all_head_keys(tx.connection, _SEALED)}
+        known = {key.kid: key.public for key in self._known(tx)}
+        if not sealed or self._file is None or service.signer_of_newest_head(tx, known) != self._file.kid:
+            return []
+        return sorted(sealed & known.keys())
 
     def _hold(self, keys: list[HeadKey]) -> None:
         self._held = {key.kid: key.private for key in keys}
         self._first = keys[0].kid if keys else ""
 
-    def _read(self) -> list[HeadKey]:
-        return self._database.read(self._opened)
-
     def _opened(self, tx: Tx) -> list[HeadKey]:
-        sealed = store.all_head_keys(tx.connection, store.sealing_keys)
+        sealed = store.all_head_keys(tx.connection, _SEALED)
         return [opened for each in sealed if (opened := self._maker.opened(each)) is not None]
+
+    def _stored(self, tx: Tx, now: datetime) -> PublicKey:
+        """A new key, sealed and stored."""
+        made = self._maker.make(now)
+        opened = self._maker.opened(made)
+        assert opened is not None  # the very master key has just sealed it
+        store.add_head_key(tx.connection, _SEALED, made)
+        return opened.private.public
 
     def _make(self, now: datetime) -> None:
         made = self._maker.make(now)
 
         def add(tx: Tx) -> None:
-            store.add_head_key(tx.connection, store.sealing_keys, made)
+            store.add_head_key(tx.connection, _SEALED, made)
             record_by_server(tx, EventKind.SEAL_KEY_CREATED, made.kid, now)
 
         self._database.append(add)
+
+
+def replace_by_file(
+    database: Database, keys: JournalKeys, sealer: Sealer, act: Act, *, issuer: str, file: KeyFile
+) -> tuple[str, str]:
+    """Replace the present key by that of the file, and seal the record of it; their names. Raises `Conflict`.
+
+    A server that starts with the new file cannot seal the record: only the key that is replaced may.
+    """
+    made = database.change(lambda tx: keys.replace(tx, act, issuer=issuer, file=file))
+    keys.take_over(file)
+    for _ in range(TURNS):
+        sealer.seal()
+        if database.read(lambda tx: keys.is_replaced(tx, made[1])):
+            return made
+    raise Conflict("The record of the new key is not sealed.", "It is once a server with the present key has run.")
+
+
+_SEALED = store.sealing_keys
+
+
+def _is_in_a_file(tx: Tx) -> bool:
+    return store.has_sealing_key_list(tx.connection)
+
+
+def _listed(tx: Tx, now: datetime, file: KeyFile, known: list[SealingKey]) -> PublicKey:
+    """The public key of the file, once its list names it beside those that are known. Raises `Conflict`."""
+    if file.kid in {key.kid for key in known}:
+        raise Conflict(f"The key in {file.path} has sealed this audit trail already.", "Make a new key.")
+    new = SealingKey(public=file.private.public, created_at=now)
+    store.set_sealing_key_list(tx.connection, file.kid, sign_list([*known, new], at=now, by=file.private), now)
+    return new.public

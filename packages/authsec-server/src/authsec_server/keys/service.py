@@ -6,7 +6,7 @@ A `fresh` iterator hands out keys made beforehand. `Custodian` (custodian.py) ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from authsec_server import naming
@@ -45,6 +45,11 @@ def active_kid(tx: Tx) -> str:
 def published(tx: Tx) -> list[SigningKey]:
     """The keys that verifiers must know, newest first. Asks for no principal: they are public."""
     return store.in_states(tx.connection, PUBLISHED)
+
+
+def signing_kids(tx: Tx) -> list[str]:
+    """The `kid`s of the key that signs and of the one that signs next, for the heads of the audit log."""
+    return sorted(key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE, KeyState.PREPARED)))
 
 
 def every(tx: Tx, act: Act) -> list[SigningKey]:
@@ -132,6 +137,29 @@ def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str 
     detail = {"was": key.state, "signs": active_kid(tx)} | ({"because": because} if because else {})
     audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=kid, detail=detail)
     return revoked
+
+
+def revoke_all(
+    tx: Tx, act: Act, fresh: Iterator[NewKey], *, also: Collection[str] = (), because: str
+) -> tuple[list[str], list[str]]:
+    """Revoke every key that may have signed; the `kid`s that were revoked, and those of `also` that no row has.
+
+    For a restored database. `also` are keys that it does not have: made after the backup. The feed names them all.
+    Only inside a `change`.
+    """
+    act.principal.require(Role.ADMIN)
+    standing = published(tx)
+    for key in standing:
+        store.move(tx.connection, key.revoked(act.now))
+        revocations.end(tx, SubjectKind.KEY, key.kid, act.now)
+    unknown = sorted(kid for kid in also if is_kid(kid) and store.find(tx.connection, kid) is None)
+    for kid in unknown:
+        revocations.end(tx, SubjectKind.KEY, kid, act.now)
+    ensure(tx, act, fresh)
+    for key in standing:
+        detail = {"was": key.state, "signs": active_kid(tx), "because": because}
+        audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=key.kid, detail=detail)
+    return [key.kid for key in standing], unknown
 
 
 def _standing(tx: Tx) -> tuple[SigningKey, SigningKey]:

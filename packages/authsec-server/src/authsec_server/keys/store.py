@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Index, LargeBinary, Row, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.keys.model import OVER, KeyState, SealedKey, SigningKey
@@ -37,6 +52,15 @@ sealing_keys = Table(
     metadata,
     Column("kid", String(43), primary_key=True),  # the RFC 7638 thumbprint
     Column("sealed_private", LargeBinary, nullable=False),  # AES-256-GCM under the master key
+    Column("created_at", Instant, nullable=False),
+)
+
+# Where the sealing key is in a file: all public keys of the audit log, in a list that this key has signed.
+sealing_key_lists = Table(
+    "sealing_key_lists",
+    metadata,
+    Column("kid", String(43), primary_key=True),  # of the key in the file
+    Column("signed", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
 )
 
@@ -103,6 +127,31 @@ def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
         SealedKey(kid=row.kid, sealed=row.sealed_private, created_at=row.created_at)
         for row in connection.execute(ordered)
     ]
+
+
+def delete_sealed_sealing_keys(connection: Connection, kids: Collection[str]) -> list[str]:
+    """Delete the sealed private parts of these sealing keys; the names of those that were there."""
+    deleted = delete(sealing_keys).where(sealing_keys.c.kid.in_(kids)).returning(sealing_keys.c.kid)
+    return sorted(connection.execute(deleted).scalars())
+
+
+def set_sealing_key_list(connection: Connection, kid: str, signed: str, now: datetime) -> None:
+    """Save the list of public keys that this key has signed, in place of an older one."""
+    connection.execute(delete(sealing_key_lists).where(sealing_key_lists.c.kid == kid))
+    connection.execute(insert(sealing_key_lists).values(kid=kid, signed=signed, created_at=now))
+
+
+def sealing_key_list(connection: Connection, kid: str) -> str | None:
+    """The list of public keys that this key is said to have signed."""
+    found: str | None = connection.execute(
+        select(sealing_key_lists.c.signed).where(sealing_key_lists.c.kid == kid)
+    ).scalar_one_or_none()
+    return found
+
+
+def has_sealing_key_list(connection: Connection) -> bool:
+    """Whether the key of this database's audit log is in a file."""
+    return connection.execute(select(sealing_key_lists.c.kid).limit(1)).first() is not None
 
 
 def delete_feed_keys(connection: Connection, kids: Collection[str]) -> list[str]:

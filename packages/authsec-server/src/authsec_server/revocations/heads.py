@@ -17,6 +17,7 @@ from authsec import strict_json
 from authsec.jose import PrivateKey, PublicKey, sign_compact
 
 from authsec_server.db import Database
+from authsec_server.failures import Unavailable
 from authsec_server.revocations import service
 from authsec_server.revocations.model import Page, Revocation
 from authsec_server.revocations.snapshots import Snapshots, Written
@@ -43,20 +44,26 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """The feed of one authority. `signing_key` is the key that signs heads at a moment; it raises `Unavailable`."""
+    """The feed of one authority. `signing_key` is the key that signs heads at a moment; it raises `Unavailable`.
+
+    `withheld` says why the feed is not given out: a database that is older than it was lacks revocations.
+    """
 
     database: Database
     issuer: str
     signing_key: Callable[[datetime], PrivateKey]
     now: Callable[[], datetime]
+    withheld: Callable[[], str | None] = lambda: None
     snapshots: Snapshots = field(default_factory=lambda: Snapshots(_write), repr=False)
 
     def last(self) -> int:
         """The number of the newest entry. Blocks its thread; raises `Unavailable`."""
+        self._refuse_if_withheld()
         return self.database.read(service.last)
 
     def document(self, since: int, limit: int) -> Document:
         """What comes after `since`, with its head. Blocks its thread; raises `Unavailable`."""
+        self._refuse_if_withheld()
         now = self.now()  # before the look at the database: a head must not promise more than was seen
         page = self.database.read(lambda tx: service.page(tx, since, limit, self.snapshots.entries))
         entries = self.snapshots.written(page.entries)
@@ -64,6 +71,10 @@ class Feed:
         around = strict_json.dumps({"issuer": self.issuer, **_numbers(page), "head": head}).decode()
         text = f'{{"entries":{entries.text},{around.removeprefix("{")}'
         return Document(through=page.through, last=page.last, snapshot=page.snapshot, text=text)
+
+    def _refuse_if_withheld(self) -> None:
+        if why := self.withheld():
+            raise Unavailable("The database is older than it was: it lacks revocations.", why)
 
     def _head(self, page: Page, entries_sha256: str, key: PrivateKey, now: datetime) -> str:
         claims = {

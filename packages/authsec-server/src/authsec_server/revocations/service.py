@@ -26,6 +26,22 @@ def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation
     return store.add(tx.connection, kind, subject_id, version=tx.version, at=now)
 
 
+def begin_epoch(tx: Tx, offset: int) -> int:
+    """Give every entry a number that is `offset` higher; the newest number. Only inside a `change`.
+
+    For a restored database: no reader of the feed has had an entry with such a number, so each one gets a snapshot.
+    """
+    if tx.access is not Access.CHANGE:
+        raise RuntimeError("a new epoch outside the exclusive authority lock would have no order")
+    store.shift(tx.connection, offset)
+    return store.last_sequence(tx.connection)
+
+
+def highest_version(tx: Tx) -> int:
+    """The highest version below which an entry ends tokens; 0 before the first."""
+    return store.highest_version(tx.connection)
+
+
 def since(tx: Tx, sequence: int, limit: int = 500) -> list[Revocation]:
     """The feed after `sequence`, in order."""
     return store.since(tx.connection, sequence, limit)

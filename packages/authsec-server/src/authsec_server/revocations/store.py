@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    update,
 )
 
 from authsec_server.db.schema import Instant, metadata
@@ -54,6 +55,17 @@ def bounds(connection: Connection) -> tuple[int, int]:
         select(func.coalesce(func.min(number), 0), func.coalesce(func.max(number), 0))
     ).one()
     return lowest, highest
+
+
+def shift(connection: Connection, offset: int) -> None:
+    """Add the offset to every number. It must exceed the span of the numbers: each is unique at any time."""
+    connection.execute(update(revocations).values(sequence=revocations.c.sequence + offset))
+
+
+def highest_version(connection: Connection) -> int:
+    """The highest version of any entry; 0 before the first."""
+    version: int = connection.execute(select(func.coalesce(func.max(revocations.c.version), 0))).scalar_one()
+    return version
 
 
 def numbered(connection: Connection, sequence: int) -> Revocation | None:

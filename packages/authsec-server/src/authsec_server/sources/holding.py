@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -26,17 +27,22 @@ from authsec_server.sources.freshness import (
 from authsec_server.sources.jwks import KeySet, as_document, read_key_set
 from authsec_server.sources.model import KeptKeys, KeysUnavailable, TrustSource
 from authsec_server.sources.store import keys as store
+from authsec_server.sources.waiters import Waiters
+from authsec_server.web.errors import where
 
 log = structlog.get_logger(__name__)
 
-WAIT_SECONDS = 12.0  # for a flight, by those who have no set to go on with; longer than any flight takes
+WAIT_SECONDS = 12.0  # for a fetch, by those who have no set to go on with; longer than any fetch takes
+STALE_WAIT = 2.0  # by the one who finds the set stale: a key that the issuer has withdrawn must not be accepted
 UNKNOWN_KEY_WAIT = 1.0  # by those who ask for a key that the set lacks: they may have invented it
 
 
 class FetchedKeys:
-    """The keys of one revision of a source that is asked for them. Used from any thread; one flight at a time.
+    """The keys of one revision of a source that is asked for them. Used from any thread; one fetch at a time.
 
-    Whoever finds the set stale fetches a new one, and the others go on with it meanwhile.
+    A fetch has a thread of its own. Few callers at once wait for it (`waiters`), for a bounded time; the others use the
+    set that is held, or are refused at once. The attack: a stranger names an issuer that hangs, in tokens that prove
+    nothing, and the threads that look for keys are missing to the agents of other issuers.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class FetchedKeys:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         limits: Limits = LIMITS,
+        waiters: Waiters,
     ) -> None:
         self.source = source
         self._database = database
@@ -56,7 +63,11 @@ class FetchedKeys:
         self._now = now
         self._monotonic = monotonic
         self._limits = limits
-        self._flight = threading.Lock()
+        self._waiters = waiters
+        self._starting = threading.Lock()
+        self._landed: threading.Event | None = None  # of the last fetch
+        self._adopting = threading.Lock()
+        self._has_looked = False  # into the database
         self._holding = threading.Lock()  # so that a set of the database never replaces a later one
         self._held: HeldSet | None = None
         self._tried: float | None = None
@@ -68,27 +79,26 @@ class FetchedKeys:
         held = self._held
         if held is not None and kid in held.keys and self._age() < held.refresh_seconds:
             return held.keys[kid]
+        self._adopt_first()
         if not self._wanted(kid):
             return self._answer(kid)
+        landed, is_ours = self._fetching(kid)
         usable = self._usable()
-        patience = WAIT_SECONDS if usable is None else 0.0 if kid in usable.keys else UNKNOWN_KEY_WAIT
-        if self._flight.acquire(timeout=patience):
-            try:
-                if self._wanted(kid):  # else it came with the flight that was waited for
-                    self._fly(kid)
-            finally:
-                self._flight.release()
-        elif usable is None or kid not in usable.keys:
+        is_known = usable is not None and kid in usable.keys
+        if usable is None:
+            patience = WAIT_SECONDS
+        elif is_known:
+            patience = STALE_WAIT if is_ours else 0.0
+        else:
+            patience = UNKNOWN_KEY_WAIT
+        if not self._waiters.wait(landed, patience) and not is_known:
             raise self._unavailable("they are still being fetched")
         return self._answer(kid)
 
     def refresh(self) -> None:
         """Fetch them now, or wait for the fetch that is under way. How it went is in `state`."""
-        if self._flight.acquire(timeout=WAIT_SECONDS):
-            try:
-                self._fetch()
-            finally:
-                self._flight.release()
+        landed, _ = self._fetching(None)
+        landed.wait(WAIT_SECONDS)
 
     def state(self) -> KeysState:
         """How they stand, with what other processes have fetched meanwhile."""
@@ -97,6 +107,18 @@ class FetchedKeys:
         if kept is not None and kept.failed_at is not None and (failed_at is None or kept.failed_at > failed_at):
             failed_at, failure = kept.failed_at, kept.failure
         return state_of(self._held, self._age(), failed_at=failed_at, failure=failure)
+
+    def _fetching(self, kid: str | None) -> tuple[threading.Event, bool]:
+        """The fetch under way, or a new one, as the event of its end; whether it is a new one."""
+        with self._starting:
+            if self._landed is not None and not self._landed.is_set():
+                return self._landed, False
+            self._landed = threading.Event()
+            thread = threading.Thread(
+                target=self._fly, args=(kid, self._landed), name=f"authsec-keys-{self.source.slug}", daemon=True
+            )
+            thread.start()
+            return self._landed, True
 
     def _wanted(self, kid: str) -> bool:
         """Whether it is time to ask for a new set, on behalf of somebody who looks for this key."""
@@ -116,11 +138,26 @@ class FetchedKeys:
             raise self._unavailable(self._failure)
         return key
 
-    def _fly(self, kid: str) -> None:
-        """Under the flight's lock. Another process may have done it already: then its set does."""
-        self._adopt_kept()
-        if self._wanted(kid):
-            self._fetch()
+    def _fly(self, kid: str | None, landed: threading.Event) -> None:
+        """Fetch, unless another process has done it already and its set has the key. None: fetch in any case."""
+        try:
+            with suppress(Unavailable):  # the issuer can be asked although the database cannot
+                self._adopt_kept()
+            if kid is None or self._wanted(kid):
+                self._fetch()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the callers wait no longer, and others try again
+            self._failed_at, self._failure = self._now(), "they could not be fetched; see the server's log"
+            log.error("fetching keys failed", source=self.source.slug, error=type(error).__name__, where=where(error))
+        finally:
+            landed.set()
+
+    def _adopt_first(self) -> None:
+        """Once, before the issuer is asked: what other processes, or this one before its restart, have fetched."""
+        with self._adopting:
+            if not self._has_looked:
+                self._has_looked = True
+                with suppress(Unavailable):  # a fetch looks again
+                    self._adopt_kept()
 
     def _fetch(self) -> None:
         """A failure leaves the set as it is, and as old as it is."""

@@ -16,6 +16,10 @@ from authsec_server.sources.freshness import Condition, KeysState
 from authsec_server.sources.holding import FetchedKeys
 from authsec_server.sources.jwks import read_key_set
 from authsec_server.sources.model import KeysUnavailable, TrustSource
+from authsec_server.sources.waiters import Waiters
+
+WAITING = 16  # worker threads that wait for keys of any issuer; of 40, the others stay free
+WAITING_FOR_ONE = 4
 
 
 class _Keys(Protocol):
@@ -50,6 +54,7 @@ class KeySets:
         self._now = now
         self._monotonic = monotonic
         self._limits = limits
+        self._waiters = Waiters(WAITING)
         self._lock = threading.Lock()
         self._by_source: dict[str, _Keys] = {}
 
@@ -86,6 +91,7 @@ class KeySets:
             now=self._now,
             monotonic=self._monotonic,
             limits=self._limits,
+            waiters=Waiters(WAITING_FOR_ONE, among=self._waiters),
         )
 
 

@@ -12,7 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
-from authsec_server.failures import Conflict, Failure, Invalid, NotFound, NotPermitted, Outdated, Unavailable
+from authsec_server.failures import (
+    Conflict,
+    Failure,
+    Invalid,
+    NotFound,
+    NotPermitted,
+    OutcomeUnknown,
+    Outdated,
+    Unavailable,
+)
 from authsec_server.web.context import context_of
 from authsec_server.web.etags import etag
 from authsec_server.web.instants import rfc3339
@@ -29,6 +38,8 @@ STATUS: Mapping[type[Failure], int] = {
 }
 """The status of each kind of failure (RFC 9110 section 15.5)."""
 
+
+_SAFE = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1. A token may be asked for again: its record harms nobody
 
 _HELPS: Mapping[int, str] = {
     408: "Send it again, at once.",
@@ -96,14 +107,24 @@ def _failure(request: Request, failure: Exception) -> Response:
     status = status_of(failure)
     if isinstance(failure, Unavailable):
         request_id = context_of(request.scope).request_id
-        log.error("unavailable", message=failure.message, request_id=request_id, cause=repr(failure.__cause__))
+        log.error(
+            "unavailable",
+            message=failure.message,
+            fault=failure.fault,
+            request_id=request_id,
+            cause=repr(failure.__cause__),
+        )
+    details, retryable = failure.remedy, isinstance(failure, Unavailable)
+    if isinstance(failure, OutcomeUnknown):
+        retryable = request.method in _SAFE
+        details = "Retry shortly." if retryable else failure.remedy
     return error_response(
         request,
         status,
         reason=failure.reason,
         error=failure.message,
-        details=failure.remedy,
-        retryable=isinstance(failure, Unavailable),
+        details=details,
+        retryable=retryable,
         headers=_headers(failure),
         extra=_extra(failure),
     )

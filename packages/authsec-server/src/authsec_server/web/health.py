@@ -1,44 +1,108 @@
-"""Liveness and readiness, for whatever starts and balances this server."""
+"""Health endpoints: `/healthz` (liveness) and `/readyz` (readiness). Both answer from memory: no database, no thread.
+
+A probe that writes to the database each second says how that went (`app/readiness_probe.py`). An answer that asked the
+database itself would wait in the same queue as token requests, and for a database that hangs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from authsec_server.failures import Unavailable
-from authsec_server.web.instants import rfc3339
-from authsec_server.web.site import Site
-
 LIVE, READY = "/healthz", "/readyz"
+PATIENCE: Final = 10.0
+"""Seconds without a successful probe until the server is unready. An `apply` holds the authority lock for up to 3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a server is not ready, or not alive: a stable status for programs, and a sentence for people."""
+
+    status: str
+    sentence: str
+
+
+Check = Callable[[], Problem | None]
+DRAINING: Final = Problem(status="draining", sentence="The server is shutting down.")
+STARTING: Final = Problem(status="starting", sentence="No probe of the database has succeeded yet.")
+UNAVAILABLE: Final = "database_unavailable"
+SILENT: Final = Problem(
+    status=UNAVAILABLE, sentence=f"No probe of the database has succeeded for {PATIENCE:.0f} seconds."
+)
 
 
 class Readiness:
-    """Whether new requests should come here; a server that drains says no and still answers those that do."""
+    """Whether new requests should come here; a server that drains says no and still answers those that do.
+
+    Each of `checks` makes the server unready at once while it returns a problem. Each of `notes` adds members to the
+    answer and changes nothing else. Both are called for every answer, in the event loop: they must not block.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.draining = False
+        self.checks: list[Check] = []
+        self.notes: list[Callable[[], Mapping[str, str]]] = []
+        self._monotonic = monotonic
+        self._succeeded_at: float | None = None
+        self._failure: Problem | None = None  # of the probes since the last success
+
+    def probe_succeeded(self) -> None:
+        """A probe of the database has just succeeded."""
+        self._succeeded_at, self._failure = self._monotonic(), None
+
+    def probe_failed(self, problem: Problem) -> None:
+        """A probe of the database has just failed. The server stays ready for `PATIENCE` seconds after a success."""
+        self._failure = problem
+
+    def problem(self) -> Problem | None:
+        """Why the server is not ready; None while it is."""
+        if self.draining:
+            return DRAINING
+        return _first(self.checks) or self._unproved()
+
+    def _unproved(self) -> Problem | None:
+        if self._succeeded_at is None:
+            return self._failure or STARTING
+        # The age of the last success decides: a probe that hangs reports no failure.
+        if self._monotonic() - self._succeeded_at < PATIENCE:
+            return None
+        return self._failure or SILENT
+
+
+class Liveness:
+    """Whether this process should be restarted. Each of `checks` returns a problem that only a restart mends."""
 
     def __init__(self) -> None:
-        self.draining = False
-        self.undelivered: Callable[[], datetime | None] = lambda: None  # since when heads of the journal are not taken
+        self.checks: list[Check] = []
+
+    def problem(self) -> Problem | None:
+        """Why the process should be restarted; None while it works."""
+        return _first(self.checks)
 
 
-def routes(site: Site, readiness: Readiness) -> list[Route]:
-    """`/healthz`: the process runs. `/readyz`: it can do its work, database included."""
+def routes(readiness: Readiness, liveness: Liveness) -> list[Route]:
+    """`/healthz`: the process works. `/readyz`: it can issue tokens now."""
 
     async def healthz(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return _answer("ok", liveness.problem(), {})
 
     async def readyz(_request: Request) -> Response:
-        if readiness.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        try:
-            await run_in_threadpool(site.database.check)
-        except Unavailable:
-            return JSONResponse({"status": "database unavailable"}, 503)
-        since = readiness.undelivered()  # it serves as before: that is to be looked at, not to be taken out of service
-        return JSONResponse({"status": "ready"} | ({"audit_heads_undelivered_since": rfc3339(since)} if since else {}))
+        notes = {name: text for note in readiness.notes for name, text in note().items()}
+        return _answer("ready", readiness.problem(), notes)
 
     return [Route(LIVE, healthz), Route(READY, readyz)]
+
+
+def _answer(well: str, problem: Problem | None, notes: Mapping[str, str]) -> Response:
+    if problem is None:
+        return JSONResponse({"status": well, **notes})
+    return JSONResponse({"status": problem.status, "problem": problem.sentence, **notes}, 503)
+
+
+def _first(checks: list[Check]) -> Problem | None:
+    return next((problem for check in checks if (problem := check()) is not None), None)

@@ -40,8 +40,9 @@ class PublishedKeys:
     Up to `fresh_for` seconds a set is used as it is. Up to twice that it is used while a new one is fetched in the
     background; then a caller waits for the new one. Only while the authority cannot be reached is an older set used,
     until it is `keep_for` seconds old. A `kid` that is not in the set is looked for at most once every
-    `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority. `named` is the
-    member of the metadata that says where the set is, `without` what it means that there is none.
+    `unknown_key_pause` seconds, so that strangers who invent names cannot make us hammer the authority. Once more it is
+    looked for when `revoked_keys` has risen: then another key signs at once. `named` is the member of the metadata that
+    says where the set is, `without` what it means that there is none.
 
     What is in the way is in the log once, with what it means, and so is that it is over.
     """
@@ -79,6 +80,8 @@ class PublishedKeys:
         self._tried: Moment | None = None
         self._pause = RETRY_PAUSE  # after the last try, if it failed
         self._looked: Moment | None = None
+        self.revoked_keys: Callable[[], int] = lambda: 0  # how many revoked keys the feed has named
+        self._revoked_by_then = 0  # when a name was last looked for
         self._make_locks()
 
     def at_hand(self, kid: str) -> PublicKey | None:
@@ -123,8 +126,9 @@ class PublishedKeys:
     def _look_again(self) -> None:
         """For a key that may have been published since. Callers with the same wish wait for the one who looks."""
         with self._look:
-            if self._since(self._looked) >= self._unknown_key_pause:
-                self._looked = self._now()
+            revoked = self.revoked_keys()
+            if self._since(self._looked) >= self._unknown_key_pause or revoked != self._revoked_by_then:
+                self._looked, self._revoked_by_then = self._now(), revoked
                 self._refetch()
 
     def _found_anew(self, kid: str) -> PublicKey | None:

@@ -150,6 +150,8 @@ class TokenVerifier:
             followed = Followed(
                 issuer, follower, audience=audience, credential=credential, policy=revocations, stale_after=stale_after
             )
+            if isinstance(self._keys, PublishedKeys):
+                self._keys.revoked_keys = lambda: follower.feed.revoked_keys
             asking = _asking(self.expected, credential, self._clock, trust) if revocations == "introspect" else None
             self._revocations = followed if asking is None else Introspected(followed, asking)
         else:

@@ -64,6 +64,12 @@ def void(connection: Connection, administrator_id: str, purpose: LinkPurpose | N
     connection.execute(statement.values(voided_at=now))
 
 
+def void_all(connection: Connection, now: datetime) -> None:
+    """Write that every unused link is void."""
+    unused = (setup_links.c.used_at.is_(None), setup_links.c.voided_at.is_(None))
+    connection.execute(update(setup_links).where(*unused).values(voided_at=now))
+
+
 def forget(connection: Connection, expired_until: datetime) -> None:
     """Delete what expired at that time or before."""
     connection.execute(delete(setup_links).where(setup_links.c.expires_at <= expired_until))

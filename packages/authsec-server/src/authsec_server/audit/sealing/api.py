@@ -39,9 +39,13 @@ class ElsewhereShown(TypedDict):
 
 
 class HeadShown(TypedDict):
-    """The newest head, as it was signed. `overdue`: events wait to be sealed though a server does it each second."""
+    """The newest head, as it was signed. `overdue`: events wait to be sealed though a server does it each second.
+
+    `older`: why the database is older than its outside heads, where it is.
+    """
 
     head: str
+    older: str | None
     overdue: bool
     elsewhere: ElsewhereShown
 
@@ -67,9 +71,14 @@ class SealedEvents(TypedDict):
 
 
 def operations(
-    published: Callable[[], Sequence[Mapping[str, Any]]], standing: Callable[[], Standing] = lambda: NOWHERE
+    published: Callable[[], Sequence[Mapping[str, Any]]],
+    standing: Callable[[], Standing] = lambda: NOWHERE,
+    older: Callable[[], str | None] = lambda: None,
 ) -> list[AnyOperation]:
-    """The operations of the log. `published` are the keys as JWKs, and blocks its thread; `standing` that of heads."""
+    """The operations of the log. `published` are the keys as JWKs, and blocks its thread; `standing` that of heads.
+
+    `older` says why the database is older than its outside heads.
+    """
 
     async def head(call: Call[NoBody]) -> HeadShown:
         its = standing()
@@ -78,6 +87,7 @@ def operations(
         )
         return {
             "head": signed,
+            "older": older(),
             "overdue": sealed.is_overdue,
             "elsewhere": {
                 "sent": its.sent,

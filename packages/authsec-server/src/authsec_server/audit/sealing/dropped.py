@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from authsec.jose import PrivateKey, sign_compact
 
+from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import (
     Head,
@@ -30,6 +31,9 @@ from authsec_server.audit.sealing.heads import (
 
 TYPE: Final = "authsec-journal-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MONTH: Final = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
+STAYING: Final = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED, EventKind.SEAL_KEY_REPLACED})
+"""Events that no drop takes: later checks go by them."""
 Run = tuple[int, int]
 """The first and the last of places without a gap."""
 
@@ -51,6 +55,19 @@ class DropRecord:
     head: Head
     signed: str = field(repr=False)
     kid: str = ""  # of the key that signed it
+    counts: Mapping[str, str] | None = (
+        None  # SHA-256 of each count table's rows before the cut; older records have none
+    )
+
+    @property
+    def cut(self) -> datetime:
+        """The beginning of the month `before`. It excuses only events that are older, and were sealed before it."""
+        return datetime.fromisoformat(f"{self.before}-01T00:00:00+00:00")
+
+    @property
+    def last_place(self) -> int:
+        """The last place in the log of an event that was dropped."""
+        return self.places[-1][1]
 
     def covers(self, place: int) -> bool:
         """Whether what stood there was dropped."""
@@ -91,8 +108,9 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             head=head,
             signed=signed,
             kid=kid,
+            counts=_counts(claims.get("counts")),
         )
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise HeadRefused("is no record of what was dropped") from None
     if not _holds_together(record):
         raise HeadRefused("is no record of what was dropped")
@@ -114,10 +132,22 @@ def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
 
 
 def _holds_together(record: DropRecord) -> bool:
+    if not _MONTH.fullmatch(record.before) or record.at < record.cut:
+        return False
     in_order = all(before[1] < after[0] for before, after in pairwise(record.places))
     number = sum(last - first + 1 for first, last in record.places)
     within = bool(record.places) and record.places[-1][1] < record.head.size
     return in_order and within and number == record.events and _SHA256.fullmatch(record.export_sha256) is not None
+
+
+def _counts(value: Any) -> Mapping[str, str] | None:
+    """The digests of the counts; None in an older record. Raises `ValueError`."""
+    if value is None:
+        return None
+    names = {table.name for table in TABLES}
+    if set(value) != names or not all(_SHA256.fullmatch(digest) for digest in value.values()):
+        raise ValueError
+    return dict(value)
 
 
 def _run(value: Any) -> Run:

@@ -7,7 +7,7 @@ in between is taken up by the next call. The leaves and the heads stay: what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +15,8 @@ from functools import partial
 from authsec_server.audit import months
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.rollup import counted_until
+from authsec_server.audit.recount import dropped_counts
+from authsec_server.audit.rollup import SETTLING, close_months, counted_until
 from authsec_server.audit.sealing import dropping_rows as rows
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of, sign_drop
@@ -60,10 +61,10 @@ class Dropper:
         if begun := self.database.read(partial(_begun, keys=keys)):
             self._remove(begun)
             return begun
-        wanted = self._checked(act, before, export, keys)
+        wanted, counts = self._checked(act, before, export, keys)
         self.sealer.key()  # reads all leaves, which no token shall wait for: on SQLite the next transaction holds it up
         number = self.database.append(
-            partial(self._record, act=act, wanted=wanted, before=before, sha256=export_sha256)
+            partial(self._record, act=act, wanted=wanted, counts=counts, before=before, sha256=export_sha256)
         )
         self._seal(number)
         record = self.database.read(partial(_begun, keys=keys))
@@ -78,20 +79,28 @@ class Dropper:
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
             return Foreseen(before=begun.before, events=begun.events, numbers=begun.numbers)
-        wanted = self._checked(act, before, export, keys)
+        wanted, _ = self._checked(act, before, export, keys)
         return Foreseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
-    def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> rows.ToGo:
-        """What may go. Raises `Invalid` or `Conflict` where it may not."""
+    def _checked(
+        self, act: Act, before: datetime, export: Iterable[str], keys: Keys
+    ) -> tuple[rows.ToGo, Mapping[str, str]]:
+        """What may go, and the digests of its counts. Raises `Invalid` or `Conflict` where it may not."""
         self.database.read(partial(_check_time, before=before, now=act.now))
-        self._check_seals(export, keys)
+        counts = self._check_seals(act, before, export, keys)
         wanted = self.database.read(partial(rows.to_go, before=before, export=Given("export", export)))
         _check_held(wanted)
-        return wanted
+        return wanted, counts
 
-    def _check_seals(self, export: Iterable[str], keys: Keys) -> None:
-        """The journal and the export are as they were sealed: nothing that was tampered with is cleared away."""
-        if not self.database.read(lambda tx: verify(tx, keys)).as_sealed:
+    def _check_seals(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> Mapping[str, str]:
+        """The journal and the export are as they were sealed: nothing that was tampered with is cleared away.
+
+        The digests of the counts are of the very snapshot in which the events confirm these counts.
+        """
+        report, counts = self.database.read(
+            lambda tx: (verify(tx, keys, now=act.now), dropped_counts(tx.connection, before))
+        )
+        if not report.as_sealed:
             raise Conflict(
                 "The journal is not as it was sealed, and evidence of that is not dropped.",
                 "See what was found: authsec audit verify",
@@ -101,8 +110,12 @@ class Dropper:
                 "The export is not as it was sealed.",
                 "See what is wrong with it: authsec audit verify-export. Make another: authsec audit export-sealed",
             )
+        return counts
 
-    def _record(self, tx: Tx, *, act: Act, wanted: rows.ToGo, before: datetime, sha256: str) -> int:
+    def _record(
+        self, tx: Tx, *, act: Act, wanted: rows.ToGo, counts: Mapping[str, str], before: datetime, sha256: str
+    ) -> int:
+        close_months(tx.connection, before)  # from here on their counts stay what is signed
         newest = store.last_signed(tx.connection)
         record = {
             "before": f"{before:%Y-%m}",
@@ -112,6 +125,7 @@ class Dropper:
             "export_sha256": sha256,
             "by": act.principal.name,
             "head": newest,
+            "counts": counts,
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
@@ -153,7 +167,7 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
         raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
     if rows.issued_alive(tx.connection, before, now - ALIVE):
         raise Conflict("Tokens of those months still count.", "Wait until the last of them has expired.")
-    if rows.dated_between(tx.connection, counted_until(tx.connection), before):
+    if before > now - SETTLING or rows.dated_between(tx.connection, counted_until(tx.connection), before):
         raise Conflict("Not all of it is counted yet.", "A server counts it within a few minutes once it runs.")
     if rows.not_sealed(tx.connection, before):
         raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")

@@ -9,15 +9,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.dropped import DropRecord, Run, runs
+from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, runs
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.store import be_patient
+from authsec_server.audit.sealing.store import be_patient, size_before
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Tx
 
-STAYING = frozenset(
-    {EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED, EventKind.SEAL_KEY_REPLACED}
-)  # what later checks go by
 BATCH = 500  # events; on SQLite tokens wait while they are deleted
 
 
@@ -42,17 +39,22 @@ class ToGo:
 
 
 def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
-    """All that is sealed and dated before that time, but what stays. It is gone through, however much it is."""
+    """The events dated before that time under a head signed before it, but those that stay. However many there are."""
     be_patient(tx.connection)
-    which = and_(events.c.at < before, events.c.kind.not_in(sorted(STAYING)))
     seals = sealed_events.c
+    which = and_(
+        events.c.at < before,
+        events.c.kind.not_in(sorted(STAYING)),
+        seals.position < size_before(tx.connection, before),
+    )
     statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
     in_order = statement.where(which).order_by(seals.position).execution_options(yield_per=BATCH)
     found = ToGo()
 
     def places() -> Iterator[int]:
         for row in tx.connection.execute(in_order):
-            found.meet(row.event_id, export.hash_at(row.position) == bytes(row.hash))
+            held = export.held_at(row.position)
+            found.meet(row.event_id, held is not None and held.leaf == bytes(row.hash))
             yield row.position
 
     found.places = runs(places())

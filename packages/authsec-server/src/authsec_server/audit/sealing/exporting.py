@@ -34,7 +34,7 @@ def export(database: Database) -> Iterator[str]:
     while after + 1 < last[0] and (lines := database.read(partial(_batch, after=after, size=last[0]))):
         yield from lines
         after += BATCH
-    yield head_line(last[1])
+    yield from database.read(partial(_last_heads, size=last[0], signed=last[1]))
 
 
 def verify_export(
@@ -102,15 +102,22 @@ def _batch(tx: Tx, *, after: int, size: int) -> list[str]:
     start, end = after + 1, min(after + 1 + BATCH, size)
     leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
     rows = store.events_by_number(tx.connection, [leaf.event_id for leaf in leaves])
-    heads = dict(store.heads_between(tx.connection, start, min(end, size - 1)))
+    heads: dict[int, list[str]] = {}
+    for covered, signed in store.heads_between(tx.connection, start, min(end, size - 1)):
+        heads.setdefault(covered, []).append(signed)
     lines = []
     for leaf in leaves:
         its = rows.get(leaf.event_id)
         event = json.loads(event_text(its[0]._asdict())) if its else None
         lines.append(leaf_line(event=event, hash_=leaf.hash, number=leaf.event_id, place=leaf.position))
-        if leaf.position + 1 in heads:
-            lines.append(head_line(heads[leaf.position + 1]))
+        lines += map(head_line, heads.get(leaf.position + 1, ()))
     return lines
+
+
+def _last_heads(tx: Tx, *, size: int, signed: str) -> list[str]:
+    """The lines of the heads of that size, that one last: servers may have signed others meanwhile."""
+    first = [each for _, each in store.heads_between(tx.connection, size - 1, size)][:1]
+    return [head_line(each) for each in dict.fromkeys([*first, signed])]
 
 
 def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:

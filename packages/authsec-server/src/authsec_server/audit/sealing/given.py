@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from authsec_server.audit.leaves import text_hash
 from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An event of an export: its place in the log, its leaf, and its time as it is exported."""
+
+    place: int
+    leaf: bytes
+    at: str
 
 
 class Given:
@@ -21,16 +31,16 @@ class Given:
         self._rows = _rows(chain([first], rest))
         self._next = next(self._rows, None)
 
-    def hash_at(self, place: int) -> bytes | None:
-        """What the event that it has for that place hashes to; None where it has none."""
-        while self._next is not None and self._next[0] < place:
+    def held_at(self, place: int) -> Held | None:
+        """The event that it has for that place; None where it has none."""
+        while self._next is not None and self._next.place < place:
             self._next = next(self._rows, None)
-        return self._next[1] if self._next is not None and self._next[0] == place else None
+        return self._next if self._next is not None and self._next.place == place else None
 
 
-def _rows(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
-    """Place and hash of each event; lines that no export has are none."""
+def _rows(lines: Iterable[str]) -> Iterator[Held]:
+    """The events; lines that no export has are none."""
     for line in lines:
         read = read_line(line)
-        if read is not None and read.get("event") is not None:
-            yield read["place"], text_hash(exact(read["event"]))
+        if read is not None and (event := read.get("event")) is not None:
+            yield Held(place=read["place"], leaf=text_hash(exact(event)), at=str(event.get("at")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,6 +16,7 @@ from authsec_server.audit.tree import Tree
 TYPE: Final = "authsec-journal-head+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
+KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
 """The keys whose heads are believed, by `kid`."""
 
@@ -33,6 +34,8 @@ class Head:
     """`size` events were sealed `at` that time, under the hash `root` (hex).
 
     Every event with a number up to `through` was among them: one that appears there later was inserted.
+    `authority_version` is that of the database then, `signing_keys` the `kid`s of its active and its prepared key; None
+    and empty in heads of older versions. A restored database learns from them what it lost.
     """
 
     size: int
@@ -41,16 +44,46 @@ class Head:
     at: datetime
     signed: str = field(repr=False)
     kid: str = ""  # of the key that signed it
+    authority_version: int | None = None
+    signing_keys: tuple[str, ...] = ()
 
 
-def sign_head(tree: Tree, *, through: int, at: datetime, issuer: str, key: PrivateKey) -> Head:
+def sign_head(
+    tree: Tree,
+    *,
+    through: int,
+    at: datetime,
+    issuer: str,
+    key: PrivateKey,
+    authority_version: int | None = None,
+    signing_keys: Sequence[str] = (),
+) -> Head:
     """The head of the tree."""
     at = at.replace(microsecond=0)
     root = tree.root.hex()
-    claims = {"iss": issuer, "iat": int(at.timestamp()), "size": tree.size, "root": root, "through": through}
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "iat": int(at.timestamp()),
+        "size": tree.size,
+        "root": root,
+        "through": through,
+    }
+    if authority_version is not None:
+        claims["authority_version"] = authority_version
+    if signing_keys:
+        claims["signing_keys"] = list(signing_keys)
     kid = key.public.thumbprint()
     signed = sign_compact({"typ": TYPE, "kid": kid}, claims, key)
-    return Head(size=tree.size, root=root, through=through, at=at, signed=signed, kid=kid)
+    return Head(
+        size=tree.size,
+        root=root,
+        through=through,
+        at=at,
+        signed=signed,
+        kid=kid,
+        authority_version=authority_version,
+        signing_keys=tuple(signing_keys),
+    )
 
 
 def read_head(signed: str, keys: Keys) -> Head:
@@ -59,11 +92,22 @@ def read_head(signed: str, keys: Keys) -> Head:
     root = claims.get("root")
     try:
         size, through, iat = (counting_number(claims.get(name)) for name in ("size", "through", "iat"))
+        version = counting_number(claims["authority_version"]) if "authority_version" in claims else None
+        signing_keys = _kids(claims.get("signing_keys", []))
     except ValueError:
         raise HeadRefused("is no head of a journal") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
         raise HeadRefused("is no head of a journal")
-    return Head(size=size, root=root, through=through, at=datetime.fromtimestamp(iat, UTC), signed=signed, kid=kid)
+    return Head(
+        size=size,
+        root=root,
+        through=through,
+        at=datetime.fromtimestamp(iat, UTC),
+        signed=signed,
+        kid=kid,
+        authority_version=version,
+        signing_keys=signing_keys,
+    )
 
 
 def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, Mapping[str, Any]]:
@@ -98,3 +142,9 @@ def counting_number(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError
     return value
+
+
+def _kids(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and KID.fullmatch(each) for each in value):
+        raise ValueError
+    return tuple(value)

@@ -10,7 +10,7 @@ the last head, which one of its own keys has signed. If it does not, somebody wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,11 +19,12 @@ from typing import Any
 import anyio
 import structlog
 from authsec.jose import PrivateKey
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
-from authsec_server.audit import pages
+from authsec_server.audit import number_ranges, pages
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
 from authsec_server.audit.sealing.succession import Succession, succession
@@ -60,13 +61,16 @@ class Look:
     full: bool
     settled: int
     top: int
+    version: int  # of the authority
+    signing_keys: Sequence[str]
 
 
 class Sealer:
     """Seals the journal of one database. `keys` verify what `signing_key`, here or at another server, has signed.
 
     `signing_key` has a key by its `kid`; empty is the first one. `give` is told each head that the leaves are seen to
-    lead to. It must not wait.
+    lead to. It must not wait. `token_keys` lists the `kid`s of the keys that sign tokens now and next. While
+    `paused`, nothing is sealed.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class Sealer:
         keys: Callable[[], Keys],
         now: Callable[[], datetime],
         give: Callable[[Head], None] = lambda _: None,
+        token_keys: Callable[[Tx], Sequence[str]] = lambda _: (),
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._issuer = issuer
@@ -85,6 +91,8 @@ class Sealer:
         self._keys = keys
         self._now = now
         self._give = give
+        self._token_keys = token_keys
+        self._paused = paused
         self._tree = Tree()  # of the leaves that this process has read
         self._head: Head | None = None
         self._top = 0  # what is above came after the last look
@@ -99,7 +107,7 @@ class Sealer:
         stale = self._head is not None and now - self._head.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
-        look = self._database.read(lambda tx: _look(tx.connection, after, now))
+        look = self._database.read(lambda tx: _look(tx, after, now, self._token_keys))
         if look.signed != (self._head.signed if self._head else None):
             return True  # another server was first
         if look.rows or stale:
@@ -110,6 +118,10 @@ class Sealer:
         if search:
             self._searched = now
         return look.full
+
+    def begin_anew(self) -> None:
+        """Forget the log that was read: the database was replaced by an older one, and that was recorded."""
+        self._tree, self._head, self._top, self._searched = Tree(), None, 0, None
 
     def key(self) -> PrivateKey:
         """The key that signs by now. Raises `Unavailable` or `LogBroken`."""
@@ -128,8 +140,18 @@ class Sealer:
     def _sign(self, look: Look, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append what was found, with a head; whether this server had the turn."""
         tree, added = _appended(self._tree, look.rows)
-        head = sign_head(tree, through=through, at=now, issuer=self._issuer, key=key)
-        kept = self._database.append(lambda tx: _keep(tx, look.signed, added, head))
+        now = max(now, self._head.at) if self._head else now  # heads never go back in time, though clocks do
+        head = sign_head(
+            tree,
+            through=through,
+            at=now,
+            issuer=self._issuer,
+            key=key,
+            authority_version=look.version,
+            signing_keys=look.signing_keys,
+        )
+        ranges = ranges_of((row.at, row.id) for row in look.rows)
+        kept = self._database.append(lambda tx: _keep(tx, look.signed, added, ranges, head))
         if kept:
             self._have(tree, head)
         return kept
@@ -175,6 +197,9 @@ class Sealer:
         """Seal for as long as this runs."""
         while True:
             wait = SECONDS
+            if self._paused():
+                await anyio.sleep(wait)
+                continue
             try:
                 wait = 0 if await anyio.to_thread.run_sync(self.seal) else SECONDS
             except Unavailable:
@@ -188,7 +213,8 @@ class Sealer:
             await anyio.sleep(wait)
 
 
-def _look(connection: Connection, after: int, now: datetime) -> Look:
+def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]) -> Look:
+    connection = tx.connection
     counting_since = now.replace(second=0, microsecond=0) - SETTLING
     numbers = store.unsealed(connection, after=after, counting_since=counting_since, limit=BATCH)
     there = store.events_by_number(connection, numbers)
@@ -208,6 +234,8 @@ def _look(connection: Connection, after: int, now: datetime) -> Look:
         full=full,
         settled=min(bounds),
         top=numbers[-1] if full else pages.highest(connection),
+        version=tx.version,
+        signing_keys=token_keys(tx),
     )
 
 
@@ -227,10 +255,13 @@ def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Le
     return tree.with_leaves(leaf.hash for leaf in added), added
 
 
-def _keep(tx: Tx, signed: str | None, added: Sequence[store.Leaf], head: Head) -> bool:
+def _keep(
+    tx: Tx, signed: str | None, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], head: Head
+) -> bool:
     """Write it, if this one has the turn and nobody was first."""
     if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != signed:
         return False
     store.add_leaves(tx.connection, added)
+    number_ranges.add(tx.connection, ranges)
     store.add_head(tx.connection, head)
     return True

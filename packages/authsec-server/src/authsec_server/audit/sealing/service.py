@@ -57,6 +57,11 @@ def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
     )
 
 
+def last_head_at(tx: Tx) -> datetime | None:
+    """When the newest head was signed; None before the first one. For the server itself."""
+    return store.newest_at(tx.connection)
+
+
 def newest_head(tx: Tx, principal: Principal) -> str:
     """The newest head, as it was signed: to be kept where the database's administrators cannot write."""
     principal.require(Role.VIEWER)
@@ -81,9 +86,46 @@ def present_key(tx: Tx, keys: Keys) -> str:
     return succession(store.replacements(tx.connection), keys).present(kid)
 
 
+def sealing_kid(tx: Tx, keys: Keys) -> str:
+    """The `kid` of the key that signs the next head; empty before the first one. Raises `Conflict`."""
+    signed = store.last_signed(tx.connection)
+    if signed is None:
+        return ""
+    try:
+        kid = read_head(signed, keys).kid
+    except HeadRefused as refused:
+        raise Conflict(f"The log's last head {refused}.", "See what is: authsec audit verify") from None
+    return succession(store.replacements(tx.connection), keys).present(kid)
+
+
+def sealed(tx: Tx) -> int:
+    """How many events the newest head covers."""
+    head = store.newest_head(tx.connection)
+    return head[0] if head else 0
+
+
 def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
     """How many leaves a head of each replaced key may have at most."""
     return succession(store.replacements(tx.connection), keys).ends
+
+
+def has_begun(tx: Tx) -> bool:
+    """Whether something is sealed."""
+    return store.last_signed(tx.connection) is not None
+
+
+def signer_of_newest_head(tx: Tx, keys: Keys) -> str:
+    """The `kid` of the key that signed the newest head; empty unless it is one of these."""
+    signed = store.last_signed(tx.connection)
+    try:
+        return read_head(signed, keys).kid if signed else ""
+    except HeadRefused:
+        return ""
+
+
+def reached_keys(tx: Tx, keys: Keys) -> Keys:
+    """These keys, and those that they lead to in the journal, each signed for by the one before."""
+    return succession(store.replacements(tx.connection), keys).keys
 
 
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Following:

@@ -1,4 +1,4 @@
-"""The log's statements: a hash for each sealed event, in the order of sealing, and the table of signed heads.
+"""The log's statements: a hash for each sealed event, in the order of sealing, and the signed heads.
 
 SQLite lets whoever writes by hand put anything into any column, also what is no text. That must be found where it is,
 so it must be read: hashes and heads as octets, and events one by one where not all of them can be.
@@ -6,21 +6,18 @@ so it must be read: hashes and heads as octets, and events one by one where not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     ColumnElement,
     Connection,
     LargeBinary,
     Row,
     Select,
-    Table,
-    Text,
     and_,
     cast,
     delete,
@@ -32,24 +29,16 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.exc import OperationalError
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.succession import replacement_of
-from authsec_server.audit.store import ACT, events, sealed_events
+from authsec_server.audit.store import ACT, events, seal_heads, sealed_events
 from authsec_server.db.postgresql import SEALING_LOCK
-from authsec_server.db.schema import BigId, Instant, metadata
-
-seal_heads = Table(
-    "seal_heads",
-    metadata,
-    Column("size", BigId, primary_key=True, autoincrement=False),
-    Column("at", Instant, nullable=False),
-    Column("signed", Text, nullable=False),
-)
+from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.postgresql_options import PATIENT_SECONDS
 
 MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names
@@ -103,13 +92,17 @@ def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
 
 
 def add_head(connection: Connection, head: Head) -> None:
-    """Keep the head. Of each minute the last one stays: from the leaves every other one can be computed anew.
+    """Keep the head. Of each minute the last stays, for from the leaves every other one can be computed anew.
 
-    So only the newest can be of this minute, and it is found by its size: there is no index of times.
+    Of each size the first stays as well: it says when the last of its leaves was there. Only the newest can be of this
+    minute, and it is found by its size: there is no index of times.
     """
-    newest = select(func.max(seal_heads.c.size)).scalar_subquery()
-    of_this_minute = and_(seal_heads.c.size == newest, seal_heads.c.at >= head.at.replace(second=0))
-    connection.execute(delete(seal_heads).where(or_(of_this_minute, seal_heads.c.size == head.size)))
+    size, at = seal_heads.c.size, seal_heads.c.at
+    newest = select(func.max(size)).scalar_subquery()
+    connection.execute(delete(seal_heads).where(size == newest, size < head.size, at >= head.at.replace(second=0)))
+    first = select(func.min(at)).where(size == head.size).scalar_subquery()
+    connection.execute(delete(seal_heads).where(size == head.size, at > first))
+    connection.execute(delete(seal_heads).where(size == head.size, at == head.at))
     connection.execute(insert(seal_heads).values(size=head.size, at=head.at, signed=head.signed))
 
 
@@ -121,16 +114,22 @@ def last_signed(connection: Connection) -> str | None:
 
 def newest_head(connection: Connection) -> tuple[int, str] | None:
     """The newest head: of how many leaves it says it is, and what was signed."""
-    statement = _heads(connection).order_by(seal_heads.c.size.desc()).limit(1)
+    statement = _heads(connection).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return None if row is None else (row.size, _as_text(row.signed))
 
 
 def newest_at(connection: Connection) -> datetime | None:
     """When the newest head was signed."""
-    statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc()).limit(1)
+    statement = select(seal_heads.c.at).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc()).limit(1)
     at: datetime | None = connection.execute(statement).scalar_one_or_none()
     return at
+
+
+def size_before(connection: Connection, time: datetime) -> int:
+    """How many leaves the newest head has that was signed before that time; 0 where there is none."""
+    statement = select(func.max(seal_heads.c.size)).where(seal_heads.c.at < time)
+    return connection.execute(statement).scalar_one() or 0
 
 
 def waits(connection: Connection, *, since: datetime) -> bool:
@@ -160,18 +159,8 @@ def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
 def heads_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
     """The heads of more than `low` and up to `high` leaves: the size, and what was signed."""
     statement = _heads(connection).where(seal_heads.c.size > low, seal_heads.c.size <= high)
-    return [(row.size, _as_text(row.signed)) for row in connection.execute(statement.order_by(seal_heads.c.size))]
-
-
-def dated_otherwise(connection: Connection, heads: Sequence[Head]) -> list[Head]:
-    """Those of these heads whose row has another time than was signed."""
-    columns, found = seal_heads.c, set[int]()
-    for start in range(0, len(heads), AT_ONCE):
-        pairs = [(head.size, head.at) for head in heads[start : start + AT_ONCE]]
-        found.update(
-            connection.execute(select(columns.size).where(tuple_(columns.size, columns.at).in_(pairs))).scalars()
-        )
-    return [head for head in heads if head.size not in found]
+    in_order = statement.order_by(seal_heads.c.size, seal_heads.c.at)
+    return [(row.size, _as_text(row.signed)) for row in connection.execute(in_order)]
 
 
 def _heads(connection: Connection) -> Select[Any]:
@@ -203,11 +192,6 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
     return found
 
 
-def numbers_there(connection: Connection, numbers: Collection[int]) -> set[int]:
-    """Those of these numbers that an event has, be it one that cannot be read."""
-    return set(connection.execute(select(events.c.id).where(events.c.id.in_(numbers))).scalars()) if numbers else set()
-
-
 def replacements(connection: Connection) -> list[tuple[int, str]]:
     """The records of replaced keys that are in the log, with their places; whether they count is to be seen."""
     rows = {row["id"]: row for row in of_kind(connection, EventKind.SEAL_KEY_REPLACED)}
@@ -231,27 +215,22 @@ def is_sealed(connection: Connection, number: int) -> bool:
     return connection.execute(statement).first() is not None
 
 
+def places(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
+    """The place in the log of each of these events that is sealed."""
+    seals = sealed_events.c
+    statement = select(seals.event_id, seals.position).where(seals.event_id.in_(numbers))
+    return {row.event_id: row.position for row in connection.execute(statement)}
+
+
 def size(connection: Connection) -> int:
     """How many leaves there are."""
     number: int = connection.execute(select(func.count()).select_from(sealed_events)).scalar_one()
     return number
 
 
-def not_sealed_above(connection: Connection, after: int) -> int:
-    """How many events above this number are not in the log."""
-    statement = select(func.count()).select_from(events).where(events.c.id > after, ~_SEALED)
-    number: int = connection.execute(statement).scalar_one()
-    return number
-
-
-def not_sealed_up_to(connection: Connection, number: int, limit: int) -> list[int]:
-    """The lowest numbers, up to this one, of events that are not in the log."""
-    statement = select(events.c.id).where(events.c.id <= number, ~_SEALED).order_by(events.c.id).limit(limit)
-    return list(connection.execute(statement).scalars())
-
-
 def be_patient(connection: Connection) -> None:
-    """Let statements of this transaction take their time, and whoever reads a long file between two of them."""
+    """Give each statement of this transaction an hour, and the pause between two of them: a long file may be read."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
+        driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends

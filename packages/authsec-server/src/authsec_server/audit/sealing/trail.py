@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from authsec_server.audit.sealing.dropped import DropRecord, drop_of
@@ -17,19 +18,23 @@ MOST = 100  # findings that are told one by one
 
 @dataclass(slots=True, kw_only=True)
 class Dropping:
-    """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record."""
+    """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record.
+
+    `covered_at` is when the first head was signed that covers all of it.
+    """
 
     record: DropRecord
     missing: int = 0
     given: int = 0
     sealed: bool = False
+    covered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
 
-    `dropped`: what is missing by right, since a sealed record says so.
+    `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked.
     """
 
     sealed: int
@@ -38,6 +43,12 @@ class Report:
     findings: tuple[str, ...]
     more: int
     dropped: tuple[Dropping, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def not_checkable(self) -> int:
+        """How many dropped events no file that was given holds: nobody can say what they were."""
+        return sum(each.missing - each.given for each in self.dropped)
 
     @property
     def as_sealed(self) -> bool:
@@ -62,13 +73,14 @@ class Trail:
     findings: list[str] = field(default_factory=list)
     more: int = 0
     _good: Head | None = None  # the newest head that the leaves led to
+    _newest: Head | None = None  # the last head that was met
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
-        self.kept = sorted(heads, key=lambda head: head.size)
+        self.kept = sorted(heads, key=lambda head: (head.size, head.at))
         self._droppings = [Dropping(record=record) for record in self.records]
 
     def find(self, finding: str) -> None:
@@ -91,11 +103,13 @@ class Trail:
             self.find(f"Event {number} was dropped: only its seal is left.")
             return
         dropping.missing += 1
-        held = [(file.name, file.hash_at(place)) for file in self.given]
-        dropping.given += any(its == hash_ for _, its in held)
-        for name, its in held:
-            if its not in {None, hash_}:
+        held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
+        dropping.given += any(found.leaf == hash_ for _, found in held)
+        for name, found in held:
+            if found.leaf != hash_:
                 self.find(f"Event {number} is not in {name} as it was sealed.")
+            elif found.at >= dropping.record.before:
+                self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
 
     def confirm(self, place: int, event: Mapping[str, Any]) -> None:
         """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
@@ -103,6 +117,16 @@ class Trail:
         for dropping in self._droppings:
             its = dropping.record
             dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
+
+    def stay(self, place: int, number: int, at: str) -> None:
+        """An event that is there, in that place, of that time (ISO 8601). A drop takes all that is older than its cut.
+
+        Else the holder of the key drops a single event, and signs other counts for all months before.
+        """
+        for dropping in self._droppings:
+            its = dropping.record
+            if at < its.before and place < its.last_place and not its.covers(place):
+                self.find(f"Event {number} is older than {its.before}, and the record of that drop leaves it out.")
 
     def read(self, size: int, signed: str) -> Head | None:
         """A head that stands beside the log, for so many leaves; None for one that does not count."""
@@ -137,6 +161,7 @@ class Trail:
 
     def meet(self, head: Head) -> None:
         """Compare the tree with a head of its size."""
+        self._date(head)
         if self.broken:
             return
         if self.tree.root.hex() == head.root:
@@ -150,6 +175,20 @@ class Trail:
             + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
             + " was changed, dropped, inserted or moved with its seal, or only its seal was."
         )
+
+    def _date(self, head: Head) -> None:
+        """Take note of when it was signed: a log only grows."""
+        newest = self._newest
+        if newest and head.size > newest.size and head.at < newest.at:
+            self.find(
+                f"The head of {head.size:,} seals was signed at {when(head)}, before that of {newest.size:,} at"
+                f" {when(newest)}."
+            )
+        if newest is None or (head.size, head.at) > (newest.size, newest.at):
+            self._newest = head
+        for dropping in self._droppings:
+            if dropping.covered_at is None and dropping.record.last_place < head.size:
+                dropping.covered_at = head.at
 
     def end(self, size: int, beyond: Sequence[Head], *, exported: bool = False) -> None:
         """The log ended after `size` leaves, and `beyond` are heads of more.
@@ -169,17 +208,24 @@ class Trail:
         for dropping in self._droppings:
             self._settle(dropping)
 
+    def newest_drop(self) -> DropRecord | None:
+        """Of the records that were met, sealed, the one with the latest cut."""
+        sealed = (each.record for each in self._droppings if each.sealed)
+        return max(sealed, key=lambda record: (record.before, record.at), default=None)
+
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
         record = dropping.record
         what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
         if dropping.missing and not dropping.sealed:
             self.find(f"{what} were dropped, and the record of that is not sealed.")
+        if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
+            self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
         if dropping.given not in {0, dropping.missing}:
             self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
 
-    def report(self, size: int, not_yet: int) -> Report:
-        """What was found."""
+    def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
+        """What was found, and what was not checked."""
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -187,6 +233,7 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
+            unchecked=unchecked,
         )
 
 

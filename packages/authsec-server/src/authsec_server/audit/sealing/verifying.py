@@ -1,29 +1,45 @@
-"""Whether the journal in a database is as it was sealed. It needs the public keys, and no server and no secret.
+"""Whether the audit log in a database is as it was sealed. It needs the public keys, and no server and no secret.
 
 Each leaf must be the hash of its event. The leaves must lead to each head that stands beside them, and to the heads
 that somebody kept elsewhere: those show that a log was cut, or written anew by somebody who has the key.
+
+First the database checks its own indexes, and its schema is compared with what the migrations make: readers rely on
+both. Then each table is read once, whole (`scan`). What belongs together is found in a private database (`scratch`), so
+that no index, no statistics and no count of the audited database are believed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
-from authsec_server.audit.leaves import event_hash
+from authsec_server.audit.counting import Outcome, hour_of
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropped import believed, drop_of
+from authsec_server.audit.sealing.count_check import CountCheck
+from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
-from authsec_server.audit.sealing.store import Leaf
-from authsec_server.audit.sealing.succession import succession
-from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
+from authsec_server.audit.sealing.scan import Scan, ScannedEvent
+from authsec_server.audit.sealing.scratch import Met, Scratch
+from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
+from authsec_server.audit.sealing.trail import Report, Trail, when
 from authsec_server.db import Tx
+from authsec_server.db.catalog import schema_findings
+from authsec_server.db.integrity import integrity
 from authsec_server.failures import NotFound
 
-BATCH = 1000
+BATCH = 1000  # leaves
+_HASH_BYTES = 32
+_NOTHING = (1, 0)  # a range without a number
+_RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED})
 
 
 def verify(
@@ -32,101 +48,269 @@ def verify(
     kept: Sequence[Head] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
+    *,
+    now: datetime | None = None,
+    counts: bool = True,
 ) -> Report:
-    """Compare the journal with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
+    """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
     `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
-    as that is known already: the journal says it, too.
+    as that is known already: the log says it, too. Without `now` a mark of the roll-up in the future is not found.
+    Without `counts` the counts are not compared with the events.
 
-    Raises `NotFound` where an older version has kept the journal.
+    Raises `NotFound` where an older version has kept the log.
     """
     if not store.is_there(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
-    believing = succession(store.replacements(tx.connection), keys, ends)
-    records = believed(map(drop_of, store.of_kind(tx.connection, EventKind.EVENTS_DROPPED)), believing.keys)
-    trail = Trail(keys=believing, kept=kept, records=records, given=given)
-    walk = _Walk(connection=tx.connection, trail=trail)
-    walk.run()
-    not_yet, size = store.not_sealed_above(tx.connection, walk.through), store.size(tx.connection)
-    if not size and not_yet and not trail.findings:
-        trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
-    return trail.report(size, not_yet)
+    checked = integrity(tx.connection)
+    try:
+        with Scratch.opened() as scratch, CountCheck(tx.connection, now=now) as count_check:
+            found = [*checked.findings, *schema_findings(tx.connection)]
+            read = _Read(scratch=scratch, count_check=count_check, findings=found)
+            scan = Scan(tx.connection)
+            with scan.sequential():
+                read.all(scan)
+            report = _compared(read, keys, kept, given, ends, counts=counts)
+    except DatabaseError:
+        if not checked.findings:
+            raise
+        return _unreadable(checked.findings)
+    not_checked = (checked.not_checked,) if checked.not_checked else ()
+    return replace(report, unchecked=(*not_checked, *report.unchecked))
+
+
+def _unreadable(findings: Sequence[str]) -> Report:
+    """The report on a damaged database, of which nothing more can be said."""
+    findings = (*findings, "The tables could not be read to the end.")
+    return Report(sealed=0, not_yet=0, last=None, findings=findings, more=0)
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
-    """These keys, and those that they lead to in this journal."""
+    """These keys, and those that they lead to in this log."""
     return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
 
 
 @dataclass(slots=True, kw_only=True)
-class _Walk:
-    """One walk along the log of a database."""
+class _Read:
+    """What the tables hold. `findings` are about single rows, which could not be kept for the comparison."""
 
-    connection: Connection
+    scratch: Scratch
+    count_check: CountCheck
+    findings: list[str] = field(default_factory=list)
+    records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the events that carry one, by their number
+    ranges: dict[datetime, Range] = field(default_factory=dict)  # by hour
+    unranged: set[int] = field(default_factory=set)  # events that their hour's range leaves out: the unsealed ones
+
+    def all(self, scan: Scan) -> None:
+        """Read every table."""
+        self._read_ranges(scan)
+        self.scratch.keep_events(self._events(scan))
+        self.scratch.keep_leaves(self._leaves(scan))
+        self.scratch.keep_heads(self._heads(scan))
+        self.scratch.keep_listed((number, _octets(delegation)) for number, delegation in scan.delegations())
+
+    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None]]:
+        named: list[tuple[int, bytes]] = []
+        for event in scan.events():
+            named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
+            if len(named) >= BATCH:
+                self.scratch.keep_named(named)
+                named.clear()
+            if event.row is not None:
+                self._look_at(event, event.row)
+            stays = event.row is None or event.row["kind"] in STAYING
+            yield event.number, event.leaf, None if stays or event.row is None else event.row["at"]
+        self.scratch.keep_named(named)
+
+    def _look_at(self, event: ScannedEvent, row: Mapping[str, Any]) -> None:
+        if row["kind"] in _RECORDS:
+            self.records[event.number] = row
+        with suppress(ValueError, TypeError, KeyError, AttributeError):  # such an event is not as it was sealed
+            if row["decision"] is not None:
+                self.count_check.add(_outcome(event, row))
+        low, high = self.ranges.get(hour_of(event.at), _NOTHING)
+        if not low <= event.number <= high:
+            self.unranged.add(event.number)
+
+    def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
+        for position, number, hash_ in scan.leaves():
+            if not isinstance(position, int) or not isinstance(number, int):
+                self.findings.append(f"The seal in place {position!r} was changed: it is of no event.")
+            elif not isinstance(hash_, bytes) or len(hash_) != _HASH_BYTES:
+                self.findings.append(f"The seal in place {position} was changed: it is no hash.")
+                yield position, number, b""
+            else:
+                yield position, number, hash_
+
+    def _heads(self, scan: Scan) -> Iterator[tuple[int, str | None, str]]:
+        for size, at, signed in scan.heads():
+            yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
+
+    def _read_ranges(self, scan: Scan) -> None:
+        for hour, lowest, highest in scan.ranges():
+            if hour is None or not isinstance(lowest, int) or not isinstance(highest, int):
+                self.findings.append("A row of `number_ranges` was changed: it is no range of an hour.")
+            else:
+                self.ranges[datetime.fromisoformat(hour)] = (lowest, highest)
+
+
+def _outcome(event: ScannedEvent, row: Mapping[str, Any]) -> Outcome:
+    """The event as it is counted."""
+    return Outcome(
+        at=event.at,
+        kind=EventKind(row["kind"]),
+        reason=row["reason"],
+        client_id=row["client_id"],
+        under=tuple(each["id"] for each in [*row["delegations"], *row["roles"]]),
+        proof_id=row["detail"].get("proof_id"),
+        actions=tuple(row["detail"].get("actions") or ()),
+        occurrences=row["occurrences"],
+    )
+
+
+def _compared(
+    read: _Read,
+    keys: Keys,
+    kept: Sequence[Head],
+    given: Sequence[Given],
+    ends: Mapping[str, int] | None,
+    *,
+    counts: bool,
+) -> Report:
+    believing = _believing(read, keys, ends)
+    records = believed((drop_of(row) for row in read.records.values()), believing.keys)
+    trail = Trail(keys=believing, kept=kept, records=records, given=given)
+    for finding in read.findings:
+        trail.find(finding)
+    walk = _Walk(read=read, trail=trail)
+    walk.run()
+    not_yet, size = walk.end(), read.scratch.size()
+    for finding in read.count_check.findings(trail.newest_drop()) if counts else ():
+        trail.find(finding)
+    if not size and not_yet and not trail.findings:
+        trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
+    return trail.report(size, not_yet, read.count_check.unchecked)
+
+
+def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
+    replaced = [
+        (position, signed)
+        for number, row in read.records.items()
+        if (signed := replacement_of(row))
+        for position in read.scratch.positions(number)
+    ]
+    return succession(replaced, keys, ends)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """One walk along the leaves, from head to head."""
+
+    read: _Read
     trail: Trail
     through: int = 0  # up to this number every event is sealed, the heads say
+    _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
 
     def run(self) -> None:
-        after = -1
-        while found := store.leaves(self.connection, after=after, limit=BATCH):
-            self._compare(found)
-            self._grow(found, after + 1)
-            after = found[-1].position
-        self._end()
+        """Compare each leaf with its event, and the tree with each head."""
+        heads = self._heads()
+        head, expected = next(heads, None), 0
+        for leaf in self.read.scratch.met():
+            if leaf.position != expected:
+                self.trail.lack(expected)
+            self._compare(leaf)
+            self._waiting.append((leaf.number, leaf.hash))
+            expected = leaf.position + 1
+            while head is not None and head.size <= expected:
+                self._grow()
+                if head.size == expected:
+                    self.trail.meet(head)
+                head = next(heads, None)
+            if len(self._waiting) >= BATCH:
+                self._grow()
+        self._grow()
+        beyond = [head, *heads] if head is not None else []
+        self.trail.end(self.read.scratch.size(), beyond)
 
-    def _compare(self, leaves: Sequence[Leaf]) -> None:
-        """Each event with its leaf."""
-        find = self.trail.find
-        rows = store.events_by_number(self.connection, [leaf.event_id for leaf in leaves])
-        there = store.numbers_there(self.connection, {leaf.event_id for leaf in leaves} - rows.keys())
-        for leaf in leaves:
-            number, its = leaf.event_id, rows.get(leaf.event_id, [])
-            if len(its) > 1:
-                find(f"Event {number} is there {len(its)} times: it was sealed once.")
-            elif its and event_hash(its[0]._asdict()) != leaf.hash:
-                find(f"Event {number} was changed: it is not what was sealed.")
-            elif its and its[0].kind == EventKind.EVENTS_DROPPED:
-                self.trail.confirm(leaf.position, its[0]._asdict())
-            elif not its and number in there:
-                find(f"Event {number} was changed: it cannot even be read.")
-            elif not its:
-                self.trail.miss(leaf.position, number, leaf.hash)
-
-    def _grow(self, leaves: Sequence[Leaf], start: int) -> None:
-        """Along these leaves, stopping at each head on the way."""
-        places = range(start, start + len(leaves))
-        gap = next((place for place, leaf in zip(places, leaves, strict=True) if leaf.position != place), None)
-        if gap is not None:
-            self.trail.lack(gap)
-        done = 0
-        for head in self._heads(start, leaves[-1].position + 1):
-            upto = head.size - start
-            self.trail.grow((leaf.event_id, leaf.hash) for leaf in leaves[done:upto])
-            self.trail.meet(head)
-            done = max(done, upto)
-        self.trail.grow((leaf.event_id, leaf.hash) for leaf in leaves[done:])
-
-    def _heads(self, low: int, high: int) -> list[Head]:
-        """The heads for trees of more than `low` and up to `high` leaves, those that somebody kept as well."""
-        found = []
-        for size, signed in store.heads_between(self.connection, low, high):
-            if head := self.trail.read(size, signed):
-                found.append(head)
-                self.through = max(self.through, head.through)
-        for head in store.dated_otherwise(self.connection, found):
-            self.trail.find(
-                f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
-            )
-        return sorted([*found, *self.trail.kept_between(low, high)], key=lambda head: head.size)
-
-    def _end(self) -> None:
-        """What must stand at the end of the log, and what must not stand beside it."""
-        size = store.size(self.connection)
-        self.trail.end(size, self._heads(size, store.MAX_SIZE))
+    def end(self) -> int:
+        """Find what the tables beside the log hold, or lack; how many events wait for their seal."""
+        scratch, find = self.read.scratch, self.trail.find
         self.through = max([self.through, *(head.through for head in self.trail.kept)])
-        for number in store.not_sealed_up_to(self.connection, self.through, MOST + 1):
-            self.trail.find(
+        for number in scratch.sealed_twice():
+            find(f"Event {number} has more than one seal.")
+        not_yet = 0
+        for number in scratch.not_sealed():
+            if number > self.through:
+                not_yet += 1
+                continue
+            find(
                 f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
                 " its seal was taken away."
             )
+        for number, delegation in scratch.not_listed():
+            find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
+        for number, delegation in scratch.listed_wrongly():
+            find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
+        return not_yet
+
+    def _compare(self, leaf: Met) -> None:
+        find, number = self.trail.find, leaf.number
+        if leaf.leaf_copies > 1:
+            find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
+        if leaf.copies > 1:
+            find(f"Event {number} is there {leaf.copies} times: it was sealed once.")
+        elif leaf.copies == 0:
+            self.trail.miss(leaf.position, number, leaf.hash)
+        elif leaf.leaf is None:
+            find(f"Event {number} was changed: it cannot even be read.")
+        elif leaf.leaf != leaf.hash:
+            find(f"Event {number} was changed: it is not what was sealed.")
+        else:
+            self._confirm(leaf)
+
+    def _confirm(self, leaf: Met) -> None:
+        """The event is as it was sealed."""
+        number = leaf.number
+        if number in self.read.unranged:
+            self.trail.find(
+                f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
+            )
+        if number in self.read.records:
+            self.trail.confirm(leaf.position, self.read.records[number])
+        if leaf.at is not None:
+            self.trail.stay(leaf.position, number, leaf.at)
+
+    def _grow(self) -> None:
+        self.trail.grow(self._waiting)
+        self._waiting.clear()
+
+    def _heads(self) -> Iterator[Head]:
+        """Those beside the log and those that somebody kept, the smallest first."""
+        kept = deque(self.trail.kept)
+        for size, at, signed in self.read.scratch.heads():
+            if (head := self.trail.read(size, signed)) is None:
+                continue
+            self.through = max(self.through, head.through)
+            if at is None or datetime.fromisoformat(at) != head.at:
+                self.trail.find(
+                    f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
+                )
+            while kept and (kept[0].size, kept[0].at) <= (head.size, head.at):
+                yield kept.popleft()
+            yield head
+        yield from kept
+
+
+def _octets(text: Any) -> bytes:
+    """The text as it is stored; a lone surrogate too. Text that was no UTF-8 becomes what it was (see `Scan`)."""
+    if not isinstance(text, str):
+        return b"\x00" + repr(text).encode()
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _shown(delegation: bytes) -> str:
+    return delegation.decode("utf-8", "backslashreplace")

@@ -31,7 +31,10 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),
     "sources": ("Trust sources", frozenset(k for k in EventKind if k.startswith("source."))),
     "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
-    "trail": ("Audit trail", frozenset({EventKind.EVENTS_DROPPED})),
+    "trail": (
+        "Audit trail",
+        frozenset({EventKind.EVENTS_DROPPED, EventKind.COUNTS_REBUILT, EventKind.AUTHORITY_RESTORED}),
+    ),
     "administration": (
         "Administrators and admin keys",
         frozenset(k for k in EventKind if k.startswith(("admin", "session."))),

@@ -88,6 +88,11 @@ class Feed:
         """Whether a token that rests on these is known to have been revoked."""
         return self._state.ended(subjects, version)
 
+    @property
+    def revoked_keys(self) -> int:
+        """How many keys the feed has named as revoked."""
+        return self._state.revoked_keys
+
     def age(self) -> float:
         """Seconds since nothing was missing; infinite before the first time."""
         return math.inf if self._fresh is None else since(self._fresh, self._clock)

@@ -31,6 +31,7 @@ class RevocationState:
 
     def __init__(self) -> None:
         self.reached = BEGINNING
+        self.revoked_keys = 0  # how many keys have been named as revoked
         self._endings: dict[Subject, _Ending] = {}
         self._cleared = 0
 
@@ -68,6 +69,7 @@ class RevocationState:
 
     def _add(self, entry: Entry) -> None:
         known = self._endings.get(entry.subject, _Ending(0, 0.0))
+        self.revoked_keys += entry.subject[0] == _KEY and entry.subject not in self._endings
         # Whoever has stolen a key writes into a token whatever version would help.
         below = math.inf if entry.subject[0] == _KEY else entry.version
         self._endings[entry.subject] = _Ending(max(known.below, below), max(known.at, entry.at))

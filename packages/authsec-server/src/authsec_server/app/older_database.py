@@ -1,0 +1,76 @@
+"""A database that is older than its outside heads: found, told, and served again once its restore is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import anyio
+import structlog
+
+from authsec_server.app.wings import House
+from authsec_server.audit.sealing.comparison import Comparison
+from authsec_server.failures import Unavailable
+from authsec_server.web import health
+from authsec_server.web.operations import API
+from authsec_server.web.withheld import REMEDY
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 5.0
+LOOK_AGAIN_SECONDS: Final = 2.0  # while nothing is served
+_PROBES: Final = frozenset({health.LIVE, health.READY})
+
+
+def compare(comparison: Comparison) -> None:
+    """Compare the database with its outside heads, and say in the log what is wrong. Raises `Unavailable`."""
+    _tell(comparison, comparison.compare())
+    if comparison.not_compared:
+        log.warning("the database was not compared with its outside heads", why=comparison.not_compared)
+
+
+def _tell(comparison: Comparison, problem: str | None) -> None:
+    """From here on there is this problem, or none. The log says each once."""
+    before, comparison.problem = comparison.problem, problem
+    if problem and problem != before:
+        log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
+
+
+def watch(house: House, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Looks whether the database has gone back, or a restore was recorded, for as long as it runs."""
+
+    def look() -> None:
+        if not house.comparison.problem and not house.comparison.has_gone_back():
+            return
+        house.comparison.read_file()
+        if problem := house.comparison.compare():
+            _tell(house.comparison, problem)
+            return
+        house.comparison.begin_anew()
+        house.sealer.begin_anew()
+        maintain()
+        house.database.begin_serving()
+        house.comparison.problem = None  # last: from here on requests are answered
+        log.warning("the restored database is served")
+
+    async def run() -> None:
+        while True:
+            await anyio.sleep(LOOK_AGAIN_SECONDS if house.comparison.problem else LOOK_SECONDS)
+            try:
+                await anyio.to_thread.run_sync(look)
+            except Unavailable:
+                log.debug("the comparison with outside heads waits for the database")
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look must come
+                log.error("the comparison with outside heads failed", error=type(error).__name__)
+
+    return run
+
+
+def may_be_read(method: str, path: str) -> bool:
+    """Whether this is answered while the database is older than its outside heads: what only shows its state.
+
+    No key set: it may list a key that was revoked since. No introspection: it would call revoked tokens active.
+    """
+    if path in _PROBES or path == "/console" or path.startswith("/console/"):
+        return True  # the console itself refuses forms, with a page
+    return method in {"GET", "HEAD"} and path.startswith(f"{API}/")

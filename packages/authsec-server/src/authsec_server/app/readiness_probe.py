@@ -1,0 +1,187 @@
+"""The readiness probe: once a second, in a thread of its own, it proves that a token could be recorded now.
+
+It takes the authority lock as a token does (shared), commits a durable write, and compares clocks. It does not try the
+exclusive lock: token requests would wait behind each attempt, and a lock that nobody can share is found without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event, Thread
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import structlog
+from prometheus_client import Gauge
+
+from authsec_server.audit.sealing import service as sealing
+from authsec_server.db import Database, Tx
+from authsec_server.db.durable_write import write_durably
+from authsec_server.failures import Fault, Unavailable
+from authsec_server.web.errors import where
+from authsec_server.web.health import UNAVAILABLE, Liveness, Problem, Readiness
+
+log = structlog.get_logger(__name__)
+
+SECONDS: Final = 1.0
+END_SECONDS: Final = 1.0
+CLOCK_TOLERANCE: Final = timedelta(seconds=30)
+WORKERS_STUCK: Final = 300.0
+"""Seconds that work may wait for a free worker thread. Every call of the database ends far sooner, so all the requests
+that a server takes at once (`max_in_flight`) have had their turn by then: it is not the database that holds them up."""
+
+READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 while it is not.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """This server's time before and after the database's was read; when the last head of the audit log was signed."""
+
+    before: datetime
+    after: datetime
+    database: datetime | None
+    last_head: datetime | None
+
+
+class ReadinessProbe:
+    """Probes the database and reports to `readiness`; adds to `liveness` what only a restart of the process mends.
+
+    Nothing is written while the database is `withheld`: it is older than its outside heads.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        readiness: Readiness,
+        liveness: Liveness,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        withheld: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._database = database
+        self._withheld = withheld
+        self._readiness = readiness
+        self._now = now
+        self._monotonic = monotonic
+        self._wrong_clock: Problem | None = None
+        self._thread: Thread | None = None
+        self._ending = Event()
+        self._waiting_since: float | None = None  # for a worker thread
+        self._told: Problem | None = None
+        readiness.checks += [self._damage, lambda: self._wrong_clock]
+        liveness.checks += [self._ended_thread, self._stuck_workers]
+
+    def attempt(self) -> None:
+        """Probe once. Blocks its thread for as long as the database does."""
+        try:
+            clocks = self._database.record(self._proved)
+        except Unavailable as failure:
+            self._readiness.probe_failed(_problem(failure))
+        except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
+            log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
+            self._readiness.probe_failed(Problem(status=UNAVAILABLE, sentence="The database cannot record."))
+        else:
+            self._wrong_clock = wrong_clock(clocks)
+            self._readiness.probe_succeeded()
+
+    async def run(self) -> None:
+        """Probe for as long as this runs, and log each change of the verdict."""
+        self._ending.clear()
+        self._thread = Thread(target=self._probe_on, name="authsec-readiness-probe", daemon=True)
+        self._thread.start()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._try_workers)
+                while True:
+                    self._tell()
+                    await anyio.sleep(SECONDS)
+        finally:
+            self._ending.set()
+            self._thread.join(END_SECONDS)  # no longer: the database may hold it
+            self._thread = None
+
+    def _probe_on(self) -> None:
+        while not self._ending.is_set():
+            if not self._withheld():
+                self.attempt()
+            self._ending.wait(SECONDS)
+
+    async def _try_workers(self) -> None:
+        while True:
+            self._waiting_since = self._monotonic()
+            await anyio.to_thread.run_sync(_nothing)
+            self._waiting_since = None
+            await anyio.sleep(SECONDS)
+
+    def _proved(self, tx: Tx) -> Clocks:
+        before = self._now()
+        database = write_durably(tx)
+        after = self._now()
+        return Clocks(before=before, after=after, database=database, last_head=sealing.last_head_at(tx))
+
+    def _tell(self) -> None:
+        problem = self._readiness.problem()
+        READY.set(problem is None)
+        if problem == self._told:
+            return
+        if problem is None:
+            log.info("the server is ready")
+        else:
+            log.warning("the server is not ready", status=problem.status, problem=problem.sentence)
+        self._told = problem
+
+    def _damage(self) -> Problem | None:
+        if not self._database.damaged:
+            return None
+        return Problem(
+            status=Fault.DAMAGED,
+            sentence="The database file is damaged. Restore a backup, then start the server again.",
+        )
+
+    def _ended_thread(self) -> Problem | None:
+        if self._database.has_stopped():
+            return Problem(status="writer_stopped", sentence="The thread that writes to the database has ended.")
+        if self._thread is not None and not self._thread.is_alive():
+            return Problem(status="probe_stopped", sentence="The thread that probes the database has ended.")
+        return None
+
+    def _stuck_workers(self) -> Problem | None:
+        since = self._waiting_since
+        if since is None or self._monotonic() - since < WORKERS_STUCK:
+            return None
+        return Problem(
+            status="workers_stuck", sentence=f"No worker thread has become free for {WORKERS_STUCK:.0f} seconds."
+        )
+
+
+def _problem(failure: Unavailable) -> Problem:
+    status = UNAVAILABLE if failure.fault is Fault.UNKNOWN else failure.fault
+    return Problem(status=status, sentence=failure.message)
+
+
+def wrong_clock(clocks: Clocks) -> Problem | None:
+    """Why nothing may be dated by this server's clock. Servers whose clocks differ a little are in order."""
+    if clocks.last_head is not None and clocks.last_head - clocks.after > CLOCK_TOLERANCE:
+        behind = clocks.last_head - clocks.after
+        return _wrong(f"{_rounded(behind)} behind the last signed head of the audit log")
+    if clocks.database is not None and clocks.before - clocks.database > CLOCK_TOLERANCE:
+        return _wrong(f"{_rounded(clocks.before - clocks.database)} ahead of the database's")
+    if clocks.database is not None and clocks.database - clocks.after > CLOCK_TOLERANCE:
+        return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's")
+    return None
+
+
+def _wrong(difference: str) -> Problem:
+    return Problem(status="clock_wrong", sentence=f"This server's clock is {difference}. Synchronise the clocks.")
+
+
+def _rounded(difference: timedelta) -> timedelta:
+    return timedelta(seconds=round(difference.total_seconds()))
+
+
+def _nothing() -> None:
+    """Enough to learn that a worker thread is free."""

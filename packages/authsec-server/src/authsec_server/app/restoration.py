@@ -1,0 +1,140 @@
+"""Record that the database was restored from a backup, so that it may issue again.
+
+The backup has forgotten what came after it: revocations, versions that were given, keys that signed. So the authority
+version rises far above all that was given, every key that may have signed is revoked, and the feed begins a new epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from authsec.jose import PrivateKey
+
+from authsec_server.accounts import links, sessions
+from authsec_server.app.opening import as_served
+from authsec_server.app.surroundings import Surroundings
+from authsec_server.app.wings import Keyring, keyring_of
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing import service as sealing
+from authsec_server.audit.sealing.outside import Lost, lost_of
+from authsec_server.audit.sealing.restores import Restore, sign_restore
+from authsec_server.clients import enrolments
+from authsec_server.clients import service as clients
+from authsec_server.db import Database, Tx, open_database, raise_version
+from authsec_server.keys import service as keys
+from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.revocations import service as revocations
+from authsec_server.settings import Settings
+from authsec_server.web.instants import rfc3339
+
+VERSIONS: int = 1_000_000
+"""So far the version rises above all that is known: further than any authority came between backup and loss."""
+BECAUSE = "the database was restored from a backup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was done. `revoked` are the signing keys of the backup, `revoked_unknown` those that it did not have."""
+
+    version_before: int
+    authority_version: int
+    revoked: Sequence[str]
+    revoked_unknown: Sequence[str]
+    disabled: Sequence[str]
+    lost: Lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """A restored database, before anything else is written to it."""
+
+    database: Database
+    keyring: Keyring
+    settings: Settings
+    around: Surroundings
+
+    def lost(self, lines: Sequence[str]) -> Lost:
+        """What these lines of files with outside heads say of the time that was lost."""
+        return lost_of(lines, self.keyring.journal_keys.by_kid(), self.settings.issuer)
+
+    def record(self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
+        """Do it, in one change. `also` are further keys that signed, `disable` agents that get no token.
+
+        Raises `Unavailable`, `NotFound` for an agent that is not there, or `Conflict`.
+        """
+        act = Act(
+            principal=LOCAL_OPERATOR,
+            now=self.around.now(),
+            request_id="",
+            address="",
+            token_bytes=self.around.token_bytes,
+        )
+        self.database.append(lambda tx: audit.prepare_months(tx, act.now))
+        self.keyring.journal_keys.keep(act.now)
+        known = self.keyring.journal_keys.by_kid()
+        sealing_key = self.keyring.journal_keys.signing_key(
+            self.database.read(lambda tx: sealing.sealing_kid(tx, known))
+        )
+        fresh = self.keyring.custodian.make_two()
+
+        def work(tx: Tx) -> Restored:
+            before = tx.version - 1  # a change has raised it by one
+            highest = max(
+                tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version
+            )
+            tx = raise_version(tx, highest + VERSIONS)
+            revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
+            sessions.end_everybodys(tx, act.now)
+            links.void_all(tx, act.now)
+            enrolments.forget_all(tx)
+            disabled = [clients.disable(tx, act, each).slug for each in disable]
+            revocations.begin_epoch(tx, tx.version)  # last: what has just ended gets such a number as well
+            restored = Restored(
+                version_before=before,
+                authority_version=tx.version,
+                revoked=revoked,
+                revoked_unknown=unknown,
+                disabled=disabled,
+                lost=lost,
+            )
+            self._record(tx, act, restored, sealing_key)
+            return restored
+
+        restored = self.database.change(work)
+        self.database.lacks_wal = False  # what the copy lacks is given up
+        return restored
+
+    def _record(self, tx: Tx, act: Act, restored: Restored, key: PrivateKey) -> None:
+        newest = restored.lost.newest
+        restore = Restore(
+            at=act.now,
+            authority_version=restored.authority_version,
+            size=sealing.sealed(tx),
+            heads_until=max(act.now, restored.lost.until or act.now),
+            unknown_keys=tuple(sorted(restored.lost.unknown_keys)),
+        )
+        detail = {
+            "version_before": restored.version_before,
+            "revoked_keys": [*restored.revoked, *restored.revoked_unknown],
+            "newest_head": newest.signed if newest else None,
+            "newest_head_at": rfc3339(newest.at) if newest else None,
+            "record": sign_restore(restore, issuer=self.settings.issuer, key=key),
+        }
+        audit.record_act(tx, act, EventKind.AUTHORITY_RESTORED, detail=detail)
+
+
+@contextmanager
+def open_restoration(settings: Settings, around: Surroundings | None = None) -> Iterator[Restoration]:
+    """Open the database and bring its schema up to date, and write nothing else. Raises `StartupRefused`."""
+    database = open_database(settings.database_url)
+    try:
+        database.migrate()
+        settings = as_served(settings, database)
+        around = around or Surroundings()
+        keyring = keyring_of(settings, database, around)
+        yield Restoration(database=database, keyring=keyring, settings=settings, around=around)
+    finally:
+        database.close()

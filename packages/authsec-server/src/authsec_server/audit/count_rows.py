@@ -1,0 +1,234 @@
+"""The rows of the count tables as they are stored, read whole and in no order, through no index of the database.
+
+SQLite stores any type and any spelling in any column, and readers compare text with text. So a value is compared in the
+one form that the roll-up writes: an instant as `2026-11-25 12:00:00.000000` (UTC), a number as an integer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import product
+from typing import Any, Final
+
+from sqlalchemy import Connection, inspect, text
+
+Value = str | int | None
+_FORM: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}", re.ASCII)
+_CHUNK: Final = 5000  # rows
+_NUMBERS: Final = frozenset({"id", "rebuilds", "occurrences", "tokens"})
+_INSTANTS: Final = frozenset({"until", "hour", "day", "month", "granted_at", "refused_at"})
+_NULLABLE: Final = frozenset({"granted_at", "refused_at", "refused_reason"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountTable:
+    """A table of counts: its key, of which the first column is the time, and the values under the key."""
+
+    name: str
+    key: tuple[str, ...]
+    values: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns, the key first."""
+        return self.key + self.values
+
+
+HOURLY: Final = CountTable(name="hourly_counts", key=("hour", "kind", "reason"), values=("occurrences",))
+CLIENTS: Final = CountTable(name="client_counts", key=("hour", "client_id", "kind", "reason"), values=("occurrences",))
+DAILY: Final = CountTable(name="daily_uses", key=("day", "subject_id", "action"), values=("tokens",))
+LAST: Final = CountTable(
+    name="last_uses", key=("month", "subject_id"), values=("granted_at", "refused_at", "refused_reason")
+)
+TABLES: Final = (HOURLY, CLIENTS, DAILY, LAST)
+_MARK: Final = CountTable(name="counted", key=("until",), values=("id", "rebuilds"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRow:
+    """The values of one row, in the order of `CountTable.columns`.
+
+    `odd`: no roll-up writes such a type or spelling. `handle` finds the row again: its `rowid`, or its `ctid`.
+    """
+
+    values: tuple[Value, ...]
+    handle: int | str
+    odd: str = ""
+
+    @property
+    def at(self) -> str:
+        """The time that the row is of. Empty for an odd one without a text there."""
+        return self.values[0] if isinstance(self.values[0], str) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Events dated before `until` are in the counts. `problem` is a sentence about a mark that no roll-up writes."""
+
+    until: datetime | None
+    rebuilds: int = 0
+    problem: str = ""
+
+
+def missing_columns(connection: Connection) -> list[str]:
+    """The columns of this version that the database lacks, as `table.column`."""
+    inspector = inspect(connection)
+    missing = []
+    for table in (*TABLES, _MARK):
+        there = (
+            {column["name"] for column in inspector.get_columns(table.name)}
+            if inspector.has_table(table.name)
+            else frozenset()
+        )
+        missing += [f"{table.name}.{column}" for column in table.columns if column not in there]
+    return missing
+
+
+def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow]:
+    """All rows of the table, as a stream."""
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
+        read_in_sequence(connection)
+    statement = text(_postgresql(table) if on_postgresql else _sqlite(table))
+    rows = connection.execute(statement.execution_options(yield_per=_CHUNK))
+    yield from map(_Postgresql(table).row if on_postgresql else _Sqlite(table).row, rows)
+
+
+def stored_row(connection: Connection, table: CountTable, handle: int | str) -> StoredRow | None:
+    """The row with this handle, if it is still there."""
+    if connection.dialect.name == "postgresql":
+        read_in_sequence(connection)
+        where, read = "ctid = CAST(:handle AS tid)", _Postgresql(table).row
+        statement = _postgresql(table)
+    else:
+        where, read = "rowid = :handle", _Sqlite(table).row
+        statement = _sqlite(table)
+    found = connection.execute(text(f"{statement} WHERE {where}"), {"handle": handle}).one_or_none()
+    return None if found is None else read(found)
+
+
+def read_in_sequence(connection: Connection) -> None:
+    """PostgreSQL: use no index, and print instants in one form, until the transaction ends."""
+    # A covering index could answer instead of the table; and the form of an instant is a setting.
+    for setting in (
+        "enable_indexscan = off",
+        "enable_indexonlyscan = off",
+        "enable_bitmapscan = off",
+        "datestyle = 'ISO'",
+        "timezone = 'UTC'",
+    ):
+        connection.execute(text(f"SET LOCAL {setting}"))
+
+
+def read_mark(connection: Connection) -> Mark:
+    """The mark up to which events are counted."""
+    rows = list(stored_rows(connection, _MARK))
+    if len(rows) != 1:
+        return Mark(until=None, problem=f"The table counted has {len(rows)} rows; it must have one.")
+    (row,) = rows
+    until, _, rebuilds = row.values
+    if row.odd or not isinstance(until, str) or not isinstance(rebuilds, int):
+        return Mark(until=None, problem=f"The mark counted.until is in a form that no roll-up writes: {row.odd}.")
+    return Mark(until=instant(until), rebuilds=rebuilds)
+
+
+def stored(at: datetime) -> str:
+    """The instant in the form that it is compared in."""
+    at = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[: -len("+00:00")]
+
+
+def instant(value: str) -> datetime:
+    """The instant of a stored text. Raises `ValueError`."""
+    if not _FORM.fullmatch(value):
+        raise ValueError("no instant")
+    return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def _is_instant(value: str) -> bool:
+    try:
+        instant(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _misspelt(table: CountTable, values: tuple[Value, ...]) -> str:
+    """The first instant in another spelling; empty if there is none."""
+    for name, value in zip(table.columns, values, strict=True):
+        if name in _INSTANTS and isinstance(value, str) and not _is_instant(value):
+            return f"{name} is {value[:40]!a}"
+    return ""
+
+
+def _sqlite(table: CountTable) -> str:
+    # As octets: text that is no UTF-8 would end the whole answer with an error.
+    values = ", ".join(column if column in _NUMBERS else f"CAST({column} AS BLOB)" for column in table.columns)
+    types = " || ',' || ".join(f"typeof({column})" for column in table.columns)
+    return f"SELECT rowid, {types}, {values} FROM {table.name} NOT INDEXED"  # noqa: S608 - names from here
+
+
+class _Sqlite:
+    """Reads rows as SQLite stores them."""
+
+    def __init__(self, table: CountTable) -> None:
+        self._table = table
+        allowed = [
+            ("integer",) if name in _NUMBERS else ("text", "null") if name in _NULLABLE else ("text",)
+            for name in table.columns
+        ]
+        self._types = frozenset(map(",".join, product(*allowed)))
+
+    def row(self, row: Any) -> StoredRow:
+        handle, types, *raw = row
+        odd = "" if types in self._types else f"its types are {types}"
+        values: list[Value] = []
+        for value in raw:
+            try:
+                values.append(value.decode() if isinstance(value, bytes) else value)
+            except UnicodeDecodeError:
+                values.append(value.decode("utf-8", "backslashreplace"))
+                odd = odd or "a text is not UTF-8"
+        if odd:
+            return StoredRow(values=tuple(values), handle=handle, odd=odd)
+        return StoredRow(values=tuple(values), handle=handle, odd=_misspelt(self._table, tuple(values)))
+
+
+def _postgresql(table: CountTable) -> str:
+    values = ", ".join(f"CAST({column} AS text)" if column in _INSTANTS else column for column in table.columns)
+    return f"SELECT CAST(ctid AS text), {values} FROM {table.name}"  # noqa: S608 - names from here
+
+
+class _Postgresql:
+    """Reads rows as PostgreSQL stores them. It lets nothing else into a column than its type."""
+
+    def __init__(self, table: CountTable) -> None:
+        self._table = table
+        self._instants = [name in _INSTANTS for name in table.columns]
+
+    def row(self, row: Any) -> StoredRow:
+        handle, *raw = row
+        values: tuple[Value, ...] = tuple(
+            whole(value) if is_instant and value is not None else value
+            for value, is_instant in zip(raw, self._instants, strict=True)
+        )
+        lacking = [
+            name
+            for name, value in zip(self._table.columns, values, strict=True)
+            if value is None and name not in _NULLABLE
+        ]
+        odd = f"{lacking[0]} is null" if lacking else _misspelt(self._table, values)
+        return StoredRow(values=values, handle=handle, odd=odd)
+
+
+def whole(value: str) -> str:
+    """`2026-11-25 12:00:00.5+00` with all its six digits; anything else, such as `infinity`, as it is."""
+    if not value.endswith("+00"):
+        return value
+    seconds, _, fraction = value[: -len("+00")].partition(".")
+    return f"{seconds}.{fraction:0<6}"

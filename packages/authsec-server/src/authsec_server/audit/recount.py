@@ -1,0 +1,311 @@
+"""What the events say of requests and uses, beside what the count tables say.
+
+The database's own indexes and sums prove nothing about it. So both sides are brought together in a private scratch
+file, which SQLite removes; memory stays bounded however many events there are.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, Row, text
+
+from authsec_server.audit.count_rows import (
+    CLIENTS,
+    DAILY,
+    HOURLY,
+    LAST,
+    TABLES,
+    CountTable,
+    StoredRow,
+    Value,
+    instant,
+    read_in_sequence,
+    stored,
+    stored_rows,
+    whole,
+)
+from authsec_server.audit.counting import Counts, Outcome
+from authsec_server.audit.model import EventKind
+from authsec_server.db.batches import in_batches
+from authsec_server.failures import Unavailable
+
+MOST_ENTRIES: Final = 50_000  # counts held in memory
+MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
+_CACHE_KIB: Final = 32_000
+_ROWS: Final = 5000  # at once
+_DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the whole answer with an error
+    False: "SELECT CAST(at AS BLOB) AS at, CAST(kind AS BLOB) AS kind, CAST(reason AS BLOB) AS reason,"
+    " CAST(client_id AS BLOB) AS client_id, CAST(delegations AS BLOB) AS delegations, CAST(roles AS BLOB) AS roles,"
+    " CAST(detail AS BLOB) AS detail, occurrences FROM events NOT INDEXED WHERE decision IS NOT NULL",
+    True: "SELECT CAST(at AS text) AS at, kind, reason, client_id, delegations, roles, detail, occurrences FROM events"
+    " WHERE decision IS NOT NULL",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A key of a table under which the events `say` something else than is `kept`; None: no row. Odd rows aside.
+
+    `rows`: how many there are with this key.
+    """
+
+    table: CountTable
+    key: tuple[str, ...]
+    say: tuple[Value, ...] | None
+    kept: tuple[Value, ...] | None
+    rows: int
+
+
+class Recount:
+    """Counts all events dated before `until` anew, and compares.
+
+    Raises `Unavailable` where the scratch file finds no room.
+    """
+
+    def __init__(self, until: datetime) -> None:
+        self.until = until
+        self.odd: dict[str, list[StoredRow]] = {table.name: [] for table in TABLES}
+        self.more_odd: dict[str, int] = dict.fromkeys(self.odd, 0)
+        self.digests: dict[str, str] = {}
+        self._from = ""
+        self._counts = Counts()
+        with _room():
+            self._scratch = _scratch(*map(_create, TABLES))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.close()
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an event that is dated before `until`; a later one is left out."""
+        if outcome.at >= self.until:
+            return
+        counts = self._counts
+        counts.add(outcome)
+        if len(counts.uses) + len(counts.last) + len(counts.client_hours) + len(counts.hours) >= MOST_ENTRIES:
+            self._spill()
+
+    def compare(self, connection: Connection, cut: datetime | None = None) -> None:
+        """Read the count tables; of rows dated before `cut` the digests only. After the last event."""
+        self._spill()
+        self._from = "" if cut is None else stored(cut)
+        with _room():
+            for table in TABLES:
+                self.digests[table.name] = _digest(self._dropped(connection, table))
+
+    def differences(self, table: CountTable) -> Iterator[Difference]:
+        """In the order of the key."""
+        size, values = len(table.key), len(table.values)
+        for row in self._scratch.execute(_differing(table), (self._from,)):
+            say, kept, number = row[size : size + values], row[size + values : -1], row[-1]
+            yield Difference(
+                table=table,
+                key=row[:size],
+                say=None if all(value is None for value in say) else say,
+                kept=kept if number else None,
+                rows=number,
+            )
+
+    def _dropped(self, connection: Connection, table: CountTable) -> Iterator[StoredRow]:
+        """The rows dated before the cut; all others go to the scratch file on the way."""
+        put = _put(table)
+        for some in in_batches(stored_rows(connection, table), _ROWS):
+            fine = [row.values for row in some if not row.odd and row.at >= self._from]
+            self._scratch.executemany(put, fine)
+            yield from (row for row in some if row.at < self._from)
+            self._remember_odd(table, [row for row in some if row.odd])
+
+    def _remember_odd(self, table: CountTable, rows: list[StoredRow]) -> None:
+        known = self.odd[table.name]
+        room = MOST_ODD - len(known)
+        known += rows[:room]
+        self.more_odd[table.name] += len(rows[room:])
+
+    def _spill(self) -> None:
+        counts, self._counts = self._counts, Counts()
+        self._say(HOURLY, ((_text(hour), kind, reason, n) for (hour, kind, reason), n in counts.hours.items()))
+        self._say(
+            CLIENTS,
+            ((_text(hour), client, kind, reason, n) for (client, hour, kind, reason), n in counts.client_hours.items()),
+        )
+        self._say(DAILY, ((_text(day), subject, action, n) for (subject, day, action), n in counts.uses.items()))
+        self._say(
+            LAST,
+            (
+                (
+                    _text(month),
+                    subject,
+                    _text(use.granted_at),
+                    _text(use.refused_at),
+                    use.refused_reason if use.refused_at else None,
+                )
+                for (subject, month), use in counts.last.items()
+            ),
+        )
+
+    def _say(self, table: CountTable, rows: Iterable[tuple[Value, ...]]) -> None:
+        # By time first and in order: what comes close in time stands close in the file.
+        with _room():
+            self._scratch.executemany(_say(table), sorted(rows, key=itemgetter(*range(len(table.key)))))
+
+
+def decided(connection: Connection) -> Iterator[Outcome]:
+    """What the decided events say, read in one sequential pass. An event that cannot be read is left out.
+
+    The check of the seals names such an event.
+    """
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
+        read_in_sequence(connection)
+    rows = connection.execute(text(_DECIDED[on_postgresql]).execution_options(yield_per=_ROWS))
+    for row in rows:
+        with suppress(ValueError, TypeError, KeyError, AttributeError):  # as the docstring says
+            yield _outcome(row)
+
+
+def _outcome(row: Row[Any]) -> Outcome:
+    detail = _json(row.detail)
+    client_id = row.client_id
+    return Outcome(
+        at=instant(whole(_decoded(row.at))),
+        kind=EventKind(_decoded(row.kind)),
+        reason=_decoded(row.reason),
+        client_id=None if client_id is None else _decoded(client_id),
+        under=tuple(each["id"] for each in _json(row.delegations) + _json(row.roles)),
+        proof_id=detail.get("proof_id"),
+        actions=tuple(detail.get("actions") or ()),
+        occurrences=row.occurrences,
+    )
+
+
+def _decoded(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
+    """The SHA-256 of each table's rows dated before that time."""
+    before = stored(cut)
+    with _room():
+        return {
+            table.name: _digest(row for row in stored_rows(connection, table) if row.at < before) for table in TABLES
+        }
+
+
+def _digest(rows: Iterable[StoredRow]) -> str:
+    """SHA-256 over a line for each row, in the order of their octets: its values as a JSON array."""
+    digest = sha256()
+    with closing(_scratch("CREATE TABLE lines (line TEXT NOT NULL)")) as scratch:
+        for some in in_batches(rows, _ROWS):
+            scratch.executemany("INSERT INTO lines VALUES (?)", ((_line(row),) for row in some))
+        for (line,) in scratch.execute("SELECT line FROM lines ORDER BY line"):
+            digest.update(line.encode("ascii") + b"\n")
+    return digest.hexdigest()
+
+
+def _line(row: StoredRow) -> str:
+    values: list[Any] = list(chain(map(_jsonable, row.values), [{"odd": row.odd}] if row.odd else []))
+    return json.dumps(values, separators=(",", ":"))
+
+
+def _jsonable(value: object) -> object:
+    return value if isinstance(value, str | int | None) else repr(value)
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else stored(at)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's
+        raise Unavailable(
+            f"The scratch file for the counts cannot be written: {error}.",
+            "Free some room in the temporary folder, or name another one in SQLITE_TMPDIR.",
+        ) from error
+
+
+def _scratch(*create: str) -> sqlite3.Connection:
+    """Tables in a file without a name, gone when it is closed. Nothing in the file needs to survive anything."""
+    pragmas = ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}", "temp_store = FILE")
+    with ExitStack() as opening:
+        scratch = opening.enter_context(closing(sqlite3.connect("", isolation_level=None)))
+        for statement in (*(f"PRAGMA {pragma}" for pragma in pragmas), "BEGIN", *create):
+            scratch.execute(statement)
+        opening.pop_all()
+        return scratch
+
+
+def _create(table: CountTable) -> str:
+    keys = ", ".join(f"{name} TEXT NOT NULL" for name in table.key)
+    values = ", ".join(f"{side}_{name}" for side in ("say", "kept") for name in table.values)
+    key = ", ".join(table.key)
+    return (
+        f"CREATE TABLE {table.name} ({keys}, {values}, number INTEGER NOT NULL DEFAULT 0, PRIMARY KEY ({key}))"
+        " WITHOUT ROWID"
+    )
+
+
+def _say(table: CountTable) -> str:
+    """Add what events say to what others have said."""
+    return f"{_insert(table, 'say')} DO UPDATE SET {_LATER if table is LAST else _sum(table)}"
+
+
+def _put(table: CountTable) -> str:
+    """Put what a row keeps."""
+    kept = ", ".join(f"kept_{name} = excluded.kept_{name}" for name in table.values)
+    return f"{_insert(table, 'kept', number=True)} DO UPDATE SET {kept}, number = number + 1"
+
+
+def _insert(table: CountTable, side: str, *, number: bool = False) -> str:
+    columns = [*table.key, *(f"{side}_{name}" for name in table.values)]
+    values = ["?"] * len(columns)
+    if number:
+        columns, values = [*columns, "number"], [*values, "1"]
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join(values)})"  # noqa: S608 - names from here
+        f" ON CONFLICT ({', '.join(table.key)})"
+    )
+
+
+def _sum(table: CountTable) -> str:
+    (name,) = table.values
+    return f"say_{name} = coalesce(say_{name}, 0) + excluded.say_{name}"
+
+
+_REFUSED_LATER: Final = (
+    "CASE WHEN say_refused_at IS NULL"
+    " OR (excluded.say_refused_at, excluded.say_refused_reason) > (say_refused_at, say_refused_reason)"
+)
+_LATER: Final = (  # as `LastUse.and_later`
+    "say_granted_at = coalesce(max(say_granted_at, excluded.say_granted_at), say_granted_at, excluded.say_granted_at)"
+    f", say_refused_at = {_REFUSED_LATER} THEN excluded.say_refused_at ELSE say_refused_at END"
+    f", say_refused_reason = {_REFUSED_LATER} THEN excluded.say_refused_reason ELSE say_refused_reason END"
+)
+
+
+def _differing(table: CountTable) -> str:
+    columns = [*table.key, *(f"{side}_{name}" for side in ("say", "kept") for name in table.values), "number"]
+    said = " OR ".join(f"say_{name} IS NOT NULL" for name in table.values)
+    other = " OR ".join(f"say_{name} IS NOT kept_{name}" for name in table.values)
+    return (
+        f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608 - names from here
+        f" WHERE {table.key[0]} >= ? AND (number != ({said}) OR {other}) ORDER BY {', '.join(table.key)}"
+    )

@@ -1,0 +1,125 @@
+"""Whether the kept counts say what the events say, for the months that are there; for dropped months, what was signed.
+
+The attack: dashboards, last uses and used actions come from tables that no seal covers. Somebody who writes to the
+database changes a count, and every event is still as it was sealed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from sqlalchemy import Connection
+
+from authsec_server.audit.count_rows import LAST, TABLES, CountTable, Mark, Value, missing_columns, read_mark
+from authsec_server.audit.counting import Outcome
+from authsec_server.audit.recount import Difference, Recount
+from authsec_server.audit.sealing.dropped import DropRecord
+
+MOST: Final = 10  # findings of one table that are told one by one
+_PLAIN: Final = re.compile(r"[\w.:/@ -]{0,80}", re.ASCII)
+_BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class CountCheck:
+    """One check, on one snapshot. First `add` each decided event, in any order; then ask for the `findings`."""
+
+    def __init__(self, connection: Connection, *, now: datetime | None = None) -> None:
+        """Read the mark. Without `now` a mark in the future is not found."""
+        self._connection = connection
+        self._missing = missing_columns(connection)
+        self._mark = Mark(until=None) if self._missing else read_mark(connection)
+        self._now = now
+        self._recount = Recount(self._mark.until or _BEGINNING)
+        self.unchecked: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._recount.__exit__()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in what an event says."""
+        self._recount.add(outcome)
+
+    def findings(self, dropped: DropRecord | None = None) -> list[str]:
+        """What is found, in sentences. `dropped` is the sealed record with the latest cut.
+
+        Afterwards `unchecked` says what could not be checked.
+        """
+        if self._missing:
+            return [f"The counts cannot be read: the database has no {', '.join(self._missing)}."]
+        found = list(self._of_the_mark())
+        if self._mark.until is None:
+            return found
+        cut = None if dropped is None else dropped.cut
+        self._recount.compare(self._connection, cut)
+        if dropped is not None:
+            found += self._of_dropped_months(dropped)
+        for table in TABLES:
+            found += self._of_table(table)
+        return found
+
+    def _of_the_mark(self) -> Iterator[str]:
+        if self._mark.problem:
+            yield self._mark.problem
+        elif self._mark.until and self._now and self._mark.until > self._now:
+            yield f"The mark counted.until is in the future: {_minute(self._mark.until)}. New events are not counted."
+
+    def _of_dropped_months(self, dropped: DropRecord) -> Iterator[str]:
+        if dropped.counts is None:
+            self.unchecked = (
+                f"The counts of the months before {dropped.before} cannot be checked: the record of what was dropped"
+                " has no digest of them.",
+            )
+            return
+        for name, digest in self._recount.digests.items():
+            if dropped.counts[name] != digest:
+                yield f"{name} was changed in the months before {dropped.before}, of which the events were dropped."
+
+    def _of_table(self, table: CountTable) -> Iterator[str]:
+        number = self._recount.more_odd[table.name]
+        sentences = [
+            f"{table.name} has a row that no roll-up writes: {row.odd}." for row in self._recount.odd[table.name]
+        ]
+        number += len(sentences[MOST:])
+        yield from sentences[:MOST]
+        for at, difference in enumerate(self._recount.differences(table)):
+            if at < MOST:
+                yield sentence(difference)
+            else:
+                number += 1
+        if number:
+            yield f"{table.name} differs in {number:,} rows more."
+
+
+def sentence(difference: Difference) -> str:
+    """The difference in a sentence, safe for a terminal and a log."""
+    table = difference.table
+    key = ", ".join(f"{name} {_shown(value)}" for name, value in zip(table.key, difference.key, strict=True) if value)
+    if difference.rows > 1:
+        return f"{table.name} has {difference.rows} rows for {key}; it must have one."
+    kept, say = (_values(table, values) for values in (difference.kept, difference.say))
+    return f"{table.name} says {kept} for {key}; the events say {say}."
+
+
+def _values(table: CountTable, values: tuple[Value, ...] | None) -> str:
+    if values is None:
+        return "nothing"
+    if table is not LAST:
+        return f"{values[0]:,}"
+    told = (f"{name} {_shown(value)}" for name, value in zip(table.values, values, strict=True) if value is not None)
+    return " and ".join(told) or "an empty row"
+
+
+def _shown(value: Value) -> str:
+    shown = str(value)
+    return shown if _PLAIN.fullmatch(shown) else json.dumps(shown[:80])
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,297 @@
+"""The count tables made anew from the events of the months that are there.
+
+The events are read on one snapshot, and each count is then corrected by the difference. A roll-up only adds to what it
+finds, so servers may go on counting meanwhile. Each write raises `counted.rebuilds`; a second rebuild at the same time
+finds that number raised, and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import chain, islice
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, and_, bindparam, case, delete, func, insert, text, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
+
+from authsec_server.audit import service as audit
+from authsec_server.audit.count_rows import (
+    LAST,
+    TABLES,
+    CountTable,
+    Mark,
+    StoredRow,
+    Value,
+    instant,
+    read_mark,
+    stored_row,
+)
+from authsec_server.audit.counting import minute_of
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.recount import Difference, Recount, decided
+from authsec_server.audit.rollup import SETTLING
+from authsec_server.audit.sealing.count_check import sentence
+from authsec_server.audit.sealing.heads import Keys
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import client_counts, counted, daily_uses, hourly_counts, last_uses
+from authsec_server.db import Database, Tx
+from authsec_server.db.batches import in_batches
+from authsec_server.failures import Conflict
+from authsec_server.principal import Act, Role
+
+PIECE: Final = 1000  # rows of one transaction; on SQLite tokens wait while it writes
+EXAMPLES: Final = 20
+_STORED: Final[Mapping[str, Table]] = {
+    table.name: table for table in (hourly_counts, client_counts, daily_uses, last_uses)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """How many `rows` of each table differ from the events, with some `examples`; whether the mark is set anew.
+
+    `dropped_before`: the rows of the months before it stay as they are; empty if nothing was dropped.
+    """
+
+    rows: Mapping[str, int]
+    mark: bool
+    dropped_before: str
+    examples: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything differs."""
+        return self.mark or any(self.rows.values())
+
+
+class _Interfered(Exception):
+    """Another rebuild has written meanwhile, or a row is not there any more."""
+
+
+def foresee_rebuild(database: Database, act: Act, keys: Keys) -> Rebuilt:
+    """What `rebuild_counts` would change. Raises as it does."""
+    act.principal.require(Role.ADMIN)
+    with _plan(database, act, keys) as plan:
+        return plan.rebuilt
+
+
+def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
+    """Make the counts say what the events say, and record that. Blocks its thread for as long as that takes.
+
+    Raises `Conflict` if the events are not as they were sealed, for nothing is counted from such events; and if another
+    rebuild writes at the same time.
+    """
+    act.principal.require(Role.ADMIN)
+    first: Rebuilt | None = None
+    while True:
+        with _plan(database, act, keys) as plan:
+            first = first or plan.rebuilt
+            if not plan.rebuilt.changes:
+                return first
+            try:
+                plan.carry_out(database, act)
+            except (_Interfered, IntegrityError):
+                raise Conflict(
+                    "Another rebuild writes the counts at the same time.", "Run it again once the other has ended."
+                ) from None
+            if not plan.more:
+                return first
+
+
+class _Plan:
+    """The differences on one snapshot, in a scratch file."""
+
+    def __init__(self, recount: Recount, mark: Mark, until: datetime, dropped_before: str) -> None:
+        self._recount = recount
+        self._mark = mark
+        self._until = until
+        odd = {name: len(rows) + recount.more_odd[name] for name, rows in recount.odd.items()}
+        differing = {table.name: sum(1 for _ in recount.differences(table)) for table in TABLES}
+        self.more = any(recount.more_odd.values())  # the next plan finds these rows again
+        self.rebuilt = Rebuilt(
+            rows={name: odd[name] + differing[name] for name in odd},
+            mark=mark.until != until,
+            dropped_before=dropped_before,
+            examples=tuple(islice(self._examples(), EXAMPLES)),
+        )
+
+    def __enter__(self) -> _Plan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._recount.__exit__()
+
+    def carry_out(self, database: Database, act: Act) -> None:
+        """Write it, in pieces. Raises `_Interfered`."""
+        rebuilds = database.append(partial(self._begin, act=act))
+        for piece in self._pieces():
+            database.append(partial(_write, piece=piece, rebuilds=rebuilds))
+            rebuilds += 1
+
+    def _begin(self, tx: Tx, act: Act) -> int:
+        """Record it, and set the mark anew where it is wrong; the number of rebuilds."""
+        if read_mark(tx.connection).rebuilds != self._mark.rebuilds:
+            raise _Interfered
+        if self.rebuilt.mark:
+            if read_mark(tx.connection) != self._mark:
+                raise _Interfered
+            tx.connection.execute(delete(counted))
+            tx.connection.execute(insert(counted).values(id=1, until=self._until, rebuilds=self._mark.rebuilds + 1))
+        else:
+            _raise_rebuilds(tx.connection, self._mark.rebuilds)
+        detail = {"rows": dict(self.rebuilt.rows), "mark": self.rebuilt.mark}
+        audit.record_act(tx, act, EventKind.COUNTS_REBUILT, detail=detail)
+        return self._mark.rebuilds + 1
+
+    def _pieces(self) -> Iterator[Callable[[Connection], None]]:
+        for table in TABLES:
+            for rows in in_batches(self._recount.odd[table.name], PIECE):
+                yield partial(_delete_odd, table=table, rows=rows)
+        for table in TABLES:
+            correct = _correct_uses if table is LAST else _correct_numbers
+            for some in in_batches(self._recount.differences(table), PIECE):
+                yield partial(correct, table=table, differences=some)
+
+    def _examples(self) -> Iterator[str]:
+        for table in TABLES:
+            yield from map(sentence, self._recount.differences(table))
+
+
+def _plan(database: Database, act: Act, keys: Keys) -> _Plan:
+    return database.read(partial(_planned, act=act, keys=keys))
+
+
+def _planned(tx: Tx, act: Act, keys: Keys) -> _Plan:
+    report = verify(tx, keys, counts=False)
+    if report.findings:
+        raise Conflict(
+            "The audit log is not as it was sealed, and nothing is counted from such events.",
+            "See what was found: authsec audit verify",
+        )
+    dropped = max((each.record for each in report.dropped if each.sealed), key=lambda its: its.before, default=None)
+    mark = read_mark(tx.connection)
+    settled = minute_of(act.now - SETTLING)
+    until = settled if mark.until is None else min(mark.until, settled)
+    with ExitStack() as opening:
+        recount = opening.enter_context(Recount(until))
+        for outcome in decided(tx.connection):
+            recount.add(outcome)
+        recount.compare(tx.connection, dropped.cut if dropped else None)
+        for difference in chain.from_iterable(map(recount.differences, TABLES)):
+            if difference.rows > 1:
+                raise Conflict(sentence(difference), "The table's key is broken: restore a backup of the database.")
+        plan = _Plan(recount, mark, until, dropped.before if dropped else "")
+        opening.pop_all()  # the plan closes it
+        return plan
+
+
+def _write(tx: Tx, piece: Callable[[Connection], None], rebuilds: int) -> None:
+    _raise_rebuilds(tx.connection, rebuilds)
+    piece(tx.connection)
+
+
+def _raise_rebuilds(connection: Connection, seen: int) -> None:
+    raised = update(counted).where(counted.c.rebuilds == seen).values(rebuilds=seen + 1)
+    if connection.execute(raised).rowcount != 1:
+        raise _Interfered
+
+
+def _delete_odd(connection: Connection, table: CountTable, rows: Sequence[StoredRow]) -> None:
+    handle = "ctid = CAST(:handle AS tid)" if connection.dialect.name == "postgresql" else "rowid = :handle"
+    statement = text(f"DELETE FROM {table.name} WHERE {handle}")  # noqa: S608 - names from the code
+    for row in rows:
+        if stored_row(connection, table, row.handle) != row:
+            raise _Interfered
+        if connection.execute(statement, {"handle": row.handle}).rowcount != 1:
+            raise _Interfered
+
+
+def _correct_numbers(connection: Connection, table: CountTable, differences: Sequence[Difference]) -> None:
+    """Add the differences. What a roll-up has added meanwhile stays."""
+    its, (name,) = _STORED[table.name], table.values
+    statement = _insert(connection, its)
+    added = its.c[name] + statement.excluded[name]
+    rows = [_typed_key(each) | {name: _number(each.say) - _number(each.kept)} for each in differences]
+    connection.execute(statement.on_conflict_do_update(index_elements=list(table.key), set_={name: added}), rows)
+    _delete(connection, its, table, [each for each in differences if each.say is None], its.c[name] == 0)
+
+
+def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[Difference]) -> None:
+    """Set the last uses, but where a roll-up has set a later one meanwhile."""
+    statement = _insert(connection, last_uses)
+    new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
+    if new:
+        kept = {name: func.coalesce(last_uses.c[name], statement.excluded[name]) for name in table.values}
+        connection.execute(statement.on_conflict_do_update(index_elements=list(table.key), set_=kept), new)
+    there = [each for each in differences if each.kept is not None]
+    if there:
+        rows = [
+            _prefixed("key", _typed_key(each))
+            | _prefixed("was", _typed_uses(each.kept))
+            | _prefixed("say", _typed_uses(each.say))
+            for each in there
+        ]
+        connection.execute(_uses_update(), rows)
+    empty = and_(last_uses.c.granted_at.is_(None), last_uses.c.refused_at.is_(None))
+    _delete(connection, last_uses, table, [each for each in there if each.say is None], empty)
+
+
+def _uses_update() -> Any:
+    its = last_uses.c
+    say = {name: bindparam(f"say_{name}", type_=its[name].type) for name in LAST.values}
+    same = {
+        name: its[name].is_not_distinct_from(bindparam(f"was_{name}", type_=its[name].type)) for name in LAST.values
+    }
+    refused = and_(same["refused_at"], same["refused_reason"])
+    return (
+        update(last_uses)
+        .where(*(its[name] == bindparam(f"key_{name}", type_=its[name].type) for name in LAST.key))
+        .values(
+            granted_at=case((same["granted_at"], say["granted_at"]), else_=its.granted_at),
+            refused_at=case((refused, say["refused_at"]), else_=its.refused_at),
+            refused_reason=case((refused, say["refused_reason"]), else_=its.refused_reason),
+        )
+    )
+
+
+def _delete(
+    connection: Connection, its: Table, table: CountTable, differences: Sequence[Difference], empty: Any
+) -> None:
+    """Delete the rows with these keys that are empty by now."""
+    if not differences:
+        return
+    keys = (its.c[name] == bindparam(f"key_{name}", type_=its.c[name].type) for name in table.key)
+    rows = [_prefixed("key", _typed_key(each)) for each in differences]
+    connection.execute(delete(its).where(*keys, empty), rows)
+
+
+def _typed_key(difference: Difference) -> dict[str, Any]:
+    at, *rest = difference.key
+    return dict(zip(difference.table.key, [instant(at), *rest], strict=True))
+
+
+def _typed_uses(values: Sequence[Value] | None) -> dict[str, Any]:
+    granted_at, refused_at, reason = values or (None, None, None)
+    times = {
+        name: None if value is None else instant(str(value))
+        for name, value in (("granted_at", granted_at), ("refused_at", refused_at))
+    }
+    return {**times, "refused_reason": reason}
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}_{name}": value for name, value in values.items()}
+
+
+def _number(values: Sequence[Value] | None) -> int:
+    return 0 if values is None else int(values[0] or 0)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)

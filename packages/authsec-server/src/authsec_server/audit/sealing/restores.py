@@ -1,0 +1,99 @@
+"""Signed records of restored databases: each excuses the heads that the database had signed and then lost.
+
+The sealing key signs a record, so nobody makes one who can only write to the database. A record excuses the heads up to
+its time and no later one: put into an older database, it hides nothing that was signed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from authsec.jose import PrivateKey, sign_compact
+from sqlalchemy import Connection
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.heads import HeadRefused, Keys, counting_number, record_in, signed_claims
+from authsec_server.audit.sealing.succession import succession
+
+TYPE: Final = "authsec-journal-restored+jwt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """`authsec admin restored` ran `at` that time, and raised the authority version to `authority_version`.
+
+    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: keys that the backup did
+    not have. The log had `size` leaves then.
+    """
+
+    at: datetime
+    authority_version: int
+    size: int
+    heads_until: datetime
+    unknown_keys: tuple[str, ...] = ()
+
+
+def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
+    """The record, signed by the key that seals the log."""
+    claims = {
+        "iss": issuer,
+        "iat": int(restore.at.timestamp()),
+        "authority_version": restore.authority_version,
+        "size": restore.size,
+        "heads_until": int(restore.heads_until.timestamp()),
+        "unknown_keys": list(restore.unknown_keys),
+    }
+    return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
+
+
+def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
+    """The `kid` that signed the record, and the record. Raises `HeadRefused`."""
+    kid, claims = signed_claims(signed, keys, TYPE, "record of a restored database")
+    try:
+        return kid, Restore(
+            at=_instant(claims.get("iat")),
+            authority_version=counting_number(claims.get("authority_version")),
+            size=counting_number(claims.get("size")),
+            heads_until=_instant(claims.get("heads_until")),
+            unknown_keys=tuple(str(each) for each in claims.get("unknown_keys") or ()),
+        )
+    except (ValueError, TypeError, OverflowError, OSError):
+        raise HeadRefused("is no record of a restored database") from None
+
+
+def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
+    """The records in this database that one of the keys signed, oldest first.
+
+    A replaced key signs none: a record of it counts only where the key itself has sealed the event.
+    """
+    rows = store.of_kind(connection, EventKind.AUTHORITY_RESTORED)
+    if not rows:
+        return []
+    ends = succession(store.replacements(connection), keys).ends
+    places = store.places(connection, [row["id"] for row in rows])
+    found = [_believed(row, keys, ends, places.get(row["id"])) for row in rows]
+    return sorted((each for each in found if each is not None), key=lambda each: each.at)
+
+
+def excused_until(restores: Sequence[Restore]) -> datetime | None:
+    """Heads signed up to this time are excused; None where no restore was recorded."""
+    return max((each.heads_until for each in restores), default=None)
+
+
+def _believed(row: Mapping[str, Any], keys: Keys, ends: Mapping[str, int], place: int | None) -> Restore | None:
+    signed = record_in(row, EventKind.AUTHORITY_RESTORED)
+    try:
+        kid, restore = read_restore(signed or "", keys)
+    except HeadRefused:
+        return None  # whoever writes to the database can write such an event
+    if kid in ends and (place is None or place >= ends[kid]):
+        return None
+    return restore
+
+
+def _instant(value: Any) -> datetime:
+    return datetime.fromtimestamp(counting_number(value), UTC)

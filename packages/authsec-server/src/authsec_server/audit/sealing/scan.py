@@ -1,0 +1,146 @@
+"""The tables of the audit log, each read once from its first row to its last, as they are stored.
+
+Somebody who writes to the database can forge its indexes and statistics as well. So no query here has a condition, an
+order or an aggregate. Values are read as the driver returns them: a value that AuthSec never writes must not end the
+scan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Table, literal_column, select, text
+
+from authsec_server.audit.leaves import COVERED, event_text, text_hash
+from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
+from authsec_server.db.schema import Instant, NotCanonical, read_canonical_json
+
+ROWS: Final = 2000  # read at once
+_JSON: Final = frozenset({"delegations", "roles", "detail"})
+_INSTANTS: Final = frozenset({"at", "expires_at"})
+_POSTGRESQL_INSTANT: Final = re.compile(r"([0-9-]{10}) ([0-9:]{8})(?:\.([0-9]{1,6}))?\+00", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedEvent:
+    """One row of `events`. `row` and `leaf` are None for a row that no program of ours has written."""
+
+    number: int
+    leaf: bytes | None
+    row: Mapping[str, Any] | None
+
+    @property
+    def at(self) -> datetime:
+        """Its time; only of a row that could be read."""
+        assert self.row is not None
+        return datetime.fromisoformat(self.row["at"])
+
+    @property
+    def delegation_ids(self) -> frozenset[str]:
+        """The delegations that it names."""
+        return frozenset(str(each["id"]) for each in self.row["delegations"]) if self.row else frozenset()
+
+
+class Scan:
+    """Reads the tables of one connection, within its transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._postgresql = connection.dialect.name == "postgresql"
+
+    @contextmanager
+    def sequential(self) -> Iterator[None]:
+        """While this is open, tables are read without their indexes, and text that is no UTF-8 ends nothing."""
+        if self._postgresql:
+            for way in ("indexscan", "indexonlyscan", "bitmapscan"):
+                self._connection.execute(text(f"SET LOCAL enable_{way} = off"))
+            yield
+            return
+        driver = self._connection.connection.driver_connection
+        assert driver is not None
+        before, driver.text_factory = driver.text_factory, _any_text
+        try:
+            yield
+        finally:
+            driver.text_factory = before
+
+    def events(self) -> Iterator[ScannedEvent]:
+        """All events."""
+        for row in self._rows(events, *COVERED):
+            yield self._event(dict(zip(COVERED, row, strict=True)))
+
+    def leaves(self) -> Iterator[tuple[Any, Any, Any]]:
+        """Position, event number and hash of each leaf."""
+        yield from self._rows(sealed_events, "position", "event_id", "hash")
+
+    def heads(self) -> Iterator[tuple[Any, str | None, Any]]:
+        """Size, time (ISO 8601; None for a value that is none) and signed text of each head."""
+        for size, at, signed in self._rows(seal_heads, "size", "at", "signed"):
+            yield size, self.instant(at), signed
+
+    def delegations(self) -> Iterator[tuple[Any, Any]]:
+        """Event number and delegation of each row of `event_delegations`."""
+        yield from self._rows(event_delegations, "event_id", "delegation_id")
+
+    def ranges(self) -> Iterator[tuple[str | None, Any, Any]]:
+        """Hour, lowest and highest number of each row of `number_ranges`."""
+        for hour, lowest, highest in self._rows(number_ranges, "hour", "lowest", "highest"):
+            yield self.instant(hour), lowest, highest
+
+    def instant(self, stored: Any) -> str | None:
+        """The stored instant as ISO 8601, UTC, to the microsecond; None for anything else."""
+        try:
+            return _iso(stored, postgresql=self._postgresql)
+        except NotCanonical:
+            return None
+
+    def _event(self, row: dict[str, Any]) -> ScannedEvent:
+        number = row["id"]
+        try:
+            for name in _JSON:
+                row[name] = read_canonical_json(row[name])
+            for name in _INSTANTS:
+                row[name] = None if row[name] is None else _iso(row[name], postgresql=self._postgresql)
+            if any(not isinstance(each, dict) or "id" not in each for each in row["delegations"]):
+                raise NotCanonical
+            return ScannedEvent(number=number, leaf=text_hash(event_text(row)), row=row)
+        except (ValueError, TypeError, AttributeError):
+            return ScannedEvent(number=number, leaf=None, row=None)
+
+    def _rows(self, table: Table, *names: str) -> Iterator[tuple[Any, ...]]:
+        columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
+        statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
+        streamed = statement.execution_options(stream_results=True, yield_per=ROWS)
+        for row in self._connection.execute(streamed):
+            yield tuple(row)
+
+    def _raw(self, table: Table, name: str) -> str:
+        """The column as it is stored. A `timestamptz` as text: infinity is one as well."""
+        return f"{name}::text" if self._postgresql and isinstance(table.c[name].type, Instant) else name
+
+
+def _any_text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogateescape")
+
+
+def _iso(stored: Any, *, postgresql: bool) -> str:
+    """The instant as `audit.leaves` spells it. Raises `NotCanonical`."""
+    if not isinstance(stored, str):
+        raise NotCanonical
+    if postgresql:
+        found = _POSTGRESQL_INSTANT.fullmatch(stored)
+        if found is None:  # infinity, or a year beyond 9999
+            raise NotCanonical
+        stored = f"{found[1]} {found[2]}.{(found[3] or ''):0<6}"
+    try:
+        read = datetime.fromisoformat(stored)
+    except ValueError:
+        raise NotCanonical from None
+    if read.tzinfo is not None or read.isoformat(" ", "microseconds") != stored:
+        raise NotCanonical
+    return read.replace(tzinfo=UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,134 @@
+"""A private database for what a check has to sort and to join: a temporary file, so that memory stays bounded.
+
+SQLite removes the file by itself. Ten million events take some two gigabytes of `TMPDIR`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+_SCHEMA = """
+CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE event (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, copies INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE named (number INTEGER, delegation BLOB);
+CREATE TABLE listed (number INTEGER, delegation BLOB);
+CREATE TABLE head (size INTEGER, at TEXT, signed TEXT);
+"""
+_PAIRS = (
+    "SELECT p.number, p.delegation FROM {} p"
+    " JOIN event e ON e.number = p.number JOIN leaf l ON l.number = e.number AND l.hash = e.leaf"
+)
+_CACHE_KIB = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
+
+    `at` is the time of an event that may be dropped, once its month is over; None for others.
+    """
+
+    position: int
+    number: int
+    hash: bytes
+    leaf_copies: int
+    leaf: bytes | None
+    at: str | None
+    copies: int
+
+
+class Scratch:
+    """What was read of an audit log, to be read again in another order."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator[Self]:
+        """An empty one, for as long as this is open."""
+        with closing(sqlite3.connect("", isolation_level=None)) as database:
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
+                database.execute(f"PRAGMA {pragma}")
+            database.executescript(_SCHEMA)
+            database.execute("BEGIN")  # never committed: the file goes with the connection
+            yield cls(database)
+
+    def keep_leaves(self, leaves: Iterable[tuple[int, int, bytes]]) -> None:
+        """Position, event number and hash of each."""
+        self._write(
+            "INSERT INTO leaf (position, number, hash) VALUES (?, ?, ?)"
+            " ON CONFLICT (position) DO UPDATE SET copies = copies + 1",
+            leaves,
+        )
+        self._database.execute("CREATE INDEX leaf_number ON leaf (number)")
+
+    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None]]) -> None:
+        """Number, leaf hash and time of each."""
+        self._write(
+            "INSERT INTO event (number, leaf, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (number) DO UPDATE SET copies = copies + 1",
+            events,
+        )
+
+    def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
+        """The delegations that events name."""
+        self._write("INSERT INTO named VALUES (?, ?)", pairs)
+
+    def keep_listed(self, pairs: Iterable[tuple[int, bytes]]) -> None:
+        """The delegations that events are listed under."""
+        self._write("INSERT INTO listed VALUES (?, ?)", pairs)
+
+    def keep_heads(self, heads: Iterable[tuple[int, str | None, str]]) -> None:
+        """Size, time and signed text of each."""
+        self._write("INSERT INTO head VALUES (?, ?, ?)", heads)
+
+    def met(self) -> Iterator[Met]:
+        """Each leaf with its event, in the order of sealing."""
+        for row in self._database.execute(
+            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, coalesce(e.copies, 0)"
+            " FROM leaf l LEFT JOIN event e ON e.number = l.number ORDER BY l.position"
+        ):
+            yield Met(*row)
+
+    def heads(self) -> Iterator[tuple[int, str | None, str]]:
+        """Size, time and signed text of each head, the smallest first."""
+        yield from self._database.execute("SELECT size, at, signed FROM head ORDER BY size, at")
+
+    def size(self) -> int:
+        """How many leaves there are."""
+        number: int = self._database.execute("SELECT count(*) FROM leaf").fetchone()[0]
+        return number
+
+    def positions(self, number: int) -> list[int]:
+        """Where the event of this number is in the log."""
+        found = self._database.execute("SELECT position FROM leaf WHERE number = ? ORDER BY position", (number,))
+        return [position for (position,) in found]
+
+    def sealed_twice(self) -> Iterator[int]:
+        """The numbers of events that more than one leaf is of."""
+        for (number,) in self._database.execute("SELECT number FROM leaf GROUP BY number HAVING count(*) > 1"):
+            yield number
+
+    def not_sealed(self) -> Iterator[int]:
+        """The numbers of events that no leaf is of, in order."""
+        for (number,) in self._database.execute(
+            "SELECT number FROM event e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number)"
+            " ORDER BY number"
+        ):
+            yield number
+
+    def not_listed(self) -> Iterator[tuple[int, bytes]]:
+        """Events that are as they were sealed, and delegations that they name but are not listed under."""
+        yield from self._database.execute(f"{_PAIRS.format('named')} EXCEPT {_PAIRS.format('listed')} ORDER BY 1")
+
+    def listed_wrongly(self) -> Iterator[tuple[int, bytes]]:
+        """Events that are as they were sealed, and delegations that they are listed under but do not name."""
+        yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
+
+    def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        self._database.executemany(statement, rows)

@@ -1,0 +1,44 @@
+"""`authsec audit rebuild-counts`: the counts that dashboards show, made anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from authsec_server.audit.sealing import count_rebuild
+from authsec_server.audit.sealing.count_rebuild import Rebuilt
+from authsec_server.cli.caller import Caller, local_command
+from authsec_server.cli.ending import confirm
+from authsec_server.cli.in_process import InProcess
+from authsec_server.cli.output import Output, styled
+
+
+@click.command("rebuild-counts")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say which counts differ from the events, and change nothing.")
+@local_command
+def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> None:
+    """Make the counts of tokens and uses anew from the events.
+
+    Run it after `verify` found a count that differs. The events are checked first: nothing is counted from events that
+    are not as they were sealed. Counts of dropped months stay. Servers may run meanwhile.
+    """
+    assert isinstance(caller.reach, InProcess)  # a local command's is
+    if not dry_run:
+        confirm("Rebuild the counts of tokens and uses?", yes=yes)
+    with caller.reach.kept_open() as opened:
+        run = count_rebuild.foresee_rebuild if dry_run else count_rebuild.rebuild_counts
+        rebuilt = run(opened.authority.database, opened.act(), opened.authority.dropper.keys())
+    told = {"dry_run": dry_run, "rows": dict(rebuilt.rows), "mark": rebuilt.mark, "differences": rebuilt.examples}
+    output.result(told, *_for_people(rebuilt, dry_run))
+
+
+def _for_people(rebuilt: Rebuilt, dry_run: bool) -> list[Any]:
+    if not rebuilt.changes:
+        return [styled("The counts say what the events say. Nothing was changed.", "green")]
+    rows = ", ".join(f"{number:,} of {name}" for name, number in rebuilt.rows.items() if number) or "none"
+    mark = ["The mark counted.until is wrong."] if rebuilt.mark else []
+    if dry_run:
+        return [f"Nothing was changed. Rows that differ: {rows}.", *mark, *rebuilt.examples]
+    return [styled(f"The counts were rebuilt. Rows that were changed: {rows}.", "green"), *mark]

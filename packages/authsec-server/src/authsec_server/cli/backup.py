@@ -1,0 +1,63 @@
+"""`authsec backup`: a copy of the embedded database, taken while servers use it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import make_url
+
+from authsec_server.cli.caller import Caller, local_command
+from authsec_server.cli.in_process import InProcess, failed
+from authsec_server.cli.output import Output, styled
+from authsec_server.cli.reach import CallFailed
+from authsec_server.db import copy_database
+from authsec_server.failures import Failure
+from authsec_server.keys.master import FILE_NAME
+from authsec_server.settings import Settings
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@local_command
+def backup(caller: Caller, output: Output, file: Path) -> None:
+    """Copy the embedded database to FILE, while servers go on.
+
+    The copy is of one moment and needs no other file. It does not hold the master key: keep that apart from it. After
+    the copy was put back, run `authsec admin restored`. PostgreSQL has tools of its own: docs/backup.md.
+    """
+    assert isinstance(caller.reach, InProcess)  # a local command's is
+    settings = caller.reach.settings
+    try:
+        copy_database(_database_file(settings), file)
+    except Failure as failure:
+        raise failed(failure) from None
+    told = _contents(file) | {"file": str(file), "bytes": file.stat().st_size, "master_key": str(_master_key(settings))}
+    output.result(
+        told,
+        styled(f"{file} holds the database: {told['sealed_events']:,} sealed events.", "green"),
+        f"The master key is not in it, and no key in it opens without. Keep a copy of {told['master_key']} elsewhere.",
+        f"After you put it back: {caller.follow_up('admin', 'restored')}",
+    )
+
+
+def _database_file(settings: Settings) -> Path:
+    url = make_url(settings.database_url)
+    if not url.drivername.startswith("sqlite"):
+        raise CallFailed("PostgreSQL is backed up with its own tools: pg_dump or pg_basebackup.", "See docs/backup.md.")
+    return Path(url.database or "")
+
+
+def _master_key(settings: Settings) -> Path:
+    return settings.master_key_file or (settings.data / FILE_NAME).absolute()
+
+
+def _contents(file: Path) -> dict[str, Any]:
+    """The authority version and how many events are sealed in the copy."""
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        (version,) = connection.execute("SELECT version FROM authority").fetchone()
+        (sealed,) = connection.execute("SELECT coalesce(max(size), 0) FROM seal_heads").fetchone()
+    return {"authority_version": version, "sealed_events": sealed}

@@ -1,0 +1,126 @@
+"""The database's schema compared with what the migrations make: tables, columns, indexes, triggers and all beside them.
+
+An index with another condition, a view or a trigger makes readers miss events that are still in their table.
+The package holds the reference listings; `scripts/renew_schema_listings.py` makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from sqlalchemy import Connection, inspect, text
+
+from authsec_server.db import postgresql_catalog
+from authsec_server.db.migrate import newest_revision
+from authsec_server.db.postgresql_catalog import MONTH, SCHEMA, Listing, SchemaObject
+
+OBJECTS = "objects"
+LONGEST = 300  # characters of a definition in a finding
+_QUOTED = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]"""
+# SQLite's own white space; Python's \s has characters that are part of a name there.
+_TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
+
+
+def schema_findings(connection: Connection) -> list[str]:
+    """A sentence for each object that differs from what the migrations make, is missing, or is there besides."""
+    revision = _revision(connection)
+    if revision != newest_revision():
+        return [
+            f"The schema is of version {revision}, and this program can check version {newest_revision()} only:"
+            " start the server on this database first, or verify with the program of that version."
+        ]
+    found = listing_of(connection)
+    reference = reference_listing(connection.dialect.name)
+    findings = [*found.findings, *_differences(found.objects, reference[OBJECTS])]
+    for partition, objects in sorted(found.months.items()):
+        month = partition[-len(MONTH) :]
+        expected = reference.get(_parent(partition), {})
+        findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
+    return [each.replace(SCHEMA, f"{found.schema}.") for each in findings]
+
+
+def listing_of(connection: Connection) -> Listing:
+    """All objects of the database that decide how its rows are read."""
+    if connection.dialect.name == "postgresql":
+        return postgresql_catalog.listing(connection)
+    return Listing(objects=list(_sqlite_objects(connection)))
+
+
+def listing_text(connection: Connection) -> str:
+    """The listing as the package keeps it: of a database that the migrations made, with one monthly partition."""
+    found = listing_of(connection)
+    if found.findings:
+        raise ValueError(f"this database is no reference: {found.findings[0]}")
+    parts = {OBJECTS: found.objects} | {_parent(name): objects for name, objects in found.months.items()}
+    document = {part: {each.name: each.definition for each in sorted(objects)} for part, objects in parts.items()}
+    if any(len(document[part]) != len(objects) for part, objects in parts.items()):
+        raise ValueError("two objects of this database have one name")
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+@cache
+def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
+    """What the migrations make, by the object's name; under `objects`, and under the name of a partitioned table."""
+    file = resources.files("authsec_server") / "db" / "listings" / f"{dialect}.json"
+    document: Mapping[str, Mapping[str, str]] = json.loads(file.read_text("utf-8"))
+    return document
+
+
+def _parent(partition: str) -> str:
+    return partition[: -len(MONTH) - 1]
+
+
+def _revision(connection: Connection) -> str:
+    if not inspect(connection).has_table("alembic_version"):
+        return "none"
+    rows = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    return ", ".join(sorted(map(str, rows))) or "none"
+
+
+def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> Iterator[str]:
+    number = Counter(each.name for each in found)
+    for each in sorted(set(found)):
+        if each.name not in expected:
+            yield f"The {each.name} is not one that AuthSec makes: {_short(each.definition)}"
+        elif each.definition != expected[each.name]:
+            yield f"The {each.name} is not the one that AuthSec makes: {_short(each.definition)}"
+        elif number[each.name] > 1:
+            yield f"The {each.name} is there {number[each.name]} times."
+    for name in sorted(expected.keys() - number.keys()):
+        yield f"The {name} is missing."
+
+
+def _short(definition: str) -> str:
+    shown = " ".join(definition.split())
+    return (shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…") or "nothing more is known of it."
+
+
+def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
+    """Every row of `sqlite_master`, as octets: whoever writes it by hand can put anything there."""
+    columns = ("type", "name", "tbl_name", "sql")
+    octets = ", ".join(f"typeof({name}), CAST({name} AS BLOB)" for name in columns)
+    for row in connection.exec_driver_sql(f"SELECT {octets} FROM sqlite_master"):  # noqa: S608 - of constants
+        kind, name, table, definition = (_text(row[place], row[place + 1]) for place in range(0, 8, 2))
+        what = f"{kind} {name}" if kind == "table" and name == table else f"{kind} {name} of {table}"
+        yield SchemaObject(what, normalised(definition))
+    encoding: str = connection.exec_driver_sql("PRAGMA encoding").scalar_one()
+    yield SchemaObject("encoding", encoding)
+
+
+def _text(kind: str, octets: Any) -> str:
+    """The value as text; one of another type shows it, so that it equals no text."""
+    shown = "" if octets is None else bytes(octets).decode("utf-8", "backslashreplace")
+    return shown if kind in {"text", "null"} else f"{shown} ({kind})"
+
+
+def normalised(sql: str) -> str:
+    """The statement with single spaces, and none beside brackets and commas; quoted parts as they are."""
+    kept = _TOKEN.sub(lambda found: found[0] if found[0].strip(" \t\n\f\r") else " ", sql)
+    parts = re.split(f"({_QUOTED})", kept.strip(" "))
+    return "".join(part if place % 2 else re.sub(r" ?([(),]) ?", r"\1", part) for place, part in enumerate(parts))

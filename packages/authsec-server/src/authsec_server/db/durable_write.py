@@ -1,0 +1,50 @@
+"""A small durable write that leaves no row: the proof that the database can record now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from authsec_server.db.database import Tx
+from authsec_server.failures import Fault, Unavailable
+
+_LARGEST = 2**31 - 1
+_NO_TEMPORARY_FILES = "53400"  # SQLSTATE configuration_limit_exceeded: temp_file_limit
+# Logged in the transaction, so that its commit has to reach the disk, and every synchronous standby.
+_LOG = text("SELECT clock_timestamp(), pg_is_in_recovery(), pg_logical_emit_message(true, 'authsec', 'readiness')")
+# 8000 numbers are three times as large as 64 kB: the rest goes into a file where the database's tables are.
+_SPILL = (text("SET LOCAL work_mem = '64kB'"), text("SELECT count(*) FROM generate_series(1, 8000)"))
+
+
+def write_durably(tx: Tx) -> datetime | None:
+    """Write something that the commit of `tx` makes durable. Returns the database server's own time, if it has one.
+
+    No row is updated on PostgreSQL: a server that froze with the row locked would make the others unready.
+    """
+    if tx.connection.dialect.name == "sqlite":
+        _count_up(tx.connection)
+        return None
+    return _log_and_spill(tx.connection)
+
+
+def _count_up(connection: Connection) -> None:
+    """A page of the write-ahead log, which grows: `user_version` is for applications, and nothing else uses it."""
+    counted = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {(counted + 1) % _LARGEST}")
+
+
+def _log_and_spill(connection: Connection) -> datetime:
+    at, is_standby, _ = connection.execute(_LOG).one()
+    if is_standby:
+        raise Unavailable("The database is a standby: it cannot record.", fault=Fault.READ_ONLY)
+    try:
+        with connection.begin_nested():  # rolled back alone where temporary files are forbidden
+            for statement in _SPILL:
+                connection.execute(statement)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", "") != _NO_TEMPORARY_FILES:
+            raise
+    found: datetime = at
+    return found.astimezone(UTC)

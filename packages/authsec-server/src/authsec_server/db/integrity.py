@@ -1,0 +1,166 @@
+"""Damage of the database itself: indexes that lack rows of their tables, and pages that cannot be read.
+
+Readers find events through indexes. An index that was made with another condition, or left out of some writes, hides
+events that are still in their table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError, DBAPIError
+
+from authsec_server.db.postgresql_catalog import careful, home, month_of
+
+MOST = 100  # findings of one check
+_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
+_NO_RIGHT, _NOT_NOW = {"42501"}, {"40001", "55P03"}
+_AWAY = {"08", "53", "57", "58"}  # classes of SQLSTATE: the server cannot serve now
+_HOW = (
+    "Run as a superuser: CREATE SCHEMA amcheck; CREATE EXTENSION amcheck SCHEMA amcheck;"
+    " GRANT USAGE ON SCHEMA amcheck TO the role; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA amcheck TO the role."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integrity:
+    """What is damaged; `not_checked` is a sentence about what could not be checked, or empty."""
+
+    findings: tuple[str, ...] = ()
+    not_checked: str = ""
+
+
+def integrity(connection: Connection) -> Integrity:
+    """Run the database's own check of its tables and indexes, in the caller's transaction.
+
+    It reads the whole database: statements must be allowed to take their time. Raises the driver's errors where the
+    database is away or busy.
+    """
+    if connection.dialect.name == "postgresql":
+        return _of_postgresql(connection)
+    return Integrity(findings=tuple(_of_sqlite(connection)))
+
+
+def _of_sqlite(connection: Connection) -> Iterator[str]:
+    try:
+        rows = connection.exec_driver_sql(f"PRAGMA integrity_check({MOST})").scalars().all()
+    except DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorname", "").startswith(tuple(_BUSY)):
+            raise
+        yield f"The database file is damaged: {error.orig}."
+        return
+    for row in rows:
+        if row != "ok":
+            yield f"The database file is damaged: {' '.join(str(row).split())}."
+
+
+def _of_postgresql(connection: Connection) -> Integrity:
+    ours = home(connection)
+    if ours is None:
+        return Integrity(findings=("The table events is missing.",))
+    with careful(connection):
+        findings = list(_misplaced(connection, ours[0]))
+        check = _Amcheck(connection)
+        check.run(ours[0])
+        return Integrity(findings=(*findings, *check.findings), not_checked=check.not_checked)
+
+
+def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
+    """Partitions with events of other months: by time, PostgreSQL looks for these events elsewhere."""
+    partitions = connection.execute(
+        text(
+            "SELECT c.relname, c.oid::regclass::text AS qualified FROM pg_inherits h JOIN pg_class c"
+            " ON c.oid = h.inhrelid JOIN pg_class p ON p.oid = h.inhparent"
+            " WHERE p.relnamespace = :schema AND p.relname = 'events' AND c.relkind = 'r' ORDER BY 1"
+        ),
+        {"schema": schema},
+    ).all()
+    months = {month for row in partitions if (month := month_of(row.relname))}
+    for row in partitions:
+        own = month_of(row.relname)
+        there = connection.execute(
+            text(f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}")  # noqa: S608
+        ).scalars()
+        wrong = [month for month in there if (month != own if own else month in months)]
+        if wrong:
+            yield f"The partition {row.relname} has events of other months: {', '.join(map(str, sorted(wrong)[:3]))}."
+
+
+class _Amcheck:
+    """One run of PostgreSQL's extension amcheck over AuthSec's tables and the system catalogs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.findings: list[str] = []
+        self.not_checked = ""
+
+    def run(self, schema: int) -> None:
+        """Check each B-tree index against its table, and each table. Functions that pose as amcheck's are not used."""
+        functions = {(row.name, row.arguments): row.schema for row in self._connection.execute(text(_FUNCTIONS))}
+        names = {name for name, _ in functions}
+        if "bt_index_check" not in names:
+            self.not_checked = (
+                "The indexes were not compared with their tables, for PostgreSQL's extension amcheck is missing. "
+                + _HOW
+            )
+            return
+        where = next(schema for (name, _), schema in functions.items() if name == "bt_index_check")
+        unique = ", true" if ("bt_index_check", 3) in functions else ""  # `checkunique`, since PostgreSQL 17
+        for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
+            statement = f"SELECT {where}.bt_index_check(CAST(:oid AS oid)::regclass, true{unique})"
+            self._each(f"The index {row.name}", statement, row.oid)
+        if "verify_heapam" not in names:
+            return
+        for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
+            statement = (
+                f"SELECT msg FROM {where}.verify_heapam(CAST(:oid AS oid)::regclass, check_toast => true)"  # noqa: S608
+                f" LIMIT {MOST}"
+            )
+            self._each(f"The table {row.name}", statement, row.oid)
+
+    def _each(self, what: str, statement: str, oid: int) -> None:
+        savepoint = self._connection.begin_nested()
+        try:
+            messages: list[Any] = list(self._connection.execute(text(statement), {"oid": oid}).scalars())
+        except DBAPIError as error:
+            savepoint.rollback()
+            state = getattr(error.orig, "sqlstate", None) or ""
+            if error.connection_invalidated or not state or (state[:2] in _AWAY and state not in _NOT_NOW):
+                raise
+            reason = str(error.orig).partition("\n")[0]
+            if state in _NO_RIGHT:
+                self.not_checked = self.not_checked or (
+                    f"The indexes were not all compared with their tables: {reason}. {_HOW}"
+                )
+            elif state in _NOT_NOW:
+                self.not_checked = self.not_checked or f"{what} could not be checked now: {reason}. Verify again."
+            elif len(self.findings) < MOST:
+                self.findings.append(f"{what} is damaged: {reason}.")
+            return
+        savepoint.commit()
+        self.findings += [f"{what} is damaged: {each}." for each in messages if each]
+
+
+_FUNCTIONS = """
+SELECT p.proname AS name, p.pronargs AS arguments, quote_ident(n.nspname) AS schema FROM pg_proc p
+JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'amcheck'
+WHERE l.lanname = 'c' AND p.probin = '$libdir/amcheck' AND p.proname = p.prosrc
+    AND p.proname IN ('verify_heapam', 'bt_index_check')
+"""
+_BTREES = """
+SELECT i.indexrelid::oid::bigint AS oid, x.relname AS name FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+JOIN pg_am a ON a.oid = x.relam JOIN pg_class c ON c.oid = i.indrelid
+WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relpersistence = 'p' AND (c.relnamespace = :schema
+    OR (c.relnamespace = 'pg_catalog'::regnamespace AND c.relname IN ('pg_attribute', 'pg_class', 'pg_constraint',
+        'pg_depend', 'pg_index', 'pg_inherits', 'pg_operator', 'pg_policy', 'pg_proc', 'pg_rewrite', 'pg_trigger')))
+ORDER BY 2
+"""
+_TABLES = """
+SELECT c.oid::oid::bigint AS oid, c.relname AS name FROM pg_class c
+WHERE c.relnamespace = :schema AND c.relkind = 'r' AND c.relpersistence = 'p' ORDER BY 2
+"""

@@ -1,0 +1,187 @@
+"""The objects of a PostgreSQL database that decide how its rows are read, from the system catalogs.
+
+An administrator of the database can plant an operator, a view or a partition that wins over the genuine one. So each
+catalog query runs with a search path of `pg_catalog` alone, and extension membership excuses nothing that AuthSec's own
+statements could resolve to: `ALTER EXTENSION … ADD` makes any object a member.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from authsec_server.db.postgresql_queries import (
+    DATABASE_WIDE,
+    FIRST_OF_PATH,
+    HOME,
+    OBJECTS_OF_PATH,
+    OBJECTS_OF_SCHEMA,
+    ROLE_SETTINGS,
+    SESSION_SETTINGS,
+)
+
+MONTH = "YYYY_MM"
+SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a company chooses its name
+_MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
+_OF_ITS_MONTH = "for the month of its name"
+# Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it.
+_CAREFUL = {
+    "search_path": "pg_catalog",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "quote_all_identifiers": "off",
+    "constraint_exclusion": "off",
+    "enable_partition_pruning": "off",
+    "enable_indexscan": "off",
+    "enable_indexonlyscan": "off",
+    "enable_bitmapscan": "off",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SchemaObject:
+    """One object: its kind and name, as a sentence names it, and its definition as text."""
+
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All objects; those of monthly partitions apart, by partition, with `YYYY_MM` in place of the month."""
+
+    schema: str = ""
+    objects: list[SchemaObject] = field(default_factory=list)
+    months: dict[str, list[SchemaObject]] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def careful(connection: Connection) -> Iterator[None]:
+    """Resolve names in `pg_catalog` alone, and read tables without their indexes, while this is open."""
+    savepoint = connection.begin_nested()
+    for name, value in _CAREFUL.items():
+        arguments = {"name": name, "value": value}
+        connection.execute(text("SELECT pg_catalog.set_config(:name, :value, true)"), arguments)
+    try:
+        yield
+    finally:
+        savepoint.rollback()  # which undoes the settings, after an error as well
+
+
+def month_of(partition: str) -> str:
+    """The month in the name of a partition, as in `events_2026_11`; empty where there is none."""
+    month = _MONTHLY.fullmatch(partition)
+    return f"{month[2]}_{month[3]}" if month else ""
+
+
+def home(connection: Connection) -> tuple[int, str] | None:
+    """The schema of this session's search path that holds AuthSec's tables, or most of them: its oid and its name."""
+    path = list(connection.execute(text("SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))")).scalars())
+    with careful(connection):
+        found = connection.execute(text(HOME), {"path": path}).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+def listing(connection: Connection) -> Listing:
+    """The objects of the schema that holds AuthSec's tables, and of every schema that could hide them."""
+    ours = home(connection)
+    if ours is None:
+        return Listing(findings=["The table events is missing."])
+    path = list(connection.execute(text("SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))")).scalars())
+    with careful(connection):
+        paths = [("This session", path), *_paths_of_roles(connection, ours[0])]
+        findings = [each for who, names in paths for each in _path_findings(connection, who, names, ours)]
+        findings += [
+            f"The setting {row.name} of this session is {row.setting}, not {row.expected}."
+            for row in connection.execute(text(SESSION_SETTINGS))
+        ]
+        findings += [
+            f"The setting {row.name} of {row.who} is {row.value}: it can change the answers of statements."
+            for row in connection.execute(text(ROLE_SETTINGS), {"ours": ours[0]})
+            if row.name != "search_path"
+        ]
+        schemas = sorted({"pg_catalog", ours[1], *(name for _, names in paths for name in names)})
+        found = _objects(connection, ours, schemas)
+    found.findings.extend(dict.fromkeys(findings))
+    return found
+
+
+def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[str]) -> Listing:
+    found = Listing(schema=ours[1])
+    rows: list[Any] = []
+    for query in OBJECTS_OF_SCHEMA:
+        rows += connection.execute(text(query), {"ours": ours[0]}).all()
+    months = _months(rows, ours[1])
+    for row in rows:
+        monthly = months.get(row.owner)
+        name, definition = row.name, _unqualified(row.definition or "", ours[1])
+        if monthly is None:
+            found.objects.append(SchemaObject(name, definition))
+            continue
+        general = row.owner.removesuffix(monthly) + MONTH
+        if row.name == f"partition {row.owner}":
+            definition = definition.replace(_bounds(monthly), _OF_ITS_MONTH)
+        each = SchemaObject(_renamed(name, row.owner, general), _renamed(definition, row.owner, general))
+        found.months.setdefault(row.owner, []).append(each)
+    for query in (*OBJECTS_OF_PATH, *DATABASE_WIDE):
+        arguments = {"schemas": list(schemas)} if ":schemas" in query else {}
+        for row in connection.execute(text(query), arguments):
+            found.objects.append(
+                SchemaObject(_unqualified(row.name, ours[1]), _unqualified(row.definition or "", ours[1]))
+            )
+    return found
+
+
+def _months(rows: Sequence[Any], schema: str) -> dict[str, str]:
+    """The partitions that are named for a month of their parent, with the month."""
+    found = {}
+    for row in rows:
+        month = _MONTHLY.fullmatch(row.owner)
+        parent = _unqualified(row.definition or "", schema).partition(" ")[0].removeprefix(SCHEMA)
+        if month and row.name == f"partition {row.owner}" and parent == month[1]:
+            found[row.owner] = f"{month[2]}_{month[3]}"
+    return found
+
+
+def _bounds(month: str) -> str:
+    year, number = map(int, month.split("_"))
+    after = (year + 1, 1) if number == 12 else (year, number + 1)
+    first, end = (f"{y:04}-{m:02}-01 00:00:00+00" for y, m in ((year, number), after))
+    return f"FOR VALUES FROM ('{first}') TO ('{end}')"
+
+
+def _renamed(value: str, name: str, general: str) -> str:
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", general, value)
+
+
+def _unqualified(value: str, schema: str) -> str:
+    """With `SCHEMA.` for the schema: without a mark, a type `public.text` would read like PostgreSQL's own."""
+    quoted = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else '"' + schema.replace('"', '""') + '"'
+    return re.sub(rf'(?<![\w".]){re.escape(quoted)}\.', SCHEMA, value)
+
+
+def _paths_of_roles(connection: Connection, ours: int) -> list[tuple[str, list[str]]]:
+    """The search paths that roles or the database are given, of roles that may write events."""
+    found = []
+    for row in connection.execute(text(ROLE_SETTINGS), {"ours": ours}):
+        if row.name == "search_path":
+            names = [name.strip().strip('"').replace('""', '"') for name in row.value.split(",")]
+            names = [row.role if name == "$user" else name for name in names if name]
+            names = names if "pg_catalog" in names else ["pg_catalog", *names]
+            found.append((row.who[:1].upper() + row.who[1:], [name for name in names if name]))
+    return found
+
+
+def _path_findings(connection: Connection, who: str, path: Sequence[str], ours: tuple[int, str]) -> Iterator[str]:
+    """Whether somebody with this search path finds other tables than AuthSec's, or another `=` than PostgreSQL's."""
+    names = [name for name in path if not name.startswith("pg_temp")]
+    if not names or names[0] != "pg_catalog":
+        yield f"{who} has the search path {', '.join(path)}, which begins with another schema than pg_catalog."
+    for row in connection.execute(text(FIRST_OF_PATH), {"ours": ours[0], "path": names}):
+        yield f"{who} finds {row.schema}.{row.name} in place of {ours[1]}.{row.name}: the search path names it first."

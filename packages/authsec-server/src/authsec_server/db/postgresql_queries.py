@@ -1,0 +1,278 @@
+"""The catalog queries of the schema comparison. They run with a search path of `pg_catalog` alone.
+
+PostgreSQL 15 to 18 must give the same text, so NOT NULL constraints (rows of `pg_constraint` since 18) are left out:
+the columns say it.
+"""
+
+from __future__ import annotations
+
+OF_THE_SYSTEM = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb
+_OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '->>'"
+
+
+def _no_member(catalog: str, oid: str) -> str:
+    """The condition that no extension has the object."""
+    return (
+        f"NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = {oid}"
+        " AND d.deptype = 'e')"
+    )
+
+
+RELATIONS = """
+SELECT c.relname AS owner,
+    CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialised view'
+        WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'type' END || ' ' || c.relname AS name,
+    concat_ws(', ',
+        CASE c.relkind WHEN 'p' THEN 'partitioned by ' || pg_get_partkeydef(c.oid) END,
+        (SELECT partdefid::regclass || ' by default' FROM pg_partitioned_table WHERE partrelid = c.oid),
+        CASE WHEN c.relkind = 'p' AND NOT c.relhassubclass THEN 'its partitions not read' END,
+        CASE c.relpersistence WHEN 'p' THEN 'permanent' WHEN 'u' THEN 'unlogged' ELSE 'temporary' END,
+        'stored by ' || (SELECT amname FROM pg_am WHERE oid = c.relam AND c.relkind <> 'p'),
+        CASE WHEN c.relrowsecurity THEN 'with row security' END,
+        CASE WHEN c.relforcerowsecurity THEN 'with forced row security' END,
+        CASE WHEN c.reloftype <> 0 THEN 'of a type' END,
+        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+        (SELECT format('%s from %s by %s between %s and %s%s', format_type(seqtypid, NULL), seqstart, seqincrement,
+            seqmin, seqmax, CASE WHEN seqcycle THEN ', over again' END) FROM pg_sequence WHERE seqrelid = c.oid)
+    ) AS definition
+FROM pg_class c WHERE c.relnamespace = :ours AND c.relkind NOT IN ('i', 'I', 't')
+    AND (c.relkind NOT IN ('v', 'S', 'f', 'm') OR NO_MEMBER) AND (c.relkind <> 'c' OR NO_TYPE_OF_AN_EXTENSION)
+""".replace("NO_MEMBER", _no_member("pg_class", "c.oid")).replace(
+    "NO_TYPE_OF_AN_EXTENSION", _no_member("pg_type", "c.reltype")
+)
+
+COLUMNS = """
+SELECT c.relname AS owner, format('column %s.%s', c.relname, a.attname) AS name,
+    concat_ws(' ', format_type(a.atttypid, a.atttypmod),
+        CASE WHEN a.attcollation <> t.typcollation
+            THEN 'COLLATE ' || (SELECT n.nspname || '.' || l.collname FROM pg_collation l
+                JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
+        CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+        CASE a.attidentity WHEN '' THEN NULL ELSE 'IDENTITY ' || a.attidentity::text END,
+        CASE a.attgenerated WHEN '' THEN NULL ELSE 'GENERATED ' || a.attgenerated::text END,
+        (SELECT 'DEFAULT ' || pg_get_expr(f.adbin, f.adrelid) FROM pg_attrdef f
+            WHERE f.adrelid = c.oid AND f.adnum = a.attnum)
+    ) AS definition
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
+WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+# A partition's constraint or index is named by chance; it is known by the parent's that it belongs to.
+CONSTRAINTS = """
+SELECT c.relname AS owner,
+    format('constraint %s of %s', coalesce((SELECT p.conname FROM pg_constraint p WHERE p.oid = k.conparentid),
+        k.conname), c.relname) AS name,
+    concat_ws(', ', pg_get_constraintdef(k.oid), CASE WHEN NOT k.convalidated THEN 'not validated' END,
+        CASE WHEN k.connoinherit AND k.contype = 'c' THEN 'not inherited' END) AS definition
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+WHERE c.relnamespace = :ours AND k.contype <> 'n'
+"""
+
+INDEXES = """
+SELECT c.relname AS owner,
+    format('index %s of %s', coalesce((SELECT p.relname FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
+        WHERE h.inhrelid = x.oid), x.relname), c.relname) AS name,
+    concat_ws(' ', CASE WHEN i.indisunique THEN 'UNIQUE' END,
+        CASE WHEN to_jsonb(i) ->> 'indnullsnotdistinct' = 'true' THEN 'NULLS NOT DISTINCT' END,
+        CASE WHEN i.indisprimary THEN 'PRIMARY' END, (SELECT amname FROM pg_am WHERE oid = x.relam),
+        '(' || (SELECT string_agg(concat_ws(' ', pg_get_indexdef(x.oid, number, false), s.opcname,
+                CASE WHEN s.opcnamespace <> 'pg_catalog'::regnamespace THEN 'of a foreign schema' END,
+                (SELECT CASE l.collnamespace WHEN 'pg_catalog'::regnamespace THEN '' ELSE 'foreign ' END || l.collname
+                    FROM pg_collation l WHERE l.oid = i.indcollation[number - 1]),
+                CASE i.indoption[number - 1] WHEN 0 THEN NULL ELSE 'in order ' || i.indoption[number - 1] END),
+            ', ' ORDER BY number) FROM generate_series(1, i.indnkeyatts) number
+            LEFT JOIN pg_opclass s ON s.oid = i.indclass[number - 1]) || ')',
+        (SELECT 'INCLUDE (' || string_agg(pg_get_indexdef(x.oid, number, false), ', ' ORDER BY number) || ')'
+            FROM generate_series(i.indnkeyatts + 1, i.indnatts) number),
+        'WHERE ' || pg_get_expr(i.indpred, i.indrelid),
+        CASE WHEN NOT i.indisvalid THEN 'not valid' END, CASE WHEN NOT i.indisready THEN 'not ready' END,
+        CASE WHEN NOT i.indislive THEN 'not live' END, CASE WHEN NOT i.indimmediate THEN 'deferred' END,
+        CASE WHEN i.indisexclusion THEN 'exclusion' END
+    ) AS definition
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p', 'm')
+"""
+
+TRIGGERS = """
+SELECT c.relname AS owner, format('trigger %s of %s', g.tgname, c.relname) AS name,
+    concat_ws(' ', pg_get_triggerdef(g.oid), CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid WHERE c.relnamespace = :ours AND NOT g.tgisinternal
+UNION ALL
+SELECT c.relname, format('trigger %s of %s for constraint %s', p.proname, c.relname,
+        coalesce((SELECT coalesce(p.conname, k.conname) FROM pg_constraint k
+            LEFT JOIN pg_constraint p ON p.oid = k.conparentid WHERE k.oid = g.tgconstraint), 'none')),
+    concat_ws(' ', n.nspname, g.tgtype, CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END)
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE c.relnamespace = :ours AND g.tgisinternal
+"""
+
+RULES = """
+SELECT c.relname AS owner, format('rule %s of %s', r.rulename, c.relname) AS name,
+    concat_ws(' ', pg_get_ruledef(r.oid), CASE r.ev_enabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition
+FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p', 'f')
+UNION ALL
+SELECT c.relname, format('policy %s of %s', p.polname, c.relname),
+    concat_ws(' ', p.polcmd::text, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = :ours
+"""
+
+PARTITIONS = """
+SELECT c.relname AS owner,
+    format('partition %s', CASE WHEN c.relnamespace = :ours THEN c.relname ELSE format('%I.%I', n.nspname, c.relname)
+        END) AS name,
+    concat_ws(' ', h.inhparent::regclass::text, pg_get_expr(c.relpartbound, c.oid),
+        CASE WHEN NOT c.relispartition THEN 'by inheritance' END,
+        CASE WHEN to_jsonb(h) ->> 'inhdetachpending' = 'true' THEN 'being detached' END) AS definition
+FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_class p ON p.oid = h.inhparent
+WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
+"""
+
+OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
+
+# A function or operator of an extension, or one that a provider adds to pg_catalog, is no finding, unless a statement
+# of AuthSec could resolve to it: it has the name of a built-in one, and takes built-in types only.
+FUNCTIONS = f"""
+SELECT format('function %s', p.oid::regprocedure) AS name,
+    (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text AS definition
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = ANY(:schemas) AND p.oid >= {OF_THE_SYSTEM}
+    AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_proc", "p.oid")}) OR (
+        p.pronargs > 0 AND (SELECT bool_and(argument < {OF_THE_SYSTEM}) FROM unnest(p.proargtypes::oid[]) argument)
+        AND EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace
+            AND b.oid < {OF_THE_SYSTEM})))
+"""  # noqa: S608 - of constants
+
+OPERATORS = f"""
+SELECT format('operator %s', o.oid::regoperator) AS name, o.oprcode::text AS definition
+FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE n.nspname = ANY(:schemas) AND o.oid >= {OF_THE_SYSTEM}
+    AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_operator", "o.oid")}) OR (
+        o.oprname IN ({_OPERATORS}) AND o.oprleft < {OF_THE_SYSTEM} AND o.oprright < {OF_THE_SYSTEM}))
+"""  # noqa: S608 - of constants
+
+TYPES = f"""
+SELECT format('type %s', t.oid::regtype) AS name, t.typtype::text AS definition
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND t.oid >= {OF_THE_SYSTEM} AND t.typrelid = 0
+    AND {_no_member("pg_type", "t.oid")} AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+UNION ALL
+SELECT format('collation %I.%I', n.nspname, l.collname), l.collprovider::text
+FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND l.oid >= {OF_THE_SYSTEM}
+    AND {_no_member("pg_collation", "l.oid")}
+UNION ALL
+SELECT format('conversion %I.%I', n.nspname, v.conname), v.conproc::text
+FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
+WHERE n.nspname = ANY(:schemas) AND v.oid >= {OF_THE_SYSTEM}
+UNION ALL
+SELECT format('operator class %I.%I', n.nspname, s.opcname), s.opcintype::regtype::text
+FROM pg_opclass s JOIN pg_namespace n ON n.oid = s.opcnamespace
+WHERE s.oid >= {OF_THE_SYSTEM} AND s.opcintype < {OF_THE_SYSTEM} AND (s.opcdefault OR (n.nspname = ANY(:schemas)
+    AND {_no_member("pg_opclass", "s.oid")}))
+    AND s.opcmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
+"""  # noqa: S608 - of constants
+
+OBJECTS_OF_PATH = (FUNCTIONS, OPERATORS, TYPES)
+
+# Of event triggers only those at sign-in can change what a session reads. Some providers have others of their own.
+CASTS = f"""
+SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype) AS name,
+    concat_ws(' ', s.castcontext::text, s.castmethod::text) AS definition
+FROM pg_cast s WHERE s.oid >= {OF_THE_SYSTEM} AND (
+    {_no_member("pg_cast", "s.oid")} OR (s.castsource < {OF_THE_SYSTEM} AND s.casttarget < {OF_THE_SYSTEM}))
+UNION ALL
+SELECT format('event trigger %s', e.evtname), e.evtevent::text
+FROM pg_event_trigger e WHERE e.evtevent = 'login'
+"""  # noqa: S608 - of constants
+
+# PostgreSQL's own comparisons and conversions, which a superuser can replace: the planner takes the body of an SQL
+# function in place of the built-in one. All of it is the same in PostgreSQL 15 to 18.
+_OURS = """('bool'::regtype, 'bytea'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype, 'varchar'::regtype,
+    'timestamptz'::regtype, 'json'::regtype)"""
+COMPARISONS = f"""
+SELECT format('operator %s', o.oid::regoperator) AS name,
+    concat_ws(' ', p.proname, (SELECT lanname FROM pg_language WHERE oid = p.prolang),
+        (SELECT oprname FROM pg_operator WHERE oid = o.oprcom),
+        (SELECT oprname FROM pg_operator WHERE oid = o.oprnegate)) AS definition
+FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
+WHERE o.oid < {OF_THE_SYSTEM} AND o.oprname IN ('=', '<>', '<', '<=', '>', '>=', '~~') AND o.oprleft = o.oprright
+    AND o.oprleft IN {_OURS}
+UNION ALL
+SELECT format('operator class %s of %s', s.opcname, a.amname),
+    (SELECT string_agg(m.amopopr::regoperator::text, ', ' ORDER BY m.amopstrategy) FROM pg_amop m
+        WHERE m.amopfamily = s.opcfamily AND m.amoplefttype = s.opcintype AND m.amoprighttype = s.opcintype)
+    || ', ' || (SELECT string_agg(r.amproc::oid::regprocedure::text, ', ' ORDER BY r.amprocnum) FROM pg_amproc r
+        WHERE r.amprocfamily = s.opcfamily AND r.amproclefttype = s.opcintype AND r.amprocrighttype = s.opcintype
+        AND r.amprocnum = 1)
+FROM pg_opclass s JOIN pg_am a ON a.oid = s.opcmethod
+WHERE s.oid < {OF_THE_SYSTEM} AND a.amname = 'btree' AND s.opcdefault AND s.opcintype IN {_OURS}
+UNION ALL
+SELECT format('access method %s', amname), amhandler::text FROM pg_am
+WHERE amname IN ('heap', 'btree') OR (oid >= {OF_THE_SYSTEM} AND {_no_member("pg_am", "pg_am.oid")})
+UNION ALL
+SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype),
+    concat_ws(' ', s.castcontext::text, s.castmethod::text, (SELECT proname FROM pg_proc WHERE oid = s.castfunc))
+FROM pg_cast s WHERE s.oid < {OF_THE_SYSTEM} AND s.castsource IN {_OURS} AND s.casttarget IN {_OURS}
+    AND 'bytea'::regtype NOT IN (s.castsource, s.casttarget)
+UNION ALL
+SELECT format('type %s', t.oid::regtype), concat_ws(' ', t.typinput, t.typoutput, t.typreceive, t.typsend)
+FROM pg_type t WHERE t.oid IN {_OURS}
+UNION ALL
+SELECT format('aggregate %s', g.aggfnoid::oid::regprocedure),
+    concat_ws(' ', g.aggtransfn, (SELECT proname FROM pg_proc WHERE oid = g.aggfinalfn),
+        (SELECT oprname FROM pg_operator WHERE oid = g.aggsortop))
+FROM pg_aggregate g JOIN pg_proc p ON p.oid = g.aggfnoid
+WHERE p.oid < {OF_THE_SYSTEM} AND (p.proname = 'count' OR (p.proname IN ('max', 'min', 'sum')
+    AND p.proargtypes[0] IN ('int4'::regtype, 'int8'::regtype, 'text'::regtype, 'timestamptz'::regtype)))
+UNION ALL
+SELECT format('function %s', p.oid::regprocedure), (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text
+FROM pg_proc p WHERE p.oid < {OF_THE_SYSTEM} AND p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind <> 'a'
+    AND p.proname IN ('lower', 'upper', 'int8inc', 'int8inc_any', 'json_array_elements', 'json_object_field',
+        'json_object_field_text', 'text', 'varchar')
+    AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')
+"""  # noqa: S608 - of constants
+
+DATABASE_WIDE = (CASTS, COMPARISONS)
+
+HOME = """
+SELECT n.oid::bigint, n.nspname::text FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
+    JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
+WHERE c.relkind IN ('r', 'p') AND c.relname IN ('events', 'sealed_events', 'seal_heads', 'authority', 'alembic_version')
+GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIMIT 1
+"""
+
+# For each table of AuthSec: another schema of the search path that has a relation of the name, and comes first.
+FIRST_OF_PATH = """
+SELECT DISTINCT ON (c.relname) c.relname AS name, n.nspname AS schema, n.oid = :ours AS own
+FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
+    JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
+WHERE c.relname IN (SELECT relname FROM pg_class WHERE relnamespace = :ours AND relkind IN ('r', 'p'))
+ORDER BY c.relname, place.number
+"""
+FIRST_OF_PATH = f"SELECT name, schema FROM ({FIRST_OF_PATH}) AS first WHERE NOT own"  # noqa: S608 - of constants
+
+_SETTINGS = """(VALUES ('session_replication_role', 'origin'), ('transform_null_equals', 'off'),
+    ('standard_conforming_strings', 'on'), ('zero_damaged_pages', 'off'), ('ignore_checksum_failure', 'off'),
+    ('ignore_system_indexes', 'off')) AS wanted (name, expected)"""
+SESSION_SETTINGS = f"""
+SELECT s.name, s.setting, wanted.expected FROM pg_settings s JOIN {_SETTINGS} ON wanted.name = s.name
+WHERE s.setting <> wanted.expected
+"""  # noqa: S608 - of constants
+# Of everybody, of this database, and of each role that may write events; superusers only where they own the tables.
+ROLE_SETTINGS = f"""
+SELECT CASE WHEN r.rolname IS NULL THEN 'the database' ELSE 'the role ' || r.rolname END AS who,
+    coalesce(r.rolname, current_user) AS role, split_part(setting, '=', 1) AS name,
+    substr(setting, strpos(setting, '=') + 1) AS value
+FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS setting LEFT JOIN pg_roles r ON r.oid = s.setrole
+WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    AND (s.setrole = 0 OR r.rolname = current_user OR EXISTS (SELECT FROM pg_class c
+        WHERE c.relnamespace = :ours AND c.relname = 'events'
+        AND (c.relowner = r.oid OR (NOT r.rolsuper AND has_table_privilege(r.oid, c.oid, 'INSERT')))))
+    AND (split_part(setting, '=', 1) IN ('search_path', 'role')
+        OR EXISTS (SELECT FROM {_SETTINGS} WHERE wanted.name = split_part(setting, '=', 1)
+            AND wanted.expected <> substr(setting, strpos(setting, '=') + 1)))
+ORDER BY 1, 3
+"""  # noqa: S608 - of constants

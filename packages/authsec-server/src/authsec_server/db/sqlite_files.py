@@ -1,0 +1,107 @@
+"""The SQLite file: copied whole while it is in use, and recognised where it was copied without its write-ahead log.
+
+While a server runs, its newest transactions are in the -wal file beside the database file. So a server writes a mark
+into the database file (`user_version`) and removes the mark when it ends. A file with the mark and without a -wal file
+is a plain copy: SQLite keeps the -wal file of a server that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from authsec_server.failures import Conflict, Unavailable
+
+SERVED: Final = 1  # the mark
+_MAGIC: Final = b"SQLite format 3\x00"
+_WAL_MODE: Final = 2  # https://sqlite.org/fileformat2.html, section 1.3
+_PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the copy is of one moment
+
+
+def lacks_wal(path: Path) -> bool:
+    """Whether the file was copied, while a server ran, without its -wal file. Opens nothing."""
+    return _mark_of(path) == SERVED and not _wal(path).exists()
+
+
+def set_mark(path: Path) -> None:
+    """Write the mark into the database file. Raises `sqlite3.Error`."""
+    _write_mark(path, SERVED)
+
+
+def remove_mark(path: Path) -> None:
+    """Remove the mark once nobody has the file open. Raises `sqlite3.Error`."""
+    if _mark_of(path) == SERVED and not _wal(path).exists():
+        _write_mark(path, 0)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy the database as it is at one moment, while servers use it. The copy needs no other file.
+
+    The target is new, readable by its owner alone, and there as a whole or not at all. Raises `Conflict` where it
+    exists already, `Unavailable` where the copy cannot be made.
+    """
+    lacking = lacks_wal(source)
+    if target.exists():
+        raise Conflict(f"{target} exists already, and is not written over.", "Name a new file.")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            _copy(source, draft)
+            if not lacking:  # of a server that was killed, this may have been the last to close the file
+                remove_mark(source)
+            _sync(draft)
+            os.link(draft, target)  # unlike a rename, it never replaces
+        finally:
+            for each in (draft, Path(f"{draft}-journal"), Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+                each.unlink(missing_ok=True)
+        _sync(target.parent)
+    except FileExistsError:
+        raise Conflict(f"{target} exists already, and is not written over.", "Name a new file.") from None
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(f"{target} cannot be written: {error}.", "Name a file on a disk with room.") from error
+
+
+def _copy(source: Path, draft: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as reading,
+        closing(sqlite3.connect(draft)) as writing,
+    ):
+        reading.backup(writing, pages=_PAGES_AT_ONCE)
+        writing.execute("PRAGMA journal_mode=DELETE")
+        writing.execute("PRAGMA user_version=0")
+        if (found := writing.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(f"the database is damaged: {found}")
+
+
+def _mark_of(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError:
+        return 0
+    in_wal_mode = len(header) == 100 and header.startswith(_MAGIC) and header[18] == _WAL_MODE
+    return int.from_bytes(header[60:64]) if in_wal_mode else 0
+
+
+def _write_mark(path: Path, mark: int) -> None:
+    with closing(sqlite3.connect(path, timeout=1.0)) as connection:
+        connection.execute(f"PRAGMA user_version={mark}")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else it would be in the -wal file
+
+
+def _wal(path: Path) -> Path:
+    return Path(f"{path}-wal")
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # folders cannot be opened there
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

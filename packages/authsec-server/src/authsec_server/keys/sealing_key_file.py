@@ -1,0 +1,84 @@
+"""The sealing key in a file, apart from the master key, and the list of public keys that it signs.
+
+The database has no part of the private key. It keeps the public keys that verify the audit log, old ones as well, as
+one list that the key in the file has signed. A row that a database administrator plants has no such signature. The
+master key authenticates nothing here: who stole it cannot make the server trust a sealing key of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact
+
+from authsec_server.audit.sealing.heads import HeadRefused, signed_claims
+from authsec_server.failures import StartupRefused
+from authsec_server.private_files import read_private
+from authsec_server.web.instants import rfc3339
+
+TYPE: Final = "authsec-journal-keys+jwt"
+_HOW_TO_MAKE: Final = "umask 077; openssl genpkey -algorithm ed25519 -out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingKey:
+    """A public key that verifies heads of the audit log."""
+
+    public: PublicKey
+    created_at: datetime
+
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint."""
+        return self.public.thumbprint()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFile:
+    """The private key that a file holds."""
+
+    path: Path
+    private: PrivateKey
+
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint."""
+        return self.private.public.thumbprint()
+
+
+def load_sealing_key(path: Path) -> KeyFile:
+    """The Ed25519 key in the file (PKCS #8, PEM). Raises `StartupRefused`."""
+    restore = f"Restore the file from its backup. For a first start, make one: {_HOW_TO_MAKE} {path}"
+    octets = read_private(path, "sealing key file", if_missing=restore)
+    try:
+        private = PrivateKey.from_pem(octets)
+    except JoseError as error:
+        raise StartupRefused(f"The sealing key file {path} holds no private key: {error}.", restore) from None
+    if private.algorithm != "EdDSA":
+        raise StartupRefused(
+            f"The sealing key file {path} holds a key of another kind than Ed25519.", f"Make one: {_HOW_TO_MAKE} FILE"
+        )
+    return KeyFile(path=path, private=private)
+
+
+def sign_list(keys: Sequence[SealingKey], *, at: datetime, by: PrivateKey) -> str:
+    """The list of these public keys, signed by the private key of one of them."""
+    listed = [{"key": each.public.to_jwk(), "created_at": rfc3339(each.created_at)} for each in keys]
+    header = {"typ": TYPE, "kid": by.public.thumbprint()}
+    return sign_compact(header, {"iat": int(at.timestamp()), "keys": listed}, by)
+
+
+def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
+    """The public keys in the list; None unless this key has signed it."""
+    try:
+        _, claims = signed_claims(signed, {by.thumbprint(): by}, TYPE, "list of sealing keys")
+        return [
+            SealingKey(public=PublicKey.from_jwk(each["key"]), created_at=datetime.fromisoformat(each["created_at"]))
+            for each in claims["keys"]
+        ]
+    except (HeadRefused, JoseError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,238 @@
+"""Random changes of the database: whenever a reader's answer about a covered event changes, `verify` finds it.
+
+The attacker writes to the database file, or sends any SQL as its owner, and has no key. Covered are the events below a
+head that was kept elsewhere. A change that alters no answer may be found or not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_answers import SealedLog, answers, fill
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, Tx, open_database
+from authsec_server.failures import Failure
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
+
+TABLES = {
+    "events": (
+        *("id", "at", "kind", "request_id", "principal_kind", "principal_id", "principal_name", "principal_role"),
+        *("client_id", "client_name", "delegations", "roles", "subject_id", "subject_name", "decision", "reason"),
+        *("address", "authority_version", "jti", "kid", "token_sha256", "expires_at", "detail", "occurrences"),
+        "count_key",
+    ),
+    "event_delegations": ("delegation_id", "event_id"),
+    "sealed_events": ("position", "event_id", "hash"),
+    "seal_heads": ("size", "at", "signed"),
+    "number_ranges": ("hour", "lowest", "highest"),
+}
+ROLLED_UP = {
+    "hourly_counts": ("hour", "kind", "reason", "occurrences"),
+    "client_counts": ("client_id", "hour", "kind", "reason", "occurrences"),
+    "daily_uses": ("subject_id", "day", "action", "tokens"),
+    "last_uses": ("subject_id", "month", "granted_at", "refused_at", "refused_reason"),
+    "counted": ("until",),
+}
+INDEXES = (
+    *("ix_events_client_id_id", "ix_events_client_id_expires_at", "ix_events_request_id", "ix_events_jti"),
+    *("uq_events_at_count_key", "ix_events_denied_id", "ix_events_denied_reason_id", "ix_events_denied_client_id_id"),
+    *("ix_events_act_id", "ix_events_act_kind_id", "ix_events_principal_id", "ix_events_subject_id_id"),
+    "ix_client_counts_refused_hour",
+)
+COLUMNS = [(table, column) for table, columns in (TABLES | ROLLED_UP).items() for column in columns]
+VALUES = ("NULL", "''", "'x'", "7", "-1", "'c-1'", "'d-2'", "'token.issued'", "'[]'", "'2026-11-25 12:00:00.000000'")
+EXPRESSIONS = (
+    *("{c} || ' '", "upper({c})", "replace({c}, '\"', '\" ')", "replace({c}, ' ', 'T')", "substr({c}, 1, 19)"),
+    *("{c} + 1", "{c} - 1", "replace({c}, '1', '2')", "replace({c}, '-', '\\u002d')"),
+)
+
+
+def _update(draw: st.DrawFn, which: str) -> str:
+    table, column = draw(st.sampled_from(COLUMNS))
+    value = draw(st.sampled_from([*VALUES, *(each.format(c=column) for each in EXPRESSIONS)]))
+    return f"UPDATE {table} SET {column} = {value} {which.format(t=table)}"
+
+
+def _delete(draw: st.DrawFn, which: str) -> str:
+    table = draw(st.sampled_from([*TABLES, *ROLLED_UP]))
+    return f"DELETE FROM {table} {which.format(t=table)}"
+
+
+def _copy(draw: st.DrawFn, which: str) -> str:
+    """One more row, like one that is there but for a column."""
+    table, column = draw(st.sampled_from(COLUMNS))
+    columns = (TABLES | ROLLED_UP)[table]
+    value = draw(st.sampled_from([*VALUES, f"{column} + 1000"]))
+    given = [value if each == column else each for each in columns]
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(given)} FROM {table} {which.format(t=table)}"
+
+
+def _index(draw: st.DrawFn, which: str) -> str:
+    index = draw(st.sampled_from(INDEXES))
+    table = "client_counts" if index.startswith("ix_client_counts") else "events"
+    column = draw(st.sampled_from(["id", "client_id", "at"] if table == "events" else ["client_id", "hour"]))
+    number = draw(st.integers(1, 30))
+    again = f"CREATE INDEX {index} ON {table} ({column})" + (f" WHERE id != {number}" if table == "events" else "")
+    return draw(st.sampled_from([f"DROP INDEX {index}", f"DROP INDEX {index}; {again}"]))
+
+
+def _shadow(draw: st.DrawFn, which: str) -> str:
+    table = draw(st.sampled_from([*TABLES, *ROLLED_UP]))
+    some = which.format(t=f"{table}_2") or "WHERE 1 = 1"
+    return f"ALTER TABLE {table} RENAME TO {table}_2; CREATE VIEW {table} AS SELECT * FROM {table}_2 {some}"
+
+
+WAYS: tuple[Callable[[st.DrawFn, str], str], ...] = (_update, _update, _update, _delete, _copy, _index, _shadow)
+
+
+@st.composite
+def sqlite_changes(draw: st.DrawFn) -> str:
+    """SQL for SQLite."""
+    row = f"(SELECT rowid FROM {{t}} LIMIT 1 OFFSET {draw(st.integers(0, 30))})"
+    which = draw(st.sampled_from([f"WHERE rowid = {row}", "", f"WHERE rowid % {draw(st.integers(2, 5))} = 1"]))
+    if draw(st.integers(0, 9)) == 0:
+        return _of_sqlite_only(draw)
+    statement = draw(st.sampled_from(WAYS))(draw, which)
+    return statement.replace("rowid", "event_id") if "event_delegations" in statement else statement
+
+
+def _of_sqlite_only(draw: st.DrawFn) -> str:
+    index, other = draw(st.sampled_from(INDEXES)), draw(st.sampled_from(INDEXES))
+    number = draw(st.integers(1, 30))
+    table, column = draw(st.sampled_from(COLUMNS))
+    cast = draw(st.sampled_from(["BLOB", "TEXT", "REAL", "INTEGER"]))
+    master = "PRAGMA writable_schema = ON; UPDATE sqlite_master SET"
+    root = f"(SELECT rootpage FROM sqlite_master WHERE name = '{other}')"
+    return draw(
+        st.sampled_from(
+            [
+                f"UPDATE {table} SET {column} = CAST({column} AS {cast})",
+                f"ANALYZE; UPDATE sqlite_stat1 SET stat = '1 1 1' WHERE idx = '{index}'",
+                f"{master} rootpage = {root} WHERE name = '{index}'",
+                f"{master} sql = sql || ' WHERE id != {number}' WHERE name = '{index}'",
+                f"{master} sql = replace(sql, 'VARCHAR(36)', 'VARCHAR(36) COLLATE NOCASE') WHERE name = 'events'",
+                f"PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = '{index}'",
+                f"CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM events WHERE id = {number}; END",
+                f"UPDATE sqlite_sequence SET seq = {number}",
+            ]
+        )
+    )
+
+
+@st.composite
+def postgresql_changes(draw: st.DrawFn) -> str:
+    """SQL for PostgreSQL."""
+    row = f"(SELECT ctid FROM {{t}} OFFSET {draw(st.integers(0, 30))} LIMIT 1)"
+    which = draw(st.sampled_from([f"WHERE ctid = {row}", ""]))
+    return draw(st.sampled_from(WAYS))(draw, which)
+
+
+@dataclass
+class Filled:
+    """A SQLite file to be copied, with what its readers say."""
+
+    path: Path
+    log: SealedLog
+    said: dict[str, Any] = field(repr=False)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Filled:
+    path = Path(shutil.copy(migrated_file, tmp_path_factory.mktemp("filled")))
+    with closing(open_database(f"sqlite:///{path}")) as database:
+        log = fill(database)
+        said = database.read(lambda tx: answers(tx, log.covered))
+    with closing(sqlite3.connect(path)) as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")  # one file, to be copied
+    assert len({str(each) for each in said.values()}) > 20, "the readers have something to say"
+    return Filled(path, log, said)
+
+
+def _hidden(database: Database, log: SealedLog, said: dict[str, Any]) -> list[str]:
+    """The readers whose answer has changed, unless the check finds something."""
+    try:
+        now = database.read(lambda tx: answers(tx, log.covered))
+        report: Report = database.read(lambda tx: verify(tx, log.keys, [log.head]))
+    except (Failure, DBAPIError, ValueError, TypeError):
+        return []  # nobody takes an error for a good answer
+    changed = [name for name in now if now[name] != said[name]]
+    return [] if not report.as_sealed else changed
+
+
+def _for_many(examples: int, what: st.SearchStrategy[Any], test: Callable[[Any], None]) -> None:
+    """Run the test for so many values."""
+    quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    settings(max_examples=examples, suppress_health_check=quiet)(given(what)(test))()
+
+
+MANY = pytest.mark.parametrize("examples", [100, pytest.param(3000, marks=pytest.mark.soak)])
+
+
+@MANY
+def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
+    def attack(change: str) -> None:
+        path = Path(shutil.copy(filled.path, tmp_path / "copy.sqlite3"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as plain, suppress(sqlite3.Error):
+            plain.execute("PRAGMA synchronous = OFF")
+            plain.executescript(change)  # half of it may be done where it fails: that is a change as well
+        with _opened(path) as database:
+            assert _hidden(database, filled.log, filled.said) == [], change
+
+    _for_many(examples, sqlite_changes(), attack)
+
+
+@MANY
+def test_whatever_is_written_into_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
+    content, path = filled.path.read_bytes(), tmp_path / "copy.sqlite3"
+
+    def attack(change: tuple[int, bytes]) -> None:
+        at, octets = change
+        path.write_bytes(content[:at] + octets + content[at + len(octets) :])
+        with _opened(path) as database:
+            assert _hidden(database, filled.log, filled.said) == [], change
+
+    _for_many(examples, st.tuples(st.integers(0, len(content) - 3), st.binary(min_size=1, max_size=3)), attack)
+
+
+class _Undone(Exception):
+    """Rolls the change back."""
+
+
+@MANY
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
+    log = fill(database)
+    said = database.read(lambda tx: answers(tx, log.covered))
+
+    def attack(change: str) -> None:
+        hidden: list[str] = []
+
+        def attempt(tx: Tx) -> None:
+            tx.connection.exec_driver_sql(change)
+            now = answers(tx, log.covered)
+            changed = [name for name in now if now[name] != said[name]]
+            if changed and verify(tx, log.keys, [log.head]).as_sealed:
+                hidden.extend(changed)
+            raise _Undone
+
+        with suppress(_Undone, Failure, DBAPIError, ValueError, TypeError):  # what PostgreSQL refuses is no change
+            database.append(attempt)
+        assert hidden == [], change
+
+    _for_many(examples, postgresql_changes(), attack)
+
+
+def _opened(path: Path) -> Any:
+    for beside in ("-wal", "-shm"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
+    return closing(open_database(f"sqlite:///{path}"))

@@ -1,0 +1,124 @@
+"""A journal that is sealed and counted, and what somebody does to the counts by hand; for several test modules."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from authsec_server.audit import months, rollup
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.dropping import Dropper
+from authsec_server.audit.sealing.exporting import export
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, Tx
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from authsec_server.principal import LOCAL_OPERATOR, Act
+from sqlalchemy import text
+
+JUNE = datetime(2026, 6, 10, 12, tzinfo=UTC)
+JULY = datetime(2026, 7, 10, 12, tzinfo=UTC)
+AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
+NOVEMBER = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+class Counted:
+    """A journal of June, July and November, sealed and counted."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = JUNE
+        database.append(lambda tx: months.prepare_months(tx.connection, JUNE))
+        keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        keys.keep(JUNE)
+        self.key, self.keys, self.journal_keys = keys.signing_key(), keys.by_kid(), keys
+        self.restart()
+        for at in (JUNE, JULY, NOVEMBER):
+            self.now = at
+            for number in range(3):
+                self.token(at + timedelta(seconds=number))
+            self.refusal(at + timedelta(seconds=5))
+            self.settle()
+
+    def restart(self) -> None:
+        keys = self.journal_keys
+        self.sealer = Sealer(
+            self.database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
+        )
+        self.dropper = Dropper(database=self.database, sealer=self.sealer, issuer="https://a", keys=keys.by_kid)
+
+    def token(self, at: datetime, client: str = "agent") -> None:
+        self.record(
+            at,
+            EventKind.TOKEN_ISSUED,
+            client=Named(id=client, name="Agent"),
+            delegations=(Named(id="delegation", name="D"),),
+            roles=(Named(id="role", name="R"),),
+            decision=Decision.GRANTED,
+            expires_at=at + timedelta(hours=1),
+            detail={"actions": ["customers:read", "customers:delete"], "proof_id": "proof"},
+        )
+
+    def refusal(self, at: datetime, client: str = "agent") -> None:
+        who = Named(id=client, name="Agent")
+        self.record(at, EventKind.TOKEN_REFUSED, client=who, decision=Decision.DENIED, reason="client_disabled")
+
+    def record(self, at: datetime, kind: EventKind, **what: Any) -> None:
+        self.database.append(partial(audit.record, event=Event(at=at, kind=kind, request_id="req", **what)))
+
+    def settle(self) -> None:
+        self.now += timedelta(minutes=10)
+        while self.sealer.seal():
+            pass
+        assert rollup.roll_up(self.database, self.now)
+
+    def act(self) -> Act:
+        return Act(principal=LOCAL_OPERATOR, now=self.now, request_id="", address="", token_bytes=secrets.token_bytes)
+
+    def drop(self, before: datetime = AUGUST) -> DropRecord:
+        lines = list(export(self.database))
+        record = self.dropper.drop(self.act(), before, lines, sha256("".join(lines).encode()).hexdigest())
+        self.settle()
+        return record
+
+    def run(self, *statements: str, **values: Any) -> int:
+        """Do it as somebody who writes by hand; how many rows the last statement changed."""
+
+        def work(tx: Tx) -> int:
+            return [tx.connection.execute(text(each), values).rowcount for each in statements][-1]
+
+        return self.database.append(work)
+
+    def report(self) -> Report:
+        return self.database.read(lambda tx: verify(tx, self.keys, now=self.now))
+
+    def findings(self) -> str:
+        report = self.report()
+        assert report.as_sealed == (not report.findings)
+        return "\n".join(report.findings)
+
+    def findings_after(self, *statements: str) -> str:
+        """What is found after these; afterwards all is as it was."""
+        found: list[str] = []
+
+        def attempt(tx: Tx) -> None:
+            for each in statements:
+                assert tx.connection.execute(text(each)).rowcount, each
+            found.extend(verify(tx, self.keys, now=self.now).findings)
+            raise Undone
+
+        with pytest.raises(Undone):
+            self.database.append(attempt)
+        return "\n".join(found)
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""

@@ -1,0 +1,197 @@
+"""An audit log with some of everything, and the answers of all its readers: to see which change alters one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from authsec_server.audit import counts, outstanding
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing import service as sealing
+from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.shown import as_json
+from authsec_server.db import Database, Tx
+from authsec_server.db.database import Access
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from authsec_server.principal import Principal, PrincipalKind, Role
+
+NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
+LATER = NOW + timedelta(hours=3)
+ANN = Principal(kind=PrincipalKind.ADMIN_KEY, id="key-ann", name="ann", role=Role.ADMIN)
+CLIENTS, DELEGATIONS = ("c-1", "c-2", "c-3"), ("d-1", "d-2", "d-3")
+Reader = Callable[[Tx], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedLog:
+    """What an outsider has of it: the keys, a head, and which events that head covers."""
+
+    keys: Keys
+    head: Head
+    covered: frozenset[int]
+
+
+def fill(database: Database) -> SealedLog:
+    """Record, count and seal some thirty events of two hours."""
+    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys.keep(NOW)
+    for number in range(18):
+        database.append(partial(audit.record, event=_issued(number)))
+    for number in range(6):
+        database.append(partial(audit.record, event=_done(number)))
+    for number in range(4):
+        tally = {_refusal(number): Tally(count=number + 1, request_id=f"req_no_{number}")}
+        database.append(partial(audit.count_refusals, tallies=tally, now=NOW + timedelta(minutes=20 * number)))
+    roll_up(database, LATER)
+    for number in range(18, 21):  # not counted yet
+        database.append(partial(audit.record, event=_issued(number, at=LATER + timedelta(seconds=number))))
+    sealed_at = LATER + timedelta(minutes=10)
+    sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
+    while sealer.seal():
+        pass
+    report = database.read(lambda tx: verify(tx, keys.by_kid()))
+    assert report.findings == ()
+    assert report.last is not None
+    numbers = database.read(lambda tx: [each.id for each in audit.page(tx, ANN, limit=201).items])
+    return SealedLog(keys=keys.by_kid(), head=report.last, covered=frozenset(numbers))
+
+
+def _issued(number: int, at: datetime | None = None) -> Event:
+    at = at or NOW + timedelta(minutes=5 * number)
+    of = number % 3
+    return Event(
+        at=at,
+        kind=EventKind.TOKEN_ISSUED,
+        request_id=f"req_{number}",
+        client=Named(id=CLIENTS[of], name=f"Agent {of}"),
+        delegations=tuple(Named(id=id_, name=id_) for id_ in DELEGATIONS[: of + 1]),
+        roles=(Named(id="r-1", name="Support"),),
+        decision=Decision.GRANTED,
+        address="192.0.2.1",
+        authority_version=number,
+        jti=f"jti-{number}",
+        kid="kid",
+        token_sha256=f"{number:064d}",
+        expires_at=at + timedelta(hours=6),
+        detail={"actions": ["customers:read"], "audience": ["https://api"], "proof_id": f"p-{of}"},
+    )
+
+
+def _done(number: int) -> Event:
+    kind = (EventKind.ROLE_CREATED, EventKind.CLIENT_DISABLED, EventKind.DELEGATION_REVOKED)[number % 3]
+    return Event(
+        at=NOW + timedelta(minutes=10 * number, seconds=1),
+        kind=kind,
+        request_id=f"req_act_{number}",
+        principal=ANN,
+        subject=Named(id="r-1", name="Support"),
+        client=Named(id=CLIENTS[0], name="Agent 0") if number % 3 else None,
+        delegations=(Named(id="d-2", name="d-2"),) if number % 3 == 2 else (),
+        address="192.0.2.9",
+        authority_version=number,
+        detail={"after": {"name": "Ünïcode"}, "revision": number},
+    )
+
+
+def _refusal(number: int) -> Refusal:
+    return Refusal(address=f"192.0.2.{number}", reason="rate_limited", client=Named(id=CLIENTS[number % 3], name="A"))
+
+
+def readers() -> Mapping[str, Reader]:
+    """All that people and programs ask, by name; those that sum up begin with `sum of`."""
+    filters = {
+        "everything": EventFilter(),
+        "a kind": EventFilter(kinds=frozenset({EventKind.ROLE_CREATED})),
+        "acts": EventFilter(kinds=frozenset({EventKind.CLIENT_DISABLED, EventKind.DELEGATION_REVOKED})),
+        "refusals": EventFilter(decision=Decision.DENIED),
+        "a reason": EventFilter(reason="rate_limited"),
+        "a client": EventFilter(client_id="c-1"),
+        "a client's refusals": EventFilter(client_id="c-1", decision=Decision.DENIED),
+        "a delegation": EventFilter(delegation_id="d-2"),
+        "a person": EventFilter(principal=(PrincipalKind.ADMIN_KEY, "key-ann")),
+        "a subject": EventFilter(subject_id="r-1"),
+        "an address": EventFilter(address="192.0.2.1"),
+        "a request": EventFilter(request_id="req_4"),
+        "a token": EventFilter(jti="jti-4"),
+        "since": EventFilter(since=NOW + timedelta(minutes=30)),
+        "until": EventFilter(until=NOW + timedelta(minutes=50)),
+        "a client, since": EventFilter(client_id="c-2", since=NOW + timedelta(minutes=61)),
+        "a delegation, until": EventFilter(delegation_id="d-1", until=NOW + timedelta(minutes=61)),
+    }
+    found: dict[str, Reader] = {}
+    for name, wanted in filters.items():
+        found[f"newest of {name}"] = partial(_page, wanted=wanted)
+        found[f"oldest of {name}"] = partial(_page, wanted=wanted, after=0)
+    found["story of a token"] = lambda tx: [as_json(each) for each in [audit.token_issued(tx, "jti-7")] if each]
+    found["one by one"] = lambda tx: [as_json(audit.event(tx, ANN, number)) for number in range(1, 30)]
+    found["in the order of sealing"] = lambda tx: [
+        as_json(each) for each in sealing.following(tx, ANN, after=-1, limit=200).events
+    ]
+    found["sum of live tokens"] = lambda tx: sorted(map(repr, outstanding.of_clients(tx, LATER, CLIENTS).tokens))
+    found["sum of a key's tokens"] = lambda tx: sorted(map(repr, outstanding.of_key(tx, LATER, "kid").tokens))
+    found |= _sums()
+    return found
+
+
+def _sums() -> dict[str, Reader]:
+    start, end = NOW - timedelta(hours=1), LATER + timedelta(hours=1)
+    ids = (*CLIENTS, *DELEGATIONS, "r-1", "p-0", "p-1", "p-2")
+    return {
+        "sum of hours": lambda tx: counts.series(tx, start, end, timedelta(hours=1)),
+        "sum of a client's hours": lambda tx: counts.series(tx, start, end, timedelta(hours=1), client_id="c-1"),
+        "sum of all": lambda tx: counts.totals(tx, start, end),
+        "sum by reason": lambda tx: counts.refusals_by_reason(tx, start, end),
+        "sum of repeated refusals": lambda tx: counts.repeated_refusals(tx, start, 1),
+        "sum of last uses": lambda tx: sorted(counts.last_uses(tx, ids).items()),
+        "sum of actions": lambda tx: counts.actions_used(tx, ids, NOW),
+        "sum of the used": lambda tx: sorted(tx.connection.execute(counts.used(tx).kept).scalars().all()),
+    }
+
+
+def _page(tx: Tx, wanted: EventFilter, after: int | None = None) -> list[Any]:
+    found = audit.page(tx, ANN, wanted, after=after, limit=201).items
+    return [as_json(each) for each in found]
+
+
+def answers(tx: Tx, covered: frozenset[int]) -> dict[str, Any]:
+    """What every reader says of the covered events in this transaction, or the error that it ends with.
+
+    Sums are left out where the database has other events as well: these may count.
+    """
+    reading = Tx(tx.connection, Access.READ, tx.version)
+    others = set(_numbers(tx)) - covered
+    return {
+        name: _answer(reader, reading, covered)
+        for name, reader in readers().items()
+        if not (others and name.startswith("sum"))
+    }
+
+
+def _numbers(tx: Tx) -> list[int]:
+    try:
+        return [int(row[0]) for row in tx.connection.exec_driver_sql("SELECT id FROM events").all()]
+    except Exception:  # noqa: BLE001 - the table may be gone
+        return []
+
+
+def _answer(reader: Reader, tx: Tx, covered: frozenset[int]) -> Any:
+    savepoint = tx.connection.begin_nested()
+    try:
+        found = reader(tx)
+    except Exception as error:  # noqa: BLE001 - an error is an answer as well
+        savepoint.rollback()
+        return type(error).__name__
+    savepoint.commit()
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        return [each for each in found if each["id"] in covered]
+    return found

@@ -1,0 +1,36 @@
+"""A process of its own that stops inside a transaction, for the test to freeze it there.
+
+    frozen_writer.py record|append|change|rehearse DATABASE_URL
+
+Prints "inside" once its transaction has written and holds its lock. After a line on stdin it goes on, and prints what
+became of it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from authsec_server.db import Tx, open_database
+from authsec_server.failures import Unavailable
+from sqlalchemy import text
+
+
+def main(verb: str, url: str) -> None:
+    database = open_database(url)
+
+    def work(tx: Tx) -> None:
+        tx.connection.execute(text("UPDATE authority SET issuer = 'frozen'"))
+        print("inside", flush=True)
+        sys.stdin.readline()
+
+    try:
+        getattr(database, verb)(work)
+    except Unavailable as failure:
+        print(f"unavailable: {failure.message}", flush=True)
+    else:
+        print("committed", flush=True)
+    database.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,184 @@
+"""One server process is frozen (SIGSTOP, a pause of its machine) while an administrator revokes at another."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from authsec_server.audit.model import EventKind
+from authsec_server.db import Database, Tx, open_database
+from authsec_server.db import sqlite as sqlite_module
+from authsec_server.db.served import last_issuer
+from authsec_server.delegations import service as delegations
+from authsec_server.failures import Fault, Unavailable
+from served_process import served
+
+WRITER = Path(__file__).with_name("frozen_writer.py")
+BOUND = 3.0  # seconds that one frozen server may delay a revocation, by the issue
+MARGIN = 3.0  # for a busy machine
+postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def version(tx: Tx) -> int:
+    return tx.version
+
+
+@contextmanager
+def frozen_in(verb: str, url: str) -> Iterator[Callable[[], str]]:
+    """A process that is frozen inside a transaction of this kind. Calling thaws it: what became of the transaction."""
+    command = [sys.executable, WRITER, verb, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "inside\n"
+            process.send_signal(signal.SIGSTOP)
+
+            def thaw() -> str:
+                process.send_signal(signal.SIGCONT)
+                said, _ = process.communicate("go on\n", timeout=30)
+                return said.strip()
+
+            yield thaw
+        finally:
+            process.kill()
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+@postgresql
+@pytest.mark.parametrize("verb", ["record", "append"])
+def test_a_server_that_is_frozen_while_it_records_delays_a_revocation_for_three_seconds_at_most(
+    database: Database, database_url: str, verb: str
+) -> None:
+    with frozen_in(verb, database_url) as thaw:
+        assert seconds_of(lambda: database.change(version)) < BOUND + MARGIN
+        assert thaw().startswith("unavailable"), "and its record was not made"
+    assert database.read(version) == 1
+    assert database.read(last_issuer) != "frozen"
+
+
+@postgresql
+@pytest.mark.parametrize("verb", ["change", "rehearse"])
+def test_an_apply_may_hold_the_lock_for_longer_than_a_record(database: Database, database_url: str, verb: str) -> None:
+    """Others wait for the lock, and the apply is not broken off between two statements."""
+    with frozen_in(verb, database_url) as thaw:
+        waiting = time.monotonic()
+        with pytest.raises(Unavailable) as raised:
+            database.record(version)
+        assert raised.value.fault is Fault.AUTHORITY_LOCKED
+        assert 2.5 < time.monotonic() - waiting < BOUND + MARGIN
+        assert thaw() == "committed"
+    assert database.record(version) == (1 if verb == "change" else 0)
+
+
+@postgresql
+def test_no_token_is_recorded_after_a_revocation_by_a_server_that_was_frozen_under_load(
+    estate: Any, database_url: str, tmp_path: Path
+) -> None:
+    estate.role()
+    client_id = estate.agent().id
+    delegation = estate.delegate().delegation.id
+    over = threading.Event()
+    with served(database_url, tmp_path) as its, ThreadPoolExecutor(12) as threads:
+
+        def ask() -> None:
+            with suppress(httpx2.HTTPError):
+                while not over.is_set():
+                    its.token(client_id, seconds=20)
+
+        asking = [threads.submit(ask) for _ in range(12)]
+        try:
+            for _ in range(4):
+                time.sleep(1)
+                its.freeze()
+                disabling = seconds_of(
+                    lambda: estate.do(lambda tx, act: delegations.disable(tx, act, delegation, estate.terms))
+                )
+                assert disabling < BOUND + MARGIN
+                its.thaw()
+                time.sleep(0.5)
+                estate.do(lambda tx, act: delegations.enable(tx, act, delegation, estate.terms))
+        finally:
+            its.thaw()
+            over.set()
+        for each in asking:
+            each.result()
+    enabled, issued = True, 0
+    for event in estate.events():
+        if event.kind in {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_ENABLED}:
+            enabled = event.kind is EventKind.DELEGATION_ENABLED
+        elif event.kind is EventKind.TOKEN_ISSUED:
+            issued += 1
+            assert enabled, "a token was recorded after the revocation"
+    assert issued > 20, "there was no load"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers of this process wait for the lock of another for a second, not for five."""
+    monkeypatch.setattr(sqlite_module, "BUSY_MILLISECONDS", 1000)
+    monkeypatch.setattr(sqlite_module, "START_SECONDS", 1.5)
+    monkeypatch.setattr(sqlite_module, "MAX_BATCH", 4)
+
+
+@sqlite
+@pytest.mark.usefixtures("impatient")
+def test_those_who_wait_for_a_frozen_writer_are_refused_and_nothing_of_it_is_made_later(database_url: str) -> None:
+    database = open_database(database_url)
+    made: list[int] = []
+
+    def mark(number: int) -> None:
+        with pytest.raises(Unavailable) as raised:
+            database.change(lambda _: made.append(number))
+        assert raised.value.fault is Fault.LOCKED
+
+    # More than fit into one batch: the later ones are cancelled while they are queued.
+    count = 12 * sqlite_module.MAX_BATCH
+    with frozen_in("record", database_url) as thaw, ThreadPoolExecutor(count) as threads:
+        waits = [threads.submit(seconds_of, lambda number=number: mark(number)) for number in range(count)]
+        assert max(each.result() for each in waits) < sqlite_module.START_SECONDS + MARGIN
+        assert thaw() == "committed", "nobody can break it: it goes on where it was"
+    assert database.change(version) == 1, "what was refused was not made"
+    assert made == []
+    database.close()
+
+
+@sqlite
+def test_a_server_answers_503_while_another_process_is_frozen_with_the_write_lock(
+    estate: Any, database_url: str, tmp_path: Path
+) -> None:
+    estate.role()
+    client_id = estate.agent().id
+    estate.delegate()
+    with served(database_url, tmp_path) as its:
+        assert its.token(client_id).status_code == 200
+        with frozen_in("record", database_url) as thaw:
+            answer = its.token(client_id, seconds=sqlite_module.START_SECONDS + MARGIN)
+            assert (answer.status_code, answer.json()["retryable"]) == (503, True)
+            assert answer.headers["retry-after"] == "1"
+            assert "Another process holds the write lock" in answer.json()["error"]
+            thaw()
+        assert its.token(client_id).status_code == 200
+
+
+@sqlite
+def test_a_server_with_a_frozen_writer_beside_it_ends_in_time(estate: Any, database_url: str, tmp_path: Path) -> None:
+    del estate
+    with served(database_url, tmp_path, AUTHSEC_SERVER_DRAIN_SECONDS="0") as its, frozen_in("record", database_url):
+        its.process.send_signal(signal.SIGTERM)
+        its.process.wait(15 + 5 + MARGIN)

