@@ -35,6 +35,7 @@ class Fault:
     """A fault, the databases that it concerns, and the surroundings that it needs.
 
     `rounds` are those of the short and of the long form. `crowd` further threads ask for tokens.
+    `stays_unready`: `/readyz` may go on to name the fault afterwards, while tokens are issued.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Fault:
     own_disk: bool = False
     clock: bool = False
     crowd: int = 0
+    stays_unready: bool = False
 
     @property
     def program(self) -> Sequence[str]:
@@ -159,16 +161,22 @@ def fill_the_disk(scene: Scene) -> Over:
     return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
 
 
-def move_the_clock(scene: Scene) -> Over:
-    """The clock of one server is three hours ahead, then three hours behind, then right."""
+def set_the_clock_back(scene: Scene) -> Over:
+    """The clock of one server is three hours behind, then right."""
+    return _moved(scene, away=signal.SIGUSR2, back=signal.SIGUSR1)
+
+
+def set_the_clock_ahead(scene: Scene) -> Over:
+    """The clock of one server is three hours ahead, then right."""
+    return _moved(scene, away=signal.SIGUSR1, back=signal.SIGUSR2)
+
+
+def _moved(scene: Scene, *, away: int, back: int) -> Over:
     port = DICE.choice(list(scene.its.servers))
     begin = time.monotonic()
-    for moves in ([signal.SIGUSR1], [signal.SIGUSR2, signal.SIGUSR2]):
-        for number in moves:
-            scene.its.servers[port].signal(number)
-            time.sleep(0.1)  # two equal signals at once would be one
-        time.sleep(scene.lasts(2.5, 12.0))
-    scene.its.servers[port].signal(signal.SIGUSR1)
+    scene.its.servers[port].signal(away)
+    time.sleep(scene.lasts(2.5, 12.0))
+    scene.its.servers[port].signal(back)
     return Over(begin=begin, end=time.monotonic(), ports=[port])
 
 
@@ -210,7 +218,14 @@ FAULTS: Final = (
         kinds=("sqlite",),
     ),
     Fault(name="full-disk", what="the disk of the database is full", inject=fill_the_disk, own_disk=True),
-    Fault(name="clock", what="the clock of a server is 3 hours off", inject=move_the_clock, clock=True),
+    Fault(name="clock-behind", what="the clock of a server is 3 hours behind", inject=set_the_clock_back, clock=True),
+    Fault(
+        name="clock-ahead",
+        what="the clock of a server is 3 hours ahead",
+        inject=set_the_clock_ahead,
+        clock=True,
+        stays_unready=True,
+    ),
     Fault(
         name="damage", what="the SQLite file is damaged, then restored", inject=damage_a_file, kinds=("sqlite",),
         rounds=(1, 3),

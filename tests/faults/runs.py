@@ -36,11 +36,12 @@ class Recovery:
     token: float | None
     ready: float | None
     accepted: float | None
+    stays_unready: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether everything works again."""
-        return None not in (self.token, self.ready, self.accepted)
+        """Whether everything works again that has to."""
+        return None not in (self.token, self.accepted) and (self.stays_unready or self.ready is not None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def _work(scene: Scene, faults: Sequence[Fault]) -> list[Recovery]:
         for fault in faults:
             scene.wait_a_moment()
             over = fault.inject(scene)
-            recoveries.append(recovery(scene, over))
+            recoveries.append(recovery(scene, over, stays_unready=fault.stays_unready))
             scene.seen.faults.append(Window(begin=over.begin, end=time.monotonic()))
         time.sleep(SETTLING)
     finally:
@@ -155,7 +156,7 @@ def _judged(scene: Scene, faults: Sequence[Fault], recoveries: list[Recovery]) -
     )
 
 
-def recovery(scene: Scene, over: Over) -> Recovery:
+def recovery(scene: Scene, over: Over, *, stays_unready: bool = False) -> Recovery:
     """Wait until every server of the fault issues and is ready, and every API accepts a new token."""
     deadline = time.monotonic() + RECOVERY
     seen, ports, apis = scene.seen, set(over.ports), set(range(scene.apis.number))
@@ -164,9 +165,9 @@ def recovery(scene: Scene, over: Over) -> Recovery:
     accepted: dict[int, float] = {}
     fresh: list[str] = []
     from_token = from_ready = 0
-    while time.monotonic() < deadline and not (
-        token.keys() >= ports and ready.keys() >= ports and set(accepted) == apis
-    ):
+    while time.monotonic() < deadline:
+        if token.keys() >= ports and (stays_unready or ready.keys() >= ports) and accepted.keys() >= apis:
+            break
         time.sleep(0.05)
         for each in seen.tokens[from_token:]:
             from_token += 1
@@ -182,7 +183,12 @@ def recovery(scene: Scene, over: Over) -> Recovery:
             first = min((each.first_accepted for each in sightings), default=math.inf)
             if first < math.inf:
                 accepted[api] = first - over.end
-    return Recovery(token=_last(token, ports), ready=_last(ready, ports), accepted=_last(accepted, apis))
+    return Recovery(
+        token=_last(token, ports),
+        ready=_last(ready, ports),
+        accepted=_last(accepted, apis),
+        stays_unready=stays_unready,
+    )
 
 
 def _last(seconds: dict[int, float], wanted: set[int]) -> float | None:

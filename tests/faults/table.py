@@ -133,4 +133,4 @@ def _recovered(rows: Sequence[Row]) -> list[str]:
 
 
 def _times(seconds: Sequence[float]) -> str:
-    return f"{median(seconds):.1f}, {max(seconds):.1f}" if seconds else "never"
+    return f"{median(seconds):.1f}, {max(seconds):.1f}" if seconds else "-"
