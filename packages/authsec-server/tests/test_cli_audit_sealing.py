@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -334,3 +335,17 @@ def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Pa
     assert [entry["why"] for entry in said if "not sealed any further" in entry["event"]] == [
         "The log does not lead to its last head."
     ]
+
+
+@pytest.mark.parametrize("damaged", ["ix_events_jti", "events"])
+def test_a_damaged_file_is_found_as_the_database_names_the_damage(served: Path, authsec: Authsec, damaged: str) -> None:
+    database = served / "authsec.sqlite3"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (damaged,)).fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    told = authsec("audit", "verify", "--key", str(served / "keys"))
+    assert (told.exit_code, "The database file is damaged: " in told.stdout) == (3, True), told.output

@@ -14,8 +14,10 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.app import Surroundings
 from authsec_server.audit.sealing import exporting, verifying
+from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.audit_files import (
     Exported,
+    KeptHeads,
     Month,
     an_export,
     read_given,
@@ -31,7 +33,7 @@ from authsec_server.cli.in_process import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.db import Database, open_database
-from authsec_server.failures import Failure
+from authsec_server.failures import Failure, Fault, Unavailable
 from authsec_server.keys.journal import SETTING, replace_by_file
 from authsec_server.keys.sealing_key_file import load_sealing_key
 
@@ -91,18 +93,42 @@ def verify_journal(
     """Check, without a server, that the journal in a database is as it was sealed.
 
     Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
-    dropped, inserted or reordered, nothing is sealed, or a head is there that none of the keys has signed. 1: it could
-    not be checked.
+    dropped, inserted or reordered, an index or a count would mislead readers, nothing is sealed, or none of the keys
+    has signed a head. 6: dropped events could not be checked: give their export. 1: it could not be checked.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    with _opened(caller.reach.settings.database_url) as database, readable():
-        reached = database.read(partial(verifying.keys_of, keys=known))
-        kept = read_heads(head_files, reached)
-        given = [read_given(path) for path in with_files]
-        now = Surroundings().now()
-        report = database.read(partial(verifying.verify, keys=known, kept=kept.heads, given=given, ends=ends, now=now))
+    url, kept = caller.reach.settings.database_url, KeptHeads()
+    with _opened(url) as database, readable():
+        try:
+            reached = database.read(partial(verifying.keys_of, keys=known))
+            kept = read_heads(head_files, reached)
+            check = partial(
+                verifying.verify,
+                keys=known,
+                kept=kept.heads,
+                given=[read_given(path) for path in with_files],
+                ends=ends,
+                now=Surroundings().now(),
+            )
+            report = database.read(check)
+        except Unavailable as failure:
+            if failure.fault is not Fault.DAMAGED:
+                raise
+            report = _damaged(url)
     tell(output, report, kept, with_files)
+
+
+def _damaged(url: str) -> Report:
+    """What the database says of its own damage. A fresh one: the other reads nothing any more."""
+    found: list[Report] = []
+    with closing(open_database(url)) as database:
+        try:
+            database.read(lambda tx: found.append(verifying.damage(tx)))
+        except Unavailable:  # even the end of the transaction fails
+            if not found:
+                raise
+    return found[0]
 
 
 @click.command("export-sealed")

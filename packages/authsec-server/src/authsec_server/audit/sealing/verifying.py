@@ -80,6 +80,11 @@ def verify(
     return replace(report, unchecked=(*not_checked, *report.unchecked))
 
 
+def damage(tx: Tx) -> Report:
+    """The report on a database that cannot be read to the end."""
+    return _unreadable(integrity(tx.connection).findings)
+
+
 def _unreadable(findings: Sequence[str]) -> Report:
     """The report on a damaged database, of which nothing more can be said."""
     findings = (*findings, "The tables could not be read to the end.")
