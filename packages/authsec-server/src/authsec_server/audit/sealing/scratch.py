@@ -13,7 +13,8 @@ from typing import Self
 
 _SCHEMA = """
 CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1);
-CREATE TABLE event (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, copies INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE event
+  (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, copies INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE named (number INTEGER, delegation BLOB);
 CREATE TABLE listed (number INTEGER, delegation BLOB);
 CREATE TABLE head (size INTEGER, at TEXT, signed TEXT);
@@ -29,7 +30,8 @@ _CACHE_KIB = 64 * 1024
 class Met:
     """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
 
-    `at` is the time of an event that may be dropped, once its month is over; None for others.
+    `at` is the time of an event that may be dropped, once its month is over; None for others. `in_range`: its number is
+    within those of its hour.
     """
 
     position: int
@@ -38,6 +40,7 @@ class Met:
     leaf_copies: int
     leaf: bytes | None
     at: str | None
+    in_range: int
     copies: int
 
 
@@ -67,10 +70,10 @@ class Scratch:
         )
         self._database.execute("CREATE INDEX leaf_number ON leaf (number)")
 
-    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None]]) -> None:
-        """Number, leaf hash and time of each."""
+    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool]]) -> None:
+        """Number, leaf hash and time of each, and whether its number is within those of its hour."""
         self._write(
-            "INSERT INTO event (number, leaf, at) VALUES (?, ?, ?)"
+            "INSERT INTO event (number, leaf, at, in_range) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (number) DO UPDATE SET copies = copies + 1",
             events,
         )
@@ -90,7 +93,7 @@ class Scratch:
     def met(self) -> Iterator[Met]:
         """Each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
-            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, coalesce(e.copies, 0)"
+            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.in_range, coalesce(e.copies, 0)"
             " FROM leaf l LEFT JOIN event e ON e.number = l.number ORDER BY l.position"
         ):
             yield Met(*row)

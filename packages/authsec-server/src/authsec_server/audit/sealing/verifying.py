@@ -30,7 +30,7 @@ from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
-from authsec_server.audit.sealing.trail import Report, Trail, when
+from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
@@ -105,7 +105,6 @@ class _Read:
     findings: list[str] = field(default_factory=list)
     records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the events that carry one, by their number
     ranges: dict[datetime, Range] = field(default_factory=dict)  # by hour
-    unranged: set[int] = field(default_factory=set)  # events that their hour's range leaves out: the unsealed ones
 
     def all(self, scan: Scan) -> None:
         """Read every table."""
@@ -115,17 +114,24 @@ class _Read:
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed((number, _octets(delegation)) for number, delegation in scan.delegations())
 
-    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None]]:
+    def _find(self, finding: str) -> None:
+        if len(self.findings) < MOST:
+            self.findings.append(finding)
+
+    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool]]:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
             named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
             if len(named) >= BATCH:
                 self.scratch.keep_named(named)
                 named.clear()
-            if event.row is not None:
-                self._look_at(event, event.row)
-            stays = event.row is None or event.row["kind"] in STAYING
-            yield event.number, event.leaf, None if stays or event.row is None else event.row["at"]
+            if event.row is None:
+                yield event.number, None, None, False
+                continue
+            self._look_at(event, event.row)
+            low, high = self.ranges.get(hour_of(event.at), _NOTHING)
+            at = None if event.row["kind"] in STAYING else event.row["at"]
+            yield event.number, event.leaf, at, low <= event.number <= high
         self.scratch.keep_named(named)
 
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any]) -> None:
@@ -134,16 +140,13 @@ class _Read:
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # such an event is not as it was sealed
             if row["decision"] is not None:
                 self.count_check.add(_outcome(event, row))
-        low, high = self.ranges.get(hour_of(event.at), _NOTHING)
-        if not low <= event.number <= high:
-            self.unranged.add(event.number)
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
             if not isinstance(position, int) or not isinstance(number, int):
-                self.findings.append(f"The seal in place {position!r} was changed: it is of no event.")
+                self._find(f"The seal in place {position!r} was changed: it is of no event.")
             elif not isinstance(hash_, bytes) or len(hash_) != _HASH_BYTES:
-                self.findings.append(f"The seal in place {position} was changed: it is no hash.")
+                self._find(f"The seal in place {position} was changed: it is no hash.")
                 yield position, number, b""
             else:
                 yield position, number, hash_
@@ -155,7 +158,7 @@ class _Read:
     def _read_ranges(self, scan: Scan) -> None:
         for hour, lowest, highest in scan.ranges():
             if hour is None or not isinstance(lowest, int) or not isinstance(highest, int):
-                self.findings.append("A row of `number_ranges` was changed: it is no range of an hour.")
+                self._find("A row of `number_ranges` was changed: it is no range of an hour.")
             else:
                 self.ranges[datetime.fromisoformat(hour)] = (lowest, highest)
 
@@ -277,7 +280,7 @@ class _Walk:
     def _confirm(self, leaf: Met) -> None:
         """The event is as it was sealed."""
         number = leaf.number
-        if number in self.read.unranged:
+        if not leaf.in_range:
             self.trail.find(
                 f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
             )
