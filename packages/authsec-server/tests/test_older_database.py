@@ -7,10 +7,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from authsec_server.app import older_database, open_authority
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import sealer
 from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
@@ -113,6 +116,18 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
         assert settings.database_file.read_bytes() == before
         assert not Path(f"{settings.database_file}-wal").stat().st_size
     assert settings.database_file.read_bytes()[100:] == before[100:]
+
+
+def test_nothing_is_sealed_over_an_older_database(settings: Settings) -> None:
+    """Its heads would stand in the file as if they were of the history that was lost."""
+    its = served(settings)
+    with its as client:
+        sent, size = text_of(Path(settings.audit_heads)), len(sealed(client))
+        event = Event(at=datetime.now(UTC), kind=EventKind.ROLE_CREATED, request_id="req_test")
+        its.authority.database.append(lambda tx: audit.record(tx, event))
+        time.sleep(0.5)
+        assert len(sealed(client)) == size
+        assert text_of(Path(settings.audit_heads)) == sent
 
 
 def test_a_running_server_goes_on_once_the_restore_is_recorded(

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec_server.accounts import links, local_links
 from authsec_server.app.restoration import VERSIONS, Restoration, open_restoration
 from authsec_server.audit.sealing.outside import Lost
 from authsec_server.audit.sealing.restores import restores_in
+from authsec_server.clients import enrolments
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Onboarding
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 from authsec_server.keys import service as keys
@@ -22,6 +26,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.settings import Settings, load_settings
+from authsec_server.web.errors import Unauthenticated
 from sqlalchemy import text
 
 UNKNOWN = "U" * 43
@@ -128,3 +133,25 @@ def test_an_agent_that_is_not_there_undoes_all_of_it(restoration: Restoration) -
         restoration.record(Lost(), disable=["nobody"])
     assert state_of(restoration) == before
     assert restoration.database.read(lambda tx: tx.version) == LONG_AGO
+
+
+def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration, entrance: Any) -> None:
+    """A link or a code that was used after the backup is unused in it, and a session that was ended goes on."""
+    database = restoration.database
+    cookie = entrance.first().cookie
+    assert entrance.principal(cookie).name == "Ann"
+    another = database.change(lambda tx: local_links.for_a_sign_in(tx, act(restoration), "ann@example.com"))
+    onboarding = Onboarding(name="Laptop", platform="unattested")
+
+    def enrol(tx: Tx) -> str:
+        client = clients.create(tx, act(restoration), onboarding)
+        enrolments.make(tx, act(restoration), client.id)
+        return client.id
+
+    client = database.change(enrol)
+    restoration.record(Lost())
+    with pytest.raises(Unauthenticated):
+        entrance.principal(cookie)
+    state = database.read(lambda tx: links.look(tx, restoration.around.now(), another.code))
+    assert not state.open
+    assert database.read(lambda tx: enrolments.open_of(tx, act(restoration), client)) == []

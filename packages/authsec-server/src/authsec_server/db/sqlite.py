@@ -50,6 +50,7 @@ class SQLite(Database):
     def __init__(self, url: str) -> None:
         self._url = url
         self._file = Path(make_url(url).database or "")
+        self._serves = False
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         self._writer = _Writer(url, self._failure)
@@ -101,6 +102,7 @@ class SQLite(Database):
 
     def begin_serving(self) -> None:
         if not self.lacks_wal:
+            self._serves = True
             with suppress(sqlite3.Error):  # a full disk: then a plain copy is not recognised, and nothing else
                 sqlite_files.set_mark(self._file)
 
@@ -109,7 +111,7 @@ class SQLite(Database):
         self._readers.dispose()
         if not self.lacks_wal:  # else the next start must recognise it as well
             with suppress(sqlite3.Error):  # the next who closes it removes the mark
-                sqlite_files.remove_mark(self._file)
+                sqlite_files.remove_mark(self._file, served=self._serves)
 
 
 def _damaged() -> Unavailable:

@@ -31,9 +31,12 @@ def set_mark(path: Path) -> None:
     _write_mark(path, SERVED)
 
 
-def remove_mark(path: Path) -> None:
-    """Remove the mark once nobody has the file open. Raises `sqlite3.Error`."""
-    if _mark_of(path) == SERVED and not _wal(path).exists():
+def remove_mark(path: Path, *, served: bool = False) -> None:
+    """Remove the mark once nobody has the file open, or by the server that `served`. Raises `sqlite3.Error`.
+
+    A server does so whoever else has the file open: the last one to close it may be a program that knows no mark.
+    """
+    if served or (_mark_of(path) == SERVED and not _wal(path).exists()):
         _write_mark(path, 0)
 
 
@@ -88,7 +91,8 @@ def _mark_of(path: Path) -> int:
 
 
 def _write_mark(path: Path, mark: int) -> None:
-    with closing(sqlite3.connect(path, timeout=1.0)) as connection:
+    # Never a new file: somebody may have moved this one away.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
         connection.execute(f"PRAGMA user_version={mark}")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else it would be in the -wal file
 

@@ -17,6 +17,7 @@ from authsec_server.audit.sealing.outside import (
     Outside,
     find_older,
     find_problem,
+    has_heads,
     outside_heads,
     read_lines,
 )
@@ -63,19 +64,28 @@ class Comparison:
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
             return None  # there is nothing to compare with, and the keys may be elsewhere
         keys = self.keys()
-        if self.database.lacks_wal:
-            recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
-            self._recorded = recorded if self._recorded is None else self._recorded
-            if recorded == self._recorded:
-                return COPIED
-            self.database.lacks_wal = False
         outside = outside_heads(self._lines.lines, keys, self.issuer)
         if self._lines.cut and self.path and not _mostly_heads(outside, self._lines):
             self._lines = read_lines(self.path, MOST_BYTES)
             outside = outside_heads(self._lines.lines, keys, self.issuer)
         if self._last:
             outside = Outside(heads=[*outside.heads, self._last], unknown=outside.unknown)
-        return self.database.read(lambda tx: find_problem(tx, outside, keys))
+        problem = self.database.read(lambda tx: find_problem(tx, outside, keys))
+        if self.database.lacks_wal and problem is None:
+            return self._copied(outside, keys)
+        return problem
+
+    def _copied(self, outside: Outside, keys: Keys) -> str | None:
+        """Whether the file is a plain copy that lacks something: neither a head nor a recorded restore says otherwise.
+
+        A program that knows no mark may have been the last to close the file of a killed server: nothing is lost then.
+        """
+        recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
+        self._recorded = recorded if self._recorded is None else self._recorded
+        if recorded == self._recorded and not self.database.read(lambda tx: has_heads(tx, outside, keys)):
+            return COPIED
+        self.database.lacks_wal = False
+        return None
 
     def has_gone_back(self) -> bool:
         """Whether the database has become older than this process saw it: a quick look. Raises `Unavailable`."""

@@ -127,6 +127,12 @@ def find_problem(tx: Tx, outside: Outside, keys: Keys) -> str | None:
     return find_older(tx, heads) or _forked(tx.connection, heads)
 
 
+def has_heads(tx: Tx, outside: Outside, keys: Keys) -> bool:
+    """Whether there is a head to compare with at all."""
+    believing = succession(store.replacements(tx.connection), keys)
+    return bool(_to_compare(outside.heads, believing, restores_in(tx.connection, keys)))
+
+
 def _to_compare(heads: Sequence[Head], believing: Succession, restores: Sequence[Restore]) -> list[Head]:
     """The heads that count, smallest first: none that a record excuses, none by a replaced key after its end."""
     until = excused_until(restores)
