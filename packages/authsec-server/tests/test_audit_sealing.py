@@ -166,6 +166,19 @@ def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, m
     assert [finding for finding in journal.verify().findings if "Event 3 has no seal" in finding]
 
 
+def test_a_refusal_is_not_counted_into_a_row_that_a_fast_clock_has_sealed(journal: Journal) -> None:
+    """The row would change after its seal, and `verify` would report a change that nobody made."""
+    journal.refuse(NOW)
+    journal.now = NOW + timedelta(hours=3)
+    journal.sealer.seal()
+    journal.now = NOW
+    for _ in range(3):
+        journal.refuse(NOW)
+    counted = select(events.c.occurrences).where(events.c.count_key.is_not(None)).order_by(events.c.id)
+    assert journal.database.read(lambda tx: list(tx.connection.execute(counted).scalars())) == [1, 3]
+    assert journal.verify().findings == ()
+
+
 def test_a_counted_refusal_is_sealed_once_it_grows_no_more(journal: Journal) -> None:
     journal.refuse(NOW)
     journal.sealer.seal()

@@ -6,8 +6,8 @@ On PostgreSQL the events are partitioned by month (`months`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
@@ -197,7 +197,6 @@ def delegation_ids(event: Event) -> list[str]:
 
 def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
     """Add to the minute's counted rows, making those that are missing; a row keeps the detail it was made with."""
-    upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     # In one order always: two processes that add to the same rows must not wait for each other in a circle.
     keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
     for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
@@ -213,13 +212,25 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             address=refusal.address,
             detail=tally.detail,
         )
-        statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=count_key)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["at", "count_key"],
-                set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},
-            )
-        )
+        # A row that is sealed never changes. A clock that was ahead has sealed rows of a minute that still goes on.
+        while not _added(connection, event, tally, count_key):
+            event = replace(event, at=event.at + timedelta(microseconds=1))
+
+
+def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
+    """Insert the row, or add to the row that is there; whether that was possible."""
+    upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    if connection.dialect.name == "postgresql":
+        # A statement before the next one: whoever seals the row has it locked, and the next one sees the seal.
+        there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
+        connection.execute(there.with_for_update())
+    statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=count_key)
+    statement = statement.on_conflict_do_update(
+        index_elements=["at", "count_key"],
+        set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},
+        where=text("NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"),
+    )
+    return connection.execute(statement.returning(events.c.id)).first() is not None
 
 
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:

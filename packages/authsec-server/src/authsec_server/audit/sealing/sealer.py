@@ -151,7 +151,7 @@ class Sealer:
             signing_keys=look.signing_keys,
         )
         ranges = ranges_of((row.at, row.id) for row in look.rows)
-        kept = self._database.append(lambda tx: _keep(tx, look.signed, added, ranges, head))
+        kept = self._database.append(lambda tx: _keep(tx, look, added, ranges, head))
         if kept:
             self._have(tree, head)
         return kept
@@ -255,11 +255,11 @@ def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Le
     return tree.with_leaves(leaf.hash for leaf in added), added
 
 
-def _keep(
-    tx: Tx, signed: str | None, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], head: Head
-) -> bool:
-    """Write it, if this one has the turn and nobody was first."""
-    if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != signed:
+def _keep(tx: Tx, look: Look, added: Sequence[store.Leaf], ranges: Mapping[datetime, Range], head: Head) -> bool:
+    """Write it, if this one has the turn, nobody was first, and no count has grown since the look."""
+    if not store.take_turn(tx.connection) or store.last_signed(tx.connection) != look.signed:
+        return False
+    if not store.lock_counts(tx.connection, look.rows):
         return False
     store.add_leaves(tx.connection, added)
     number_ranges.add(tx.connection, ranges)

@@ -84,6 +84,15 @@ def first_growing(connection: Connection, *, after: int, counting_since: datetim
     return found
 
 
+def lock_counts(connection: Connection, rows: Collection[Row[Any]]) -> bool:
+    """Lock the counted refusals among these rows until the commit; whether their counts are as in the rows."""
+    counts = {row.id: row.occurrences for row in rows if row.count_key is not None}
+    if not counts:
+        return True
+    statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_(counts)).order_by(events.c.id)
+    return counts == {row.id: row.occurrences for row in connection.execute(statement.with_for_update())}
+
+
 def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
     """Append these to the log."""
     rows = [{"position": leaf.position, "event_id": leaf.event_id, "hash": leaf.hash} for leaf in leaves]
