@@ -186,7 +186,7 @@ def _cluster(scene: Scene) -> Cluster:
 
 
 FAULTS: Final = (
-    Fault(name="kill", what="`kill -9` of a server", inject=kill_a_server, rounds=(3, 60)),
+    Fault(name="kill", what="`kill -9` of a server", inject=kill_a_server, rounds=(2, 60)),
     Fault(
         name="kill-backend",
         what="`kill -9` of a PostgreSQL backend",
