@@ -71,12 +71,12 @@ class Cluster:
             done = connection.execute(statement.encode(), values or None)
             return done.fetchall() if done.description else []
 
-    def holders(self, database: str) -> set[int]:
-        """The backends that hold the authority lock and wait for their client."""
+    def recording(self, database: str) -> set[int]:
+        """The backends that hold the authority lock shared, as `record` does, and wait for their client."""
         found = self.run(
             "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory'"
             " AND l.granted AND l.classid = %s AND l.objid = %s AND a.datname = %s"
-            " AND a.state LIKE 'idle in transaction%%'",
+            " AND l.mode = 'ShareLock' AND a.state LIKE 'idle in transaction%%'",
             AUTHORITY_LOCK >> 32, AUTHORITY_LOCK & 0xFFFFFFFF, database,
         )  # fmt: skip
         return {pid for (pid,) in found}

@@ -15,8 +15,8 @@ from .deployment import AUTHSEC, WITH_A_CLOCK
 from .restoring import damage_a_file, restore_a_backup
 from .scene import Over, Scene
 
-STUCK: Final = 15.0  # seconds: a change waits 3 s at most for a frozen server; the rest is for a busy machine
-TRIES: Final = 60  # to freeze a server while it holds the authority lock
+STUCK: Final = 20.0  # seconds: a change waits 3 s for a server frozen in `record`, 15 s for one frozen in `change`
+TRIES: Final = 60  # to freeze a server inside of a `record`
 HOLD_WRITE_LOCK: Final = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -95,7 +95,7 @@ def silence_postgresql(scene: Scene) -> Over:
 
 
 def freeze_a_server(scene: Scene) -> Over:
-    """SIGSTOP of one server; on PostgreSQL while it holds the authority lock, with changes made through the other."""
+    """SIGSTOP of one server; on PostgreSQL while it records a token, with changes made through the other."""
     port = DICE.choice(list(scene.its.servers))
     others = [other for other in scene.its.servers if other != port]
     _stop(scene, port)
@@ -109,13 +109,13 @@ def freeze_a_server(scene: Scene) -> Over:
 
 
 def _stop(scene: Scene, port: int) -> None:
-    """SIGSTOP, on PostgreSQL again and again until the server holds the authority lock as it stops."""
+    """SIGSTOP, on PostgreSQL again and again until the server is stopped inside of a `record`."""
     server = scene.its.servers[port]
     for _ in range(TRIES if scene.its.cluster else 0):
         server.signal(signal.SIGSTOP)
-        held = _cluster(scene).holders(scene.its.database)
+        held = _cluster(scene).recording(scene.its.database)
         time.sleep(0.1)
-        if held & _cluster(scene).holders(scene.its.database):
+        if held & _cluster(scene).recording(scene.its.database):
             return
         server.signal(signal.SIGCONT)
         time.sleep(DICE.uniform(0.0, 0.02))
@@ -186,7 +186,7 @@ def _cluster(scene: Scene) -> Cluster:
 
 
 FAULTS: Final = (
-    Fault(name="kill", what="`kill -9` of a server", inject=kill_a_server, rounds=(3, 60)),
+    Fault(name="kill", what="`kill -9` of a server", inject=kill_a_server, rounds=(2, 60)),
     Fault(
         name="kill-backend",
         what="`kill -9` of a PostgreSQL backend",

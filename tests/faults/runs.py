@@ -22,7 +22,7 @@ from .verifiers import Apis
 
 HEALTHY, CHANGED = 3, 3  # agents; every other one has a key pair
 RECOVERY = 60.0  # seconds after which a server or an API that does not work is not waited for
-SETTLING = 1.5  # seconds of work before the first fault and after the last recovery
+SETTLING = 1.0  # seconds of work before the first fault and after the last recovery
 DISK = {"sqlite": 24, "postgresql": 160}  # megabytes
 
 
