@@ -31,8 +31,10 @@ from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite import SQLite
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.web.health import PATIENCE, Liveness, Problem, Readiness
+from databases import settings_for
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
+from starlette.testclient import TestClient
 
 HOLDER = """
 import sqlite3, sys, psycopg
@@ -479,3 +481,14 @@ def test_seven_hundred_connections_do_not_delay_an_answer(tmp_path: Path, databa
             load.kill()
             load.communicate()
         assert sorted(took)[10] < 4, "it stood in the queue of token requests"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_server_whose_clock_is_wrong_signs_no_head(house: Any, database_url: str, tmp_path: Path) -> None:
+    """A head of a clock that is ahead would make servers whose clocks are right unready until that time."""
+    its = house(**settings_for(database_url, tmp_path)).authority  # at a noon that is over
+    with TestClient(its.app, base_url="http://127.0.0.1:7468") as client:
+        for _ in range(5):  # seconds, in which a server seals
+            time.sleep(1)
+            assert client.get("/readyz").json()["status"] in {"clock_wrong", "starting"}
+        assert its.database.read(lambda tx: store.last_signed(tx.connection)) is None

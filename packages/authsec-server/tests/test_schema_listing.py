@@ -138,6 +138,22 @@ def test_what_a_company_may_have_beside_it_is_no_finding(undone: Callable[..., A
     assert undone(work) == []
 
 
+@pytest.mark.parametrize(
+    ("constant", "findings"), [("'token.refused'::varchar::text", 0), ("'token.revoked'::varchar::text", 1)]
+)
+def test_an_index_that_was_dumped_and_restored_has_no_finding_and_another_condition_has(
+    undone: Callable[..., Any], constant: str, findings: int
+) -> None:
+    """`pg_dump` writes the cast of each constant where the migration had one of the array."""
+
+    def work(tx: Tx) -> list[str]:
+        condition = f"kind::text <> ALL (ARRAY['token.issued'::varchar::text, {constant}])"
+        execute(tx, "DROP INDEX ix_events_act_id", f"CREATE INDEX ix_events_act_id ON events (id) WHERE {condition}")
+        return [each for each in schema_findings(tx.connection) if "of events is" in each]
+
+    assert len(undone(work)) == findings
+
+
 def test_tables_in_a_schema_of_another_name_have_no_findings(undone: Callable[..., Any]) -> None:
     def work(tx: Tx) -> list[list[str]]:
         found = []

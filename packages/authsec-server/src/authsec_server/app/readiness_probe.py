@@ -7,7 +7,7 @@ exclusive lock: token requests would wait behind each attempt, and a lock that n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import Final
@@ -68,12 +68,17 @@ class ReadinessProbe:
         self._now = now
         self._monotonic = monotonic
         self._wrong_clock: Problem | None = None
+        self._clock_differs = False
         self._thread: Thread | None = None
         self._ending = Event()
         self._waiting_since: float | None = None  # for a worker thread
         self._told: Problem | None = None
         readiness.checks += [self._damage, lambda: self._wrong_clock]
         liveness.checks += [self._ended_thread, self._stuck_workers]
+
+    def clock_differs(self) -> bool:
+        """Whether this server's clock was another than the database server's, when it was last compared."""
+        return self._clock_differs
 
     def attempt(self) -> None:
         """Probe once. Blocks its thread for as long as the database does."""
@@ -86,6 +91,7 @@ class ReadinessProbe:
             self._readiness.probe_failed(Problem(status=UNAVAILABLE, sentence="The database cannot record."))
         else:
             self._wrong_clock = wrong_clock(clocks)
+            self._clock_differs = wrong_clock(replace(clocks, last_head=None)) is not None
             self._readiness.probe_succeeded()
 
     async def run(self) -> None:

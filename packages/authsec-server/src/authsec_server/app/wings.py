@@ -155,6 +155,14 @@ def house_of(
         comparison.note(head)
         elsewhere.give(head)
 
+    probe = ReadinessProbe(
+        database,
+        readiness,
+        liveness,
+        now=now,
+        monotonic=monotonic,
+        withheld=lambda: comparison.problem is not None,
+    )
     sealer = Sealer(
         database,
         issuer=issuer,
@@ -163,7 +171,8 @@ def house_of(
         now=now,
         give=give,
         token_keys=keys.signing_kids,
-        paused=lambda: comparison.problem is not None,
+        # A head of a clock that is ahead would make servers whose clocks are right unready.
+        paused=lambda: comparison.problem is not None or probe.clock_differs(),
     )
     return House(
         settings=settings,
@@ -172,14 +181,7 @@ def house_of(
         terms=terms,
         readiness=readiness,
         liveness=liveness,
-        probe=ReadinessProbe(
-            database,
-            readiness,
-            liveness,
-            now=now,
-            monotonic=monotonic,
-            withheld=lambda: comparison.problem is not None,
-        ),
+        probe=probe,
         keyring=keyring,
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
