@@ -7,9 +7,8 @@ file, which SQLite removes; memory stays bounded however many events there are.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -36,12 +35,11 @@ from authsec_server.audit.count_rows import (
 )
 from authsec_server.audit.counting import Counts, Outcome
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.scratch_database import enough_room, scratch_database
 from authsec_server.db.batches import in_batches
-from authsec_server.failures import Unavailable
 
 MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
-_CACHE_KIB: Final = 32_000
 _ROWS: Final = 5000  # at once
 _DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the whole answer with an error
     False: "SELECT CAST(at AS BLOB) AS at, CAST(kind AS BLOB) AS kind, CAST(reason AS BLOB) AS reason,"
@@ -79,8 +77,8 @@ class Recount:
         self.digests: dict[str, str] = {}
         self._from = ""
         self._counts = Counts()
-        with _room():
-            self._scratch = _scratch(*map(_create, TABLES))
+        with enough_room():
+            self._scratch = scratch_database(*map(_create, TABLES))
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +99,7 @@ class Recount:
         """Read the count tables; of rows dated before `cut` the digests only. After the last event."""
         self._spill()
         self._from = "" if cut is None else stored(cut)
-        with _room():
+        with enough_room():
             for table in TABLES:
                 self.digests[table.name] = _digest(self._dropped(connection, table))
 
@@ -157,7 +155,7 @@ class Recount:
 
     def _say(self, table: CountTable, rows: Iterable[tuple[Value, ...]]) -> None:
         # By time first and in order: what comes close in time stands close in the file.
-        with _room():
+        with enough_room():
             self._scratch.executemany(_say(table), sorted(rows, key=itemgetter(*range(len(table.key)))))
 
 
@@ -201,7 +199,7 @@ def _json(value: Any) -> Any:
 def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
     """The SHA-256 of each table's rows dated before that time."""
     before = stored(cut)
-    with _room():
+    with enough_room():
         return {
             table.name: _digest(row for row in stored_rows(connection, table) if row.at < before) for table in TABLES
         }
@@ -210,7 +208,7 @@ def dropped_counts(connection: Connection, cut: datetime) -> Mapping[str, str]:
 def _digest(rows: Iterable[StoredRow]) -> str:
     """SHA-256 over a line for each row, in the order of their octets: its values as a JSON array."""
     digest = sha256()
-    with closing(_scratch("CREATE TABLE lines (line TEXT NOT NULL)")) as scratch:
+    with closing(scratch_database("CREATE TABLE lines (line TEXT NOT NULL)")) as scratch:
         for some in in_batches(rows, _ROWS):
             scratch.executemany("INSERT INTO lines VALUES (?)", ((_line(row),) for row in some))
         for (line,) in scratch.execute("SELECT line FROM lines ORDER BY line"):
@@ -229,28 +227,6 @@ def _jsonable(value: object) -> object:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else stored(at)
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's
-        raise Unavailable(
-            f"The scratch file for the counts cannot be written: {error}.",
-            "Free some room in the temporary folder, or name another one in SQLITE_TMPDIR.",
-        ) from error
-
-
-def _scratch(*create: str) -> sqlite3.Connection:
-    """Tables in a file without a name, gone when it is closed. Nothing in the file needs to survive anything."""
-    pragmas = ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}", "temp_store = FILE")
-    with ExitStack() as opening:
-        scratch = opening.enter_context(closing(sqlite3.connect("", isolation_level=None)))
-        for statement in (*(f"PRAGMA {pragma}" for pragma in pragmas), "BEGIN", *create):
-            scratch.execute(statement)
-        opening.pop_all()
-        return scratch
 
 
 def _create(table: CountTable) -> str:

@@ -1,6 +1,6 @@
-"""A private database for what a check has to sort and to join: a temporary file, so that memory stays bounded.
+"""The rows of the audit log's tables, kept in a scratch database to be read again in another order.
 
-SQLite removes the file by itself. Ten million events take some two gigabytes of `TMPDIR`.
+Ten million events take some two gigabytes of the temporary folder.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-_SCHEMA = """
-CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1);
-CREATE TABLE event
-  (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, copies INTEGER NOT NULL DEFAULT 1);
-CREATE TABLE named (number INTEGER, delegation BLOB);
-CREATE TABLE listed (number INTEGER, delegation BLOB);
-CREATE TABLE head (size INTEGER, at TEXT, signed TEXT);
-"""
+from authsec_server.audit.scratch_database import scratch_database
+
+_TABLES = (
+    "CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1)",
+    "CREATE TABLE event"
+    " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
+    "CREATE TABLE named (number INTEGER, delegation BLOB)",
+    "CREATE TABLE listed (number INTEGER, delegation BLOB)",
+    "CREATE TABLE head (size INTEGER, at TEXT, signed TEXT)",
+)
 _PAIRS = (
     "SELECT p.number, p.delegation FROM {} p"
     " JOIN event e ON e.number = p.number JOIN leaf l ON l.number = e.number AND l.hash = e.leaf"
 )
-_CACHE_KIB = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,7 @@ class Scratch:
     @contextmanager
     def opened(cls) -> Iterator[Self]:
         """An empty one, for as long as this is open."""
-        with closing(sqlite3.connect("", isolation_level=None)) as database:
-            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
-                database.execute(f"PRAGMA {pragma}")
-            database.executescript(_SCHEMA)
-            database.execute("BEGIN")  # never committed: the file goes with the connection
+        with closing(scratch_database(*_TABLES)) as database:
             yield cls(database)
 
     def keep_leaves(self, leaves: Iterable[tuple[int, int, bytes]]) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DatabaseError
 from authsec_server.audit.counting import Outcome, hour_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range
+from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
@@ -58,14 +59,14 @@ def verify(
     as that is known already: the log says it, too. Without `now` a mark of the roll-up in the future is not found.
     Without `counts` the counts are not compared with the events.
 
-    Raises `NotFound` where an older version has kept the log.
+    Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
     """
     if not store.is_there(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
     checked = integrity(tx.connection)
     try:
-        with Scratch.opened() as scratch, CountCheck(tx.connection, now=now) as count_check:
+        with enough_room(), Scratch.opened() as scratch, CountCheck(tx.connection, now=now) as count_check:
             found = [*checked.findings, *schema_findings(tx.connection)]
             read = _Read(scratch=scratch, count_check=count_check, findings=found)
             scan = Scan(tx.connection)

@@ -1,0 +1,38 @@
+"""A private database for what a check has to sort and to join: a temporary file without a name. Memory stays bounded.
+
+SQLite removes the file when it is closed. Nothing in the file needs to survive anything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Final
+
+from authsec_server.failures import Unavailable
+
+_CACHE_KIB: Final = 32_000
+
+
+def scratch_database(*create: str) -> sqlite3.Connection:
+    """An empty one with these tables, in a transaction that is never committed. Raises `sqlite3.Error`."""
+    pragmas = ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}", "temp_store = FILE")
+    with ExitStack() as opening:
+        scratch = opening.enter_context(closing(sqlite3.connect("", isolation_level=None)))
+        for statement in (*(f"PRAGMA {pragma}" for pragma in pragmas), "BEGIN", *create):
+            scratch.execute(statement)
+        opening.pop_all()
+        return scratch
+
+
+@contextmanager
+def enough_room() -> Iterator[None]:
+    """For what writes to a scratch database. Raises `Unavailable` where the temporary folder is full."""
+    try:
+        yield
+    except sqlite3.Error as error:  # errors of the audited database come as SQLAlchemy's
+        raise Unavailable(
+            f"The scratch file of the check cannot be written: {error}.",
+            "Free some room in the temporary folder, or name another one in SQLITE_TMPDIR.",
+        ) from error
