@@ -50,6 +50,7 @@ def watch(house: House, maintain: Callable[[], None]) -> Callable[[], Coroutine[
         house.sealer.begin_anew()
         maintain()
         house.database.begin_serving()
+        house.probe.attempt()  # else the first answer says that no probe has succeeded yet
         house.comparison.problem = None  # last: from here on requests are answered
         log.warning("the restored database is served")
 
