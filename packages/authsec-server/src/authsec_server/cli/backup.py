@@ -39,7 +39,7 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
     output.result(
         told,
         styled(f"{file} holds the database: {told['sealed_events']:,} sealed events.", "green"),
-        f"The master key is not in it, and no key in it opens without. Keep a copy of {told['master_key']} elsewhere.",
+        f"The backup lacks the master key, and its keys cannot be opened without. Keep a copy of {told['master_key']} elsewhere.",
         f"After you put it back: {caller.follow_up('admin', 'restored')}",
     )
 
