@@ -39,7 +39,8 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
     output.result(
         told,
         styled(f"{file} holds the database: {told['sealed_events']:,} sealed events.", "green"),
-        f"The backup lacks the master key, and its keys cannot be opened without. Keep a copy of {told['master_key']} elsewhere.",
+        "The backup lacks the master key, and its keys cannot be opened without."
+        f" Keep a copy of {told['master_key']} elsewhere.",
         f"After you put it back: {caller.follow_up('admin', 'restored')}",
     )
 

@@ -1,7 +1,7 @@
 """The SQLite file: copied whole while it is in use, and recognised where it was copied without its write-ahead log.
 
 While a server runs, its newest transactions are in the -wal file beside the database file. So a server writes a mark
-into the database file (`user_version`) and removes the mark when it ends. A file with the mark and without a -wal file
+into the database file (`application_id`) and removes the mark when it ends. A file with the mark and without a -wal file
 is a plain copy: SQLite keeps the -wal file of a server that was killed.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 
 from authsec_server.failures import Conflict, Unavailable
 
-SERVED: Final = 1  # the mark
+SERVED: Final = 0x41757365  # the mark
 _MAGIC: Final = b"SQLite format 3\x00"
 _WAL_MODE: Final = 2  # https://sqlite.org/fileformat2.html, section 1.3
 _PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the copy is of one moment
@@ -75,7 +75,7 @@ def _copy(source: Path, draft: Path) -> None:
     ):
         reading.backup(writing, pages=_PAGES_AT_ONCE)
         writing.execute("PRAGMA journal_mode=DELETE")
-        writing.execute("PRAGMA user_version=0")
+        writing.execute("PRAGMA application_id=0")
         if (found := writing.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"the database is damaged: {found}")
 
@@ -87,13 +87,13 @@ def _mark_of(path: Path) -> int:
     except OSError:
         return 0
     in_wal_mode = len(header) == 100 and header.startswith(_MAGIC) and header[18] == _WAL_MODE
-    return int.from_bytes(header[60:64]) if in_wal_mode else 0
+    return int.from_bytes(header[68:72]) if in_wal_mode else 0
 
 
 def _write_mark(path: Path, mark: int) -> None:
     # Never a new file: somebody may have moved this one away.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
-        connection.execute(f"PRAGMA user_version={mark}")
+        connection.execute(f"PRAGMA application_id={mark}")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else it would be in the -wal file
 
 
