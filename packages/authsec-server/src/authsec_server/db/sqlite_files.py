@@ -1,8 +1,8 @@
 """The SQLite file: copied whole while it is in use, and recognised where it was copied without its write-ahead log.
 
 While a server runs, its newest transactions are in the -wal file beside the database file. So a server writes a mark
-into the database file (`application_id`) and removes the mark when it ends. A file with the mark and without a -wal file
-is a plain copy: SQLite keeps the -wal file of a server that was killed.
+into the database file (`application_id`) and removes the mark when it ends. A file with the mark and without a -wal
+file is a plain copy: SQLite keeps the -wal file of a server that was killed.
 """
 
 from __future__ import annotations
