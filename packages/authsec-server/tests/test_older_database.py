@@ -158,6 +158,8 @@ def test_a_command_on_this_machine_changes_nothing_either(
     assert refused.exit_code != 0
     assert "authsec admin restored" in refused.stderr
     assert "older than a head it signed" in authsec("audit", "head").stderr
+    rebuilt = authsec("audit", "rebuild-counts", "--yes")
+    assert (rebuilt.exit_code, "Nothing is changed in an older database" in rebuilt.stderr) == (1, True)
     declined = authsec("admin", "restored")
     assert "Nobody was there to answer" in declined.stderr
     done = authsec("admin", "restored", "--yes", "--json")

@@ -197,6 +197,7 @@ def _rotated_to_file(reach: InProcess, key_file: Path) -> dict[str, str]:
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
         with reach.kept_open() as opened:
+            opened.refuse_if_older()
             its = opened.authority
             kid, before = replace_by_file(
                 its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
@@ -250,8 +251,7 @@ def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file:
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
     """The authority, for a dropping by this export. Raises `CallFailed` where it is none."""
     with readable(), an_export(file), reach.kept_open() as opened:
-        if older := opened.authority.comparison.problem:
-            raise CallFailed(older, "Nothing is dropped from an older database: see docs/backup.md.")
+        opened.refuse_if_older()
         yield opened
 
 

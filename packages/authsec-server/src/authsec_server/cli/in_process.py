@@ -105,6 +105,11 @@ class Opened:
         """It is."""
         yield self
 
+    def refuse_if_older(self) -> None:
+        """Raise `CallFailed` while the database is older than its outside heads."""
+        if older := self.authority.comparison.problem:
+            raise CallFailed(older, "Nothing is changed in an older database: see docs/backup.md.")
+
     def act(self) -> Act:
         """What the operator does without a call of the API."""
         around = Surroundings()
