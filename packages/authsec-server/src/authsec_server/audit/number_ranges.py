@@ -19,6 +19,7 @@ from authsec_server.audit.counting import hour_of
 from authsec_server.audit.store import events, number_ranges, seal_heads
 
 Range = tuple[int, int]
+_HIGHEST = 2**63 - 1
 
 
 def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]:
@@ -66,6 +67,7 @@ def _sealed_through(connection: Connection) -> int:
     newest = select(cast(seal_heads.c.signed, LargeBinary)).order_by(seal_heads.c.size.desc(), seal_heads.c.at.desc())
     signed = bytes(connection.execute(newest.limit(1)).scalar_one_or_none() or b"")
     try:
-        return int(json.loads(urlsafe_b64decode(signed.split(b".")[1] + b"=="))["through"])
+        through = int(json.loads(urlsafe_b64decode(signed.split(b".")[1] + b"=="))["through"])
+        return max(0, min(through, _HIGHEST))
     except (IndexError, KeyError, TypeError, ValueError):
         return 0

@@ -113,15 +113,14 @@ def principal_acts(
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
-    """The events with exactly this `jti` or `request_id`, newest first."""
+    """The events with exactly this `jti` or `request_id`: of each the oldest, which later ones do not push out."""
     if not _NUMBERLIKE.fullmatch(text):
         return ()
-    found = [
+    return tuple(
         recorded
         for wanted in (EventFilter(jti=text), EventFilter(request_id=text))
-        for recorded in page(tx, act.principal, wanted, limit=limit).items
-    ]
-    return tuple(found[:limit])
+        for recorded in page(tx, act.principal, wanted, after=0, limit=limit).items
+    )
 
 
 def token_issued(tx: Tx, jti: str) -> Recorded | None:

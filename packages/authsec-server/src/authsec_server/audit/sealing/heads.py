@@ -92,9 +92,10 @@ def read_head(signed: str, keys: Keys) -> Head:
     root = claims.get("root")
     try:
         size, through, iat = (counting_number(claims.get(name)) for name in ("size", "through", "iat"))
+        at = datetime.fromtimestamp(iat, UTC)
         version = counting_number(claims["authority_version"]) if "authority_version" in claims else None
         signing_keys = _kids(claims.get("signing_keys", []))
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         raise HeadRefused("is no head of a journal") from None
     if not isinstance(root, str) or not _ROOT.fullmatch(root):
         raise HeadRefused("is no head of a journal")
@@ -102,7 +103,7 @@ def read_head(signed: str, keys: Keys) -> Head:
         size=size,
         root=root,
         through=through,
-        at=datetime.fromtimestamp(iat, UTC),
+        at=at,
         signed=signed,
         kid=kid,
         authority_version=version,

@@ -16,7 +16,8 @@ from authsec_server.audit.scratch_database import scratch_database
 _TABLES = (
     "CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE event"
-    " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
+    " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, valid INTEGER,"
+    " copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE head (size INTEGER, at TEXT, signed TEXT)",
@@ -32,7 +33,7 @@ class Met:
     """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
 
     `at` is the time of an event that may be dropped, once its month is over; None for others. `in_range`: its number is
-    within those of its hour.
+    within those of its hour. `valid`: a program of ours could have written it.
     """
 
     position: int
@@ -42,6 +43,7 @@ class Met:
     leaf: bytes | None
     at: str | None
     in_range: int
+    valid: int
     copies: int
 
 
@@ -67,10 +69,10 @@ class Scratch:
         )
         self._database.execute("CREATE INDEX leaf_number ON leaf (number)")
 
-    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool]]) -> None:
-        """Number, leaf hash and time of each, and whether its number is within those of its hour."""
+    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool]]) -> None:
+        """Number, leaf hash and time of each; whether its number is within those of its hour; whether it is valid."""
         self._write(
-            "INSERT INTO event (number, leaf, at, in_range) VALUES (?, ?, ?, ?)"
+            "INSERT INTO event (number, leaf, at, in_range, valid) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (number) DO UPDATE SET copies = copies + 1",
             events,
         )
@@ -90,7 +92,7 @@ class Scratch:
     def met(self) -> Iterator[Met]:
         """Each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
-            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.in_range, coalesce(e.copies, 0)"
+            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.in_range, e.valid, coalesce(e.copies, 0)"
             " FROM leaf l LEFT JOIN event e ON e.number = l.number ORDER BY l.position"
         ):
             yield Met(*row)
@@ -119,6 +121,14 @@ class Scratch:
         for (number,) in self._database.execute(
             "SELECT number FROM event e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number)"
             " ORDER BY number"
+        ):
+            yield number
+
+    def invalid_and_not_sealed(self) -> Iterator[int]:
+        """The numbers of events that are not valid, and that no leaf is of."""
+        for (number,) in self._database.execute(
+            "SELECT number FROM event e WHERE NOT valid"
+            " AND NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number"
         ):
             yield number
 

@@ -60,7 +60,7 @@ class Report:
 class Trail:
     """One walk. `kept` are heads that somebody kept elsewhere; `given` files that hold what was dropped.
 
-    `records` are all that the log has of dropped events, wherever on the way; each counts once it was met, sealed.
+    `records` are all that the log has of dropped events, in their order; each counts once it was met, sealed.
     """
 
     keys: Succession
@@ -209,9 +209,12 @@ class Trail:
             self._settle(dropping)
 
     def newest_drop(self) -> DropRecord | None:
-        """Of the records that were met, sealed, the one with the latest cut."""
-        sealed = (each.record for each in self._droppings if each.sealed)
-        return max(sealed, key=lambda record: (record.before, record.at), default=None)
+        """Of the sealed records that something is missing by, the first one with the latest cut.
+
+        Else the holder of the key signs other counts in a record that drops nothing.
+        """
+        sealed = (each.record for each in self._droppings if each.sealed and each.missing)
+        return max(sealed, key=lambda record: record.before, default=None)
 
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
@@ -219,6 +222,11 @@ class Trail:
         what = f"{dropping.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"
         if dropping.missing and not dropping.sealed:
             self.find(f"{what} were dropped, and the record of that is not sealed.")
+        if 0 < dropping.missing < record.events:
+            self.find(
+                f"{what} were dropped, and {record.events - dropping.missing:,} that the record names are still there."
+                " A drop that was interrupted is finished by: authsec audit drop"
+            )
         if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
             self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
         if dropping.given not in {0, dropping.missing}:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +27,7 @@ from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
-from authsec_server.audit.sealing.scan import Scan, ScannedEvent
+from authsec_server.audit.sealing.scan import Scan, ScannedEvent, is_event
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
@@ -39,6 +38,7 @@ from authsec_server.failures import NotFound
 
 BATCH = 1000  # leaves
 _HASH_BYTES = 32
+_INVALID = "is not one that AuthSec writes: lists and counts fail at it, or are wrong."
 _NOTHING = (1, 0)  # a range without a number
 _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED})
 
@@ -119,7 +119,7 @@ class _Read:
         if len(self.findings) < MOST:
             self.findings.append(finding)
 
-    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool]]:
+    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool]]:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
             named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
@@ -127,20 +127,20 @@ class _Read:
                 self.scratch.keep_named(named)
                 named.clear()
             if event.row is None:
-                yield event.number, None, None, False
+                yield event.number, None, None, False, False
                 continue
-            self._look_at(event, event.row)
+            valid = is_event(event.row)
+            self._look_at(event, event.row, valid)
             low, high = self.ranges.get(hour_of(event.at), _NOTHING)
             at = None if event.row["kind"] in STAYING else event.row["at"]
-            yield event.number, event.leaf, at, low <= event.number <= high
+            yield event.number, event.leaf, at, low <= event.number <= high, valid
         self.scratch.keep_named(named)
 
-    def _look_at(self, event: ScannedEvent, row: Mapping[str, Any]) -> None:
+    def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS:
             self.records[event.number] = row
-        with suppress(ValueError, TypeError, KeyError, AttributeError):  # such an event is not as it was sealed
-            if row["decision"] is not None:
-                self.count_check.add(_outcome(event, row))
+        if valid and row["decision"] is not None:
+            self.count_check.add(_outcome(event, row))
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
@@ -154,7 +154,10 @@ class _Read:
 
     def _heads(self, scan: Scan) -> Iterator[tuple[int, str | None, str]]:
         for size, at, signed in scan.heads():
-            yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
+            if isinstance(size, int):
+                yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
+            else:
+                self._find("A row of `seal_heads` was changed: its size is no number.")
 
     def _read_ranges(self, scan: Scan) -> None:
         for hour, lowest, highest in scan.ranges():
@@ -188,7 +191,8 @@ def _compared(
     counts: bool,
 ) -> Report:
     believing = _believing(read, keys, ends)
-    records = believed((drop_of(row) for row in read.records.values()), believing.keys)
+    in_order = sorted(read.records.items(), key=lambda each: read.scratch.positions(each[0])[:1] or [store.MAX_SIZE])
+    records = believed((drop_of(row) for _, row in in_order), believing.keys)
     trail = Trail(keys=believing, kept=kept, records=records, given=given)
     for finding in read.findings:
         trail.find(finding)
@@ -257,6 +261,8 @@ class _Walk:
                 f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
                 " its seal was taken away."
             )
+        for number in scratch.invalid_and_not_sealed():
+            find(f"Event {number} {_INVALID}")
         for number, delegation in scratch.not_listed():
             find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
         for number, delegation in scratch.listed_wrongly():
@@ -281,6 +287,8 @@ class _Walk:
     def _confirm(self, leaf: Met) -> None:
         """The event is as it was sealed."""
         number = leaf.number
+        if not leaf.valid:
+            self.trail.find(f"Event {number} {_INVALID}")
         if not leaf.in_range:
             self.trail.find(
                 f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."

@@ -1,0 +1,51 @@
+"""Round two: the sealing key drops one event of this month, which a kept head covers, by a head that it dates back."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing.dropped import sign_drop
+from authsec_server.audit.sealing.heads import sign_head
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import events, seal_heads, sealed_events
+from authsec_server.audit.tree import Tree
+from authsec_server.db import Database, Tx
+from sqlalchemy import delete, insert, select
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_journal_dropped_unseen import Old, Undone
+
+
+def test_an_event_of_this_month_that_a_kept_head_covers_cannot_be_dropped(database: Database) -> None:
+    old = Old(database)
+    victim = old.record(old.now)
+    old.settle()
+    outside = old.report().last
+    assert outside is not None
+    place = outside.size - 1
+    claims = {"before": "2026-11", "by": "ann", "export_sha256": "00" * 32, "head": outside.signed}
+    claims |= {"events": place + 1, "numbers": [1, victim], "places": [[0, place]]}
+    signed = sign_drop(claims, at=old.now, issuer="https://a", key=old.key)
+    old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})
+    old.settle()
+    found: list[Report] = []
+
+    def attack(tx: Tx) -> None:
+        hashes = tx.connection.execute(select(sealed_events.c.hash).order_by(sealed_events.c.position)).scalars().all()
+        then = datetime.fromisoformat("2026-10-20T00:00:00+00:00")
+        tx.connection.execute(delete(seal_heads).where(seal_heads.c.at > then, seal_heads.c.size <= outside.size))
+        tree = Tree().with_leaves(bytes(each) for each in hashes[: outside.size])
+        head = sign_head(tree, through=victim, at=then, issuer="https://a", key=old.key)
+        tx.connection.execute(insert(seal_heads).values(size=outside.size, at=then, signed=head.signed))
+        tx.connection.execute(delete(events).where(events.c.id == victim))
+        found.append(verify(tx, old.keys, [outside], counts=False))
+        raise Undone
+
+    with pytest.raises(Undone):
+        database.append(attack)
+    assert found[0].findings, (found[0].not_checkable, found[0].dropped)

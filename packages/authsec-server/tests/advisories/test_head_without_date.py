@@ -1,0 +1,33 @@
+"""Round two: heads that the sealing key has signed, with numbers that end `verify` or a list with a traceback."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from audit_answers import LATER, answers, fill
+from authsec.jose import sign_compact
+from authsec_server.audit.sealing.heads import TYPE
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import seal_heads
+from authsec_server.db import Database
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from sqlalchemy import insert
+
+
+@pytest.mark.parametrize("claim", [{"iat": 2**53 - 1}, {"through": 2**53 - 1}], ids=["iat", "through"])
+def test_a_head_with_a_huge_number_ends_no_check_and_no_list(database: Database, claim: dict[str, int]) -> None:
+    log = fill(database)
+    said = database.append(lambda tx: answers(tx, log.covered))
+    key = JournalKeys(database, MasterKey(bytes(32)), token_bytes=bytes).signing_key()
+    at = datetime.fromisoformat("2026-11-25T16:00:00+00:00")
+    claims = {"iss": "https://a", "iat": int(at.timestamp()), "size": log.head.size, "root": log.head.root}
+    claims |= {"through": log.head.through} | claim
+    signed = sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
+    database.append(
+        lambda tx: tx.connection.execute(insert(seal_heads).values(size=log.head.size, at=at, signed=signed)) and None
+    )
+    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    now = database.append(lambda tx: answers(tx, log.covered))
+    assert report.findings or now == said, [name for name in now if now[name] != said[name]]

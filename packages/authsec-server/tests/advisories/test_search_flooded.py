@@ -1,0 +1,33 @@
+"""Inserted events with the request id of another event push that event out of the console's search."""
+
+from __future__ import annotations
+
+from audit_answers import ANN, LATER, fill
+from authsec_server.audit import service as audit
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database
+from authsec_server.principal import Act
+
+INSERT = """
+INSERT INTO events (id, at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,
+    jti, kid, token_sha256, detail, occurrences)
+SELECT (SELECT max(id) FROM events) + 1, (SELECT until FROM counted), kind, request_id, client_id, client_name,
+    delegations, roles, decision, reason, address, jti, kid, token_sha256, detail, 1
+FROM events WHERE id = (SELECT min(id) FROM events WHERE request_id = 'req_act_4')
+"""
+
+
+def test_a_search_shows_the_covered_event_of_a_token(database: Database) -> None:
+    log = fill(database)
+    wanted = "req_act_4"
+    covered = _found(database, wanted)
+    assert covered
+    for _ in range(8):
+        database.append(lambda tx: tx.connection.exec_driver_sql(INSERT))
+    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    assert covered <= _found(database, wanted) or report.findings
+
+
+def _found(database: Database, text: str) -> set[int]:
+    act = Act(principal=ANN, now=LATER, request_id="req_1", address="192.0.2.1", token_bytes=bytes)
+    return {each.id for each in database.read(lambda tx: audit.search(tx, act, text))}
