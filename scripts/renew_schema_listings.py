@@ -1,6 +1,6 @@
 """Renew the schema listings that `authsec audit verify` compares a database with, after each new migration.
 
-    uv run --no-sync python scripts/renew_schema_listings.py            # rewrites the two files
+    uv run --no-sync python scripts/renew_schema_listings.py            # rewrites the files
     uv run --no-sync python scripts/renew_schema_listings.py --check    # status 1 if one is stale
 
 It migrates an empty database of each kind; PostgreSQL is that of the tests. It takes a few seconds.
@@ -19,6 +19,7 @@ from pathlib import Path
 from authsec_server.audit.months import prepare_months
 from authsec_server.db import Tx, open_database
 from authsec_server.db.catalog import listing_text
+from authsec_server.db.system_catalogs import system_catalogs_file, system_catalogs_text
 
 LISTINGS = Path(__file__).resolve().parents[1] / "packages/authsec-server/src/authsec_server/db/listings"
 A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
@@ -27,8 +28,8 @@ A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 def main(*arguments: str) -> int:
     """Write the files, or with `--check` say which of them are stale."""
     stale = 0
-    for kind, text in (("sqlite", of_sqlite()), ("postgresql", of_postgresql())):
-        file = LISTINGS / f"{kind}.json"
+    for name, text in {"sqlite.json": of_sqlite(), **of_postgresql()}.items():
+        file = LISTINGS / name
         if file.exists() and file.read_text("utf-8") == text:
             continue
         stale += 1
@@ -46,10 +47,18 @@ def of_sqlite() -> str:
         return listing(f"sqlite:///{folder}/authsec.sqlite3")
 
 
-def of_postgresql() -> str:
-    """The listing of an empty PostgreSQL database."""
+def of_postgresql() -> dict[str, str]:
+    """The listing of an empty PostgreSQL database, and the digests of its version's own catalogs, by file name."""
     with _postgresql() as url:
-        return listing(url)
+        listed = listing(url)
+        database = open_database(url)
+        try:
+            name, digests = database.read(
+                lambda tx: (system_catalogs_file(tx.connection), system_catalogs_text(tx.connection))
+            )
+        finally:
+            database.close()
+        return {"postgresql.json": listed, name: digests}
 
 
 def listing(url: str) -> str:

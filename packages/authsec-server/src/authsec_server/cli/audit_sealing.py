@@ -86,9 +86,20 @@ def _checking(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command("verify")
 @_checking
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Follow every path through PostgreSQL's indexes. This locks out writers of a table: use it on a restored"
+    " copy, or while no server runs.",
+)
 @local_command
 def verify_journal(
-    caller: Caller, output: Output, key_file: Path, head_files: tuple[Path, ...], with_files: tuple[Path, ...]
+    caller: Caller,
+    output: Output,
+    key_file: Path,
+    head_files: tuple[Path, ...],
+    with_files: tuple[Path, ...],
+    deep: bool,
 ) -> None:
     """Check, without a server, that the journal in a database is as it was sealed.
 
@@ -110,6 +121,7 @@ def verify_journal(
                 given=[read_given(path) for path in with_files],
                 ends=ends,
                 now=Surroundings().now(),
+                deep=deep,
             )
             report = database.read(check)
         except Unavailable as failure:

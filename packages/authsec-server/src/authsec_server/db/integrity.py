@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from authsec_server.db.postgresql_catalog import careful, home, month_of
+from authsec_server.db.system_catalogs import compare_system_catalogs
 
 MOST = 100  # findings of one check
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
@@ -27,20 +28,23 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
-    """What is damaged; `not_checked` is a sentence about what could not be checked, or empty."""
+    """What is damaged; `not_checked` are sentences about what could not be checked."""
 
     findings: tuple[str, ...] = ()
-    not_checked: str = ""
+    not_checked: tuple[str, ...] = ()
 
 
-def integrity(connection: Connection) -> Integrity:
+def integrity(connection: Connection, *, deep: bool = False) -> Integrity:
     """Run the database's own check of its tables and indexes, in the caller's transaction.
+
+    On PostgreSQL its own catalogs are compared first, on which every check relies. `deep` follows each path through an
+    index as well, and no transaction can write to a table meanwhile.
 
     It reads the whole database: statements must be allowed to take their time. Raises the driver's errors where the
     database is away or busy.
     """
     if connection.dialect.name == "postgresql":
-        return _of_postgresql(connection)
+        return _of_postgresql(connection, deep=deep)
     return Integrity(findings=tuple(_of_sqlite(connection)))
 
 
@@ -57,15 +61,36 @@ def _of_sqlite(connection: Connection) -> Iterator[str]:
             yield f"The database file is damaged: {' '.join(str(row).split())}."
 
 
-def _of_postgresql(connection: Connection) -> Integrity:
+def _of_postgresql(connection: Connection, *, deep: bool) -> Integrity:
+    catalogs = compare_system_catalogs(connection)
+    not_compared = (catalogs.not_compared,) if catalogs.not_compared else ()
+    savepoint = connection.begin_nested()
+    try:
+        found = _of_tables(connection, deep=deep)
+    except DBAPIError as error:
+        if not catalogs.findings or error.connection_invalidated or _is_away(error):
+            raise
+        savepoint.rollback()  # what was changed there makes statements fail
+        return Integrity(findings=catalogs.findings)
+    savepoint.commit()
+    return Integrity(findings=(*catalogs.findings, *found.findings), not_checked=(*not_compared, *found.not_checked))
+
+
+def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
     ours = home(connection)
     if ours is None:
         return Integrity(findings=("The table events is missing.",))
     with careful(connection):
         findings = list(_misplaced(connection, ours[0]))
-        check = _Amcheck(connection)
+        check = _Amcheck(connection, deep=deep)
         check.run(ours[0])
-        return Integrity(findings=(*findings, *check.findings), not_checked=check.not_checked)
+        not_checked = (check.not_checked,) if check.not_checked else ()
+        return Integrity(findings=(*findings, *check.findings), not_checked=not_checked)
+
+
+def _is_away(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return not state or (state[:2] in _AWAY and state not in _NOT_NOW)
 
 
 def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
@@ -92,8 +117,9 @@ def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
 class _Amcheck:
     """One run of PostgreSQL's extension amcheck over AuthSec's tables and the system catalogs."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, deep: bool) -> None:
         self._connection = connection
+        self._deep = deep
         self.findings: list[str] = []
         self.not_checked = ""
 
@@ -101,16 +127,18 @@ class _Amcheck:
         """Check each B-tree index against its table, and each table. Functions that pose as amcheck's are not used."""
         functions = {(row.name, row.arguments): row.schema for row in self._connection.execute(text(_FUNCTIONS))}
         names = {name for name, _ in functions}
-        if "bt_index_check" not in names:
+        function, options = ("bt_index_parent_check", "true, true") if self._deep else ("bt_index_check", "true")
+        if function not in names:
             self.not_checked = (
                 "The indexes were not compared with their tables, for PostgreSQL's extension amcheck is missing. "
                 + _HOW
             )
             return
-        where = next(schema for (name, _), schema in functions.items() if name == "bt_index_check")
-        unique = ", true" if ("bt_index_check", 3) in functions else ""  # `checkunique`, since PostgreSQL 17
+        where = next(schema for (name, _), schema in functions.items() if name == function)
+        # `heapallindexed`, and of the deep check `rootdescend`; then `checkunique`, since PostgreSQL 17
+        unique = ", true" if (function, 4 if self._deep else 3) in functions else ""
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
-            statement = f"SELECT {where}.bt_index_check(CAST(:oid AS oid)::regclass, true{unique})"
+            statement = f"SELECT {where}.{function}(CAST(:oid AS oid)::regclass, {options}{unique})"
             self._each(f"The index {row.name}", statement, row.oid)
         if "verify_heapam" not in names:
             return
@@ -128,7 +156,7 @@ class _Amcheck:
         except DBAPIError as error:
             savepoint.rollback()
             state = getattr(error.orig, "sqlstate", None) or ""
-            if error.connection_invalidated or not state or (state[:2] in _AWAY and state not in _NOT_NOW):
+            if error.connection_invalidated or _is_away(error):
                 raise
             reason = str(error.orig).partition("\n")[0]
             if state in _NO_RIGHT:
@@ -150,7 +178,7 @@ JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.pr
 JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'amcheck'
 WHERE l.lanname = 'c' AND p.probin = '$libdir/amcheck' AND p.proname = p.prosrc
-    AND p.proname IN ('verify_heapam', 'bt_index_check')
+    AND p.proname IN ('verify_heapam', 'bt_index_check', 'bt_index_parent_check')
 """
 _BTREES = """
 SELECT i.indexrelid::oid::bigint AS oid, x.relname AS name FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid

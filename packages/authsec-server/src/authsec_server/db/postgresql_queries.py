@@ -6,8 +6,14 @@ the columns say it.
 
 from __future__ import annotations
 
-OF_THE_SYSTEM = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb
+FIRST_UNPINNED = 12000  # PostgreSQL's FirstUnpinnedObjectId: lower ones are the same in every server of a version
+FIRST_NORMAL = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb, or by hand
 _OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '->>'"
+
+
+def _not_of_initdb(oid: str) -> str:
+    """The condition that initdb does not make such an object outside the information schema. A row can get any oid."""
+    return f"{oid} >= CASE n.nspname WHEN 'information_schema' THEN {FIRST_NORMAL} ELSE {FIRST_UNPINNED} END"
 
 
 def _no_member(catalog: str, oid: str) -> str:
@@ -138,39 +144,39 @@ FUNCTIONS = f"""
 SELECT format('function %s', p.oid::regprocedure) AS name,
     (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text AS definition
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = ANY(:schemas) AND p.oid >= {OF_THE_SYSTEM}
+WHERE n.nspname = ANY(:schemas) AND {_not_of_initdb("p.oid")}
     AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_proc", "p.oid")}) OR (
-        p.pronargs > 0 AND (SELECT bool_and(argument < {OF_THE_SYSTEM}) FROM unnest(p.proargtypes::oid[]) argument)
+        p.pronargs > 0 AND (SELECT bool_and(argument < {FIRST_NORMAL}) FROM unnest(p.proargtypes::oid[]) argument)
         AND EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace
-            AND b.oid < {OF_THE_SYSTEM})))
+            AND b.oid < {FIRST_UNPINNED})))
 """  # noqa: S608 - of constants
 
 OPERATORS = f"""
 SELECT format('operator %s', o.oid::regoperator) AS name, o.oprcode::text AS definition
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE n.nspname = ANY(:schemas) AND o.oid >= {OF_THE_SYSTEM}
+WHERE n.nspname = ANY(:schemas) AND o.oid >= {FIRST_UNPINNED}
     AND ((n.nspname <> 'pg_catalog' AND {_no_member("pg_operator", "o.oid")}) OR (
-        o.oprname IN ({_OPERATORS}) AND o.oprleft < {OF_THE_SYSTEM} AND o.oprright < {OF_THE_SYSTEM}))
+        o.oprname IN ({_OPERATORS}) AND o.oprleft < {FIRST_NORMAL} AND o.oprright < {FIRST_NORMAL}))
 """  # noqa: S608 - of constants
 
 TYPES = f"""
 SELECT format('type %s', t.oid::regtype) AS name, t.typtype::text AS definition
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND t.oid >= {OF_THE_SYSTEM} AND t.typrelid = 0
+WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND {_not_of_initdb("t.oid")} AND t.typrelid = 0
     AND {_no_member("pg_type", "t.oid")} AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
 UNION ALL
 SELECT format('collation %I.%I', n.nspname, l.collname), l.collprovider::text
 FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
-WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND l.oid >= {OF_THE_SYSTEM}
+WHERE n.nspname = ANY(:schemas) AND n.nspname <> 'pg_catalog' AND {_not_of_initdb("l.oid")}
     AND {_no_member("pg_collation", "l.oid")}
 UNION ALL
 SELECT format('conversion %I.%I', n.nspname, v.conname), v.conproc::text
 FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
-WHERE n.nspname = ANY(:schemas) AND v.oid >= {OF_THE_SYSTEM}
+WHERE n.nspname = ANY(:schemas) AND v.oid >= {FIRST_UNPINNED}
 UNION ALL
 SELECT format('operator class %I.%I', n.nspname, s.opcname), s.opcintype::regtype::text
 FROM pg_opclass s JOIN pg_namespace n ON n.oid = s.opcnamespace
-WHERE s.oid >= {OF_THE_SYSTEM} AND s.opcintype < {OF_THE_SYSTEM} AND (s.opcdefault OR (n.nspname = ANY(:schemas)
+WHERE s.oid >= {FIRST_UNPINNED} AND s.opcintype < {FIRST_NORMAL} AND (s.opcdefault OR (n.nspname = ANY(:schemas)
     AND {_no_member("pg_opclass", "s.oid")}))
     AND s.opcmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
 """  # noqa: S608 - of constants
@@ -181,8 +187,8 @@ OBJECTS_OF_PATH = (FUNCTIONS, OPERATORS, TYPES)
 CASTS = f"""
 SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype) AS name,
     concat_ws(' ', s.castcontext::text, s.castmethod::text) AS definition
-FROM pg_cast s WHERE s.oid >= {OF_THE_SYSTEM} AND (
-    {_no_member("pg_cast", "s.oid")} OR (s.castsource < {OF_THE_SYSTEM} AND s.casttarget < {OF_THE_SYSTEM}))
+FROM pg_cast s WHERE s.oid >= {FIRST_UNPINNED} AND (
+    {_no_member("pg_cast", "s.oid")} OR (s.castsource < {FIRST_NORMAL} AND s.casttarget < {FIRST_NORMAL}))
 UNION ALL
 SELECT format('event trigger %s', e.evtname), e.evtevent::text
 FROM pg_event_trigger e WHERE e.evtevent = 'login'
@@ -198,7 +204,7 @@ SELECT format('operator %s', o.oid::regoperator) AS name,
         (SELECT oprname FROM pg_operator WHERE oid = o.oprcom),
         (SELECT oprname FROM pg_operator WHERE oid = o.oprnegate)) AS definition
 FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
-WHERE o.oid < {OF_THE_SYSTEM} AND o.oprname IN ('=', '<>', '<', '<=', '>', '>=', '~~') AND o.oprleft = o.oprright
+WHERE o.oid < {FIRST_NORMAL} AND o.oprname IN ('=', '<>', '<', '<=', '>', '>=', '~~') AND o.oprleft = o.oprright
     AND o.oprleft IN {_OURS}
 UNION ALL
 SELECT format('operator class %s of %s', s.opcname, a.amname),
@@ -208,14 +214,14 @@ SELECT format('operator class %s of %s', s.opcname, a.amname),
         WHERE r.amprocfamily = s.opcfamily AND r.amproclefttype = s.opcintype AND r.amprocrighttype = s.opcintype
         AND r.amprocnum = 1)
 FROM pg_opclass s JOIN pg_am a ON a.oid = s.opcmethod
-WHERE s.oid < {OF_THE_SYSTEM} AND a.amname = 'btree' AND s.opcdefault AND s.opcintype IN {_OURS}
+WHERE s.oid < {FIRST_NORMAL} AND a.amname = 'btree' AND s.opcdefault AND s.opcintype IN {_OURS}
 UNION ALL
 SELECT format('access method %s', amname), amhandler::text FROM pg_am
-WHERE amname IN ('heap', 'btree') OR (oid >= {OF_THE_SYSTEM} AND {_no_member("pg_am", "pg_am.oid")})
+WHERE amname IN ('heap', 'btree') OR (oid >= {FIRST_UNPINNED} AND {_no_member("pg_am", "pg_am.oid")})
 UNION ALL
 SELECT format('cast from %s to %s', s.castsource::regtype, s.casttarget::regtype),
     concat_ws(' ', s.castcontext::text, s.castmethod::text, (SELECT proname FROM pg_proc WHERE oid = s.castfunc))
-FROM pg_cast s WHERE s.oid < {OF_THE_SYSTEM} AND s.castsource IN {_OURS} AND s.casttarget IN {_OURS}
+FROM pg_cast s WHERE s.oid < {FIRST_NORMAL} AND s.castsource IN {_OURS} AND s.casttarget IN {_OURS}
     AND 'bytea'::regtype NOT IN (s.castsource, s.casttarget)
 UNION ALL
 SELECT format('type %s', t.oid::regtype), concat_ws(' ', t.typinput, t.typoutput, t.typreceive, t.typsend)
@@ -225,11 +231,11 @@ SELECT format('aggregate %s', g.aggfnoid::oid::regprocedure),
     concat_ws(' ', g.aggtransfn, (SELECT proname FROM pg_proc WHERE oid = g.aggfinalfn),
         (SELECT oprname FROM pg_operator WHERE oid = g.aggsortop))
 FROM pg_aggregate g JOIN pg_proc p ON p.oid = g.aggfnoid
-WHERE p.oid < {OF_THE_SYSTEM} AND (p.proname = 'count' OR (p.proname IN ('max', 'min', 'sum')
+WHERE p.oid < {FIRST_NORMAL} AND (p.proname = 'count' OR (p.proname IN ('max', 'min', 'sum')
     AND p.proargtypes[0] IN ('int4'::regtype, 'int8'::regtype, 'text'::regtype, 'timestamptz'::regtype)))
 UNION ALL
 SELECT format('function %s', p.oid::regprocedure), (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text
-FROM pg_proc p WHERE p.oid < {OF_THE_SYSTEM} AND p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind <> 'a'
+FROM pg_proc p WHERE p.oid < {FIRST_NORMAL} AND p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind <> 'a'
     AND p.proname IN ('lower', 'upper', 'int8inc', 'int8inc_any', 'json_array_elements', 'json_object_field',
         'json_object_field_text', 'text', 'varchar')
     AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')

@@ -67,6 +67,7 @@ class Scan:
     def sequential(self) -> Iterator[None]:
         """While this is open, tables are read without their indexes, and text that is no UTF-8 ends nothing."""
         if self._postgresql:
+            self._connection.execute(text("SET LOCAL enable_seqscan = on"))
             for way in ("indexscan", "indexonlyscan", "bitmapscan"):
                 self._connection.execute(text(f"SET LOCAL enable_{way} = off"))
             yield

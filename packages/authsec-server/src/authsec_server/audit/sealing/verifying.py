@@ -52,19 +52,21 @@ def verify(
     *,
     now: datetime | None = None,
     counts: bool = True,
+    deep: bool = False,
 ) -> Report:
     """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
     `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
     as that is known already: the log says it, too. Without `now` a mark of the roll-up in the future is not found.
-    Without `counts` the counts are not compared with the events.
+    Without `counts` the counts are not compared with the events. A `deep` check of a PostgreSQL database follows every
+    path through its indexes, and locks out who writes to the tables.
 
     Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
     """
     if not store.is_there(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
-    checked = integrity(tx.connection)
+    checked = integrity(tx.connection, deep=deep)
     try:
         with enough_room(), Scratch.opened() as scratch, CountCheck(tx.connection, now=now) as count_check:
             found = [*checked.findings, *schema_findings(tx.connection)]
@@ -77,8 +79,7 @@ def verify(
         if not checked.findings:
             raise
         return _unreadable(checked.findings)
-    not_checked = (checked.not_checked,) if checked.not_checked else ()
-    return replace(report, unchecked=(*not_checked, *report.unchecked))
+    return replace(report, unchecked=(*checked.not_checked, *report.unchecked))
 
 
 def damage(tx: Tx) -> Report:

@@ -1,0 +1,238 @@
+"""PostgreSQL's own catalogs compared with those of a fresh server: they decide what every statement means.
+
+A superuser can replace a built-in function, operator or cast by changing its row. No query can be trusted to find that,
+for its own operators may be bent. So each catalog is read whole by `COPY`, which has neither plan nor condition, and in
+binary form: an oid cannot pose as another by its name. Rows are chosen, sorted and hashed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from struct import unpack_from
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from authsec_server.db.postgresql_catalog import careful
+from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
+
+MOST_NAMES: Final = 3  # rows that a finding names
+_LISTING: Final = "postgresql-{version}-system.json"
+_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_END: Final = b"\xff\xff"
+_NO_RIGHT: Final = "42501"
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalog:
+    """The columns that define a row, the key first, and an expression that names the row.
+
+    Owners, privileges, costs and names of arguments are left out: they change no answer, and an administrator may set
+    them.
+    """
+
+    columns: str
+    name: str
+    is_own: Callable[[bytes], bool]
+
+
+def _pinned(row: bytes) -> bool:
+    """Whether the key is an oid that every server of the version gives to the same object."""
+    key: int = unpack_from(">I", row, 6)[0]
+    return key < FIRST_UNPINNED
+
+
+def _of_own_family(row: bytes) -> bool:
+    """Whether the row is of a built-in family and built-in types: `ALTER OPERATOR FAMILY` adds some of any oid."""
+    family, left, right = (unpack_from(">I", row, place)[0] for place in (14, 22, 30))
+    return bool(family < FIRST_UNPINNED and left < FIRST_NORMAL and right < FIRST_NORMAL)
+
+
+_CATALOGS: Final = {
+    "pg_aggregate": _Catalog(
+        "aggfnoid, aggkind, aggnumdirectargs, aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn,"
+        " aggmtransfn, aggminvtransfn, aggmfinalfn, aggfinalextra, aggmfinalextra, aggfinalmodify, aggmfinalmodify,"
+        " aggsortop, aggtranstype, aggmtranstype, agginitval, aggminitval",
+        "aggfnoid::oid::regprocedure",
+        _pinned,
+    ),
+    "pg_am": _Catalog("oid, amname, amhandler, amtype", "amname", _pinned),
+    "pg_amop": _Catalog(
+        "oid, amopfamily, amoplefttype, amoprighttype, amopstrategy, amoppurpose, amopopr, amopmethod, amopsortfamily",
+        "amopopr::regoperator",
+        _of_own_family,
+    ),
+    "pg_amproc": _Catalog(
+        "oid, amprocfamily, amproclefttype, amprocrighttype, amprocnum, amproc",
+        "amproc::oid::regprocedure",
+        _of_own_family,
+    ),
+    "pg_attribute": _Catalog(
+        "attrelid, attname, atttypid, attlen, attnum, atttypmod, attnotnull, atthasdef, atthasmissing, attgenerated,"
+        " attisdropped, attcollation",
+        "attrelid::regclass || '.' || attname",
+        _pinned,
+    ),
+    "pg_cast": _Catalog(
+        "oid, castsource, casttarget, castfunc, castcontext, castmethod",
+        "castsource::regtype || ' to ' || casttarget::regtype",
+        _pinned,
+    ),
+    "pg_collation": _Catalog(
+        "oid, collname, collnamespace, collprovider, collisdeterministic, collencoding, collcollate, collctype",
+        "collname",
+        _pinned,
+    ),
+    "pg_conversion": _Catalog(
+        "oid, conname, connamespace, conforencoding, contoencoding, conproc, condefault", "conname", _pinned
+    ),
+    "pg_index": _Catalog(
+        "indexrelid, indrelid, indnatts, indnkeyatts, indisunique, indkey, indcollation, indclass, indoption, indexprs,"
+        " indpred",
+        "indexrelid::regclass",
+        _pinned,
+    ),
+    "pg_language": _Catalog("oid, lanname, lanispl, lanplcallfoid, laninline", "lanname", _pinned),
+    "pg_opclass": _Catalog(
+        "oid, opcmethod, opcname, opcnamespace, opcfamily, opcintype, opcdefault, opckeytype", "opcname", _pinned
+    ),
+    "pg_operator": _Catalog(
+        "oid, oprname, oprnamespace, oprkind, oprcanmerge, oprcanhash, oprleft, oprright, oprresult, oprcom, oprnegate,"
+        " oprcode",
+        "oid::regoperator",
+        _pinned,
+    ),
+    "pg_opfamily": _Catalog("oid, opfmethod, opfname, opfnamespace", "opfname", _pinned),
+    "pg_proc": _Catalog(
+        "oid, proname, pronamespace, prolang, provariadic, prosupport, prokind, prosecdef, proisstrict, proretset,"
+        " provolatile, proparallel, pronargs, pronargdefaults, prorettype, proargtypes, proallargtypes, proargmodes,"
+        " proargdefaults, protrftypes, prosrc, probin, prosqlbody, proconfig",
+        "oid::regprocedure",
+        _pinned,
+    ),
+    "pg_range": _Catalog(
+        "rngtypid, rngsubtype, rngmultitypid, rngcollation, rngsubopc, rngcanonical, rngsubdiff",
+        "rngtypid::regtype",
+        _pinned,
+    ),
+    "pg_type": _Catalog(
+        "oid, typname, typnamespace, typlen, typtype, typcategory, typispreferred, typisdefined, typrelid,"
+        " typsubscript, typelem, typarray, typinput, typoutput, typreceive, typsend, typmodin, typmodout, typbasetype,"
+        " typtypmod, typcollation, typdefaultbin, typdefault",
+        "oid::regtype",
+        _pinned,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogComparison:
+    """The catalogs that were changed; `not_compared` is a sentence where the version is not known, or empty."""
+
+    findings: tuple[str, ...] = ()
+    not_compared: str = ""
+
+
+def compare_system_catalogs(connection: Connection) -> CatalogComparison:
+    """Compare the catalogs with those of the same version in this package. PostgreSQL only."""
+    version = major_version(connection)
+    expected = _reference(version)
+    if expected is None:
+        return CatalogComparison(
+            not_compared=f"PostgreSQL's own catalogs were not compared: those of version {version} are not known."
+        )
+    with careful(connection):
+        return CatalogComparison(findings=tuple(_differences(connection, expected)))
+
+
+def system_catalogs_text(connection: Connection) -> str:
+    """The digests as the package keeps them: of a server that nobody has changed."""
+    return json.dumps({name: _digest(connection, name) for name in _CATALOGS}, indent=1) + "\n"
+
+
+def system_catalogs_file(connection: Connection) -> str:
+    """The name of the file that keeps the digests of this server's version."""
+    return _LISTING.format(version=major_version(connection))
+
+
+def major_version(connection: Connection) -> int:
+    """The version that the server reports when a client connects: no row can change it."""
+    return driver_of(connection).info.server_version // 10_000
+
+
+@cache
+def _reference(version: int) -> Mapping[str, str] | None:
+    file = resources.files("authsec_server") / "db" / "listings" / _LISTING.format(version=version)
+    if not file.is_file():
+        return None
+    document: Mapping[str, str] = json.loads(file.read_text("utf-8"))
+    return document
+
+
+def _differences(connection: Connection, expected: Mapping[str, str]) -> Iterator[str]:
+    for name in _CATALOGS:
+        savepoint = connection.begin_nested()
+        try:
+            found = _digest(connection, name)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _NO_RIGHT:
+                raise
+            savepoint.rollback()
+            yield f"PostgreSQL's own catalog {name} cannot be read: this role was denied it."
+            continue
+        savepoint.rollback()
+        if found != expected[name]:
+            yield f"PostgreSQL's own catalog {name} was changed{_newest(connection, name)}."
+
+
+def _digest(connection: Connection, name: str) -> str:
+    catalog = _CATALOGS[name]
+    digest = sha256()
+    for row in sorted(filter(catalog.is_own, _rows(connection, f"COPY pg_catalog.{name} ({catalog.columns})"))):
+        digest.update(len(row).to_bytes(4))
+        digest.update(row)
+    return digest.hexdigest()
+
+
+def _rows(connection: Connection, copying: str) -> Iterator[bytes]:
+    """Each row as PostgreSQL sends it: the number of fields, then each field after its length."""
+    driver = driver_of(connection)
+    try:
+        with driver.cursor() as cursor, cursor.copy(f"{copying} TO STDOUT (FORMAT binary)".encode()) as copy:
+            for block in copy:
+                row = bytes(block).removeprefix(_HEADER)
+                if row and row != _END:
+                    yield row
+    except psycopg.Error as error:
+        raise DBAPIError.instance(
+            copying, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
+        ) from error
+
+
+def _newest(connection: Connection, name: str) -> str:
+    """The rows that the newest transaction wrote; empty where they cannot be named."""
+    key, catalog = _CATALOGS[name].columns.partition(",")[0], _CATALOGS[name]
+    savepoint = connection.begin_nested()
+    try:
+        rows: list[Any] = list(
+            connection.execute(
+                text(f"SELECT xmin::text, {key}::oid::bigint, ({catalog.name})::text FROM pg_catalog.{name}")  # noqa: S608
+            )
+        )
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        rows = []
+    savepoint.rollback()
+    newest = max((int(row[0]) for row in rows), default=0)
+    names = sorted({str(row[2]) for row in rows if int(row[0]) == newest})
+    more = ", …" if len(names) > MOST_NAMES else ""
+    return f"; its newest rows: {', '.join(names[:MOST_NAMES])}{more}" if names else ""
