@@ -63,6 +63,9 @@ def test_all_is_as_it_was_sealed_and_what_a_command_did_waits(served: Path, auth
     assert first.exit_code == 0, first.output
     assert "4 events sealed, all as sealed." in first.stdout
     assert "It leads to the head that you kept." in first.stdout
+    assert (
+        authsec("audit", "verify", *key, *head, "--deep").stdout == first.stdout
+    )  # of PostgreSQL alone more is checked
     authsec("roles", "create", "Support", "--action", "customers:read")
     told = json.loads(authsec("audit", "verify", *key, "--json").stdout)
     assert (told["as_sealed"], told["sealed"], told["not_sealed_yet"], told["findings"]) == (True, 4, 1, [])

@@ -190,14 +190,15 @@ def test_without_amcheck_it_says_what_was_not_checked_and_how_to_enable_it(undon
         execute(tx, "RESET ROLE", "GRANT USAGE ON SCHEMA amcheck TO auditor")
         execute(tx, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA amcheck TO auditor", "SET LOCAL ROLE auditor")
         found.append(integrity(tx.connection))
+        found.append(integrity(tx.connection, deep=True))
         return found
 
-    missing, there, no_right, granted = found = undone(work)
+    missing, there, no_right, granted, deep = found = undone(work)
     assert all(each.findings == () for each in found)
     assert (
         "PostgreSQL's extension amcheck is missing. Run as a superuser: CREATE SCHEMA amcheck" in missing.not_checked[0]
     )
-    assert there.not_checked == granted.not_checked == ()
+    assert there.not_checked == granted.not_checked == deep.not_checked == ()
     assert "permission denied" in no_right.not_checked[0]
 
 
