@@ -202,8 +202,8 @@ def test_an_event_is_found_by_what_it_is_called(database: Database, act: Act, as
     event = replace(EVENT, jti="0123456789abcdef", request_id="req_0123456789")
     written = write(database, event, event, EVENT)
     find = audit.search
-    assert database.read(lambda tx: find(tx, act, asked)) == (written[1], written[0])
-    assert database.read(lambda tx: find(tx, act, asked, limit=1)) == (written[1],)
+    assert database.read(lambda tx: find(tx, act, asked)) == (written[0], written[1])
+    assert database.read(lambda tx: find(tx, act, asked, limit=1)) == (written[0],)
 
 
 @pytest.mark.parametrize("asked", ["", "req", "0123456789abcde", "req_%", "a" * 41, "two words", "\0" * 10])

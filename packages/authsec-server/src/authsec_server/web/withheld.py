@@ -12,7 +12,9 @@ from authsec_server.failures import Unavailable
 from authsec_server.web.errors import error_response, retry_after
 
 SENTENCE: Final = "The database is older than the heads it signed, so nothing is issued and nothing is changed."
-REMEDY: Final = "Restored a backup? The operator runs `authsec admin restored` on the server's machine: docs/backup.md."
+REMEDY: Final = (
+    "Restored a backup? The operator runs `authsec admin restored --head FILE` on the server's machine: docs/backup.md."
+)
 RETRY_SECONDS: Final = 5
 
 
