@@ -146,7 +146,7 @@ def test_a_running_server_goes_on_once_the_restore_is_recorded(
         wait_until(lambda: (tmp_path / "heads").read_text() != lines)
         assert client.get(f"{API}/events/head").json()["older"] is None
     with served(settings) as client:
-        assert client.get("/readyz").json() == {"status": "ready"}
+        wait_until(lambda: client.get("/readyz").json() == {"status": "ready"})
 
 
 def test_a_command_on_this_machine_changes_nothing_either(

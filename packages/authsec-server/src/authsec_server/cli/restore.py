@@ -97,7 +97,7 @@ def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
     said += [f"{slug} is disabled." for slug in done.disabled]
     return [
         *said,
-        "Changes after the backup are lost. Repeat them: agents made or disabled, delegations revoked, admin keys revoked,"
-        " people removed. See docs/backup.md.",
+        "Changes after the backup are lost. Repeat them: agents made or disabled, delegations revoked, admin keys"
+        " revoked, people removed. See docs/backup.md.",
         "Keep the old file of outside heads, and give the server a new one.",
     ]
