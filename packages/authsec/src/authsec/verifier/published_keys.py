@@ -127,7 +127,8 @@ class PublishedKeys:
         """For a key that may have been published since. Callers with the same wish wait for the one who looks."""
         with self._look:
             revoked = self.revoked_keys()
-            if self._since(self._looked) >= self._unknown_key_pause or revoked != self._revoked_by_then:
+            failed = self._failure is not None and self._since(self._tried) >= self._pause  # that was no answer
+            if failed or self._since(self._looked) >= self._unknown_key_pause or revoked != self._revoked_by_then:
                 self._looked, self._revoked_by_then = self._now(), revoked
                 self._refetch()
 
