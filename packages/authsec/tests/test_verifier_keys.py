@@ -307,6 +307,20 @@ def test_an_unknown_key_while_nobody_can_look_is_no_refusal(authority: FakeAutho
     assert verifier.verify(authority.token())
 
 
+def test_a_look_that_failed_uses_up_no_minute(authority: FakeAuthority, clock: FakeClock) -> None:
+    """A restored authority publishes new keys as soon as it answers: healthy agents go on within seconds."""
+    verifier = authority.verifier(clock)
+    verifier.verify(authority.token())
+    pages = dict(authority.pages)
+    authority.pages.clear()
+    with pytest.raises(KeysUnavailable):
+        verifier.verify(authority.token("next"))
+    authority.pages.update(pages)
+    authority.publish(key_set("next"))
+    clock.pass_by(RETRY_PAUSE)
+    assert verifier.verify(authority.token("next"))
+
+
 def test_a_set_back_clock_does_not_keep_keys_young(authority: FakeAuthority, clock: FakeClock) -> None:
     verifier = authority.verifier(clock)
     verifier.verify(authority.token())
