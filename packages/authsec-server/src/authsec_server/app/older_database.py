@@ -23,7 +23,7 @@ _PROBES: Final = frozenset({health.LIVE, health.READY})
 
 
 def compare(comparison: Comparison) -> None:
-    """Compare the database with its outside heads, and say in the log what is wrong. Raises `Unavailable`."""
+    """Compare the database with its outside heads, and log the difference. Raises `Unavailable`."""
     _tell(comparison, comparison.compare())
     if comparison.not_compared:
         log.warning("the database was not compared with its outside heads", why=comparison.not_compared)
