@@ -1,13 +1,13 @@
 """What a long journal costs whoever seals it, checks it and takes it away.
 
     uv run --no-sync python benchmarks/audit/journal.py [--events 200000] [postgresql+psycopg://user@host/empty]
-    uv run --no-sync python benchmarks/audit/journal.py --events 1000000 --at-once
+    uv run --no-sync python benchmarks/audit/journal.py --events 10000000 --at-once --only-verify
     uv run --no-sync python benchmarks/audit/journal.py --leaves 1000000 [postgresql+psycopg://user@host/empty]
 
 So many events of 60 days are written into a new database: one of SQLite in a temporary folder, unless an empty one is
 named. Then come the commands that an administrator types, each in a process of its own. With `--at-once` the events are
 written together with their seals (SQLite only), with `--leaves` the seals alone, as if all events had been dropped:
-that shows how a server starts.
+that shows how a server starts. With `--only-verify` no other command is run.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from typing import Any
 from uuid import UUID
 
 from authsec_server.app import Authority, open_authority
-from authsec_server.audit import pages
+from authsec_server.audit import number_ranges, pages
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.months import prepare_months
+from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import sign_head
-from authsec_server.audit.store import counted, events
+from authsec_server.audit.store import event_delegations, events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.settings import Settings, load_settings
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 
 AUTHSEC = (sys.executable, "-c", "from authsec.cli import main; main()")
 DAYS = 60
@@ -99,13 +100,15 @@ def main(asked: argparse.Namespace) -> None:
                 _told(f"it seals {asked.events:,} events that are there", *_first_head(place, until=sealed))
         _told("a server starts, until it has read all leaves", *_first_head(place))
         if not asked.leaves:
-            _commands(place)
+            _commands(place, everything=not asked.only_verify)
 
 
-def _commands(place: Place) -> None:
+def _commands(place: Place, *, everything: bool) -> None:
     keys, export = place.folder / "keys.json", place.folder / "journal.jsonl"
     _run(place, "audit keys", "audit", "keys", into=keys)
     _run(place, "audit verify", "audit", "verify", "--key", str(keys))
+    if not everything:
+        return
     _run(place, "audit export-sealed", "audit", "export-sealed", into=export)
     print(f"  the export has {export.stat().st_size:,} bytes")
     _run(place, "audit verify-export", "audit", "verify-export", str(export), "--key", str(keys), here=False)
@@ -161,7 +164,7 @@ def _told(what: str, seconds: float, processor: float, megabytes: int) -> None:
 
 
 def _fill(database: Database, number: int) -> Iterator[list[store.Leaf]]:
-    """Write the events, in batches; what the leaves of each are. They count as counted: that is another's work."""
+    """Write the events, in batches, and yield the leaves of each batch. Then count them, as a server does."""
     now = datetime.now(UTC)
     start = now - timedelta(days=DAYS)
     database.append(lambda tx: prepare_months(tx.connection, start, ahead=DAYS // 28 + 2))
@@ -172,7 +175,10 @@ def _fill(database: Database, number: int) -> Iterator[list[store.Leaf]]:
             store.Leaf(position=each - 1, event_id=each, hash=event_hash({**NOTHING, **row, "id": each}))
             for each, row in zip(numbers, batch, strict=True)
         ]
-    database.append(partial(_counted, now=now))
+    while not roll_up(database, now):
+        pass
+    if database.dialect == "postgresql":
+        database.append(lambda tx: tx.connection.execute(text("ANALYZE")))  # as autovacuum would, a minute later
 
 
 def _leaves(number: int) -> Iterator[list[store.Leaf]]:
@@ -193,7 +199,14 @@ def _seal(authority: Authority, batches: Iterator[list[store.Leaf]]) -> None:
     for leaves in batches:
         database.append(partial(_append, leaves=leaves))
         tree = tree.with_leaves(leaf.hash for leaf in leaves)
-    head = sign_head(tree, through=0, at=datetime.now(UTC), issuer=authority.issuer, key=key)
+    head = sign_head(
+        tree,
+        through=0,
+        at=datetime.now(UTC),
+        issuer=authority.issuer,
+        key=key,
+        authority_version=database.read(lambda tx: tx.version),
+    )
     database.append(lambda tx: store.add_head(tx.connection, head))
 
 
@@ -205,13 +218,17 @@ def _write(tx: Tx, rows: list[dict[str, Any]]) -> range:
     """The numbers that they got; on SQLite one after the other, which is all that asks for them."""
     before = pages.highest(tx.connection)
     tx.connection.execute(insert(events), rows)
-    return range(before + 1, before + 1 + len(rows))
-
-
-def _counted(tx: Tx, now: datetime) -> None:
-    tx.connection.execute(delete(counted))
-    tx.connection.execute(insert(counted).values(id=1, until=now.replace(second=0, microsecond=0)))
-    tx.connection.execute(text("ANALYZE"))  # as autovacuum would, a minute later
+    numbers = range(before + 1, before + 1 + len(rows))
+    links = [
+        {"delegation_id": delegation["id"], "event_id": number}
+        for number, row in zip(numbers, rows, strict=True)
+        for delegation in row["delegations"]
+    ]
+    tx.connection.execute(insert(event_delegations), links)
+    number_ranges.add(
+        tx.connection, number_ranges.ranges_of((row["at"], each) for each, row in zip(numbers, rows, strict=True))
+    )
+    return numbers
 
 
 def _all_sealed(database: Database) -> bool:
@@ -257,4 +274,5 @@ if __name__ == "__main__":
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--at-once", action="store_true")
     parser.add_argument("--leaves", type=int, default=0)
+    parser.add_argument("--only-verify", action="store_true")
     main(parser.parse_args())
