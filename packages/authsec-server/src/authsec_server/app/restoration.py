@@ -115,6 +115,7 @@ class Restoration:
             size=sealing.sealed(tx),
             heads_until=max(act.now, restored.lost.until or act.now),
             unknown_keys=tuple(sorted(restored.lost.unknown_keys)),
+            version_before=restored.version_before,
         )
         detail = {
             "version_before": restored.version_before,
