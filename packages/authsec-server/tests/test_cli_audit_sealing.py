@@ -244,6 +244,18 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
         assert (
             "so nothing was done.\n  To do it without asking: --yes" in authsec("audit", "rotate-key", *options).stderr
         )
+    present = json.loads((served / "keys").read_text())["keys"][0]["kid"]
+    rehearsed = authsec("audit", "rotate-key", "--dry-run")
+    assert rehearsed.stdout.splitlines() == [
+        "Nothing was changed. This would happen:",
+        f"  sealing key replaced: {present} → a new key in the database",
+    ]
+    assert json.loads(authsec("audit", "rotate-key", "--dry-run", "--json").stdout) == {
+        "dry_run": True,
+        "kid": None,
+        "replaces": present,
+    }
+    assert len(json.loads(authsec("audit", "keys").stdout)["keys"]) == 1
     done = authsec("audit", "rotate-key", "--yes")
     assert done.exit_code == 0, done.output
     assert "once a server has sealed that" in done.stdout

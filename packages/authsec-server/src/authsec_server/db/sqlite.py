@@ -28,7 +28,7 @@ from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import Access, Database, T, Work, open_tx
-from authsec_server.db.migrate import upgrade
+from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from authsec_server.private_files import make_private
 
@@ -98,8 +98,15 @@ class SQLite(Database):
         finally:
             engine.dispose()
 
+    def is_empty(self) -> bool:
+        try:
+            with self._readers.begin() as connection:
+                return not has_schema(connection)
+        except DatabaseError as error:
+            raise self._not_opened(error) from error
+
     def _not_opened(self, error: DatabaseError) -> Unavailable:
-        """Why the schema could not be brought up to date, as the operator is told. Only the operator opens a file."""
+        """Why the file could not be opened, as the operator is told."""
         code = _primary_code(error)
         if code in _LOCKED:
             return _locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
