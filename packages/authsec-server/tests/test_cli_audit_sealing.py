@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -243,6 +244,18 @@ def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
         assert (
             "so nothing was done.\n  To do it without asking: --yes" in authsec("audit", "rotate-key", *options).stderr
         )
+    present = json.loads((served / "keys").read_text())["keys"][0]["kid"]
+    rehearsed = authsec("audit", "rotate-key", "--dry-run")
+    assert rehearsed.stdout.splitlines() == [
+        "Nothing was changed. This would happen:",
+        f"  sealing key replaced: {present} → a new key in the database",
+    ]
+    assert json.loads(authsec("audit", "rotate-key", "--dry-run", "--json").stdout) == {
+        "dry_run": True,
+        "kid": None,
+        "replaces": present,
+    }
+    assert len(json.loads(authsec("audit", "keys").stdout)["keys"]) == 1
     done = authsec("audit", "rotate-key", "--yes")
     assert done.exit_code == 0, done.output
     assert "once a server has sealed that" in done.stdout
@@ -352,3 +365,36 @@ def test_a_damaged_file_is_found_as_the_database_names_the_damage(served: Path, 
         file.write(b"\xff" * size)
     told = authsec("audit", "verify", "--key", str(served / "keys"))
     assert (told.exit_code, "The database file is damaged: " in told.stdout) == (3, True), told.output
+
+
+def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    shutil.copy(served / "authsec.sqlite3", tmp_path / "backup")
+    (tmp_path / "lost").write_text(sealed_head(served, authsec))
+    shutil.copy(tmp_path / "backup", served / "authsec.sqlite3")
+    check = ("--key", str(served / "keys"), "--head", str(served / "head"))
+    assert "Restored" not in authsec("audit", "verify", *check).stdout
+    assert authsec("admin", "restored", "--yes", "--head", str(tmp_path / "lost")).exit_code == 0
+    with open_authority(load_settings(data=served), local_operator=True) as authority:
+        authority.dropper.sealer.seal()
+    checked = authsec("audit", "verify", *check)
+    assert checked.exit_code == 0, checked.output
+    (told,) = (line for line in checked.stdout.splitlines() if line.startswith("Restored at 20"))
+    assert "UTC: authority version 1 to 1,000,002. Events after the backup are lost: " in told
+    assert "its last head covers 4 events, signed at 20" in told
+    (restore,) = json.loads(authsec("audit", "verify", *check, "--json").stdout)["restores"]
+    assert (restore["version_before"], restore["authority_version"], restore["sealed"]) == (1, 1_000_002, 4)
+    assert restore["head_at"] < restore["at"] or restore["head_at"] == restore["at"]
+    (tmp_path / "export").write_text(authsec("audit", "export-sealed").stdout)
+    assert told in elsewhere("audit", "verify-export", str(tmp_path / "export"), *check).stdout
+
+
+def test_the_heads_that_were_compared_are_counted_where_something_is_found_as_well(
+    served: Path, authsec: Authsec
+) -> None:
+    spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
+    check = ("audit", "verify", "--key", str(served / "keys"))
+    found = authsec(*check, "--head", str(served / "head"))
+    assert (found.exit_code, "It was compared with the head that you kept." in found.stdout) == (3, True), found.output
+    assert "compared" not in authsec(*check).stdout

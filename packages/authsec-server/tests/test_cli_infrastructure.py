@@ -7,11 +7,12 @@ import io
 import ipaddress
 import json
 import socket
+import sqlite3
 import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path
 from authsec_server.cli.database_urls import shareable
 from authsec_server.cli.output import block, harmless, styled, table
-from authsec_server.db import open_database
+from authsec_server.db import open_database, sqlite
 from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
 from click.testing import CliRunner, Result
@@ -139,13 +140,30 @@ def test_without_any_hint_both_ways_are_said(run: Authsec) -> None:
 
 
 def test_a_folder_without_data_is_not_begun(run: Authsec, tmp_path: Path) -> None:
-    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
-        said = failed(run("admin", "create-key", "ci", "--data", str(folder)))
-        assert f"There is no AuthSec data in {folder}" in said
-        assert f"authsec serve --data {folder}" in said
+    for folder, lacking in (
+        (tmp_path / "nowhere", f"There is no folder {tmp_path / 'nowhere'}."),
+        (tmp_path / "empty", f"{tmp_path / 'empty'} holds no AuthSec database."),
+    ):
+        for command in (("admin", "create-key", "ci"), ("keys", "list")):
+            said = failed(run(*command, "--data", str(folder)))
+            assert lacking in said
+            assert "Check the path" in said
+            assert "serve --data" not in said, "it would begin a second authority"
     assert not (tmp_path / "nowhere").exists()
     assert list((tmp_path / "empty").iterdir()) == []
-    assert "no AuthSec data in elsewhere" in failed(run("keys", "list", AUTHSEC_SERVER_DATA="elsewhere"))
+    assert "There is no folder elsewhere." in failed(run("keys", "list", AUTHSEC_SERVER_DATA="elsewhere"))
+
+
+def test_a_database_file_that_another_process_has_locked_is_said_to_be(
+    run: Authsec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 10)
+    with closing(sqlite3.connect(data / "authsec.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said = failed(run("keys", "list", "--data", str(data)), status=5)
+    assert "Another process holds the write lock of the database file.\n  Retry shortly." in said
+    assert f"lsof {data / 'authsec.sqlite3'}" in said
+    assert "Check the data folder" not in said
 
 
 def test_what_works_on_the_servers_machine_only_sends_nobody_elsewhere(run: Authsec) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import authsec_server
 import psycopg
@@ -17,7 +19,7 @@ from authsec_server.db import Database, Tx, metadata, open_database
 from authsec_server.db.database import Access
 from authsec_server.db.postgresql import MIGRATION_LOCK, is_outage
 from authsec_server.db.postgresql_options import PING_SECONDS
-from authsec_server.db.served import last_issuer, remember_issuer
+from authsec_server.db.served import last_heads_file, last_issuer, remember_heads_file, remember_issuer
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import create_engine, text
@@ -34,6 +36,22 @@ def test_a_change_raises_the_version_and_nothing_else_does(database: Database) -
     assert database.record(version) == 1
     assert database.append(version) == 1
     assert database.change(version) == 2
+
+
+def test_the_file_of_heads_of_the_last_start_is_known_to_whoever_opens_the_database(database: Database) -> None:
+    assert database.read(last_heads_file) == ""
+    for file, kept in ((Path("/elsewhere/heads"), "/elsewhere/heads"), (Path("heads"), str(Path.cwd() / "heads"))):
+        database.append(lambda tx, file=file: remember_heads_file(tx, file))
+        assert database.read(last_heads_file) == kept
+    database.append(lambda tx: remember_heads_file(tx, None))
+    assert database.read(last_heads_file) == ""
+
+
+def test_a_database_is_empty_until_its_schema_is_made(empty_database_url: str) -> None:
+    with closing(open_database(empty_database_url)) as database:
+        assert database.is_empty()
+        database.migrate()
+        assert not database.is_empty()
 
 
 def test_the_issuer_of_the_last_start_is_known_to_whoever_opens_the_database(database: Database) -> None:

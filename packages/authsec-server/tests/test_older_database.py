@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
@@ -15,6 +16,8 @@ from authsec_server.app import older_database, open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import sealer
+from authsec_server.db import open_database
+from authsec_server.db.served import remember_heads_file
 from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import Result
@@ -161,6 +164,7 @@ def test_a_command_on_this_machine_changes_nothing_either(
     rebuilt = authsec("audit", "rebuild-counts", "--yes")
     assert (rebuilt.exit_code, "Nothing is changed in an older database" in rebuilt.stderr) == (1, True)
     declined = authsec("admin", "restored")
+    assert "What stops: nothing" in declined.stderr
     assert "Nobody was there to answer" in declined.stderr
     done = authsec("admin", "restored", "--yes", "--json")
     assert done.exit_code == 0, done.output
@@ -193,3 +197,125 @@ def test_heads_that_go_to_an_address_are_not_compared(settings: Settings, tmp_pa
     settings = load_settings(data=tmp_path, audit_heads="https://heads.example.com/authsec")
     with served(settings) as client:
         assert "not read" in client.get("/readyz").json()["audit_heads_not_compared"]
+
+
+@pytest.fixture
+def older(settings: Settings, authsec: Callable[..., Result], tmp_path: Path) -> Callable[..., Result]:
+    """`authsec` on the older database, whose last server has left word of its file of heads, and no setting does."""
+    shutil.copy(tmp_path / "backup", settings.database_file)  # `authsec` has put another one there
+    leave_word(settings.database_url, Path(settings.audit_heads))
+    return authsec
+
+
+def leave_word(url: str, heads: Path | None) -> None:
+    with closing(open_database(url)) as database:
+        database.append(lambda tx: remember_heads_file(tx, heads))
+
+
+def test_commands_compare_with_the_heads_of_the_server_without_a_setting(
+    older: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    told = older("audit", "head", "--json")
+    assert "older than a head it signed" in json.loads(told.stdout)["older"]
+    assert json.loads(told.stdout)["not_compared"] is None
+    refused = older("roles", "create", "Other", "--action", "a:b")
+    assert (refused.exit_code, "authsec admin restored" in refused.stderr) == (5, True), refused.output
+    done = older("admin", "restored", "--yes")
+    assert "The newest outside head was signed at 20" in done.stdout, done.output
+    assert older("roles", "create", "Other", "--action", "a:b").exit_code == 0
+    assert json.loads(older("audit", "head", "--json").stdout)["older"] is None
+
+
+def test_a_database_that_was_not_compared_is_not_said_to_be_up_to_date(
+    older: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "heads").unlink()
+    for heads, why in ((tmp_path / "heads", f"{tmp_path / 'heads'} has no heads"), (None, "no file of outside heads")):
+        leave_word(settings.database_url, heads)
+        told = older("audit", "head", "--json")
+        assert why in json.loads(told.stdout)["not_compared"]
+        assert "was not compared with outside heads" in told.stderr
+        assert "AUTHSEC_SERVER_AUDIT_HEADS=FILE" in told.stderr
+
+
+def test_a_file_without_a_head_is_refused_before_anything_is_done(
+    older: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    before, file = settings.database_file.read_bytes(), tmp_path / "wrong"
+    for content, what in (("", "it is empty"), ("{}\n", "its one line is none"), ("a.b\nc\n", "none of its 2 lines")):
+        file.write_text(content)
+        refused = older("admin", "restored", "--head", str(file), "--yes")
+        assert (refused.exit_code, refused.stdout) == (1, ""), refused.output
+        assert f"{file} holds no head: {what}" in refused.stderr
+        assert "authsec audit head > FILE" in refused.stderr
+    assert settings.database_file.read_bytes() == before
+
+
+def test_a_dry_run_says_what_a_restore_would_do_and_leaves_nothing(
+    older: Callable[..., Result], settings: Settings
+) -> None:
+    def version() -> int:
+        with closing(sqlite3.connect(settings.database_file)) as connection:
+            return int(connection.execute("SELECT version FROM authority").fetchone()[0])
+
+    before = version()
+    told = older("admin", "restored", "--dry-run")
+    assert told.exit_code == 0, told.output
+    first, raised, *rest = told.stdout.splitlines()
+    assert first == "Nothing was changed. This would happen:"
+    assert raised == f"  authority version raised: {before:,} → {1_000_001 + before:,}"
+    assert sum(line.startswith("  signing key revoked: ") for line in rest) == 2
+    assert "  revocation feed: a new epoch, each follower gets a whole snapshot" in rest
+    assert "What stops: nothing" in told.stderr
+    program = json.loads(older("admin", "restored", "--dry-run", "--json").stdout)
+    assert (program["dry_run"], len(program["revoked_keys"])) == (True, 2)
+    assert version() == before
+
+
+def test_a_second_record_of_the_same_restore_is_made_only_where_it_is_asked_for(
+    older: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    first = json.loads(older("admin", "restored", "--yes", "--json").stdout)
+    told = older("admin", "restored", "--yes")
+    assert told.exit_code == 0, told.output
+    assert "This database was declared restored at 20" in told.stdout
+    assert f"UTC already, at version {first['authority_version']:,}." in told.stdout
+    assert "Nothing was changed." in told.stdout
+    second = json.loads(older("admin", "restored", "--yes", "--json").stdout)
+    assert (second["already_restored"], second["authority_version"]) == (True, first["authority_version"])
+    more = older("admin", "restored", "--yes", "--disable", "helper")
+    assert (more.exit_code, "--again" in more.stderr) == (4, True), more.output
+    again = json.loads(older("admin", "restored", "--yes", "--again", "--json").stdout)
+    assert again["version_before"] == first["authority_version"]
+
+
+def test_a_restore_is_recorded_again_where_heads_are_newer_than_the_last_record(
+    older: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    assert older("admin", "restored", "--yes").exit_code == 0
+    shutil.copy(settings.database_file, tmp_path / "backup")
+    with served(settings) as client:
+        client.post(f"{API}/roles", json={"name": "Other", "actions": ["a:b"]})
+        wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
+        newest = client.get(f"{API}/events").json()["items"][0]
+        wait_until(lambda: newest["id"] in sealed(client))
+        wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
+    unchanged = json.loads(older("admin", "restored", "--yes", "--json").stdout)
+    assert unchanged["already_restored"], "the heads are those of this database"
+    shutil.copy(tmp_path / "backup", settings.database_file)
+    done = json.loads(older("admin", "restored", "--yes", "--json").stdout)
+    assert (done["already_restored"], done["version_before"]) == (False, unchanged["authority_version"])
+
+
+def test_nothing_is_recorded_in_an_empty_database(authsec: Callable[..., Result], tmp_path: Path) -> None:
+    """A dump can still be loaded into it."""
+    file = tmp_path / "authsec.sqlite3"
+    file.write_bytes(b"")
+    (tmp_path / "master.key").unlink()
+    for options in (("--yes",), ("--dry-run",), ()):
+        refused = authsec("admin", "restored", *options)
+        assert (refused.exit_code, refused.stdout) == (4, ""), refused.output
+        assert "The database is empty: no backup was put into it, so nothing was recorded." in refused.stderr
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    assert not (tmp_path / "master.key").exists()

@@ -127,6 +127,25 @@ def test_the_record_is_signed_and_an_event_says_what_was_done(restoration: Resto
     assert sorted(told["revoked_keys"]) == sorted(done.revoked)
 
 
+def test_a_rehearsal_says_what_would_be_done_and_leaves_nothing(restoration: Restoration) -> None:
+    before = state_of(restoration)
+    foreseen, _ = restoration.rehearse(Lost(signing_keys=frozenset({UNKNOWN})))
+    assert (foreseen.version_before, foreseen.authority_version) == (LONG_AGO, LONG_AGO + 1 + VERSIONS)
+    assert (set(foreseen.revoked), foreseen.revoked_unknown) == (set(before), [UNKNOWN])
+    assert state_of(restoration) == before
+    assert restoration.database.read(lambda tx: (tx.version, revocations.last(tx))) == (LONG_AGO, 0)
+
+
+def test_the_last_record_is_known_and_whether_anything_was_changed_since(restoration: Restoration) -> None:
+    assert restoration.last_restore([]) == (None, False)
+    done = restoration.record(Lost())
+    last, is_up_to_date = restoration.last_restore([])
+    assert last is not None
+    assert (last.authority_version, is_up_to_date) == (done.authority_version, True)
+    end_some(restoration, "later")  # a backup from here on may have been put back, and nothing here says so
+    assert restoration.last_restore([]) == (last, False)
+
+
 def test_an_agent_that_is_not_there_undoes_all_of_it(restoration: Restoration) -> None:
     before = state_of(restoration)
     with pytest.raises(NotFound):

@@ -92,6 +92,11 @@ def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
     kept = tmp_path / "keys"
     kept.write_text(authsec("audit", "keys").stdout)
 
+    rehearsed = authsec("audit", "rotate-key", "--key-file", str(first), "--dry-run")
+    assert rehearsed.stdout.splitlines() == [
+        "Nothing was changed. This would happen:",
+        f"  sealing key replaced: {before} → {kid_in(first)} in {first}",
+    ]
     moved = authsec("audit", "rotate-key", "--key-file", str(first), "--yes")
     assert moved.exit_code == 0, moved.output
     assert f"The key {kid_in(first)} replaces {before}, and that is sealed." in moved.stdout

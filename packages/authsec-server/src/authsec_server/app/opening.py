@@ -22,7 +22,7 @@ from authsec_server.audit.sealing.comparison import Comparison, comparison_of
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.console import static
 from authsec_server.db import Database, open_database
-from authsec_server.db.served import last_issuer
+from authsec_server.db.served import last_heads_file, last_issuer
 from authsec_server.failures import Unavailable
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.outbound import Outbound, outbound_of
@@ -78,11 +78,15 @@ def open_authority(
             check_data(settings.sqlite_file)
     database = open_database(settings.database_url)
     try:
-        comparison = comparison_of(settings.audit_heads, database)
-        comparison.read_file()  # before the database: another server may write to both
-        database.migrate()
         if local_operator:
+            database.migrate()
             settings = as_served(settings, database)
+            comparison = comparison_of(heads_as_served(settings, database), database)
+            comparison.read_file()
+        else:
+            comparison = comparison_of(settings.audit_heads, database)
+            comparison.read_file()  # before the database: another server may write to both
+            database.migrate()
         house = house_of(settings, database, comparison, local_operator, surroundings or Surroundings())
         if local_operator:
             _compare_for_command(comparison)
@@ -99,7 +103,7 @@ def _compare_for_command(comparison: Comparison) -> None:
     try:
         comparison.problem = comparison.compare()
     except Unavailable as failure:
-        comparison.not_compared = failure.message
+        comparison.not_compared = failure.message.removesuffix(".")
 
 
 def refuse_to_serve(settings: Settings) -> None:
@@ -117,6 +121,11 @@ def as_served(settings: Settings, database: Database) -> Settings:
     if settings.public_url or not (issuer := database.read(last_issuer)):
         return settings
     return settings.model_copy(update={"public_url": issuer})
+
+
+def heads_as_served(settings: Settings, database: Database) -> str:
+    """Where outside heads are: what the settings name, else the file of the server of this data that started last."""
+    return settings.audit_heads or database.read(last_heads_file)
 
 
 def _bootstrap_key(house: House) -> AdminKey | None:

@@ -58,7 +58,10 @@ def operations(house: House) -> list[AnyOperation]:
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
-            keyring.journal_keys.published, house.elsewhere.standing, lambda: house.comparison.problem
+            keyring.journal_keys.published,
+            house.elsewhere.standing,
+            lambda: house.comparison.problem,
+            house.comparison.why_not_compared,
         ),
         *journal_api.operations(keyring.journal_keys, issuer=house.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events

@@ -9,26 +9,33 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from authsec.jose import PrivateKey
 
 from authsec_server.accounts import links, sessions
-from authsec_server.app.opening import as_served
+from authsec_server.app.opening import as_served, heads_as_served
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.app.wings import Keyring, keyring_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.outside import Lost, lost_of
-from authsec_server.audit.sealing.restores import Restore, sign_restore
+from authsec_server.audit.sealing.heads import Keys
+from authsec_server.audit.sealing.outside import Lost, find_problem, has_heads, lost_of, outside_heads, unverified
+from authsec_server.audit.sealing.restores import Restore, restores_in, sign_restore
 from authsec_server.clients import enrolments
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx, open_database, raise_version
+from authsec_server.delegations.foreseen import Insight
+from authsec_server.delegations.model import Terms
+from authsec_server.failures import Conflict
 from authsec_server.keys import service as keys
+from authsec_server.keys.model import NewKey
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.settings import Settings
 from authsec_server.web.instants import rfc3339
+from authsec_server.web.rehearsal import Foreseen
 
 VERSIONS: int = 1_000_000
 """So far the version rises above all that is known: further than any authority came between backup and loss."""
@@ -56,22 +63,59 @@ class Restoration:
     settings: Settings
     around: Surroundings
 
+    def heads_file(self) -> Path | None:
+        """The file that the server of this data appends heads to, as far as it is known and there."""
+        where = heads_as_served(self.settings, self.database)
+        return Path(where) if where and "://" not in where and Path(where).exists() else None
+
     def lost(self, lines: Sequence[str]) -> Lost:
         """What these lines of files with outside heads say of the time that was lost."""
         return lost_of(lines, self.keyring.journal_keys.by_kid(), self.settings.issuer)
+
+    def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
+        """The restore that was recorded last, and whether the database is as far as anybody knows since.
+
+        It is not where a head of these lines is newer than the database. Without a head that was signed since, the
+        authority version decides: a change after the record may have been restored as well.
+        """
+        known = self.keyring.journal_keys.by_kid()
+        found = self.database.read(lambda tx: restores_in(tx.connection, known))
+        if not found:
+            return None, False
+        last = found[-1]
+        outside = outside_heads(_since(lines, last, known), known, self.settings.issuer)
+
+        def is_up_to_date(tx: Tx) -> bool:
+            if self.database.lacks_wal or find_problem(tx, outside, known):
+                return False
+            return tx.version == last.authority_version or has_heads(tx, outside, known)
+
+        return last, self.database.read(is_up_to_date)
+
+    def rehearse(
+        self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()
+    ) -> tuple[Restored, Foreseen]:
+        """What `record` would do, and what would stop. Nothing is left of it. Raises as `record` does."""
+        act, fresh = self._act(), self.keyring.custodian.make_two()
+        insight = Insight(
+            terms=Terms(
+                max_token_lifetime=self.settings.max_token_lifetime, default_audience=self.settings.default_audience
+            )
+        )
+
+        def work(tx: Tx) -> tuple[Restored, Foreseen]:
+            audit.prepare_months(tx, act.now)
+            tx, restored = _restore(tx, act, lost, fresh, also, disable)
+            return restored, insight.foreseen(tx, act)
+
+        return self.database.rehearse(work)
 
     def record(self, lost: Lost, *, also: Collection[str] = (), disable: Sequence[str] = ()) -> Restored:
         """Do it, in one change. `also` are further keys that signed, `disable` agents that get no token.
 
         Raises `Unavailable`, `NotFound` for an agent that is not there, or `Conflict`.
         """
-        act = Act(
-            principal=LOCAL_OPERATOR,
-            now=self.around.now(),
-            request_id="",
-            address="",
-            token_bytes=self.around.token_bytes,
-        )
+        act = self._act()
         self.database.append(lambda tx: audit.prepare_months(tx, act.now))
         self.keyring.journal_keys.keep(act.now)
         known = self.keyring.journal_keys.by_kid()
@@ -81,31 +125,22 @@ class Restoration:
         fresh = self.keyring.custodian.make_two()
 
         def work(tx: Tx) -> Restored:
-            before = tx.version - 1  # a change has raised it by one
-            highest = max(
-                tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version
-            )
-            tx = raise_version(tx, highest + VERSIONS)
-            revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
-            sessions.end_everybodys(tx, act.now)
-            links.void_all(tx, act.now)
-            enrolments.forget_all(tx)
-            disabled = [clients.disable(tx, act, each).slug for each in disable]
-            revocations.begin_epoch(tx, tx.version)  # last: what has just ended gets such a number as well
-            restored = Restored(
-                version_before=before,
-                authority_version=tx.version,
-                revoked=revoked,
-                revoked_unknown=unknown,
-                disabled=disabled,
-                lost=lost,
-            )
+            tx, restored = _restore(tx, act, lost, fresh, also, disable)
             self._record(tx, act, restored, sealing_key)
             return restored
 
         restored = self.database.change(work)
         self.database.lacks_wal = False  # what the copy lacks is given up
         return restored
+
+    def _act(self) -> Act:
+        return Act(
+            principal=LOCAL_OPERATOR,
+            now=self.around.now(),
+            request_id="",
+            address="",
+            token_bytes=self.around.token_bytes,
+        )
 
     def _record(self, tx: Tx, act: Act, restored: Restored, key: PrivateKey) -> None:
         newest = restored.lost.newest
@@ -115,6 +150,7 @@ class Restoration:
             size=sealing.sealed(tx),
             heads_until=max(act.now, restored.lost.until or act.now),
             unknown_keys=tuple(sorted(restored.lost.unknown_keys)),
+            version_before=restored.version_before,
         )
         detail = {
             "version_before": restored.version_before,
@@ -126,11 +162,61 @@ class Restoration:
         audit.record_act(tx, act, EventKind.AUTHORITY_RESTORED, detail=detail)
 
 
+def _restore(
+    tx: Tx, act: Act, lost: Lost, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
+) -> tuple[Tx, Restored]:
+    """End what came before, at the version that the transaction has from then on."""
+    if not keys.every(tx, act):  # a schema, and nothing that ever signed
+        raise _nothing_restored()
+    before = tx.version - 1  # a change has raised it by one
+    highest = max(tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version)
+    tx = raise_version(tx, highest + VERSIONS)
+    revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
+    sessions.end_everybodys(tx, act.now)
+    links.void_all(tx, act.now)
+    enrolments.forget_all(tx)
+    disabled = [clients.disable(tx, act, each).slug for each in disable]
+    revocations.begin_epoch(tx, tx.version)  # last: what has just ended gets such a number as well
+    return tx, Restored(
+        version_before=before,
+        authority_version=tx.version,
+        revoked=revoked,
+        revoked_unknown=unknown,
+        disabled=disabled,
+        lost=lost,
+    )
+
+
+def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
+    """The lines that the record does not excuse, by what they say: to verify every head of some days takes a minute."""
+    until = last.heads_until.timestamp()
+
+    def may_count(line: str) -> bool:
+        kid, claims = unverified(line.strip())
+        at = claims.get("iat")
+        return kid not in known or not isinstance(at, int) or at > until
+
+    return [line for line in lines if may_count(line)]
+
+
+def _nothing_restored() -> Conflict:
+    return Conflict(
+        "The database is empty: no backup was put into it, so nothing was recorded.",
+        "Check --data or --database, and restore the backup first: docs/backup.md.",
+    )
+
+
 @contextmanager
 def open_restoration(settings: Settings, around: Surroundings | None = None) -> Iterator[Restoration]:
-    """Open the database and bring its schema up to date, and write nothing else. Raises `StartupRefused`."""
+    """Open the database and bring its schema up to date, and write nothing else.
+
+    Raises `StartupRefused`, or `Conflict` for a database that nothing was restored into: left as it is, a dump can
+    still be loaded into it.
+    """
     database = open_database(settings.database_url)
     try:
+        if database.is_empty():
+            raise _nothing_restored()
         database.migrate()
         settings = as_served(settings, database)
         around = around or Surroundings()

@@ -126,7 +126,7 @@ def _heads_in(path: Path, known: Keys) -> KeptHeads:
             at = f"line {number} of " if len(lines) > 1 else ""
             refused.append(f"The head in {at}{path} {why}.")
     if not heads and not refused:
-        raise CallFailed(f"{path} holds no head.", _HOW_HEAD)
+        raise no_head(path, lines)
     return KeptHeads(
         heads=tuple(heads),
         refused=tuple(refused[:1]),
@@ -134,6 +134,15 @@ def _heads_in(path: Path, known: Keys) -> KeptHeads:
         torn=(_torn(path, torn),) if torn else (),
         lines=len(torn),
     )
+
+
+def no_head(path: Path, lines: Sequence[str]) -> CallFailed:
+    """The refusal of a file without a head: what it has, and what is wanted."""
+    if not any(map(str.strip, lines)):
+        what = "it is empty"
+    else:
+        what = "its one line is none" if len(lines) == 1 else f"none of its {len(lines):,} lines is one"
+    return CallFailed(f"{path} holds no head: {what}.", _HOW_HEAD)
 
 
 def _torn(path: Path, numbers: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from authsec.exits import Exit
 
-from authsec_server.audit.sealing.trail import Dropping, Report
+from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
 from authsec_server.cli.audit_files import KeptHeads
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
@@ -51,6 +51,16 @@ def _as_json(report: Report) -> dict[str, Any]:
             for each in report.dropped
         ],
         "unchecked": list(report.unchecked),
+        "restores": [
+            {
+                "at": rfc3339(each.record.at),
+                "version_before": each.record.version_before,
+                "authority_version": each.record.authority_version,
+                "sealed": each.record.size,
+                "head_at": rfc3339(each.head_at),
+            }
+            for each in report.restores
+        ],
     }
 
 
@@ -62,18 +72,32 @@ def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
         if report.last
         else ("There is no head that these keys signed.")
     )
-    dropped = [*(_dropped(each, given) for each in report.dropped), *report.unchecked]
+    dropped = [*(_dropped(each, given) for each in report.dropped), *map(_restored, report.restores), *report.unchecked]
+    heads = "the head" if kept == 1 else f"all {kept:,} heads"
     if report.as_sealed:
-        fits = [f"It leads to {'the head' if kept == 1 else f'all {kept} heads'} that you kept."] if kept else []
+        fits = [f"It leads to {heads} that you kept."] if kept else []
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
+    compared = [f"It was compared with {heads} that you kept."] if kept else []
     more = [f"And {report.more:,} more."] if report.more else []
     if report.sealed and report.last is None:
         unsigned = (
             f"{events}, but under no head that these keys signed: they are another authority's, or somebody else has "
             "written the log."
         )
-        return [styled(unsigned, "red"), *report.findings, *more, *dropped]
-    return [styled(f"{events}, but not all is as it was sealed:", "red"), *report.findings, *more, *dropped, last]
+        return [styled(unsigned, "red"), *report.findings, *more, *dropped, *compared]
+    found = styled(f"{events}, but not all is as it was sealed:", "red")
+    return [found, *report.findings, *more, *dropped, last, *compared]
+
+
+def _restored(restore: RecordedRestore) -> str:
+    """When the database was put back, and what it lost."""
+    its = restore.record
+    before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
+    lost = "Events after the backup are lost."
+    if its.size:
+        signed = f", signed at {when(rfc3339(restore.head_at))} UTC" if restore.head_at else ""
+        lost = f"Events after the backup are lost: its last head covers {its.size:,} events{signed}."
+    return f"Restored at {when(rfc3339(its.at))} UTC: authority version {before}{its.authority_version:,}. {lost}"
 
 
 def _dropped(dropping: Dropping, given: Sequence[Path]) -> str:

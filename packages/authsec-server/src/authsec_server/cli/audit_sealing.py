@@ -28,6 +28,7 @@ from authsec_server.cli.audit_files import (
 )
 from authsec_server.cli.audit_report import tell
 from authsec_server.cli.caller import Caller, admin_command, local_command
+from authsec_server.cli.caller import dry_run as rehearsed
 from authsec_server.cli.ending import confirm
 from authsec_server.cli.in_process import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
@@ -35,7 +36,8 @@ from authsec_server.cli.reach import CallFailed
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Fault, Unavailable
 from authsec_server.keys.journal import SETTING, replace_by_file
-from authsec_server.keys.sealing_key_file import load_sealing_key
+from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key
+from authsec_server.settings import ENV_PREFIX
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
@@ -63,6 +65,11 @@ def head(caller: Caller, output: Output) -> None:
         output.note(f"{answer['older']} Nothing is issued until `authsec admin restored` ran: docs/backup.md.")
     if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
         answer["elsewhere"] = None
+        if answer["not_compared"]:
+            output.note(
+                f"The database was not compared with outside heads: {answer['not_compared']}. So nothing here says"
+                f" whether it is older. Name their file: {ENV_PREFIX}AUDIT_HEADS=FILE"
+            )
     its = answer["elsewhere"]
     if its and its["undelivered_since"]:
         output.note(
@@ -177,8 +184,9 @@ def verify_exported(
     "--key-file", type=_THERE, help="The file of the new key, which stays there. On the server's machine, with --data."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say which key would be replaced, and change nothing.")
 @admin_command
-def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool) -> None:
+def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
     """Replace the key that seals the journal. The present one signs for the new one, which signs from then on.
 
     Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
@@ -188,6 +196,9 @@ def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool)
         raise CallFailed(
             "A private key is not sent to a server.", "On the server's machine: --data DIR --key-file FILE"
         )
+    if dry_run:
+        _rehearse_rotation(caller, output, key_file)
+        return
     confirm("Replace the key that seals the audit trail?", yes=yes)
     if key_file is None:
         answer = caller.post("events/keys/rotate")
@@ -203,20 +214,46 @@ def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool)
     )
 
 
+def _rehearse_rotation(caller: Caller, output: Output, key_file: Path | None) -> None:
+    if key_file is None:
+        kid, before = None, caller.post(rehearsed("events/keys/rotate"))["would_answer"]["replaces"]
+        new = "a new key in the database"
+    else:
+        assert isinstance(caller.reach, InProcess)  # `rotate_key` has seen to that
+        with _rotating(caller.reach, key_file) as (opened, file):
+            its = opened.authority
+            kid, before = its.database.rehearse(
+                lambda tx: its.journal_keys.replace(tx, opened.act(), issuer=its.issuer, rehearsed=True, file=file)
+            )
+        new = f"{kid} in {key_file}"
+    output.result(
+        {"dry_run": True, "kid": kid, "replaces": before},
+        "Nothing was changed. This would happen:",
+        f"  sealing key replaced: {before} → {new}",
+    )
+
+
 def _rotated_to_file(reach: InProcess, key_file: Path) -> dict[str, str]:
+    with _rotating(reach, key_file) as (opened, new):
+        its = opened.authority
+        kid, before = replace_by_file(
+            its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
+        )
+    return {"kid": kid, "replaces": before}
+
+
+@contextmanager
+def _rotating(reach: InProcess, key_file: Path) -> Iterator[tuple[Opened, KeyFile]]:
+    """The authority, and the key in the file. Raises `CallFailed`."""
     try:
         new, named = load_sealing_key(key_file), reach.settings.sealing_key_file
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
         with reach.kept_open() as opened:
             opened.refuse_if_older()
-            its = opened.authority
-            kid, before = replace_by_file(
-                its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
-            )
+            yield opened, new
     except Failure as failure:
         raise failed(failure) from None
-    return {"kid": kid, "replaces": before}
 
 
 @click.command("drop")

@@ -15,7 +15,6 @@ import anyio
 import httpx2
 import structlog
 from authsec.exits import Exit
-from authsec.terminal import command_line
 
 from authsec_server.app import Authority, Surroundings, as_served, open_authority
 from authsec_server.cli.listening import listens
@@ -45,11 +44,14 @@ def authority_here(data: Path | None, database: str | None) -> InProcess | None:
     if settings.database or settings.database_file.exists():
         return InProcess(settings=settings)
     if data or os.environ.get(f"{ENV_PREFIX}DATA"):  # only `authsec serve` begins one: a mistyped folder must not
-        raise CallFailed(
-            f"There is no AuthSec data in {settings.data}.",
-            f"Start it with: {command_line('serve', '--data', str(settings.data))}",
-        )
+        raise _no_data(settings.data)
     return None
+
+
+def _no_data(folder: Path) -> CallFailed:
+    """Most often the path is mistyped. `authsec serve` there would begin a second authority, so it is not suggested."""
+    lacking = f"{folder} holds no AuthSec database" if folder.exists() else f"There is no folder {folder}"
+    return CallFailed(f"{lacking}.", "Check the path: `authsec serve` prints its data folder when it starts.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

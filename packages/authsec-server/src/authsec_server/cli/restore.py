@@ -7,30 +7,43 @@ from pathlib import Path
 from typing import Any
 
 import click
+from authsec.exits import Exit
 
-from authsec_server.app.restoration import Restored, open_restoration
-from authsec_server.audit.sealing.outside import last_lines
+from authsec_server.app.restoration import Restoration, Restored, open_restoration
+from authsec_server.audit.sealing.outside import Lost, last_lines, unverified
+from authsec_server.audit.sealing.restores import Restore
+from authsec_server.cli.audit_files import no_head
 from authsec_server.cli.caller import Caller, local_command
-from authsec_server.cli.ending import confirm
+from authsec_server.cli.ending import confirm, say
 from authsec_server.cli.in_process import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.failures import Failure
-from authsec_server.settings import ENV_PREFIX, Settings
+from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
 
 MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a head each second of five days
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_QUESTION = "Was this database restored from a backup? All tokens end, and all signing keys are replaced."
 
 
 @click.command("restored")
 @click.option("--head", "files", type=_FILE, multiple=True, help="Heads that were kept elsewhere. Repeat.")
 @click.option("--signing-key", "kids", metavar="KID", multiple=True, help="A further key to revoke. Repeat.")
 @click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent that gets no token. Repeat.")
+@click.option("--again", is_flag=True, help="Record it although a restore is recorded and nothing is newer.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
 @local_command
 def restored(
-    caller: Caller, output: Output, files: tuple[Path, ...], kids: tuple[str, ...], agents: tuple[str, ...], yes: bool
+    caller: Caller,
+    output: Output,
+    files: tuple[Path, ...],
+    kids: tuple[str, ...],
+    agents: tuple[str, ...],
+    again: bool,
+    yes: bool,
+    dry_run: bool,
 ) -> None:
     """Record that this database was restored from a backup.
 
@@ -38,35 +51,87 @@ def restored(
     new tokens at once. Administrators sign in again. A server that waits for this goes on within seconds.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    settings = caller.reach.settings
-    lines = [line for file in _heads(settings, files) for line in _lines(file)]
-    confirm("Was this database restored from a backup? All tokens end, and all signing keys are replaced.", yes=yes)
+    lines = [line for file in files for line in _heads_in(file)]
     try:
-        with errors_only(), open_restoration(settings) as restoration:
+        with errors_only(), open_restoration(caller.reach.settings) as restoration:
+            lines += _servers_lines(restoration, files)
+            last, is_up_to_date = restoration.last_restore(lines)
+            if last and is_up_to_date and not again:
+                _say_declared(output, last, lines, is_more_wanted=bool(kids or agents))
+                return
             lost = restoration.lost(lines)
+            if dry_run or not yes:
+                done, foreseen = restoration.rehearse(lost, also=kids, disable=agents)
+            if dry_run:
+                told = _as_json(done) | {"dry_run": True, "would_stop": foreseen.would_stop}
+                output.result(told, "Nothing was changed. This would happen:", *_foreseen(done), *_about(lost, lines))
+                if not output.as_json:
+                    say(caller, output, told)
+                return
+            if not yes:
+                if last:
+                    output.note(f"{_declared(last)} Go on only if a backup was put back once more.")
+                say(caller, output, {"would_stop": foreseen.would_stop})
+            confirm(_QUESTION, yes=yes)
             done = restoration.record(lost, also=kids, disable=agents)
     except Failure as failure:
         raise failed(failure) from None
     output.result(_as_json(done), *_for_people(done, lines))
 
 
-def _heads(settings: Settings, named: Sequence[Path]) -> list[Path]:
-    """The files that are named, and the one that the server appends to."""
-    its = settings.audit_heads
-    own = [Path(its)] if its and "://" not in its and Path(its).exists() else []
-    return [*named, *(each for each in own if each not in named)]
-
-
-def _lines(file: Path) -> Sequence[str]:
+def _heads_in(file: Path) -> Sequence[str]:
+    """The lines of a file that is named. Raises `CallFailed` where none of them is a head."""
     found = last_lines(file, MOST_BYTES)
     if found.unread or not file.exists():
         raise CallFailed(f"{found.unread or f'There is no file {file}'}.", "Name a file with heads: --head FILE.")
+    if not any(unverified(line.strip())[0] for line in found.lines):
+        raise no_head(file, found.lines)
     return found.lines
+
+
+def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[str]:
+    """The lines of the file that the server appends to, unless that is named."""
+    own = restoration.heads_file()
+    if own is None or own.absolute() in {file.absolute() for file in named}:
+        return []
+    found = last_lines(own, MOST_BYTES)
+    if found.unread:
+        raise CallFailed(f"{found.unread}.", "The server appends its heads to this file. Make it readable.")
+    return found.lines
+
+
+def _declared(last: Restore) -> str:
+    at = when(rfc3339(last.at))
+    return f"This database was declared restored at {at} UTC already, at version {last.authority_version:,}."
+
+
+def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_more_wanted: bool) -> None:
+    """Say that nothing was done, and why. Raises `CallFailed` where that is not all that was asked for."""
+    newer = (
+        "No head that was read is newer than the database"
+        if lines
+        else "Nothing was changed since, and no outside heads were read"
+    )
+    again = "If a backup was put back once more since then: --again."
+    if is_more_wanted:
+        raise CallFailed(
+            f"{_declared(last)} {newer}. Nothing was done.",
+            f"To disable an agent: authsec agents disable AGENT. {again}",
+            exit_code=Exit.CONFLICT,
+        )
+    told = {
+        "already_restored": True,
+        "restored_at": rfc3339(last.at),
+        "version_before": last.version_before,
+        "authority_version": last.authority_version,
+    }
+    output.result(told, f"{_declared(last)} {newer}.", f"Nothing was changed. {again}")
 
 
 def _as_json(done: Restored) -> dict[str, Any]:
     newest = done.lost.newest
     return {
+        "already_restored": False,
         "version_before": done.version_before,
         "authority_version": done.authority_version,
         "revoked_keys": list(done.revoked),
@@ -76,28 +141,47 @@ def _as_json(done: Restored) -> dict[str, Any]:
     }
 
 
+def _foreseen(done: Restored) -> list[str]:
+    lost = [f"  signing key of the lost time revoked: {kid}" for kid in done.revoked_unknown]
+    return [
+        f"  authority version raised: {done.version_before:,} → {done.authority_version:,}",
+        *(f"  signing key revoked: {kid}" for kid in done.revoked),
+        *lost,
+        "  signing keys created: 2",
+        "  revocation feed: a new epoch, each follower gets a whole snapshot",
+        "  sessions, one-time links and enrolment codes: all end",
+        *(f"  agent disabled: {slug}" for slug in done.disabled),
+    ]
+
+
 def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
-    newest = done.lost.newest
     count = len(done.revoked) + len(done.revoked_unknown)
-    said = [
+    keys = "1 signing key is" if count == 1 else f"{count} signing keys are"
+    keep = ["Keep the old file of outside heads, and give the server a new one."] if lines else []
+    return [
         styled(
             f"Recorded. The authority version is {done.authority_version:,}; it was {done.version_before:,}.", "green"
         ),
-        f"{count} signing keys are revoked: every token from before has ended.",
-    ]
-    if newest:
-        said.append(f"The newest outside head was signed at {when(rfc3339(newest.at))} UTC.")
-    elif lines:
-        said.append("No head in these files is signed by a key of this database.")
-    else:
-        said.append(
-            f"No outside heads were read. Name them if there are any: --head FILE, or {ENV_PREFIX}AUDIT_HEADS. A"
-            " signing key that was made after the backup is not revoked otherwise."
-        )
-    said += [f"{slug} is disabled." for slug in done.disabled]
-    return [
-        *said,
+        f"{keys} revoked: every token from before has ended.",
+        *_about(done.lost, lines),
+        *(f"{slug} is disabled." for slug in done.disabled),
         "Changes after the backup are lost. Repeat them: agents made or disabled, delegations revoked, admin keys"
         " revoked, people removed. See docs/backup.md.",
-        "Keep the old file of outside heads, and give the server a new one.",
+        *keep,
+    ]
+
+
+def _about(lost: Lost, lines: Sequence[str]) -> list[str]:
+    """What the outside heads say."""
+    if lost.newest:
+        return [f"The newest outside head was signed at {when(rfc3339(lost.newest.at))} UTC."]
+    if lost.unknown_keys:
+        return [
+            "The outside heads are signed by a sealing key that this database does not have: it is older than that."
+        ]
+    if lines:
+        return ["No head in these files is signed by a key of this database."]
+    return [
+        f"No outside heads were read. Name them if there are any: --head FILE, or {ENV_PREFIX}AUDIT_HEADS. A"
+        " signing key that was made after the backup is not revoked otherwise."
     ]

@@ -23,7 +23,7 @@ from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
-from authsec_server.db.served import last_issuer, remember_issuer
+from authsec_server.db.served import last_issuer, remember_heads_file, remember_issuer
 from authsec_server.failures import Failure, StartupRefused
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
@@ -77,6 +77,7 @@ def run(settings: Settings) -> None:
         else:
             warn_of_another(authority.database.read(last_issuer), authority.issuer)
             authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
+            authority.database.append(lambda tx: remember_heads_file(tx, authority.comparison.path))
             greet(settings, authority)
         config = uvicorn.Config(
             authority.app,

@@ -145,6 +145,10 @@ class Database(ABC):
         """Bring the schema to this version's. Raises `StartupRefused` when it is newer than this program."""
 
     @abstractmethod
+    def is_empty(self) -> bool:
+        """Whether no schema was ever made in it. Raises `Unavailable`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Finish what was begun and let go of every connection."""
 

@@ -13,6 +13,11 @@ from sqlalchemy import Connection
 from authsec_server.failures import StartupRefused
 
 
+def has_schema(connection: Connection) -> bool:
+    """Whether the database has a schema of any version."""
+    return MigrationContext.configure(connection).get_current_revision() is not None
+
+
 def is_current(connection: Connection) -> bool:
     """Whether the schema is this version's."""
     return MigrationContext.configure(connection).get_current_revision() == _scripts().get_current_head()

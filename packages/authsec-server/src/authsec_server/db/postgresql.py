@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import Access, Database, T, Work, open_tx
-from authsec_server.db.migrate import is_current, upgrade
+from authsec_server.db.migrate import has_schema, is_current, upgrade
 from authsec_server.db.postgresql_connection import NoAnswer, bound, driver_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_options import (
@@ -105,17 +105,27 @@ class PostgreSQL(Database):
             yield
 
     def migrate(self) -> None:
+        with self._opened() as connection:
+            # Two servers that start together: the second waits, then finds nothing to do.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            if not is_current(connection):
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                with driver_of(connection).within(PATIENT_SECONDS):
+                    upgrade(connection)
+
+    def is_empty(self) -> bool:
+        with self._opened() as connection:
+            return not has_schema(connection)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Connection]:
+        """A transaction before it is known what is in the database. Raises `Unavailable` or `StartupRefused`."""
         try:
             with (
                 self._engine.begin() as connection,
                 driver_of(connection).within(BOUNDS[Access.CHANGE].call_seconds),
             ):
-                # Two servers that start together: the second waits, then finds nothing to do.
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-                if not is_current(connection):
-                    connection.execute(text("SET LOCAL statement_timeout = 0"))
-                    with driver_of(connection).within(PATIENT_SECONDS):
-                        upgrade(connection)
+                yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
         except DBAPIError as error:

@@ -11,6 +11,7 @@ that has not begun by then is cancelled, so that nothing is written after its ca
 from __future__ import annotations
 
 import queue
+import shlex
 import sqlite3
 import threading
 import traceback
@@ -27,7 +28,7 @@ from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import Access, Database, T, Work, open_tx
-from authsec_server.db.migrate import upgrade
+from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from authsec_server.private_files import make_private
 
@@ -92,10 +93,27 @@ class SQLite(Database):
         try:
             with engine.begin() as connection:
                 upgrade(connection)
-        except DatabaseError as error:  # a full disk, a locked file, a file that is something else
-            raise Unavailable(f"The database file cannot be used: {error.orig}.", "Check the data folder.") from error
+        except DatabaseError as error:
+            raise self._not_opened(error) from error
         finally:
             engine.dispose()
+
+    def is_empty(self) -> bool:
+        try:
+            with self._readers.begin() as connection:
+                return not has_schema(connection)
+        except DatabaseError as error:
+            raise self._not_opened(error) from error
+
+    def _not_opened(self, error: DatabaseError) -> Unavailable:
+        """Why the file could not be opened, as the operator is told."""
+        code = _primary_code(error)
+        if code in _LOCKED:
+            return _locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
+        full = self._failure(error, "opened") if code == sqlite3.SQLITE_FULL else None
+        # Of a file that is damaged or something else, or cannot be opened, SQLite's own words say the most.
+        other = f"The database file {self._file} cannot be used: {error.orig}."
+        return full or Unavailable(other, "Check the data folder.")
 
     def has_stopped(self) -> bool:
         return self._writer.has_stopped()
@@ -119,9 +137,9 @@ def _damaged() -> Unavailable:
     return Unavailable("The database file is damaged.", remedy, retry_after=60, fault=Fault.DAMAGED)
 
 
-def _locked() -> Unavailable:
+def _locked(more: str = "") -> Unavailable:
     remedy = "Retry shortly. If that fails again and again, a process that uses this file is frozen: end it."
-    return Unavailable("Another process holds the write lock of the database file.", remedy, fault=Fault.LOCKED)
+    return Unavailable("Another process holds the write lock of the database file.", remedy + more, fault=Fault.LOCKED)
 
 
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:

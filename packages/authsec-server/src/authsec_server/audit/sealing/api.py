@@ -41,11 +41,12 @@ class ElsewhereShown(TypedDict):
 class HeadShown(TypedDict):
     """The newest head, as it was signed. `overdue`: events wait to be sealed though a server does it each second.
 
-    `older`: why the database is older than its outside heads, where it is.
+    `older`: why the database is older than its outside heads, where it is. `not_compared`: why that cannot be said.
     """
 
     head: str
     older: str | None
+    not_compared: str | None
     overdue: bool
     elsewhere: ElsewhereShown
 
@@ -74,10 +75,11 @@ def operations(
     published: Callable[[], Sequence[Mapping[str, Any]]],
     standing: Callable[[], Standing] = lambda: NOWHERE,
     older: Callable[[], str | None] = lambda: None,
+    not_compared: Callable[[], str] = lambda: "",
 ) -> list[AnyOperation]:
     """The operations of the log. `published` are the keys as JWKs, and blocks its thread; `standing` that of heads.
 
-    `older` says why the database is older than its outside heads.
+    `older` says why the database is older than its outside heads, `not_compared` why that cannot be said.
     """
 
     async def head(call: Call[NoBody]) -> HeadShown:
@@ -88,6 +90,7 @@ def operations(
         return {
             "head": signed,
             "older": older(),
+            "not_compared": not_compared() or None,
             "overdue": sealed.is_overdue,
             "elsewhere": {
                 "sent": its.sent,

@@ -55,6 +55,14 @@ class Comparison:
         else:
             self.not_compared = self._lines.unread
 
+    def why_not_compared(self) -> str:
+        """Why nothing says whether the database is older; empty where it was compared with a head."""
+        if self.problem:
+            return ""
+        if self.not_compared or self._lines.lines or self._last:
+            return self.not_compared
+        return f"{self.path} has no heads" if self.path else "no file of outside heads is known"
+
     def note(self, head: Head) -> None:
         """A head that this process signed, or saw in the database."""
         self._last = head

@@ -18,13 +18,14 @@ from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.lines import NotAnExport, exact, head_line, leaf_line, read_line
+from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 
 BATCH = 1000
-_RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED)
+_RECORDS = (EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED)
 
 
 def export(database: Database) -> Iterator[str]:
@@ -52,7 +53,8 @@ def verify_export(
     records = _records(lines)
     believing = _believing(records, keys, ends)
     dropped = believed((drop_of(event) for _, event in records), believing.keys)
-    trail = Trail(keys=believing, kept=kept, records=dropped, given=given)
+    restores = believed_restores(records, believing)
+    trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores)
     size = 0
     for number, line in enumerate(lines, 1):
         read = read_line(line)

@@ -6,7 +6,7 @@ its time and no later one: put into an older database, it hides nothing that was
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import HeadRefused, Keys, counting_number, record_in, signed_claims
-from authsec_server.audit.sealing.succession import succession
+from authsec_server.audit.sealing.succession import Succession, succession
 
 TYPE: Final = "authsec-journal-restored+jwt"
 
@@ -27,7 +27,7 @@ class Restore:
     """`authsec admin restored` ran `at` that time, and raised the authority version to `authority_version`.
 
     The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: keys that the backup did
-    not have. The log had `size` leaves then.
+    not have. The log had `size` leaves then. Records of the first versions lack `version_before`.
     """
 
     at: datetime
@@ -35,6 +35,7 @@ class Restore:
     size: int
     heads_until: datetime
     unknown_keys: tuple[str, ...] = ()
+    version_before: int | None = None
 
 
 def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
@@ -46,6 +47,7 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
         "size": restore.size,
         "heads_until": int(restore.heads_until.timestamp()),
         "unknown_keys": list(restore.unknown_keys),
+        "version_before": restore.version_before,
     }
     return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
 
@@ -53,6 +55,7 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
 def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
     """The `kid` that signed the record, and the record. Raises `HeadRefused`."""
     kid, claims = signed_claims(signed, keys, TYPE, "record of a restored database")
+    before = claims.get("version_before")
     try:
         return kid, Restore(
             at=_instant(claims.get("iat")),
@@ -60,6 +63,7 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
             size=counting_number(claims.get("size")),
             heads_until=_instant(claims.get("heads_until")),
             unknown_keys=tuple(str(each) for each in claims.get("unknown_keys") or ()),
+            version_before=None if before is None else counting_number(before),
         )
     except (ValueError, TypeError, OverflowError, OSError):
         raise HeadRefused("is no record of a restored database") from None
@@ -73,9 +77,14 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
     rows = store.of_kind(connection, EventKind.AUTHORITY_RESTORED)
     if not rows:
         return []
-    ends = succession(store.replacements(connection), keys).ends
     places = store.places(connection, [row["id"] for row in rows])
-    found = [_believed(row, keys, ends, places.get(row["id"])) for row in rows]
+    placed = [(places.get(row["id"]), row) for row in rows]
+    return believed_restores(placed, succession(store.replacements(connection), keys))
+
+
+def believed_restores(events: Iterable[tuple[int | None, Mapping[str, Any]]], believing: Succession) -> list[Restore]:
+    """The same of these events, each with its place in the log; None for one that is not sealed."""
+    found = [_believed(event, believing, place) for place, event in events]
     return sorted((each for each in found if each is not None), key=lambda each: each.at)
 
 
@@ -84,13 +93,13 @@ def excused_until(restores: Sequence[Restore]) -> datetime | None:
     return max((each.heads_until for each in restores), default=None)
 
 
-def _believed(row: Mapping[str, Any], keys: Keys, ends: Mapping[str, int], place: int | None) -> Restore | None:
-    signed = record_in(row, EventKind.AUTHORITY_RESTORED)
+def _believed(event: Mapping[str, Any], believing: Succession, place: int | None) -> Restore | None:
+    signed = record_in(event, EventKind.AUTHORITY_RESTORED)
     try:
-        kid, restore = read_restore(signed or "", keys)
+        kid, restore = read_restore(signed or "", believing.keys)
     except HeadRefused:
         return None  # whoever writes to the database can write such an event
-    if kid in ends and (place is None or place >= ends[kid]):
+    if kid in believing.ends and (place is None or place >= believing.ends[kid]):
         return None
     return restore
 

@@ -10,6 +10,7 @@ from typing import Any
 from authsec_server.audit.sealing.dropped import DropRecord, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
+from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.tree import Tree
 
@@ -31,10 +32,19 @@ class Dropping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRestore:
+    """A signed record of a restore; `head_at` is when the last head of the backup was signed, where there is one."""
+
+    record: Restore
+    head_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
 
     `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked.
+    `restores`: when the database was put back to a backup, oldest first.
     """
 
     sealed: int
@@ -44,6 +54,7 @@ class Report:
     more: int
     dropped: tuple[Dropping, ...] = ()
     unchecked: tuple[str, ...] = ()
+    restores: tuple[RecordedRestore, ...] = ()
 
     @property
     def not_checkable(self) -> int:
@@ -61,12 +72,14 @@ class Trail:
     """One walk. `kept` are heads that somebody kept elsewhere; `given` files that hold what was dropped.
 
     `records` are all that the log has of dropped events, in their order; each counts once it was met, sealed.
+    `restores` are records that a key signed.
     """
 
     keys: Succession
     kept: Sequence[Head]
     records: Sequence[DropRecord] = ()
     given: Sequence[Given] = ()
+    restores: Sequence[Restore] = ()
     tree: Tree = field(default_factory=Tree)
     last: Head | None = None  # the newest head beside the log
     broken: bool = False  # a leaf is missing, or a head did not fit: what comes after fits no head either
@@ -77,6 +90,7 @@ class Trail:
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
+    _restored_to: dict[int, datetime] = field(default_factory=dict)  # when the last head of each backup was signed
 
     def __post_init__(self) -> None:
         heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
@@ -186,6 +200,8 @@ class Trail:
             )
         if newest is None or (head.size, head.at) > (newest.size, newest.at):
             self._newest = head
+        if any(restore.size == head.size for restore in self.restores):
+            self._restored_to.setdefault(head.size, head.at)
         for dropping in self._droppings:
             if dropping.covered_at is None and dropping.record.last_place < head.size:
                 dropping.covered_at = head.at
@@ -242,6 +258,9 @@ class Trail:
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
             unchecked=unchecked,
+            restores=tuple(
+                RecordedRestore(record=each, head_at=self._restored_to.get(each.size)) for each in self.restores
+            ),
         )
 
 

@@ -27,6 +27,7 @@ from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent, is_event
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
@@ -40,7 +41,7 @@ BATCH = 1000  # leaves
 _HASH_BYTES = 32
 _INVALID = "is not one that AuthSec writes: lists and counts fail at it, or are wrong."
 _NOTHING = (1, 0)  # a range without a number
-_RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED})
+_RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED})
 
 
 def verify(
@@ -194,7 +195,10 @@ def _compared(
     believing = _believing(read, keys, ends)
     in_order = sorted(read.records.items(), key=lambda each: read.scratch.positions(each[0])[:1] or [store.MAX_SIZE])
     records = believed((drop_of(row) for _, row in in_order), believing.keys)
-    trail = Trail(keys=believing, kept=kept, records=records, given=given)
+    placed = [(next(iter(read.scratch.positions(number)), None), row) for number, row in in_order]
+    trail = Trail(
+        keys=believing, kept=kept, records=records, given=given, restores=believed_restores(placed, believing)
+    )
     for finding in read.findings:
         trail.find(finding)
     walk = _Walk(read=read, trail=trail)
