@@ -109,6 +109,10 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
         assert "older than a head" in client.get(f"{API}/events/head").json()["older"]
         page = client.get("/console")
         assert "Nothing is issued and nothing is changed" in page.text
+        for path in ("/console/sign-in", "/console/set-up?code=unknown"):
+            entrance = client.get(path)
+            assert "Nothing is issued and nothing is changed" in entrance.text, path
+            assert "older than a head it signed at" in entrance.text, path
         form = client.post("/console/roles/create", headers={"Origin": "http://127.0.0.1"}, data={"name": "Other"})
         assert form.status_code == 503
         assert "authsec admin restored" in form.text
