@@ -23,7 +23,8 @@ _FRAME_HEADER: Final = 24
 _JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 _LOCK_BYTE: Final = 1 << 30  # the page with this byte is never written
 _NOT_COUNTED: Final = 0xFFFFFFFF  # records of a journal
-_OTHERS: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_OF_PAGES: Final = "*** in database main ***"  # so begins what SQLite finds in pages, and nothing about rows
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def refuse_leftovers(path: Path) -> None:
@@ -94,15 +95,24 @@ def _frames(wal: BinaryIO, page_size: int, *, salts: bytes) -> Iterator[bytes]:
 
 
 def _mixture(path: Path) -> str:
-    """Why file and log together are no database. Slow for a large file: only without a server's mark."""
+    """Why file and log together are no database, though the file alone is one. Slow for a large file.
+
+    A file that is damaged by itself is reported by whoever opens it. So is an index that lacks rows.
+    """
+    together = _damage(path, "mode=ro")
+    return f"together they are damaged ({together})" if together and not _damage(path, "immutable=1") else ""
+
+
+def _damage(path: Path, how: str) -> str:
+    """What SQLite finds, or an empty text. An immutable file is read without its log."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(100)")]
     except sqlite3.Error as error:
-        if (error.sqlite_errorcode & 0xFF) not in _OTHERS:
-            return ""  # a lock, or a folder that cannot be written: whoever opens the file says so
-        found = str(error)
-    return "" if found == "ok" else f"together they are damaged ({' '.join(str(found).split())})"
+        # Another error is a lock, or a folder that cannot be written: whoever opens the file says so.
+        return str(error) if (error.sqlite_errorcode & 0xFF) in _DAMAGED else ""
+    of_pages = (each for each in found if each.startswith(_OF_PAGES))
+    return " ".join(next(of_pages, "").removeprefix(_OF_PAGES).split())
 
 
 def _foreign_journal(path: Path, journal: Path) -> str:
