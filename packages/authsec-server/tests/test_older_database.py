@@ -19,8 +19,10 @@ from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import Result
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 API = "/authsec/api/v1"
+NEWEST = "SELECT signed FROM seal_heads ORDER BY size DESC LIMIT 1"
 TOKENS = "/authsec/uflow/sdk/delegation-token?client_id=3f6c0000-0000-4000-8000-000000000000"
 
 
@@ -197,3 +199,33 @@ def test_heads_that_go_to_an_address_are_not_compared(settings: Settings, tmp_pa
     settings = load_settings(data=tmp_path, audit_heads="https://heads.example.com/authsec")
     with served(settings) as client:
         assert "not read" in client.get("/readyz").json()["audit_heads_not_compared"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "is new or empty"), ("", "is new or empty"), ("a line\n", "has no head of this authority")],
+)
+def test_a_heads_file_without_heads_is_named_where_there_were_some(
+    settings: Settings, tmp_path: Path, content: str | None, why: str
+) -> None:
+    """A mistyped path, say. The next start has heads to compare with."""
+    mistyped = tmp_path / "haeds"
+    if content is not None:
+        mistyped.write_text(content)
+    settings = load_settings(data=tmp_path, audit_heads=str(mistyped))
+    with capture_logs() as said, open_authority(settings) as authority:
+        assert authority.comparison.problem is None
+        door = TestClient(authority.app, base_url="http://127.0.0.1")
+        assert f"{mistyped} {why}" in door.get("/readyz").json()["audit_heads_not_compared"]
+        head = authority.database.read(lambda tx: tx.connection.exec_driver_sql(NEWEST).scalar_one())
+    (warning,) = [each for each in said if "was not compared" in each["event"]]
+    assert (warning["log_level"], f"{mistyped} {why}" in warning["why"]) == ("warning", True)
+    mistyped.write_text(f"{head}\n")
+    with open_authority(settings) as authority:
+        assert authority.comparison.not_compared == ""
+
+
+def test_a_new_authority_with_a_new_heads_file_is_in_order(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir(mode=0o700)
+    with open_authority(load_settings(data=tmp_path / "new", audit_heads=str(tmp_path / "heads"))) as authority:
+        assert authority.comparison.not_compared == ""
