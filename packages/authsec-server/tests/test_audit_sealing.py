@@ -166,6 +166,21 @@ def test_rows_that_are_no_events_hold_up_nothing_behind_them(journal: Journal, m
     assert [finding for finding in journal.verify().findings if "Event 3 has no seal" in finding]
 
 
+def test_findings_about_events_come_before_those_about_the_schema(journal: Journal) -> None:
+    """Many objects are not in the way of the one event that matters."""
+    journal.record(3)
+    journal.sealer.seal()
+    journal.database.append(lambda tx: tx.connection.execute(text("UPDATE events SET reason = 'x' WHERE id = 2")))
+    for number in range(120):
+        made = text(f"CREATE VIEW another_{number} AS SELECT 1 AS one")
+        journal.database.append(lambda tx, made=made: tx.connection.execute(made))
+    report = journal.verify()
+    assert report.findings[0] == "Event 2 was changed: it is not what was sealed."
+    schema = report.findings[1:]
+    assert all("another_" in each for each in schema)
+    assert (len(schema), report.more) == (100, 20)
+
+
 def test_a_refusal_is_not_counted_into_a_row_that_a_fast_clock_has_sealed(journal: Journal) -> None:
     """The row would change after its seal, and `verify` would report a change that nobody made."""
     journal.refuse(NOW)

@@ -22,8 +22,10 @@ from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import Result
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 API = "/authsec/api/v1"
+NEWEST = "SELECT signed FROM seal_heads ORDER BY size DESC LIMIT 1"
 TOKENS = "/authsec/uflow/sdk/delegation-token?client_id=3f6c0000-0000-4000-8000-000000000000"
 
 
@@ -112,6 +114,10 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
         assert "older than a head" in client.get(f"{API}/events/head").json()["older"]
         page = client.get("/console")
         assert "Nothing is issued and nothing is changed" in page.text
+        for path in ("/console/sign-in", "/console/set-up?code=unknown"):
+            entrance = client.get(path)
+            assert "Nothing is issued and nothing is changed" in entrance.text, path
+            assert "older than a head it signed at" in entrance.text, path
         form = client.post("/console/roles/create", headers={"Origin": "http://127.0.0.1"}, data={"name": "Other"})
         assert form.status_code == 503
         assert "authsec admin restored" in form.text
@@ -319,3 +325,33 @@ def test_nothing_is_recorded_in_an_empty_database(authsec: Callable[..., Result]
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     assert not (tmp_path / "master.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "is new or empty"), ("", "is new or empty"), ("a line\n", "has no head of this authority")],
+)
+def test_a_heads_file_without_heads_is_named_where_there_were_some(
+    settings: Settings, tmp_path: Path, content: str | None, why: str
+) -> None:
+    """A mistyped path, say. The next start has heads to compare with."""
+    mistyped = tmp_path / "haeds"
+    if content is not None:
+        mistyped.write_text(content)
+    settings = load_settings(data=tmp_path, audit_heads=str(mistyped))
+    with capture_logs() as said, open_authority(settings) as authority:
+        assert authority.comparison.problem is None
+        door = TestClient(authority.app, base_url="http://127.0.0.1")
+        assert f"{mistyped} {why}" in door.get("/readyz").json()["audit_heads_not_compared"]
+        head = authority.database.read(lambda tx: tx.connection.exec_driver_sql(NEWEST).scalar_one())
+    (warning,) = [each for each in said if "was not compared" in each["event"]]
+    assert (warning["log_level"], f"{mistyped} {why}" in warning["why"]) == ("warning", True)
+    mistyped.write_text(f"{head}\n")
+    with open_authority(settings) as authority:
+        assert authority.comparison.not_compared == ""
+
+
+def test_a_new_authority_with_a_new_heads_file_is_in_order(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir(mode=0o700)
+    with open_authority(load_settings(data=tmp_path / "new", audit_heads=str(tmp_path / "heads"))) as authority:
+        assert authority.comparison.not_compared == ""

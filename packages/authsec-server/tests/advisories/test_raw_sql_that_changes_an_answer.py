@@ -35,6 +35,8 @@ TABLES = {
     "seal_heads": ("size", "at", "signed"),
     "number_ranges": ("hour", "lowest", "highest"),
 }
+# Tables in which a reader's slug is looked up. Rows are not copied: a slug that no event gave leads to no event.
+NAMING = {"clients": ("id", "slug"), "delegations": ("id", "slug", "client_id")}
 ROLLED_UP = {
     "hourly_counts": ("hour", "kind", "reason", "occurrences"),
     "client_counts": ("client_id", "hour", "kind", "reason", "occurrences"),
@@ -48,8 +50,20 @@ INDEXES = (
     *("ix_events_act_id", "ix_events_act_kind_id", "ix_events_principal_id", "ix_events_subject_id_id"),
     "ix_client_counts_refused_hour",
 )
-COLUMNS = [(table, column) for table, columns in (TABLES | ROLLED_UP).items() for column in columns]
-VALUES = ("NULL", "''", "'x'", "7", "-1", "'c-1'", "'d-2'", "'token.issued'", "'[]'", "'2026-11-25 12:00:00.000000'")
+COLUMNS = [(table, column) for table, columns in (TABLES | ROLLED_UP | NAMING).items() for column in columns]
+VALUES = (
+    "NULL",
+    "''",
+    "'x'",
+    "7",
+    "-1",
+    "'c-1'",
+    "'d-2'",
+    "'agent-2'",
+    "'token.issued'",
+    "'[]'",
+    "'2026-11-25 12:00:00.000000'",
+)
 EXPRESSIONS = (
     *("{c} || ' '", "upper({c})", "replace({c}, '\"', '\" ')", "replace({c}, ' ', 'T')", "substr({c}, 1, 19)"),
     *("{c} + 1", "{c} - 1", "replace({c}, '1', '2')", "replace({c}, '-', '\\u002d')"),
@@ -63,13 +77,13 @@ def _update(draw: st.DrawFn, which: str) -> str:
 
 
 def _delete(draw: st.DrawFn, which: str) -> str:
-    table = draw(st.sampled_from([*TABLES, *ROLLED_UP]))
+    table = draw(st.sampled_from([*TABLES, *ROLLED_UP, *NAMING]))
     return f"DELETE FROM {table} {which.format(t=table)}"
 
 
 def _copy(draw: st.DrawFn, which: str) -> str:
     """One more row, like one that is there but for a column."""
-    table, column = draw(st.sampled_from(COLUMNS))
+    table, column = draw(st.sampled_from([each for each in COLUMNS if each[0] not in NAMING]))
     columns = (TABLES | ROLLED_UP)[table]
     value = draw(st.sampled_from([*VALUES, f"{column} + 1000"]))
     given = [value if each == column else each for each in columns]
@@ -86,9 +100,16 @@ def _index(draw: st.DrawFn, which: str) -> str:
 
 
 def _shadow(draw: st.DrawFn, which: str) -> str:
-    table = draw(st.sampled_from([*TABLES, *ROLLED_UP]))
+    table = draw(st.sampled_from([*TABLES, *ROLLED_UP, *NAMING]))
     some = which.format(t=f"{table}_2") or "WHERE 1 = 1"
     return f"ALTER TABLE {table} RENAME TO {table}_2; CREATE VIEW {table} AS SELECT * FROM {table}_2 {some}"
+
+
+def _swap(draw: st.DrawFn, which: str) -> str:
+    table, name = draw(st.sampled_from([("clients", "agent-{}"), ("delegations", "delegation-{}")]))
+    one, other = (name.format(each) for each in draw(st.permutations(range(3)))[:2])
+    pairs = ((one, "between"), (other, one), ("between", other))
+    return "; ".join(f"UPDATE {table} SET slug = '{new}' WHERE slug = '{old}'" for old, new in pairs)
 
 
 WAYS: tuple[Callable[[st.DrawFn, str], str], ...] = (_update, _update, _update, _delete, _copy, _index, _shadow)
@@ -101,7 +122,7 @@ def sqlite_changes(draw: st.DrawFn) -> str:
     which = draw(st.sampled_from([f"WHERE rowid = {row}", "", f"WHERE rowid % {draw(st.integers(2, 5))} = 1"]))
     if draw(st.integers(0, 9)) == 0:
         return _of_sqlite_only(draw)
-    statement = draw(st.sampled_from(WAYS))(draw, which)
+    statement = draw(st.sampled_from((*WAYS, _swap)))(draw, which)
     return statement.replace("rowid", "event_id") if "event_delegations" in statement else statement
 
 
@@ -133,7 +154,7 @@ def postgresql_changes(draw: st.DrawFn) -> str:
     """SQL for PostgreSQL."""
     row = f"(SELECT ctid FROM {{t}} OFFSET {draw(st.integers(0, 30))} LIMIT 1)"
     which = draw(st.sampled_from([f"WHERE ctid = {row}", ""]))
-    return draw(st.sampled_from(WAYS))(draw, which)
+    return draw(st.sampled_from((*WAYS, _swap)))(draw, which)
 
 
 @dataclass

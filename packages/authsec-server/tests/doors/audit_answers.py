@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from authsec_server.app.names import NAMES
 from authsec_server.audit import counts, outstanding
 from authsec_server.audit import service as audit
+from authsec_server.audit.asking import read_filter
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.rollup import roll_up
@@ -19,11 +21,12 @@ from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.shown import as_json
-from authsec_server.db import Database, Tx
+from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Principal, PrincipalKind, Role
+from sqlalchemy import insert
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 LATER = NOW + timedelta(hours=3)
@@ -55,6 +58,8 @@ def fill(database: Database) -> SealedLog:
     roll_up(database, LATER)
     for number in range(18, 21):  # not counted yet
         database.append(partial(audit.record, event=_issued(number, at=LATER + timedelta(seconds=number))))
+    for number in range(len(CLIENTS)):
+        database.append(partial(_name, number=number))
     sealed_at = LATER + timedelta(minutes=10)
     sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
     while sealer.seal():
@@ -85,6 +90,37 @@ def _issued(number: int, at: datetime | None = None) -> Event:
         expires_at=at + timedelta(hours=6),
         detail={"actions": ["customers:read"], "audience": ["https://api"], "proof_id": f"p-{of}"},
     )
+
+
+def _name(tx: Tx, number: int) -> None:
+    """A client and a delegation of it, which people call by a slug; as `clients` and `delegations` make them."""
+    client, delegation = Named(id=CLIENTS[number], name=f"Agent {number}"), Named(id=DELEGATIONS[number], name="D")
+    at = LATER + timedelta(minutes=1, seconds=number)
+    for kind, slug, delegations in (
+        (EventKind.CLIENT_CREATED, f"agent-{number}", ()),
+        (EventKind.DELEGATION_CREATED, f"delegation-{number}", (delegation,)),
+    ):
+        event = Event(
+            at=at,
+            kind=kind,
+            request_id=f"req_name_{number}",
+            principal=ANN,
+            client=client,
+            delegations=delegations,
+            address="192.0.2.9",
+            authority_version=number,
+            detail={"slug": slug},
+        )
+        audit.record(tx, event)
+    described = {"owner": "", "description": "", "created_at": at, "enabled": True}
+    unlisted = {"kind": "ai_agent", "platform": "unattested", "labels": {}, "name": "N"}
+    client_row = {"id": client.id, "slug": f"agent-{number}", **described, **unlisted}
+    tx.connection.execute(insert(metadata.tables["clients"]).values(client_row))
+    role_row = {"id": f"role-{number}", "slug": f"role-{number}", "name": "N", "description": "", "created_at": at}
+    tx.connection.execute(insert(metadata.tables["roles"]).values(role_row))
+    given = {"id": delegation.id, "slug": f"delegation-{number}", "client_id": client.id, "role_id": role_row["id"]}
+    terms = {"target_type": "MCP server", "actions": [], "max_duration": 60, "audiences": [], "excluded_proofs": []}
+    tx.connection.execute(insert(metadata.tables["delegations"]).values(given | terms | described))
 
 
 def _done(number: int) -> Event:
@@ -128,7 +164,10 @@ def readers() -> Mapping[str, Reader]:
         "a client, since": EventFilter(client_id="c-2", since=NOW + timedelta(minutes=61)),
         "a delegation, until": EventFilter(delegation_id="d-1", until=NOW + timedelta(minutes=61)),
     }
-    found: dict[str, Reader] = {}
+    found: dict[str, Reader] = {
+        f"newest of {what} called {slug}": partial(_called, query={what: slug})
+        for what, slug in (("client", "agent-0"), ("client", "agent-2"), ("delegation", "delegation-1"))
+    }
     for name, wanted in filters.items():
         found[f"newest of {name}"] = partial(_page, wanted=wanted)
         found[f"oldest of {name}"] = partial(_page, wanted=wanted, after=0)
@@ -161,6 +200,10 @@ def _sums() -> dict[str, Reader]:
 def _page(tx: Tx, wanted: EventFilter, after: int | None = None) -> list[Any]:
     found = audit.page(tx, ANN, wanted, after=after, limit=201).items
     return [as_json(each) for each in found]
+
+
+def _called(tx: Tx, query: Mapping[str, str]) -> list[Any]:
+    return _page(tx, read_filter(tx, query, NAMES))
 
 
 def answers(tx: Tx, covered: frozenset[int]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, upgrade
+from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from authsec_server.private_files import make_private
 
@@ -52,6 +53,7 @@ class SQLite(Database):
         self._url = url
         self._file = Path(make_url(url).database or "")
         self._serves = False
+        self._has_own_log = False  # once that was seen
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         self._writer = _Writer(url, self._failure)
@@ -59,6 +61,7 @@ class SQLite(Database):
     def _run(self, access: Access, work: Work[T]) -> T:
         if self.damaged:
             raise _damaged()
+        self._refuse_leftovers()
         if access is not Access.READ:
             return self._writer.run(access, work)
         try:
@@ -86,7 +89,14 @@ class SQLite(Database):
             return Unavailable(f"The database cannot be {verb}.")
         return None
 
+    def _refuse_leftovers(self) -> None:
+        """Before SQLite applies them: the file could not be brought back. Raises `StartupRefused`."""
+        if not self._has_own_log:
+            refuse_leftovers(self._file)
+            self._has_own_log = True
+
     def migrate(self) -> None:
+        self._refuse_leftovers()
         if (file := make_url(self._url).database) is not None:
             make_private(Path(file))
         engine = _engine(self._url, begin="BEGIN IMMEDIATE", poolclass=NullPool)

@@ -13,11 +13,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from authsec_server.db.sqlite_header import SERVED, read_header
+from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.failures import Conflict, Unavailable
 
-SERVED: Final = 0x41757365  # the mark
-_MAGIC: Final = b"SQLite format 3\x00"
-_WAL_MODE: Final = 2  # https://sqlite.org/fileformat2.html, section 1.3
 _PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the copy is of one moment
 
 
@@ -44,8 +43,9 @@ def copy_database(source: Path, target: Path) -> None:
     """Copy the database as it is at one moment, while servers use it. The copy needs no other file.
 
     The target is new, readable by its owner alone, and there as a whole or not at all. Raises `Conflict` where it
-    exists already, `Unavailable` where the copy cannot be made.
+    exists already, `Unavailable` where the copy cannot be made, `StartupRefused` for a -wal file of another database.
     """
+    refuse_leftovers(source)
     lacking = lacks_wal(source)
     if target.exists():
         raise Conflict(f"{target} exists already, and is not written over.", "Name a new file.")
@@ -82,12 +82,10 @@ def _copy(source: Path, draft: Path) -> None:
 
 def _mark_of(path: Path) -> int:
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
+        header = read_header(path)
     except OSError:
         return 0
-    in_wal_mode = len(header) == 100 and header.startswith(_MAGIC) and header[18] == _WAL_MODE
-    return int.from_bytes(header[68:72]) if in_wal_mode else 0
+    return header.mark if header.in_wal_mode else 0
 
 
 def _write_mark(path: Path, mark: int) -> None:

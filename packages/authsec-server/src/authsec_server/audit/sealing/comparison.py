@@ -18,6 +18,7 @@ from authsec_server.audit.sealing.outside import (
     find_older,
     find_problem,
     has_heads,
+    newest_size,
     outside_heads,
     read_lines,
 )
@@ -70,18 +71,29 @@ class Comparison:
     def compare(self) -> str | None:
         """Compare what `read_file` read with the database; the problem. Raises `Unavailable`."""
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
+            self._note_new_file("is new or empty")
             return None  # there is nothing to compare with, and the keys may be elsewhere
         keys = self.keys()
         outside = outside_heads(self._lines.lines, keys, self.issuer)
         if self._lines.cut and self.path and not _mostly_heads(outside, self._lines):
             self._lines = read_lines(self.path, MOST_BYTES)
             outside = outside_heads(self._lines.lines, keys, self.issuer)
+        if not outside.heads and not outside.unknown and self._last is None:
+            self._note_new_file("has no head of this authority")
         if self._last:
             outside = Outside(heads=[*outside.heads, self._last], unknown=outside.unknown)
         problem = self.database.read(lambda tx: find_problem(tx, outside, keys))
         if self.database.lacks_wal and problem is None:
             return self._copied(outside, keys)
         return problem
+
+    def _note_new_file(self, why: str) -> None:
+        """A mistyped path must not pass for a comparison. A new authority has signed no head yet."""
+        if self.path and not self.not_compared and self.database.read(newest_size):
+            self.not_compared = (
+                f"{self.path} {why}, though this database has signed heads: this start would not notice an older"
+                " database. If the path is right, later starts compare"
+            )
 
     def _copied(self, outside: Outside, keys: Keys) -> str | None:
         """Whether the file is a plain copy that lacks something: neither a head nor a recorded restore says otherwise.

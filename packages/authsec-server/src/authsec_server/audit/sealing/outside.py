@@ -133,6 +133,12 @@ def has_heads(tx: Tx, outside: Outside, keys: Keys) -> bool:
     return bool(_to_compare(outside.heads, believing, restores_in(tx.connection, keys)))
 
 
+def newest_size(tx: Tx) -> int:
+    """How many events the newest head in the database covers; 0 without one."""
+    newest = store.newest_head(tx.connection)
+    return newest[0] if newest else 0
+
+
 def _to_compare(heads: Sequence[Head], believing: Succession, restores: Sequence[Restore]) -> list[Head]:
     """The heads that count, smallest first: none that a record excuses, none by a replaced key after its end."""
     until = excused_until(restores)
@@ -142,8 +148,7 @@ def _to_compare(heads: Sequence[Head], believing: Succession, restores: Sequence
 
 def find_older(tx: Tx, heads: Sequence[Head]) -> str | None:
     """Why the database is older than these heads, the last of which is the largest; None if it is not."""
-    newest = store.newest_head(tx.connection)
-    size = newest[0] if newest else 0
+    size = newest_size(tx)
     largest = heads[-1]
     if largest.size > size:
         return (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Table, TableClause, column, literal_column, select, table, text
 
 from authsec_server.audit.leaves import COVERED, event_text, text_hash
 from authsec_server.audit.model import Decision, EventKind
@@ -103,6 +103,10 @@ class Scan:
         for hour, lowest, highest in self._rows(number_ranges, "hour", "lowest", "highest"):
             yield self.instant(hour), lowest, highest
 
+    def rows(self, name: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """These text columns of each row of a table that belongs to a room above."""
+        yield from self._rows(table(name, *map(column, columns)), *columns)
+
     def instant(self, stored: Any) -> str | None:
         """The stored instant as ISO 8601, UTC, to the microsecond; None for anything else."""
         try:
@@ -123,16 +127,16 @@ class Scan:
         except (ValueError, TypeError, AttributeError):
             return ScannedEvent(number=number, leaf=None, row=None)
 
-    def _rows(self, table: Table, *names: str) -> Iterator[tuple[Any, ...]]:
-        columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
-        statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
+    def _rows(self, its: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
+        columns: list[ColumnElement[Any]] = [literal_column(self._raw(its, name)).label(name) for name in names]
+        statement = select(*columns).select_from(text(its.name if self._postgresql else f"{its.name} NOT INDEXED"))
         streamed = statement.execution_options(stream_results=True, yield_per=ROWS)
         for row in self._connection.execute(streamed):
             yield tuple(row)
 
-    def _raw(self, table: Table, name: str) -> str:
+    def _raw(self, its: Table | TableClause, name: str) -> str:
         """The column as it is stored. A `timestamptz` as text: infinity is one as well."""
-        return f"{name}::text" if self._postgresql and isinstance(table.c[name].type, Instant) else name
+        return f"{name}::text" if self._postgresql and isinstance(its.c[name].type, Instant) else name
 
 
 def is_event(row: Mapping[str, Any]) -> bool:

@@ -6,6 +6,8 @@ that somebody kept elsewhere: those show that a log was cut, or written anew by 
 First the database checks its own indexes, and its schema is compared with what the migrations make: readers rely on
 both. Then each table is read once, whole (`scan`). What belongs together is found in a private database (`scratch`), so
 that no index, no statistics and no count of the audited database are believed here.
+
+Findings about events and rows come first in the report: they are what a person looks for.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent, is_event
 from authsec_server.audit.sealing.scratch import Met, Scratch
@@ -69,13 +72,18 @@ def verify(
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
     try:
-        with enough_room(), Scratch.opened() as scratch, CountCheck(tx.connection, now=now) as count_check:
-            found = [*checked.findings, *schema_findings(tx.connection)]
-            read = _Read(scratch=scratch, count_check=count_check, findings=found)
+        with (
+            enough_room(),
+            Scratch.opened() as scratch,
+            CountCheck(tx.connection, now=now) as count_check,
+            NameCheck.opened(tx.connection) as name_check,
+        ):
+            of_database = [*checked.findings, *schema_findings(tx.connection)]
+            read = _Read(scratch=scratch, count_check=count_check, name_check=name_check)
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
-            report = _compared(read, keys, kept, given, ends, counts=counts)
+            report = _compared(read, keys, kept, given, ends, of_database, counts=counts)
     except DatabaseError:
         if not checked.findings:
             raise
@@ -105,9 +113,11 @@ class _Read:
 
     scratch: Scratch
     count_check: CountCheck
+    name_check: NameCheck
     findings: list[str] = field(default_factory=list)
     records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the events that carry one, by their number
     ranges: dict[datetime, Range] = field(default_factory=dict)  # by hour
+    misnamed: list[str] = field(default_factory=list)  # findings
 
     def all(self, scan: Scan) -> None:
         """Read every table."""
@@ -116,6 +126,7 @@ class _Read:
         self.scratch.keep_leaves(self._leaves(scan))
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed((number, _octets(delegation)) for number, delegation in scan.delegations())
+        self.misnamed += self.name_check.findings(scan)
 
     def _find(self, finding: str) -> None:
         if len(self.findings) < MOST:
@@ -141,6 +152,8 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS:
             self.records[event.number] = row
+        if valid:
+            self.name_check.add(event.number, row)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(event, row))
 
@@ -189,6 +202,7 @@ def _compared(
     kept: Sequence[Head],
     given: Sequence[Given],
     ends: Mapping[str, int] | None,
+    of_database: Sequence[str],
     *,
     counts: bool,
 ) -> Report:
@@ -204,11 +218,18 @@ def _compared(
     walk = _Walk(read=read, trail=trail)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
+    for finding in read.misnamed:
+        trail.find(finding)
     for finding in read.count_check.findings(trail.newest_drop()) if counts else ():
         trail.find(finding)
-    if not size and not_yet and not trail.findings:
+    if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
-    return trail.report(size, not_yet, read.count_check.unchecked)
+    report = trail.report(size, not_yet, read.count_check.unchecked)
+    return replace(
+        report,
+        findings=(*report.findings, *of_database[:MOST]),
+        more=report.more + len(of_database[MOST:]),
+    )
 
 
 def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:

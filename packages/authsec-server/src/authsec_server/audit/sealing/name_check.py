@@ -1,0 +1,189 @@
+"""Whether the tables by which readers find something have the names that the events say.
+
+The attack: `audit list --agent SLUG` looks the slug up in a table that no seal covers, and lists the events of the id
+that it finds there. Somebody who writes to the database swaps two slugs, and every event is still as it was sealed.
+
+The events that create, edit and delete say each name. A thing whose events were all dropped is not compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, inspect
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.scratch_database import scratch_database
+from authsec_server.audit.sealing.scan import Scan
+
+MOST: Final = 10  # findings of one table that are told one by one
+_LONGEST: Final = 80  # characters of a name in a finding
+_SCRATCH: Final = (
+    "CREATE TABLE said (thing TEXT, id BLOB, number INTEGER, name BLOB, owner BLOB, gone INTEGER,"
+    " PRIMARY KEY (thing, id))",
+    "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB)",
+    "CREATE INDEX kept_id ON kept (thing, id)",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """A table in which readers look up an id by a name. `owner` is a column that the lookup gives as well."""
+
+    thing: str
+    table: str
+    column: str
+    owner: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("id", self.column, *filter(None, [self.owner]))
+
+
+_CLIENT: Final = _Named(thing="client", table="clients", column="slug")
+_DELEGATION: Final = _Named(thing="delegation", table="delegations", column="slug", owner="client_id")
+_ADMINISTRATOR: Final = _Named(thing="administrator", table="administrators", column="email")
+_ADMIN_KEY: Final = _Named(thing="admin key", table="admin_keys", column="name")
+_TABLES: Final = (_CLIENT, _DELEGATION, _ADMINISTRATOR, _ADMIN_KEY)
+_MADE: Final = {
+    EventKind.CLIENT_CREATED: _CLIENT,
+    EventKind.DELEGATION_CREATED: _DELEGATION,
+    EventKind.ADMINISTRATOR_INVITED: _ADMINISTRATOR,
+    EventKind.ADMINISTRATOR_SET_UP: _ADMINISTRATOR,
+    EventKind.ADMIN_KEY_CREATED: _ADMIN_KEY,
+}
+_EDITED: Final = {
+    EventKind.CLIENT_EDITED: _CLIENT,
+    EventKind.DELEGATION_EDITED: _DELEGATION,
+    EventKind.ADMINISTRATOR_CHANGED: _ADMINISTRATOR,
+}
+_DELETED: Final = {EventKind.CLIENT_DELETED, EventKind.ROLE_DELETED}
+
+
+class NameCheck:
+    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+
+    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._scratch = scratch
+
+    @classmethod
+    @contextmanager
+    def opened(cls, connection: Connection) -> Iterator[Self]:
+        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
+        with closing(scratch_database(*_SCRATCH)) as scratch:
+            yield cls(connection, scratch)
+
+    def add(self, number: int, event: Mapping[str, Any]) -> None:
+        """Take in what the row of a valid event says of names. The event with the highest number counts."""
+        for named, id_, name, owner, gone in _said(event):
+            self._scratch.execute(
+                "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id) DO UPDATE SET"
+                " number = excluded.number, name = excluded.name, owner = excluded.owner, gone = excluded.gone"
+                " WHERE excluded.number > said.number",
+                (named.thing, _octets(id_), number, _octets(name), _octets(owner), gone),
+            )
+
+    def findings(self, scan: Scan) -> Iterator[str]:
+        """What is found, in sentences. A table that is missing, or lacks a column, is a finding of the schema."""
+        inspector = inspect(self._connection)
+        for named in _TABLES:
+            there = inspector.get_columns(named.table) if inspector.has_table(named.table) else []
+            if {each["name"] for each in there}.issuperset(named.columns):
+                yield from _first(named, self._of_table(named, scan))
+
+    def _of_table(self, named: _Named, scan: Scan) -> Iterator[str]:
+        self._scratch.executemany(
+            "INSERT INTO kept VALUES (?, ?, ?, ?)",
+            (
+                (named.thing, _octets(id_), _octets(name), _octets(owner[0] if owner else None))
+                for id_, name, *owner in scan.rows(named.table, *named.columns)
+            ),
+        )
+        for id_, kept, say, its_owner, owner, gone in self._scratch.execute(
+            "SELECT s.id, k.name, s.name, k.owner, s.owner, s.gone FROM said s"
+            " LEFT JOIN kept k ON k.thing = s.thing AND k.id = s.id WHERE s.thing = ? AND"
+            " CASE WHEN s.gone THEN k.id IS NOT NULL"
+            " ELSE k.id IS NULL OR k.name != s.name OR k.owner != s.owner END ORDER BY s.number, s.id",
+            (named.thing,),
+        ):
+            what = f"The {named.thing} {_shown(id_)}"
+            if gone:
+                yield f"{what} is in {named.table}, but the events say that it was deleted."
+            elif kept is None:
+                yield f"{what}, {_quoted(say)}, is missing in {named.table}, and no event says that it was deleted."
+            elif kept != say:
+                yield f"{what} has the {named.column} {_quoted(kept)}, but the events say {_quoted(say)}."
+            else:
+                yield f"{what} belongs to the client {_shown(its_owner)}, but the events say {_shown(owner)}."
+
+
+def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:
+    """What the event says: a thing, its id, its name, its owner, and whether the thing was deleted."""
+    kind, detail = event["kind"], event["detail"]
+    if kind in _DELETED:
+        if kind == EventKind.CLIENT_DELETED and event["client_id"]:
+            yield _CLIENT, event["client_id"], None, None, True
+        for each in event["delegations"]:
+            yield _DELEGATION, each["id"], None, None, True
+        return
+    after = detail.get("after") if kind in _EDITED else None
+    named = _MADE.get(kind) or _EDITED.get(kind)
+    if named is None or (kind in _EDITED and not isinstance(after, dict)):
+        return
+    if named is _ADMIN_KEY:
+        told: Mapping[str, Any] = {named.column: event["subject_name"]}
+    else:
+        told = detail if after is None else after
+    if named.column not in told:
+        return  # an edit of something else, or an event of before there was such a name
+    if named is _CLIENT:
+        ids = [event["client_id"]]
+    elif named is _DELEGATION:
+        ids = [each["id"] for each in event["delegations"][:1]]
+    else:
+        ids = [event["subject_id"]]
+    owner = event["client_id"] if named.owner else None
+    yield from ((named, id_, told[named.column], owner, False) for id_ in ids if id_)
+
+
+def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
+    more = 0
+    for at, finding in enumerate(findings):
+        if at < MOST:
+            yield finding
+        else:
+            more += 1
+    if more:
+        yield f"{named.table} differs from the events in {more:,} rows more."
+
+
+def _octets(value: Any) -> bytes:
+    """The value as it is compared: a text's octets. No name is like an empty one; another type equals no text."""
+    if value is None:
+        return b""
+    if not isinstance(value, str):
+        return b"\x00" + repr(value).encode()
+    try:
+        return value.encode("utf-8", "surrogateescape")  # text that was no UTF-8 becomes what it was (see `Scan`)
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
+
+
+def _quoted(name: bytes) -> str:
+    return json.dumps(_decoded(name)[:_LONGEST]) if name else "none"
+
+
+def _shown(id_: bytes) -> str:
+    """The id, safe for a terminal and a log."""
+    shown = _decoded(id_)
+    return shown if shown.isascii() and shown.isprintable() and len(shown) <= _LONGEST else _quoted(id_)
+
+
+def _decoded(octets: bytes) -> str:
+    return octets.decode("utf-8", "backslashreplace")

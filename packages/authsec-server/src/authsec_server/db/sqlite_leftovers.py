@@ -1,0 +1,138 @@
+"""A `-wal` or `-journal` file that belongs to another database than the SQLite file beside it.
+
+SQLite applies such a file unseen: it compares only the checksums inside the file. A backup that is put back beside the
+`-wal` file of the newer database becomes a mixture of both. So the files are compared before SQLite opens them. Nothing
+is written here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from authsec_server.db.sqlite_header import SERVED, number, read_header
+from authsec_server.failures import StartupRefused
+
+# https://sqlite.org/fileformat2.html, sections 3 (rollback journal) and 4 (write-ahead log)
+_WAL_MAGIC: Final = frozenset({0x377F0682, 0x377F0683})
+_WAL_HEADER: Final = 32
+_FRAME_HEADER: Final = 24
+_JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
+_LOCK_BYTE: Final = 1 << 30  # the page with this byte is never written
+_NOT_COUNTED: Final = 0xFFFFFFFF  # records of a journal
+_OF_PAGES: Final = "*** in database main ***"  # so begins what SQLite finds in pages, and nothing about rows
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def refuse_leftovers(path: Path) -> None:
+    """Raise `StartupRefused` where a file beside the database is of another database, or of a newer state of it."""
+    wal, journal = Path(f"{path}-wal"), Path(f"{path}-journal")
+    try:
+        if why := _foreign_wal(path, wal):
+            raise _refusal(path, wal, why)
+        if why := _foreign_journal(path, journal):
+            raise _refusal(path, journal, why)
+    except OSError:
+        return  # SQLite says what cannot be read
+
+
+def _refusal(path: Path, leftover: Path, why: str) -> StartupRefused:
+    files = [leftover, *(each for each in [Path(f"{path}-shm")] if each.exists())]
+    return StartupRefused(
+        f"{leftover} does not belong to {path.name}: {why}. SQLite would mix two databases.",
+        "Restored a backup? Move the old files into another folder and start again:"
+        f" mv {' '.join(map(str, files))} FOLDER. See docs/backup.md.",
+    )
+
+
+def _foreign_wal(path: Path, wal: Path) -> str:
+    """Why the log is not of this file, or an empty text. The log is read first: a server may move it into the file."""
+    try:
+        with wal.open("rb") as file:
+            page_size, pages, size = _committed(file)
+    except FileNotFoundError:
+        return ""
+    if not size:
+        return ""  # SQLite ignores a log without a commit
+    main = read_header(path)
+    if not main.pages:
+        return "the database file is missing or empty"
+    if not main.in_wal_mode:
+        return "the database file is a backup or was closed, so it has no such file"  # no crash leaves this pair
+    if main.page_size != page_size:
+        return "its pages have another size"
+    never = _LOCK_BYTE // page_size + 1
+    if any(page not in pages and page != never for page in range(main.pages + 1, size + 1)):
+        return "the database file lacks pages that the log builds on"
+    return "" if main.mark == SERVED else _mixture(path)
+
+
+def _committed(wal: BinaryIO) -> tuple[int, set[int], int]:
+    """The page size, the pages in the log, and how many pages its last commit gives the database; 0 without one."""
+    header = wal.read(_WAL_HEADER)
+    if len(header) < _WAL_HEADER or number(header, 0) not in _WAL_MAGIC:
+        return 0, set(), 0
+    page_size, pages, size = number(header, 8), set[int](), 0
+    for frame in _frames(wal, page_size, salts=header[16:24]):
+        pages.add(number(frame, 0))
+        size = number(frame, 4) or size
+    return page_size, pages, size
+
+
+def _frames(wal: BinaryIO, page_size: int, *, salts: bytes) -> Iterator[bytes]:
+    """The header of each frame, up to the first one that an earlier round of the log has left."""
+    place = _WAL_HEADER
+    while True:
+        wal.seek(place)
+        frame = wal.read(_FRAME_HEADER)
+        if len(frame) < _FRAME_HEADER or frame[8:16] != salts:
+            return
+        yield frame
+        place += _FRAME_HEADER + page_size
+
+
+def _mixture(path: Path) -> str:
+    """Why file and log together are no database, though the file alone is one. Slow for a large file.
+
+    A file that is damaged by itself is reported by whoever opens it. So is an index that lacks rows.
+    """
+    together = _damage(path, "mode=ro")
+    return f"together they are damaged ({together})" if together and not _damage(path, "immutable=1") else ""
+
+
+def _damage(path: Path, how: str) -> str:
+    """What SQLite finds, or an empty text. An immutable file is read without its log."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(100)")]
+    except sqlite3.Error as error:
+        # Another error is a lock, or a folder that cannot be written: whoever opens the file says so.
+        return str(error) if (error.sqlite_errorcode & 0xFF) in _DAMAGED else ""
+    of_pages = (each for each in found if each.startswith(_OF_PAGES))
+    return " ".join(next(of_pages, "").removeprefix(_OF_PAGES).split())
+
+
+def _foreign_journal(path: Path, journal: Path) -> str:
+    """Why the rollback journal is not of this file, or an empty text.
+
+    The server uses one only to begin or end the write-ahead log: such a journal has the first page, or none.
+    """
+    try:
+        with journal.open("rb") as file:
+            header = file.read(28)
+            file.seek(number(header, 20) if len(header) == 28 else 0)
+            first = file.read(4)
+    except FileNotFoundError:
+        return ""
+    if not header.startswith(_JOURNAL_MAGIC) or len(header) < 28:
+        return ""  # SQLite ignores it
+    main = read_header(path)
+    records, before = number(header, 8), number(header, 16)
+    if before != main.pages and not (before == 0 and main.pages == 1):
+        return "it is of a file with another size"
+    if records not in {0, 1, _NOT_COUNTED} or (records and first and number(first, 0) != 1):
+        return "it would overwrite more than the first page, which no server leaves"
+    return ""
