@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from shlex import quote
+from typing import Any, Final
 
 import click
 from sqlalchemy.exc import DatabaseError
@@ -32,21 +34,38 @@ from authsec_server.cli.ending import confirm
 from authsec_server.cli.in_process import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.sealing_key import OPTION, in_process, sealing_key_option
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Fault, Unavailable
 from authsec_server.keys.journal import SETTING, replace_by_file
-from authsec_server.keys.sealing_key_file import load_sealing_key
+from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
+_REPLACE: Final = "Replace the key that seals the audit trail?"
 
 
 @click.command()
 @admin_command
+@sealing_key_option
 def keys(caller: Caller, output: Output) -> None:
-    """Print the public keys that check the seals, to be kept elsewhere."""
-    answer = caller.get("events/keys")
+    """Print the public keys that check the seals, to be kept elsewhere.
+
+    The private key is not needed. On the server's machine its file, where there is one, proves the list of keys.
+    """
+    answer = _keys_here(caller.reach, output) if isinstance(caller.reach, InProcess) else caller.get("events/keys")
     output.result(answer, json.dumps(answer))
+
+
+def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
+    with reach.kept_open() as opened:
+        listed, is_proved = opened.authority.journal_keys.read_listed()
+    if not is_proved:
+        output.note(
+            "No sealing key file is named, so nothing proves these keys: who writes to the database can replace them."
+            f" To prove the keys: {OPTION} FILE, or {SETTING}=FILE"
+        )
+    return {"keys": listed}
 
 
 @click.command()
@@ -178,34 +197,45 @@ def verify_exported(
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @admin_command
+@sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool) -> None:
     """Replace the key that seals the journal. The present one signs for the new one, which signs from then on.
 
     Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
     """
-    reach = caller.reach
-    if key_file is not None and not isinstance(reach, InProcess):
-        raise CallFailed(
-            "A private key is not sent to a server.", "On the server's machine: --data DIR --key-file FILE"
-        )
-    confirm("Replace the key that seals the audit trail?", yes=yes)
-    if key_file is None:
-        answer = caller.post("events/keys/rotate")
-    else:
-        assert isinstance(reach, InProcess)  # seen above
-        answer = _rotated_to_file(reach, key_file)
-        output.note(f"Name the file to every server of this database, and restart them: {SETTING}={key_file}")
-    when_so = "once a server has sealed that" if key_file is None else "and that is sealed"
+    if key_file is not None:
+        _rotate_to_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes)
+        return
+    confirm(_REPLACE, yes=yes)
+    answer = caller.post("events/keys/rotate")
     output.result(
         answer,
-        styled(f"The key {answer['kid']} replaces {answer['replaces']}, {when_so}.", "green"),
+        styled(f"The key {answer['kid']} replaces {answer['replaces']}, once a server has sealed that.", "green"),
         f"Keep the public keys anew: {caller.follow_up('audit', 'keys')} > FILE",
     )
 
 
-def _rotated_to_file(reach: InProcess, key_file: Path) -> dict[str, str]:
+def _rotate_to_file(reach: InProcess, caller: Caller, output: Output, key_file: Path, *, yes: bool) -> None:
     try:
-        new, named = load_sealing_key(key_file), reach.settings.sealing_key_file
+        new = load_sealing_key(key_file)  # before anybody is asked
+    except Failure as failure:
+        raise failed(failure) from None
+    named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another folder
+    output.note(f"Every server of this database must then be restarted with {named}")
+    output.note("A server without this setting seals nothing from then on, and does not start again.")
+    confirm(_REPLACE, yes=yes)
+    answer = _rotated_to_file(reach, new)
+    output.result(
+        answer,
+        styled(f"The key {answer['kid']} replaces {answer['replaces']}, and that is sealed.", "green"),
+        f"1. Restart every server with {named}",
+        f"2. Keep the public keys anew: {named} {caller.follow_up('audit', 'keys')} > FILE",
+    )
+
+
+def _rotated_to_file(reach: InProcess, new: KeyFile) -> dict[str, str]:
+    try:
+        named = reach.settings.sealing_key_file
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
         with reach.kept_open() as opened:
@@ -225,6 +255,7 @@ def _rotated_to_file(reach: InProcess, key_file: Path) -> dict[str, str]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Check all of it, say how many events would go, and drop nothing.")
 @local_command
+@sealing_key_option
 def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
     """Delete the events of old months, once an export is seen to hold every one of them as it was sealed.
 

@@ -15,6 +15,7 @@ from authsec_server.cli.ending import confirm
 from authsec_server.cli.in_process import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.sealing_key import sealing_key_option
 from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX, Settings
 from authsec_server.web.instants import rfc3339
@@ -29,6 +30,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent that gets no token. Repeat.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @local_command
+@sealing_key_option
 def restored(
     caller: Caller, output: Output, files: tuple[Path, ...], kids: tuple[str, ...], agents: tuple[str, ...], yes: bool
 ) -> None:
