@@ -207,7 +207,7 @@ def test_a_file_that_is_missing(tmp_path: Path, embedded: Database, act: Act) ->
     refused = refusal(embedded, act, tmp_path / "none")
     assert refused.message == f"The bootstrap key file {tmp_path / 'none'} is missing."
     assert f"authsec admin bootstrap-key --to-file {tmp_path / 'none'}" in refused.remedy
-    assert "cannot be read" in refusal(embedded, act, tmp_path).message
+    assert "is not a regular file" in refusal(embedded, act, tmp_path).message
 
 
 def refusal(database: Database, act: Act, file: Path) -> StartupRefused:

@@ -176,7 +176,7 @@ def test_a_file_that_is_missing_or_a_folder(embedded: Database, tmp_path: Path) 
         load(embedded, tmp_path / "mine.key")
     assert "openssl rand" in refused.value.remedy
     assert not (tmp_path / "mine.key").exists(), "a file that the settings name is never made"
-    with pytest.raises(StartupRefused, match="cannot be read: Is a directory"):
+    with pytest.raises(StartupRefused, match="is not a regular file"):
         load(embedded, tmp_path)
 
 

@@ -18,14 +18,16 @@ from authsec_server.app import open_authority
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.pages import above
 from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.service import newest_head
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli import register
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
+from authsec_server.keys import store
 from authsec_server.keys.journal import JournalKeys, replace_by_file
 from authsec_server.keys.master import MasterKey
 from authsec_server.keys.sealing_key_file import load_sealing_key
-from authsec_server.principal import Act
+from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,6 +44,12 @@ def key_file(path: Path, key: PrivateKey | None = None) -> Path:
 
 def kid_in(path: Path) -> str:
     return PrivateKey.from_pem(path.read_bytes()).public.thumbprint()
+
+
+def commands() -> click.Group:
+    group = click.Group()
+    register(group)
+    return group
 
 
 def serve(settings: Settings) -> list[str]:
@@ -100,14 +108,11 @@ def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
     moved = authsec("audit", "rotate-key", "--key-file", str(first), "--yes")
     assert moved.exit_code == 0, moved.output
     assert f"The key {kid_in(first)} replaces {before}, and that is sealed." in moved.stdout
-    assert f"AUTHSEC_SERVER_SEALING_KEY_FILE={first}" in moved.output
-    assert sealed_private_keys(tmp_path) == [before]
+    assert sealed_private_keys(tmp_path) == []
     with_first = plain.model_copy(update={"sealing_key_file": first})
     assert serve(with_first) == [before, kid_in(first)]
     assert authsec("roles", "create", "Support", "--action", "customers:read").exit_code == 0
     serve(with_first)
-    serve(with_first)  # the first that has seen a head of its own
-    assert sealed_private_keys(tmp_path) == []
 
     monkeypatch.setenv("AUTHSEC_SERVER_SEALING_KEY_FILE", str(first))
     assert authsec("audit", "rotate-key", "--yes").exit_code == 4  # the next one is in a file, too
@@ -144,6 +149,7 @@ def test_the_key_in_the_database_seals_that_a_file_replaces_it(database: Databas
     later = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
     later.check()
     later.keep(act.now)
+    assert database.read(lambda tx: store.all_head_keys(tx.connection, store.sealing_keys)) == []
     assert list(later.by_kid()) == [before, file.kid]
     assert Sealer(database, now=lambda: act.now, **its).key().public.thumbprint() == file.kid
     with pytest.raises(Conflict, match="has sealed this audit trail already"):
@@ -161,15 +167,100 @@ def test_the_file_may_be_named_already_when_the_key_is_replaced_by_its_own(
     assert kid_in(path) in serve(load_settings(data=tmp_path))
 
 
-def test_a_private_key_is_not_sent_to_a_server(
-    tmp_path: Path, authsec: Authsec, monkeypatch: pytest.MonkeyPatch
+def test_the_old_private_key_stays_until_it_has_sealed_its_replacement(
+    database: Database, act: Act, tmp_path: Path
 ) -> None:
-    group = click.Group()
-    register(group)
+    """The command was killed after its change: only a server with the old key can seal the change."""
+    keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    keys.keep(act.now)
+    file = load_sealing_key(key_file(tmp_path / "seal.pem"))
+    sealer = Sealer(
+        database, issuer="https://a.example", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: act.now
+    )
+    sealer.seal()
+    database.change(lambda tx: keys.replace(tx, act, issuer="https://a.example", file=file))
+    later = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes, file=file)
+    later.keep(act.now)
+    assert len(database.read(lambda tx: store.all_head_keys(tx.connection, store.sealing_keys))) == 1
+    keys.take_over(file)
+    sealer.seal()
+    later.keep(act.now)
+    assert database.read(lambda tx: store.all_head_keys(tx.connection, store.sealing_keys)) == []
+
+
+def test_the_command_says_that_servers_must_restart_before_it_asks_and_what_to_do_next(tmp_path: Path) -> None:
+    present, new, data = key_file(tmp_path / "seal.pem"), key_file(tmp_path / "new key.pem"), tmp_path / "data"
+    serve(load_settings(data=data, sealing_key_file=present))
+    rotate = ["audit", "rotate-key", "--key-file", str(new), "--data", str(data), "--sealing-key-file", str(present)]
+    setting = f"AUTHSEC_SERVER_SEALING_KEY_FILE='{new}'"
+    refused = CliRunner().invoke(commands(), rotate, input="n\n")
+    assert (refused.exit_code, kid_in(new) in refused.output) == (1, False)
+    said, _, asked = refused.output.partition("Replace the key that seals the audit trail?")
+    assert (f"must then be restarted with {setting}" in said, "[y/N]" in asked) == (True, True)
+    done = CliRunner().invoke(commands(), [*rotate, "--yes"])
+    assert f"Restart every server with {setting}\n" in done.stdout
+    assert f"{setting} authsec audit keys --data {data} > FILE" in done.stdout
+
+
+def test_a_key_file_that_does_not_fit_is_refused_before_anybody_is_asked(tmp_path: Path, authsec: Authsec) -> None:
+    path = key_file(tmp_path / "seal.pem")
+    path.chmod(0o644)
+    refused = authsec("audit", "rotate-key", "--key-file", str(path))
+    assert ("can be read or written by others" in refused.output, "[y/N]" in refused.output) == (True, False)
+
+
+def test_public_keys_are_printed_without_the_private_key(tmp_path: Path) -> None:
+    path, new = key_file(tmp_path / "seal.pem"), key_file(tmp_path / "new.pem")
+    settings = load_settings(data=tmp_path / "data", sealing_key_file=path)
+    serve(settings)
+
+    def keys(*options: str) -> Result:
+        return CliRunner().invoke(commands(), ["audit", "keys", "--data", str(settings.data), *options])
+
+    proved, unproved = keys("--sealing-key-file", str(path)), keys()
+    assert (unproved.exit_code, unproved.stdout) == (0, proved.stdout)
+    assert (proved.stderr, "so nothing proves these keys" in unproved.stderr) == ("", True)
+    rotate = ["--sealing-key-file", str(path), "--key-file", str(new), "--yes", "--data", str(settings.data)]
+    assert CliRunner().invoke(commands(), ["audit", "rotate-key", *rotate]).exit_code == 0
+    assert keys().stdout == keys("--sealing-key-file", str(new)).stdout
+    replaced = keys("--sealing-key-file", str(path))
+    assert (replaced.exit_code, f"by now the key {kid_in(new)} seals" in replaced.stderr) == (5, True)
+
+
+NEEDY = (
+    ("audit", "rebuild-counts", "--yes"),
+    ("audit", "rotate-key", "--yes"),
+    ("admin", "restored", "--yes"),
+)
+
+
+@pytest.mark.parametrize("command", NEEDY)
+def test_a_command_that_needs_the_key_says_how_to_name_its_file(tmp_path: Path, command: tuple[str, ...]) -> None:
+    settings = load_settings(data=tmp_path / "data", sealing_key_file=key_file(tmp_path / "seal.pem"))
+    serve(settings)
+    refused = CliRunner().invoke(commands(), [*command, "--data", str(settings.data)])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "✗ The audit trail of this database is sealed by a key in a file, and no such file is named.\n"
+        "  Name that file: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
+    )
+
+
+def test_counts_are_rebuilt_with_the_file_that_the_option_names(tmp_path: Path) -> None:
+    path = key_file(tmp_path / "seal.pem")
+    settings = load_settings(data=tmp_path / "data", sealing_key_file=path)
+    serve(settings)
+    rebuild = ["audit", "rebuild-counts", "--dry-run", "--data", str(settings.data), "--sealing-key-file", str(path)]
+    done = CliRunner().invoke(commands(), rebuild)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--key-file", "--sealing-key-file"])
+def test_a_private_key_is_not_sent_to_a_server(tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTHSEC_ADMIN_KEY", "key")
     monkeypatch.setenv("AUTHSEC_BASE_URL", "https://authsec.example.com")
     path = key_file(tmp_path / "seal.pem")
-    refused = CliRunner().invoke(group, ["audit", "rotate-key", "--key-file", str(path), "--yes"])
+    refused = CliRunner().invoke(commands(), ["audit", "rotate-key", option, str(path), "--yes"])
     assert (refused.exit_code, "A private key is not sent to a server" in refused.output) == (1, True)
 
 
@@ -190,6 +281,11 @@ def of_another_kind(path: Path) -> None:
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir(0o755)
+
+
 def no_key(path: Path) -> None:
     path.write_bytes(b"nothing")
 
@@ -199,6 +295,7 @@ REFUSALS = {
     another: r"The key in .*seal\.pem \(.*\) is not the one that seals the audit trail of this database\.",
     open_to_all: r"can be read or written by others",
     of_another_kind: r"holds a key of another kind than Ed25519",
+    a_folder: r"is not a regular file",
     no_key: r"holds no private key",
 }
 
@@ -228,19 +325,30 @@ def test_a_server_without_the_file_does_not_start_and_makes_no_key(tmp_path: Pat
 
 
 def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(tmp_path: Path) -> None:
-    """As docs/audit.md says it: the old log is kept as an export."""
+    """As docs/audit.md says it: the old log is kept as an export, and the server gets a new file of heads."""
     lost, new = key_file(tmp_path / "lost.pem"), key_file(tmp_path / "new.pem")
-    settings = load_settings(data=tmp_path, sealing_key_file=lost)
+    heads = tmp_path / "heads.txt"
+    settings = load_settings(data=tmp_path, sealing_key_file=lost, audit_heads=str(heads))
     serve(settings)
+    with open_authority(settings) as authority:
+        signed = authority.database.read(lambda tx: newest_head(tx, LOCAL_OPERATOR))
+        old_keys = authority.journal_keys.by_kid()
+    heads.write_text(signed + "\n")  # only a server that is served writes it
     told = (Path(__file__).parents[3] / "docs" / "audit.md").read_text("utf-8")
-    statements = re.findall(r"DELETE FROM seal_heads;[^`]*", told)
+    statements = re.findall(r"DELETE FROM seal_heads;[^\"]*", told)
     with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as connection:
         connection.executescript(statements[0])
     begun = settings.model_copy(update={"sealing_key_file": new})
+    with open_authority(begun) as authority:
+        assert "which this database does not have" in str(authority.comparison.problem)
+    begun = begun.model_copy(update={"audit_heads": str(tmp_path / "heads-2.txt")})
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:
+        assert authority.comparison.problem is None
         report = authority.database.read(lambda tx: verify(tx, authority.journal_keys.by_kid()))
+        by_old_keys = authority.database.read(lambda tx: verify(tx, old_keys))
     assert (report.findings, report.sealed > 1) == ((), True)
+    assert not by_old_keys.as_sealed
 
 
 def test_two_servers_that_start_together_with_one_file_agree(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
     Raises `StartupRefused` with `if_missing` as the remedy where there is none, and where it is not the server's alone.
     """
     try:
+        # Before it is opened: a pipe would block, and `chmod` on a device or a folder would be a harmful remedy.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StartupRefused(f"The {called} {path} is not a regular file.", "Name a regular file.")
         with path.open("rb") as file:
             _refuse_if_others_read(path, called, os.fstat(file.fileno()))
             return file.read(MAX_BYTES)

@@ -154,6 +154,26 @@ def test_a_list_does_not_make_a_server_without_a_file_trust_its_key(authority: A
             ask()
 
 
+def test_a_planted_list_is_not_printed_where_no_file_proves_the_list(authority: Authority) -> None:
+    """Not even for who asks on the server's machine: its key has signed no head."""
+    plant_list(authority)
+    server = JournalKeys(authority.database, MASTER, token_bytes=secrets.token_bytes)
+    listed, is_proved = server.read_listed()
+    assert ([each["kid"] for each in listed], is_proved) == ([authority.own.public.thumbprint()], False)
+    authority.database.append(
+        lambda tx: (
+            tx.connection.execute(
+                delete(store.sealing_key_lists).where(
+                    store.sealing_key_lists.c.kid == authority.own.public.thumbprint()
+                )
+            )
+            and None
+        )
+    )
+    with pytest.raises(Unavailable, match="sealed by a key in a file"):
+        server.read_listed()
+
+
 def test_who_has_the_master_key_names_no_successor(authority: Authority) -> None:
     """A record that a planted key signed leads nowhere, sealed or not."""
     key, successor = plant_sealed(authority), PrivateKey.generate_ed25519()

@@ -12,12 +12,14 @@ from authsec_server.cli.caller import Caller, local_command
 from authsec_server.cli.ending import confirm
 from authsec_server.cli.in_process import InProcess
 from authsec_server.cli.output import Output, styled
+from authsec_server.cli.sealing_key import sealing_key_option
 
 
 @click.command("rebuild-counts")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say which counts differ from the events, and change nothing.")
 @local_command
+@sealing_key_option
 def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> None:
     """Make the counts of tokens and uses anew from the events.
 

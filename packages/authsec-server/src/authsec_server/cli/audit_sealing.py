@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from shlex import quote
+from typing import Any, Final
 
 import click
 from sqlalchemy.exc import DatabaseError
@@ -33,6 +35,7 @@ from authsec_server.cli.ending import confirm
 from authsec_server.cli.in_process import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.sealing_key import OPTION, in_process, sealing_key_option
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Fault, Unavailable
 from authsec_server.keys.journal import SETTING, replace_by_file
@@ -41,14 +44,30 @@ from authsec_server.settings import ENV_PREFIX
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
+_REPLACE: Final = "Replace the key that seals the audit trail?"
 
 
 @click.command()
 @admin_command
+@sealing_key_option
 def keys(caller: Caller, output: Output) -> None:
-    """Print the public keys that check the seals, to be kept elsewhere."""
-    answer = caller.get("events/keys")
+    """Print the public keys that check the seals, to be kept elsewhere.
+
+    The private key is not needed. On the server's machine its file, where there is one, proves the list of keys.
+    """
+    answer = _keys_here(caller.reach, output) if isinstance(caller.reach, InProcess) else caller.get("events/keys")
     output.result(answer, json.dumps(answer))
+
+
+def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
+    with reach.kept_open() as opened:
+        listed, is_proved = opened.authority.journal_keys.read_listed()
+    if not is_proved:
+        output.note(
+            "No sealing key file is named, so nothing proves these keys: who writes to the database can replace them."
+            f" To prove the keys: {OPTION} FILE, or {SETTING}=FILE"
+        )
+    return {"keys": listed}
 
 
 @click.command()
@@ -186,46 +205,61 @@ def verify_exported(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say which key would be replaced, and change nothing.")
 @admin_command
+@sealing_key_option
 def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool, dry_run: bool) -> None:
     """Replace the key that seals the journal. The present one signs for the new one, which signs from then on.
 
     Whoever has the old one can then add nothing. Old public keys check across the change; take the new ones as well.
     """
-    reach = caller.reach
-    if key_file is not None and not isinstance(reach, InProcess):
-        raise CallFailed(
-            "A private key is not sent to a server.", "On the server's machine: --data DIR --key-file FILE"
-        )
-    if dry_run:
-        _rehearse_rotation(caller, output, key_file)
+    if key_file is not None:
+        _replace_by_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes, dry_run=dry_run)
         return
-    confirm("Replace the key that seals the audit trail?", yes=yes)
-    if key_file is None:
-        answer = caller.post("events/keys/rotate")
-    else:
-        assert isinstance(reach, InProcess)  # seen above
-        answer = _rotated_to_file(reach, key_file)
-        output.note(f"Name the file to every server of this database, and restart them: {SETTING}={key_file}")
-    when_so = "once a server has sealed that" if key_file is None else "and that is sealed"
+    if dry_run:
+        before = caller.post(rehearsed("events/keys/rotate"))["would_answer"]["replaces"]
+        _tell_rehearsed(output, None, before, "a new key in the database")
+        return
+    confirm(_REPLACE, yes=yes)
+    answer = caller.post("events/keys/rotate")
     output.result(
         answer,
-        styled(f"The key {answer['kid']} replaces {answer['replaces']}, {when_so}.", "green"),
+        styled(f"The key {answer['kid']} replaces {answer['replaces']}, once a server has sealed that.", "green"),
         f"Keep the public keys anew: {caller.follow_up('audit', 'keys')} > FILE",
     )
 
 
-def _rehearse_rotation(caller: Caller, output: Output, key_file: Path | None) -> None:
-    if key_file is None:
-        kid, before = None, caller.post(rehearsed("events/keys/rotate"))["would_answer"]["replaces"]
-        new = "a new key in the database"
-    else:
-        assert isinstance(caller.reach, InProcess)  # `rotate_key` has seen to that
-        with _rotating(caller.reach, key_file) as (opened, file):
+def _replace_by_file(
+    reach: InProcess, caller: Caller, output: Output, key_file: Path, *, yes: bool, dry_run: bool
+) -> None:
+    try:
+        new = load_sealing_key(key_file)  # before anybody is asked
+    except Failure as failure:
+        raise failed(failure) from None
+    if dry_run:
+        with _rotating(reach, new) as opened:
             its = opened.authority
             kid, before = its.database.rehearse(
-                lambda tx: its.journal_keys.replace(tx, opened.act(), issuer=its.issuer, rehearsed=True, file=file)
+                lambda tx: its.journal_keys.replace(tx, opened.act(), issuer=its.issuer, rehearsed=True, file=new)
             )
-        new = f"{kid} in {key_file}"
+        _tell_rehearsed(output, kid, before, f"{kid} in {key_file}")
+        return
+    named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another folder
+    output.note(f"Every server of this database must then be restarted with {named}")
+    output.note("A server without this setting seals nothing from then on, and does not start again.")
+    confirm(_REPLACE, yes=yes)
+    with _rotating(reach, new) as opened:
+        its = opened.authority
+        kid, before = replace_by_file(
+            its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
+        )
+    output.result(
+        {"kid": kid, "replaces": before},
+        styled(f"The key {kid} replaces {before}, and that is sealed.", "green"),
+        f"1. Restart every server with {named}",
+        f"2. Keep the public keys anew: {named} {caller.follow_up('audit', 'keys')} > FILE",
+    )
+
+
+def _tell_rehearsed(output: Output, kid: str | None, before: str, new: str) -> None:
     output.result(
         {"dry_run": True, "kid": kid, "replaces": before},
         "Nothing was changed. This would happen:",
@@ -233,25 +267,16 @@ def _rehearse_rotation(caller: Caller, output: Output, key_file: Path | None) ->
     )
 
 
-def _rotated_to_file(reach: InProcess, key_file: Path) -> dict[str, str]:
-    with _rotating(reach, key_file) as (opened, new):
-        its = opened.authority
-        kid, before = replace_by_file(
-            its.database, its.journal_keys, its.dropper.sealer, opened.act(), issuer=its.issuer, file=new
-        )
-    return {"kid": kid, "replaces": before}
-
-
 @contextmanager
-def _rotating(reach: InProcess, key_file: Path) -> Iterator[tuple[Opened, KeyFile]]:
-    """The authority, and the key in the file. Raises `CallFailed`."""
+def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
+    """The authority, opened with the key that seals until now. Raises `CallFailed`."""
     try:
-        new, named = load_sealing_key(key_file), reach.settings.sealing_key_file
+        named = reach.settings.sealing_key_file
         if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
         with reach.kept_open() as opened:
             opened.refuse_if_older()
-            yield opened, new
+            yield opened
     except Failure as failure:
         raise failed(failure) from None
 
@@ -262,6 +287,7 @@ def _rotating(reach: InProcess, key_file: Path) -> Iterator[tuple[Opened, KeyFil
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Check all of it, say how many events would go, and drop nothing.")
 @local_command
+@sealing_key_option
 def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
     """Delete the events of old months, once an export is seen to hold every one of them as it was sealed.
 

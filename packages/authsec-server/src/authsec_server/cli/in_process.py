@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def errors_only() -> Iterator[None]:
     """The authority's own log, in process: one line on stderr for what it could not do, and nothing on stdout."""
     before: dict[str, Any] = structlog.get_config()
     structlog.configure(
-        processors=[_one_line],
+        processors=[_drop_answered, _one_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -142,7 +143,15 @@ def errors_only() -> Iterator[None]:
         structlog.configure(**before)
 
 
+def _drop_answered(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop what the command's own message says already: a refusal that no exception caused."""
+    if event["event"] == "unavailable" and event.get("cause") == repr(None):
+        raise structlog.DropEvent
+    return event
+
+
 def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     """What happened and its particulars; a traceback is for a server's log, not for a person at a terminal."""
-    particulars = [f"{name}={value!r}" for name, value in event.items() if name not in {"event", "exc_info", "where"}]
-    return " ".join(["log:", str(event["event"]), *particulars])
+    told = {name: value for name, value in event.items() if name not in {"event", "exc_info", "where"}}
+    plain = {name: str(value) if isinstance(value, StrEnum) else value for name, value in told.items()}
+    return " ".join(["log:", str(event["event"]), *(f"{name}={value!r}" for name, value in plain.items())])

@@ -18,6 +18,7 @@ from authsec_server.cli.ending import confirm, say
 from authsec_server.cli.in_process import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.sealing_key import sealing_key_option
 from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
@@ -35,6 +36,7 @@ _QUESTION = "Was this database restored from a backup? All tokens end, and all s
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would change and what would stop, and change nothing.")
 @local_command
+@sealing_key_option
 def restored(
     caller: Caller,
     output: Output,

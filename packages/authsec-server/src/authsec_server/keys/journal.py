@@ -26,7 +26,7 @@ from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
 from authsec_server.keys.master import MasterKey, Purpose
-from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, read_list, sign_list
+from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, read_list, read_unproved_list, sign_list
 from authsec_server.principal import Act, Role
 from authsec_server.revocations.heads import as_jwk
 from authsec_server.settings import ENV_PREFIX
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 SETTING: Final = f"{ENV_PREFIX}SEALING_KEY_FILE"
 TURNS: Final = 10_000  # in which the record of a new key is sealed, each of a batch of events
-_NO_FILE: Final = "The audit trail of this database is sealed by a key in a file, and no such file is named."
+NO_FILE: Final = "The audit trail of this database is sealed by a key in a file, and no such file is named."
 _NAME_IT: Final = f"Name the file to every server of this database: {SETTING}=/path/to/sealing-key.pem"
 
 
@@ -120,7 +120,15 @@ class JournalKeys:
 
     def published(self) -> list[dict[str, Any]]:
         """The public keys as everybody may have them: JWKs, with the end of replaced ones. Raises `Unavailable`."""
-        return self._database.read(self._published)
+        return self._database.read(lambda tx: _published(tx, self._trusted(tx)))
+
+    def read_listed(self) -> tuple[list[dict[str, Any]], bool]:
+        """The public keys as in `published`, and whether the master key or the file proves the list of keys.
+
+        A command prints them without the file, too. Without the file the list is as trustworthy as the database. Raises
+        `Unavailable`.
+        """
+        return self._database.read(self._listed)
 
     def by_kid(self) -> Mapping[str, PublicKey]:
         """What verifies heads: the keys that are known, and those that they have signed for. Raises `Unavailable`."""
@@ -136,19 +144,22 @@ class JournalKeys:
         self._file, self._first = file, file.kid
         self._held = before | {file.kid: file.private}
 
+    def delete_replaced(self) -> None:
+        """Delete the sealed private keys that the file's key replaced. Raises `Unavailable`."""
+        if old := self._database.read(self._useless):
+            self._database.append(lambda tx: store.delete_sealed_sealing_keys(tx.connection, old))
+            log.info("sealed private keys that a key in a file replaced were deleted", kids=old)
+
     def is_replaced(self, tx: Tx, kid: str) -> bool:
         """Whether the record that another key replaces this one is sealed."""
         return kid in service.ends(tx, {key.kid: key.public for key in self._trusted(tx)})
 
-    def _published(self, tx: Tx) -> list[dict[str, Any]]:
-        known = self._trusted(tx)
-        ends = service.ends(tx, {key.kid: key.public for key in known})
-        return [
-            as_jwk(key.public)
-            | {"created_at": rfc3339(key.created_at)}
-            | ({"heads_up_to": ends[key.kid]} if key.kid in ends else {})
-            for key in known
-        ]
+    def _listed(self, tx: Tx) -> tuple[list[dict[str, Any]], bool]:
+        if self._file is None and _is_in_a_file(tx):
+            return _published(tx, _unproved(tx)), False
+        if problem := self._problem(tx):  # also where the file's key was replaced: its list lacks the present key
+            raise Unavailable(*problem)
+        return _published(tx, self._trusted(tx)), True
 
     def _known(self, tx: Tx) -> list[SealingKey]:
         """The public keys that the file's key lists, or that the master key opens, oldest first."""
@@ -156,7 +167,7 @@ class JournalKeys:
             signed = store.sealing_key_list(tx.connection, self._file.kid)
             return (signed and read_list(signed, self._file.private.public)) or []
         if _is_in_a_file(tx):  # a sealed row that is planted must not take its place
-            raise Unavailable(_NO_FILE, _NAME_IT)
+            raise Unavailable(NO_FILE, _NAME_IT)
         return [SealingKey(public=key.private.public, created_at=key.created_at) for key in self._opened(tx)]
 
     def _trusted(self, tx: Tx) -> list[SealingKey]:
@@ -177,7 +188,7 @@ class JournalKeys:
     def _problem(self, tx: Tx) -> tuple[str, str] | None:
         """Why this server must not serve this database: a sentence, and the remedy."""
         if self._file is None:
-            return (_NO_FILE, _NAME_IT) if _is_in_a_file(tx) else None
+            return (NO_FILE, _NAME_IT) if _is_in_a_file(tx) else None
         known = {key.kid: key.public for key in self._known(tx)}
         replaced = "" if not known else self._replaced_by(tx, known)
         if replaced:
@@ -206,9 +217,7 @@ class JournalKeys:
         if not self._first and not self._database.read(self._known):
             self._database.change(lambda tx: self._begin(tx, file, now))  # one after the other: several may start
         self._first = file.kid
-        if old := self._database.read(self._useless):
-            self._database.append(lambda tx: store.delete_sealed_sealing_keys(tx.connection, old))
-            log.info("sealed private keys that a key in a file replaced were deleted", kids=old)
+        self.delete_replaced()
 
     def _begin(self, tx: Tx, file: KeyFile, now: datetime) -> None:
         """Make the file's key that of a database that has none."""
@@ -219,12 +228,16 @@ class JournalKeys:
         record_by_server(tx, EventKind.SEAL_KEY_CREATED, file.kid, now)
 
     def _useless(self, tx: Tx) -> list[str]:
-        """The sealed keys that the file's key replaced, once it has signed a head itself."""
+        """The sealed keys that the file's key replaced. Until that is sealed, only the replaced key can seal it."""
         sealed = {key.kid for key in store.all_head_keys(tx.connection, _SEALED)}
         known = {key.kid: key.public for key in self._known(tx)}
-        if not sealed or self._file is None or service.signer_of_newest_head(tx, known) != self._file.kid:
+        if not sealed or self._file is None:
             return []
-        return sorted(sealed & known.keys())
+        try:
+            present = service.present_key(tx, known)
+        except Conflict:  # not sealed yet, or the log is broken
+            return []
+        return sorted(sealed & known.keys()) if present == self._file.kid else []
 
     def _hold(self, keys: list[HeadKey]) -> None:
         self._held = {key.kid: key.private for key in keys}
@@ -264,6 +277,7 @@ def replace_by_file(
     for _ in range(TURNS):
         sealer.seal()
         if database.read(lambda tx: keys.is_replaced(tx, made[1])):
+            keys.delete_replaced()
             return made
     raise Conflict("The record of the new key is not sealed.", "It is once a server with the present key has run.")
 
@@ -273,6 +287,34 @@ _SEALED = store.sealing_keys
 
 def _is_in_a_file(tx: Tx) -> bool:
     return store.has_sealing_key_list(tx.connection)
+
+
+def _published(tx: Tx, known: list[SealingKey]) -> list[dict[str, Any]]:
+    ends = service.ends(tx, {key.kid: key.public for key in known})
+    return [
+        as_jwk(key.public)
+        | {"created_at": rfc3339(key.created_at)}
+        | ({"heads_up_to": ends[key.kid]} if key.kid in ends else {})
+        for key in known
+    ]
+
+
+def _unproved(tx: Tx) -> list[SealingKey]:
+    """The list that the key that seals by now has signed. Raises `Unavailable` where no list is this one.
+
+    So a list that is planted beside the true one is not shown: its key has signed no head.
+    """
+    stored = store.all_sealing_key_lists(tx.connection)
+    lists = {kid: keys for kid, signed in stored.items() if (keys := read_unproved_list(signed, kid))}
+    try:
+        present = service.sealing_kid(tx, {key.kid: key.public for keys in lists.values() for key in keys})
+    except Conflict:
+        raise Unavailable(NO_FILE, _NAME_IT) from None
+    if not present and len(lists) == 1:  # nothing is sealed yet
+        return next(iter(lists.values()))
+    if present not in lists:
+        raise Unavailable(NO_FILE, _NAME_IT)
+    return lists[present]
 
 
 def _listed(tx: Tx, now: datetime, file: KeyFile, known: list[SealingKey]) -> PublicKey:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact
+from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
 
 from authsec_server.audit.sealing.heads import HeadRefused, signed_claims
 from authsec_server.failures import StartupRefused
@@ -82,3 +82,13 @@ def read_list(signed: str, by: PublicKey) -> list[SealingKey] | None:
         ]
     except (HeadRefused, JoseError, KeyError, TypeError, ValueError):
         return None
+
+
+def read_unproved_list(signed: str, kid: str) -> list[SealingKey] | None:
+    """The public keys in the list, if the key of this name in the list signed it. Anybody can make such a list."""
+    try:
+        listed = [PublicKey.from_jwk(each["key"]) for each in parse_compact(signed).claims["keys"]]
+    except (JoseError, KeyError, TypeError, ValueError):
+        return None
+    signer = next((key for key in listed if key.thumbprint() == kid), None)
+    return read_list(signed, signer) if signer else None

@@ -149,6 +149,12 @@ def sealing_key_list(connection: Connection, kid: str) -> str | None:
     return found
 
 
+def all_sealing_key_lists(connection: Connection) -> dict[str, str]:
+    """Every list of public keys, by the key that is said to have signed the list."""
+    lists = sealing_key_lists.c
+    return {row.kid: row.signed for row in connection.execute(select(lists.kid, lists.signed))}
+
+
 def has_sealing_key_list(connection: Connection) -> bool:
     """Whether the key of this database's audit log is in a file."""
     return connection.execute(select(sealing_key_lists.c.kid).limit(1)).first() is not None

@@ -114,15 +114,6 @@ def has_begun(tx: Tx) -> bool:
     return store.last_signed(tx.connection) is not None
 
 
-def signer_of_newest_head(tx: Tx, keys: Keys) -> str:
-    """The `kid` of the key that signed the newest head; empty unless it is one of these."""
-    signed = store.last_signed(tx.connection)
-    try:
-        return read_head(signed, keys).kid if signed else ""
-    except HeadRefused:
-        return ""
-
-
 def reached_keys(tx: Tx, keys: Keys) -> Keys:
     """These keys, and those that they lead to in the journal, each signed for by the one before."""
     return succession(store.replacements(tx.connection), keys).keys

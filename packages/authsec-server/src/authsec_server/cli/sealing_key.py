@@ -1,0 +1,56 @@
+"""The option that names the file of the sealing key, for commands that need this key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from authsec.exits import Exit
+
+from authsec_server.cli.caller import Caller
+from authsec_server.cli.in_process import InProcess
+from authsec_server.cli.output import Output
+from authsec_server.cli.reach import CallFailed
+from authsec_server.keys.journal import NO_FILE, SETTING
+
+OPTION = "--sealing-key-file"
+
+
+def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command `--sealing-key-file`, and says how to name the file where the command failed without one."""
+
+    @click.option(
+        OPTION,
+        "sealing_key_file",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help=f"The file of the present sealing key, where it is in one. With --data. [default: {SETTING}]",
+    )
+    @wraps(command)
+    def run(caller: Caller, output: Output, *, sealing_key_file: Path | None, **options: Any) -> None:
+        try:
+            command(_with_file(caller, sealing_key_file) if sealing_key_file else caller, output, **options)
+        except CallFailed as failed:
+            if failed.message != NO_FILE:
+                raise
+            raise CallFailed(
+                NO_FILE, f"Name that file: {OPTION} FILE, or {SETTING}=FILE", exit_code=Exit.FAILED
+            ) from None
+
+    return run
+
+
+def in_process(caller: Caller, option: str) -> InProcess:
+    """The authority in this process. Raises `CallFailed` where a server would be sent the private key."""
+    if isinstance(caller.reach, InProcess):
+        return caller.reach
+    raise CallFailed("A private key is not sent to a server.", f"On the server's machine: --data DIR {option} FILE")
+
+
+def _with_file(caller: Caller, file: Path) -> Caller:
+    reach = in_process(caller, OPTION)
+    settings = reach.settings.model_copy(update={"sealing_key_file": file})
+    return replace(caller, reach=replace(reach, settings=settings))
