@@ -46,6 +46,9 @@ class Watched(Database):
     def migrate(self) -> None:
         self.database.migrate()
 
+    def is_empty(self) -> bool:
+        return self.database.is_empty()
+
     def close(self) -> None:
         self.database.close()
 
