@@ -89,9 +89,12 @@ def test_a_copy_of_the_same_size_beside_the_newer_log_is_refused(tmp_path: Path,
         making.execute("DELETE FROM filling WHERE length(octets) > 300")  # leaves free pages
     shutil.copy(settings.database_file, tmp_path / "backup")
     with closing(sqlite3.connect(settings.database_file, isolation_level=None)) as writing:
-        writing.execute("UPDATE filling SET octets = randomblob(300)")
+        writing.execute("CREATE TABLE later (octets)")  # in the free pages
+        for _ in range(60):
+            writing.execute("INSERT INTO later VALUES (randomblob(3000))")
         writing.execute("PRAGMA wal_checkpoint(RESTART)")
-        writing.execute("UPDATE filling SET octets = randomblob(300) WHERE number = 7")
+        for _ in range(20):
+            writing.execute("INSERT INTO later VALUES (randomblob(3000))")
         shutil.copy(beside(settings.database_file, "-wal"), tmp_path / "kept-wal")
     put_back(settings, tmp_path / "backup", tmp_path / "kept-wal")
     with pytest.raises(StartupRefused, match="together they are damaged"), open_authority(settings):
