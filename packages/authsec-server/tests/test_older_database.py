@@ -236,7 +236,7 @@ def test_a_database_that_was_not_compared_is_not_said_to_be_up_to_date(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "heads").unlink()
-    for heads, why in ((tmp_path / "heads", f"{tmp_path / 'heads'} has no heads"), (None, "no file of outside heads")):
+    for heads, why in ((tmp_path / "heads", f"{tmp_path / 'heads'} is new or empty"), (None, "no file of outside heads")):
         leave_word(settings.database_url, heads)
         told = older("audit", "head", "--json")
         assert why in json.loads(told.stdout)["not_compared"]
