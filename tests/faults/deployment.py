@@ -23,7 +23,9 @@ from authsec.jose import PrivateKey, assemble, signing_input
 from benchmarks.revocation.authority import free_port
 from benchmarks.revocation.switch import Switch, switch
 
+from . import processes
 from .databases import Cluster, Kind
+from .processes import Process
 
 AUTHSEC = (sys.executable, "-c", "from authsec.cli import main; main()")
 WITH_A_CLOCK = (sys.executable, str(Path(__file__).with_name("server_with_a_clock.py")))
@@ -70,7 +72,7 @@ class Server:
     """An `authsec serve` process at a port."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def kill(self) -> None:
@@ -102,6 +104,7 @@ class Deployment:
     front: Switch
     http: urllib3.PoolManager
     program: Sequence[str]
+    forks: bool = False
     servers: dict[int, Server] = field(default_factory=dict)
     admin_key: str = field(default="", repr=False)
     heads_kept: list[Path] = field(default_factory=list)
@@ -140,8 +143,7 @@ class Deployment:
             where = ["--database", f"postgresql://postgres@127.0.0.1:{self.proxy.port}/{self.database}"]
         log = self.folder / f"serve-{port}.log"
         command = [*self.program, "serve", "--port", str(port), "--public-url", self.issuer, *where]
-        with log.open("ab") as output:
-            process = subprocess.Popen(command, env=self._environment(), stdout=output, stderr=output, cwd=self.folder)
+        process = processes.start(command, env=self._environment(), cwd=self.folder, output=log, fork=self.forks)
         self.servers[port] = Server(port, process, log)
         return self.servers[port]
 
@@ -222,15 +224,9 @@ class Deployment:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run an `authsec` command on the machine of the database."""
-        return subprocess.run(
-            [*AUTHSEC, *words, *self.where], env=self._environment(), capture_output=True, text=True, timeout=COMMAND,
-            check=False, cwd=self.folder,
-        )  # fmt: skip
-
-    def has_command(self, *words: str) -> bool:
-        """Whether this version of `authsec` has the command."""
-        done = subprocess.run([*AUTHSEC, *words, "--help"], env=self._environment(), capture_output=True, check=False)
-        return done.returncode == 0
+        return processes.run(
+            [*AUTHSEC, *words, *self.where], env=self._environment(), cwd=self.folder, timeout=COMMAND, fork=self.forks
+        )
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
@@ -240,9 +236,16 @@ class Deployment:
 
 @contextmanager
 def deployment(
-    kind: Kind, folder: Path, cluster: Cluster | None, *, servers: int, proxied: bool, program: Sequence[str] = AUTHSEC
+    kind: Kind,
+    folder: Path,
+    cluster: Cluster | None,
+    *,
+    servers: int,
+    proxied: bool,
+    program: Sequence[str] = AUTHSEC,
+    forks: bool = False,
 ) -> Iterator[Deployment]:
-    """A deployment whose servers are ready, with an admin key."""
+    """A deployment whose servers are ready, with an admin key. `forks`: processes are forked, not started."""
     with ExitStack() as stack:
         folder.chmod(0o755)
         data = folder / "data"
@@ -264,6 +267,7 @@ def deployment(
             front=stack.enter_context(switch(free_port(), ports)),
             http=stack.enter_context(urllib3.PoolManager(num_pools=8, maxsize=32, retries=False)),
             program=program,
+            forks=forks,
         )
         stack.callback(lambda: [server.stop() for server in opened.servers.values()])
         for port in ports:

@@ -66,23 +66,19 @@ def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
     With `refuses` the servers are started before that: with an older database than their outside heads they issue
     nothing.
     """
-    its, recorded = scene.its, time.monotonic()
-    if its.has_command("admin", "restored"):
-        started = time.monotonic()
-        if refuses:
-            for port in list(its.servers):
-                its.launch(port)
-            time.sleep(scene.lasts(4.0, 10.0))
-            scene.seen.unasked += [
-                f"token {token.jti} was issued by an older database"
-                for token in scene.seen.tokens
-                if token.sent > started
-            ]
-        recorded = time.monotonic()  # servers that run go on by themselves once this is done
-        said = its.command("admin", "restored", "--yes", "--head", str(its.heads))
-        assert said.returncode == 0, f"authsec admin restored: {said.stderr}"
-        for server in its.servers.values():
-            server.stop()
+    its, started = scene.its, time.monotonic()
+    if refuses:
+        for port in list(its.servers):
+            its.launch(port)
+        time.sleep(scene.lasts(4.0, 10.0))
+        scene.seen.unasked += [
+            f"token {token.jti} was issued by an older database" for token in scene.seen.tokens if token.sent > started
+        ]
+    recorded = time.monotonic()  # servers that run go on by themselves once this is done
+    said = its.command("admin", "restored", "--yes", "--head", str(its.heads))
+    assert said.returncode == 0, f"authsec admin restored: {said.stderr}"
+    for server in its.servers.values():
+        server.stop()
     end = time.monotonic()
     its.heads.unlink(missing_ok=True)  # the heads of the lost time are no heads of this log
     scene.seen.lost.append(Window(begin=backed_up, end=recorded))
@@ -94,11 +90,9 @@ def _restored(scene: Scene, backed_up: float, *, refuses: bool = False) -> Over:
 def _back_up(its: Deployment, file: Path) -> None:
     if its.cluster is not None:
         its.cluster.dump(its.database, file)
-    elif its.has_command("backup"):
+    else:
         made = its.command("backup", str(file))
         assert made.returncode == 0, f"authsec backup: {made.stderr}"
-    else:
-        copy_sqlite(its.sqlite_file, file)
 
 
 def _put_back_sqlite(its: Deployment, copy: Path) -> None:

@@ -80,8 +80,12 @@ def run(
     long: bool = False,
     rounds: int = 0,
     program: Sequence[str] = (),
+    forks: bool = False,
 ) -> Result:
-    """Run faults on a database, one after the other. Raises `PermissionError` where the machine cannot have a fault."""
+    """Run faults on a database, one after the other. Raises `PermissionError` where the machine cannot have a fault.
+
+    `forks`: processes are forked from one that has imported everything, so recovery times are not those of a user.
+    """
     with ExitStack() as stack:
         disk, database = None, shared if kind == "postgresql" else None
         if any(fault.own_disk for fault in faults):
@@ -99,6 +103,7 @@ def run(
                 servers=2 if database else 1,
                 proxied=any(fault.proxied for fault in faults),
                 program=program or (WITH_A_CLOCK if any(fault.clock for fault in faults) else AUTHSEC),
+                forks=forks,
             )
         )
         seen = Observations()

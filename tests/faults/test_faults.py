@@ -20,6 +20,7 @@ BROKEN = str(Path(__file__).with_name("broken_server.py"))
 def outcome(request: pytest.FixtureRequest, folder: Path, kind: Kind, names: list[str], **how: Any) -> Result:
     shared = request.getfixturevalue("postgresql_cluster") if kind == "postgresql" else None
     faults = [NAMED[name] for name in names if kind in NAMED[name].kinds]
+    how["forks"] = not how.get("long")
     try:
         result = run(faults, kind, folder, shared, **how)
     except PermissionError as error:
@@ -68,7 +69,7 @@ def no_fault(scene: Scene) -> Over:
 )
 def test_a_server_with_a_defect_is_found_out(folder: Path, defect: str, invariant: str) -> None:
     nothing = Fault(name="nothing", what="nothing", inject=no_fault)
-    found = run([nothing], "sqlite", folder, None, program=[sys.executable, BROKEN, defect]).violations
+    found = run([nothing], "sqlite", folder, None, program=[sys.executable, BROKEN, defect], forks=True).violations
     assert found[invariant] != []
 
 

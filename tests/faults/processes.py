@@ -1,0 +1,97 @@
+"""Processes of `authsec`: started as users start them, or forked from a process that has imported everything already.
+
+The import is most of the work of a short run. A forked process is as real to signals, files, sockets and databases. Its
+start is shorter, so published times come from processes that were started.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+_FORKED: Final = str(Path(__file__).with_name("forked.py"))
+_COMMANDS: Final = ("admin", "audit", "audit_sealing", "audit_showing", "backup", "restore", "serve")
+IMPORTED: Final = (
+    "authsec.cli",
+    *(f"authsec_server.cli.{name}" for name in _COMMANDS),
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+)
+
+
+class Process(Protocol):
+    """What the harness needs of a process. `subprocess.Popen` is one."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal; none to a process that has ended."""
+
+    def poll(self) -> int | None:
+        """The exit status; None while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit status. Raises `subprocess.TimeoutExpired`."""
+
+
+class Forked:
+    """A process of the fork server, with the methods of `subprocess.Popen`."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None and self._process.pid:
+            os.kill(self._process.pid, sig)
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        status = self._process.exitcode
+        if status is None:
+            raise subprocess.TimeoutExpired("authsec", timeout or 0.0)
+        return status
+
+
+def start(
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: Path, errors: Path | None = None, fork: bool
+) -> Process:
+    """Start a Python program (`python FILE …` or `python -c CODE …`) whose output is appended to files."""
+    errors = errors or output
+    if fork:
+        context: Any = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(IMPORTED))
+        request = (list(command), dict(env), str(cwd), str(output), str(errors))
+        how = {"init_globals": {"REQUEST": request}, "run_name": "__main__"}
+        process = context.Process(target=runpy.run_path, args=(_FORKED,), kwargs=how, daemon=True)
+        process.start()
+        return Forked(process)
+    with output.open("ab") as out, errors.open("ab") as err:
+        return subprocess.Popen(command, env=env, stdout=out, stderr=err, cwd=cwd)
+
+
+def run(
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float, fork: bool
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end. Raises `subprocess.TimeoutExpired`."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        process = start(command, env=env, cwd=cwd, output=output, errors=errors, fork=fork)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(command, status, output.read_text("utf-8"), errors.read_text("utf-8"))
