@@ -73,11 +73,15 @@ class Cluster:
 
     def recording(self, database: str) -> set[int]:
         """The backends that hold the authority lock shared, as `record` does, and wait for their client."""
+        return self.lock_holders(database, "ShareLock")
+
+    def lock_holders(self, database: str, mode: str) -> set[int]:
+        """The backends that hold the authority lock in this mode, and wait for their client."""
         found = self.run(
             "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory'"
             " AND l.granted AND l.classid = %s AND l.objid = %s AND a.datname = %s"
-            " AND l.mode = 'ShareLock' AND a.state LIKE 'idle in transaction%%'",
-            AUTHORITY_LOCK >> 32, AUTHORITY_LOCK & 0xFFFFFFFF, database,
+            " AND l.mode = %s AND a.state LIKE 'idle in transaction%%'",
+            AUTHORITY_LOCK >> 32, AUTHORITY_LOCK & 0xFFFFFFFF, database, mode,
         )  # fmt: skip
         return {pid for (pid,) in found}
 

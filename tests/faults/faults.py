@@ -12,10 +12,11 @@ from typing import Final
 
 from .databases import DICE, Cluster, Kind, full
 from .deployment import AUTHSEC, WITH_A_CLOCK
+from .freezing import change_meanwhile, freeze_a_change
 from .restoring import damage_a_file, restore_a_backup
 from .scene import Over, Scene
 
-STUCK: Final = 20.0  # seconds: a change waits 3 s for a server frozen in `record`, 15 s for one frozen in `change`
+ENDING: Final = 25.0  # seconds: a process ends within 20 s of SIGTERM and the drain time, which is 0 here
 TRIES: Final = 60  # to freeze a server inside of a `record`
 HOLD_WRITE_LOCK: Final = """
 import sqlite3, sys, time
@@ -94,6 +95,25 @@ def silence_postgresql(scene: Scene) -> Over:
     return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
 
 
+def terminate_in_a_silence(scene: Scene) -> Over:
+    """SIGTERM of a server whose PostgreSQL is silent. The process must end in time, whatever its threads wait for."""
+    assert scene.its.proxy is not None
+    port = DICE.choice(list(scene.its.servers))
+    begin = time.monotonic()
+    scene.its.proxy.silence()
+    time.sleep(scene.lasts(1.0, 8.0))  # so that calls wait for PostgreSQL
+    scene.its.servers[port].signal(signal.SIGTERM)
+    try:
+        scene.its.servers[port].process.wait(ENDING)
+    except subprocess.TimeoutExpired:
+        scene.seen.lasting.append(f"a server went on for {ENDING:g} s after SIGTERM while PostgreSQL was silent")
+        scene.its.servers[port].kill()
+    scene.its.proxy.speak()
+    end = time.monotonic()
+    scene.its.launch(port)
+    return Over(begin=begin, end=end, ports=list(scene.its.servers))
+
+
 def freeze_a_server(scene: Scene) -> Over:
     """SIGSTOP of one server; on PostgreSQL while it records a token, with changes made through the other."""
     port = DICE.choice(list(scene.its.servers))
@@ -101,7 +121,7 @@ def freeze_a_server(scene: Scene) -> Over:
     _stop(scene, port)
     begin = time.monotonic()
     if others:
-        _change_meanwhile(scene, others[0], begin, scene.lasts(5.0, 20.0))
+        change_meanwhile(scene, others[0], begin, scene.lasts(5.0, 20.0))
     else:
         time.sleep(scene.lasts(3.0, 10.0))
     scene.its.servers[port].signal(signal.SIGCONT)
@@ -120,20 +140,6 @@ def _stop(scene: Scene, port: int) -> None:
         server.signal(signal.SIGCONT)
         time.sleep(DICE.uniform(0.0, 0.02))
     server.signal(signal.SIGSTOP)
-
-
-def _change_meanwhile(scene: Scene, port: int, begin: float, seconds: float) -> None:
-    """Changes at a healthy server. The first acknowledgement must not wait for the end of the fault."""
-    path, first = f"roles/{scene.load.changed[0].role}", None
-    while time.monotonic() < begin + (STUCK if first is None else seconds):
-        answer = scene.its.administer(port, "PATCH", path, description=f"changed at {time.monotonic()}")
-        scene.seen.answered("change", answer.status, str(answer.body))
-        if answer.done and first is None:
-            first = answer.received - begin
-        time.sleep(0.2)
-    scene.seen.slowest_change = max(scene.seen.slowest_change, first or STUCK)
-    if first is None:
-        scene.seen.stuck.append(f"no change was acknowledged within {STUCK:g} s of the freeze of another server")
 
 
 def freeze_a_writer(scene: Scene) -> Over:
@@ -210,7 +216,22 @@ FAULTS: Final = (
         proxied=True,
         crowd=24,
     ),
+    Fault(
+        name="terminate-silent",
+        what="SIGTERM of a server while PostgreSQL never answers",
+        inject=terminate_in_a_silence,
+        kinds=("postgresql",),
+        rounds=(1, 3),
+        proxied=True,
+        crowd=24,
+    ),
     Fault(name="freeze", what="a server is frozen (SIGSTOP)", inject=freeze_a_server),
+    Fault(
+        name="freeze-change",
+        what="a server is frozen inside of a change (SIGSTOP)",
+        inject=freeze_a_change,
+        rounds=(1, 3),
+    ),
     Fault(
         name="freeze-writer",
         what="another process holds the write lock, frozen",

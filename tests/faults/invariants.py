@@ -22,6 +22,8 @@ TITLES: Final = {
     "accepted": "revoked token accepted",
     "errors": "answer 5xx other than 503",
     "stuck": "change held up by a frozen server",
+    "partial": "change made in part",
+    "lasting": "process outlives SIGTERM",
     "older": "older database issues",
     "log": "audit log does not verify",
     "recovery": "no recovery",
@@ -37,6 +39,8 @@ def violations(seen: Observations, log: Sequence[Event], enabled: Mapping[str, b
         "accepted": [*accepted_late(seen, log), *accepted_again(seen), *accepted_lost(seen), *seen.stale_accepts],
         "errors": list(seen.unexpected),
         "stuck": list(seen.stuck),
+        "partial": list(seen.partial),
+        "lasting": list(seen.lasting),
         "older": list(seen.unasked),
     }
 

@@ -110,6 +110,8 @@ class Observations:
     sightings: dict[tuple[int, str], Sighting] = field(default_factory=dict)
     stale_accepts: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+    lasting: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
     ready: list[tuple[int, float, int]] = field(default_factory=list)
     faults: list[Window] = field(default_factory=list)

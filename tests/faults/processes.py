@@ -11,21 +11,17 @@ import os
 import runpy
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+_FORKED: Final = str(Path(__file__).with_name("forked.py"))
+_COMMANDS: Final = ("admin", "audit", "audit_sealing", "audit_showing", "backup", "restore", "serve")
 IMPORTED: Final = (
     "authsec.cli",
-    "authsec_server.app",
-    *(
-        f"authsec_server.cli.{name}"
-        for name in ("admin", "audit", "audit_sealing", "audit_showing", "backup", "restore")
-    ),
-    "authsec_server.cli.serve",
+    *(f"authsec_server.cli.{name}" for name in _COMMANDS),
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
@@ -76,7 +72,9 @@ def start(
     if fork:
         context: Any = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(IMPORTED))
-        process = context.Process(target=_run, args=(list(command), dict(env), cwd, output, errors), daemon=True)
+        request = (list(command), dict(env), str(cwd), str(output), str(errors))
+        how = {"init_globals": {"REQUEST": request}, "run_name": "__main__"}
+        process = context.Process(target=runpy.run_path, args=(_FORKED,), kwargs=how, daemon=True)
         process.start()
         return Forked(process)
     with output.open("ab") as out, errors.open("ab") as err:
@@ -97,20 +95,3 @@ def run(
             process.wait()
             raise
         return subprocess.CompletedProcess(command, status, output.read_text("utf-8"), errors.read_text("utf-8"))
-
-
-def _run(command: list[str], env: dict[str, str], cwd: Path, output: Path, errors: Path) -> None:
-    """In the forked process: become the program."""
-    for number, file in ((1, output), (2, errors)):
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(opened, number)
-        os.close(opened)
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    if command[1] == "-c":
-        sys.argv = ["-c", *command[3:]]
-        exec(command[2], {"__name__": "__main__"})  # noqa: S102 - the harness's own code
-    else:
-        sys.argv = command[1:]
-        runpy.run_path(command[1], run_name="__main__")

@@ -36,12 +36,12 @@ def outcome(request: pytest.FixtureRequest, folder: Path, kind: Kind, names: lis
 def test_no_promise_breaks_when_a_process_is_killed_or_frozen(
     request: pytest.FixtureRequest, folder: Path, kind: Kind
 ) -> None:
-    names = ["kill", "kill-backend", "kill-postgresql", "freeze", "freeze-writer"]
+    names = ["kill", "kill-backend", "kill-postgresql", "freeze", "freeze-change", "freeze-writer"]
     assert outcome(request, folder, kind, names).found == []
 
 
 def test_no_promise_breaks_when_postgresql_falls_silent(request: pytest.FixtureRequest, folder: Path) -> None:
-    assert outcome(request, folder, "postgresql", ["silence"]).found == []
+    assert outcome(request, folder, "postgresql", ["silence", "terminate-silent"]).found == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -37,6 +37,11 @@ def test_a_run_without_a_violation_has_none() -> None:
     assert found(seen(), LOG) == set()
 
 
+def test_what_a_fault_itself_has_seen_is_found() -> None:
+    for name, several in {"stuck": "stuck", "partial": "partial", "lasting": "lasting", "older": "unasked"}.items():
+        assert found(seen(**{several: ["it was so"]}), LOG) == {name}
+
+
 def test_a_token_without_its_event_is_found_and_one_with_another_hash() -> None:
     assert found(seen(tokens=[TOKEN, replace(TOKEN, jti="t2")]), LOG) == {"unrecorded"}
     assert found(seen(tokens=[replace(TOKEN, digest="bb")]), LOG) == {"unrecorded"}
