@@ -75,7 +75,8 @@ class Resource:
 
     def has_received(self, *words: str) -> bool:
         """Whether any of these was in an address, a header or a body, however it was encoded."""
-        return any(word.lower() in unquote_plus(each).lower() for each in self.received for word in words)
+        texts = [text.lower() for each in self.received for text in (each, unquote_plus(each))]
+        return any(word.lower() in text for text in texts for word in words)
 
 
 class Capture:
