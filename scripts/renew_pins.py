@@ -7,7 +7,7 @@ old pins, in a folder of its own. The list that is written names versions only: 
 why it is tracked and `uv.lock`, which records where each file came from, is not.
 
 The packages of other people that tests/foreign and tests/frameworks install beside ours are pinned in the same way, in
-files there; what tests/browser takes from npm, in its package.json.
+files there; what tests/browser and tests/foreign take from npm, in the package.json there.
 """
 
 from __future__ import annotations
@@ -64,13 +64,14 @@ def renew_foreign_packages() -> None:
 
 
 def renew_npm_packages() -> None:
-    """The newest release of each, in tests/browser/package.json."""
-    file = ROOT / "tests" / "browser" / "package.json"
-    package = json.loads(file.read_text("utf-8"))
-    for name in package["dependencies"]:
-        newest = subprocess.run(["npm", "view", name, "version"], check=True, capture_output=True, text=True)
-        package["dependencies"][name] = newest.stdout.strip()
-    file.write_text(json.dumps(package, indent=2) + "\n", "utf-8")
+    """The newest release of each, in the package.json of tests/browser and tests/foreign."""
+    for folder in ("browser", "foreign"):
+        file = ROOT / "tests" / folder / "package.json"
+        package = json.loads(file.read_text("utf-8"))
+        for name in package["dependencies"]:
+            newest = subprocess.run(["npm", "view", name, "version"], check=True, capture_output=True, text=True)
+            package["dependencies"][name] = newest.stdout.strip()
+        file.write_text(json.dumps(package, indent=2) + "\n", "utf-8")
 
 
 def pins(lock: dict[str, Any]) -> list[str]:

@@ -12,8 +12,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+OLDEST_NODE = 20
 
 
 def python_with(packages: Path) -> Path:
@@ -49,12 +52,51 @@ def _install(packages: Path, folder: Path) -> None:
         done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             shutil.rmtree(building, ignore_errors=True)
-            give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-            give_up(f"OTHER PEOPLE'S PACKAGES COULD NOT BE INSTALLED, SO NOTHING IS CHECKED WITH THEM\n{done.stderr}")
+            _do_without(done.stderr)
     try:
         building.rename(folder)
     except OSError:  # another worker was quicker
         shutil.rmtree(building)
+
+
+def npm_folder(*files: Path) -> Path:
+    """A folder with these files and the npm packages that the first of them, a package.json, pins.
+
+    It is made once a user, as `python_with` does. Without Node, npm or an index the test is skipped; in CI it fails.
+    """
+    wanted = b"".join(file.read_bytes() for file in files) + _node_version().encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "authsec-tests")
+    folder = cache / f"{files[0].parent.name}-npm-{hashlib.sha256(wanted).hexdigest()[:16]}"
+    if folder.exists():
+        return folder
+    building = folder.with_name(f"{folder.name}.{os.getpid()}")
+    building.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, building)
+    command = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=building, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(building)
+        _do_without(f"{files[0]} could not be installed.\n{done.stderr}")
+    try:
+        building.rename(folder)
+    except OSError:  # another worker was quicker
+        shutil.rmtree(building)
+    return folder
+
+
+def _node_version() -> str:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        _do_without("node and npm are not installed.")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
+        _do_without(f"node is {version}; the packages need {OLDEST_NODE}.")
+    return version
+
+
+def _do_without(why: str) -> NoReturn:
+    give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+    give_up(f"OTHER PEOPLE'S PACKAGES COULD NOT BE INSTALLED, SO NOTHING IS CHECKED WITH THEM\n{why}")
 
 
 def _python_of(environment: Path) -> Path:

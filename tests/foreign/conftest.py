@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..environments import python_with, variables
+from ..environments import npm_folder, python_with, variables
 
 PACKAGES = Path(__file__).with_name("packages.txt")
 
@@ -28,6 +28,20 @@ class ForeignPython:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignNode:
+    """Node with the packages of package.json. Its programs end with `.mjs` and lie beside this file."""
+
+    folder: Path
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the programs; its output is text."""
+        command = ["node", program, *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=variables(), capture_output=True, text=True, timeout=60, check=False
+        )
+
+
 @pytest.fixture
 def database_option() -> str:
     """What is tested here is what callers see, the same on both databases: the embedded one will do."""
@@ -38,3 +52,10 @@ def database_option() -> str:
 def foreign_python(tmp_path_factory: pytest.TempPathFactory) -> ForeignPython:
     """The environment of packages.txt."""
     return ForeignPython(interpreter=python_with(PACKAGES), cwd=tmp_path_factory.mktemp("foreign"))
+
+
+@pytest.fixture(scope="session")
+def foreign_node() -> ForeignNode:
+    """Node with the packages of package.json."""
+    here = Path(__file__).parent
+    return ForeignNode(folder=npm_folder(here / "package.json", *sorted(here.glob("*.mjs"))))

@@ -5,27 +5,24 @@ It is installed once a user, below the user's cache folder and never in this tre
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
-import os
 import re
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote_plus, urljoin
 
 import httpx2
-import pytest
 from authsec.jose import PrivateKey, sign_compact
 
+from tests.environments import npm_folder
+
 HERE = Path(__file__).parent
-OLDEST_NODE = 20
 
 
 class RunningProvider:
@@ -116,12 +113,12 @@ def _held(key: PrivateKey, url: str) -> str:
 @contextmanager
 def running_provider(folder: Path) -> Iterator[RunningProvider]:
     """The provider, for as long as the block runs; its files go into `folder`."""
-    node = _node()
+    installed = npm_folder(HERE / "package.json", HERE / "server.mjs")
     accounts = folder / "accounts.json"
     accounts.write_text("{}")
     with (folder / "provider.log").open("w") as log:
         process = subprocess.Popen(
-            [node, _installed(node) / "server.mjs", accounts],
+            ["node", installed / "server.mjs", accounts],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -133,45 +130,3 @@ def running_provider(folder: Path) -> Iterator[RunningProvider]:
             assert issuer, f"the provider did not start:\n{(folder / 'provider.log').read_text()}"
             yield RunningProvider(issuer, folder, process)
             process.terminate()
-
-
-def _node() -> str:
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
-        _give_up("node and npm are not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
-        _give_up(f"node is {version}, and the provider needs {OLDEST_NODE}")
-    return node
-
-
-def _installed(node: str) -> Path:
-    """The folder with the provider installed. It is made beside its place and moved there when it is whole."""
-    files = [HERE / "package.json", HERE / "server.mjs"]
-    wanted = b"".join(file.read_bytes() for file in files) + node.encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "authsec-tests")
-    folder = cache / f"oidc-provider-{hashlib.sha256(wanted).hexdigest()[:16]}"
-    if folder.exists():
-        return folder
-    building = folder.with_name(f"{folder.name}.{os.getpid()}")
-    building.mkdir(parents=True)
-    for file in files:
-        shutil.copy(file, building)
-    command = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=building, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        shutil.rmtree(building)
-        _give_up(f"it could not be installed\n{done.stderr}")
-    try:
-        building.rename(folder)
-    except OSError:  # another worker was quicker
-        shutil.rmtree(building)
-    return folder
-
-
-def _give_up(why: str) -> NoReturn:
-    """Skip where a machine lacks it; in CI, fail: nobody would notice."""
-    message = f"NO REAL OPENID PROVIDER, SO NOTHING IS CHECKED WITH ONE: {why}"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)

@@ -48,9 +48,11 @@ def test_what_can_be_learned_from_the_issuer_alone(opened: House, prefix: str, p
     assert document["issuer"] == ISSUER
     assert document["jwks_uri"] == ISSUER + JWKS
     assert document["delegation_token_endpoint"] == ISSUER + TOKEN_PATH
-    assert document["response_types_supported"] == document["grant_types_supported"] == []
-    assert "token_endpoint" not in document
-    assert "authorization_endpoint" not in document
+    assert document["authorization_endpoint"] == ISSUER + "/oauth/authorize"
+    assert document["token_endpoint"] == ISSUER + "/oauth/token"
+    assert document["response_types_supported"] == document["token_endpoint_auth_methods_supported"] == ["none"]
+    assert document["grant_types_supported"] == ["urn:authsec:params:oauth:grant-type:delegation-token"]
+    assert [] not in document.values(), "RFC 8414 section 3.2"
 
 
 def test_only_reading_is_possible(opened: House) -> None:

@@ -105,11 +105,16 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
             ("POST", f"{API}/keys/rotate"),
             ("POST", "/authsec/v1/revoke"),
             ("POST", "/authsec/v1/introspect"),
+            ("POST", "/oauth/token"),
+            ("GET", "/oauth/authorize"),
         ):
             answer = client.request(method, path)
             assert answer.status_code == 503, path
             assert "authsec admin restored" in answer.json()["details"]
             assert answer.headers["retry-after"] == "5"
+        # Without it a client may send its secret to the API that it wants to call.
+        assert client.get("/.well-known/oauth-authorization-server").json()["token_endpoint"]
+        assert client.get("/authsec/.well-known/openid-configuration").status_code == 200
         assert client.get(f"{API}/roles").json()["items"] == []
         assert "older than a head" in client.get(f"{API}/events/head").json()["older"]
         page = client.get("/console")

@@ -156,6 +156,8 @@ def test_too_much_at_once_is_answered_at_once(house: Any) -> None:
     door = its.door()
     refused = next(answer for _ in range(10_000) if (answer := door.get("/.well-known/jwks.json")).status_code != 200)
     assert door.get("/healthz").status_code == 200, "a busy server is not dead"
+    metadata = door.get("/.well-known/oauth-authorization-server")
+    assert metadata.status_code == 200, "a client without it may send its secret to an API"
     leave.set()
     for thread in threads:
         thread.join()

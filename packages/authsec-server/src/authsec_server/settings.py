@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         5.0, ge=0, le=300, description="From SIGTERM (unready) to closing the port; the process ends within 20 s more."
     )
     address_limit: int = Field(
-        600, ge=1, description="Token requests a minute from one address, and as many revocations."
+        600,
+        ge=1,
+        description="Token requests a minute from one address; as many revocations, and as many at `/oauth/token`.",
     )
     unproved_limit: int = Field(
         60, ge=1, description="Unproved token requests a minute from one address for one client."

@@ -15,7 +15,7 @@ from authsec_server.console.static import Assets
 from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.tokens import api as tokens_api
-from authsec_server.tokens import introspection_api, revoking_api
+from authsec_server.tokens import introspection_api, oauth_api, revoking_api
 from authsec_server.web import health
 
 
@@ -43,6 +43,11 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
             recognise=house.api_credentials.audience,
         ),
         *revoking_api.routes(house.giving_up),
+        *oauth_api.routes(
+            issuer=house.settings.issuer,
+            address_limit=house.settings.address_limit,
+            monotonic=house.around.monotonic,
+        ),
         *enrolments_api.routes(house.enrolling),
         *sealing_api.routes(house.keyring.journal_keys.published),
     ]

@@ -11,6 +11,7 @@ import structlog
 from authsec_server.app.wings import House
 from authsec_server.audit.sealing.comparison import Comparison
 from authsec_server.failures import Unavailable
+from authsec_server.keys.api import METADATA_ADDRESSES
 from authsec_server.web import health
 from authsec_server.web.operations import API
 from authsec_server.web.withheld import REMEDY
@@ -70,8 +71,9 @@ def watch(house: House, maintain: Callable[[], None]) -> Callable[[], Coroutine[
 def may_be_read(method: str, path: str) -> bool:
     """Whether this is answered while the database is older than its outside heads: what only shows its state.
 
-    No key set: it may list a key that was revoked since. No introspection: it would call revoked tokens active.
+    No key set: it may list a key that was revoked since. No introspection: it would call revoked tokens active. The
+    metadata stay: they say nothing of the database, and without them a client may send its secret to an API.
     """
-    if path in _PROBES or path == "/console" or path.startswith("/console/"):
+    if path in _PROBES or path in METADATA_ADDRESSES or path == "/console" or path.startswith("/console/"):
         return True  # the console itself refuses forms, with a page
     return method in {"GET", "HEAD"} and path.startswith(f"{API}/")

@@ -24,6 +24,7 @@ from authsec_server.console import static
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_heads_file, last_issuer
 from authsec_server.failures import Unavailable
+from authsec_server.keys import api as keys_api
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
@@ -184,8 +185,13 @@ def _middleware(house: House) -> list[Middleware]:
             trusted_proxies=settings.trusted_proxies,
             quiet=(*PROBES, static.PATH),
         ),
-        # Those who follow the feed stay for hours, in places of their own: agents need theirs.
-        Middleware(Bounded, at_most=settings.max_in_flight, always=(*PROBES, revocations_api.PATH)),
+        # Those who follow the feed stay for hours, in places of their own: agents need theirs. A client that is refused
+        # the metadata may send its secret to the API that it wants to call.
+        Middleware(
+            Bounded,
+            at_most=settings.max_in_flight,
+            always=(*PROBES, revocations_api.PATH, *keys_api.METADATA_ADDRESSES),
+        ),
         Middleware(Withheld, why=lambda: house.comparison.problem, reading=may_be_read),
         Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
     ]

@@ -12,6 +12,7 @@ from authsec_server.console import (
     activity,
     administrators,
     apis,
+    authorization,
     clients,
     dashboard,
     delegations,
@@ -51,6 +52,7 @@ def routes(console: Console) -> list[BaseRoute]:
         Route("/", _to_console, methods=["GET"]),
         console.assets.route(),
         theme.route(console),
+        authorization.route(console),
         *pages,
         console.page("/{path:path}", _missing, post=_missing),
     ]

@@ -20,6 +20,7 @@ from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
+from authsec_server.web.oauth import AUTHORIZATION_PATH, TOKEN_PATH
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
 from authsec_server.web.paging import PAGING, Page, paged, whole
 
@@ -27,7 +28,9 @@ PATH = f"{API}/keys"
 JWKS_PATH = "/.well-known/jwks.json"
 # RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4: where verifiers look, given only the issuer.
 METADATA_PATHS = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
+GRANT_TYPE = "urn:authsec:params:oauth:grant-type:delegation-token"  # a GET of delegation_token_endpoint
 PREFIXES = ("", "/authsec")  # an SDK that is given only the base URL looks under /authsec/
+METADATA_ADDRESSES = frozenset(prefix + path for prefix in PREFIXES for path in METADATA_PATHS)
 _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 
 
@@ -73,7 +76,7 @@ def routes(settings: Settings, custodian: Custodian) -> list[Route]:
 
     return [
         *(Route(prefix + JWKS_PATH, jwks, methods=["GET"]) for prefix in PREFIXES),
-        *(Route(prefix + path, discover, methods=["GET"]) for prefix in PREFIXES for path in METADATA_PATHS),
+        *(Route(path, discover, methods=["GET"]) for path in sorted(METADATA_ADDRESSES)),
     ]
 
 
@@ -144,8 +147,9 @@ async def _page(call: Call[NoBody]) -> Page[SigningKeyShown]:
 def metadata(issuer: str) -> dict[str, Any]:
     """What a verifier can learn from the issuer's name alone. `issuer` is the setting, never the Host header.
 
-    There is no `token_endpoint`: delegation tokens are asked for at an endpoint with a contract of its own. The last
-    two members only satisfy OpenID Connect Discovery, by which some libraries find keys; no ID token is issued.
+    Delegation tokens are asked for at an endpoint with a contract of its own. The OAuth endpoints refuse every request.
+    They are named because a client that finds none may send its secret to the API that it wants to call. The last two
+    members only satisfy OpenID Connect Discovery, by which some libraries find keys; no ID token is issued.
     """
     return {
         "issuer": issuer,
@@ -158,8 +162,13 @@ def metadata(issuer: str) -> dict[str, Any]:
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authsec_revocations_uri": issuer + revocations_api.PATH,
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
-        "grant_types_supported": [],
-        "response_types_supported": [],
+        "authorization_endpoint": issuer + AUTHORIZATION_PATH,
+        "token_endpoint": issuer + TOKEN_PATH,
+        # Left out, it would mean client_secret_basic (RFC 8414 section 2), and invite secrets that nothing needs.
+        "token_endpoint_auth_methods_supported": ["none"],
+        # No list is empty: RFC 8414 section 3.2 forbids it, and some clients take that for the default.
+        "grant_types_supported": [GRANT_TYPE],
+        "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
     }

@@ -1,4 +1,4 @@
-"""The refusals of OAuth endpoints: bodies of RFC 6749 section 5.2, with what ours always say beside them."""
+"""OAuth endpoints: their paths, and their refusals: bodies of RFC 6749 section 5.2, with what ours always say."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from starlette.responses import JSONResponse, Response
 
 from authsec_server.failures import Failure
 from authsec_server.web.bodies import read_fields
-from authsec_server.web.errors import HANDLERS, TooOften
+from authsec_server.web.errors import HANDLERS, TooOften, error_response
 from authsec_server.web.routing import Handler
+
+AUTHORIZATION_PATH = "/oauth/authorize"
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
 _CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 
@@ -28,6 +31,12 @@ def oauth(handler: Handler) -> Handler:
             return _restated(handle(request, failure))  # type: ignore[arg-type] # those of HTTP are no coroutines
 
     return answer
+
+
+def oauth_error(request: Request, code: str, *, error: str, details: str) -> JSONResponse:
+    """A refusal with this code. Many clients show `error_description` alone, so it has both sentences."""
+    described = {"error": code, "error_description": f"{error} {details}"}
+    return error_response(request, 400, reason=code, error=error, details=details, extra=described)
 
 
 async def read_parameters(request: Request) -> dict[str, str]:

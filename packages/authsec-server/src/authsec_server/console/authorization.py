@@ -1,0 +1,50 @@
+"""`GET /oauth/authorize` (RFC 6749 section 3.1): no response type is supported yet, and the person is told so.
+
+The query is not read. The redirect URI in it is registered nowhere, so the answer never leads there (section 4.1.2.1).
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from authsec_server.console.failing import Failed
+from authsec_server.console.forms import Form
+from authsec_server.console.site import Console, Guest
+from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
+from authsec_server.web.context import context_of
+from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
+
+_REFUSED = Failed(
+    status=400,
+    message="The app that sent you here wants you to sign in with OAuth. This authority does not support that yet.",
+    remedy="Nothing was granted. You can close this page.",
+)
+
+
+def route(console: Console) -> Route:
+    """The endpoint: a page for browsers, JSON for programs."""
+
+    async def authorize(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return _page(console, request)
+        return oauth_error(
+            request,
+            "unsupported_response_type",
+            error="This authorization endpoint supports no response type.",
+            details=f"For a delegation token ask GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
+            "as AuthSecClient does.",
+        )
+
+    return Route(AUTHORIZATION_PATH, authorize, methods=["GET"])
+
+
+def _page(console: Console, request: Request) -> Response:
+    return Guest(console=console, request=request, form=Form()).render(
+        "failure.html",
+        title="This app can't sign you in here",
+        status=_REFUSED.status,
+        failed=_REFUSED,
+        request_id=context_of(request.scope).request_id,
+    )

@@ -1,0 +1,54 @@
+"""`POST /oauth/token` (RFC 6749 section 3.2): no grant is supported yet, and each request is told where tokens are.
+
+The endpoint must be there all the same. A client that finds none in the metadata (RFC 8414) may send its secret to
+`/token` at the API that it wants to call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from authsec_server.failures import Invalid
+from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
+from authsec_server.web.bodies import read_fields
+from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.errors import TooOften
+from authsec_server.web.limits import Limiter
+from authsec_server.web.oauth import TOKEN_PATH, oauth, oauth_error
+from authsec_server.web.places import Places
+from authsec_server.web.routing import resource
+
+AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: each may dawdle
+
+
+def routes(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
+    """The token endpoint, with a limit for each address. It reads no credential and needs no database."""
+    rate, places = Limiter(address_limit), Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
+
+    async def token(request: Request) -> Response:
+        network = limit_key(context_of(request.scope).address)
+        if wait := rate.charge(network, monotonic()):
+            raise TooOften("Too many requests for tokens came from this address.", wait)
+        with places.one(network):
+            _require_grant_type(await read_fields(request))
+        return oauth_error(
+            request,
+            "unsupported_grant_type",
+            error="This token endpoint supports no grant.",
+            details=f"For a delegation token ask GET {issuer}{DELEGATION_TOKEN_PATH}, as AuthSecClient does.",
+        )
+
+    return [resource(TOKEN_PATH, post=oauth(token))]
+
+
+def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
+    """Raise `Invalid` unless there is exactly one. An empty parameter counts as absent (RFC 6749 section 3.2)."""
+    given = [value for name, value in fields if name == "grant_type" and value]
+    if not given:
+        raise Invalid("grant_type", "The parameter grant_type is missing.", "Send it in the form: grant_type=...")
+    if len(given) > 1:
+        raise Invalid("grant_type", f"grant_type is given {len(given)} times.", "Give it once.")

@@ -1,0 +1,67 @@
+"""Stock OAuth clients read the authority's metadata (RFC 8414) and understand the refusal of its token endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Arguments: the issuer. Each prints the code of the refusal.
+DISCOVER = """
+import json, os, sys, urllib.request
+os.environ["AUTHLIB_INSECURE_TRANSPORT"] = os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # http, on loopback
+issuer = sys.argv[1]
+url = issuer + "/.well-known/oauth-authorization-server"
+with urllib.request.urlopen(url, timeout=10) as answer:
+    metadata = json.load(answer)
+"""
+CLIENTS = {
+    "Authlib": """
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+AuthorizationServerMetadata(metadata).validate()
+try:
+    OAuth2Session("stock", "not a secret").fetch_token(metadata["token_endpoint"], grant_type="client_credentials")
+except OAuthError as error:
+    print(error.error)
+""",
+    "requests-oauthlib": """
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
+from requests_oauthlib import OAuth2Session
+session = OAuth2Session(client=BackendApplicationClient("stock"))
+try:
+    session.fetch_token(metadata["token_endpoint"], client_id="stock", client_secret="not a secret")
+except OAuth2Error as error:
+    print(error.error)
+""",
+    "requests-oauth2client": """
+from requests_oauth2client import EndpointError, OAuth2Client
+given = {"client_id": "stock", "client_secret": "not a secret", "testing": True}
+client = OAuth2Client.from_discovery_endpoint(url, issuer=issuer, **given)
+try:
+    client.client_credentials()
+except EndpointError as error:
+    print(error.error)
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def issuer(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of one authority for all of them."""
+    with serving(tmp_path_factory.mktemp("authority"), "") as serve:
+        yield serve().url
+
+
+@pytest.mark.parametrize("library", CLIENTS)
+def test_a_stock_oauth_client_of_python(library: str, issuer: str, foreign_python: Any) -> None:
+    done = foreign_python.run(DISCOVER + CLIENTS[library], issuer)
+    assert done.stdout == "unsupported_grant_type\n", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["oauth2", "oidc"])
+def test_openid_client_of_npm(algorithm: str, issuer: str, foreign_node: Any) -> None:
+    done = foreign_node.run("oauth_client.mjs", issuer, algorithm)
+    assert done.stdout == "unsupported_grant_type 400\n", done.stdout + done.stderr
