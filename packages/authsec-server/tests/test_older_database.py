@@ -240,8 +240,9 @@ def test_commands_compare_with_the_heads_of_the_server_without_a_setting(
 def test_a_database_that_was_not_compared_is_not_said_to_be_up_to_date(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "heads").unlink()
-    for heads, why in ((tmp_path / "heads", f"{tmp_path / 'heads'} is new or empty"), (None, "no file of outside heads")):
+    gone = tmp_path / "heads"
+    gone.unlink()
+    for heads, why in ((gone, f"{gone} is new or empty"), (None, "no file of outside heads")):
         leave_word(settings.database_url, heads)
         told = older("audit", "head", "--json")
         assert why in json.loads(told.stdout)["not_compared"]
