@@ -268,7 +268,7 @@ def test_a_server_sends_what_it_signs_and_says_since_when_it_cannot(
         TestClient(authority.app, base_url="http://127.0.0.1") as client,
     ):
         wait_until(lambda: (folder / "heads").exists())
-        assert client.get("/readyz").json() == {"status": "ready"}
+        wait_until(lambda: client.get("/readyz").json() == {"status": "ready"})
         wait_until(lambda: client.get("/authsec/api/v1/events/head").json()["head"] in (folder / "heads").read_text())
         assert client.get("/authsec/api/v1/events/head").json()["elsewhere"]["sent"] is True
         folder.rename(tmp_path / "gone")
