@@ -196,6 +196,22 @@ def test_a_call_that_the_server_refuses_is_a_failed_tool(
     assert len(authsec_authority.asked) == 1
 
 
+def test_of_an_agent_that_cannot_prove_itself_the_model_reads_no_settings(
+    connected: Any,
+    client: AuthSecClient,
+    crm: ProtectedMcpServer,
+    authsec_authority: ThrowawayAuthority,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def play(session: Any) -> None:
+        authsec_authority.deny("attestation_required")
+        text = await told(session)
+        assert text.startswith("This agent is not set up as its authority expects (attestation_required")
+
+    playing(connected, client, crm, play)
+    assert "a tool gets no token (attestation_required)" in caplog.text
+
+
 def test_a_server_that_refuses_every_token_costs_the_authority_one(
     connected: Any, client: AuthSecClient, crm: ProtectedMcpServer, authsec_authority: ThrowawayAuthority
 ) -> None:

@@ -46,7 +46,7 @@ class ToolLists:
             return
         result = message.get("result") if isinstance(message, dict) else None
         if isinstance(result, dict) and isinstance(result.get("tools"), list):
-            if len(self._results) >= _MOST:
+            if page not in self._results and len(self._results) >= _MOST:
                 del self._results[next(iter(self._results))]
             self._results[page] = result
 
