@@ -1,5 +1,5 @@
-"""What `inside` holds is run by the pytest of other environments: those of set_a.txt and set_b.txt."""
+"""What `inside` and `inside_mcp` hold is run by the pytest of other environments: those of set_a.txt to set_d.txt."""
 
 from __future__ import annotations
 
-collect_ignore = ["inside"]
+collect_ignore = ["inside", "inside_mcp"]

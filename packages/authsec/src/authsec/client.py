@@ -13,6 +13,7 @@ from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, default_sources
 from authsec.delegated import Delegated, OnDenied, RaisingDecorator, Result, TellingDecorator
 from authsec.errors import ConfigError
+from authsec.mcp_client.client import McpAuth
 from authsec.outgoing.bearer import Bearer
 from authsec.outgoing.httpx_auth import httpx_auth
 from authsec.outgoing.origins import named_origins
@@ -143,6 +144,14 @@ class AuthSecClient:
     def httpx_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> Any:
         """The same for `auth=` of httpx and httpx2, their async clients included."""
         return httpx_auth(self._bearer(allowed_origins, scope, resource))
+
+    def mcp_auth(self, *, allowed_origins: str | Sequence[str], scope: Names = None, resource: Names = None) -> McpAuth:
+        """For `httpx_client_factory=` of an agent's MCP client; for its `http_client=` call it: `mcp_auth(…)()`.
+
+        Requests get tokens as with `httpx_auth`. A denial does not end the session: `tools/call` returns a failed tool,
+        whose text the model reads. Tokens are withheld from responses. See docs/frameworks.md.
+        """
+        return McpAuth(bearer=self._bearer(allowed_origins, scope, resource))
 
     def _bearer(self, allowed_origins: str | Sequence[str], scope: Names, resource: Names) -> Bearer:
         return Bearer(

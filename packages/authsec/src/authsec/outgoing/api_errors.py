@@ -21,12 +21,18 @@ _LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where 
 class ApiRefusal:
     """An API's answer of 400 or above, and what to tell a model about it.
 
-    `sent` is the bearer token that the request carried, empty if it carried none, None if nobody has kept the request.
+    `said` is what the API says; `sent` is the bearer token that the request carried, empty if it carried none, None if
+    nobody has kept the request.
     """
 
     status: int
-    text: str
+    said: str
     sent: str | None = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """For a model whose tool forgets the token after a 401."""
+        return f"{self.said} The next call will use a new token." if self.status == 401 else self.said
 
 
 def api_refusal(thing: object) -> ApiRefusal | None:
@@ -37,7 +43,7 @@ def api_refusal(thing: object) -> ApiRefusal | None:
     status = _status(response)
     if status is None:
         return None
-    return ApiRefusal(status=status, text=_text(status, _challenge(response)), sent=_sent(response))
+    return ApiRefusal(status=status, said=_said(status, _challenge(response)), sent=_sent(response))
 
 
 def _status(response: Any) -> int | None:
@@ -70,7 +76,7 @@ def _challenge(response: Any) -> dict[str, str]:
     return {name: plain(re.sub(r"\\(.)", r"\1", text), _LONGEST.get(name, 200)) for name, text in found}
 
 
-def _text(status: int, challenge: dict[str, str]) -> str:
+def _said(status: int, challenge: dict[str, str]) -> str:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
@@ -82,6 +88,4 @@ def _text(status: int, challenge: dict[str, str]) -> str:
         text += f" It needs the action {scope}."
     if page := challenge.get("error_uri"):
         text += f" The person you work for can see to it at {page}."
-    if status == 401:
-        text += " The next call will use a new token."
     return text
