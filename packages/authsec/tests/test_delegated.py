@@ -674,6 +674,7 @@ def test_wrappers_of_a_bound_method_do_not_gain_self(client: AuthSecClient) -> N
     class Crm:
         @client.delegated
         def fetch(self, customer_id: str, limit: int = 3, *, delegation_token: str) -> str:
+            assert delegation_token
             return f"{customer_id} {limit}"
 
     method = Crm().fetch

@@ -1,7 +1,7 @@
 """A function with one parameter less, as its signature says by itself.
 
-`functools.wraps` copies the attributes of a bound method onto the next wrapper. A `__signature__` among them has `self`,
-and the next framework asks the model for it. So the wrapper is compiled with the parameters that callers may pass.
+`functools.wraps` copies the attributes of a bound method onto the next wrapper. A `__signature__` among them has
+`self`, so the framework asks the model for `self`. The wrapper here is compiled with the parameters that callers pass.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def wrapper_without(
     `function`, with the annotations that callers shall see.
     """
     shown = [each for each in signature.parameters.values() if each.name != parameter]
-    wrapper = _compiled(function, shown, run)
+    wrapper: Callable[..., Any] = _compiled(function, shown, run)
     functools.update_wrapper(wrapper, function)
     for attribute in ("__wrapped__", "__signature__"):  # by either, frameworks would find the parameter
         vars(wrapper).pop(attribute, None)
@@ -57,16 +57,15 @@ def _compiled(function: Callable[..., Any], parameters: list[inspect.Parameter],
     is_async = inspect.iscoroutinefunction(function)
     passed = f"({''.join(map(_positional, parameters))}), {{{''.join(map(_by_keyword, parameters))}}}"
     body = f"return {'await ' if is_async else ''}{runner}({passed})"
-    text = f"def make({runner}):\n {'async def' if is_async else 'def'} wrapper({_declared(parameters)}): {body}\n return wrapper"
+    define = "async def" if is_async else "def"
+    text = f"def make({runner}):\n {define} wrapper({_declared(parameters)}): {body}\n return wrapper"
     made: dict[str, Any] = {}
     # The function's own globals, so that names in its annotations mean the same. Only names of parameters are inserted.
     exec(text, function.__globals__, made)  # noqa: S102
     wrapper = made["make"](run)
-    original = function.__code__
-    # Tracebacks, and whoever asks for the source, are led to the function itself.
-    wrapper.__code__ = wrapper.__code__.replace(
-        co_filename=original.co_filename, co_firstlineno=original.co_firstlineno
-    )
+    # Tracebacks and `inspect.getsource` show the function itself.
+    place = {name: getattr(function.__code__, name) for name in ("co_filename", "co_firstlineno")}
+    wrapper.__code__ = wrapper.__code__.replace(**place)
     keyword_only = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
     wrapper.__defaults__ = tuple(
         each.default for each in parameters if each not in keyword_only and each.default is not each.empty
@@ -87,9 +86,8 @@ def _declared(parameters: list[inspect.Parameter]) -> str:
 def _positional(parameter: inspect.Parameter) -> str:
     if parameter.kind is parameter.VAR_POSITIONAL:
         return f"*{parameter.name}, "
-    return (
-        f"{parameter.name}, " if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD} else ""
-    )
+    is_positional = parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+    return f"{parameter.name}, " if is_positional else ""
 
 
 def _by_keyword(parameter: inspect.Parameter) -> str:
