@@ -30,7 +30,11 @@ def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
 
 model = LLM(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
 agent = Agent(
-    role="Assistant", goal="Look customers up.", backstory="You work in support.", llm=model, tools=[tool(fetch_customer)]
+    role="Assistant",
+    goal="Look customers up.",
+    backstory="You work in support.",
+    llm=model,
+    tools=[tool(fetch_customer)],
 )
 result = agent.kickoff("Who is customer 42?")
 print(result.raw)

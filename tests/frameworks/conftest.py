@@ -1,4 +1,4 @@
-"""What `inside` holds is run by the pytest of other environments: those of set_a.txt and set_b.txt."""
+"""The tests of `inside` are run by the interpreters of other environments: those of the .txt files here."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from authsec import AuthSecClient, DelegationDenied, ToolError
 from authsec.testing import ThrowawayAuthority, call, calls, say
 from company import Crm
 
-from conftest import Watch, Way
+from conftest import Findings, Watch, Way
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "frameworks"
 DENIAL = "What was delegated to this agent has ended or was revoked. Ask Ada for it."
@@ -60,7 +60,8 @@ def shown(model: Any) -> dict[str, Any]:
 
 def told(result: str) -> str:
     """The tool's text where a framework puts it into an object of its own."""
-    return str(json.loads(result).get("result")) if result.startswith("{") else result
+    whole = json.loads(result) if result.startswith("{") else {}
+    return str(whole["result"]) if set(whole) == {"result"} else result
 
 
 def test_the_tool_calls_the_api_and_nobody_sees_the_token(
@@ -184,7 +185,14 @@ def test_the_model_is_told_of_a_denial_and_the_run_goes_on(
 
 
 def test_a_denial_that_is_raised_is_what_the_framework_makes_of_exceptions(
-    way: Way, framework: ModuleType, authsec: AuthSecClient, crm: Crm, deny: Any, model: Any, watch: Watch
+    way: Way,
+    framework: ModuleType,
+    authsec: AuthSecClient,
+    crm: Crm,
+    deny: Any,
+    model: Any,
+    watch: Watch,
+    findings: Findings,
 ) -> None:
     had = authsec.get_token()
     deny("delegation_ended", "Ask Ada for it.")
@@ -193,10 +201,12 @@ def test_a_denial_that_is_raised_is_what_the_framework_makes_of_exceptions(
     if framework.RAISED is None:
         with pytest.raises(DelegationDenied, match=DENIAL):
             way.ask(tools)
+        findings.add(None, DENIAL)
     else:
         assert way.ask(tools) == "I may not. TERMINATE"
         (read,) = scripted.tool_results
         assert re.search(framework.RAISED.format(denial=DENIAL), read), read
+        findings.add(read, DENIAL)
     assert watch.places(scripted, had.value) == set()
 
 
@@ -295,7 +305,7 @@ def test_the_example_runs(
     printed = capfd.readouterr()
     watch.evidence.add("output", *printed)
 
-    assert printed.out.rstrip().splitlines()[-1] == "She is Ada. TERMINATE"
+    assert "She is Ada. TERMINATE" in printed.out.splitlines()  # LiteLLM logs after it
     assert list(shown(scripted)["properties"]) == ["customer_id"]
     assert ADA in scripted.tool_results[0]
     assert [asked.scope for asked in authsec_authority.asked] == ["customers:read"]
