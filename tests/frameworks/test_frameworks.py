@@ -73,7 +73,7 @@ def test_the_page_shows_the_example_as_it_is(example: Path) -> None:
     page = PAGE.read_text("utf-8")
     imports, common, rest = code_of(example).partition(tool_of_the_page())
     own = "\n".join(line for line in imports.splitlines() if line and line not in IMPORTS_OF_THE_TOOL)
-    shown = f"{own}\n\n# fetch_customer, as above\n\n{rest.strip()}" if common else imports
+    shown = f"{own}\n\n# fetch_customer, as above{rest.rstrip()}" if common else imports
     assert f"```python\n{shown}\n```" in page
     assert f"(../{example.relative_to(ROOT).as_posix()})" in page
 

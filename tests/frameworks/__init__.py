@@ -1,1 +1,0 @@
-"""A decorated tool in other people's frameworks; `python -m tests.frameworks` writes what comes of it into the docs."""
