@@ -13,6 +13,7 @@ _HEAD = (
     '| framework | versions | tests | differs | `on_denied="raise"`: the model reads | the run |\n'
     "|---|---|---|---|---|---|\n"
 )
+_TESTS = {"test_tools.py": "all", "test_claude.py": "its own", "test_tools_briefly.py": "short"}
 _LONGEST = 60  # letters of a framework's own words that fit into the table
 
 
@@ -48,7 +49,7 @@ def _facts(framework: Framework) -> str:
     versions = ", ".join(f"`{package}` {known[package]}" for package in framework.packages)
     section = framework.title.lower().replace(",", "").replace(" ", "-")
     title = f"[{framework.title}](framework-examples.md#{section})" if framework.has_program else framework.title
-    return f"| {title} | {versions} | {'all' if framework.has_program else 'short'} | {framework.differs} |"
+    return f"| {title} | {versions} | {_TESTS[framework.tests]} | {framework.differs} |"
 
 
 def _described(found: str | None) -> str:
@@ -61,5 +62,5 @@ def _described(found: str | None) -> str:
     if not has_sentence:
         return f"`{last}`"
     if len(before) > _LONGEST:
-        return "the failed call with its arguments, and the sentence"
+        return "a line on the failed call, and the sentence"
     return f"`{before.strip()}` and the sentence" if before else "the sentence"

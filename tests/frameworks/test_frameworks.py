@@ -53,6 +53,11 @@ def test_each_framework_has_an_example_and_no_other() -> None:
     assert sorted(program(framework) for framework in FRAMEWORKS if framework.has_program) == EXAMPLES
 
 
+def test_the_table_links_to_the_section_of_each_program() -> None:
+    titles = re.findall(r"^## (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert titles == ["Ten minutes", *(framework.title for framework in FRAMEWORKS if framework.has_program)]
+
+
 def code_of(example: Path) -> str:
     """The program without what its docstring says of it."""
     text = example.read_text("utf-8")
