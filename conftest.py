@@ -18,6 +18,7 @@ from reused_postgresql import ReusedDatabase
 settings.register_profile("untimed", deadline=None)  # no test is about how busy the machine is
 settings.load_profile("untimed")
 
+ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
 
 share_compiled_statements()
 
@@ -30,16 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-ON_DEMAND = ("frameworks", "soak")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long runs, and those in environments of many frameworks, are for those who ask for them."""
-    unasked = [marker for marker in ON_DEMAND if marker not in config.getoption("markexpr")]
-    left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in unasked)]
+    """Long runs, and other people's packages by the gigabyte, are for those who ask for them."""
+    left_out = [item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
+    marker = item.get_closest_marker(name)
+    return marker is not None and name not in config.getoption("markexpr") and not marker.kwargs.get("always")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What `inside` and `inside_mcp` hold is run by the pytest of other environments: those of set_a.txt to set_d.txt."""
+"""The tests of `inside` and `inside_mcp` are run by the interpreters of other environments: the .txt files here."""
 
 from __future__ import annotations
 

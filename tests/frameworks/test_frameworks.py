@@ -1,59 +1,61 @@
-"""A tool of one's own in seven frameworks, each with its real run, in the environments that they need.
+"""A tool of one's own in other people's frameworks, each with its real run, in the environments that they need.
 
-The tests themselves are in `inside`: one process a framework, since each has settings for the whole process. AutoGen's
-classic API and those of today cannot share an environment, and what two sets have in common works with openai 2 and 3.
+Every run of the tests tries one; `uv run pytest -m frameworks` tries all. The tests themselves are in `inside`.
 """
 
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ..environments import python_with, variables
+from .catalogue import DEFAULT, FRAMEWORKS, HERE, ROOT, Framework
+from .runs import OURS, program, run, write_tests_of_the_page
+from .table import outdated, row, rows_of_page
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-OURS = ROOT / "packages" / "authsec" / "src"
-PAGE = ROOT / "docs" / "frameworks.md"
+PAGE = ROOT / "docs" / "framework-examples.md"
 EXAMPLES = sorted((ROOT / "examples" / "frameworks").glob("*.py"))
-IN_BOTH = ("agentchat", "agent_framework", "langchain")
-SETS = {"set_a": ("autogen", *IN_BOTH), "set_b": ("ag2", "openai_agents", "pydantic_ai", *IN_BOTH)}
+IMPORTS_OF_THE_TOOL = ("import os", "import requests", "from authsec import AuthSecClient")
 
 
-def write_tests_of_the_page(folder: Path, *names: str) -> None:
-    """Those of the section on testing."""
-    for name in names:
-        (block,) = re.findall(rf"^```python\n(# {name}\n.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-        (folder / name).write_text(block, "utf-8")
+def every_run() -> list[Any]:
+    return [
+        pytest.param(
+            framework,
+            environment,
+            id=f"{framework.name}-{environment}",
+            marks=pytest.mark.frameworks(always=framework.name == DEFAULT),
+        )
+        for framework in FRAMEWORKS
+        for environment in framework.environments
+    ]
 
 
-@pytest.mark.parametrize(("packages", "framework"), [(name, one) for name, every in SETS.items() for one in every])
-def test_a_tool_of_ones_own(packages: str, framework: str, tmp_path: Path) -> None:
-    """And the page's own tests of the whole run, for the program that is shown there."""
-    inside = HERE / "inside"
-    shutil.copy(ROOT / "examples" / "frameworks" / f"{framework}_tool.py", tmp_path / "my_agent.py")
-    write_tests_of_the_page(tmp_path, "test_run.py")
-    alone = ["-c", os.devnull, "--rootdir", inside, "--confcutdir", inside, "-p", "no:cacheprovider"]
-    brief = ["-q", "--tb=short", "--show-capture=no", "--maxfail=3"]
-    what = [inside, tmp_path, "--framework", framework]
-    done = subprocess.run(
-        [python_with(HERE / f"{packages}.txt"), "-m", "pytest", *alone, *brief, *what],
-        cwd=tmp_path,
-        env=variables(OURS) | {"DOWNSTREAM_URL": "http://127.0.0.1:9"},  # as the page's conftest.py has it
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^\d+ passed(, \d+ warnings)? in ", done.stdout, re.MULTILINE), done.stdout  # and none skipped
+@pytest.mark.parametrize(("framework", "environment"), every_run())
+def test_a_tool_of_ones_own(framework: Framework, environment: str, tmp_path: Path) -> None:
+    """And the page says what becomes of a denial that the tool raises."""
+    assert row(framework, run(framework, environment, tmp_path)) in rows_of_page()
+
+
+def test_the_page_has_the_versions_that_are_tried() -> None:
+    """`python -m tests.frameworks --write` writes them."""
+    assert outdated(rows_of_page()) == []
+    assert len(rows_of_page()) == len(FRAMEWORKS)
+
+
+def test_each_framework_has_an_example_and_no_other() -> None:
+    assert sorted(program(framework) for framework in FRAMEWORKS if framework.has_program) == EXAMPLES
+
+
+def test_the_table_links_to_the_section_of_each_program() -> None:
+    titles = re.findall(r"^## (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert titles == ["Ten minutes", *(framework.title for framework in FRAMEWORKS if framework.has_program)]
 
 
 def code_of(example: Path) -> str:
@@ -63,10 +65,21 @@ def code_of(example: Path) -> str:
     return "".join(text.splitlines(keepends=True)[docstring.end_lineno :]).strip()
 
 
+def tool_of_the_page() -> str:
+    """What the programs have in common, from the address of the API to the end of the tool."""
+    shown = r"^```python\nimport os\n.*?\n\n(API = .*?)\n```"
+    (tool,) = re.findall(shown, PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return str(tool)
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_the_page_shows_the_example_as_it_is(example: Path) -> None:
+    """A program whose tool is not that of the page is shown as a whole."""
     page = PAGE.read_text("utf-8")
-    assert f"```python\n{code_of(example)}\n```" in page
+    imports, common, rest = code_of(example).partition(tool_of_the_page())
+    own = "\n".join(line for line in imports.splitlines() if line and line not in IMPORTS_OF_THE_TOOL)
+    shown = f"{own}\n\n# fetch_customer, as above{rest.rstrip()}" if common else imports
+    assert f"```python\n{shown}\n```" in page
     assert f"(../{example.relative_to(ROOT).as_posix()})" in page
 
 
@@ -97,21 +110,8 @@ def test_a_tool_that_the_framework_saw_before_ours_is_found_by_the_pages_test(tm
     wrong = wrong.replace("\ndef fetch_customer", "\n@agent.tool_plain\ndef fetch_customer")
     (tmp_path / "my_agent.py").write_text(wrong, "utf-8")
     write_tests_of_the_page(tmp_path, "conftest.py", "test_run.py")
-    done = pytest_in(tmp_path, python_with(HERE / "set_b.txt"), OURS)
+    done = pytest_in(tmp_path, python_with(HERE / f"{DEFAULT}.txt"), OURS)
     assert "FAILED test_run.py::test_no_model_sees_the_token - AssertionError" in done.stdout, done.stdout
-
-
-def test_the_page_names_the_versions_that_are_tried() -> None:
-    _, _, tried = PAGE.read_text("utf-8").partition("\n## Tried with\n")
-    pins = "".join((HERE / f"{name}.txt").read_text("utf-8") for name in SETS)
-    named = re.findall(r"([a-z][a-z0-9-]+) (\d+\.\d+\.\d+)", tried)
-    assert len(named) == 8
-    assert [f"{name}=={version}" for name, version in named if f"{name}=={version}\n" not in pins] == []
-
-
-def test_each_framework_has_an_example_and_no_other() -> None:
-    every = {name for names in SETS.values() for name in names}
-    assert [example.stem for example in EXAMPLES] == sorted(f"{name}_tool" for name in every)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
@@ -129,4 +129,4 @@ def test_no_example_hides_what_it_imports(example: Path) -> None:
         )
     }
     assert imported & {neighbour.stem for neighbour in EXAMPLES} == set()
-    assert imported & set(sys.stdlib_module_names) <= {"asyncio", "os"}
+    assert imported & set(sys.stdlib_module_names) <= {"asyncio", "os", "typing"}

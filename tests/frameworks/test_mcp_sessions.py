@@ -18,11 +18,11 @@ from ..environments import python_with, variables
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "mcp-clients.md"
 OURS = HERE.parents[1] / "packages" / "authsec" / "src"
-ALWAYS = [("set_b", "openai_agents")]
+ALWAYS = [("pydantic_ai", "pydantic_ai")]
 ON_DEMAND = [
+    ("set_b", "openai_agents"),
     ("set_b", "agent_framework"),
     ("mcp_2", "adk"),
-    ("mcp_2", "pydantic_ai"),
     ("mcp_1", "langchain"),
     ("mcp_1", "openai_agents"),
 ]

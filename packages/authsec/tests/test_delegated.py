@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from authsec import AuthSecClient, AuthSecError, ConfigError, DelegationDenied
 from fake_authority import refused
+from langchain_core.tools import tool as langchain_tool
 from mcp.client import Client
 from mcp.server import MCPServer
 
@@ -117,7 +118,7 @@ def test_wrong_arguments_are_refused_before_a_token_is_fetched(
     def fetch(customer_id: str, *, delegation_token: str) -> str:
         return mark(delegation_token)
 
-    with pytest.raises(TypeError, match=r"fetch\(\) (got an unexpected|missing a required)"):
+    with pytest.raises(TypeError, match=r"fetch\(\) (got an unexpected|missing 1 required)"):
         fetch(**({"customer_id": "42"} if "delegation_token" in arguments else {}), **arguments)
     assert authority.seen == []
 
@@ -554,46 +555,160 @@ def test_what_is_no_denial_of_a_token_of_ours_is_raised(failure: Refused, kind: 
     assert caught.value is failure
 
 
-def test_the_result_is_annotated_as_what_it_may_be(client: AuthSecClient) -> None:
-    def annotated(annotation: Any) -> Any:
-        def fetch(*, delegation_token: str) -> Any: ...
-
-        fetch.__annotations__["return"] = annotation
-        return inspect.signature(client.delegated(fetch, on_denied="tell_model")).return_annotation
-
-    assert annotated(dict[str, int]) == typing.Union[dict[str, int], str]  # noqa: UP007 - as it is made
-    assert annotated(str) is str
-    assert annotated(None) == typing.Optional[str]  # noqa: UP045 - as above
-    assert annotated(Any) is Any
-    either = typing.Union[int, str]  # noqa: UP007 - as above
-    assert annotated(Annotated[int, {"unit": "EUR"}]) == Annotated[either, {"unit": "EUR"}]
-    assert annotated("OnlyForTypeCheckers") == "OnlyForTypeCheckers"
+def raised_in_a_group(error: Exception) -> Exception:
+    """As `asyncio.TaskGroup` has it."""
+    return ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("inner", [error]), error])
 
 
-def test_a_server_that_checks_results_takes_the_sentence_for_one(client: AuthSecClient, authority: Any) -> None:
-    """MCP makes a schema of the annotation, and refuses results that are none."""
+def raised_from(error: Exception) -> Exception:
+    outer = RuntimeError("the CRM did not answer")
+    outer.__cause__ = error
+    return raised_in_a_group(outer)
+
+
+def raised_while_handling(error: Exception) -> Exception:
+    outer = RuntimeError("no customer")
+    outer.__context__ = error
+    return outer
+
+
+def raised_beside(error: Exception) -> Exception:
+    return ExceptionGroup("two", [error, ValueError("a bug")])
+
+
+@both_kinds
+@pytest.mark.parametrize("wrapped", [raised_in_a_group, raised_from])
+def test_denials_are_found_in_groups_and_causes(
+    wrapped: Callable[[Exception], Exception], kind: str, client: AuthSecClient, authority: Any
+) -> None:
+    fetch = failing(client, kind, lambda token: wrapped(Refused(401, f"Bearer {token}")), on_denied="tell_model")
+    assert fetch() == fetch() == "The API answered 401 (Unauthorized). The next call will use a new token."
+    assert len(authority.tokens) == 2, "the one that was refused is forgotten"
+
+    denied = DelegationDenied("What was delegated has ended.", reason="delegation_ended")
+    assert failing(client, kind, lambda _: wrapped(denied), on_denied="tell_model")() == "What was delegated has ended."
+
+
+@both_kinds
+@pytest.mark.parametrize("wrapped", [raised_while_handling, raised_beside])
+def test_another_failure_beside_a_denial_is_raised(
+    wrapped: Callable[[Exception], Exception], kind: str, client: AuthSecClient, authority: Any
+) -> None:
+    for on_denied in ("tell_model", "raise"):
+        fetch = failing(client, kind, lambda token: wrapped(Refused(401, f"Bearer {token}")), on_denied=on_denied)
+        with pytest.raises((RuntimeError, ExceptionGroup), match=r"no customer|two"):
+            fetch()
+    client.get_token()
+    assert len(authority.tokens) == 3, "each that was refused is forgotten"
+
+
+@both_kinds
+def test_a_function_of_ones_own_shapes_the_answer(kind: str, client: AuthSecClient) -> None:
+    def shaped(on_denied: Callable[[str], Any]) -> Callable[[], Any]:
+        return failing(client, kind, lambda token: Refused(403, f"Bearer {token}"), on_denied=on_denied)
+
+    assert shaped(lambda text: {"error": text})() == {"error": "The API answered 403 (Forbidden)."}
+    with pytest.raises(LookupError, match="The API answered 403"):
+        shaped(LookupError)()
+
+
+def mcp_server(client: AuthSecClient, kind: str) -> MCPServer:
     server = MCPServer("crm")
+    decorated = client.delegated(on_denied="tell_model")
 
-    @server.tool()
-    @client.delegated(on_denied="tell_model")
+    @decorated
     def fetch(customer_id: str, *, delegation_token: str) -> dict[str, str]:
         """Fetch a customer."""
         return {"id": customer_id}
 
+    @decorated
+    async def fetch_async(customer_id: str, *, delegation_token: str) -> dict[str, str]:
+        return {"id": customer_id}
+
+    server.tool(name="fetch")(fetch if kind == "sync" else fetch_async)
+    return server
+
+
+@both_kinds
+def test_an_mcp_server_answers_a_denial_as_an_error(kind: str, client: AuthSecClient, authority: Any) -> None:
+    """Its tools have an output schema, made of the annotation; the sentence is in no way an output."""
+
     async def call() -> Any:
-        async with Client(server) as caller:
+        async with Client(mcp_server(client, kind)) as caller:
             (shown,) = (await caller.list_tools()).tools
             assert list(shown.input_schema["properties"]) == ["customer_id"]
+            assert shown.output_schema["additionalProperties"] == {"type": "string"}
             return await caller.call_tool("fetch", {"customer_id": "42"})
 
     authority.next_answers = [refused(410, "delegation_ended")]
     denied, given = asyncio.run(call()), asyncio.run(call())
-    assert denied.structured_content["result"].startswith("What was delegated to this agent has ended")
-    assert given.structured_content == {"result": {"id": "42"}}
+    assert denied.is_error
+    assert "What was delegated to this agent has ended" in denied.content[0].text
+    assert not given.is_error
+    assert given.structured_content == {"id": "42"}
+
+
+@both_kinds
+@pytest.mark.parametrize("response_format", ["content", "content_and_artifact"])
+def test_a_langchain_tool_is_given_the_pair_that_it_wants(
+    response_format: Any, kind: str, client: AuthSecClient, authority: Any
+) -> None:
+    @client.delegated(on_denied="tell_model")
+    def fetch(customer_id: str, *, delegation_token: str) -> Any:
+        """Fetch a customer."""
+
+    @client.delegated(on_denied="tell_model")
+    async def fetch_async(customer_id: str, *, delegation_token: str) -> Any:
+        """Fetch a customer."""
+
+    authority.next_answers = [refused(410, "delegation_ended")]
+    call = {"name": "fetch", "args": {"customer_id": "42"}, "id": "1", "type": "tool_call"}
+    if kind == "sync":
+        message = langchain_tool(fetch, response_format=response_format).invoke(call)
+    else:
+        message = asyncio.run(langchain_tool(fetch_async, response_format=response_format).ainvoke(call))
+    assert message.content.startswith("What was delegated to this agent has ended")
+
+
+def test_wrappers_of_a_bound_method_do_not_gain_self(client: AuthSecClient) -> None:
+    class Crm:
+        @client.delegated
+        def fetch(self, customer_id: str, limit: int = 3, *, delegation_token: str) -> str:
+            assert delegation_token
+            return f"{customer_id} {limit}"
+
+    method = Crm().fetch
+
+    @functools.wraps(method)
+    def traced(*args: Any, **kwargs: Any) -> str:
+        return method(*args, **kwargs)
+
+    del traced.__wrapped__  # frameworks look only at what the function says of itself
+    assert "__signature__" not in vars(traced)
+    assert list(inspect.signature(method).parameters) == ["customer_id", "limit"]
+    assert traced("42", limit=5) == "42 5"
+
+
+def test_the_source_of_a_tool_is_that_of_its_function(client: AuthSecClient) -> None:
+    @client.delegated
+    def fetch(customer_id: str, *, delegation_token: str) -> str:
+        raise LookupError("this line is in the traceback")
+
+    assert "this line is in the traceback" in inspect.getsource(fetch)
+
+
+def test_a_token_that_a_model_makes_up_reaches_no_function(client: AuthSecClient, authority: Any) -> None:
+    @client.delegated
+    def fetch(customer_id: str, *, delegation_token: str, **more: str) -> str:
+        raise AssertionError("called with a token that somebody made up")
+
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'delegation_token'"):
+        fetch("42", delegation_token="made up")
+    assert authority.seen == []
 
 
 def test_another_way_to_be_denied_is_refused_at_decoration(client: AuthSecClient) -> None:
-    with pytest.raises(ConfigError, match="'raise', or 'tell_model'"):
+    with pytest.raises(ConfigError, match="'raise', 'tell_model' to let"):
         client.delegated(on_denied="ignore")  # type: ignore[call-overload] - that is the point
 
 

@@ -29,6 +29,11 @@ async def telling_async(customer_id: str, *, delegation_token: str) -> int:
     return len(customer_id + delegation_token)
 
 
+@authsec.delegated(on_denied=lambda text: {"error": text})
+def shaping(customer_id: str, *, delegation_token: str) -> int:
+    return len(customer_id + delegation_token)
+
+
 class Crm:
     @authsec.delegated
     def method(self, customer_id: str, *, delegation_token: str) -> int:
@@ -45,5 +50,6 @@ async def results() -> None:
     assert_type(await scoped("42"), int)
     assert_type(telling("42"), int | str)
     assert_type(await telling_async("42"), int | str)
+    assert_type(shaping("42"), int | dict[str, str])
     assert_type(Crm().method("42"), int)
     assert_type(Crm.of_class("42"), int | str)

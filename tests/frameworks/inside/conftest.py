@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,10 +20,33 @@ from authsec.testing import ScriptedModel, ThrowawayAuthority
 from evidence import Evidence, every_log_record
 
 pytest_plugins = ["authsec.testing"]
+# Before a framework is imported: no test asks anybody's server for prices, and tells none that it ran.
+os.environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "CREWAI_DISABLE_TELEMETRY": "true"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--framework", required=True)
+    parser.addoption("--findings", type=Path, help="file for what the tests find out about the framework, as JSON")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the model reads of a denial that a tool raises; None if the run ends."""
+
+    texts: set[str | None] = field(default_factory=set)
+
+    def add(self, read: str | None, denial: str) -> None:
+        """`denial` is how the sentence begins."""
+        self.texts.add(read and re.sub(rf"(?s){re.escape(denial)}.*", "<sentence>", read))
+
+
+@pytest.fixture(scope="session")
+def findings(request: pytest.FixtureRequest) -> Iterator[Findings]:
+    found = Findings()
+    yield found
+    file = request.config.getoption("--findings")
+    if file:
+        file.write_text(json.dumps(sorted(found.texts, key=str)), "utf-8")
 
 
 @pytest.fixture(scope="session")

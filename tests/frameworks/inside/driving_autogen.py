@@ -18,6 +18,7 @@ def as_tool(function: Callable[..., Any]) -> Any:
 
 
 in_its_run = None  # it has no such parameter
+METHODS = False  # it takes plain functions only
 
 
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:

@@ -20,12 +20,12 @@ from authsec import AuthSecClient, DelegationDenied, ToolError
 from authsec.testing import ThrowawayAuthority, call, calls, say
 from company import Crm
 
-from conftest import Watch, Way
+from conftest import Findings, Watch, Way
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "frameworks"
 DENIAL = "What was delegated to this agent has ended or was revoked. Ask Ada for it."
 OTHER = "customers:delete"  # what `requests_auth`, or the tool itself, may take a token for besides
-ADA = '"name": "Ada Lovelace"'
+ADA = "Ada Lovelace"
 
 
 def fetching(authsec: AuthSecClient, crm: Crm, way: Way, **settings: Any) -> Callable[..., Any]:
@@ -54,8 +54,14 @@ def fetching(authsec: AuthSecClient, crm: Crm, way: Way, **settings: Any) -> Cal
 def shown(model: Any) -> dict[str, Any]:
     (tool,) = model.tools_shown
     assert tool["name"] == "fetch_customer"
-    assert tool["description"] == "Fetch a customer's record."
+    assert "Fetch a customer's record." in tool["description"]  # some put more around it
     return dict(tool["parameters"])
+
+
+def told(result: str) -> str:
+    """The tool's text where a framework puts it into an object of its own."""
+    whole = json.loads(result) if result.startswith("{") else {}
+    return str(whole["result"]) if set(whole) == {"result"} else result
 
 
 def test_the_tool_calls_the_api_and_nobody_sees_the_token(
@@ -66,7 +72,8 @@ def test_the_tool_calls_the_api_and_nobody_sees_the_token(
 
     assert list(shown(scripted)["properties"]) == shown(scripted)["required"] == ["customer_id"]
     assert "delegation_token" not in "".join(scripted.requests)
-    assert scripted.tool_results == [json.dumps({"id": "42", "name": "Ada Lovelace"})]
+    (result,) = scripted.tool_results
+    assert json.dumps({"id": "42", "name": "Ada Lovelace"}) in (result, told(result))
     (agent,) = crm.agents
     assert (agent.client_id, agent.permissions) == (authsec.config.client_id, {"customers:read"})
     assert watch.places(scripted, *crm.tokens) == set()
@@ -84,7 +91,7 @@ def test_what_a_tool_gives_away_would_be_seen(
     scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
     way.ask([fetch_customer])
     (result,) = scripted.tool_results
-    assert {"model", "trace"} <= watch.places(scripted, result.split()[1])
+    assert {"model", "trace"} <= watch.places(scripted, *re.findall(r"ey[\w-]+\.[\w-]+\.[\w-]+", result))
 
 
 class Refused(Exception):
@@ -156,7 +163,7 @@ def test_calls_at_once_ask_for_one_token(
     scripted = model(calls(*wanted), say("TERMINATE"))
     way.ask([fetching(authsec, crm, way)])
 
-    assert sorted(json.loads(result)["id"] for result in scripted.tool_results) == ["0", "1", "2", "3", "4"]
+    assert sorted(json.loads(told(result))["id"] for result in scripted.tool_results) == ["0", "1", "2", "3", "4"]
     assert len(crm.tokens) == 5
     assert len(authsec_authority.asked) == len(set(crm.tokens)) == 1
     assert watch.places(scripted, *crm.tokens) == set()
@@ -170,15 +177,22 @@ def test_the_model_is_told_of_a_denial_and_the_run_goes_on(
     scripted = model(call("fetch_customer", customer_id="42"), say("I may not. TERMINATE"))
     assert way.ask([fetching(authsec, crm, way, on_denied="tell_model")]) == "I may not. TERMINATE"
 
-    (told,) = scripted.tool_results
-    assert told.startswith(DENIAL)
-    assert "Retrying will not help. The person you work for can grant it at http://127.0.0.1:" in told
+    (read,) = scripted.tool_results
+    assert DENIAL in read
+    assert "Retrying will not help. The person you work for can grant it at http://127.0.0.1:" in read
     assert crm.tokens == []
     assert watch.places(scripted, had.value) == set()
 
 
 def test_a_denial_that_is_raised_is_what_the_framework_makes_of_exceptions(
-    way: Way, framework: ModuleType, authsec: AuthSecClient, crm: Crm, deny: Any, model: Any, watch: Watch
+    way: Way,
+    framework: ModuleType,
+    authsec: AuthSecClient,
+    crm: Crm,
+    deny: Any,
+    model: Any,
+    watch: Watch,
+    findings: Findings,
 ) -> None:
     had = authsec.get_token()
     deny("delegation_ended", "Ask Ada for it.")
@@ -187,10 +201,12 @@ def test_a_denial_that_is_raised_is_what_the_framework_makes_of_exceptions(
     if framework.RAISED is None:
         with pytest.raises(DelegationDenied, match=DENIAL):
             way.ask(tools)
+        findings.add(None, DENIAL)
     else:
         assert way.ask(tools) == "I may not. TERMINATE"
-        (told,) = scripted.tool_results
-        assert re.search(framework.RAISED.format(denial=DENIAL), told), told
+        (read,) = scripted.tool_results
+        assert re.search(framework.RAISED.format(denial=DENIAL), read), read
+        findings.add(read, DENIAL)
     assert watch.places(scripted, had.value) == set()
 
 
@@ -221,8 +237,8 @@ def test_after_a_revocation_the_model_is_told_and_the_next_call_has_another_toke
         way.ask([tool])
         results += scripted.tool_results
         assert watch.places(scripted, revoked, *crm.tokens) == set()
-    told, found = results
-    assert "The API answered 401 (invalid_token). The token has been revoked." in told
+    refused, found = results
+    assert "The API answered 401 (invalid_token). The token has been revoked." in refused
     assert ADA in found
 
 
@@ -235,6 +251,21 @@ def test_a_token_that_the_model_makes_up_is_not_used(way: Way, authsec: AuthSecC
     assert len(scripted.tool_results) == 1
 
 
+def test_a_method_is_shown_without_self(way: Way, framework: ModuleType, authsec: AuthSecClient, model: Any) -> None:
+    class Support:
+        @authsec.delegated
+        def fetch_customer(self, customer_id: str, *, delegation_token: str) -> str:
+            """Fetch a customer's record."""
+            return f"{customer_id} {type(self).__name__} {len(delegation_token) > 100}"
+
+    if not getattr(framework, "METHODS", True):
+        return
+    scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
+    way.ask([Support().fetch_customer])
+    assert list(shown(scripted)["properties"]) == ["customer_id"]
+    assert [told(result) for result in scripted.tool_results] == ["42 Support True"]
+
+
 def test_what_the_framework_fills_stays_as_it_is(
     way: Way, framework: ModuleType, authsec: AuthSecClient, model: Any
 ) -> None:
@@ -243,7 +274,7 @@ def test_what_the_framework_fills_stays_as_it_is(
     scripted = model(call("fetch_customer", customer_id="42"), say("TERMINATE"))
     way.ask([framework.in_its_run(authsec)])
     assert list(shown(scripted)["properties"]) == ["customer_id"]
-    assert re.fullmatch(r"42 \w+ True", scripted.tool_results[0])
+    assert re.fullmatch(r"42 \w+ True", told(scripted.tool_results[0]))
     assert "NoneType" not in scripted.tool_results[0]
 
 
@@ -274,7 +305,7 @@ def test_the_example_runs(
     printed = capfd.readouterr()
     watch.evidence.add("output", *printed)
 
-    assert printed.out.splitlines()[-1] == "She is Ada. TERMINATE"
+    assert "She is Ada. TERMINATE" in printed.out.splitlines()  # LiteLLM logs after it
     assert list(shown(scripted)["properties"]) == ["customer_id"]
     assert ADA in scripted.tool_results[0]
     assert [asked.scope for asked in authsec_authority.asked] == ["customers:read"]
@@ -287,5 +318,5 @@ def test_the_example_tells_its_model_of_a_denial(
     deny("delegation_ended", "Ask Ada for it.")
     scripted = model(call("fetch_customer", customer_id="42"), say("I may not. TERMINATE"))
     runpy.run_path(str(EXAMPLES / f"{request.config.getoption('--framework')}_tool.py"), run_name="__main__")
-    (told,) = scripted.tool_results
-    assert told.startswith(DENIAL)
+    (read,) = scripted.tool_results
+    assert DENIAL in read

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from authsec import AuthSecError
-from authsec.outgoing.api_denials import api_denial
+from authsec.outgoing.api_denials import forget_denied
 from authsec.outgoing.api_errors import api_refusal
 from authsec.withheld import ToolError, told, withheld
 
@@ -51,7 +51,7 @@ def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
 def _safe(error: Exception, token: str) -> Exception:
     if isinstance(error, AuthSecError):
         return error
-    api_denial(error, [token])  # a token that was refused is forgotten
+    forget_denied(error, [token])
     text = told([token], error)
     return ToolError(text if api_refusal(error) else f"{type(error).__name__}: {text}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from authsec.outgoing.api_denials import api_denial
+from authsec.outgoing.api_denials import forget_denied
 from authsec.withheld import safe_error, withheld
 from langchain_core.tools import BaseTool, ToolException
 
@@ -45,5 +45,5 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
 
 def _safe(error: Exception, call: ToolCall) -> Exception:
     """The error itself, unless it tells a token; then one that does not, and has no cause that does."""
-    api_denial(error, call.handed_out)  # a token that was refused is forgotten
+    forget_denied(error, call.handed_out)
     return safe_error(call.handed_out, error, ToolException)

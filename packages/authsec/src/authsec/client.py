@@ -11,7 +11,7 @@ from authsec.cache import TokenCache
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource, default_sources
-from authsec.delegated import Delegated, OnDenied, RaisingDecorator, Result, TellingDecorator
+from authsec.delegated import Answer, AnsweringDecorator, Delegated, OnDenied, RaisingDecorator, Result
 from authsec.errors import ConfigError
 from authsec.mcp_client.client import McpAuth
 from authsec.outgoing.bearer import Bearer
@@ -108,7 +108,11 @@ class AuthSecClient:
     @overload
     def delegated(
         self, /, *, scope: Names = None, resource: Names = None, on_denied: Literal["tell_model"]
-    ) -> TellingDecorator: ...
+    ) -> AnsweringDecorator[str]: ...
+    @overload
+    def delegated(
+        self, /, *, scope: Names = None, resource: Names = None, on_denied: Callable[[str], Answer]
+    ) -> AnsweringDecorator[Answer]: ...
     def delegated(
         self,
         function: Callable[..., Any] | None = None,
@@ -120,11 +124,12 @@ class AuthSecClient:
     ) -> Any:
         """Decorator that fills a function's parameter `delegation_token`, hidden from everyone who calls it.
 
-        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. With `on_denied="tell_model"` the function
-        returns a sentence for the model, instead of raising, where the authority does not give this agent what it asks
-        for, or the API answers 401 or 403 and the function lets its HTTP client raise that. After a 401 the next call
-        has another token. Tokens are withheld from what the function returns and raises; for code that wants one there
-        is `get_delegation_token`. See `authsec.delegated` and docs/frameworks.md.
+        `@authsec.delegated` and `@authsec.delegated(scope=…)` both work. A denied tool raises, or with
+        `on_denied="tell_model"` tells the model in the framework's way, or with `on_denied=function` returns
+        `function(text)`; an exception that this returns is raised. A tool is denied where the authority decides against
+        the agent, or where the API answers 401 or 403 and the function lets its HTTP client raise that. After a 401 the
+        next call has another token. Tokens are withheld from results and exceptions; code that wants a token calls
+        `get_delegation_token`. See `authsec.delegated` and docs/frameworks.md.
         """
         wanted = Delegated(client=self, request=TokenRequest.of(scope, resource), on_denied=on_denied)
         return wanted if function is None else wanted(function)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from authsec.cache import forget
+from authsec.error_chain import behind
 from authsec.errors import AuthSecError
 from authsec.handed_out import living
 from authsec.outgoing.api_errors import ApiRefusal, api_refusal
@@ -27,3 +28,9 @@ def api_denial(thing: object, held: Collection[str]) -> ApiRefusal | None:
     if refusal.status == _UNAUTHORIZED:
         forget(sent)
     return refusal if sent else None
+
+
+def forget_denied(error: Exception, held: Collection[str]) -> None:
+    """Forget each token to which an API answered 401, wherever the error tells of it: groups, causes and contexts."""
+    for one in behind(error):
+        api_denial(one, held)

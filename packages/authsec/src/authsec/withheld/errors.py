@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from authsec.error_chain import behind
 from authsec.outgoing.api_errors import api_refusal
 from authsec.withheld.needles import Needles
 from authsec.withheld.search import Budget, hold, shown, text_of
@@ -16,11 +17,11 @@ class ToolError(Exception):
 
 def safe(needles: Needles, error: Exception, kind: type[Exception] = ToolError) -> Exception:
     """The error, or one of `kind` without its token."""
-    behind = _behind(error)
-    printed = [part for one in behind for part in (text_of(one), shown(one), one.args)]
+    errors = list(behind(error))
+    printed = [part for one in errors for part in (text_of(one), shown(one), _arguments(one))]
     # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
     # nobody prints that, and programs tell these exceptions apart by their class. What it shows of itself is printed.
-    attributes = [value for one in behind for value in vars(one).values()]
+    attributes = [value for one in errors for value in vars(one).values()]
     budget = Budget()
     if _show(needles, printed, budget, inside=True) or _show(needles, attributes, budget, inside=False):
         return kind(f"{type(error).__name__}: {told(needles, error)}")
@@ -37,15 +38,6 @@ def _show(needles: Needles, parts: list[Any], budget: Budget, *, inside: bool) -
     return hold(needles, parts, budget, inside=inside, later=False)  # nobody runs the iterators of an error
 
 
-def _behind(error: Exception) -> list[BaseException]:
-    """It, and all that is printed with it."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or any(one is other for other in found):
-            continue
-        found.append(one)
-        waiting += [one.__cause__, one.__context__]
-        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-    return found
+def _arguments(error: BaseException) -> tuple[object, ...]:
+    """Of a group without its members, which are searched as errors."""
+    return (error.message,) if isinstance(error, BaseExceptionGroup) else error.args

@@ -1,0 +1,40 @@
+"""An agent of CrewAI reads a customer from an API, with a token that its model never sees.
+
+Runs with `crewai` and requests. Set:
+
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+"""
+
+import os
+
+import requests
+from authsec import AuthSecClient
+from crewai import LLM, Agent
+from crewai.tools import tool
+
+API = os.environ["DOWNSTREAM_URL"]
+authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+@authsec.delegated(scope="customers:read", on_denied="tell_model")
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    headers = {"Authorization": f"Bearer {delegation_token}"}
+    response = requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5)
+    response.raise_for_status()
+    return response.text
+
+
+model = LLM(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
+agent = Agent(
+    role="Assistant",
+    goal="Look customers up.",
+    backstory="You work in support.",
+    llm=model,
+    tools=[tool(fetch_customer)],
+)
+result = agent.kickoff("Who is customer 42?")
+print(result.raw)

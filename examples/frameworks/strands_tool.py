@@ -1,0 +1,33 @@
+"""An agent of Strands reads a customer from an API, with a token that its model never sees.
+
+Runs with `strands-agents[openai]` and requests. Set:
+
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
+    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+"""
+
+import os
+
+import requests
+from authsec import AuthSecClient
+from strands import Agent, tool
+from strands.models.openai import OpenAIModel
+
+API = os.environ["DOWNSTREAM_URL"]
+authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+@authsec.delegated(scope="customers:read", on_denied="tell_model")
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    headers = {"Authorization": f"Bearer {delegation_token}"}
+    response = requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5)
+    response.raise_for_status()
+    return response.text
+
+
+model = OpenAIModel(model_id=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"), stream=False)
+agent = Agent(model=model, tools=[tool(fetch_customer)], callback_handler=None)
+print(agent("Who is customer 42?"))
