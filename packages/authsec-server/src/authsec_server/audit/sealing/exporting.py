@@ -67,6 +67,7 @@ def verify_export(
                 trail.meet(head)
         else:
             _compare(trail, size, read)
+            trail.refuse_late(read["number"])
             size = read["place"] + 1
             for head in trail.kept_between(size - 1, size):
                 trail.meet(head)

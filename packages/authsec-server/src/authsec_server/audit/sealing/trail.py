@@ -87,6 +87,7 @@ class Trail:
     more: int = 0
     _good: Head | None = None  # the newest head that the leaves led to
     _newest: Head | None = None  # the last head that was met
+    _settled: int = 0  # up to this number every event was sealed before the last head that was met
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
@@ -124,6 +125,18 @@ class Trail:
                 self.find(f"Event {number} is not in {name} as it was sealed.")
             elif found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
+
+    def refuse_late(self, number: int) -> None:
+        """Find an event that is sealed under a number whose time was over. No server seals it, a thief of the key can.
+
+        Readers go by numbers: such an event would come before those that a head covers.
+        """
+        if number < 1:
+            self.find(f"Event {number} was inserted: numbers begin at 1.")
+        elif number <= self._settled:
+            self.find(
+                f"Event {number} was inserted: its seal came after a head that covers all events up to {self._settled}."
+            )
 
     def confirm(self, place: int, event: Mapping[str, Any]) -> None:
         """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
@@ -176,6 +189,7 @@ class Trail:
     def meet(self, head: Head) -> None:
         """Compare the tree with a head of its size."""
         self._date(head)
+        self._settled = max(self._settled, head.through)
         if self.broken:
             return
         if self.tree.root.hex() == head.root:

@@ -259,6 +259,7 @@ class _Walk:
             if leaf.position != expected:
                 self.trail.lack(expected)
             self._compare(leaf)
+            self.trail.refuse_late(leaf.number)
             self._waiting.append((leaf.number, leaf.hash))
             expected = leaf.position + 1
             while head is not None and head.size <= expected:
