@@ -61,8 +61,8 @@ def verify(
     """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
     `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
-    as that is known already: the log says it, too. Without `now` a mark of the roll-up in the future is not found.
-    Without `counts` the counts are not compared with the events. A `deep` check of a PostgreSQL database follows every
+    as that is known already: the log says it, too. Without `now` neither a mark of the roll-up nor a record of a drop
+    is found by being dated in the future. Without `counts` the counts are not compared with the events. A `deep` check of a PostgreSQL database follows every
     path through its indexes, and locks out who writes to the tables.
 
     Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
@@ -83,7 +83,7 @@ def verify(
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
-            report = _compared(read, keys, kept, given, ends, of_database, counts=counts)
+            report = _compared(read, keys, kept, given, ends, of_database, now=now, counts=counts)
     except DatabaseError:
         if not checked.findings:
             raise
@@ -204,6 +204,7 @@ def _compared(
     ends: Mapping[str, int] | None,
     of_database: Sequence[str],
     *,
+    now: datetime | None,
     counts: bool,
 ) -> Report:
     believing = _believing(read, keys, ends)
@@ -211,7 +212,12 @@ def _compared(
     records = believed((drop_of(row) for _, row in in_order), believing.keys)
     placed = [(next(iter(read.scratch.positions(number)), None), row) for number, row in in_order]
     trail = Trail(
-        keys=believing, kept=kept, records=records, given=given, restores=believed_restores(placed, believing)
+        keys=believing,
+        kept=kept,
+        records=records,
+        given=given,
+        restores=believed_restores(placed, believing),
+        now=now,
     )
     for finding in read.findings:
         trail.find(finding)
