@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,6 +71,10 @@ class Report:
         return not self.findings and self.last is not None
 
 
+def _count_nothing(_: Mapping[str, Any]) -> None:
+    """For a check that compares no counts."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Trail:
     """One walk. `kept` are heads that somebody kept elsewhere; `given` files that hold what was dropped.
@@ -85,6 +89,7 @@ class Trail:
     given: Sequence[Given] = ()
     restores: Sequence[Restore] = ()
     now: datetime | None = None
+    count: Callable[[Mapping[str, Any]], None] = _count_nothing  # takes each dropped event that a file holds
     tree: Tree = field(default_factory=Tree)
     last: Head | None = None  # the newest head beside the log
     broken: bool = False  # a leaf is missing, or a head did not fit: what comes after fits no head either
@@ -124,7 +129,9 @@ class Trail:
             return
         dropping.missing += 1
         held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
-        dropping.given += any(found.leaf == hash_ for _, found in held)
+        if event := next((found.event for _, found in held if found.leaf == hash_), None):
+            dropping.given += 1
+            self.count(event)
         for name, found in held:
             if found.leaf != hash_:
                 self.find(f"Event {number} is not in {name} as it was sealed.")
@@ -254,6 +261,14 @@ class Trail:
         """
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
+
+    def unknown_before(self) -> datetime | None:
+        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all.
+
+        Nobody compared the counts at a drop whose record has no digests, and versions of then counted otherwise.
+        """
+        unknown = (each for each in self._droppings if each.missing > each.given or each.record.counts is None)
+        return max((each.record.cut for each in unknown if each.missing), default=None)
 
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
