@@ -212,6 +212,14 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert checked.exit_code == 0, checked.output
     assert f"by local operator, after an export with the SHA-256 {digest}." in checked.stdout
     assert "The files given hold all of them, as they were sealed." in checked.stdout
+    assert "None of these files" not in checked.stdout
+    another = tmp_path / "another.jsonl"  # has the same events, and is not the export that the record names
+    another.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    not_the_one = authsec("audit", "verify", *keys, "--with", str(another))
+    assert not_the_one.exit_code == 0, not_the_one.output
+    assert "None of these files has that SHA-256." in not_the_one.stdout
+    (told,) = json.loads(authsec("audit", "verify", *keys, "--with", str(another), "--json").stdout)["dropped"]
+    assert (told["in_files"], told["export_is_given"]) == (3, False)
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
     wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "heads"))
     assert (wrong.exit_code, "heads is no sealed export" in wrong.stderr) == (1, True)

@@ -33,7 +33,8 @@ PAST = (
     INSERT.replace("(SELECT until FROM counted)", "at")
     .replace("-(SELECT sum(occurrences) FROM events WHERE reason = 'rate_limited')", "-1")
     .replace(
-        "(SELECT min(id) FROM events WHERE reason = 'rate_limited')", "(SELECT min(id) FROM events WHERE jti = 'jti-4')"
+        "(SELECT min(id) FROM events WHERE reason = 'rate_limited')",
+        "(SELECT min(id) FROM events WHERE jti = 'jti-of-token-4')",
     ),
     "UPDATE hourly_counts SET occurrences = occurrences - 1"
     " WHERE hour = '2026-11-25 12:00:00.000000' AND kind = 'token.issued'",

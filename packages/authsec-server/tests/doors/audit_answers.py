@@ -25,7 +25,7 @@ from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
-from authsec_server.principal import Principal, PrincipalKind, Role
+from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from sqlalchemy import insert
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -49,7 +49,7 @@ def fill(database: Database) -> SealedLog:
     keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(NOW)
     for number in range(18):
-        database.append(partial(audit.record, event=_issued(number)))
+        database.append(partial(audit.record, event=issued(number)))
     for number in range(6):
         database.append(partial(audit.record, event=_done(number)))
     for number in range(4):
@@ -57,7 +57,7 @@ def fill(database: Database) -> SealedLog:
         database.append(partial(audit.count_refusals, tallies=tally, now=NOW + timedelta(minutes=20 * number)))
     roll_up(database, LATER)
     for number in range(18, 21):  # not counted yet
-        database.append(partial(audit.record, event=_issued(number, at=LATER + timedelta(seconds=number))))
+        database.append(partial(audit.record, event=issued(number, at=LATER + timedelta(seconds=number))))
     for number in range(len(CLIENTS)):
         database.append(partial(_name, number=number))
     sealed_at = LATER + timedelta(minutes=10)
@@ -68,10 +68,24 @@ def fill(database: Database) -> SealedLog:
     assert report.findings == ()
     assert report.last is not None
     numbers = database.read(lambda tx: [each.id for each in audit.page(tx, ANN, limit=201).items])
-    return SealedLog(keys=keys.by_kid(), head=report.last, covered=frozenset(numbers))
+    covered = frozenset(numbers)
+    silent = [name for name, answer in database.read(lambda tx: answers(tx, covered)).items() if _is_empty(answer)]
+    assert not silent, f"Readers that find nothing notice no change: {silent}"
+    return SealedLog(keys=keys.by_kid(), head=report.last, covered=covered)
 
 
-def _issued(number: int, at: datetime | None = None) -> Event:
+def _is_empty(answer: Any) -> bool:
+    """Whether a reader found nothing, or ended with an error (its name)."""
+    return not answer or isinstance(answer, str)
+
+
+def jti(number: int) -> str:
+    """Of the token with this number: as long as a genuine one."""
+    return f"jti-of-token-{number}"
+
+
+def issued(number: int, at: datetime | None = None) -> Event:
+    """A token of one of the clients."""
     at = at or NOW + timedelta(minutes=5 * number)
     of = number % 3
     return Event(
@@ -84,7 +98,7 @@ def _issued(number: int, at: datetime | None = None) -> Event:
         decision=Decision.GRANTED,
         address="192.0.2.1",
         authority_version=number,
-        jti=f"jti-{number}",
+        jti=jti(number),
         kid="kid",
         token_sha256=f"{number:064d}",
         expires_at=at + timedelta(hours=6),
@@ -158,7 +172,7 @@ def readers() -> Mapping[str, Reader]:
         "a subject": EventFilter(subject_id="r-1"),
         "an address": EventFilter(address="192.0.2.1"),
         "a request": EventFilter(request_id="req_4"),
-        "a token": EventFilter(jti="jti-4"),
+        "a token": EventFilter(jti=jti(4)),
         "since": EventFilter(since=NOW + timedelta(minutes=30)),
         "until": EventFilter(until=NOW + timedelta(minutes=50)),
         "a client, since": EventFilter(client_id="c-2", since=NOW + timedelta(minutes=61)),
@@ -171,7 +185,10 @@ def readers() -> Mapping[str, Reader]:
     for name, wanted in filters.items():
         found[f"newest of {name}"] = partial(_page, wanted=wanted)
         found[f"oldest of {name}"] = partial(_page, wanted=wanted, after=0)
-    found["story of a token"] = lambda tx: [as_json(each) for each in [audit.token_issued(tx, "jti-7")] if each]
+    found["story of a token"] = lambda tx: [as_json(each) for each in [audit.token_issued(tx, jti(7))] if each]
+    found["search for a token"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), jti(7))]
+    found["search for a request"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), "req_act_4")]
+    found["all of a request"] = lambda tx: [as_json(each) for each in audit.of_request(tx, ANN, "req_name_1")]
     found["one by one"] = lambda tx: [as_json(audit.event(tx, ANN, number)) for number in range(1, 30)]
     found["in the order of sealing"] = lambda tx: [
         as_json(each) for each in sealing.following(tx, ANN, after=-1, limit=200).events
@@ -180,6 +197,10 @@ def readers() -> Mapping[str, Reader]:
     found["sum of a key's tokens"] = lambda tx: sorted(map(repr, outstanding.of_key(tx, LATER, "kid").tokens))
     found |= _sums()
     return found
+
+
+def _act() -> Act:
+    return Act(principal=ANN, now=LATER, request_id="req_asks", address="192.0.2.1", token_bytes=bytes)
 
 
 def _sums() -> dict[str, Reader]:

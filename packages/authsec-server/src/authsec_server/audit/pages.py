@@ -35,6 +35,11 @@ from authsec_server.audit.store import ACT, DENIED, event_delegations, events, r
 
 CANDIDATES = 5000
 
+# Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
+# lower place later. Events that are not sealed yet come last.
+_PLACE = select(sealed_events.c.position).where(sealed_events.c.event_id == events.c.id).scalar_subquery()
+_SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
+
 _Columns = ReadOnlyColumnCollection[str, Any]
 _Conditions = list[ColumnElement[bool]]
 
@@ -61,8 +66,16 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
     """The event by which the token was issued: the first, in case raw SQL has added another."""
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
-    found = rows(connection, statement.order_by(events.c.id).limit(1))
+    found = rows(connection, statement.order_by(*_SEALED_FIRST).limit(1))
     return recorded(found[0]) if found else None
+
+
+def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
+    """The first of a request or of a token, in the order of sealing. Later ones do not push these out."""
+    _plan_for_what_is_asked(connection)
+    statement = select(events).where(*_led_to(wanted), *_conditions(events.c, wanted))
+    found = rows(connection, statement.order_by(*_SEALED_FIRST).limit(limit))
+    return _sealed(connection, [_hashed(row) for row in found])
 
 
 def highest_version(connection: Connection) -> int:

@@ -95,13 +95,19 @@ class Recount:
         if len(counts.uses) + len(counts.last) + len(counts.client_hours) + len(counts.hours) >= MOST_ENTRIES:
             self._spill()
 
-    def compare(self, connection: Connection, cut: datetime | None = None) -> None:
-        """Read the count tables; of rows dated before `cut` the digests only. After the last event."""
+    def compare(
+        self, connection: Connection, unknown_before: datetime | None = None, *, digest_before: datetime | None = None
+    ) -> None:
+        """Read the count tables, after the last event. Rows dated before `unknown_before` are not compared.
+
+        `digests` are then of the rows dated before `digest_before`.
+        """
         self._spill()
-        self._from = "" if cut is None else stored(cut)
+        self._from = "" if unknown_before is None else stored(unknown_before)
+        until = "" if digest_before is None else stored(digest_before)
         with enough_room():
             for table in TABLES:
-                self.digests[table.name] = _digest(self._dropped(connection, table))
+                self.digests[table.name] = _digest(row for row in self._rows(connection, table) if row.at < until)
 
     def differences(self, table: CountTable) -> Iterator[Difference]:
         """In the order of the key."""
@@ -116,14 +122,14 @@ class Recount:
                 rows=number,
             )
 
-    def _dropped(self, connection: Connection, table: CountTable) -> Iterator[StoredRow]:
-        """The rows dated before the cut; all others go to the scratch file on the way."""
+    def _rows(self, connection: Connection, table: CountTable) -> Iterator[StoredRow]:
+        """All rows; those that are compared go to the scratch file on the way."""
         put = _put(table)
         for some in in_batches(stored_rows(connection, table), _ROWS):
             fine = [row.values for row in some if not row.odd and row.at >= self._from]
             self._scratch.executemany(put, fine)
-            yield from (row for row in some if row.at < self._from)
             self._remember_odd(table, [row for row in some if row.odd])
+            yield from some
 
     def _remember_odd(self, table: CountTable, rows: list[StoredRow]) -> None:
         known = self.odd[table.name]

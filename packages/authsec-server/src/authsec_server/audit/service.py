@@ -93,8 +93,9 @@ def newest_number(tx: Tx, principal: Principal) -> int:
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
     """All that happened in one request, in order; of a request that did very much, the beginning."""
+    principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
-    return page(tx, principal, wanted, after=0, limit=MAX_PAGE).items if request_id else ()
+    return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()
 
 
 def minted_under(
@@ -113,13 +114,14 @@ def principal_acts(
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
-    """The events with exactly this `jti` or `request_id`: of each the oldest, which later ones do not push out."""
+    """The events with exactly this `jti` or `request_id`: of each those sealed first, whatever came later."""
+    act.principal.require(Role.VIEWER)
     if not _NUMBERLIKE.fullmatch(text):
         return ()
     return tuple(
         recorded
         for wanted in (EventFilter(jti=text), EventFilter(request_id=text))
-        for recorded in page(tx, act.principal, wanted, after=0, limit=limit).items
+        for recorded in pages.first_sealed(tx.connection, wanted, limit)
     )
 
 

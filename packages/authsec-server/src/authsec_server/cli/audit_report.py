@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 from authsec.exits import Exit
 
 from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
-from authsec_server.cli.audit_files import KeptHeads
+from authsec_server.cli.audit_files import KeptHeads, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
 
@@ -21,7 +21,9 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
     for sentence in kept.torn:
         output.note(sentence)
     heads = {"checked": len(kept.heads), "lines_without_head": kept.lines}
-    output.result(_as_json(report) | {"heads": heads}, *_for_people(report, len(kept.heads), given))
+    with readable():
+        digests = frozenset(map(sha256_of, given if report.dropped else ()))
+    output.result(_as_json(report, digests) | {"heads": heads}, *_for_people(report, len(kept.heads), digests))
     if not report.as_sealed:
         click.get_current_context().exit(Exit.FOUND)
     if report.not_checkable:
@@ -29,7 +31,7 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
         click.get_current_context().exit(Exit.NOT_CHECKED)
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
     return {
         "as_sealed": report.as_sealed,
         "sealed": report.sealed,
@@ -47,6 +49,7 @@ def _as_json(report: Report) -> dict[str, Any]:
                 "by": each.record.by,
                 "export_sha256": each.record.export_sha256,
                 "in_files": each.given,
+                "export_is_given": each.record.export_sha256 in digests,
             }
             for each in report.dropped
         ],
@@ -64,7 +67,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
+def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     yet = f"; {report.not_yet:,} not sealed yet" if report.not_yet else ""
     events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
     last = (
@@ -72,7 +75,11 @@ def _for_people(report: Report, kept: int, given: Sequence[Path]) -> list[Any]:
         if report.last
         else ("There is no head that these keys signed.")
     )
-    dropped = [*(_dropped(each, given) for each in report.dropped), *map(_restored, report.restores), *report.unchecked]
+    dropped = [
+        *(_dropped(each, digests) for each in report.dropped),
+        *map(_restored, report.restores),
+        *report.unchecked,
+    ]
     heads = "the head" if kept == 1 else f"all {kept:,} heads"
     if report.as_sealed:
         fits = [f"It leads to {heads} that you kept."] if kept else []
@@ -100,12 +107,14 @@ def _restored(restore: RecordedRestore) -> str:
     return f"Restored at {when(rfc3339(its.at))} UTC: authority version {before}{its.authority_version:,}. {lost}"
 
 
-def _dropped(dropping: Dropping, given: Sequence[Path]) -> str:
-    """What is missing by right, and whether files that were given hold it."""
+def _dropped(dropping: Dropping, digests: Set[str]) -> str:
+    """What is missing by right, and whether files with these hashes, which were given, hold it."""
     its = dropping.record
     held = " The files given hold all of them, as they were sealed." if dropping.given else ""
-    if given and not held:
+    if digests and not held:
         held = " The files given hold none of them."
+    elif held and its.export_sha256 not in digests:  # another export holds the same events, or the record lies
+        held += " None of these files has that SHA-256."
     return (
         f"Of them {dropping.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
         f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"

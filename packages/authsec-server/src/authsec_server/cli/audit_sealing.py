@@ -194,7 +194,7 @@ def verify_exported(
     with readable(), an_export(file):
         kept = read_heads(head_files, exporting.keys_of(Exported(file), known) if head_files else {})
         given = [read_given(path) for path in with_files]
-        report = exporting.verify_export(Exported(file), known, kept.heads, given, ends)
+        report = exporting.verify_export(Exported(file), known, kept.heads, given, ends, now=Surroundings().now())
     tell(open_output(as_json=as_json), report, kept, with_files)
 
 

@@ -46,8 +46,10 @@ class CountCheck:
         """Take in what an event says."""
         self._recount.add(outcome)
 
-    def findings(self, dropped: DropRecord | None = None) -> list[str]:
+    def findings(self, dropped: DropRecord | None = None, unknown_before: datetime | None = None) -> list[str]:
         """What is found, in sentences. `dropped` is the sealed record with the latest cut.
+
+        Not all events before `unknown_before` were added: their counts are compared with the record's digests only.
 
         Afterwards `unchecked` says what could not be checked.
         """
@@ -56,8 +58,7 @@ class CountCheck:
         found = list(self._of_the_mark())
         if self._mark.until is None:
             return found
-        cut = None if dropped is None else dropped.cut
-        self._recount.compare(self._connection, cut)
+        self._recount.compare(self._connection, unknown_before, digest_before=dropped.cut if dropped else None)
         if dropped is not None:
             found += self._of_dropped_months(dropped)
         for table in TABLES:

@@ -168,7 +168,7 @@ def _plan(database: Database, act: Act, keys: Keys) -> _Plan:
 
 
 def _planned(tx: Tx, act: Act, keys: Keys) -> _Plan:
-    report = verify(tx, keys, counts=False)
+    report = verify(tx, keys, now=act.now, counts=False)
     if report.findings:
         raise Conflict(
             "The audit log is not as it was sealed, and nothing is counted from such events.",

@@ -105,7 +105,7 @@ class Dropper:
                 "The journal is not as it was sealed, and evidence of that is not dropped.",
                 "See what was found: authsec audit verify",
             )
-        if not verify_export(export, keys).as_sealed:
+        if not verify_export(export, keys, now=act.now).as_sealed:
             raise Conflict(
                 "The export is not as it was sealed.",
                 "See what is wrong with it: authsec audit verify-export. Make another: authsec audit export-sealed",

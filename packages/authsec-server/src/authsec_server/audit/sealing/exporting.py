@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -44,17 +45,19 @@ def verify_export(
     kept: Sequence[Head] = (),
     given: Sequence[Given] = (),
     ends: Mapping[str, int] | None = None,
+    *,
+    now: datetime | None = None,
 ) -> Report:
     """Compare the events of an export with its seals, and with the heads that were `kept`. Raises `NotAnExport`.
 
     The lines are gone through twice: what was dropped is said by events that come after. `given` are exports that hold
-    what this one lacks; `ends` as for `verify`.
+    what this one lacks; `ends` and `now` as for `verify`.
     """
     records = _records(lines)
     believing = _believing(records, keys, ends)
     dropped = believed((drop_of(event) for _, event in records), believing.keys)
     restores = believed_restores(records, believing)
-    trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores)
+    trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores, now=now)
     size = 0
     for number, line in enumerate(lines, 1):
         read = read_line(line)
@@ -67,6 +70,7 @@ def verify_export(
                 trail.meet(head)
         else:
             _compare(trail, size, read)
+            trail.refuse_late(read["number"])
             size = read["place"] + 1
             for head in trail.kept_between(size - 1, size):
                 trail.meet(head)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from authsec_server.audit.leaves import text_hash
 from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
@@ -12,11 +13,16 @@ from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """An event of an export: its place in the log, its leaf, and its time as it is exported."""
+    """An event of an export: its place in the log, its leaf, and the event as it is exported."""
 
     place: int
     leaf: bytes
-    at: str
+    event: Mapping[str, Any]
+
+    @property
+    def at(self) -> str:
+        """Its time, ISO 8601."""
+        return str(self.event.get("at"))
 
 
 class Given:
@@ -43,4 +49,4 @@ def _rows(lines: Iterable[str]) -> Iterator[Held]:
     for line in lines:
         read = read_line(line)
         if read is not None and (event := read.get("event")) is not None:
-            yield Held(place=read["place"], leaf=text_hash(exact(event)), at=str(event.get("at")))
+            yield Held(place=read["place"], leaf=text_hash(exact(event)), event=event)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from authsec_server.audit.sealing.dropped import DropRecord, drop_of
@@ -15,13 +15,15 @@ from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.tree import Tree
 
 MOST = 100  # findings that are told one by one
+CLOCKS = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ
 
 
 @dataclass(slots=True, kw_only=True)
 class Dropping:
     """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record.
 
-    `covered_at` is when the first head was signed that covers all of it.
+    `covered_at` is when the first head was signed that covers all of it, `sealed_at` when the first one was signed that
+    covers the record, in its `place` of the log.
     """
 
     record: DropRecord
@@ -29,6 +31,8 @@ class Dropping:
     given: int = 0
     sealed: bool = False
     covered_at: datetime | None = None
+    place: int | None = None
+    sealed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +71,16 @@ class Report:
         return not self.findings and self.last is not None
 
 
+def _count_nothing(_: Mapping[str, Any]) -> None:
+    """For a check that compares no counts."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Trail:
     """One walk. `kept` are heads that somebody kept elsewhere; `given` files that hold what was dropped.
 
     `records` are all that the log has of dropped events, in their order; each counts once it was met, sealed.
-    `restores` are records that a key signed.
+    `restores` are records that a key signed. Without `now` a record that is dated in the future is not found by that.
     """
 
     keys: Succession
@@ -80,6 +88,8 @@ class Trail:
     records: Sequence[DropRecord] = ()
     given: Sequence[Given] = ()
     restores: Sequence[Restore] = ()
+    now: datetime | None = None
+    count: Callable[[Mapping[str, Any]], None] = _count_nothing  # takes each dropped event that a file holds
     tree: Tree = field(default_factory=Tree)
     last: Head | None = None  # the newest head beside the log
     broken: bool = False  # a leaf is missing, or a head did not fit: what comes after fits no head either
@@ -87,6 +97,7 @@ class Trail:
     more: int = 0
     _good: Head | None = None  # the newest head that the leaves led to
     _newest: Head | None = None  # the last head that was met
+    _settled: int = 0  # up to this number every event was sealed before the last head that was met
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
@@ -118,19 +129,35 @@ class Trail:
             return
         dropping.missing += 1
         held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
-        dropping.given += any(found.leaf == hash_ for _, found in held)
+        if event := next((found.event for _, found in held if found.leaf == hash_), None):
+            dropping.given += 1
+            self.count(event)
         for name, found in held:
             if found.leaf != hash_:
                 self.find(f"Event {number} is not in {name} as it was sealed.")
             elif found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
 
+    def refuse_late(self, number: int) -> None:
+        """Find an event that is sealed under a number whose time was over. No server seals it, a thief of the key can.
+
+        Readers go by numbers: such an event would come before those that a head covers.
+        """
+        if number < 1:
+            self.find(f"Event {number} was inserted: numbers begin at 1.")
+        elif number <= self._settled:
+            self.find(
+                f"Event {number} was inserted: its seal came after a head that covers all events up to {self._settled}."
+            )
+
     def confirm(self, place: int, event: Mapping[str, Any]) -> None:
         """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
         signed = drop_of(event)
         for dropping in self._droppings:
             its = dropping.record
-            dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
+            if its.signed == signed and place < self.keys.end(its.kid):
+                dropping.sealed = True
+                dropping.place = place if dropping.place is None else dropping.place
 
     def stay(self, place: int, number: int, at: str) -> None:
         """An event that is there, in that place, of that time (ISO 8601). A drop takes all that is older than its cut.
@@ -176,6 +203,7 @@ class Trail:
     def meet(self, head: Head) -> None:
         """Compare the tree with a head of its size."""
         self._date(head)
+        self._settled = max(self._settled, head.through)
         if self.broken:
             return
         if self.tree.root.hex() == head.root:
@@ -205,6 +233,8 @@ class Trail:
         for dropping in self._droppings:
             if dropping.covered_at is None and dropping.record.last_place < head.size:
                 dropping.covered_at = head.at
+            if dropping.sealed_at is None and dropping.place is not None and dropping.place < head.size:
+                dropping.sealed_at = head.at
 
     def end(self, size: int, beyond: Sequence[Head], *, exported: bool = False) -> None:
         """The log ended after `size` leaves, and `beyond` are heads of more.
@@ -232,6 +262,14 @@ class Trail:
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
 
+    def unknown_before(self) -> datetime | None:
+        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all.
+
+        Nobody compared the counts at a drop whose record has no digests, and versions of then counted otherwise.
+        """
+        unknown = (each for each in self._droppings if each.missing > each.given or each.record.counts is None)
+        return max((each.record.cut for each in unknown if each.missing), default=None)
+
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
         record = dropping.record
@@ -245,8 +283,19 @@ class Trail:
             )
         if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
             self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
+        if dropping.missing and (limit := self._is_dated_after(dropping)):
+            self.find(f"{what} were dropped, and the record of that is dated {_time(record.at)}, after {limit}.")
         if dropping.given not in {0, dropping.missing}:
             self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
+
+    def _is_dated_after(self, dropping: Dropping) -> str:
+        """What the record is dated after, and cannot be: else its month may be one that is not over. Empty: nothing."""
+        at = dropping.record.at - CLOCKS
+        if self.now is not None and at > self.now:
+            return f"this check at {_time(self.now)}"
+        if dropping.sealed_at is not None and at > dropping.sealed_at:
+            return f"the head that covers the record, signed at {_time(dropping.sealed_at)}"
+        return ""
 
     def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
         """What was found, and what was not checked."""
@@ -277,4 +326,8 @@ def _beyond(heads: Sequence[Head]) -> str:
 
 def when(head: Head) -> str:
     """When it was signed, as a finding says it."""
-    return f"{head.at:%Y-%m-%d %H:%M:%S} UTC"
+    return _time(head.at)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -60,10 +61,11 @@ def verify(
 ) -> Report:
     """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
-    `given` are exports that hold what was dropped since; `ends` how many leaves heads of replaced keys may have, as far
-    as that is known already: the log says it, too. Without `now` a mark of the roll-up in the future is not found.
-    Without `counts` the counts are not compared with the events. A `deep` check of a PostgreSQL database follows every
-    path through its indexes, and locks out who writes to the tables.
+    `given` are exports that hold what was dropped since: its counts are compared, too. `ends`: how many leaves heads of
+    replaced keys may have, as far as that is known already: the log says it, too. Without `now` neither a mark of the
+    roll-up nor a record of a drop is found by a date in the future. Without `counts` the counts are not compared with
+    the events. A `deep` check of a PostgreSQL database follows every path through its indexes, and locks out who writes
+    to the tables.
 
     Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
     """
@@ -83,7 +85,7 @@ def verify(
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
-            report = _compared(read, keys, kept, given, ends, of_database, counts=counts)
+            report = _compared(read, keys, kept, given, ends, of_database, now=now, counts=counts)
     except DatabaseError:
         if not checked.findings:
             raise
@@ -155,7 +157,13 @@ class _Read:
         if valid:
             self.name_check.add(event.number, row)
         if valid and row["decision"] is not None:
-            self.count_check.add(_outcome(event, row))
+            self.count_check.add(_outcome(row))
+
+    def count_held(self, event: Mapping[str, Any]) -> None:
+        """Count an event that was dropped, and that a file holds as it was sealed."""
+        with suppress(ValueError, TypeError, KeyError, AttributeError):  # no program of ours has written it
+            if is_event(event) and event["decision"] is not None:
+                self.count_check.add(_outcome(event))
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
@@ -182,10 +190,10 @@ class _Read:
                 self.ranges[datetime.fromisoformat(hour)] = (lowest, highest)
 
 
-def _outcome(event: ScannedEvent, row: Mapping[str, Any]) -> Outcome:
+def _outcome(row: Mapping[str, Any]) -> Outcome:
     """The event as it is counted."""
     return Outcome(
-        at=event.at,
+        at=datetime.fromisoformat(row["at"]),
         kind=EventKind(row["kind"]),
         reason=row["reason"],
         client_id=row["client_id"],
@@ -204,6 +212,7 @@ def _compared(
     ends: Mapping[str, int] | None,
     of_database: Sequence[str],
     *,
+    now: datetime | None,
     counts: bool,
 ) -> Report:
     believing = _believing(read, keys, ends)
@@ -211,7 +220,13 @@ def _compared(
     records = believed((drop_of(row) for _, row in in_order), believing.keys)
     placed = [(next(iter(read.scratch.positions(number)), None), row) for number, row in in_order]
     trail = Trail(
-        keys=believing, kept=kept, records=records, given=given, restores=believed_restores(placed, believing)
+        keys=believing,
+        kept=kept,
+        records=records,
+        given=given,
+        restores=believed_restores(placed, believing),
+        now=now,
+        count=read.count_held,
     )
     for finding in read.findings:
         trail.find(finding)
@@ -220,7 +235,7 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     for finding in read.misnamed:
         trail.find(finding)
-    for finding in read.count_check.findings(trail.newest_drop()) if counts else ():
+    for finding in read.count_check.findings(trail.newest_drop(), trail.unknown_before()) if counts else ():
         trail.find(finding)
     if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
@@ -259,6 +274,7 @@ class _Walk:
             if leaf.position != expected:
                 self.trail.lack(expected)
             self._compare(leaf)
+            self.trail.refuse_late(leaf.number)
             self._waiting.append((leaf.number, leaf.hash))
             expected = leaf.position + 1
             while head is not None and head.size <= expected:

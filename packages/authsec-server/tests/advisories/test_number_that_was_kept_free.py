@@ -1,0 +1,105 @@
+"""Somebody who writes to the database keeps an event number free, and later gives it to a forged event."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+from audit_answers import ANN, NOW, issued, jti
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Named
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.heads import Head, read_head
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import events
+from authsec_server.db import Database, Tx
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+from authsec_server.principal import Act
+from sqlalchemy import insert, select
+
+FREE = 300  # numbers
+RAISE = {
+    "sqlite": f"UPDATE sqlite_sequence SET seq = seq + {FREE} WHERE name = 'events'",
+    "postgresql": f"SELECT setval('events_id_seq', nextval('events_id_seq') + {FREE})",
+}
+
+
+class Sealed:
+    """A log with three tokens, free numbers, and one more token. `outside` covers all of them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = NOW
+        self.keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.keys.keep(NOW)
+        self.sealer = Sealer(
+            database,
+            issuer="https://a",
+            signing_key=self.keys.signing_key,
+            keys=self.keys.by_kid,
+            now=lambda: self.now,
+        )
+        for number in range(3):
+            database.append(partial(audit.record, event=issued(number)))
+        self.seal_at(1)
+        database.append(lambda tx: tx.connection.exec_driver_sql(RAISE[database.dialect]) and None)
+        self.seal_at(400)
+        self.token = database.append(partial(audit.record, event=issued(77, at=self.now)))
+        self.outside = self.seal_at(401)
+
+    def seal_at(self, seconds: int) -> Head:
+        self.now: datetime = NOW + timedelta(seconds=seconds)
+        while self.sealer.seal():
+            pass
+        signed = self.database.read(lambda tx: store.last_signed(tx.connection))
+        assert signed is not None
+        return read_head(signed, self.keys.by_kid())
+
+    def forge(self, number: int) -> None:
+        """Insert the token's event again under another number, as of somebody else."""
+        self.database.append(partial(self._forge, number=number))
+
+    def _forge(self, tx: Tx, number: int) -> None:
+        row = tx.connection.execute(select(events).where(events.c.id == self.token)).one()._asdict()
+        forged = row | {"id": number, "client_id": "c-evil", "client_name": "Somebody else", "delegations": []}
+        tx.connection.execute(insert(events).values(forged))
+
+    def findings(self) -> tuple[str, ...]:
+        return self.database.read(
+            lambda tx: verify(tx, self.keys.by_kid(), [self.outside], now=self.now, counts=False)
+        ).findings
+
+    def act(self) -> Act:
+        return Act(principal=ANN, now=self.now, request_id="req_1", address="192.0.2.1", token_bytes=bytes)
+
+
+def _story(its: Sealed) -> list[tuple[int, Named | None]]:
+    found = its.database.read(lambda tx: audit.token_issued(tx, jti(77)))
+    return [(found.id, found.event.client)] if found else []
+
+
+def _searched(its: Sealed) -> list[int]:
+    return [each.id for each in its.database.read(lambda tx: audit.search(tx, its.act(), jti(77)))][:1]
+
+
+def _of_request(its: Sealed) -> list[int]:
+    return [each.id for each in its.database.read(lambda tx: audit.of_request(tx, ANN, "req_77"))][:1]
+
+
+@pytest.mark.parametrize(("reader", "forged"), [(_story, 1), (_searched, 8), (_of_request, 201)])
+def test_a_forged_event_with_a_lower_number_takes_no_token_over(
+    database: Database, reader: Callable[[Sealed], list[object]], forged: int
+) -> None:
+    its = Sealed(database)
+    before = reader(its)
+    assert before
+    for number in range(its.token - forged, its.token):
+        its.forge(number)
+    its.seal_at(420)
+    its.seal_at(2000)
+    assert reader(its) == before or its.findings()
