@@ -140,6 +140,8 @@ def what(event: Mapping[str, Any]) -> Text:
         return cell(f"{detail['events']:,} events before {detail['before']}")
     if event["kind"] == "counts.rebuilt":
         return cell(f"{sum(detail['rows'].values()):,} rows of counts")
+    if event["kind"] == "event.unreadable":
+        return cell(detail["problem"])
     if event["kind"] == "admin.refused":
         return cell(detail.get("operation"))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
