@@ -75,8 +75,8 @@ PLANTED: Mapping[str, Mapping[str, Any]] = {
     "an edit to a number": {"kind": "client.edited", "decision": None} | _detail(revision=9, after=5),
     "an edit from a list": {"kind": "client.edited", "decision": None} | _detail(before=[1], after=[1]),
     "an edit of another field": {"kind": "client.edited", "decision": None} | _detail(before={"a": 1}, after={}),
-    "a drop without a month": {"kind": "events.dropped", "decision": None},
-    "counts without rows": {"kind": "counts.rebuilt", "decision": None},
+    "a drop of a text of events": {"kind": "events.dropped", "decision": None} | _detail(events="x"),
+    "counts in rows that are a number": {"kind": "counts.rebuilt", "decision": None} | _detail(rows=5),
     "the kind of a list's stand-in": {"kind": "event.unreadable", "decision": None},
 }
 ON_SQLITE: Mapping[str, Mapping[str, Any]] = {

@@ -85,8 +85,8 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.TOKEN_REFUSED: _OF_A_TOKEN,
     EventKind.TOKEN_REVOKED: _OF_A_TOKEN,
     EventKind.SOURCE_TRIED: _object(failed=_list(_TEXT)),
-    EventKind.EVENTS_DROPPED: _object({"events": _NUMBER, "before": _TEXT}),
-    EventKind.COUNTS_REBUILT: _object({"rows": _map(_NUMBER)}),
+    EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
+    EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
     EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
     **dict.fromkeys(EDITS, _OF_AN_EDIT),
 }
