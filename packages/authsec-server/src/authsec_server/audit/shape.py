@@ -78,7 +78,7 @@ _OF_A_TOKEN: Final = _object(
     source=_object({"id": _TEXT, "name": _TEXT}),
     miss=_object(proof_id=_TEXT_OR_NONE, sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 )
-_OF_ANY: Final = _object(details=_TEXT, proof_id=_TEXT_OR_NONE, actions=_NAMES)
+_OF_ANY: Final = _object(details=_TEXT, proof_id=_TEXT_OR_NONE, actions=_of(list, dict, type(None)))
 _OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict))
 _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
