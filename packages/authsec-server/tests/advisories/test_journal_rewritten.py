@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.leaves import COVERED, event_hash, text_hash
-from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
 from authsec_server.audit.sealing.sealer import Sealer
@@ -30,7 +30,6 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
-from authsec_server.failures import Conflict
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import LOCAL_OPERATOR
@@ -181,17 +180,20 @@ def test_a_row_that_is_no_event_any_more_is_named_and_no_other(sealed: Sealed) -
 def test_a_row_of_another_kind_is_named_to_whoever_reads_on_and_hides_no_other_silently(sealed: Sealed) -> None:
     spoiled: dict[str, Any] = {"kind": "token.given", "decision": "perhaps", "principal_kind": "ghost"}
     spoiled |= {"principal_role": "emperor", "delegations": [7]}
-    readings: list[Callable[[Tx], object]] = [
-        lambda tx: audit.page(tx, LOCAL_OPERATOR),
-        lambda tx: following(tx, LOCAL_OPERATOR, after=-1, limit=100),
+    readings: list[Callable[[Tx], Sequence[Recorded]]] = [
+        lambda tx: audit.page(tx, LOCAL_OPERATOR).items,
+        lambda tx: following(tx, LOCAL_OPERATOR, after=-1, limit=100).events,
     ]
     for (name, value), read in itertools.product(spoiled.items(), readings):
 
-        def attempt(tx: Tx, changed: dict[str, Any], read: Callable[[Tx], object]) -> None:
+        def attempt(tx: Tx, changed: dict[str, Any], read: Callable[[Tx], Sequence[Recorded]]) -> None:
+            before = [each.id for each in read(tx)]
             tx.connection.execute(update(events).where(events.c.id == VICTIM).values(changed))
-            read(tx)
+            shown = {each.id: each.event.detail for each in read(tx)}
+            assert list(shown) == before
+            raise Undone(shown[VICTIM]["problem"])
 
-        with pytest.raises(Conflict, match=f"Event {VICTIM} was changed in the database and cannot be read"):
+        with pytest.raises(Undone, match=f"Event {VICTIM} was changed in the database and cannot be read"):
             sealed.database.append(partial(attempt, changed={name: value}, read=read))
 
 

@@ -147,8 +147,12 @@ def test_an_event_that_cannot_be_read_is_named_and_not_left_out(sealed: Sealed) 
     spoil = text("UPDATE events SET detail = '{ }' WHERE id = :victim").bindparams(victim=VICTIM)
     sealed.database.append(lambda tx: tx.connection.execute(spoil))
     for way in ({"before": None}, {"after": 0}):
-        with pytest.raises(Conflict, match=f"Event {VICTIM} was changed in the database and cannot be read"):
-            sealed.database.read(lambda tx, way=way: audit.page(tx, LOCAL_OPERATOR, **way))
+        shown = sealed.database.read(lambda tx, way=way: audit.page(tx, LOCAL_OPERATOR, **way)).items
+        odd = next(each for each in shown if each.id == VICTIM)
+        assert odd.event.kind is EventKind.EVENT_UNREADABLE
+        assert f"Event {VICTIM} was changed in the database and cannot be read" in odd.event.detail["problem"]
+    with pytest.raises(Conflict, match=f"Event {VICTIM} was changed in the database and cannot be read"):
+        sealed.database.read(lambda tx: audit.event(tx, LOCAL_OPERATOR, VICTIM))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Opera
 from authsec_server.web.paging import PAGING, Page, read_numbered_page
 
 PATH = f"{API}/events"
-_EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_EVENT_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _ORDERS = ("newest", "oldest")
 
 
@@ -24,6 +24,7 @@ def operations(names: Names) -> list[AnyOperation]:
 
     async def page(call: Call[NoBody]) -> Page[EventShown]:
         number, limit = read_numbered_page(call.request, _EVENT_NUMBER)
+        number = None if number is None else min(number, service.MAX_NUMBER)
         oldest_first = _oldest_first(call)
         given = {name: value for name in (each.name for each in PARAMETERS) if (value := call.query(name)) is not None}
 

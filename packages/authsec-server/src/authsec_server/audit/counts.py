@@ -6,7 +6,6 @@ only. Who may see them is for the verbs that ask: none of these checks a princip
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +28,9 @@ from sqlalchemy import (
 
 from authsec_server.audit.counting import NEVER, LastUse, Outcome, counts_of, day_of, hour_of
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.reading import read_content, readable
 from authsec_server.audit.rollup import counted_until
+from authsec_server.audit.shape import MAX_OCCURRENCES
 from authsec_server.audit.store import REFUSED, client_counts, daily_uses, events, hourly_counts
 from authsec_server.audit.store import last_uses as kept_uses
 from authsec_server.db import Instant, Tx
@@ -80,7 +81,7 @@ def series(
     if reason:
         sums = sums.where(hours.c.reason == reason)
     found: Counter[tuple[int, str]] = Counter()
-    for hour, kind, occurrences in tx.connection.execute(sums):
+    for hour, kind, occurrences in readable(tx.connection, sums):
         found[(hour - start) // step, kind] += int(occurrences)
     return [
         Point(
@@ -95,7 +96,7 @@ def series(
 def totals(tx: Tx, start: datetime, end: datetime, *, client_id: str | None = None) -> Totals:
     """All tokens issued and refused in the whole hours from `start` to `end`."""
     hours = _hours(tx, *_whole_hours(start, end), client_id)
-    rows = tx.connection.execute(select(hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.kind))
+    rows = readable(tx.connection, select(hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.kind))
     found = {kind: int(occurrences) for kind, occurrences in rows}
     return Totals(issued=found.get(EventKind.TOKEN_ISSUED, 0), refused=found.get(EventKind.TOKEN_REFUSED, 0))
 
@@ -105,7 +106,7 @@ def refusals_by_reason(tx: Tx, start: datetime, end: datetime, *, client_id: str
     hours = _hours(tx, *_whole_hours(start, end), client_id)
     often = func.sum(hours.c.occurrences)
     statement = select(hours.c.reason, often).where(hours.c.kind == EventKind.TOKEN_REFUSED).group_by(hours.c.reason)
-    rows = tx.connection.execute(statement.order_by(often.desc(), hours.c.reason))
+    rows = readable(tx.connection, statement.order_by(often.desc(), hours.c.reason))
     return {reason: int(occurrences) for reason, occurrences in rows}
 
 
@@ -122,7 +123,7 @@ def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20
     often = func.sum(both.c.occurrences)
     statement = select(both.c.client_id, both.c.reason, often).group_by(both.c.client_id, both.c.reason)
     statement = statement.having(often >= at_least).order_by(often.desc(), both.c.client_id, both.c.reason).limit(limit)
-    rows = tx.connection.execute(statement)
+    rows = readable(tx.connection, statement)
     return [RepeatedRefusal(client_id=client, reason=reason, count=int(count)) for client, reason, count in rows]
 
 
@@ -225,17 +226,21 @@ def _late_outcomes(
     each = late.subquery().c
     together = [column for column in each if column.name not in {"at", "occurrences"}]
     statement: Select[Any] = select(*together, func.max(each.at).label("at"), func.sum(each.occurrences).label("times"))
-    return map(_outcome, tx.connection.execute(statement.group_by(*together)))
+    return filter(None, map(_outcome, readable(tx.connection, statement.group_by(*together))))
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    detail = json.loads(row.detail)
+def _outcome(row: Row[Any]) -> Outcome | None:
+    """The events in this row; None where no program of ours has written them."""
+    content = read_content(row.kind, row.delegations, row.roles, row.detail)
+    if content is None:
+        return None
+    delegations, roles, detail = content
     return Outcome(
         at=row.at,
         kind=EventKind(row.kind),
         reason=row.reason,
         client_id=row.client_id,
-        under=tuple(each["id"] for each in json.loads(row.delegations) + json.loads(row.roles)),
+        under=tuple(each["id"] for each in [*delegations, *roles]),
         proof_id=detail.get("proof_id"),
         actions=tuple(detail.get("actions") or ()),
         occurrences=int(row.times),
@@ -247,7 +252,9 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
     if tx.access is not Access.READ:
         raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
     late = events.c.at >= counted_until(tx.connection)
-    return select(*columns).where(late, events.c.decision.is_not(None))
+    # Of a number that raw SQL has written, a sum may overflow: in SQLite with an error, in each dashboard.
+    times = events.c.occurrences.between(1, MAX_OCCURRENCES)
+    return select(*columns).where(late, times, events.c.decision.is_not(None))
 
 
 def _not_by_index(client_id: ColumnElement[str]) -> ColumnElement[str]:

@@ -6,21 +6,11 @@ from sqlalchemy import select
 
 from authsec_server.audit import pages
 from authsec_server.audit.filters import EventFilter
-from authsec_server.audit.model import Event, EventKind, Recorded
+from authsec_server.audit.model import EDITS, Event, EventKind, Recorded
 from authsec_server.audit.store import events, recorded
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 
-EDITS = frozenset(
-    {
-        EventKind.CLIENT_EDITED,
-        EventKind.ROLE_EDITED,
-        EventKind.API_EDITED,
-        EventKind.SOURCE_EDITED,
-        EventKind.DELEGATION_EDITED,
-        EventKind.ADMINISTRATOR_CHANGED,
-    }
-)
 PAGES, OF_EACH = 10, 200  # looked through, the newest first: who had read something older than that reads it anew
 
 

@@ -75,6 +75,19 @@ class EventKind(StrEnum):
     ADMINISTRATOR_RESET = "administrator.reset"
     LINK_MADE = "administrator.link_made"
     SESSION_ENDED = "session.ended"
+    EVENT_UNREADABLE = "event.unreadable"  # of no row: what a list shows in place of an event that it cannot read
+
+
+EDITS = frozenset(
+    {
+        EventKind.CLIENT_EDITED,
+        EventKind.ROLE_EDITED,
+        EventKind.API_EDITED,
+        EventKind.SOURCE_EDITED,
+        EventKind.DELEGATION_EDITED,
+        EventKind.ADMINISTRATOR_CHANGED,
+    }
+)
 
 
 class Decision(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select
 
+from authsec_server.audit.reading import read_content, readable
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
@@ -62,7 +62,7 @@ def of_key(tx: Tx, now: datetime, kid: str, *, taken_back: Collection[str] = ())
 
 
 def _found(tx: Tx, now: datetime, taken_back: Collection[str], *which: ColumnElement[bool]) -> Outstanding:
-    names = ("client_id", "client_name", "authority_version", "kid")
+    names = ("kind", "client_id", "client_name", "authority_version", "kid")
     texts = [cast(events.c[name], Text).label(name) for name in ("delegations", "roles", "detail")]
     singly = events.c.jti.in_(sorted(taken_back)[:_TAKEN_BACK]).label("singly")
     wanted = select(*(events.c[name] for name in names), *texts, singly, events.c.expires_at)
@@ -71,17 +71,21 @@ def _found(tx: Tx, now: datetime, taken_back: Collection[str], *which: ColumnEle
     alike = [latest[name] for name in (*names, "delegations", "roles", "detail", "singly")]
     number, until = func.count().label("number"), func.max(latest.expires_at).label("until")
     alike_ones: Select[Any] = select(*alike, number, until).group_by(*alike)
-    rows = tx.connection.execute(alike_ones).all()
-    return Outstanding(tokens=tuple(map(_alike, rows)), more=sum(row.number for row in rows) > MOST)
+    rows = readable(tx.connection, alike_ones)
+    return Outstanding(tokens=tuple(filter(None, map(_alike, rows))), more=sum(row.number for row in rows) > MOST)
 
 
-def _alike(row: Row[Any]) -> Alike:
-    detail = json.loads(row.detail)
+def _alike(row: Row[Any]) -> Alike | None:
+    """The tokens in this row; None where no program of ours has written their events."""
+    content = read_content(row.kind, row.delegations, row.roles, row.detail)
+    if content is None:
+        return None
+    delegations, roles, detail = content
     return Alike(
         client_id=row.client_id,
         client_name=row.client_name,
-        delegation_ids=frozenset(each["id"] for each in json.loads(row.delegations)),
-        role_ids=frozenset(each["id"] for each in json.loads(row.roles)),
+        delegation_ids=frozenset(each["id"] for each in delegations),
+        role_ids=frozenset(each["id"] for each in roles),
         version=row.authority_version or 0,
         kid=row.kid,
         audience=tuple(detail.get("audience") or ()),

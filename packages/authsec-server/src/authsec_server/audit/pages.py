@@ -24,16 +24,27 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit import number_ranges
 from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
-from authsec_server.audit.store import ACT, DENIED, event_delegations, events, recorded, sealed_events, unreadable
+from authsec_server.audit.reading import read_events
+from authsec_server.audit.shape import MAX_NUMBER, is_event
+from authsec_server.audit.store import (
+    ACT,
+    DENIED,
+    event_delegations,
+    events,
+    recorded,
+    sealed_events,
+    stand_in,
+    unreadable,
+)
 
 CANDIDATES = 5000
+_NAMESAKES = 10  # events of one token that are looked at
 
 # Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
 # lower place later. Events that are not sealed yet come last.
@@ -59,23 +70,30 @@ def following(connection: Connection, wanted: EventFilter, *, after: int, limit:
 
 def by_id(connection: Connection, number: int) -> Recorded | None:
     """The event with this number. Raises `Conflict` for one that raw SQL has changed."""
-    found = rows(connection, select(events).where(events.c.id == number))
-    return _sealed(connection, [_hashed(found[0])])[0] if found else None
+    found = _read(connection, select(events).where(events.c.id == number))
+    if found and found[0].event.kind is EventKind.EVENT_UNREADABLE:
+        raise unreadable(number)
+    return _sealed(connection, found[:1])[0] if found else None
 
 
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
-    """The event by which the token was issued: the first, in case raw SQL has added another."""
+    """The event by which the token was issued: the first that can be read, in case raw SQL has added another.
+
+    Raises `Conflict` where none can be read.
+    """
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
-    found = rows(connection, statement.order_by(*_SEALED_FIRST).limit(1))
-    return recorded(found[0]) if found else None
+    found = _read(connection, statement.order_by(*_SEALED_FIRST).limit(_NAMESAKES))
+    issued = next((each for each in found if each.event.kind is EventKind.TOKEN_ISSUED), None)
+    if found and issued is None:
+        raise unreadable(found[0].id)
+    return issued
 
 
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
     """The first of a request or of a token, in the order of sealing. Later ones do not push these out."""
     _plan_for_what_is_asked(connection)
     statement = select(events).where(*_led_to(wanted), *_conditions(events.c, wanted))
-    found = rows(connection, statement.order_by(*_SEALED_FIRST).limit(limit))
-    return _sealed(connection, [_hashed(row) for row in found])
+    return _sealed(connection, _read(connection, statement.order_by(*_SEALED_FIRST).limit(limit)))
 
 
 def highest_version(connection: Connection) -> int:
@@ -84,23 +102,22 @@ def highest_version(connection: Connection) -> int:
     return version or 0
 
 
-def highest(connection: Connection) -> int:
+def highest(connection: Connection, at_most: int | None = None) -> int:
     """The highest number to be seen; 0 in an empty journal."""
-    number: int | None = connection.execute(select(func.max(events.c.id))).scalar_one()
+    bound = [] if at_most is None else [events.c.id <= at_most]
+    number: int | None = connection.execute(select(func.max(events.c.id)).where(*bound)).scalar_one()
     return number or 0
 
 
 def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
     """The events with these numbers, in order."""
-    return [
-        _hashed(row) for row in rows(connection, select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
-    ]
+    return _read(connection, select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
 
 
 def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
     """The next events, in order."""
     statement = select(events).where(events.c.id > number).order_by(events.c.id).limit(limit)
-    return [recorded(row) for row in rows(connection, statement)]
+    return _read(connection, statement)
 
 
 def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:
@@ -110,24 +127,10 @@ def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:
 
 def last_before(connection: Connection, at: datetime) -> int:
     """The number of the last event before that time; 0 when there is none."""
-    earlier = select(events.c.id).where(events.c.at < at).order_by(events.c.at.desc()).limit(1)
+    earlier = (
+        select(events.c.id).where(events.c.at < at, events.c.id <= MAX_NUMBER).order_by(events.c.at.desc()).limit(1)
+    )
     return connection.execute(earlier).scalar_one_or_none() or 0
-
-
-def rows(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any]]:
-    """The rows of this query of whole events. Raises `Conflict` with the number of one that cannot be read."""
-    try:
-        return connection.execute(statement).all()
-    except (ValueError, TypeError, OperationalError) as error:
-        if isinstance(error, OperationalError) and not str(error.orig).startswith("Could not decode"):
-            raise  # the database is away
-    named = statement.subquery().c.id
-    for number in connection.execute(select(named)).scalars().all():
-        try:
-            connection.execute(select(events).where(events.c.id == number)).all()
-        except (ValueError, TypeError, OperationalError):
-            raise unreadable(number) from None
-    raise RuntimeError("an event could not be read, and now all can")
 
 
 def _page(
@@ -139,16 +142,24 @@ def _page(
     # In the candidates' order: both databases stream them. To ask for it once more would have SQLite read all of them
     # for the first few; that no page skips or repeats is tested as a property.
     statement = select(looked_at).where(*_conditions(looked_at.c, wanted)).limit(limit + 1)
-    found = [_hashed(row) for row in rows(connection, statement)]
+    found = _read(connection, statement)
     if len(found) > limit:
         return JournalPage(items=_sealed(connection, found[:limit]), next=found[limit - 1].id)
     last = in_order.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
     return JournalPage(items=_sealed(connection, found), next=connection.execute(last).scalar_one_or_none())
 
 
-def _hashed(row: Row[Any]) -> Recorded:
+def _read(connection: Connection, statement: Select[Any]) -> list[Recorded]:
+    """The events of this query, in order, with a stand-in for each that cannot be read."""
+    return [_hashed(each) for each in read_events(connection, statement)]
+
+
+def _hashed(row: Row[Any] | int) -> Recorded:
     """The event in this row, with its leaf as it stands: to be compared with that of its seal."""
-    return replace(recorded(row), leaf=event_hash(row._asdict()).hex())
+    if isinstance(row, int):
+        return stand_in(row)
+    its = row._asdict()
+    return replace(recorded(row), leaf=event_hash(its).hex()) if is_event(its) else stand_in(row.id, row.at)
 
 
 def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded, ...]:

@@ -22,6 +22,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.counting import Counts, Outcome, counts_of, minute_of
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.reading import read_events
+from authsec_server.audit.shape import is_event
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
 from authsec_server.db import Database, Tx
 
@@ -60,9 +62,8 @@ def next_batch(connection: Connection, settled: datetime) -> Batch | None:
         return None
     last = connection.execute(in_order.offset(BATCH - 1).limit(1)).scalar_one_or_none()
     end = settled if last is None else last + timedelta.resolution  # with all others of that instant
-    rows = connection.execute(
-        select(events).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
-    )
+    statement = select(events).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
+    rows = [row for row in read_events(connection, statement) if not isinstance(row, int) and is_event(row._asdict())]
     return Batch(start=start, end=end, counts=counts_of(map(outcome_of, rows)))
 
 

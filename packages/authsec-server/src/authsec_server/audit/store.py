@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded, Refusal, Tally
+from authsec_server.audit.shape import is_event
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.failures import Conflict
 from authsec_server.principal import Principal, PrincipalKind, Role
@@ -40,6 +41,7 @@ from authsec_server.principal import Principal, PrincipalKind, Role
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
 REFUSED = "kind = 'token.refused'"
+_SEE_WHAT_ELSE = "See what else was changed: authsec audit verify"
 MOST_APART = 10  # of one client or principal, from one address, for one reason; two servers at once may make a few more
 
 
@@ -277,18 +279,28 @@ def row_of(event: Event) -> dict[str, Any]:
 
 def recorded(row: Row[Any]) -> Recorded:
     """The event in this row of the table. Raises `Conflict` for one of which somebody has made something else."""
-    try:
-        return _event_in(row)
-    except (ValueError, KeyError, TypeError):
-        raise unreadable(row.id) from None
+    if not is_event(row._asdict()):
+        raise unreadable(row.id)
+    return _event_in(row)
 
 
 def unreadable(number: int) -> Conflict:
     """The refusal to show an event that raw SQL has changed into something else."""
-    return Conflict(
-        f"Event {number} was changed in the database and cannot be read.",
-        "See what else was changed: authsec audit verify",
+    return Conflict(_unreadable(number), _SEE_WHAT_ELSE)
+
+
+def stand_in(number: int, at: Any = None) -> Recorded:
+    """What a list shows in place of an event that cannot be read: its number, and its time where that can be."""
+    readable_at = at if isinstance(at, datetime) else datetime.fromtimestamp(0, UTC)
+    problem = f"{_unreadable(number)} {_SEE_WHAT_ELSE}"
+    kind = EventKind.EVENT_UNREADABLE
+    return Recorded(
+        id=number, count=1, event=Event(at=readable_at, kind=kind, request_id="", detail={"problem": problem})
     )
+
+
+def _unreadable(number: int) -> str:
+    return f"Event {number} was changed in the database and cannot be read."
 
 
 def _event_in(row: Row[Any]) -> Recorded:

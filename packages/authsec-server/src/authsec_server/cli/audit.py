@@ -136,10 +136,12 @@ def what(event: Mapping[str, Any]) -> Text:
         parts = [*(detail.get("actions") or ()), *(["at", *at] if at else ())]
         if parts:
             return cell(" ".join(parts))
-    if event["kind"] == "events.dropped":
+    if event["kind"] == "events.dropped" and "events" in detail and "before" in detail:
         return cell(f"{detail['events']:,} events before {detail['before']}")
-    if event["kind"] == "counts.rebuilt":
+    if event["kind"] == "counts.rebuilt" and "rows" in detail:
         return cell(f"{sum(detail['rows'].values()):,} rows of counts")
+    if event["kind"] == "event.unreadable":
+        return cell(detail["problem"])
     if event["kind"] == "admin.refused":
         return cell(detail.get("operation"))
     acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]

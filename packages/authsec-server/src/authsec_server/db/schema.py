@@ -104,7 +104,9 @@ class CanonicalJson(TypeDecorator[Any]):
         return read_canonical_json(value)
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_LONGEST = 2**20  # characters
+_DEEPEST = 32  # arrays and objects in one another
 
 
 def canonical_json(value: Any) -> str:
@@ -113,11 +115,27 @@ def canonical_json(value: Any) -> str:
 
 
 def read_canonical_json(text: Any) -> Any:
-    """The value of this text. Raises `NotCanonical`."""
+    """The value of this text. Raises `NotCanonical`: for lone surrogates and NaN as well, which no answer can carry."""
     try:
-        value = json.loads(text)
-        if isinstance(text, str) and canonical_json(value) == text:
-            return value
-    except (TypeError, ValueError, RecursionError):
+        if isinstance(text, str) and len(text) <= _LONGEST:
+            value = json.loads(text)
+            if canonical_json(value) == text and _is_shallow(value, text) and _is_unicode(value, text):
+                return value
+    except (ValueError, RecursionError):
         pass  # no JSON at all: refused below
     raise NotCanonical("This is not JSON in the form that is written.")
+
+
+def _is_shallow(value: Any, text: str) -> bool:
+    if text.count("[") + text.count("{") <= _DEEPEST:  # an upper bound of the depth, and mostly enough
+        return True
+    level = [value]
+    for _ in range(_DEEPEST):
+        nested = [each for each in level if isinstance(each, dict | list)]
+        level = [inner for each in nested for inner in (each.values() if isinstance(each, dict) else each)]
+    return not any(isinstance(each, dict | list) for each in level)
+
+
+def _is_unicode(value: Any, text: str) -> bool:
+    """Whether all text of the value can be written as UTF-8. Raises `UnicodeEncodeError` otherwise."""
+    return "\\ud" not in text or bool(json.dumps(value, ensure_ascii=False).encode())

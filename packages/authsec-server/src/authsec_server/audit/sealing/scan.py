@@ -17,19 +17,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Table, TableClause, column, literal_column, select, table, text
 
 from authsec_server.audit.leaves import COVERED, event_text, text_hash
-from authsec_server.audit.model import Decision, EventKind
+from authsec_server.audit.reading import any_text
 from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
 from authsec_server.db.schema import Instant, NotCanonical, read_canonical_json
-from authsec_server.principal import PrincipalKind, Role
 
-_TEXTS: Final = ("at", "kind", "request_id", "reason", "address", "jti", "kid", "token_sha256")
-_OPTIONAL_TEXTS: Final = (
-    *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
-    *("subject_id", "subject_name", "decision", "expires_at", "count_key"),
-)
-_KINDS: Final = frozenset(EventKind)
-_DECISIONS: Final = frozenset({None, *Decision})
-_PRINCIPALS: Final = frozenset(PrincipalKind)
 ROWS: Final = 2000  # read at once
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})
@@ -72,13 +63,8 @@ class Scan:
                 self._connection.execute(text(f"SET LOCAL enable_{way} = off"))
             yield
             return
-        driver = self._connection.connection.driver_connection
-        assert driver is not None
-        before, driver.text_factory = driver.text_factory, _any_text
-        try:
+        with any_text(self._connection):
             yield
-        finally:
-            driver.text_factory = before
 
     def events(self) -> Iterator[ScannedEvent]:
         """All events."""
@@ -137,41 +123,6 @@ class Scan:
     def _raw(self, its: Table | TableClause, name: str) -> str:
         """The column as it is stored. A `timestamptz` as text: infinity is one as well."""
         return f"{name}::text" if self._postgresql and isinstance(its.c[name].type, Instant) else name
-
-
-def is_event(row: Mapping[str, Any]) -> bool:
-    """Whether a program of ours could have written the row, its JSON parsed and its instants as text.
-
-    Readers fail at other rows, and a number of occurrences below 1 would cancel others in every sum.
-    """
-    named = [*row["delegations"], *row["roles"]] if isinstance(row["roles"], list) else [None]
-    detail = row["detail"]
-    return (
-        all(isinstance(row[name], str) for name in _TEXTS)
-        and all(row[name] is None or isinstance(row[name], str) for name in _OPTIONAL_TEXTS)
-        and row["kind"] in _KINDS
-        and row["decision"] in _DECISIONS
-        and all(isinstance(each, dict) and {type(each.get("id")), type(each.get("name"))} == {str} for each in named)
-        and isinstance(detail, dict)
-        and isinstance(detail.get("proof_id"), str | None)
-        and all(isinstance(action, str) for action in _list(detail.get("actions")))
-        and isinstance(row["authority_version"], int | None)
-        and isinstance(row["occurrences"], int)
-        and row["occurrences"] > 0
-        and (row["principal_kind"] is None or _is_principal(row))
-    )
-
-
-def _is_principal(row: Mapping[str, Any]) -> bool:
-    return row["principal_kind"] in _PRINCIPALS and str(row["principal_role"]).upper() in Role.__members__
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [None]
-
-
-def _any_text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogateescape")
 
 
 def _iso(stored: Any, *, postgresql: bool) -> str:

@@ -28,6 +28,7 @@ from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
 from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.shape import MAX_NUMBER, is_event, is_number
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -42,6 +43,7 @@ FRESH = timedelta(seconds=60)  # a head is signed so often though nothing is new
 SETTLING = timedelta(minutes=5)
 LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
 BATCH = 500  # events; on SQLite tokens wait while they are written
+MOST_NAMED = 10  # refused events that one look names in the server's log
 CATCHING_UP = 10_000  # leaves read at once
 
 
@@ -53,11 +55,13 @@ class LogBroken(Exception):
 class Look:
     """What the database had: its last head, and events to be sealed.
 
-    Once they are, none is missing up to `settled`, and those above `top` are new.
+    Once they are, none is missing up to `settled`, and those above `top` are new. `refused` are numbers of events that
+    no program of ours has written: they are not sealed.
     """
 
     signed: str | None
     rows: Sequence[Row[Any]]
+    refused: Sequence[int]
     full: bool
     settled: int
     top: int
@@ -97,6 +101,7 @@ class Sealer:
         self._head: Head | None = None
         self._top = 0  # what is above came after the last look
         self._searched: datetime | None = None  # when all that has not settled was last looked through
+        self._named: set[int] = set()  # refused events that are in the server's log
 
     def seal(self) -> bool:
         """Seal what is new; whether there is more to seal at once. Raises `Unavailable` or `LogBroken`."""
@@ -110,6 +115,7 @@ class Sealer:
         look = self._database.read(lambda tx: _look(tx, after, now, self._token_keys))
         if look.signed != (self._head.signed if self._head else None):
             return True  # another server was first
+        self._name(look.refused)
         if look.rows or stale:
             through = max(through, look.settled) if search else through
             if not self._sign(look, through, now, key):
@@ -118,6 +124,13 @@ class Sealer:
         if search:
             self._searched = now
         return look.full
+
+    def _name(self, refused: Sequence[int]) -> None:
+        """Say in the server's log which events are not sealed, each once."""
+        for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
+            log.error("an event is not sealed, for no server has written it: authsec audit verify", number=number)
+        known = self._named if len(self._named) < CATCHING_UP else set()
+        self._named = {*known, *refused}
 
     def begin_anew(self) -> None:
         """Forget the log that was read: the database was replaced by an older one, and that was recorded."""
@@ -222,6 +235,7 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
     # The head that covers a replaced key's record is the last that this key signs: it ends there.
     if replaced := next((number for number in numbers if _replaces(there.get(number))), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
+    rows = [there[number][0] for number in numbers if number in there and _is_sealable(there[number][0])]
     bounds = [pages.last_before(connection, now - SETTLING)]
     if full:
         bounds.append(numbers[-1])
@@ -230,13 +244,19 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
         bounds.append(growing - 1)
     return Look(
         signed=store.last_signed(connection),
-        rows=[there[number][0] for number in numbers if number in there],
+        rows=rows,
+        refused=sorted(set(numbers) - {row.id for row in rows}),
         full=full,
         settled=min(bounds),
-        top=numbers[-1] if full else pages.highest(connection),
+        top=numbers[-1] if full else pages.highest(connection, MAX_NUMBER),
         version=tx.version,
         signing_keys=token_keys(tx),
     )
+
+
+def _is_sealable(row: Row[Any]) -> bool:
+    """Whether a server has written the row. A head must not be signed over what no export and no list can show."""
+    return is_number(row.id) and is_event(row._asdict())
 
 
 def _replaces(rows: Sequence[Row[Any]] | None) -> bool:

@@ -30,9 +30,9 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import OperationalError
 
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.reading import read_events
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.succession import replacement_of
 from authsec_server.audit.store import ACT, events, seal_heads, sealed_events
@@ -189,15 +189,9 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
     Whoever writes by hand can make a row that is no event, and on PostgreSQL two with one number.
     """
     found: dict[int, list[Row[Any]]] = {}
-    try:
-        for row in connection.execute(select(events).where(events.c.id.in_(numbers))).all():
+    for row in read_events(connection, select(events).where(events.c.id.in_(numbers))):
+        if not isinstance(row, int):
             found.setdefault(row.id, []).append(row)
-    except (ValueError, TypeError, OperationalError) as error:  # of one row, and with it the whole answer is gone
-        if isinstance(error, OperationalError) and not str(error.orig).startswith("Could not decode"):
-            raise  # the database is away
-        if len(numbers) == 1:
-            return {}
-        return {number: rows for each in numbers for number, rows in events_by_number(connection, [each]).items()}
     return found
 
 

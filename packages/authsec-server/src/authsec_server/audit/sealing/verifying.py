@@ -32,10 +32,11 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores
-from authsec_server.audit.sealing.scan import Scan, ScannedEvent, is_event
+from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
+from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
@@ -43,7 +44,7 @@ from authsec_server.failures import NotFound
 
 BATCH = 1000  # leaves
 _HASH_BYTES = 32
-_INVALID = "is not one that AuthSec writes: lists and counts fail at it, or are wrong."
+_INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with it are wrong."
 _NOTHING = (1, 0)  # a range without a number
 _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED})
 
@@ -144,7 +145,7 @@ class _Read:
             if event.row is None:
                 yield event.number, None, None, False, False
                 continue
-            valid = is_event(event.row)
+            valid = is_number(event.number) and is_event(event.row)
             self._look_at(event, event.row, valid)
             low, high = self.ranges.get(hour_of(event.at), _NOTHING)
             at = None if event.row["kind"] in STAYING else event.row["at"]

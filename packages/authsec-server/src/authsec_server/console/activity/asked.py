@@ -33,7 +33,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
     "trail": (
         "Audit trail",
-        frozenset({EventKind.EVENTS_DROPPED, EventKind.COUNTS_REBUILT, EventKind.AUTHORITY_RESTORED}),
+        frozenset(k for k in EventKind if k.startswith(("event", "counts.", "authority."))),
     ),
     "administration": (
         "Administrators and admin keys",

@@ -72,7 +72,7 @@ async def end(visit: Visit) -> Response:
 
 def _issued(tx: Tx, visit: Visit) -> Recorded:
     number = visit.request.path_params["event"]
-    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+    if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
     found = audit.event(tx, visit.act.principal, int(number))
     return revoking.token(tx, visit.act, found.event.jti)

@@ -90,7 +90,7 @@ async def trail(visit: Visit) -> Response:
 async def story(visit: Visit) -> Response:
     """One event, and what else happened in its request."""
     number = visit.request.path_params["event"]
-    if not (number.isascii() and number.isdigit() and len(number) <= 18):
+    if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
 
     told = await visit.read(lambda tx: _told(tx, visit, int(number)))

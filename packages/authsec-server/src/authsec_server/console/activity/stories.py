@@ -89,30 +89,31 @@ _PLACES: Mapping[str, str] = {
 def sentence(recorded: Recorded) -> str:
     """The event in words, without who and without ids."""
     event = recorded.event
+    if event.kind is EventKind.EVENT_UNREADABLE:
+        return str(event.detail["problem"])
+    if event.kind in REFUSALS:
+        return _refusal(event, f" {recorded.count:,} times" if recorded.count > 1 else "")
     if event.kind is EventKind.TOKEN_ISSUED:
         return f"Token issued to {_name(event)}"
-    if event.kind is EventKind.TOKEN_REFUSED:
-        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
-        return f"Token refused{times} to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}"
     if event.kind is EventKind.TOKEN_REVOKED and event.principal is None:
         return f"Token of {_name(event)} ended by whoever held it"
     if event.kind is EventKind.ADMIN_SIGN_IN:
         return f"{_who(event)} signed in"
-    if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
-        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
-        return f"Sign-in of an administrator refused{times}"
-    if event.kind is EventKind.ADMIN_REFUSED:
-        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
-        return f"{_who(event)} was not permitted{times}: {event.detail.get('operation', '')}"
-    if event.kind is EventKind.ENROLMENT_REFUSED:
-        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
-        return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"
-    if event.kind is EventKind.API_REFUSED:
-        times = f" {recorded.count:,} times" if recorded.count > 1 else ""
-        return f"Credential of an API refused{times}{' for ' + _name(event) if event.subject else ''}"
     if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _TO_THEMSELVES:
         return f"{_who(event)} {_TO_THEMSELVES[event.kind]}"
     return f"{_who(event)} {_DID.get(event.kind, str(event.kind))} {_name(event)}".strip()
+
+
+def _refusal(event: Event, times: str) -> str:
+    if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
+        return f"Sign-in of an administrator refused{times}"
+    if event.kind is EventKind.ADMIN_REFUSED:
+        return f"{_who(event)} was not permitted{times}: {event.detail.get('operation', '')}"
+    if event.kind is EventKind.ENROLMENT_REFUSED:
+        return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"
+    if event.kind is EventKind.API_REFUSED:
+        return f"Credential of an API refused{times}{' for ' + _name(event) if event.subject else ''}"
+    return f"Token refused{times} to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}"
 
 
 def place(event: Event) -> str:
@@ -128,7 +129,7 @@ def tone(event: Event) -> str:
         return "bad"
     if event.kind is EventKind.TOKEN_ISSUED:
         return "good"
-    notable = ("disabled", "revoked", "deleted", "removed", "gone", "reset", "enrolled", "dropped")
+    notable = ("unreadable", "disabled", "revoked", "deleted", "removed", "gone", "reset", "enrolled", "dropped")
     return "warn" if event.kind.endswith(notable) else "quiet"
 
 

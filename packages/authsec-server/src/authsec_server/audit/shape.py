@@ -1,0 +1,146 @@
+"""The shape of an event: how a program of ours writes a row of `events` and its `detail`. Pure.
+
+`verify` finds every other row, lists show it as unreadable, and the sealer does not seal it. So readers may rely on
+the shape. The shapes of `detail` name only members that a reader uses; an older event may lack most of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from authsec_server.audit.model import EDITS, Decision, EventKind
+from authsec_server.principal import PrincipalKind, Role
+
+MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
+MAX_OCCURRENCES: Final = 2**31 - 1
+_TEXTS: Final = ("kind", "request_id", "reason", "address", "jti", "kid", "token_sha256")
+_OPTIONAL_TEXTS: Final = (
+    *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
+    *("subject_id", "subject_name", "decision", "count_key"),
+)
+_KINDS: Final = frozenset(EventKind) - {EventKind.EVENT_UNREADABLE}
+_DECISIONS: Final = frozenset({None, *Decision})
+_PRINCIPALS: Final = frozenset(PrincipalKind)
+
+Shape = Callable[[Any], bool]
+
+
+def _of(*types: type) -> Shape:
+    return lambda value: type(value) in types
+
+
+def _list(each: Shape) -> Shape:
+    return lambda value: type(value) is list and all(map(each, value))
+
+
+def _map(each: Shape) -> Shape:
+    return lambda value: type(value) is dict and all(map(each, value.values()))
+
+
+def _object(_required: Mapping[str, Shape] | None = None, **optional: Shape) -> Shape:
+    """An object with these members; what it has besides may be anything."""
+    required = _required or {}
+
+    def fits(value: Any) -> bool:
+        return (
+            type(value) is dict
+            and all(name in value and shape(value[name]) for name, shape in required.items())
+            and all(shape(value[name]) for name, shape in optional.items() if name in value)
+        )
+
+    return fits
+
+
+def _or_none(shape: Shape) -> Shape:
+    return lambda value: value is None or shape(value)
+
+
+_TEXT: Final = _of(str)
+_TEXT_OR_NONE: Final = _of(str, type(None))
+_NUMBER: Final = _of(int)
+_NAMES: Final = _or_none(_list(_TEXT))
+_SELECTOR: Final = _object(
+    {"key": _TEXT, "registered": _TEXT, "shown": _TEXT, "agrees": _of(bool)}, proved_by=_TEXT_OR_NONE
+)
+_OF_A_TOKEN: Final = _object(
+    actions=_NAMES,
+    audience=_NAMES,
+    resources=_NAMES,
+    missing=_NAMES,
+    smaller=_NAMES,
+    attestation=_TEXT_OR_NONE,
+    proof_id=_TEXT_OR_NONE,
+    proved_by=_map(_TEXT),
+    validation=_TEXT_OR_NONE,
+    failed=_TEXT,
+    source=_object({"id": _TEXT, "name": _TEXT}),
+    miss=_object(proof_id=_TEXT_OR_NONE, sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
+)
+_OF_ANY: Final = _object(details=_TEXT, proof_id=_TEXT_OR_NONE, actions=_of(list, dict, type(None)))
+_OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict))
+_DETAILS: Final[Mapping[str, Shape]] = {
+    EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
+    EventKind.TOKEN_REFUSED: _OF_A_TOKEN,
+    EventKind.TOKEN_REVOKED: _OF_A_TOKEN,
+    EventKind.SOURCE_TRIED: _object(failed=_list(_TEXT)),
+    EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
+    EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
+    EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
+    **dict.fromkeys(EDITS, _OF_AN_EDIT),
+}
+_NAMED: Final = _list(_object({"id": _TEXT, "name": _TEXT}))
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value can be the number of an event that is sealed: a head names numbers in JSON.
+
+    Readers show events with higher numbers all the same: once raw SQL has written one, SQLite counts on from there.
+    """
+    return type(value) is int and 0 < value <= MAX_NUMBER
+
+
+def is_event(row: Mapping[str, Any]) -> bool:
+    """Whether a program of ours could have written the row, its JSON parsed, its instants parsed or as text.
+
+    Readers fail at other rows, and a number of occurrences below 1 would cancel others in every sum.
+    """
+    return (
+        type(row["occurrences"]) is int
+        and 0 < row["occurrences"] <= MAX_OCCURRENCES
+        and type(row["authority_version"]) in {int, type(None)}
+        and _are_texts(row)
+        and row["kind"] in _KINDS
+        and row["decision"] in _DECISIONS
+        and (row["principal_kind"] is None or _is_principal(row))
+        and isinstance(row["at"], str | datetime)
+        and isinstance(row["expires_at"], str | datetime | None)
+        and is_content(row["kind"], row["delegations"], row["roles"], row["detail"])
+    )
+
+
+def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
+    """Whether the JSON columns of an event of this kind have their shapes."""
+    return kind in _KINDS and _NAMED(delegations) and _NAMED(roles) and _is_detail(kind, detail)
+
+
+def _is_detail(kind: str, detail: Any) -> bool:
+    if not _OF_ANY(detail) or not _DETAILS.get(kind, _OF_ANY)(detail):
+        return False
+    before, after = detail.get("before"), detail.get("after")
+    return before is None or after is None or (type(before) is type(after) is dict and before.keys() == after.keys())
+
+
+def _are_texts(row: Mapping[str, Any]) -> bool:
+    """Whether the text columns are text, and text that can be written as UTF-8."""
+    texts = [row[name] for name in _TEXTS] + [row[name] for name in _OPTIONAL_TEXTS if row[name] is not None]
+    try:
+        "".join(texts).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _is_principal(row: Mapping[str, Any]) -> bool:
+    return row["principal_kind"] in _PRINCIPALS and str(row["principal_role"]).upper() in Role.__members__

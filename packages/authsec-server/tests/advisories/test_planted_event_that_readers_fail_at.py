@@ -1,0 +1,250 @@
+"""Somebody inserts one event of a shape that no server writes: every list, dry run or dashboard that meets it fails.
+
+`verify` once took such an event for a valid one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+from audit_answers import ANN, CLIENTS, LATER, answers, fill, readers
+from authsec_server.audit import counts, outstanding, pages
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.shown import as_json
+from authsec_server.db import Database, Tx
+from authsec_server.db.schema import canonical_json
+from sqlalchemy import text
+
+API = "/authsec/api/v1"
+AT = "2026-11-25 15:09:00.000000"  # not counted yet, and of before the head
+ROW: Mapping[str, Any] = {
+    "id": 900,
+    "at": AT,
+    "kind": "token.issued",
+    "request_id": "req_planted",
+    "client_id": CLIENTS[0],
+    "client_name": "Agent 0",
+    "delegations": "[]",
+    "roles": "[]",
+    "decision": "granted",
+    "reason": "",
+    "address": "192.0.2.1",
+    "authority_version": 1,
+    "jti": "jti-planted",
+    "kid": "kid",
+    "token_sha256": "",
+    "expires_at": "2026-11-25 20:00:00.000000",
+    "detail": "{}",
+    "occurrences": 1,
+}
+MISMATCH = {"kind": "token.refused", "decision": "denied", "reason": "selectors_mismatch"}
+
+
+def _detail(**members: Any) -> dict[str, Any]:
+    return {"detail": canonical_json(members)}
+
+
+PLANTED: Mapping[str, Mapping[str, Any]] = {
+    "no number": {"detail": '{"x":NaN}'},
+    "an infinite number": {"detail": '{"x":Infinity}'},
+    "a lone surrogate": {"detail": r'{"x":"\ud800"}'},
+    "a lone surrogate in the name of a delegation": {"delegations": r'[{"id":"d-1","name":"\ud800"}]'},
+    "33 objects in one another": {"detail": '{"a":' * 33 + "1" + "}" * 33},
+    "a long text": _detail(x="x" * 2**20),
+    "an audience that is a number": _detail(audience=5),
+    "an audience of numbers": _detail(audience=[5]),
+    "an audience of lists": _detail(audience=[["x"]]),
+    "a source that is a text": _detail(source="x"),
+    "a source whose id is a list": _detail(source={"id": ["x"], "name": "x"}),
+    "a source without a name": _detail(source={}),
+    "a validation that is a list": _detail(validation=["x"]),
+    "a miss that is a number": MISMATCH | _detail(miss=5),
+    "selectors that are numbers": MISMATCH | _detail(miss={"selectors": [5]}),
+    "a missed proof that is a list": MISMATCH | _detail(miss={"proof_id": ["x"], "sentence": "x"}),
+    "actions that are missing in a number": MISMATCH | _detail(missing=5),
+    "fewer actions that are a number": MISMATCH | _detail(smaller=5),
+    "a revision that is a text": {"kind": "client.edited", "decision": None} | _detail(revision="x", after={}),
+    "an edit to a number": {"kind": "client.edited", "decision": None} | _detail(revision=9, after=5),
+    "an edit from a list": {"kind": "client.edited", "decision": None} | _detail(before=[1], after=[1]),
+    "an edit of another field": {"kind": "client.edited", "decision": None} | _detail(before={"a": 1}, after={}),
+    "a drop of a text of events": {"kind": "events.dropped", "decision": None} | _detail(events="x"),
+    "counts in rows that are a number": {"kind": "counts.rebuilt", "decision": None} | _detail(rows=5),
+    "the kind of a list's stand-in": {"kind": "event.unreadable", "decision": None},
+}
+ON_SQLITE: Mapping[str, Mapping[str, Any]] = {
+    "a name that is no UTF-8": {"client_name": b"\xff"},
+    "a request that is no UTF-8": {"request_id": b"req_\xff"},
+    "a reason that is no UTF-8": {"reason": b"\xff"},
+    "a key that is no UTF-8": {"kid": b"\xff"},
+    "more occurrences than a column can hold": {"occurrences": 2**62},
+}
+
+
+def plant(tx: Tx, **changes: Any) -> None:
+    """Insert the event by raw SQL."""
+    row = {**ROW, **changes}
+    values = (f"CAST(:{name} AS TEXT)" if isinstance(value, bytes) else f":{name}" for name, value in row.items())
+    if tx.connection.dialect.name == "postgresql":
+        row |= {name: f"{row[name]}+00" for name in ("at", "expires_at") if row[name]}
+        values = (f"CAST(:{name} AS timestamptz)" if name in ("at", "expires_at") else f":{name}" for name in row)
+    tx.connection.execute(text(f"INSERT INTO events ({', '.join(row)}) VALUES ({', '.join(values)})"), row)
+
+
+def _check(database: Database, planted: Mapping[str, Any]) -> None:
+    log = fill(database)
+    before = database.read(lambda tx: answers(tx, log.covered))
+    database.append(lambda tx: plant(tx, **planted))
+    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    assert any("Event 900 is not one that AuthSec writes" in finding for finding in report.findings)
+    after = database.read(lambda tx: answers(tx, log.covered))
+    assert after == {name: before[name] for name in after}
+    for name, reader in readers().items():
+        if name.startswith("sum"):
+            database.read(reader)
+    shown = database.read(lambda tx: [as_json(each) for each in audit.page(tx, ANN, limit=201).items])
+    assert json.dumps(shown, allow_nan=False, ensure_ascii=False).encode()
+    assert shown[0]["detail"]["problem"].startswith("Event 900 was changed in the database and cannot be read.")
+    assert roll_up(database, LATER + timedelta(hours=1))
+    assert database.damaged is None
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+def test_a_planted_event_is_found_and_ends_no_list(database: Database, planted: Mapping[str, Any]) -> None:
+    _check(database, planted)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("planted", ON_SQLITE.values(), ids=ON_SQLITE)
+def test_a_planted_value_that_only_sqlite_takes_is_found_and_ends_no_list(
+    database: Database, planted: Mapping[str, Any]
+) -> None:
+    _check(database, planted)
+
+
+def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Database) -> None:
+    log = fill(database)
+    most = 2**62 if database.dialect == "sqlite" else 2**31 - 1
+    for number, at in ((900, "2026-11-25 12:01:00.000000"), (901, "2026-11-25 12:01:00.000000"), (902, AT), (903, AT)):
+        database.append(lambda tx, number=number, at=at: plant(tx, id=number, at=at, occurrences=most))
+    assert database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER + timedelta(hours=1))).findings
+    for name, reader in readers().items():
+        if name.startswith("sum"):
+            database.read(reader)
+
+
+def test_a_dry_run_leaves_out_a_planted_event(database: Database) -> None:
+    fill(database)
+    before = database.read(lambda tx: outstanding.of_clients(tx, LATER, CLIENTS))
+    database.append(lambda tx: plant(tx, **_detail(audience=5)))
+    assert database.read(lambda tx: outstanding.of_clients(tx, LATER, CLIENTS)) == before
+
+
+def test_a_planted_event_does_not_count_as_a_use(database: Database) -> None:
+    fill(database)
+    before = database.read(lambda tx: counts.last_uses(tx, CLIENTS))
+    database.append(lambda tx: plant(tx, **_detail(audience=5)))
+    assert database.read(lambda tx: counts.last_uses(tx, CLIENTS)) == before
+
+
+def test_a_planted_namesake_does_not_hide_the_event_of_a_token(database: Database) -> None:
+    fill(database)
+    database.append(lambda tx: plant(tx, id=-1, jti="jti-7", **_detail(audience=5)))
+    issued = database.read(lambda tx: pages.token_issued(tx.connection, "jti-7"))
+    assert issued is not None
+    assert issued.id > 0
+
+
+PLACES = (
+    f"{API}/events",
+    f"{API}/events?order=oldest",
+    f"{API}/events?limit=1",
+    f"{API}/events/sealed",
+    f"{API}/events/req_planted",
+    "/console",
+    "/console/activity",
+    "/console/activity/export.csv",
+    "/console/activity/export.jsonl",
+    "/console/clients/customer-support",
+)
+WORST: Mapping[str, Mapping[str, Any]] = {
+    **{name: PLANTED[name] for name in ("no number", "an audience of lists", "selectors that are numbers")},
+    "a token without its end": {"expires_at": None} | _detail(audience=["https://api"]),
+    **{name: ON_SQLITE[name] for name in ("a name that is no UTF-8", "a reason that is no UTF-8")},
+    "a number of 19 digits": {"id": 2**62},
+}
+UNSEALED = [name for name in WORST if name != "a token without its end"]
+
+
+@pytest.mark.parametrize("planted", WORST.values(), ids=WORST)
+def test_the_pages_of_people_go_on(house: Any, planted: Mapping[str, Any]) -> None:
+    its = house(local_operator=True)
+    door, client = its.door(), its.delegated_name("Customer Support")
+    delegation = door.get(f"{API}/delegations").json()["items"][0]["id"]
+    number = {"id": 900, **planted}["id"]
+    named = canonical_json([{"id": delegation, "name": "D"}])
+    its.authority.database.append(lambda tx: plant(tx, client_id=client, delegations=named, **planted))
+    its.authority.database.append(
+        lambda tx: tx.connection.execute(
+            text("INSERT INTO event_delegations (delegation_id, event_id) VALUES (:delegation, :number)"),
+            {"delegation": delegation, "number": number},
+        )
+    )
+    for place in (*PLACES, f"/console/delegations/{delegation}", f"{API}/events?cursor={number}"):
+        assert door.get(place).status_code == 200, place
+    assert door.get(f"/console/activity/{number}").status_code in {200, 409}
+    assert door.post(f"{API}/clients/customer-support/disable?dry_run=1").status_code == 200
+    assert door.post(f"{API}/delegations/{delegation}/revoke?dry_run=1").status_code == 200
+    assert door.post(f"{API}/roles", json={"name": "Another", "actions": ["a:b"]}).status_code == 201
+
+
+@pytest.mark.parametrize("planted", [WORST[name] for name in UNSEALED], ids=UNSEALED)
+def test_the_sealer_leaves_a_planted_event_out_and_names_it(house: Any, planted: Mapping[str, Any]) -> None:
+    its = house(local_operator=True)
+    door, sealer, database = its.door(), its.authority.dropper.sealer, its.authority.database
+    number = {"id": 900, **planted}["id"]
+    database.append(lambda tx: plant(tx, **planted))
+    with structlog.testing.capture_logs() as lines:
+        its.clock.at += timedelta(minutes=20)
+        while sealer.seal():
+            pass
+    assert [line["number"] for line in lines if "is not sealed" in line["event"]] == [number]
+    sealed = door.get(f"{API}/events/sealed").json()["items"]
+    assert sealed
+    assert number not in {each["id"] for each in sealed}
+    its.clock.at += timedelta(minutes=20)
+    while sealer.seal():
+        pass
+    assert any(f"Event {number} " in each for each in _findings(its))
+
+
+def _findings(its: Any) -> tuple[str, ...]:
+    database, keys = its.authority.database, its.authority.dropper.keys()
+    return database.read(lambda tx: verify(tx, keys, now=its.clock.at)).findings
+
+
+def test_a_number_that_no_head_can_name_is_found(database: Database) -> None:
+    log = fill(database)
+    database.append(lambda tx: plant(tx, id=2**53, detail="{}"))
+    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    assert any(f"Event {2**53} is not one that AuthSec writes" in each for each in report.findings)
+
+
+def test_an_event_of_an_earlier_version_is_taken(database: Database) -> None:
+    """Events of before there were `missing`, `smaller` and provenances."""
+    fill(database)
+    refused = {"kind": "token.refused", "decision": "denied", "reason": "action_not_allowed", "expires_at": None}
+    row = {"key": "k8s:ns", "registered": "a", "shown": "b", "agrees": False}
+    miss = {"proof_id": "p", "source_id": "s", "sentence": "x", "selectors": [row]}
+    asked = {"actions": None, "resources": [], "attestation": "private_key_jwt", "details": ""}
+    database.append(lambda tx: plant(tx, **refused, **_detail(**asked)))
+    database.append(lambda tx: plant(tx, id=901, **refused, **_detail(miss=miss, source={"id": "s", "name": "S"})))
+    shown = database.read(lambda tx: audit.page(tx, ANN, EventFilter(client_id=CLIENTS[0]), limit=2).items)
+    assert [(each.id, each.event.kind) for each in shown] == [(901, "token.refused"), (900, "token.refused")]
