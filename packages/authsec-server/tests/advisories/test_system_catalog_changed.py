@@ -86,10 +86,10 @@ TRICKS = {
             " ev_action) SELECT 4000000000, rulename, 'pg_catalog.pg_policy'::regclass, ev_type, ev_enabled,"
             " is_instead, ev_qual, ev_action FROM pg_catalog.pg_rewrite WHERE ev_class = 'aside.shown'::regclass",
         ),
-        "PostgreSQL's own catalog pg_rewrite was changed; its newest rows: pg_policy.",
+        "PostgreSQL's own catalog pg_rewrite was changed; its newest rows: aside.shown, pg_policy.",
     ),
-    "a catalog with row security": (
-        ("UPDATE pg_catalog.pg_class SET relrowsecurity = true WHERE oid = 'pg_catalog.pg_policy'::regclass",),
+    "a catalog with child tables": (
+        ("UPDATE pg_catalog.pg_class SET relhassubclass = true WHERE oid = 'pg_catalog.pg_policy'::regclass",),
         "PostgreSQL's own catalog pg_class was changed; its newest rows: pg_policy.",
     ),
     "an estimate that fails": (
