@@ -154,8 +154,10 @@ def test_row_security_makes_a_reader_fail_and_hides_nothing(place: Place) -> Non
     try:
         with pytest.raises(ProgrammingError, match="row-level security"):
             server.read(lambda tx: _numbers(tx.connection))
+        report = server.read(lambda tx: verify(tx, place.log.keys, [place.log.head], now=LATER))
     finally:
         server.close()
+    assert "The policy hiding of events is not one that AuthSec makes" in "\n".join(report.findings)
 
 
 REFUSED = {
