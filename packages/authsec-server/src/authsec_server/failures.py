@@ -97,6 +97,8 @@ class Fault(StrEnum):
     DAMAGED = "database_damaged"  # SQLite found its file malformed
     FULL = "disk_full"
     READ_ONLY = "database_read_only"  # a standby
+    OTHER_SESSION = "database_session_differs"  # a session on PostgreSQL would see other tables than AuthSec's
+    REPLACED = "database_replaced"  # another SQLite file is at the path of the one that is open
 
 
 class Unavailable(Failure):

@@ -200,6 +200,7 @@ HIDING = {
             "CREATE ROLE reader",
             "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
             "SET LOCAL ROLE reader",
+            "SET LOCAL row_security = on",
         ),
         "The policy nobody of events is not one that AuthSec makes",
     ),

@@ -77,6 +77,40 @@ TRICKS = {
         ),
         "PostgreSQL's own catalog pg_range cannot be read: this role was denied it.",
     ),
+    "a rule that shows another table in place of a catalog": (
+        (
+            "CREATE SCHEMA aside",
+            "CREATE TABLE aside.kept AS TABLE pg_catalog.pg_policy",
+            "CREATE VIEW aside.shown AS TABLE aside.kept",
+            "INSERT INTO pg_catalog.pg_rewrite (oid, rulename, ev_class, ev_type, ev_enabled, is_instead, ev_qual,"
+            " ev_action) SELECT 4000000000, rulename, 'pg_catalog.pg_policy'::regclass, ev_type, ev_enabled,"
+            " is_instead, ev_qual, ev_action FROM pg_catalog.pg_rewrite WHERE ev_class = 'aside.shown'::regclass",
+        ),
+        "PostgreSQL's own catalog pg_rewrite was changed; its newest rows: aside.shown, pg_policy.",
+    ),
+    "a catalog with child tables": (
+        ("UPDATE pg_catalog.pg_class SET relhassubclass = true WHERE oid = 'pg_catalog.pg_policy'::regclass",),
+        "PostgreSQL's own catalog pg_class was changed; its newest rows: pg_policy.",
+    ),
+    "an estimate that fails": (
+        (
+            "UPDATE pg_catalog.pg_operator SET oprrest = 'internal_in'::regproc"
+            " WHERE oid = 'pg_catalog.>=(timestamptz, timestamptz)'::regoperator",
+        ),
+        "PostgreSQL's own catalog pg_operator was changed; its newest rows: >=(timestamp with time zone,",
+    ),
+    "a check of indexes that checks nothing": (
+        (
+            "CREATE SCHEMA amcheck",
+            "CREATE EXTENSION amcheck SCHEMA amcheck",
+            "CREATE SCHEMA aside",
+            "CREATE FUNCTION aside.bt_index_check(regclass) RETURNS void LANGUAGE c STRICT"
+            " AS '$libdir/amcheck', 'bt_index_check'",
+            "ALTER EXTENSION amcheck ADD FUNCTION aside.bt_index_check(regclass)",
+            "CREATE FUNCTION aside.bt_index_check(regclass, boolean, boolean) RETURNS void LANGUAGE sql AS ''",
+        ),
+        "The function aside.bt_index_check(regclass, boolean, boolean) is not one of amcheck's own.",
+    ),
     "an operator with an oid of initdb": (
         (
             "CREATE FUNCTION public.hidden(varchar, varchar) RETURNS bool LANGUAGE sql AS 'SELECT false'",

@@ -125,27 +125,30 @@ class _Amcheck:
 
     def run(self, schema: int) -> None:
         """Check each B-tree index against its table, and each table. Functions that pose as amcheck's are not used."""
-        functions = {(row.name, row.arguments): row.schema for row in self._connection.execute(text(_FUNCTIONS))}
-        names = {name for name, _ in functions}
-        function, options = ("bt_index_parent_check", "true, true") if self._deep else ("bt_index_check", "true")
-        if function not in names:
+        genuine: dict[str, str] = {}
+        for row in self._connection.execute(text(_FUNCTIONS)):
+            if row.is_genuine:
+                genuine[row.signature] = row.qualified
+            else:
+                self.findings.append(f"The function {row.qualified}({row.arguments}) is not one of amcheck's own.")
+        # Each argument has exactly the declared type: so the call resolves to this function and no other.
+        wanted = _DEEP_CHECKS if self._deep else _CHECKS
+        signature = next((each for each in wanted if each in genuine), None)
+        if signature is None:
             self.not_checked = (
                 "The indexes were not compared with their tables, for PostgreSQL's extension amcheck is missing. "
                 + _HOW
             )
             return
-        where = next(schema for (name, _), schema in functions.items() if name == function)
-        # `heapallindexed`, and of the deep check `rootdescend`; then `checkunique`, since PostgreSQL 17
-        unique = ", true" if (function, 4 if self._deep else 3) in functions else ""
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
-            statement = f"SELECT {where}.{function}(CAST(:oid AS oid)::regclass, {options}{unique})"
+            statement = f"SELECT {genuine[signature]}(CAST(:oid AS oid)::regclass{wanted[signature]})"
             self._each(f"The index {row.name}", statement, row.oid)
-        if "verify_heapam" not in names:
+        if _HEAP_CHECK not in genuine:
             return
         for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
             statement = (
-                f"SELECT msg FROM {where}.verify_heapam(CAST(:oid AS oid)::regclass, check_toast => true)"  # noqa: S608
-                f" LIMIT {MOST}"
+                f"SELECT msg FROM {genuine[_HEAP_CHECK]}(CAST(:oid AS oid)::regclass, false, true, 'none'::text,"  # noqa: S608
+                f" NULL::bigint, NULL::bigint) LIMIT {MOST}"
             )
             self._each(f"The table {row.name}", statement, row.oid)
 
@@ -172,13 +175,26 @@ class _Amcheck:
         self.findings += [f"{what} is damaged: {each}." for each in messages if each]
 
 
+# The signatures, the newest first, and the arguments after the index: `heapallindexed`, then `rootdescend` (deep), then
+# `checkunique` (since PostgreSQL 17).
+_CHECKS = {
+    "bt_index_check(regclass, boolean, boolean)": ", true, true",
+    "bt_index_check(regclass, boolean)": ", true",
+}
+_DEEP_CHECKS = {
+    "bt_index_parent_check(regclass, boolean, boolean, boolean)": ", true, true, true",
+    "bt_index_parent_check(regclass, boolean, boolean)": ", true, true",
+}
+_HEAP_CHECK = "verify_heapam(regclass, boolean, boolean, text, bigint, bigint)"
+# No membership in the extension shows that a function is genuine: `ALTER EXTENSION … ADD` makes any function a member.
 _FUNCTIONS = """
-SELECT p.proname AS name, p.pronargs AS arguments, quote_ident(n.nspname) AS schema FROM pg_proc p
-JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'amcheck'
-WHERE l.lanname = 'c' AND p.probin = '$libdir/amcheck' AND p.proname = p.prosrc
-    AND p.proname IN ('verify_heapam', 'bt_index_check', 'bt_index_parent_check')
+SELECT format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature,
+    oidvectortypes(p.proargtypes) AS arguments, format('%I.%I', n.nspname, p.proname) AS qualified,
+    l.lanname = 'c' AND p.probin = '$libdir/amcheck' AND p.prosrc = p.proname AND p.prokind = 'f'
+    AND p.provolatile = 'v' AND p.proisstrict = (p.proname <> 'verify_heapam') AND NOT p.prosecdef
+    AND p.prosupport::oid = 0 AND p.proconfig IS NULL AND p.proretset = (p.proname = 'verify_heapam') AS is_genuine
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE p.proname IN ('verify_heapam', 'bt_index_check', 'bt_index_parent_check')
 """
 _BTREES = """
 SELECT i.indexrelid::oid::bigint AS oid, x.relname AS name FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid

@@ -18,10 +18,12 @@ from authsec_server.db.postgresql_options import (
     BOUNDS,
     PATIENT_SECONDS,
     POOL_SECONDS,
+    SESSION_SECONDS,
     connect_arguments,
     narrower,
     session_options,
 )
+from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.postgresql_silence import Silence, unanswered
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
@@ -54,18 +56,19 @@ class PostgreSQL(Database):
     dialect = "postgresql"
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
-        address = make_url(url)
+        address, schema = with_schema_apart(make_url(url))
         self._engine: Engine = create_engine(
             address,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
+            pool_recycle=SESSION_SECONDS,
             hide_parameters=True,  # values never reach an exception text
             connect_args={"options": session_options(), **connect_arguments(address)},
         )
         self._silence = Silence()
-        bound(self._engine, self._silence.is_silent)
+        bound(self._engine, self._silence.is_silent, schema)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         with self._silence.asking() as began:
@@ -127,6 +130,8 @@ class PostgreSQL(Database):
             ):
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
+            if isinstance(error, OperationalError) and isinstance(error.orig, OtherSession):
+                raise _other_session(error.orig) from error
             raise Unavailable("The database cannot be reached.", "Check the database URL and that it is up.") from error
         except DBAPIError as error:
             if _sqlstate(error):
@@ -143,6 +148,8 @@ def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavaila
         return OutcomeUnknown("The connection to the database was lost at the commit.")
     if isinstance(error.orig, NoAnswer | ConnectionTimeout):
         return unanswered()
+    if isinstance(error.orig, OtherSession):
+        return _other_session(error.orig)
     state = _sqlstate(error)
     if state == _WAITED_FOR_A_LOCK:
         return Unavailable("Another transaction holds a lock for too long.", fault=Fault.AUTHORITY_LOCKED)
@@ -153,6 +160,10 @@ def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavaila
     if error.connection_invalidated or is_outage(error, access):
         return Unavailable("The database cannot do it at the moment.")
     return None
+
+
+def _other_session(error: OtherSession) -> Unavailable:
+    return Unavailable(error.message, error.remedy, fault=Fault.OTHER_SESSION)
 
 
 def _sqlstate(error: DBAPIError) -> str:

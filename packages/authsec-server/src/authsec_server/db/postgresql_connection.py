@@ -17,6 +17,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import Connection, Engine, event
 
 from authsec_server.db.postgresql_options import PING_SECONDS, SILENT_SECONDS
+from authsec_server.db.postgresql_session import pin
 
 RV = TypeVar("RV")
 LOOK_SECONDS: Final = 0.1  # so often a wait looks at its deadline
@@ -69,13 +70,19 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.seconds = before
 
 
-def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False) -> None:
-    """Give every connection of this engine a deadline."""
+def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
+    """Give every connection of this engine a deadline. Unless `schema` is None, `pin` the session to it."""
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> BoundedConnection:
         connection = BoundedConnection.connect(*arguments, **named)
         connection.is_silent = is_silent
+        try:
+            if schema is not None:
+                pin(connection, schema)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

@@ -12,9 +12,11 @@ from typing import Any, Final
 from sqlalchemy import URL
 
 from authsec_server.db.database import Access
+from authsec_server.db.postgresql_session import OPTIONS
 
 PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
 CONNECT_SECONDS: Final = 3  # for each host of the URL
+SESSION_SECONDS: Final = 300  # then a connection is closed, and its successor looks for its tables anew
 POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
 SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
 MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
@@ -57,7 +59,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
         "tcp_user_timeout": 10_000,  # milliseconds
         "connect_timeout": CONNECT_SECONDS,
     }
-    return {name: value for name, value in network.items() if name not in url.query}
+    chosen = {name: value for name, value in network.items() if name not in url.query}
+    return {**chosen, "client_encoding": "utf8"}
 
 
 def narrower(access: Access) -> dict[str, int]:
@@ -68,9 +71,5 @@ def narrower(access: Access) -> dict[str, int]:
 
 def session_options() -> str:
     """The settings of a session: nothing waits for ever, and a commit is durable before it is answered."""
-    bounds = _OF_SESSIONS
-    return (
-        f"-c lock_timeout={bounds.lock_timeout} -c statement_timeout={bounds.statement_timeout}"
-        f" -c idle_in_transaction_session_timeout={bounds.idle_in_transaction_session_timeout}"
-        " -c synchronous_commit=on -c timezone=UTC"
-    )
+    settings = {**asdict(_OF_SESSIONS), "synchronous_commit": "on", **OPTIONS}
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())

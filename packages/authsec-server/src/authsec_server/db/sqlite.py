@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -36,6 +37,7 @@ from authsec_server.private_files import make_private
 MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
 START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
+RELOAD_SECONDS = 5.0  # so often a connection reads the schema anew
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -54,6 +56,7 @@ class SQLite(Database):
         self._file = Path(make_url(url).database or "")
         self._serves = False
         self._has_own_log = False  # once that was seen
+        self._identities: dict[Path, tuple[int, int]] = {}  # of the files that are open
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         self._writer = _Writer(url, self._failure)
@@ -62,11 +65,14 @@ class SQLite(Database):
         if self.damaged:
             raise _damaged()
         self._refuse_leftovers()
+        self._refuse_replaced()
         if access is not Access.READ:
             return self._writer.run(access, work)
         try:
             with self._readers.begin() as connection:
-                return work(open_tx(connection, access))
+                tx = open_tx(connection, access)
+                self._remember_files()
+                return work(tx)
         except PoolTimeout as error:
             raise Unavailable("Too many read the database file at once.", fault=Fault.BUSY) from error
         except (DatabaseError, UnicodeDecodeError) as error:
@@ -94,6 +100,25 @@ class SQLite(Database):
         if not self._has_own_log:
             refuse_leftovers(self._file)
             self._has_own_log = True
+
+    def _refuse_replaced(self) -> None:
+        """While others are at the paths of the open files: a command would read those. Raises `Unavailable`.
+
+        While a connection is open, SQLite keeps its -wal file.
+        """
+        for path in (self._file, Path(f"{self._file}-wal")):
+            known, present = self._identities.get(path), _identity(path)
+            if known is not None and known != present:
+                raise Unavailable(
+                    f"The database file {path} was moved or replaced while this process has it open.",
+                    "Put the file back, or start the server again.",
+                    fault=Fault.REPLACED,
+                )
+
+    def _remember_files(self) -> None:
+        for path in (self._file, Path(f"{self._file}-wal")):
+            if path not in self._identities and (present := _identity(path)) is not None:
+                self._identities[path] = present
 
     def migrate(self) -> None:
         self._refuse_leftovers()
@@ -140,6 +165,15 @@ class SQLite(Database):
         if not self.lacks_wal:  # else the next start must recognise it as well
             with suppress(sqlite3.Error):  # the next who closes it removes the mark
                 sqlite_files.remove_mark(self._file, served=self._serves)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The file at this path, whatever its name becomes."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _damaged() -> Unavailable:
@@ -317,6 +351,10 @@ def _engine(url: str, *, begin: str, read_only: bool = False, **pool: Any) -> En
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        # SQLite reads the schema again if its cookie differs; whoever writes the file by hand keeps the cookie.
+        if monotonic() >= connection.info.get("reload_at", 0.0):
+            connection.exec_driver_sql("PRAGMA writable_schema = RESET")
+            connection.info["reload_at"] = monotonic() + RELOAD_SECONDS
         connection.exec_driver_sql(begin)
 
     return engine

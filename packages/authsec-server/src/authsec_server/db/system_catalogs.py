@@ -86,6 +86,13 @@ _CATALOGS: Final = {
         "castsource::regtype || ' to ' || casttarget::regtype",
         _pinned,
     ),
+    # A rule, a child or row security on a catalog of PostgreSQL hides its rows from every query, and not from COPY.
+    "pg_class": _Catalog(
+        "oid, relname, relnamespace, relkind, relpersistence, relam, relhasrules, relhastriggers, relhassubclass,"
+        " relrowsecurity, relforcerowsecurity, relispartition",
+        "oid::regclass",
+        _pinned,
+    ),
     "pg_collation": _Catalog(
         "oid, collname, collnamespace, collprovider, collisdeterministic, collencoding, collcollate, collctype",
         "collname",
@@ -106,7 +113,7 @@ _CATALOGS: Final = {
     ),
     "pg_operator": _Catalog(
         "oid, oprname, oprnamespace, oprkind, oprcanmerge, oprcanhash, oprleft, oprright, oprresult, oprcom, oprnegate,"
-        " oprcode",
+        " oprcode, oprrest, oprjoin",
         "oid::regoperator",
         _pinned,
     ),
@@ -123,6 +130,7 @@ _CATALOGS: Final = {
         "rngtypid::regtype",
         _pinned,
     ),
+    "pg_rewrite": _Catalog("ev_class, rulename, ev_type, ev_enabled, is_instead", "ev_class::regclass", _pinned),
     "pg_type": _Catalog(
         "oid, typname, typnamespace, typlen, typtype, typcategory, typispreferred, typisdefined, typrelid,"
         " typsubscript, typelem, typarray, typinput, typoutput, typreceive, typsend, typmodin, typmodout, typbasetype,"

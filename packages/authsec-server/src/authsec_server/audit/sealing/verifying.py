@@ -74,6 +74,7 @@ def verify(
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
+    of_database = list(checked.findings)
     try:
         with (
             enough_room(),
@@ -81,16 +82,16 @@ def verify(
             CountCheck(tx.connection, now=now) as count_check,
             NameCheck.opened(tx.connection) as name_check,
         ):
-            of_database = [*checked.findings, *schema_findings(tx.connection)]
+            of_database += schema_findings(tx.connection)
             read = _Read(scratch=scratch, count_check=count_check, name_check=name_check)
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
             report = _compared(read, keys, kept, given, ends, of_database, now=now, counts=counts)
     except DatabaseError:
-        if not checked.findings:
+        if not of_database:
             raise
-        return _unreadable(checked.findings)
+        return _unreadable(of_database)
     return replace(report, unchecked=(*checked.not_checked, *report.unchecked))
 
 

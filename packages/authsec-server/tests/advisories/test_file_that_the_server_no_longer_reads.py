@@ -1,0 +1,90 @@
+"""SQLite: the running server reads another schema or another file than `authsec audit verify` finds at the path."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_answers import LATER, SealedLog, answers, fill
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, open_database, sqlite
+from authsec_server.failures import Fault, Unavailable
+
+
+@pytest.fixture
+def file(tmp_path: Path, migrated_file: Path) -> Path:
+    path = tmp_path / "authsec.sqlite3"
+    path.write_bytes(migrated_file.read_bytes())
+    return path
+
+
+@pytest.fixture
+def log(file: Path) -> SealedLog:
+    database = open_database(f"sqlite:///{file}")
+    filled = fill(database)
+    database.close()
+    return filled
+
+
+@pytest.fixture
+def server(file: Path, log: SealedLog) -> Iterator[Database]:
+    opened = open_database(f"sqlite:///{file}")
+    opened.read(lambda tx: tx.version)
+    yield opened
+    opened.close()
+
+
+def said(server: Database, log: SealedLog) -> dict[str, Any]:
+    return server.read(lambda tx: answers(tx, log.covered))
+
+
+def findings(file: Path, log: SealedLog) -> tuple[str, ...]:
+    auditor = open_database(f"sqlite:///{file}")
+    try:
+        return auditor.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER)).findings
+    finally:
+        auditor.close()
+
+
+def write_schema(file: Path, before: str, after: str, cookie: int) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = on")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = 'ix_events_jti'", (before, after)
+        )
+        connection.execute(f"PRAGMA schema_version = {cookie}")
+
+
+def test_a_schema_that_was_written_back_under_its_cookie_is_read_again(
+    file: Path, log: SealedLog, server: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = said(server, log)
+    with closing(sqlite3.connect(file)) as connection:
+        (cookie,) = connection.execute("PRAGMA schema_version").fetchone()
+    write_schema(file, "(jti)", "(jti DESC)", cookie + 1)
+    assert said(server, log) != genuine
+    assert findings(file, log) != ()
+    write_schema(file, "(jti DESC)", "(jti)", cookie + 1)
+    assert findings(file, log) == ()
+    passed = sqlite.monotonic() + sqlite.RELOAD_SECONDS
+    monkeypatch.setattr(sqlite, "monotonic", lambda: passed)
+    assert said(server, log) == genuine
+
+
+@pytest.mark.parametrize("moved", ["", "-wal"])
+def test_a_file_that_is_replaced_under_the_server_is_refused(
+    moved: str, file: Path, log: SealedLog, server: Database
+) -> None:
+    path = Path(f"{file}{moved}")
+    aside = path.rename(path.with_suffix(".aside"))
+    path.write_bytes(aside.read_bytes())
+    with pytest.raises(Unavailable) as refusal:
+        said(server, log)
+    assert refusal.value.fault is Fault.REPLACED
+    assert str(path) in refusal.value.message
+    aside.replace(path)
+    assert said(server, log)

@@ -1,0 +1,208 @@
+"""A superuser leads the server's sessions to another table `events`, or makes them fail, and takes it back.
+
+The server has the role `server`. `verify` has another role, and comes when nothing is left to find.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from audit_answers import LATER, SealedLog, answers, fill
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, open_database
+from authsec_server.failures import Fault, Unavailable
+from sqlalchemy import make_url
+from sqlalchemy.exc import ProgrammingError
+
+EVIL = (
+    "CREATE SCHEMA evil",
+    "CREATE VIEW evil.events AS SELECT * FROM public.events WHERE id <> 4",
+    "GRANT USAGE ON SCHEMA evil TO PUBLIC",
+    "GRANT ALL ON ALL TABLES IN SCHEMA evil TO PUBLIC",
+)
+
+
+def at_login(done: str) -> tuple[str, ...]:
+    return (
+        "CREATE FUNCTION public.at_login() RETURNS event_trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN IF session_user = '{{role}}' THEN {done} END IF; END $$",
+        "CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION public.at_login()",
+    )
+
+
+def raw(setting: str) -> str:
+    return (
+        f"INSERT INTO pg_db_role_setting SELECT d.oid, r.oid, ARRAY['{setting}'] FROM pg_database d, pg_roles r"
+        " WHERE d.datname = current_database() AND r.rolname = '{role}'"
+    )
+
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "a search path of the role": ("ALTER ROLE {role} SET search_path = evil, public",),
+    "a search path of the database": ("ALTER DATABASE {database} SET search_path = evil, public",),
+    "a schema of the role's name": ('ALTER SCHEMA evil RENAME TO "{role}"',),
+    "a comma in the schema's name": (
+        'ALTER SCHEMA evil RENAME TO "ev,il"',
+        'ALTER ROLE {role} SET search_path = "ev,il", public',
+    ),
+    "a setting in capitals": (raw("SEARCH_PATH=evil, public"),),
+    "a setting with a hyphen": (raw("search-path=evil, public"),),
+    "a schema in capitals": (raw("search_path=EVIL, public"),),
+    "a superuser that does not own the tables": (
+        "ALTER ROLE {role} SUPERUSER",
+        "ALTER ROLE {role} SET search_path = evil, public",
+    ),
+    "a role of the session": (
+        "GRANT {boss} TO {role} WITH INHERIT FALSE",
+        "ALTER ROLE {role} SET role = {boss}",
+        "ALTER ROLE {role} SET search_path = evil, public",
+    ),
+    "a trigger at login that sets a search path": at_login("PERFORM set_config('search_path', 'evil, public', false);"),
+    "a trigger at login that makes a temporary view": at_login(
+        "CREATE TEMP VIEW events AS SELECT * FROM public.events WHERE id <> 4;"
+    ),
+    "another style of dates": ("ALTER DATABASE {database} SET datestyle = 'SQL, DMY'",),
+    "another encoding": ("ALTER ROLE {role} SET client_encoding = 'SQL_ASCII'",),
+}
+TAKE_BACK = (
+    "ALTER ROLE {role} RESET ALL",
+    "DELETE FROM pg_db_role_setting WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = '{role}')",
+    "ALTER DATABASE {database} RESET ALL",
+    "ALTER ROLE {role} NOSUPERUSER",
+    "DROP EVENT TRIGGER IF EXISTS at_login",
+    "DROP FUNCTION IF EXISTS public.at_login()",
+)
+CLEAN = (*TAKE_BACK, 'DROP SCHEMA IF EXISTS evil, "{role}", "ev,il" CASCADE')
+
+
+@contextmanager
+def superuser(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        yield connection
+
+
+class Place:
+    """A sealed log in PostgreSQL, and the role of its server."""
+
+    def __init__(self, url: str, log: SealedLog) -> None:
+        self.url, self.log = url, log
+        self.role, self.boss = (f"{name}_{secrets.token_hex(4)}" for name in ("server", "boss"))
+        self.database = make_url(url).database
+
+    def run(self, *statements: str) -> None:
+        with superuser(self.url) as connection:
+            for statement in statements:
+                connection.execute(statement.format(role=self.role, boss=self.boss, database=self.database).encode())
+
+    def opened(self) -> Database:
+        """As the server opens it."""
+        return open_database(make_url(self.url).set(username=self.role).render_as_string(hide_password=False))
+
+    def said(self, database: Database) -> dict[str, Any]:
+        return database.read(lambda tx: answers(tx, self.log.covered))
+
+
+@pytest.fixture
+def place(postgres_url: str) -> Iterator[Place]:
+    database = open_database(postgres_url)
+    made = Place(postgres_url, fill(database))
+    database.close()
+    made.run(
+        "CREATE ROLE {role} LOGIN",
+        "CREATE ROLE {boss}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}, {boss}",
+    )
+    yield made
+    made.run(*CLEAN, "DROP OWNED BY {role}, {boss}", "DROP ROLE {role}, {boss}")
+
+
+def test_nothing_that_is_set_for_a_session_and_taken_back_changes_an_answer(place: Place) -> None:
+    server = place.opened()
+    genuine = place.said(server)
+    server.close()
+    misled = {}
+    for way, statements in WAYS.items():
+        place.run(*EVIL, *statements)
+        server = place.opened()
+        try:
+            during = place.said(server)
+            place.run(*TAKE_BACK)
+            if during != genuine or place.said(server) != genuine:
+                misled[way] = "other answers"
+        except Exception as error:  # noqa: BLE001 - a reader that fails for good is misled as well
+            misled[way] = repr(error)
+        finally:
+            server.close()
+            place.run(*CLEAN)
+    assert misled == {}
+    auditor = open_database(place.url)
+    try:
+        report = auditor.read(lambda tx: verify(tx, place.log.keys, [place.log.head], now=LATER))
+    finally:
+        auditor.close()
+    assert report.findings == ()
+
+
+def test_row_security_makes_a_reader_fail_and_hides_nothing(place: Place) -> None:
+    place.run("CREATE POLICY hiding ON events USING (id <> 4)", "ALTER TABLE events ENABLE ROW LEVEL SECURITY")
+    server = place.opened()
+    try:
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            server.read(lambda tx: _numbers(tx.connection))
+        report = server.read(lambda tx: verify(tx, place.log.keys, [place.log.head], now=LATER))
+    finally:
+        server.close()
+    assert "The policy hiding of events is not one that AuthSec makes" in "\n".join(report.findings)
+
+
+REFUSED = {
+    "no right to the schema": (
+        ("REVOKE USAGE ON SCHEMA public FROM {role}, PUBLIC", "ALTER ROLE {role} SET search_path = public, evil"),
+        'cannot use the schema "public" of the database',
+    ),
+    "triggers that are off": (
+        ("ALTER ROLE {role} SET session_replication_role = replica",),
+        "The setting session_replication_role of the database session is replica, not origin.",
+    ),
+    "a second schema with the tables": (
+        (
+            "CREATE TABLE evil.authority AS TABLE authority",
+            "CREATE TABLE evil.alembic_version AS TABLE alembic_version",
+        ),
+        "Several schemas of the database have AuthSec's tables: evil, public.",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_a_session_that_would_see_other_tables_is_refused_with_its_reason(way: str, place: Place) -> None:
+    statements, reason = REFUSED[way]
+    place.run(*EVIL, *statements)
+    server = place.opened()
+    try:
+        with pytest.raises(Unavailable) as refusal:
+            server.read(lambda tx: tx.version)
+    finally:
+        server.close()
+        place.run("GRANT USAGE ON SCHEMA public TO PUBLIC")
+    assert reason in refusal.value.message
+    assert refusal.value.fault is Fault.OTHER_SESSION
+
+
+def test_the_database_url_may_name_the_schema(place: Place) -> None:
+    place.run(*EVIL, *REFUSED["a second schema with the tables"][0])
+    for schema, is_genuine in (("public", True), ("evil", False)):
+        server = open_database(f"{place.url}&schema={schema}" if "?" in place.url else f"{place.url}?schema={schema}")
+        try:
+            assert (4 in server.read(lambda tx: _numbers(tx.connection))) is is_genuine
+        finally:
+            server.close()
+
+
+def _numbers(connection: Any) -> list[int]:
+    return list(connection.exec_driver_sql("SELECT id FROM events").scalars())
