@@ -32,6 +32,7 @@ from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
 from authsec_server.audit.store import ACT, DENIED, event_delegations, events, recorded, sealed_events, unreadable
+from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
 
@@ -53,16 +54,28 @@ def following(connection: Connection, wanted: EventFilter, *, after: int, limit:
 
 
 def by_id(connection: Connection, number: int) -> Recorded | None:
-    """The event with this number. Raises `Conflict` for one that raw SQL has changed."""
+    """The event with this number. Raises `Conflict` for one that raw SQL changed, or to which another number leads."""
     found = rows(connection, select(events).where(events.c.id == number))
+    if any(row.id != number for row in found):
+        raise _misled(f"event {number}")
     return _sealed(connection, [_hashed(found[0])])[0] if found else None
 
 
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
-    """The event by which the token was issued: the first, in case raw SQL has added another."""
+    """The event by which the token was issued: the first, in case raw SQL has added another. Raises like `by_id`."""
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
     found = rows(connection, statement.order_by(events.c.id).limit(1))
+    if any(row.jti != jti or row.kind != EventKind.TOKEN_ISSUED for row in found):
+        raise _misled(f"the token {jti}")
     return recorded(found[0]) if found else None
+
+
+def _misled(wanted: str) -> Conflict:
+    """An index of the database has led to another event than the wanted one: a row is not compared again."""
+    return Conflict(
+        f"The database leads to another event than that of {wanted}: an index was changed.",
+        "See what was changed: authsec audit verify",
+    )
 
 
 def highest_version(connection: Connection) -> int:

@@ -72,6 +72,16 @@ def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
     return document
 
 
+def conditions_of_indexes() -> frozenset[str]:
+    """The conditions of the partial indexes that the migrations make on PostgreSQL."""
+    objects = reference_listing("postgresql")[OBJECTS]
+    return frozenset(
+        definition.partition(" WHERE ")[2]
+        for name, definition in objects.items()
+        if name.startswith("index ") and " WHERE " in definition
+    )
+
+
 def _parent(partition: str) -> str:
     return partition[: -len(MONTH) - 1]
 
