@@ -22,7 +22,8 @@ from authsec_server.db.postgresql_catalog import MONTH, SCHEMA, Listing, SchemaO
 
 OBJECTS = "objects"
 LONGEST = 300  # characters of a definition in a finding
-_QUOTED = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]"""
+# A quotation without an end, as in a comment, takes all the rest: else its search begins again at each mark.
+_QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
 _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
 
@@ -43,6 +44,11 @@ def schema_findings(connection: Connection) -> list[str]:
         expected = reference.get(_parent(partition), {})
         findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
     return [each.replace(SCHEMA, f"{found.schema}.") for each in findings]
+
+
+def is_of_newest_revision(connection: Connection) -> bool:
+    """Whether the database says that this version's migrations made its schema."""
+    return _revision(connection) == newest_revision()
 
 
 def listing_of(connection: Connection) -> Listing:

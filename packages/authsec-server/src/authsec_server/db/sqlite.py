@@ -27,7 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
-from authsec_server.db.database import Access, Database, T, Work, open_tx
+from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
@@ -62,7 +62,7 @@ class SQLite(Database):
         if self.damaged:
             raise _damaged()
         self._refuse_leftovers()
-        if access is not Access.READ:
+        if access not in READING:
             return self._writer.run(access, work)
         try:
             with self._readers.begin() as connection:
