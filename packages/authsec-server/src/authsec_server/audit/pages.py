@@ -42,6 +42,7 @@ from authsec_server.audit.store import (
     stand_in,
     unreadable,
 )
+from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
 _NAMESAKES = 10  # events of one token that are looked at
@@ -69,8 +70,10 @@ def following(connection: Connection, wanted: EventFilter, *, after: int, limit:
 
 
 def by_id(connection: Connection, number: int) -> Recorded | None:
-    """The event with this number. Raises `Conflict` for one that raw SQL has changed."""
+    """The event with this number. Raises `Conflict` for one that raw SQL changed, or to which another number leads."""
     found = _read(connection, select(events).where(events.c.id == number))
+    if any(each.id != number for each in found):
+        raise _misled(f"event {number}")
     if found and found[0].event.kind is EventKind.EVENT_UNREADABLE:
         raise unreadable(number)
     return _sealed(connection, found[:1])[0] if found else None
@@ -79,13 +82,15 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
 def token_issued(connection: Connection, jti: str) -> Recorded | None:
     """The event by which the token was issued: the first that can be read, in case raw SQL has added another.
 
-    Raises `Conflict` where none can be read.
+    Raises `Conflict` where none can be read, or where the database leads to another token.
     """
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
     found = _read(connection, statement.order_by(*_SEALED_FIRST).limit(_NAMESAKES))
     issued = next((each for each in found if each.event.kind is EventKind.TOKEN_ISSUED), None)
     if found and issued is None:
         raise unreadable(found[0].id)
+    if issued and issued.event.jti != jti:
+        raise _misled(f"the token {jti}")
     return issued
 
 
@@ -94,6 +99,14 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
     _plan_for_what_is_asked(connection)
     statement = select(events).where(*_led_to(wanted), *_conditions(events.c, wanted))
     return _sealed(connection, _read(connection, statement.order_by(*_SEALED_FIRST).limit(limit)))
+
+
+def _misled(wanted: str) -> Conflict:
+    """An index of the database has led to another event than the wanted one: a row is not compared again."""
+    return Conflict(
+        f"The database leads to another event than that of {wanted}: an index was changed.",
+        "See what was changed: authsec audit verify",
+    )
 
 
 def highest_version(connection: Connection) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.sealing_key import OPTION, in_process, sealing_key_option
 from authsec_server.db import Database, open_database
-from authsec_server.failures import Failure, Fault, Unavailable
+from authsec_server.failures import Failure, Unavailable
 from authsec_server.keys.journal import SETTING, replace_by_file
 from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key
 from authsec_server.settings import ENV_PREFIX
@@ -138,7 +138,7 @@ def verify_journal(
     url, kept = caller.reach.settings.database_url, KeptHeads()
     with _opened(url) as database, readable():
         try:
-            reached = database.read(partial(verifying.keys_of, keys=known))
+            reached = database.check(partial(verifying.keys_of, keys=known))
             kept = read_heads(head_files, reached)
             check = partial(
                 verifying.verify,
@@ -149,24 +149,21 @@ def verify_journal(
                 now=Surroundings().now(),
                 deep=deep,
             )
-            report = database.read(check)
-        except Unavailable as failure:
-            if failure.fault is not Fault.DAMAGED:
+            report = database.check(check)
+        except (Unavailable, DatabaseError):
+            damaged = _damaged(url)
+            if damaged is None:
                 raise
-            report = _damaged(url)
+            report = damaged
     tell(output, report, kept, with_files)
 
 
-def _damaged(url: str) -> Report:
+def _damaged(url: str) -> Report | None:
     """What the database says of its own damage. A fresh one: the other reads nothing any more."""
-    found: list[Report] = []
-    with closing(open_database(url)) as database:
-        try:
-            database.read(lambda tx: found.append(verifying.damage(tx)))
-        except Unavailable:  # even the end of the transaction fails
-            if not found:
-                raise
-    return found[0]
+    found: list[Report | None] = []
+    with closing(open_database(url)) as database, suppress(Unavailable, DatabaseError):  # even the end may fail
+        database.check(lambda tx: found.append(verifying.damage(tx)))
+    return found[0] if found else None
 
 
 @click.command("export-sealed")

@@ -22,7 +22,8 @@ from authsec_server.db.postgresql_catalog import MONTH, SCHEMA, Listing, SchemaO
 
 OBJECTS = "objects"
 LONGEST = 300  # characters of a definition in a finding
-_QUOTED = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]"""
+# A quotation without an end, as in a comment, takes all the rest: else its search begins again at each mark.
+_QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
 _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
 
@@ -43,6 +44,11 @@ def schema_findings(connection: Connection) -> list[str]:
         expected = reference.get(_parent(partition), {})
         findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
     return [each.replace(SCHEMA, f"{found.schema}.") for each in findings]
+
+
+def is_of_newest_revision(connection: Connection) -> bool:
+    """Whether the database says that this version's migrations made its schema."""
+    return _revision(connection) == newest_revision()
 
 
 def listing_of(connection: Connection) -> Listing:
@@ -70,6 +76,16 @@ def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
     file = resources.files("authsec_server") / "db" / "listings" / f"{dialect}.json"
     document: Mapping[str, Mapping[str, str]] = json.loads(file.read_text("utf-8"))
     return document
+
+
+def conditions_of_indexes() -> frozenset[str]:
+    """The conditions of the partial indexes that the migrations make on PostgreSQL."""
+    objects = reference_listing("postgresql")[OBJECTS]
+    return frozenset(
+        definition.partition(" WHERE ")[2]
+        for name, definition in objects.items()
+        if name.startswith("index ") and " WHERE " in definition
+    )
 
 
 def _parent(partition: str) -> str:

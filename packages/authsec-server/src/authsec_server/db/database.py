@@ -1,8 +1,9 @@
 """Units of work, on SQLite and PostgreSQL alike.
 
-Four verbs, and which one a caller picks says what it may rely on:
+Five verbs, and which one a caller picks says what it may rely on:
 
 `read`    one consistent snapshot, nothing written;
+`check`   the same, of a database whose tables may be missing: its authority version is not read, and is 0;
 `append`  a write that changes nobody's authority (a count, a last use);
 `record`  the journal's write: holds the authority lock *shared*, so the authority version it reads stays true until
           the commit;
@@ -32,9 +33,10 @@ T = TypeVar("T")
 
 
 class Access(Enum):
-    """The four kinds of transaction, as the module's docstring defines them."""
+    """The five kinds of transaction, as the module's docstring defines them."""
 
     READ = "read"
+    CHECK = "check"
     APPEND = "append"
     RECORD = "record"
     CHANGE = "change"
@@ -53,6 +55,7 @@ class Tx:
 
 
 Work = Callable[[Tx], T]
+READING = frozenset({Access.READ, Access.CHECK})
 _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
@@ -90,6 +93,10 @@ class Database(ABC):
     def read(self, work: Work[T]) -> T:
         """Run `work` on one consistent snapshot."""
         return self._run(Access.READ, work)
+
+    def check(self, work: Work[T]) -> T:
+        """Run `work` on one consistent snapshot, whatever tables the database has. The version in its `Tx` is 0."""
+        return self._run(Access.CHECK, work)
 
     def append(self, work: Work[T]) -> T:
         """Run `work` and commit, under no lock."""
@@ -174,4 +181,6 @@ def open_tx(connection: Connection, access: Access) -> Tx:
     if access is Access.CHANGE:
         raised = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
         return Tx(connection, access, connection.execute(raised).scalar_one())
+    if access is Access.CHECK:
+        return Tx(connection, access, 0)
     return Tx(connection, access, connection.execute(select(authority.c.version)).scalar_one())

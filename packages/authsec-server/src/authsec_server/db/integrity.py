@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
+from authsec_server.db.catalog import conditions_of_indexes
+from authsec_server.db.index_walk import walk_indexes
 from authsec_server.db.postgresql_catalog import careful, home, month_of
 from authsec_server.db.system_catalogs import compare_system_catalogs
 
@@ -82,10 +84,11 @@ def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
         return Integrity(findings=("The table events is missing.",))
     with careful(connection):
         findings = list(_misplaced(connection, ours[0]))
+        walked = walk_indexes(connection, ours[0], conditions_of_indexes())
         check = _Amcheck(connection, deep=deep)
         check.run(ours[0])
-        not_checked = (check.not_checked,) if check.not_checked else ()
-        return Integrity(findings=(*findings, *check.findings), not_checked=not_checked)
+        not_checked = tuple(filter(None, [walked.not_checked, check.not_checked]))
+        return Integrity(findings=(*findings, *walked.findings, *check.findings), not_checked=not_checked)
 
 
 def _is_away(error: DBAPIError) -> bool:
@@ -136,8 +139,7 @@ class _Amcheck:
         signature = next((each for each in wanted if each in genuine), None)
         if signature is None:
             self.not_checked = (
-                "The indexes were not compared with their tables, for PostgreSQL's extension amcheck is missing. "
-                + _HOW
+                "The pages of the indexes were not checked, for PostgreSQL's extension amcheck is missing. " + _HOW
             )
             return
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
@@ -164,7 +166,7 @@ class _Amcheck:
             reason = str(error.orig).partition("\n")[0]
             if state in _NO_RIGHT:
                 self.not_checked = self.not_checked or (
-                    f"The indexes were not all compared with their tables: {reason}. {_HOW}"
+                    f"The pages of the indexes were not all checked: {reason}. {_HOW}"
                 )
             elif state in _NOT_NOW:
                 self.not_checked = self.not_checked or f"{what} could not be checked now: {reason}. Verify again."

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from authsec_server.db.database import Access, Database, T, Work, open_tx
+from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, is_current, upgrade
 from authsec_server.db.postgresql_connection import NoAnswer, bound, driver_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
@@ -31,7 +31,7 @@ AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
 MIGRATION_LOCK = AUTHORITY_LOCK + 1
 SEALING_LOCK = AUTHORITY_LOCK + 2  # who seals the journal: see audit/sealing
 # READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
-_ISOLATION = {Access.READ: "REPEATABLE READ"}
+_ISOLATION = dict.fromkeys(READING, "REPEATABLE READ")
 _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
@@ -77,11 +77,11 @@ class PostgreSQL(Database):
                 with self._engine.connect() as connection, driver_of(connection).within(BOUNDS[access].call_seconds):
                     connection = connection.execution_options(
                         isolation_level=_ISOLATION.get(access, "READ COMMITTED"),
-                        postgresql_readonly=access is Access.READ,
+                        postgresql_readonly=access in READING,
                     )
                     with connection.begin():
                         result = self._work(connection, access, work)
-                        committing = access is not Access.READ
+                        committing = access not in READING
                 self._silence.heard()
                 return result
             except PoolTimeout as error:
@@ -177,6 +177,6 @@ def is_outage(error: DBAPIError, access: Access) -> bool:
     """
     state = _sqlstate(error)
     on_a_standby = state == "25006" or (state == "0A000" and "recovery" in str(error.orig))
-    if on_a_standby and access is not Access.READ:
+    if on_a_standby and access not in READING:
         return True
     return state == _KILLED_WHILE_IDLE or state[:2] in {"08", "53", "57", "58", "XX"}

@@ -69,12 +69,15 @@ class Listing:
 
 
 @contextmanager
-def careful(connection: Connection) -> Iterator[None]:
-    """Resolve names in `pg_catalog` alone, and read tables without their indexes, while this is open."""
+def careful(connection: Connection, **others: str) -> Iterator[None]:
+    """Resolve names in `pg_catalog` alone, and read tables without their indexes, while this is open.
+
+    `others` are settings that differ.
+    """
     savepoint = connection.begin_nested()
-    for name, value in _CAREFUL.items():
-        arguments = {"name": name, "value": value}
-        connection.execute(text("SELECT pg_catalog.set_config(:name, :value, true)"), arguments)
+    settings = (_CAREFUL | others).items()
+    each = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings)
+    connection.execute(text(f"SELECT {each}"))
     try:
         yield
     finally:
@@ -127,7 +130,7 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
     months = _months(rows, ours[1])
     for row in rows:
         monthly = months.get(row.owner)
-        name, definition = row.name, _as_created(_unqualified(row.definition or "", ours[1]))
+        name, definition = row.name, as_created(_unqualified(row.definition or "", ours[1]))
         if monthly is None:
             found.objects.append(SchemaObject(name, definition))
             continue
@@ -173,7 +176,7 @@ def _unqualified(value: str, schema: str) -> str:
     return re.sub(rf'(?<![\w".]){re.escape(quoted)}\.', SCHEMA, value)
 
 
-def _as_created(definition: str) -> str:
+def as_created(definition: str) -> str:
     """With the arrays of a condition as they are when it is created: a restored dump casts each member instead."""
     return _CAST_MEMBERS.sub(_with_one_cast, definition)
 

@@ -40,6 +40,7 @@ class Bounds:
 _OF_SESSIONS: Final = Bounds(lock_timeout=5000, statement_timeout=15_000, idle_in_transaction_session_timeout=30_000)
 BOUNDS: Final = {
     Access.READ: _OF_SESSIONS,
+    Access.CHECK: _OF_SESSIONS,
     # Append: a frozen server must not keep a row that a revocation needs.
     Access.APPEND: Bounds(lock_timeout=5000, statement_timeout=15_000, idle_in_transaction_session_timeout=2500),
     # Record: a frozen server must not delay a revocation by more than 3 s.

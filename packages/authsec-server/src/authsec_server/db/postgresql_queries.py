@@ -99,6 +99,20 @@ FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid
 WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p', 'm')
 """
 
+BTREES_OF_SCHEMA = """
+SELECT x.relname AS name, c.relname AS table_name, c.oid::regclass::text AS qualified,
+    (SELECT array_agg(pg_get_indexdef(x.oid, number, false) ORDER BY number)
+        FROM generate_series(1, i.indnkeyatts) number) AS keys,
+    (SELECT array_agg(i.indoption[number - 1]::int ORDER BY number) FROM generate_series(1, i.indnkeyatts) number)
+        AS options,
+    pg_get_expr(i.indpred, i.indrelid) AS condition
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am a ON a.oid = x.relam
+    JOIN pg_class c ON c.oid = i.indrelid
+WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relkind = 'r' AND c.relnamespace = :schema
+    AND i.indexprs IS NULL
+ORDER BY c.relname, x.relname
+"""
+
 TRIGGERS = """
 SELECT c.relname AS owner, format('trigger %s of %s', g.tgname, c.relname) AS name,
     concat_ws(' ', pg_get_triggerdef(g.oid), CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition

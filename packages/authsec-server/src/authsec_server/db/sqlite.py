@@ -28,7 +28,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
-from authsec_server.db.database import Access, Database, T, Work, open_tx
+from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
@@ -66,7 +66,7 @@ class SQLite(Database):
             raise _damaged()
         self._refuse_leftovers()
         self._refuse_replaced()
-        if access is not Access.READ:
+        if access not in READING:
             return self._writer.run(access, work)
         try:
             with self._readers.begin() as connection:

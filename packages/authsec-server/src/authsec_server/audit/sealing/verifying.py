@@ -38,7 +38,7 @@ from authsec_server.audit.sealing.succession import Succession, replacement_of, 
 from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
-from authsec_server.db.catalog import schema_findings
+from authsec_server.db.catalog import is_of_newest_revision, schema_findings
 from authsec_server.db.integrity import integrity
 from authsec_server.failures import NotFound
 
@@ -70,40 +70,44 @@ def verify(
 
     Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
     """
-    if not store.is_there(tx.connection):
+    if not store.is_there(tx.connection) and not is_of_newest_revision(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
     of_database = list(checked.findings)
     try:
+        of_database += schema_findings(tx.connection)
         with (
             enough_room(),
             Scratch.opened() as scratch,
             CountCheck(tx.connection, now=now) as count_check,
             NameCheck.opened(tx.connection) as name_check,
         ):
-            of_database += schema_findings(tx.connection)
             read = _Read(scratch=scratch, count_check=count_check, name_check=name_check)
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
             report = _compared(read, keys, kept, given, ends, of_database, now=now, counts=counts)
-    except DatabaseError:
-        if not of_database:
+    except DatabaseError as error:
+        if not of_database or error.connection_invalidated:
             raise
         return _unreadable(of_database)
     return replace(report, unchecked=(*checked.not_checked, *report.unchecked))
 
 
-def damage(tx: Tx) -> Report:
-    """The report on a database that cannot be read to the end."""
-    return _unreadable(integrity(tx.connection).findings)
+def damage(tx: Tx) -> Report | None:
+    """The report on a database that cannot be read to the end; None where the database itself is as it must be."""
+    found = [*integrity(tx.connection).findings]
+    with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
+        found += schema_findings(tx.connection)
+    return _unreadable(found) if found else None
 
 
 def _unreadable(findings: Sequence[str]) -> Report:
     """The report on a damaged database, of which nothing more can be said."""
-    findings = (*findings, "The tables could not be read to the end.")
-    return Report(sealed=0, not_yet=0, last=None, findings=findings, more=0)
+    more = max(0, len(findings) - MOST)
+    findings = (*findings[:MOST], "The tables could not be read to the end.")
+    return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:

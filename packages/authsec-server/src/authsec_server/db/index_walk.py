@@ -1,0 +1,244 @@
+"""Whether each B-tree index of PostgreSQL leads to each row of its table once, and under the row's own key.
+
+A superuser can keep an entry whose row is gone. Another row takes the place, and a search by the old key finds that
+row. `amcheck` does not look for such entries, and can be dropped.
+
+Each index is read twice from its first entry to its last, once with the rows that it leads to and once with the keys
+that it stores. Both must be in the order of the index, and as many and the same as in a read of the table alone. Then
+each entry has the key of its row. Which entry comes first under the inner pages is seen by `verify --deep`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from authsec_server.db.postgresql_catalog import as_created, careful
+from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
+
+_DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
+_NO_RIGHT: Final = "42501"
+_OF_ROWS, _OF_KEYS = "Index Scan", "Index Only Scan"
+_ORDERED: Final = frozenset({_OF_ROWS, _OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
+# Only a scan in the order of the index is left. Of two indexes with one order, the filter that a partial index spares
+# decides: so no statistics, which can be forged, choose another index.
+_WALKING: Final = {
+    "enable_seqscan": "off",
+    "enable_indexscan": "on",
+    "enable_indexonlyscan": "on",
+    "enable_tidscan": "off",
+    "enable_sort": "off",
+    "enable_incremental_sort": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+    "seq_page_cost": "0",
+    "random_page_cost": "0",
+    "cpu_tuple_cost": "0",
+    "cpu_index_tuple_cost": "0",
+    "cpu_operator_cost": "1000000",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    """A B-tree index. `keys` are its columns as SQL, `options` the bits of their order."""
+
+    name: str
+    table: str
+    qualified: str  # the table with its schema, as SQL
+    keys: Sequence[str]
+    options: Sequence[int]
+    condition: str
+
+    @property
+    def where(self) -> str:
+        return f" WHERE {self.condition}" if self.condition else ""
+
+    @property
+    def order(self) -> str:
+        """Its own order, as SQL."""
+        return ", ".join(
+            f"{key} {'DESC' if option & _DESCENDING else 'ASC'} NULLS {'FIRST' if option & _NULLS_FIRST else 'LAST'}"
+            for key, option in zip(self.keys, self.options, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    """The number of entries, and a sum of seeded hashes of their rows' places or of their keys: in whatever order."""
+
+    number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walked:
+    """What is damaged; `not_checked` is a sentence about the first index that could not be read, or empty."""
+
+    findings: tuple[str, ...] = ()
+    not_checked: str = ""
+
+
+def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str]) -> Walked:
+    """Compare each B-tree index of the schema with its table. PostgreSQL only.
+
+    `conditions` are those of AuthSec's partial indexes: the schema comparison finds others, and these could call
+    anything.
+    Raises the driver's errors where the database is away.
+    """
+    known, seed = {"", *conditions}, secrets.randbits(62)  # nobody can choose rows whose hashes have the same sum
+    rows = connection.execute(text(BTREES_OF_SCHEMA), {"schema": schema}).all()
+    indexes = [index for index in map(_index, rows) if as_created(index.condition) in known]
+    findings, not_checked = list[str](), ""
+    for _, each in groupby(indexes, key=lambda index: index.qualified):
+        group = list(each)
+        savepoint = connection.begin_nested()
+        try:
+            expected = _of_table(connection, group, seed)
+            with careful(connection, **_WALKING):
+                walked = _walked(connection, group, seed)
+        except DBAPIError as error:
+            savepoint.rollback()
+            state, reason = getattr(error.orig, "sqlstate", None) or "", str(error.orig).partition("\n")[0]
+            if error.connection_invalidated or state[:2] in {"", "08", "53", "57", "58"}:
+                raise
+            if state == _NO_RIGHT:
+                not_checked = not_checked or f"The indexes of {group[0].table} were not compared: {reason}."
+            else:
+                findings.append(f"The table {group[0].table} or an index of it is damaged: {reason}.")
+            continue
+        savepoint.commit()
+        for place, index in enumerate(group):
+            if walked is None or place not in walked:
+                not_checked = not_checked or (
+                    f"The index {index.name} was not compared with its table: PostgreSQL does not follow it now."
+                    " Verify again."
+                )
+            else:
+                findings += _differences(index, expected[place], walked[place])
+    return Walked(findings=tuple(findings), not_checked=not_checked)
+
+
+def _index(row: Any) -> _Index:
+    return _Index(
+        name=row.name,
+        table=row.table_name,
+        qualified=row.qualified,
+        keys=tuple(row.keys),
+        options=tuple(row.options),
+        condition=row.condition or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """An index read from end to end: by its rows and by its stored keys, and whether each was in order."""
+
+    rows: _Digest
+    keys: _Digest
+    rows_in_order: bool
+    keys_in_order: bool
+
+
+def _differences(index: _Index, expected: tuple[_Digest, _Digest], walk: _Walk) -> Iterator[str]:
+    rows, keys = expected
+    what = f"The index {index.name} is damaged:"
+    if walk.rows.number < rows.number:
+        yield f"{what} it leads to {walk.rows.number:,} of the {rows.number:,} rows of its table."
+    elif walk.rows != rows:
+        yield f"{what} an entry leads to another row than its own, or to none."
+    elif not walk.rows_in_order:
+        yield f"{what} an entry leads to a row with another key."
+    elif walk.keys != keys or not walk.keys_in_order:
+        yield f"{what} it has other keys than its table."
+
+
+def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> list[tuple[_Digest, _Digest]]:
+    """What each index must have: of its rows and of its keys. The table is read without an index."""
+    columns = []
+    for index in indexes:
+        only = f" FILTER (WHERE {index.condition})" if index.condition else ""
+        columns += [f"count(*){only}", *(f"coalesce(sum({each}){only}, 0)" for each in _hashes(index, seed))]
+    statement = f"SELECT {', '.join(columns)} FROM ONLY {indexes[0].qualified}"  # noqa: S608 - of the catalog
+    (row,) = _rows(connection, statement)
+    return [
+        (_Digest(row[at], int(row[at + 1])), _Digest(row[at], int(row[at + 2]))) for at in range(0, len(columns), 3)
+    ]
+
+
+def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Mapping[int, _Walk] | None:
+    """What each index has, by its place among these, without those that PostgreSQL would not follow."""
+    ways = [(index, way) for index in indexes for way in (_OF_ROWS, _OF_KEYS)]
+    statement = " UNION ALL ".join(
+        _walk_along(index, hashed, number)
+        for number, (index, hashed) in enumerate((index, each) for index in indexes for each in _hashes(index, seed))
+    )
+    ((plan,),) = _rows(connection, f"EXPLAIN (FORMAT JSON, COSTS OFF) {statement}")
+    branches = plan[0]["Plan"]["Plans"]
+    followed = [_follows(branch, index, way) for branch, (index, way) in zip(branches, ways, strict=True)]
+    if not any(followed):
+        return None
+    found = {row[0]: (_Digest(row[1], int(row[2])), row[3]) for row in _rows(connection, statement)}
+    walks = {}
+    for place in range(len(indexes)):
+        of_rows, of_keys = 2 * place, 2 * place + 1
+        if followed[of_rows] and followed[of_keys]:
+            (rows, rows_in_order), (keys, keys_in_order) = found[of_rows], found[of_keys]
+            walks[place] = _Walk(rows, keys, rows_in_order, keys_in_order)
+    return walks
+
+
+def _hashes(index: _Index, seed: int) -> tuple[str, str]:
+    """Of a row's place, for which the row itself must be read; and of its key, which an index has."""
+    return f"hashtidextended(ctid, {seed})", f"hash_record_extended(ROW({', '.join(index.keys)}), {seed})"
+
+
+def _walk_along(index: _Index, hashed: str, number: int) -> str:
+    """One read of all entries in the index's order, as SQL; each is compared with the one before."""
+    columns = [f"{key} AS k{at}, lag({key}) OVER way AS b{at}" for at, key in enumerate(index.keys)]
+    return (
+        f"(SELECT {number} AS number, count(*) AS entries, coalesce(sum(hash), 0) AS total,"  # noqa: S608 - see above
+        f" NOT coalesce(bool_or(follows AND ({_before(index.options)})), false) AS in_order"
+        f" FROM (SELECT {hashed} AS hash, lag(true) OVER way AS follows, {', '.join(columns)}"
+        f" FROM ONLY {index.qualified}{index.where} WINDOW way AS (ORDER BY {index.order})) AS walk)"
+    )
+
+
+def _before(options: Sequence[int], at: int = 0) -> str:
+    """The condition that the entry (k…) belongs before the one that came before it (b…)."""
+    key, last = f"k{at}", f"b{at}"
+    if options[at] & _NULLS_FIRST:
+        nulls = f"({key} IS NULL AND {last} IS NOT NULL)"
+    else:
+        nulls = f"({key} IS NOT NULL AND {last} IS NULL)"
+    before = f"{nulls} OR {key} {'>' if options[at] & _DESCENDING else '<'} {last}"
+    if at + 1 == len(options):
+        return before
+    return f"{before} OR ({key} IS NOT DISTINCT FROM {last} AND ({_before(options, at + 1)}))"
+
+
+def _follows(plan: Mapping[str, Any], index: _Index, way: str) -> bool:
+    """Whether the plan reads this index from end to end in that way, sorts nothing and leaves no entry out."""
+    nodes = list(_nodes(plan))
+    scans = [(node["Node Type"], node["Index Name"]) for node in nodes if "Index Name" in node]
+    return (
+        scans == [(way, index.name)]
+        and all(node["Node Type"] in _ORDERED for node in nodes)
+        and not any("Filter" in node or "Index Cond" in node for node in nodes)
+    )
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for each in plan.get("Plans", ()):
+        yield from _nodes(each)
+
+
+def _rows(connection: Connection, statement: str) -> list[Any]:
+    return list(connection.exec_driver_sql(statement.replace("%", "%%")))

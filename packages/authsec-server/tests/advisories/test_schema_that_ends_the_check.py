@@ -1,0 +1,37 @@
+"""Statements that ended `verify` with an error of the driver, or kept it busy for minutes: its findings were lost."""
+
+from __future__ import annotations
+
+import pytest
+from audit_answers import LATER, fill
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database
+
+CHANGES = {
+    "ALTER TABLE events RENAME COLUMN kind TO kind2": "column events.kind",
+    "ALTER TABLE sealed_events RENAME COLUMN hash TO hash2": "sealed_events",
+    "ALTER TABLE seal_heads RENAME COLUMN at TO at2": "seal_heads",
+    "ALTER TABLE number_ranges RENAME TO other": "table number_ranges is missing",
+    "DROP TABLE event_delegations": "table event_delegations is missing",
+    "DROP TABLE seal_heads": "table seal_heads is missing",
+    "DROP TABLE authority": "table authority is missing",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_table_or_column_that_is_missing_is_a_finding(database: Database, change: str) -> None:
+    log = fill(database)
+    database.append(lambda tx: tx.connection.exec_driver_sql(change) and None)
+    report = database.check(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    wanted = CHANGES[change].split(".")[0 if database.dialect == "sqlite" else -1].removeprefix("column ")
+    assert wanted in "\n".join(report.findings)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("mark", ["[", "'", '"', "`"])
+def test_a_comment_of_open_quotations_is_read_once(database: Database, mark: str) -> None:
+    log = fill(database)
+    comment = f"{mark} " * 300_001
+    database.append(lambda tx: tx.connection.exec_driver_sql(f"CREATE TABLE evil (x /* {comment} */)") and None)
+    report = database.check(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    assert "The table evil is not one that AuthSec makes" in "\n".join(report.findings)
