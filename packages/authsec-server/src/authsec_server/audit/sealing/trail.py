@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from authsec_server.audit.sealing.dropped import DropRecord, drop_of
+from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.restores import Restore
@@ -125,9 +124,8 @@ class Trail:
             elif found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
 
-    def confirm(self, place: int, event: Mapping[str, Any]) -> None:
-        """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
-        signed = drop_of(event)
+    def confirm(self, place: int, signed: str | None) -> None:
+        """An event was met, in that place, as it was sealed; perhaps one whose `signed` record counts from here on."""
         for dropping in self._droppings:
             its = dropping.record
             dropping.sealed |= its.signed == signed and place < self.keys.end(its.kid)
