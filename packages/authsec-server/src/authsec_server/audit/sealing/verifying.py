@@ -130,7 +130,7 @@ class _Read:
         self.scratch.keep_events(self._events(scan))
         self.scratch.keep_leaves(self._leaves(scan))
         self.scratch.keep_heads(self._heads(scan))
-        self.scratch.keep_listed((number, _octets(delegation)) for number, delegation in scan.delegations())
+        self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
 
     def _find(self, finding: str) -> None:
@@ -178,6 +178,13 @@ class _Read:
                 yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
             else:
                 self._find("A row of `seal_heads` was changed: its size is no number.")
+
+    def _listed(self, scan: Scan) -> Iterator[tuple[int, bytes]]:
+        for number, delegation in scan.delegations():
+            if isinstance(number, int):
+                yield number, _octets(delegation)
+            else:
+                self._find("A row of `event_delegations` was changed: its event number is no number.")
 
     def _ranges(self, scan: Scan) -> Iterator[tuple[str, int, int]]:
         for hour, lowest, highest in scan.ranges():
