@@ -339,6 +339,7 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_heads(
 def test_data_of_an_older_version_is_not_taken_for_data_that_was_changed(served: Path, authsec: Authsec) -> None:
     for table in ("seal_heads", "sealed_events"):
         spoil(served, f"DROP TABLE {table}")
+    spoil(served, "UPDATE alembic_version SET version_num = '0001'")
     answer = authsec("audit", "verify", "--key", str(served / "keys"))
     assert answer.exit_code == 1
     assert "has no seals" in answer.stderr

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.db import Database
+from authsec_server.db import Database, open_database
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_event_number_that_is_a_text_is_found_by_verify_itself(database: Database, database_url: str) -> None:
+    log = fill(database)
+    database.close()
+    of_table = "name = 'event_delegations'"
+    for written, other in (("event_id BIGINT", "event_id BLOB"), ("event_id BLOB", "event_id BIGINT")):
+        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as plain:
+            plain.execute("PRAGMA writable_schema = ON")
+            plain.execute(f"UPDATE sqlite_master SET sql = replace(sql, '{written}', '{other}') WHERE {of_table}")
+        if other == "event_id BLOB":
+            with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as plain:
+                plain.execute("UPDATE event_delegations SET event_id = CAST(event_id AS TEXT) WHERE event_id = 14")
+    with closing(open_database(database_url)) as again:
+        report = again.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    assert "A row of `event_delegations` was changed: its event number is no number." in report.findings
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -23,7 +23,7 @@ from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.count_rebuild import rebuild_counts
-from authsec_server.audit.sealing.dropped import DropRecord, read_drop, runs, sign_drop
+from authsec_server.audit.sealing.dropped import DropRecord, believed, read_drop, runs, sign_drop
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
@@ -285,6 +285,11 @@ def test_a_record_that_the_sealing_key_did_not_sign_excuses_nothing(old: Old) ->
         old.record(NOVEMBER, EventKind.EVENTS_DROPPED, detail=detail)
         old.settle()  # sealed, as all that is inserted
         assert old.findings_after(gone) == "Event 3 was dropped: only its seal is left."
+
+
+def test_copies_of_a_record_are_read_once(old: Old) -> None:
+    record = old.drop()
+    assert len(believed([record.signed] * 1000, old.keys)) == 1
 
 
 def test_only_what_the_record_names_is_excused_and_only_once_the_record_is_sealed(old: Old) -> None:

@@ -123,12 +123,16 @@ def drop_of(event: Mapping[str, Any]) -> str | None:
 
 
 def believed(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
-    """Those that one of the keys has signed: of the others, what is missing is missing without a reason."""
-    found = []
+    """Those that one of the keys has signed, each once: of the others, what is missing is missing without a reason.
+
+    Anybody who writes to the database can copy a record into a million events.
+    """
+    found: dict[str, DropRecord] = {}
     for each in signed:
         with suppress(HeadRefused):  # somebody else wrote it: it excuses nothing
-            found += [read_drop(each, keys)] if each else []
-    return found
+            if each and each not in found:
+                found[each] = read_drop(each, keys)
+    return list(found.values())
 
 
 def _holds_together(record: DropRecord) -> bool:

@@ -19,7 +19,7 @@ from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.lines import NotAnExport, exact, head_line, leaf_line, read_line
-from authsec_server.audit.sealing.restores import believed_restores
+from authsec_server.audit.sealing.restores import believed_restores, restore_of
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.db import Database, Tx
@@ -56,7 +56,7 @@ def verify_export(
     records = _records(lines)
     believing = _believing(records, keys, ends)
     dropped = believed((drop_of(event) for _, event in records), believing.keys)
-    restores = believed_restores(records, believing)
+    restores = believed_restores(((place, restore_of(event)) for place, event in records), believing)
     trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores, now=now)
     size = 0
     for number, line in enumerate(lines, 1):
@@ -87,7 +87,7 @@ def _believing(
     records: Sequence[tuple[int, Mapping[str, Any]]], keys: Keys, ends: Mapping[str, int] | None = None
 ) -> Succession:
     replaced = [(place, signed) for place, event in records if (signed := replacement_of(event))]
-    return succession(replaced, keys, ends)
+    return succession(sorted(replaced), keys, ends)
 
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
@@ -136,5 +136,5 @@ def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:
     elif event.get("id") != number or text_hash(exact(event)).hex() != read["hash"]:
         trail.find(f"Event {number} was changed: it is not what was sealed.")
     else:
-        trail.confirm(size, event)
+        trail.confirm(size, drop_of(event))
     trail.grow([(number, bytes.fromhex(read["hash"]))])

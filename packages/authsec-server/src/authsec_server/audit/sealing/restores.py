@@ -78,14 +78,25 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
     if not rows:
         return []
     places = store.places(connection, [row["id"] for row in rows])
-    placed = [(places.get(row["id"]), row) for row in rows]
+    placed = [(places.get(row["id"]), restore_of(row)) for row in rows]
     return believed_restores(placed, succession(store.replacements(connection), keys))
 
 
-def believed_restores(events: Iterable[tuple[int | None, Mapping[str, Any]]], believing: Succession) -> list[Restore]:
-    """The same of these events, each with its place in the log; None for one that is not sealed."""
-    found = [_believed(event, believing, place) for place, event in events]
-    return sorted((each for each in found if each is not None), key=lambda each: each.at)
+def restore_of(event: Mapping[str, Any]) -> str | None:
+    """The record of a restore that the event carries, signed by whomever."""
+    return record_in(event, EventKind.AUTHORITY_RESTORED)
+
+
+def believed_restores(records: Iterable[tuple[int | None, str | None]], believing: Succession) -> list[Restore]:
+    """The same of these records, each with its event's place in the log; None where that is not sealed.
+
+    A copy of a record says nothing new.
+    """
+    found: dict[str, Restore] = {}
+    for place, signed in records:
+        if signed and signed not in found and (restore := _believed(signed, believing, place)):
+            found[signed] = restore
+    return sorted(found.values(), key=lambda each: each.at)
 
 
 def excused_until(restores: Sequence[Restore]) -> datetime | None:
@@ -93,10 +104,9 @@ def excused_until(restores: Sequence[Restore]) -> datetime | None:
     return max((each.heads_until for each in restores), default=None)
 
 
-def _believed(event: Mapping[str, Any], believing: Succession, place: int | None) -> Restore | None:
-    signed = record_in(event, EventKind.AUTHORITY_RESTORED)
+def _believed(signed: str, believing: Succession, place: int | None) -> Restore | None:
     try:
-        kid, restore = read_restore(signed or "", believing.keys)
+        kid, restore = read_restore(signed, believing.keys)
     except HeadRefused:
         return None  # whoever writes to the database can write such an event
     if kid in believing.ends and (place is None or place >= believing.ends[kid]):

@@ -9,8 +9,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
+from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.scratch_database import scratch_database
 
 _TABLES = (
@@ -20,6 +22,8 @@ _TABLES = (
     " copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
+    "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
+    "CREATE TABLE range (hour TEXT PRIMARY KEY, lowest INTEGER, highest INTEGER)",
     "CREATE TABLE head (size INTEGER, at TEXT, signed TEXT)",
 )
 _PAIRS = (
@@ -33,7 +37,7 @@ class Met:
     """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
 
     `at` is the time of an event that may be dropped, once its month is over; None for others. `in_range`: its number is
-    within those of its hour. `valid`: a program of ours could have written it.
+    within those of its hour. `valid`: a program of ours could have written it. `record` is one of dropped events.
     """
 
     position: int
@@ -45,6 +49,7 @@ class Met:
     in_range: int
     valid: int
     copies: int
+    record: str | None
 
 
 class Scratch:
@@ -52,6 +57,7 @@ class Scratch:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
+        self._ranges: dict[datetime, Range | None] = {}
 
     @classmethod
     @contextmanager
@@ -85,6 +91,14 @@ class Scratch:
         """The delegations that events are listed under."""
         self._write("INSERT INTO listed VALUES (?, ?)", pairs)
 
+    def keep_record(self, number: int, kind: str, signed: str) -> None:
+        """A signed record that an event of this kind carries."""
+        self._database.execute("INSERT OR IGNORE INTO record VALUES (?, ?, ?)", (number, kind, signed))
+
+    def keep_ranges(self, ranges: Iterable[tuple[str, int, int]]) -> None:
+        """Hour (ISO 8601), lowest and highest number of each."""
+        self._write("INSERT OR REPLACE INTO range VALUES (?, ?, ?)", ranges)
+
     def keep_heads(self, heads: Iterable[tuple[int, str | None, str]]) -> None:
         """Size, time and signed text of each."""
         self._write("INSERT INTO head VALUES (?, ?, ?)", heads)
@@ -92,8 +106,9 @@ class Scratch:
     def met(self) -> Iterator[Met]:
         """Each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
-            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.in_range, e.valid, coalesce(e.copies, 0)"
-            " FROM leaf l LEFT JOIN event e ON e.number = l.number ORDER BY l.position"
+            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.in_range, e.valid, coalesce(e.copies, 0),"
+            " r.signed FROM leaf l LEFT JOIN event e ON e.number = l.number"
+            " LEFT JOIN record r ON r.number = l.number AND r.kind = 'events.dropped' ORDER BY l.position"
         ):
             yield Met(*row)
 
@@ -106,10 +121,25 @@ class Scratch:
         number: int = self._database.execute("SELECT count(*) FROM leaf").fetchone()[0]
         return number
 
-    def positions(self, number: int) -> list[int]:
-        """Where the event of this number is in the log."""
-        found = self._database.execute("SELECT position FROM leaf WHERE number = ? ORDER BY position", (number,))
-        return [position for (position,) in found]
+    def range_of(self, hour: datetime) -> Range | None:
+        """The lowest and the highest number of that hour. Events of one hour come together: its range is kept."""
+        if hour not in self._ranges:
+            self._ranges.clear()
+            self._ranges[hour] = self._database.execute(
+                "SELECT lowest, highest FROM range WHERE hour = ?", (hour.isoformat(timespec="microseconds"),)
+            ).fetchone()
+        return self._ranges[hour]
+
+    def records(self, kind: str) -> Iterator[tuple[int | None, str]]:
+        """The place in the log and the signed record of each event of this kind, in the order of sealing.
+
+        The place is None, and comes last, where the event is not sealed.
+        """
+        yield from self._database.execute(
+            "SELECT l.position, r.signed FROM record r LEFT JOIN leaf l ON l.number = r.number WHERE r.kind = ?"
+            " ORDER BY l.position IS NULL, l.position",
+            (kind,),
+        )
 
     def sealed_twice(self) -> Iterator[int]:
         """The numbers of events that more than one leaf is of."""

@@ -196,13 +196,13 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
 
 
 def replacements(connection: Connection) -> list[tuple[int, str]]:
-    """The records of replaced keys that are in the log, with their places; whether they count is to be seen."""
+    """The records of replaced keys in the log, in the order of their places; whether they count is to be seen."""
     rows = {row["id"]: row for row in of_kind(connection, EventKind.SEAL_KEY_REPLACED)}
     seals = sealed_events.c
     places = (
         connection.execute(select(seals.event_id, seals.position).where(seals.event_id.in_(rows))).all() if rows else ()
     )
-    return [(row.position, signed) for row in places if (signed := replacement_of(rows[row.event_id]))]
+    return sorted((row.position, signed) for row in places if (signed := replacement_of(rows[row.event_id])))
 
 
 def of_kind(connection: Connection, kind: EventKind) -> list[Mapping[str, Any]]:

@@ -43,12 +43,12 @@ class Succession:
 
 
 def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str, int] | None = None) -> Succession:
-    """What these records, each with the place of its event, make of the keys. `ends` are those that are known already.
+    """What these records, in the order of their events' places, make of the keys. `ends` are those known already.
 
     A record counts if a key signed it that was not replaced by then. The first one of a key counts.
     """
     known, ended, after = dict(keys), dict(ends or {}), dict[str, str]()
-    for place, signed in sorted(records):
+    for place, signed in records:
         try:
             old, new = _read(signed, known)
         except HeadRefused:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from authsec_server.audit.sealing.dropped import DropRecord, drop_of
+from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.restores import Restore
@@ -150,9 +150,8 @@ class Trail:
                 f"Event {number} was inserted: its seal came after a head that covers all events up to {self._settled}."
             )
 
-    def confirm(self, place: int, event: Mapping[str, Any]) -> None:
-        """An event was met, in that place, as it was sealed; perhaps one whose record counts from here on."""
-        signed = drop_of(event)
+    def confirm(self, place: int, signed: str | None) -> None:
+        """An event was met, in that place, as it was sealed; perhaps one whose `signed` record counts from here on."""
         for dropping in self._droppings:
             its = dropping.record
             if its.signed == signed and place < self.keys.end(its.kid):

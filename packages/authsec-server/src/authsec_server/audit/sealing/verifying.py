@@ -23,18 +23,17 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.audit.counting import Outcome, hour_of
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.count_check import CountCheck
-from authsec_server.audit.sealing.dropped import STAYING, believed, drop_of
+from authsec_server.audit.sealing.dropped import STAYING, believed
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.heads import Head, Keys, record_in
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Met, Scratch
-from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
+from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
@@ -75,8 +74,10 @@ def verify(
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
     of_database = list(checked.findings)
+    explained = bool(of_database)
     try:
         of_database += schema_findings(tx.connection)
+        explained |= len(of_database) > 0 and is_of_newest_revision(tx.connection)
         with (
             enough_room(),
             Scratch.opened() as scratch,
@@ -89,7 +90,7 @@ def verify(
                 read.all(scan)
             report = _compared(read, keys, kept, given, ends, of_database, now=now, counts=counts)
     except DatabaseError as error:
-        if not of_database or error.connection_invalidated:
+        if not explained or error.connection_invalidated:
             raise
         return _unreadable(of_database)
     return replace(report, unchecked=(*checked.not_checked, *report.unchecked))
@@ -99,7 +100,8 @@ def damage(tx: Tx) -> Report | None:
     """The report on a database that cannot be read to the end; None where the database itself is as it must be."""
     found = [*integrity(tx.connection).findings]
     with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
-        found += schema_findings(tx.connection)
+        if is_of_newest_revision(tx.connection):
+            found += schema_findings(tx.connection)
     return _unreadable(found) if found else None
 
 
@@ -123,17 +125,15 @@ class _Read:
     count_check: CountCheck
     name_check: NameCheck
     findings: list[str] = field(default_factory=list)
-    records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the events that carry one, by their number
-    ranges: dict[datetime, Range] = field(default_factory=dict)  # by hour
     misnamed: list[str] = field(default_factory=list)  # findings
 
     def all(self, scan: Scan) -> None:
         """Read every table."""
-        self._read_ranges(scan)
+        self.scratch.keep_ranges(self._ranges(scan))
         self.scratch.keep_events(self._events(scan))
         self.scratch.keep_leaves(self._leaves(scan))
         self.scratch.keep_heads(self._heads(scan))
-        self.scratch.keep_listed((number, _octets(delegation)) for number, delegation in scan.delegations())
+        self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
 
     def _find(self, finding: str) -> None:
@@ -152,14 +152,14 @@ class _Read:
                 continue
             valid = is_number(event.number) and is_event(event.row)
             self._look_at(event, event.row, valid)
-            low, high = self.ranges.get(hour_of(event.at), _NOTHING)
+            low, high = self.scratch.range_of(hour_of(event.at)) or _NOTHING
             at = None if event.row["kind"] in STAYING else event.row["at"]
             yield event.number, event.leaf, at, low <= event.number <= high, valid
         self.scratch.keep_named(named)
 
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
-        if row["kind"] in _RECORDS:
-            self.records[event.number] = row
+        if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
+            self.scratch.keep_record(event.number, row["kind"], signed)
         if valid:
             self.name_check.add(event.number, row)
         if valid and row["decision"] is not None:
@@ -188,12 +188,19 @@ class _Read:
             else:
                 self._find("A row of `seal_heads` was changed: its size is no number.")
 
-    def _read_ranges(self, scan: Scan) -> None:
+    def _listed(self, scan: Scan) -> Iterator[tuple[int, bytes]]:
+        for number, delegation in scan.delegations():
+            if isinstance(number, int):
+                yield number, _octets(delegation)
+            else:
+                self._find("A row of `event_delegations` was changed: its event number is no number.")
+
+    def _ranges(self, scan: Scan) -> Iterator[tuple[str, int, int]]:
         for hour, lowest, highest in scan.ranges():
             if hour is None or not isinstance(lowest, int) or not isinstance(highest, int):
                 self._find("A row of `number_ranges` was changed: it is no range of an hour.")
             else:
-                self.ranges[datetime.fromisoformat(hour)] = (lowest, highest)
+                yield hour, lowest, highest
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
@@ -222,15 +229,14 @@ def _compared(
     counts: bool,
 ) -> Report:
     believing = _believing(read, keys, ends)
-    in_order = sorted(read.records.items(), key=lambda each: read.scratch.positions(each[0])[:1] or [store.MAX_SIZE])
-    records = believed((drop_of(row) for _, row in in_order), believing.keys)
-    placed = [(next(iter(read.scratch.positions(number)), None), row) for number, row in in_order]
+    records = believed((signed for _, signed in read.scratch.records(EventKind.EVENTS_DROPPED)), believing.keys)
+    restores = believed_restores(read.scratch.records(EventKind.AUTHORITY_RESTORED), believing)
     trail = Trail(
         keys=believing,
         kept=kept,
         records=records,
         given=given,
-        restores=believed_restores(placed, believing),
+        restores=restores,
         now=now,
         count=read.count_held,
     )
@@ -254,12 +260,8 @@ def _compared(
 
 
 def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
-    replaced = [
-        (position, signed)
-        for number, row in read.records.items()
-        if (signed := replacement_of(row))
-        for position in read.scratch.positions(number)
-    ]
+    records = read.scratch.records(EventKind.SEAL_KEY_REPLACED)
+    replaced = ((position, signed) for position, signed in records if position is not None)
     return succession(replaced, keys, ends)
 
 
@@ -341,8 +343,8 @@ class _Walk:
             self.trail.find(
                 f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
             )
-        if number in self.read.records:
-            self.trail.confirm(leaf.position, self.read.records[number])
+        if leaf.record is not None:
+            self.trail.confirm(leaf.position, leaf.record)
         if leaf.at is not None:
             self.trail.stay(leaf.position, number, leaf.at)
 
