@@ -32,6 +32,7 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores
+from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent, is_event
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
@@ -79,9 +80,12 @@ def verify(
             Scratch.opened() as scratch,
             CountCheck(tx.connection, now=now) as count_check,
             NameCheck.opened(tx.connection) as name_check,
+            RevocationCheck.opened(tx.connection) as revocation_check,
         ):
             of_database = [*checked.findings, *schema_findings(tx.connection)]
-            read = _Read(scratch=scratch, count_check=count_check, name_check=name_check)
+            read = _Read(
+                scratch=scratch, count_check=count_check, name_check=name_check, revocation_check=revocation_check
+            )
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
@@ -116,6 +120,7 @@ class _Read:
     scratch: Scratch
     count_check: CountCheck
     name_check: NameCheck
+    revocation_check: RevocationCheck
     findings: list[str] = field(default_factory=list)
     records: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the events that carry one, by their number
     ranges: dict[datetime, Range] = field(default_factory=dict)  # by hour
@@ -129,6 +134,7 @@ class _Read:
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed((number, _octets(delegation)) for number, delegation in scan.delegations())
         self.misnamed += self.name_check.findings(scan)
+        self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
         if len(self.findings) < MOST:
@@ -156,6 +162,7 @@ class _Read:
             self.records[event.number] = row
         if valid:
             self.name_check.add(event.number, row)
+            self.revocation_check.add(event.number, row)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
 
@@ -233,9 +240,10 @@ def _compared(
     walk = _Walk(read=read, trail=trail)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
-    for finding in read.misnamed:
+    dropped = trail.newest_drop()
+    for finding in (*read.misnamed, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
         trail.find(finding)
-    for finding in read.count_check.findings(trail.newest_drop(), trail.unknown_before()) if counts else ():
+    for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
         trail.find(finding)
     if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
