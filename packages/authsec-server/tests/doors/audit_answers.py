@@ -26,6 +26,7 @@ from authsec_server.db.database import Access
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
+from authsec_server.tokens.endings import revoked
 from sqlalchemy import insert
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -51,7 +52,7 @@ def fill(database: Database) -> SealedLog:
     for number in range(18):
         database.append(partial(audit.record, event=issued(number)))
     for number in range(6):
-        database.append(partial(audit.record, event=_done(number)))
+        database.append(partial(_do, number=number))
     for number in range(4):
         tally = {_refusal(number): Tally(count=number + 1, request_id=f"req_no_{number}")}
         database.append(partial(audit.count_refusals, tallies=tally, now=NOW + timedelta(minutes=20 * number)))
@@ -64,7 +65,7 @@ def fill(database: Database) -> SealedLog:
     sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
     while sealer.seal():
         pass
-    report = database.read(lambda tx: verify(tx, keys.by_kid()))
+    report = database.read(lambda tx: verify(tx, keys.by_kid(), now=sealed_at))
     assert report.findings == ()
     assert report.last is not None
     numbers = database.read(lambda tx: [each.id for each in audit.page(tx, ANN, limit=201).items])
@@ -137,6 +138,15 @@ def _name(tx: Tx, number: int) -> None:
     tx.connection.execute(insert(metadata.tables["delegations"]).values(given | terms | described))
 
 
+def _do(tx: Tx, number: int) -> None:
+    event = _done(number)
+    audit.record(tx, event)
+    if event.client is not None:
+        kind, id_ = ("delegation", event.delegations[0].id) if event.delegations else ("client", event.client.id)
+        ended = {"sequence": number, "subject_kind": kind, "subject_id": id_, "version": number, "at": event.at}
+        tx.connection.execute(insert(metadata.tables["revocations"]).values(ended))
+
+
 def _done(number: int) -> Event:
     kind = (EventKind.ROLE_CREATED, EventKind.CLIENT_DISABLED, EventKind.DELEGATION_REVOKED)[number % 3]
     return Event(
@@ -189,6 +199,7 @@ def readers() -> Mapping[str, Reader]:
     found["search for a token"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), jti(7))]
     found["search for a request"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), "req_act_4")]
     found["all of a request"] = lambda tx: [as_json(each) for each in audit.of_request(tx, ANN, "req_name_1")]
+    found["when tokens were revoked"] = lambda tx: sorted(revoked(tx, audit.page(tx, ANN, limit=201).items).items())
     found["one by one"] = lambda tx: [as_json(audit.event(tx, ANN, number)) for number in range(1, 30)]
     found["in the order of sealing"] = lambda tx: [
         as_json(each) for each in sealing.following(tx, ANN, after=-1, limit=200).events

@@ -24,6 +24,11 @@ from authsec_server.db.schema import Instant, NotCanonical, read_canonical_json
 ROWS: Final = 2000  # read at once
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})
+REVOCATIONS: Final = table(  # of a room above
+    "revocations",
+    *(column(name) for name in ("sequence", "subject_kind", "subject_id", "version")),
+    column("at", Instant()),
+)
 _POSTGRESQL_INSTANT: Final = re.compile(r"([0-9-]{10}) ([0-9:]{8})(?:\.([0-9]{1,6}))?\+00", re.ASCII)
 
 
@@ -88,6 +93,12 @@ class Scan:
         """Hour, lowest and highest number of each row of `number_ranges`."""
         for hour, lowest, highest in self._rows(number_ranges, "hour", "lowest", "highest"):
             yield self.instant(hour), lowest, highest
+
+    def ends(self) -> Iterator[tuple[Any, Any, Any, Any, str | None]]:
+        """Number, kind and id of what ended, version and time of each row of `revocations`."""
+        names = ("sequence", "subject_kind", "subject_id", "version", "at")
+        for sequence, kind, id_, version, at in self._rows(REVOCATIONS, *names):
+            yield sequence, kind, id_, version, self.instant(at)
 
     def rows(self, name: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         """These text columns of each row of a table that belongs to a room above."""

@@ -31,6 +31,7 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys, record_in
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores
+from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
@@ -83,8 +84,11 @@ def verify(
             Scratch.opened() as scratch,
             CountCheck(tx.connection, now=now) as count_check,
             NameCheck.opened(tx.connection) as name_check,
+            RevocationCheck.opened(tx.connection) as revocation_check,
         ):
-            read = _Read(scratch=scratch, count_check=count_check, name_check=name_check)
+            read = _Read(
+                scratch=scratch, count_check=count_check, name_check=name_check, revocation_check=revocation_check
+            )
             scan = Scan(tx.connection)
             with scan.sequential():
                 read.all(scan)
@@ -124,6 +128,7 @@ class _Read:
     scratch: Scratch
     count_check: CountCheck
     name_check: NameCheck
+    revocation_check: RevocationCheck
     findings: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)  # findings
 
@@ -135,6 +140,7 @@ class _Read:
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
+        self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
         if len(self.findings) < MOST:
@@ -162,6 +168,7 @@ class _Read:
             self.scratch.keep_record(event.number, row["kind"], signed)
         if valid:
             self.name_check.add(event.number, row)
+            self.revocation_check.add(event.number, row)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
 
@@ -245,9 +252,10 @@ def _compared(
     walk = _Walk(read=read, trail=trail)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
-    for finding in read.misnamed:
+    dropped = trail.newest_drop()
+    for finding in (*read.misnamed, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
         trail.find(finding)
-    for finding in read.count_check.findings(trail.newest_drop(), trail.unknown_before()) if counts else ():
+    for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
         trail.find(finding)
     if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
