@@ -121,6 +121,21 @@ SPELLINGS = [
 _TRAILERS = "0\r\nAuthSec-Agent: evil\r\nAuthSec_Permissions: evil\r\n\r\n"
 _CHUNKED = "Transfer-Encoding: chunked"
 _UPGRADES = ("foo", "h2c", "TLS/1.0", "websocketx", "foo, websocket", "websocket, foo")
+_EVIL = ("authsec-agent", "evil")
+_FIELDS = [
+    _EVIL,
+    ("authsec_agent", "evil"),
+    ("AuthSec-Agent", "evil"),
+    ("authsec.agent", "evil"),
+    ("x", "y\r\nauthsec-agent: evil"),
+    ("x\r\nauthsec-agent: evil\r\nx", "y"),
+    ("x: y\r\nauthsec-agent", "evil"),
+    ("connection", "authsec-agent"),
+    ("transfer-encoding", "chunked"),
+    ("x-original-url", "/delete/42"),
+    ("upgrade", "foo"),
+    ("content-length", "5"),
+]
 
 ATTACKS = [
     Attack(
@@ -139,11 +154,12 @@ ATTACKS = [
         exchanges=[
             Http1(
                 data=f"GET {path} HTTP/1.1\r\nHost: @HOST@\r\nConnection: {options}\r\nUpgrade: {upgrade}\r\n"
-                f"HTTP2-Settings: AAMAAABkAAQAAP__\r\n@AUTHORIZATION@\r\n",
+                f"HTTP2-Settings: AAMAAABkAAQAAP__\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n@AUTHORIZATION@\r\n",
                 then=_INSIDE,
             )
             for path in ("/customers/42", "/open/42")
-            for upgrade in (*_UPGRADES, "foo\r\nUpgrade: websocket")
+            for upgrade in (*_UPGRADES, "foo\r\nUpgrade: websocket", "websocket\r\nUpgrade: foo")
             for options in ("Upgrade, HTTP2-Settings",)
         ],
     ),
@@ -156,7 +172,11 @@ ATTACKS = [
         ],
     ),
     Attack(name="control characters", title="control characters in paths", exchanges=[*map(_get, CONTROLS)]),
-    Attack(name="other spellings", title="`//`, `/../`, `%2e%2e`, twice encoded paths", exchanges=[*map(_get, WAYS_ROUND)]),
+    Attack(
+        name="other spellings",
+        title="`//`, `/../`, `%2e%2e`, twice encoded paths",
+        exchanges=[*map(_get, WAYS_ROUND)],
+    ),
     Attack(name="parameters", title="`;`, `\\` and `#` in paths", exchanges=[*map(_get, PARAMETERS)]),
     Attack(
         name="targets",
@@ -200,7 +220,7 @@ ATTACKS = [
         exchanges=[
             _get("/delete/42", "Authorization: Bearer evil"),
             _get("/delete/42", "Authorization: Basic ZXZpbDpldmls"),
-            Http1(data="GET /delete/42 HTTP/1.1\r\nHost: @HOST@\r\nConnection: close\r\n@AUTHORIZATION@@AUTHORIZATION@\r\n"),
+            _get("/delete/42", "@AUTHORIZATION@X: y"),
             _get("/delete/42?access_token=@TOKEN@"),
             _get("/delete/42", "Authorization: Bearer @TOKEN@, Bearer @TOKEN@"),
             _get("/delete/42", "authorization_: Bearer @TOKEN@", "Proxy-Authorization: Bearer @TOKEN@"),
@@ -250,15 +270,10 @@ ATTACKS = [
             *(
                 Http2(fields=[(":path", path), field])
                 for path in ("/customers/42", "/open/42")
-                for field in (
-                    ("authsec-agent", "evil"), ("authsec_agent", "evil"), ("AuthSec-Agent", "evil"), ("authsec.agent", "evil"),
-                    ("x", "y\r\nauthsec-agent: evil"), ("x\r\nauthsec-agent: evil\r\nx", "y"), ("x: y\r\nauthsec-agent", "evil"),
-                    ("connection", "authsec-agent"), ("transfer-encoding", "chunked"), ("x-original-url", "/delete/42"),
-                    ("upgrade", "foo"), ("content-length", "5"),
-                )
+                for field in _FIELDS
             ),
             *(
-                Http2(fields=[(":path", path), (":method", "POST"), *more], body=body, trailers=[("authsec-agent", "evil")])
+                Http2(fields=[(":path", path), (":method", "POST"), *more], body=body, trailers=[_EVIL])
                 for path in ("/customers/42", "/open/42")
                 for body, more in ((b"", ()), (b"abc", ()), (b"abc", (("content-length", "3"),)))
             ),

@@ -1,4 +1,4 @@
-"""How each proxy is started, with its files of deploy as they are shipped but for addresses, and a site for the tests."""
+"""How each proxy is started: with its files of deploy, changed in addresses only, and with a site for the tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from ..environments import python_with
@@ -141,8 +142,13 @@ def _haproxy(folder: Path, port: int, addresses: Addresses) -> list[Any]:
 
 def _envoy(folder: Path, port: int, addresses: Addresses) -> list[Any]:
     """The shipped file with more routes; each asks as the shipped one for customers does."""
-    ports = {f"port_value: {old.rpartition(':')[2]}": f"port_value: {new.rpartition(':')[2]}" for old, new in addresses.shipped.items()}
-    listening = {"port_value: 8443": f"port_value: {port}", "0.0.0.0": "127.0.0.1"}
+    ports = {
+        f"port_value: {old.rpartition(':')[2]}": f"port_value: {new.rpartition(':')[2]}"
+        for old, new in addresses.shipped.items()
+    }
+    # Envoy would keep a connection open for a second after an error, for callers that read slowly.
+    at_once = {"stat_prefix: api\n": f"stat_prefix: api\n{' ' * 16}delayed_close_timeout: 0s\n"}
+    listening = {"port_value: 8443": f"port_value: {port}", "0.0.0.0": "127.0.0.1"} | at_once
     first, last = "                        # All of several:", "                        # The rest is not let through."
     routes = {first: f"{_site('envoy_first.yaml')}{first}", last: f"{_site('envoy_last.yaml')}{last}"}
     _copy(DEPLOY / "envoy", folder, addresses.shipped | ports | listening | routes)
@@ -181,7 +187,9 @@ PROGRAMS = {
         inside="lib/python*/site-packages/envoy/_bin/envoy",
         version_words=("--version",),
     ),
-    "haproxy": Program(title="haproxy", command="haproxy", configure=_haproxy, how_to_install="apt-get install haproxy"),
+    "haproxy": Program(
+        title="haproxy", command="haproxy", configure=_haproxy, how_to_install="apt-get install haproxy"
+    ),
     "nginx": Program(title="nginx", command="nginx", configure=_nginx, how_to_install="apt-get install nginx"),
     "traefik": Program(
         title="Traefik", command="traefik", configure=_traefik, how_to_install=_PACKAGE, inside="bin/traefik",
@@ -195,9 +203,7 @@ def _packages() -> Path | None:
     """The environment of the programs that come as packages; None without a package index."""
     try:
         return python_with(PACKAGES).parents[1]
-    except BaseException as outcome:  # noqa: BLE001 - pytest's skip and fail are no Exception
-        if isinstance(outcome, KeyboardInterrupt):
-            raise
+    except (pytest.skip.Exception, pytest.fail.Exception):
         return None
 
 

@@ -44,7 +44,7 @@ def recording_api(seen: list[Request]) -> Iterator[str]:
             upgraded = False
             while (request := _read(self.rfile, upgraded)) is not None:
                 seen.append(request)
-                upgrade = request.headers.get("upgrade")
+                upgrade = ", ".join(request.values("upgrade"))
                 if upgrade and not upgraded:
                     self.wfile.write(_SWITCHING % (upgrade.encode(), _ACCEPTED))
                     upgraded = True
@@ -100,5 +100,7 @@ def _answer(request: Request) -> bytes:
     """The headers that it got, as JSON; an error of its own where the path asks for one."""
     body = json.dumps(request.headers).encode()
     status = {"own-refusal": 403, "own-failure": 500}.get(request.path.rpartition("/")[2], 200)
-    head = f"HTTP/1.1 {status} Own\r\nCache-Control: no-store\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}"
+    head = (
+        f"HTTP/1.1 {status} Own\r\nCache-Control: no-store\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}"
+    )
     return f"{head}\r\n\r\n".encode() + (b"" if request.method == "HEAD" else body)
