@@ -26,10 +26,8 @@ from authsec.verify_server.identity import identity_headers
 from authsec.verify_server.requirement import Misconfigured
 
 _VERIFY: Final = "/verify"
-_TARGETS: Final = (
-    "x-original-uri",
-    "x-forwarded-uri",
-)  # how nginx, haproxy and Caddy, and Traefik, say what was requested
+# How proxies say what was requested: the first nginx, haproxy and Caddy, the second Traefik.
+_TARGETS: Final = ("x-original-uri", "x-forwarded-uri")
 
 
 class VerifyApp:
