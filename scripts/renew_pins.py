@@ -6,8 +6,8 @@ Everything that the workspace needs, in all its groups and for every Python it s
 old pins, in a folder of its own. The list that is written names versions only: no registry, no hash, no file. That is
 why it is tracked and `uv.lock`, which records where each file came from, is not.
 
-The packages of other people that tests/foreign and tests/frameworks install beside ours are pinned in the same way, in
-files there; what tests/browser and tests/foreign take from npm, in the package.json there.
+The packages of other people that tests/foreign, tests/frameworks and tests/proxies install beside ours are pinned in
+the same way, in files there; what tests/browser and tests/foreign take from npm, in the package.json there.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
 @_option("--beyond-loopback", is_flag=True, help="Listen where other machines can ask, over plain HTTP.")
 @_option("--no-metadata", is_flag=True, help="Serve no protected resource metadata, and name none in challenges.")
 def verify_server(**options: Any) -> None:
-    """Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik) before an API in any language.
+    """Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) before an API in any language.
 
     The proxy asks at /verify?require=customers:read, and passes on who calls in the headers AuthSec-Agent,
     AuthSec-Permissions and others, or the refusal. Configurations to copy are in the folder deploy of a clone.

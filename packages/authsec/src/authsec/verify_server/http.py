@@ -2,7 +2,7 @@
 
 | path | for |
 |---|---|
-| `/verify?require=…` | proxies that ask at an address of their choice (nginx, haproxy, Traefik); 204 lets in |
+| `/verify?require=…` | proxies that ask at an address of their choice (nginx, haproxy, Traefik, Caddy); 204 lets in |
 | `/verify/require=…/` and whatever follows | Envoy, which asks at a prefix before the request's path; 200 lets in |
 | `/open` | Traefik, for open paths: 200 always; only where it asks, it takes headers out by pattern |
 | `/healthz` | whoever watches |
@@ -26,7 +26,8 @@ from authsec.verify_server.identity import identity_headers
 from authsec.verify_server.requirement import Misconfigured
 
 _VERIFY: Final = "/verify"
-_TARGETS: Final = ("x-original-uri", "x-forwarded-uri")  # how nginx and haproxy, and Traefik, say what was requested
+# How proxies say what was requested: the first nginx, haproxy and Caddy, the second Traefik.
+_TARGETS: Final = ("x-original-uri", "x-forwarded-uri")
 
 
 class VerifyApp:
