@@ -186,6 +186,7 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
         assert signed_in(another.stdout.strip()) == "Dashboard"
         assert re.search(r"\$env:AUTHSEC_AGENT_CLIENT_ID = '[0-9a-f-]{36}'\n", printed)
         assert printed.count("uv run authsec smoke\n") == 2, "as the demo was run, in both kinds of shell"
+        assert printed.count("uv run python examples/autogen_conversation.py\n") == 2
         assert [line for line in printed.splitlines() if len(line) > 80 and not TO_BE_COPIED.search(line)] == []
         process.send_signal(signal.SIGINT)
         assert process.wait(A_WHILE) == 0

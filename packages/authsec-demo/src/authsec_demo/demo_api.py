@@ -7,19 +7,16 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
 
 from authsec_demo.evidence import App, Receive, Scope, Send
-from authsec_demo.exports import model_exports, show_exports
+from authsec_demo.exports import EXAMPLE, model_exports, show_exports
 from authsec_demo.loopback import HOST, serving
 from authsec_demo.model_server import model_app, scripted, scripted_endpoint
 from authsec_demo.sample_api import create_app, sample_customers
 from authsec_demo.stage import Stage
-
-EXAMPLE: Final = "uv run python examples/autogen_conversation.py"
 
 
 @contextmanager
@@ -39,7 +36,7 @@ def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, 
         _check_authority(stage, verifier)
         stage.line()
         stage.note("Set these beside the variables of your agent.")
-        show_exports(stage, {"DOWNSTREAM_URL": url, **model_exports(scripted_endpoint(url))}, then=EXAMPLE)
+        show_exports(stage, {"DOWNSTREAM_URL": url, **model_exports(scripted_endpoint(url))}, EXAMPLE)
         yield
 
 

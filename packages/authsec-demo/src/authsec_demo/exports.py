@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from typing import Final
 
 from authsec_demo.model_server import ModelEndpoint
 from authsec_demo.stage import Stage
+
+EXAMPLE: Final = "uv run python examples/autogen_conversation.py"  # in a clone
 
 
 def model_exports(model: ModelEndpoint) -> dict[str, str]:
@@ -16,18 +19,20 @@ def model_exports(model: ModelEndpoint) -> dict[str, str]:
     return {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": model.api_key, "OPENAI_MODEL": model.name}
 
 
-def show_exports(stage: Stage, variables: Mapping[str, str], *, then: str) -> None:
-    """The lines that set `variables`, and the command to run `then`."""
+def show_exports(stage: Stage, variables: Mapping[str, str], *commands: str) -> None:
+    """The lines that set `variables`, then the commands that read them."""
     stage.line()
     stage.note("bash, zsh:")
     for name, value in variables.items():
         stage.copyable(f"export {name}={shlex.quote(value)}")
-    stage.copyable(then)
+    for command in commands:
+        stage.copyable(command)
     stage.line()
     stage.note("PowerShell:")
     for name, value in variables.items():
         stage.copyable(f"$env:{name} = '{_doubled_quotes(value)}'")
-    stage.copyable(then)
+    for command in commands:
+        stage.copyable(command)
 
 
 def _doubled_quotes(value: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from authsec.terminal import command_line
 
-from authsec_demo.exports import model_exports, show_exports
+from authsec_demo.exports import EXAMPLE, model_exports, show_exports
 from authsec_demo.onboarding import READ, Agent, delegation_to_read
 from authsec_demo.servers import Servers
 from authsec_demo.stage import Stage, check
@@ -29,7 +29,7 @@ def hand_over(stage: Stage, servers: Servers, variables: Mapping[str, str]) -> N
     """A sign-in to the console, and the variables that lead to the agent. They are good while the servers run."""
     with stage.step("Try it yourself", "In a browser, and in a second terminal."):
         _show_console(stage, servers)
-        show_exports(stage, variables, then=command_line("smoke"))
+        show_exports(stage, variables, command_line("smoke"), EXAMPLE)
 
 
 def _show_console(stage: Stage, servers: Servers) -> None:
