@@ -4,7 +4,7 @@ Runs on the classic AutoGen API (`import autogen`, from `autogen[openai]>=0.14,<
 
     AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
     AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one, and a scripted model
     OPENAI_API_KEY                              and, for another model or server: OPENAI_BASE_URL, OPENAI_MODEL
 """
 
@@ -80,7 +80,8 @@ def check_environment() -> None:
     print(
         f"These variables are not set. Add, with your own values:\n\n{lines}\n\n"
         "An agent with a key pair also needs AUTHSEC_AGENT_KEY_FILE, and another model or server OPENAI_BASE_URL and "
-        "OPENAI_MODEL.\n`uv run authsec demo` prints an agent, its key file and the DOWNSTREAM_URL of an API to try.",
+        "OPENAI_MODEL.\n`uv run authsec demo` prints all of them, with an agent, an API and a scripted model to try.\n"
+        "With an authority of your own, `uv run authsec demo-api` prints the API and the model.",
         file=sys.stderr,
     )
     sys.exit(2)

@@ -2,7 +2,7 @@
 
 export AUTHSEC_BASE_URL="https://your-authsec-server"
 export AUTHSEC_AGENT_CLIENT_ID="your-client-id"
-export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"  # an unattested agent needs none
+export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"  # of a key pair; other agents leave it out
 python examples/smoke_local.py
 """
 

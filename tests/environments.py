@@ -52,7 +52,7 @@ def _install(packages: Path, folder: Path) -> None:
         done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             shutil.rmtree(building, ignore_errors=True)
-            _do_without(done.stderr)
+            do_without(done.stderr)
     try:
         building.rename(folder)
     except OSError:  # another worker was quicker
@@ -77,7 +77,7 @@ def npm_folder(*files: Path) -> Path:
     done = subprocess.run(command, cwd=building, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         shutil.rmtree(building)
-        _do_without(f"{files[0]} could not be installed.\n{done.stderr}")
+        do_without(f"{files[0]} could not be installed.\n{done.stderr}")
     try:
         building.rename(folder)
     except OSError:  # another worker was quicker
@@ -87,14 +87,14 @@ def npm_folder(*files: Path) -> Path:
 
 def _node_version() -> str:
     if shutil.which("node") is None or shutil.which("npm") is None:
-        _do_without("node and npm are not installed.")
+        do_without("node and npm are not installed.")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE:
-        _do_without(f"node is {version}; the packages need {OLDEST_NODE}.")
+        do_without(f"node is {version}; the packages need {OLDEST_NODE}.")
     return version
 
 
-def _do_without(why: str) -> NoReturn:
+def do_without(why: str) -> NoReturn:
     give_up = pytest.fail if os.environ.get("CI") else pytest.skip
     give_up(f"OTHER PEOPLE'S PACKAGES COULD NOT BE INSTALLED, SO NOTHING IS CHECKED WITH THEM\n{why}")
 

@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+EXAMPLE = Path(__file__).parents[1] / "examples" / "autogen_conversation.py"
 AUTHSEC = str(Path(sys.executable).with_name("authsec"))
 A_WHILE = 180  # it takes a tenth of that, where nothing else runs
 TO_BE_COPIED = re.compile(r"AUTHSEC_AGENT_KEY_FILE|/console/set-up\?code=|--data ")  # whole, so not to be wrapped
@@ -166,11 +167,16 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
             "AUTHSEC_AGENT_CLIENT_ID",
             "AUTHSEC_AGENT_KEY_FILE",
             "DOWNSTREAM_URL",
+            "OPENAI_BASE_URL",
+            "OPENAI_API_KEY",
+            "OPENAI_MODEL",
         }
         newcomer = {name: value for name, value in env.items() if not name.startswith("AUTHSEC_")} | exports
         smoke = subprocess.run([AUTHSEC, "smoke"], env=newcomer, capture_output=True, text=True, timeout=A_WHILE)
         assert smoke.returncode == 0, smoke.stdout + smoke.stderr
-        assert answers(exports["DOWNSTREAM_URL"])
+        example = [sys.executable, EXAMPLE]
+        talk = subprocess.run(example, env=newcomer, cwd=tmp_path, capture_output=True, text=True, timeout=A_WHILE)
+        assert "Customer 42 is Ada Lovelace, ada@example.com." in talk.stdout, talk.stdout + talk.stderr
         (sign_in,) = re.findall(r"http\S+/console/set-up\?code=\S+", printed)
         assert signed_in(sign_in) == "Dashboard"
         for_another = shlex.split(*re.findall(r" authsec (admin setup-url .+)", printed))
@@ -180,6 +186,7 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
         assert signed_in(another.stdout.strip()) == "Dashboard"
         assert re.search(r"\$env:AUTHSEC_AGENT_CLIENT_ID = '[0-9a-f-]{36}'\n", printed)
         assert printed.count("uv run authsec smoke\n") == 2, "as the demo was run, in both kinds of shell"
+        assert printed.count("uv run python examples/autogen_conversation.py\n") == 2
         assert [line for line in printed.splitlines() if len(line) > 80 and not TO_BE_COPIED.search(line)] == []
         process.send_signal(signal.SIGINT)
         assert process.wait(A_WHILE) == 0

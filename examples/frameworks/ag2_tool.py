@@ -4,7 +4,7 @@ Runs with `ag2[openai]>=1` and requests. Set:
 
     AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
     AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
+    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one, and a scripted model
     OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
 """
 

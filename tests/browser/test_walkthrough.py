@@ -1,7 +1,8 @@
-"""The published walk-through, in its own words, from the set-up URL to a token that an API accepts."""
+"""The published walk-through, in its own words, from the set-up URL to what the agent says of the API's data."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 from authsec import AuthSecClient, AuthSecConfig, TokenVerifier
 from authsec.credentials import KeyFile
+from authsec_demo.demo_api import demo_api_running
+from authsec_demo.stage import Stage
 from hands import Hands, Keyboard, Mouse
 from playwright.sync_api import Page, expect
+from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 SELECTORS = {
@@ -44,7 +48,7 @@ class Shell:
         kept |= {"PATH": self._path, "AUTHSEC_AGENT_KEY_FILE": "/tmp/of-another-agent.pem"}
         command = ["bash", "-c", lines]
         return subprocess.run(
-            command, cwd=self._folder, env=kept, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self._folder, env=kept, capture_output=True, text=True, timeout=180, check=False
         )
 
 
@@ -172,16 +176,20 @@ def test_an_unattested_agent_gets_a_token(serve: Any, reader: Callable[..., Read
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_agent_with_a_key_pair_gets_a_token(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
-    """By the very lines that the console shows, from one to the next."""
+def test_an_agent_with_a_key_pair_reads_a_customer(serve: Any, reader: Callable[..., Reader], tmp_path: Path) -> None:
+    """By the very lines that the console and `authsec demo-api` show, from one to the next."""
     its = serve()
     person = reader(its)
     agent = Shell(tmp_path)
     client_id = person.register("Key pair", agent)
     person.delegate()
     token_is_accepted(its, client_id, KeyFile(tmp_path / "agent-key.pem"))
-    done = agent.run(person.connection())
+    printed = io.StringIO()
+    with demo_api_running(Stage(Console(file=printed)), tmp_path, issuer=its.url, audience="authsec-api", port=0):
+        conversation = printed.getvalue().partition("bash, zsh:")[2].partition("PowerShell:")[0]
+        done = agent.run(f"{person.connection()}\n{conversation}")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Customer 42 is Ada Lovelace, ada@example.com." in done.stdout
 
 
 def test_an_agent_on_kubernetes_is_told_what_is_missing(

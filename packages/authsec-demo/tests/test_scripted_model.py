@@ -44,6 +44,24 @@ def test_a_wish_becomes_a_call_of_the_tool_for_it(wish: str, called: str) -> Non
     assert json.loads(call.function.arguments) == {"customer_id": "42"}
 
 
+def test_a_question_of_the_frameworks_examples_becomes_a_call_of_their_tool() -> None:
+    asked = {"role": "user", "content": [{"type": "text", "text": "Who is "}, {"type": "text", "text": "customer 42?"}]}
+    (call,) = reply(asked, tools=[{"type": "function", "function": {"name": "fetch_customer"}}]).tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("fetch_customer", {"customer_id": "42"})
+
+
+def test_a_text_that_a_framework_has_wrapped_is_read() -> None:
+    record = json.dumps({"id": "42", "name": "Ada", "email": "ada@example.com"})
+    assert reply(user("Who is customer 42?"), tool(json.dumps({"result": record}))).content.startswith(
+        "Customer 42 is Ada"
+    )
+
+
+def test_it_answers_as_the_model_that_was_asked_for() -> None:
+    """Clients compare the name with the one that they sent."""
+    assert complete({"model": "of-mine", "messages": []})["model"] == "of-mine"
+
+
 def test_a_call_ends_the_turn_as_a_call_and_text_as_text() -> None:
     calling = complete({"messages": [user("Get data for customer 42.")], "tools": TOOLS})
     speaking = complete({"messages": [user("Hello")], "tools": TOOLS})

@@ -1,9 +1,10 @@
-"""The command `authsec demo`. It imports what the story needs only when it is asked to tell it."""
+"""The commands `authsec demo` and `authsec demo-api`. Each imports what it needs only when it is run."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import logging
 import os
 import signal
 import sys
@@ -18,13 +19,15 @@ import click
 if TYPE_CHECKING:
     from authsec_demo.servers import LiveModel
 
+DEMO_API_PORT = 7469  # beside that of `authsec serve`
 _OPENAI = "https://api.openai.com/v1"
 _INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 def register(group: click.Group) -> None:
-    """Add the command to `authsec` (entry point of the group `authsec.commands`)."""
+    """Add the commands to `authsec` (entry point of the group `authsec.commands`)."""
     group.add_command(demo)
+    group.add_command(demo_api)
 
 
 @click.command()
@@ -43,6 +46,46 @@ def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
     _require_autogen()
     _end_orderly()
     sys.exit(_tell(wanted, leave=leave, kubernetes=kubernetes))
+
+
+@click.command("demo-api")
+@click.option(
+    "--issuer", default="http://127.0.0.1:7468", show_default=True, envvar="AUTHSEC_BASE_URL", show_envvar=True,
+    metavar="URL", help="The authority whose tokens the API accepts, exactly as it calls itself.",
+)  # fmt: skip
+@click.option(
+    "--audience", default="authsec-api", show_default=True,
+    help="The API's identifier. The default is that of delegations that name no API.",
+)  # fmt: skip
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=DEMO_API_PORT, show_default=True,
+    help="Loopback port to listen on; 0 takes a free one.",
+)  # fmt: skip
+def demo_api(issuer: str, audience: str, port: int) -> None:
+    """Run a sample API and a scripted model for agents of your own authority.
+
+    The API has customers 41 and 42, in throwaway data. The model stands for OpenAI's, at /v1: it calls a tool that
+    fetches or deletes a customer, and needs no account. Both listen on 127.0.0.1 alone, until Ctrl-C.
+    """
+    from authsec_demo.demo_api import demo_api_running
+    from authsec_demo.loopback import bypass_proxies
+    from authsec_demo.stage import Stage
+
+    bypass_proxies()
+    _end_orderly()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    stage = Stage()
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="authsec-demo-", ignore_cleanup_errors=True) as folder,
+            demo_api_running(stage, Path(folder), issuer=issuer.rstrip("/"), audience=audience, port=port),
+        ):
+            stage.line()
+            stage.line("It stays up until you press Ctrl-C.")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        stage.line()
+        stage.line("Stopped. Its data is gone.")
 
 
 def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
 from authsec.terminal import command_line
 
+from authsec_demo.exports import EXAMPLE, model_exports, show_exports
 from authsec_demo.onboarding import READ, Agent, delegation_to_read
 from authsec_demo.servers import Servers
 from authsec_demo.stage import Stage, check
@@ -29,7 +29,7 @@ def hand_over(stage: Stage, servers: Servers, variables: Mapping[str, str]) -> N
     """A sign-in to the console, and the variables that lead to the agent. They are good while the servers run."""
     with stage.step("Try it yourself", "In a browser, and in a second terminal."):
         _show_console(stage, servers)
-        _show_exports(stage, variables)
+        show_exports(stage, variables, command_line("smoke"), EXAMPLE)
 
 
 def _show_console(stage: Stage, servers: Servers) -> None:
@@ -50,22 +50,5 @@ def exports(servers: Servers, agent: Agent) -> dict[str, str]:
         "AUTHSEC_AGENT_CLIENT_ID": agent.client_id,
         "DOWNSTREAM_URL": servers.api_url,
         "AUTHSEC_AGENT_KEY_FILE": str(agent.key_file),
+        **model_exports(servers.model),
     }
-
-
-def _show_exports(stage: Stage, variables: Mapping[str, str]) -> None:
-    stage.line()
-    stage.note("bash, zsh:")
-    for name, value in variables.items():
-        stage.copyable(f"export {name}={shlex.quote(value)}")
-    stage.copyable(command_line("smoke"))
-    stage.line()
-    stage.note("PowerShell:")
-    for name, value in variables.items():
-        stage.copyable(f"$env:{name} = '{_doubled_quotes(value)}'")
-    stage.copyable(command_line("smoke"))
-
-
-def _doubled_quotes(value: str) -> str:
-    """The only escape in a PowerShell string in single quotes."""
-    return value.replace("'", "''")

@@ -18,12 +18,14 @@ _START_SECONDS = 10.0
 
 
 @contextmanager
-def serving(app: Any, *, certificate: Path | None = None) -> Iterator[str]:
+def serving(app: Any, *, port: int = 0, certificate: Path | None = None) -> Iterator[str]:
     """Serve an ASGI application; gives its URL. On leaving, requests under way are answered first.
+
+    Port 0 takes a free one. Raises `OSError` if the port cannot be listened on.
 
     With a `certificate`, which is a PEM file that holds the key, too, it is served over TLS.
     """
-    listener = socket.create_server((HOST, 0))
+    listener = socket.create_server((HOST, port))
     server = uvicorn.Server(
         # Five seconds: nobody holds the door of a demonstration open for longer.
         uvicorn.Config(

@@ -31,14 +31,21 @@ class ModelEndpoint:
     base_url: str
     api_key: str = field(repr=False)
     name: str
+    is_scripted: bool = False
 
 
-def model_app(model: Model, transcript: Transcript) -> Starlette:
-    """`POST /v1/chat/completions`, answered by `model` and written into `transcript`."""
+def scripted_endpoint(url: str) -> ModelEndpoint:
+    """The scripted model that is served at `url`. It needs no key; clients insist on one."""
+    return ModelEndpoint(base_url=f"{url}/v1", api_key="none", name=scripted_model.NAME, is_scripted=True)
+
+
+def model_app(model: Model, transcript: Transcript | None = None) -> Starlette:
+    """`POST /v1/chat/completions`, answered by `model` and written into `transcript`, if there is one."""
 
     async def chat_completions(request: Request) -> Response:
         body = await request.body()
-        transcript.add(body)
+        if transcript is not None:
+            transcript.add(body)
         return await model(request, body)
 
     return Starlette(routes=[Route("/v1/chat/completions", chat_completions, methods=["POST"])])

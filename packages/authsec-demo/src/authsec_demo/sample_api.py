@@ -54,6 +54,14 @@ class Customers:
             yield database
 
 
+def sample_customers(folder: Path) -> Customers:
+    """Customers 41 and 42, in a new file in `folder`."""
+    customers = Customers(folder / "customers.sqlite3")
+    customers.add("41", "Grace Hopper", "grace@example.com")
+    customers.add("42", "Ada Lovelace", "ada@example.com")
+    return customers
+
+
 def create_app(customers: Customers, verifier: TokenVerifier) -> Starlette:
     """The API over `customers`, for agents whose tokens satisfy `verifier`."""
 

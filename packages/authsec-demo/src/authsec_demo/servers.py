@@ -14,8 +14,8 @@ from authsec_demo.administrator import Administrator, administrator
 from authsec_demo.authority import ENVIRONMENT, Authority, running_authority
 from authsec_demo.evidence import Tap, Transcript
 from authsec_demo.loopback import serving
-from authsec_demo.model_server import ModelEndpoint, live, model_app, scripted
-from authsec_demo.sample_api import Customers, create_app
+from authsec_demo.model_server import ModelEndpoint, live, model_app, scripted, scripted_endpoint
+from authsec_demo.sample_api import Customers, create_app, sample_customers
 from authsec_demo.stage import Stage
 
 API_IDENTIFIER: Final = "customers-api"
@@ -84,9 +84,7 @@ def start(
 
 
 def _sample_api(running: ExitStack, folder: Path, *, issuer: str) -> tuple[Customers, Tap, str]:
-    customers = Customers(folder / "customers.sqlite3")
-    customers.add("41", "Grace Hopper", "grace@example.com")
-    customers.add("42", "Ada Lovelace", "ada@example.com")
+    customers = sample_customers(folder)
     verifier = TokenVerifier(issuer=issuer, audience=API_IDENTIFIER)
     running.callback(verifier.close)  # before the authority ends, which it would tell of
     tap = Tap(create_app(customers, verifier))
@@ -98,7 +96,7 @@ def _model(running: ExitStack, transcript: Transcript, live_model: LiveModel | N
     url = running.enter_context(serving(model_app(answering, transcript)))
     if live_model:
         return ModelEndpoint(base_url=f"{url}/v1", api_key=live_model.api_key, name=live_model.name)
-    return ModelEndpoint(base_url=f"{url}/v1", api_key="none", name="scripted")
+    return scripted_endpoint(url)
 
 
 def _described(live_model: LiveModel | None) -> str:

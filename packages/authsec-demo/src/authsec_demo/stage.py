@@ -74,6 +74,10 @@ class Stage:
         """Something that was done and found to be as it should."""
         self._row(Text(self._good, style="green"), Text(label), text)
 
+    def warning(self, label: str, text: str) -> None:
+        """Something that deserves a look; the text may quote a server, so it is made plain first."""
+        self._row(Text("!" if label else "", style="yellow"), Text(label), plain(text, _LONGEST_TEXT))
+
     def said(self, who: str, text: str) -> None:
         """A line of the conversation. A model or a server may have written it, so it is made plain first."""
         self._row(Text(), Text(who, style="cyan"), plain(text, _LONGEST_TEXT))

@@ -1,0 +1,77 @@
+"""The sample API and the scripted model alone, for an agent of the reader's own authority, on one loopback port."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from authsec import TokenVerifier
+from authsec.errors import ConfigError, VerificationUnavailable
+
+from authsec_demo.evidence import App, Receive, Scope, Send
+from authsec_demo.exports import EXAMPLE, model_exports, show_exports
+from authsec_demo.loopback import HOST, serving
+from authsec_demo.model_server import model_app, scripted, scripted_endpoint
+from authsec_demo.sample_api import create_app, sample_customers
+from authsec_demo.stage import Stage
+
+
+@contextmanager
+def demo_api_running(stage: Stage, folder: Path, *, issuer: str, audience: str, port: int) -> Iterator[None]:
+    """Serve both until the end of the `with` block, and print how to reach them. Customers are kept in `folder`.
+
+    Raises `ConfigError` if `issuer` cannot be an issuer, or the port cannot be listened on.
+    """
+    verifier = TokenVerifier(issuer=issuer, audience=audience)
+    app = _beside(create_app(sample_customers(folder), verifier), model=model_app(scripted))
+    with ExitStack() as running:
+        running.callback(verifier.close)
+        url = _serve(running, app, port)
+        stage.line("AuthSec demo API", style="bold")
+        stage.fact("sample API", f"{url}, guarded by authsec.TokenVerifier")
+        stage.fact("model", "SCRIPTED, by fixed rules, whatever OPENAI_MODEL says")
+        _check_authority(stage, verifier)
+        stage.line()
+        stage.note("Set these beside the variables of your agent.")
+        show_exports(stage, {"DOWNSTREAM_URL": url, **model_exports(scripted_endpoint(url))}, EXAMPLE)
+        yield
+
+
+def _serve(running: ExitStack, app: App, port: int) -> str:
+    try:
+        return running.enter_context(serving(app, port=port))
+    except OSError as error:
+        raise ConfigError(
+            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. Stop the program that has "
+            "it, or choose another: --port.",
+            reason="listen_failed",
+        ) from None
+
+
+def _beside(api: App, *, model: App) -> App:
+    """One application: requests below /v1/ go to the model, all others to the API."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = model if scope["path"].startswith("/v1/") else api
+        await chosen(scope, receive, send)
+
+    return application
+
+
+def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
+    """Show whether tokens can be verified now. An authority that is started later is found later."""
+    (issuer,) = verifier.issuers
+    log = logging.getLogger("authsec")
+    log.setLevel(logging.CRITICAL)  # what the verifier would log now is shown below
+    try:
+        verifier.check_ready()
+    except VerificationUnavailable as error:
+        stage.warning("accepts", f"no token yet. {error}")
+        stage.warning("", "Start the authority, or name another with --issuer.")
+    else:
+        stage.fact("accepts", f"tokens of {issuer} for the audience {verifier.audience}")
+    finally:
+        log.setLevel(logging.INFO)

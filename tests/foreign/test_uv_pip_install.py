@@ -1,0 +1,69 @@
+"""`uv pip install` of ours beside somebody else's framework, as the pages have it. Nothing is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ..environments import do_without
+
+ROOT = Path(__file__).resolve().parents[2]
+UV = os.environ.get("UV") or shutil.which("uv") or "uv"
+
+
+def documented_commands() -> list[list[str]]:
+    """The arguments of each `uv pip install` in a shell block of our pages, with the path of this clone."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = [
+        line for page in pages for line in re.findall(r"^uv pip install (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    ]
+    return [shlex.split(re.sub(r"\$clone|/path/to/clone", str(ROOT), line)) for line in lines]
+
+
+class Environment:
+    """A new environment that is to hold an agent."""
+
+    def __init__(self, folder: Path) -> None:
+        self._python = folder / "agent-venv"
+        subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, self._python], check=True)
+
+    def dry_run(self, arguments: list[str], *, inside: Path) -> subprocess.CompletedProcess[str]:
+        """What uv would install there, when it is run inside this folder."""
+        command = [UV, "pip", "install", "--dry-run", "--python", self._python, *arguments]
+        return subprocess.run(command, cwd=inside, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """Without a package index the test is skipped, and says so; in CI it fails."""
+    made = Environment(tmp_path)
+    reached = made.dry_run(["requests"], inside=tmp_path)
+    if reached.returncode:
+        do_without(reached.stderr)
+    return made
+
+
+@pytest.mark.parametrize("arguments", documented_commands(), ids=lambda arguments: arguments[-2])
+def test_the_command_of_the_page_is_resolved(arguments: list[str], environment: Environment, tmp_path: Path) -> None:
+    done = environment.dry_run(arguments, inside=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f" + authsec @ {(ROOT / 'packages' / 'authsec').as_uri()}\n" in done.stderr
+
+
+def test_our_pins_apply_inside_of_the_clone_alone(environment: Environment, tmp_path: Path) -> None:
+    """Why the pages say to run it outside. If this fails, they need not."""
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (pin,) = (pin for pin in root["tool"]["uv"]["constraint-dependencies"] if pin.startswith("requests=="))
+    another = [str(ROOT / "packages" / "authsec"), pin.replace("==", "!=")]
+    assert environment.dry_run(another, inside=tmp_path).returncode == 0
+    inside = environment.dry_run(another, inside=ROOT)
+    assert inside.returncode == 1
+    assert "unsatisfiable" in inside.stderr

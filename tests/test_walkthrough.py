@@ -1,0 +1,134 @@
+"""The README's walk-through at the command line: its own blocks, from `authsec serve` to the model's answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+AUTHORITY, DEMO_API = "http://127.0.0.1:7468", "http://127.0.0.1:7469"
+A_WHILE = 120
+
+
+def block(beginning: str) -> str:
+    """The one shell block of the README that begins so."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (found,) = (lines for lines in blocks if lines.startswith(beginning))
+    return found
+
+
+def exports(lines: str) -> list[str]:
+    """The lines that set variables, as a shell reads them."""
+    return [
+        " ".join(shlex.split(line, comments=True)) for line in lines.splitlines() if line.strip().startswith("export ")
+    ]
+
+
+class Clone:
+    """A reader's clone, in which `uv run` finds what is installed here."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = folder / "programs"
+        programs.mkdir()
+        uv = programs / "uv"
+        uv.write_text('#!/bin/sh\ntest "$1" = run && shift && UV_RUN_RECURSION_DEPTH=1 exec "$@"\n', "utf-8")
+        uv.chmod(0o755)
+        (folder / "examples").symlink_to(ROOT / "examples")
+        foreign = ("AUTHSEC", "OPENAI", "UV_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        self._folder, self._environment = (
+            folder,
+            {**kept, "PATH": path, "NO_PROXY": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
+        )
+
+    def paste(self, lines: str) -> str:
+        """Paste the lines into a shell; all that they print. They must succeed."""
+        done = subprocess.run(
+            ["bash", "-e", "-c", lines],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=A_WHILE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    @contextmanager
+    def started(self, line: str, until: str) -> Iterator[str]:
+        """A terminal in which the line is left running; what it printed up to the pattern `until`."""
+        with subprocess.Popen(
+            ["bash", "-c", f"exec {line} 2>&1"],
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            try:
+                printed = ""
+                while not re.search(until, printed):
+                    printed += (more := process.stdout.readline())
+                    assert more, printed
+                yield printed
+            finally:
+                process.terminate()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+@pytest.fixture
+def authority(clone: Clone) -> Iterator[str]:
+    """The URL of the reader's authority. The port of the page may be taken here, so its address is replaced."""
+    with clone.started(f"{block('uv run authsec serve').strip()} --port 0", until=r"to begin .+\n") as printed:
+        (issuer,) = re.findall(r"issuer +(\S+)", printed)
+        yield issuer
+
+
+def onboarded(clone: Clone, authority: str, *, onboarding: str) -> str:
+    """Steps 1 and 2; the lines of Step 6 for the new agent."""
+    client_id = re.findall(r"^client_id +([0-9a-f-]{36})$", clone.paste(onboarding), re.MULTILINE)[0]
+    return block("export AUTHSEC_BASE_URL").replace(AUTHORITY, authority).replace("your-client-id", client_id)
+
+
+def test_an_unattested_agent_needs_no_line_for_a_key_file(clone: Clone, authority: str) -> None:
+    commands = block("uv run authsec keygen")
+    unattested = commands.replace("--platform key --public-key agent-key.pem.pub", "--platform unattested")
+    assert unattested != commands
+    assert "All is well" in clone.paste(onboarded(clone, authority, onboarding=unattested))
+
+
+def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: str) -> None:
+    smoke_test = onboarded(clone, authority, onboarding=block("uv run authsec keygen"))
+    smoke_test = block("export AUTHSEC_AGENT_KEY_FILE") + smoke_test
+    assert "All is well" in clone.paste(smoke_test)
+    demo_api = f"env AUTHSEC_BASE_URL={authority} {block('uv run authsec demo-api').strip()} --port 0"
+    with clone.started(demo_api, until="press Ctrl-C") as printed:
+        assert f"tokens of {authority} for the audience authsec-api" in " ".join(printed.split())
+        (url,) = re.findall(r"export DOWNSTREAM_URL=(\S+)", printed)
+        conversation = block("export DOWNSTREAM_URL").replace(DEMO_API, url)
+        assert exports(conversation) == exports(printed)
+        conversation = "\n".join([*exports(smoke_test), conversation])
+        answered = clone.paste(conversation)
+        assert "Customer 42 is Ada Lovelace, ada@example.com." in answered
+        assert "WARNING" not in answered
+        clone.paste(block("uv run authsec delegations list").replace("<slug>", "customer-support-support --yes"))
+        refused = clone.paste(conversation)
+        assert "has ended or was revoked" in refused
+        assert "Ada" not in refused
