@@ -225,7 +225,7 @@ def token(client: str, minutes: int, *, version: int = 5, under: str = "d") -> E
 def test_tokens_that_are_out_stand_together_where_they_are_alike(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {"audience": ["crm"], "proof_id": "p", "source": {"id": "s"}}
+    whole = {"audience": ["crm"], "proof_id": "p", "source": {"id": "s", "name": "S"}}
     write(
         database,
         *[replace(token("a", minutes), jti=f"j{minutes}", kid="k") for minutes in (-1, 0, 1, 5)],

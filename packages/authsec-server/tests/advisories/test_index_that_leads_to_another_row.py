@@ -66,7 +66,7 @@ def verified(database: Database, log: SealedLog) -> Report:
 @pytest.mark.parametrize(
     ("table", "keys", "row", "changed"),
     [
-        (EVENTS, "jti", "jti = 'jti-1'", {"id": "1000000", "jti": "'jti-7'"}),
+        (EVENTS, "jti", "jti = 'jti-of-token-1'", {"id": "1000000", "jti": "'jti-of-token-7'"}),
         (EVENTS, "id, at", "id = 3", {"id": "12"}),
         ("event_delegations", "delegation_id, event_id", "event_id = 2", {"delegation_id": "'d-9'"}),
         ("hourly_counts", "hour, kind, reason", "reason = '' AND hour = '2026-11-25 12:00+00'", {"reason": "'zz'"}),
@@ -85,7 +85,7 @@ def test_an_entry_that_leads_to_another_row_is_found(
 @pytest.mark.parametrize(
     ("table", "keys", "row", "changed"),
     [
-        (EVENTS, "jti", "jti = 'jti-7'", {"id": "1000000", "jti": "'jti-7a'"}),
+        (EVENTS, "jti", "jti = 'jti-of-token-7'", {"id": "1000000", "jti": "'jti-of-token-7a'"}),
         ("event_delegations", "delegation_id, event_id", "delegation_id = 'd-3' AND event_id = 4", {"event_id": "5"}),
     ],
     ids=["the id of a token", "a delegation's event"],
@@ -101,10 +101,10 @@ def test_a_stored_key_that_is_not_its_rows_key_is_found_without_amcheck(
 
 def test_an_index_that_lacks_a_row_is_found_without_amcheck(database: Database, sql: Sql) -> None:
     log = fill(database)
-    sql(f"CREATE TABLE kept AS SELECT * FROM {EVENTS} WHERE jti = 'jti-4'")
+    sql(f"CREATE TABLE kept AS SELECT * FROM {EVENTS} WHERE jti = 'jti-of-token-4'")
     ready = f"WHERE indexrelid = '{EVENTS}_jti_idx'::regclass"
     sql(f"UPDATE pg_index SET indisready = false {ready}")
-    sql(f"DELETE FROM {EVENTS} WHERE jti = 'jti-4'")
+    sql(f"DELETE FROM {EVENTS} WHERE jti = 'jti-of-token-4'")
     sql(f"INSERT INTO {EVENTS} SELECT * FROM kept")
     sql(f"UPDATE pg_index SET indisready = true {ready}")
     sql("DROP TABLE kept")

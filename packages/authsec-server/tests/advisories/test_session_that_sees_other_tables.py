@@ -77,7 +77,12 @@ TAKE_BACK = (
     "DROP EVENT TRIGGER IF EXISTS at_login",
     "DROP FUNCTION IF EXISTS public.at_login()",
 )
-CLEAN = (*TAKE_BACK, 'DROP SCHEMA IF EXISTS evil, "{role}", "ev,il" CASCADE')
+CLEAN = (
+    *TAKE_BACK,
+    'DROP SCHEMA IF EXISTS evil, "{role}", "ev,il" CASCADE',
+    "DROP POLICY IF EXISTS hiding ON events",
+    "ALTER TABLE events DISABLE ROW LEVEL SECURITY",
+)
 
 
 @contextmanager
