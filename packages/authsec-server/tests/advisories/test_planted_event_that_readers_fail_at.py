@@ -156,8 +156,8 @@ def test_a_planted_event_does_not_count_as_a_use(database: Database) -> None:
 
 def test_a_planted_namesake_does_not_hide_the_event_of_a_token(database: Database) -> None:
     fill(database)
-    database.append(lambda tx: plant(tx, id=-1, jti="jti-7", **_detail(audience=5)))
-    issued = database.read(lambda tx: pages.token_issued(tx.connection, "jti-7"))
+    database.append(lambda tx: plant(tx, id=-1, jti="jti-of-token-7", **_detail(audience=5)))
+    issued = database.read(lambda tx: pages.token_issued(tx.connection, "jti-of-token-7"))
     assert issued is not None
     assert issued.id > 0
 
