@@ -7,7 +7,9 @@ finds our sources by `PYTHONPATH`: always those of this checkout, whichever made
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,14 @@ def python_with(packages: Path) -> Path:
     if not folder.exists():
         _install(packages, folder)
     return _python_of(folder)
+
+
+def pinned_versions(file: Path) -> dict[str, str]:
+    """The version of each package that a .txt file, a package.json or a pyproject.toml pins."""
+    text = file.read_text("utf-8")
+    if file.suffix == ".json":
+        return dict(json.loads(text)["dependencies"])
+    return dict(re.findall(r'^ *"?([\w.-]+)==([\w.]+)', text, re.MULTILINE))
 
 
 def variables(*ours: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,11 +13,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ..generated_tables import write_generated_part
 from .invariants import TITLES
 from .runs import Result
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-_GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: end -->)", re.DOTALL)
 _DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _TOKENS = ("unrecorded", "lost", "after", "accepted")  # the invariants with a column of their own
 
@@ -84,9 +83,7 @@ def _read(file: Path) -> dict[tuple[str, str], Row]:
 def write(rows: Sequence[Row], order: Sequence[str], *, postgresql: str) -> None:
     """Write the tables into the page."""
     ordered = sorted(rows, key=lambda row: (order.index(row.fault), row.kind != "sqlite"))
-    text = "\n".join([*_heading(ordered, postgresql), "", *_kept(ordered), "", *_recovered(ordered)])
-    page = PAGE.read_text("utf-8")
-    PAGE.write_text(_GENERATED.sub(lambda _: f"\n{text}\n\n", page), "utf-8")
+    write_generated_part(PAGE, [*_heading(ordered, postgresql), "", *_kept(ordered), "", *_recovered(ordered)])
 
 
 def _heading(rows: Sequence[Row], postgresql: str) -> list[str]:

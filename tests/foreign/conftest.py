@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..environments import npm_folder, python_with, variables
+from .recording import record_verdict as record_verdict
 
 PACKAGES = Path(__file__).with_name("packages.txt")
 

@@ -30,6 +30,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..environments import variables
+from .catalogue import MCP_1, MCP_2, MCP_KEY, MCP_SECRET, TRIED, Client, each
+from .recording import RecordVerdict
 
 # Arguments: server, issuer ("" names none), kind of credential, client id, credential.
 PYTHON_CLIENT = """
@@ -115,16 +117,16 @@ def protected(issuer: str) -> Iterator[Resource]:
             verifier.close()
 
 
-Client = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(params=["mcp 1.30", "mcp 2", "@modelcontextprotocol/sdk"])
-def client(request: pytest.FixtureRequest, tmp_path: Any) -> Client:
-    """A stock client: run it with the arguments of `PYTHON_CLIENT`, and it prints why it could not connect."""
-    if request.param == "mcp 1.30":
+@pytest.fixture
+def run(client: Client, request: pytest.FixtureRequest, tmp_path: Any) -> Run:
+    """Run the client with the arguments of `PYTHON_CLIENT`, and it prints why it could not connect."""
+    if client is MCP_1:
         foreign_python = request.getfixturevalue("foreign_python")
         return lambda *arguments: foreign_python.run(PYTHON_CLIENT, *arguments)
-    if request.param == "mcp 2":
+    if client is MCP_2:
         command = [sys.executable, "-c", PYTHON_CLIENT]
         options: dict[str, Any] = {"cwd": tmp_path, "env": variables(), "capture_output": True, "text": True}
         return lambda *arguments: subprocess.run([*command, *arguments], timeout=60, check=False, **options)
@@ -139,9 +141,10 @@ def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield serve()
 
 
-@pytest.mark.parametrize("kind", ["secret", "key"])
+@pytest.mark.parametrize("client", each(TRIED[MCP_SECRET]))
+@pytest.mark.parametrize(("kind", "tried"), [("secret", MCP_SECRET), ("key", MCP_KEY)])
 def test_a_stock_mcp_client_takes_its_credential_to_the_authority_alone(
-    kind: str, client: Client, authority: Any
+    client: Client, kind: str, tried: str, run: Run, authority: Any, record_verdict: RecordVerdict
 ) -> None:
     client_id = str(uuid.uuid4())
     private_key = ec.generate_private_key(ec.SECP256R1())
@@ -151,7 +154,7 @@ def test_a_stock_mcp_client_takes_its_credential_to_the_authority_alone(
 
     for issuer in ("", authority.url):
         with protected(authority.url) as resource:
-            done = client(resource.url, issuer, kind, client_id, credential)
+            done = run(resource.url, issuer, kind, client_id, credential)
         assert resource.has_received("GET /.well-known/oauth-protected-resource/mcp"), done.stdout + done.stderr
         words = {credential, client_id, "authorization:", "client_assertion", "eyJ"}
         words |= {base64.b64encode(f"{client_id}:{credential}".encode()).decode()}
@@ -162,3 +165,4 @@ def test_a_stock_mcp_client_takes_its_credential_to_the_authority_alone(
     assert log.count('"path": "/oauth/token"') == 2, log
     for word in (credential, client_id, "client_assertion", "Basic", "eyJ"):
         assert word not in log
+    record_verdict(client, tried, "asks the authority, which refuses; the MCP server receives no credential")

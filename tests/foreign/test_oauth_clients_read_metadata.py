@@ -7,6 +7,18 @@ from typing import Any
 
 import pytest
 
+from .catalogue import (
+    AUTHLIB,
+    METADATA,
+    OPENID_CLIENT,
+    OPENID_METADATA,
+    REQUESTS_OAUTH2CLIENT,
+    REQUESTS_OAUTHLIB,
+    Client,
+    each,
+)
+from .recording import RecordVerdict
+
 # Arguments: the issuer. Each prints the code of the refusal.
 DISCOVER = """
 import json, os, sys, urllib.request
@@ -17,7 +29,7 @@ with urllib.request.urlopen(url, timeout=10) as answer:
     metadata = json.load(answer)
 """
 CLIENTS = {
-    "Authlib": """
+    AUTHLIB: """
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
@@ -27,7 +39,7 @@ try:
 except OAuthError as error:
     print(error.error)
 """,
-    "requests-oauthlib": """
+    REQUESTS_OAUTHLIB: """
 from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
 from requests_oauthlib import OAuth2Session
 session = OAuth2Session(client=BackendApplicationClient("stock"))
@@ -36,7 +48,7 @@ try:
 except OAuth2Error as error:
     print(error.error)
 """,
-    "requests-oauth2client": """
+    REQUESTS_OAUTH2CLIENT: """
 from requests_oauth2client import EndpointError, OAuth2Client
 given = {"client_id": "stock", "client_secret": "not a secret", "testing": True}
 client = OAuth2Client.from_discovery_endpoint(url, issuer=issuer, **given)
@@ -45,6 +57,11 @@ try:
 except EndpointError as error:
     print(error.error)
 """,
+}
+READS = {
+    AUTHLIB: "validates the metadata, and ",
+    REQUESTS_OAUTHLIB: "",  # the program reads the metadata for it
+    REQUESTS_OAUTH2CLIENT: "reads the metadata, and ",
 }
 
 
@@ -55,13 +72,20 @@ def issuer(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield serve().url
 
 
-@pytest.mark.parametrize("library", CLIENTS)
-def test_a_stock_oauth_client_of_python(library: str, issuer: str, foreign_python: Any) -> None:
+@pytest.mark.parametrize("library", each(list(CLIENTS)))
+def test_a_stock_oauth_client_of_python(
+    library: Client, issuer: str, foreign_python: Any, record_verdict: RecordVerdict
+) -> None:
     done = foreign_python.run(DISCOVER + CLIENTS[library], issuer)
     assert done.stdout == "unsupported_grant_type\n", done.stdout + done.stderr
+    record_verdict(library, METADATA, f"{READS[library]}reports `unsupported_grant_type`")
 
 
-@pytest.mark.parametrize("algorithm", ["oauth2", "oidc"])
-def test_openid_client_of_npm(algorithm: str, issuer: str, foreign_node: Any) -> None:
+@pytest.mark.parametrize("client", each([OPENID_CLIENT]))
+@pytest.mark.parametrize(("algorithm", "tried"), [("oauth2", METADATA), ("oidc", OPENID_METADATA)])
+def test_openid_client_of_npm(
+    client: Client, algorithm: str, tried: str, issuer: str, foreign_node: Any, record_verdict: RecordVerdict
+) -> None:
     done = foreign_node.run("oauth_client.mjs", issuer, algorithm)
     assert done.stdout == "unsupported_grant_type 400\n", done.stdout + done.stderr
+    record_verdict(client, tried, "reads the metadata, and reports `unsupported_grant_type`")

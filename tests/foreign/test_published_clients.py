@@ -8,18 +8,23 @@ authsec-crewai 0.1.0 is left out: its client is authsec-autogen's, line by line,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from authsec import InvalidToken, TokenVerifier
+
+from .catalogue import ENDED, GRANTED, PUBLISHED, Client, each
+from .conftest import ForeignPython
+from .recording import RecordVerdict
 
 WRAPPER = """
 import sys
 from {package} import AuthSecClient
 print(AuthSecClient(base_url=sys.argv[1], client_id=sys.argv[2]).get_delegation_token())
 """
-CLIENTS = {
-    "authsec-langchain-sdk 0.1.2": """
+PROGRAMS = {
+    "authsec-langchain-sdk": """
 import sys
 from authsec_langchain import AuthsecClient, AuthsecConfig
 client = AuthsecClient(AuthsecConfig(base_url=sys.argv[1], client_id=sys.argv[2]))
@@ -27,9 +32,9 @@ first = client.get_delegation_token()
 assert client.get_delegation_token() == first, "its own cache does not understand expires_at"
 print(first)
 """,
-    "authsec-autogen 0.1.0": WRAPPER.format(package="authsec_autogen"),
-    "authsec-llamaindex 0.1.0": WRAPPER.format(package="authsec_llamaindex"),
-    "authsec-sdk 4.7.3": """
+    "authsec-autogen": WRAPPER.format(package="authsec_autogen"),
+    "authsec-llamaindex": WRAPPER.format(package="authsec_llamaindex"),
+    "authsec-sdk": """
 import asyncio, sys
 from authsec_sdk.delegation import DelegationClient
 client = DelegationClient(client_id=sys.argv[2], userflow_url=sys.argv[1] + "/authsec/uflow")
@@ -52,34 +57,72 @@ except DelegationError as error:
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def test_published_clients_get_living_tokens(serve: Any, foreign_python: Any) -> None:
-    its = serve()
-    agent = its.agent("Customer Support")
-    its.delegate(its.role("Customers", "customers:read"), agent, "customers:read")
-    verifier = TokenVerifier(issuer=its.url, audience="authsec-api")
-    for name, program in CLIENTS.items():
-        done = foreign_python.run(program, its.url, agent.client_id)
-        assert done.returncode == 0, name + done.stdout + done.stderr
-        identity = verifier.verify(done.stdout.split()[-1])
-        assert (identity.client_id, identity.permissions) == (agent.client_id, {"customers:read"}), name
+@pytest.fixture(scope="module")
+def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One authority for all of them."""
+    with serving(tmp_path_factory.mktemp("authority"), "") as serve:
+        yield serve()
 
 
-def test_published_clients_when_refused(serve: Any, foreign_python: Any) -> None:
-    """authsec-sdk tells "never" from "no longer"; what the others make up opens nothing."""
-    its = serve()
-    idle, ended = its.agent("Idle"), its.agent("Ended")
-    delegation = its.delegate(its.role("Customers", "customers:read"), ended, "customers:read")
-    its.post(f"delegations/{delegation}/revoke")
+@pytest.fixture(scope="module")
+def role(authority: Any) -> str:
+    """A role that reads customers."""
+    slug: str = authority.role("Customers", "customers:read")
+    return slug
 
-    def refusal(client_id: str) -> str:
-        output: str = foreign_python.run(REFUSED, its.url, client_id).stdout
-        return output.strip()
 
-    assert refusal(NOBODY) == "DelegationTokenNotFound"
-    assert refusal(idle.client_id) == "DelegationTokenNotFound"
-    assert refusal(ended.client_id) == "DelegationTokenExpired"
+@pytest.fixture(scope="module")
+def agent(authority: Any, role: str) -> Any:
+    """An agent with a delegation."""
+    made = authority.agent("Customer Support")
+    authority.delegate(role, made, "customers:read")
+    return made
 
-    done = foreign_python.run(CLIENTS["authsec-autogen 0.1.0"], its.url, ended.client_id)
-    assert "MOCK FALLBACK" in done.stdout, done.stdout + done.stderr
-    with pytest.raises(InvalidToken):
-        TokenVerifier(issuer=its.url, audience="authsec-api").verify(done.stdout.split()[-1])
+
+@pytest.fixture(scope="module")
+def ended(authority: Any, role: str) -> str:
+    """The id of an agent whose delegation was revoked."""
+    agent = authority.agent("Ended")
+    delegation = authority.delegate(role, agent, "customers:read")
+    authority.post(f"delegations/{delegation}/revoke")
+    id_: str = agent.client_id
+    return id_
+
+
+@pytest.mark.parametrize("client", each(PUBLISHED))
+def test_a_published_client_gets_living_tokens(
+    client: Client, agent: Any, authority: Any, foreign_python: ForeignPython, record_verdict: RecordVerdict
+) -> None:
+    done = foreign_python.run(PROGRAMS[client.name], authority.url, agent.client_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    identity = TokenVerifier(issuer=authority.url, audience="authsec-api").verify(done.stdout.split()[-1])
+    assert (identity.client_id, identity.permissions) == (agent.client_id, {"customers:read"})
+    record_verdict(client, GRANTED, "gets a token that APIs accept")
+
+
+@pytest.mark.parametrize("client", each(PUBLISHED))
+def test_a_published_client_whose_delegation_was_revoked(
+    client: Client, ended: str, authority: Any, foreign_python: ForeignPython, record_verdict: RecordVerdict
+) -> None:
+    """What a client makes up opens nothing."""
+    done = foreign_python.run(PROGRAMS[client.name], authority.url, ended)
+    if done.returncode == 0:
+        assert "MOCK FALLBACK" in done.stdout, done.stdout + done.stderr
+        with pytest.raises(InvalidToken):
+            TokenVerifier(issuer=authority.url, audience="authsec-api").verify(done.stdout.split()[-1])
+        record_verdict(client, ENDED, "makes up a token, which APIs refuse")
+    else:
+        raised = done.stderr.splitlines()[-1]
+        assert "What was delegated to this client has ended." in raised, done.stdout + done.stderr
+        record_verdict(client, ENDED, f"raises `{raised.partition(':')[0].rpartition('.')[2]}`")
+
+
+def test_authsec_sdk_tells_never_from_no_longer(ended: str, authority: Any, foreign_python: ForeignPython) -> None:
+    idle = authority.agent("Idle").client_id
+    for client_id, refusal in (
+        (NOBODY, "DelegationTokenNotFound"),
+        (idle, "DelegationTokenNotFound"),
+        (ended, "DelegationTokenExpired"),
+    ):
+        done = foreign_python.run(REFUSED, authority.url, client_id)
+        assert done.stdout == f"{refusal}\n", done.stdout + done.stderr

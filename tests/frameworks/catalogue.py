@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +93,3 @@ FRAMEWORKS = (
     _briefly("camel", "CAMEL", "camel-ai", "set_d", "give it `FunctionTool(function)`"),
     _briefly("dspy", "DSPy", "dspy", "set_c", "`ReAct` describes the tool in its prompt, without a schema"),
 )
-
-
-def pins(environment: str) -> dict[str, str]:
-    """The version of each package of an environment."""
-    text = (HERE / f"{environment}.txt").read_text("utf-8")
-    return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE))

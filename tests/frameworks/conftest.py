@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
+from ..foreign.recording import record_verdict as record_verdict
+
 collect_ignore = ["inside", "inside_mcp"]

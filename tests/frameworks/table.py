@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-from .catalogue import FRAMEWORKS, ROOT, Framework, pins
+from ..environments import pinned_versions
+from ..generated_tables import generated_part, write_generated_part
+from .catalogue import FRAMEWORKS, HERE, ROOT, Framework
 from .runs import Findings
 
 PAGE = ROOT / "docs" / "frameworks.md"
-_GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: end -->)", re.DOTALL)
-_HEAD = (
-    '| framework | versions | tests | differs | `on_denied="raise"`: the model reads | the run |\n'
-    "|---|---|---|---|---|---|\n"
-)
+_HEAD = [
+    '| framework | versions | tests | differs | `on_denied="raise"`: the model reads | the run |',
+    "|---|---|---|---|---|---|",
+]
 _TESTS = {"test_tools.py": "all", "test_claude.py": "its own", "test_tools_briefly.py": "short"}
 _LONGEST = 60  # letters of a framework's own words that fit into the table
 
@@ -26,8 +25,7 @@ def row(framework: Framework, findings: Findings) -> str:
 
 def rows_of_page() -> list[str]:
     """The lines of the table that the page has."""
-    (table,) = _GENERATED.findall(PAGE.read_text("utf-8"))
-    return [line for line in table.splitlines() if line.startswith("| ")][1:]
+    return [line for line in generated_part(PAGE).splitlines() if line.startswith("| ")][1:]
 
 
 def outdated(rows: list[str]) -> list[str]:
@@ -39,13 +37,12 @@ def write(found: dict[str, Findings]) -> None:
     """Write what was found into the page. Frameworks that were not run keep their line."""
     kept = {row.split("|")[1].strip("` []").partition("]")[0]: row for row in rows_of_page()}
     lines = [row(each, found[each.name]) if each.name in found else kept[each.title] for each in FRAMEWORKS]
-    text = f"\n{_HEAD}" + "".join(f"{line}\n" for line in lines) + "\n"
-    PAGE.write_text(_GENERATED.sub(lambda _: text, PAGE.read_text("utf-8")), "utf-8")
+    write_generated_part(PAGE, [*_HEAD, *lines])
 
 
 def _facts(framework: Framework) -> str:
     """What is known without a run: the first cells."""
-    known = pins(framework.environments[0])
+    known = pinned_versions(HERE / f"{framework.environments[0]}.txt")
     versions = ", ".join(f"`{package}` {known[package]}" for package in framework.packages)
     section = framework.title.lower().replace(",", "").replace(" ", "-")
     title = f"[{framework.title}](framework-examples.md#{section})" if framework.has_program else framework.title
