@@ -7,7 +7,7 @@ events that are still in their table.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -16,11 +16,17 @@ from sqlalchemy.exc import DatabaseError, DBAPIError
 from authsec_server.db.catalog import conditions_of_indexes
 from authsec_server.db.index_walk import walk_indexes
 from authsec_server.db.postgresql_catalog import careful, home, month_of
+from authsec_server.db.postgresql_rights import (
+    NO_RIGHT,
+    NOT_NOW,
+    reason_of,
+    skipped_sentences,
+    sqlstate,
+)
 from authsec_server.db.system_catalogs import compare_system_catalogs
 
 MOST = 100  # findings of one check
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
-_NO_RIGHT, _NOT_NOW = {"42501"}, {"40001", "55P03"}
 _AWAY = {"08", "53", "57", "58"}  # classes of SQLSTATE: the server cannot serve now
 _HOW = (
     "Run as a superuser: CREATE SCHEMA amcheck; CREATE EXTENSION amcheck SCHEMA amcheck;"
@@ -30,10 +36,14 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
-    """What is damaged; `not_checked` are sentences about what could not be checked."""
+    """What is damaged; `not_checked` are sentences about checks that this database does not offer.
+
+    `skipped` are sentences about checks that must run and could not: somebody can take a right away, or keep a lock.
+    """
 
     findings: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def integrity(connection: Connection, *, deep: bool = False) -> Integrity:
@@ -75,7 +85,9 @@ def _of_postgresql(connection: Connection, *, deep: bool) -> Integrity:
         savepoint.rollback()  # what was changed there makes statements fail
         return Integrity(findings=catalogs.findings)
     savepoint.commit()
-    return Integrity(findings=(*catalogs.findings, *found.findings), not_checked=(*not_compared, *found.not_checked))
+    return replace(
+        found, findings=(*catalogs.findings, *found.findings), not_checked=(*not_compared, *found.not_checked)
+    )
 
 
 def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
@@ -87,13 +99,16 @@ def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
         walked = walk_indexes(connection, ours[0], conditions_of_indexes())
         check = _Amcheck(connection, deep=deep)
         check.run(ours[0])
-        not_checked = tuple(filter(None, [walked.not_checked, check.not_checked]))
-        return Integrity(findings=(*findings, *walked.findings, *check.findings), not_checked=not_checked)
+        return Integrity(
+            findings=(*findings, *walked.findings, *check.findings),
+            not_checked=(check.not_checked,) if check.not_checked else (),
+            skipped=tuple(skipped_sentences(connection, ours[0], walked.skipped)),
+        )
 
 
 def _is_away(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return not state or (state[:2] in _AWAY and state not in _NOT_NOW)
+    state = sqlstate(error)
+    return not state or state[:2] in _AWAY
 
 
 def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
@@ -160,15 +175,14 @@ class _Amcheck:
             messages: list[Any] = list(self._connection.execute(text(statement), {"oid": oid}).scalars())
         except DBAPIError as error:
             savepoint.rollback()
-            state = getattr(error.orig, "sqlstate", None) or ""
             if error.connection_invalidated or _is_away(error):
                 raise
-            reason = str(error.orig).partition("\n")[0]
-            if state in _NO_RIGHT:
+            state, reason = sqlstate(error), reason_of(error)
+            if state == NO_RIGHT:
                 self.not_checked = self.not_checked or (
                     f"The pages of the indexes were not all checked: {reason}. {_HOW}"
                 )
-            elif state in _NOT_NOW:
+            elif state in NOT_NOW:
                 self.not_checked = self.not_checked or f"{what} could not be checked now: {reason}. Verify again."
             elif len(self.findings) < MOST:
                 self.findings.append(f"{what} is damaged: {reason}.")
