@@ -82,6 +82,13 @@ def test_a_partition_of_which_the_role_may_read_each_column_alone_is_named(datab
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor; ALTER DEFAULT PRIVILEGES FOR ROLE" in skipped
 
 
+def test_a_partition_that_a_server_made_after_the_grant_is_named(database: Database, log: SealedLog) -> None:
+    report = verified(database, log, "REVOKE SELECT ON events_2027_01 FROM auditor")
+    (skipped,) = report.skipped
+    assert report.findings == ()
+    assert skipped.startswith("The role auditor has no right to read events_2027_01: ")
+
+
 @pytest.fixture
 def auditor_url(database_url: str) -> Iterator[str]:
     """Of the auditor's role, which may not call a built-in function."""

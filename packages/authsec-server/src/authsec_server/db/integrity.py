@@ -19,6 +19,7 @@ from authsec_server.db.postgresql_catalog import careful, home, month_of
 from authsec_server.db.postgresql_rights import (
     NO_RIGHT,
     NOT_NOW,
+    Skipped,
     reason_of,
     skipped_sentences,
     sqlstate,
@@ -95,14 +96,17 @@ def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
     if ours is None:
         return Integrity(findings=("The table events is missing.",))
     with careful(connection):
-        findings = list(_misplaced(connection, ours[0]))
+        findings, unread = _misplaced(connection, ours[0])
         walked = walk_indexes(connection, ours[0], conditions_of_indexes())
         check = _Amcheck(connection, deep=deep)
         check.run(ours[0])
         return Integrity(
             findings=(*findings, *walked.findings, *check.findings),
-            not_checked=(check.not_checked,) if check.not_checked else (),
-            skipped=tuple(skipped_sentences(connection, ours[0], walked.skipped)),
+            not_checked=() if deep else check.not_checked,
+            skipped=(
+                *skipped_sentences(connection, ours[0], [*unread, *walked.skipped]),
+                *(check.not_checked if deep else ()),
+            ),
         )
 
 
@@ -111,8 +115,12 @@ def _is_away(error: DBAPIError) -> bool:
     return not state or state[:2] in _AWAY
 
 
-def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
-    """Partitions with events of other months: by time, PostgreSQL looks for these events elsewhere."""
+def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Skipped]]:
+    """Partitions with events of other months, and those that the role may not read.
+
+    By time, PostgreSQL looks for events of another month elsewhere.
+    """
+    findings, unread = list[str](), list[Skipped]()
     partitions = connection.execute(
         text(
             "SELECT c.relname, c.oid::regclass::text AS qualified FROM pg_inherits h JOIN pg_class c"
@@ -124,12 +132,22 @@ def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
     months = {month for row in partitions if (month := month_of(row.relname))}
     for row in partitions:
         own = month_of(row.relname)
-        there = connection.execute(
-            text(f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}")  # noqa: S608
-        ).scalars()
+        statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608
+        savepoint = connection.begin_nested()
+        try:
+            there = connection.execute(text(statement)).scalars().all()
+        except DBAPIError as error:
+            if sqlstate(error) != NO_RIGHT:
+                raise
+            savepoint.rollback()
+            unread.append(Skipped(row.relname, reason_of(error)))
+            continue
+        savepoint.commit()
         wrong = [month for month in there if (month != own if own else month in months)]
         if wrong:
-            yield f"The partition {row.relname} has events of other months: {', '.join(map(str, sorted(wrong)[:3]))}."
+            names = ", ".join(map(str, sorted(wrong)[:3]))
+            findings.append(f"The partition {row.relname} has events of other months: {names}.")
+    return findings, unread
 
 
 class _Amcheck:
@@ -139,7 +157,8 @@ class _Amcheck:
         self._connection = connection
         self._deep = deep
         self.findings: list[str] = []
-        self.not_checked = ""
+        self.not_checked: tuple[str, ...] = ()  # one sentence at most
+        self._is_locked_out = False
 
     def run(self, schema: int) -> None:
         """Check each B-tree index against its table, and each table. Functions that pose as amcheck's are not used."""
@@ -154,12 +173,14 @@ class _Amcheck:
         signature = next((each for each in wanted if each in genuine), None)
         if signature is None:
             self.not_checked = (
-                "The pages of the indexes were not checked, for PostgreSQL's extension amcheck is missing. " + _HOW
+                "The pages of the indexes were not checked, for PostgreSQL's extension amcheck is missing. " + _HOW,
             )
             return
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
             statement = f"SELECT {genuine[signature]}(CAST(:oid AS oid)::regclass{wanted[signature]})"
             self._each(f"The index {row.name}", statement, row.oid)
+            if self._deep and self._is_locked_out:  # the next index would wait for its lock as well
+                return
         if _HEAP_CHECK not in genuine:
             return
         for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
@@ -179,16 +200,21 @@ class _Amcheck:
                 raise
             state, reason = sqlstate(error), reason_of(error)
             if state == NO_RIGHT:
-                self.not_checked = self.not_checked or (
-                    f"The pages of the indexes were not all checked: {reason}. {_HOW}"
-                )
+                self._note(f"The pages of the indexes were not all checked: {reason}. {_HOW}")
             elif state in NOT_NOW:
-                self.not_checked = self.not_checked or f"{what} could not be checked now: {reason}. Verify again."
+                self._is_locked_out = True
+                self._note(
+                    f"{what} and others could not be checked now: {reason}. End the transactions of others, or stop the"
+                    " servers, and verify again."
+                )
             elif len(self.findings) < MOST:
                 self.findings.append(f"{what} is damaged: {reason}.")
             return
         savepoint.commit()
         self.findings += [f"{what} is damaged: {each}." for each in messages if each]
+
+    def _note(self, sentence: str) -> None:
+        self.not_checked = self.not_checked or (sentence,)
 
 
 # The signatures, the newest first, and the arguments after the index: `heapallindexed`, then `rootdescend` (deep), then
