@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_answers import LATER, SealedLog, answers, fill
+from audit_answers import CLIENTS, LATER, SealedLog, answers, fill
+from authsec_server.audit import outstanding
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.db import Database, open_database, sqlite
+from authsec_server.db import Database, Tx, open_database, sqlite
 from authsec_server.failures import Fault, Unavailable
 
 
@@ -75,7 +76,7 @@ def test_a_schema_that_was_written_back_under_its_cookie_is_read_again(
     assert said(server, log) == genuine
 
 
-@pytest.mark.parametrize("moved", ["", "-wal"])
+@pytest.mark.parametrize("moved", ["", "-wal", "-shm"])
 def test_a_file_that_is_replaced_under_the_server_is_refused(
     moved: str, file: Path, log: SealedLog, server: Database
 ) -> None:
@@ -88,3 +89,37 @@ def test_a_file_that_is_replaced_under_the_server_is_refused(
     assert str(path) in refusal.value.message
     aside.replace(path)
     assert said(server, log)
+
+
+def tokens(tx: Tx) -> list[str]:
+    """The tokens that a dry run shows."""
+    return sorted(map(repr, outstanding.of_clients(tx, LATER, CLIENTS).tokens))
+
+
+@pytest.mark.parametrize(
+    "read", [lambda server: server.rehearse(tokens), lambda server: server.read(tokens)], ids=["dry run", "list"]
+)
+def test_pages_that_were_put_back_are_read_again(
+    read: Callable[[Database], list[str]],
+    file: Path,
+    log: SealedLog,
+    server: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    genuine = file.read_bytes()
+    overwrite(file, genuine.replace(b"Agent 1", b"Nobody!"))
+    forged = read(server)
+    overwrite(file, genuine)
+    assert any("Nobody!" in each for each in forged)
+    assert read(server) == forged
+    assert findings(file, log) == ()
+    passed = sqlite.monotonic() + sqlite.RELOAD_SECONDS
+    monkeypatch.setattr(sqlite, "monotonic", lambda: passed)
+    assert not any("Nobody!" in each for each in read(server))
+
+
+def overwrite(file: Path, octets: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.write(octets)

@@ -34,7 +34,7 @@ _MEANINGS: Final = {
     Exit.USAGE: "wrong usage: nothing was asked of the authority",
     Exit.FOUND: "a check found what should not be (audit verify), or what would change (apply --dry-run)",
     Exit.CONFLICT: "what is there now is in the way: changed meanwhile, the name is taken, still in use, too early",
-    Exit.NOT_CHECKED: "a check found nothing wrong, but events were dropped and no export of them was given (--with)",
+    Exit.NOT_CHECKED: "a check found nothing wrong, but could not check a part: dropped events (--with), or a table",
     Exit.UNREACHABLE: "the authority was not reached, or is too busy: trying again later may help",
 }
 

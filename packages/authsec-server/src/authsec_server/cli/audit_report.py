@@ -28,6 +28,9 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
         click.get_current_context().exit(Exit.FOUND)
     if report.not_checkable:
         output.note(f"{report.not_checkable:,} dropped events could not be checked. Give their export: --with FILE")
+    if report.skipped:
+        output.note("Not everything was checked, so a change may be unseen. Do what the report says, and verify again.")
+    if report.not_checkable or report.skipped:
         click.get_current_context().exit(Exit.NOT_CHECKED)
 
 
@@ -54,6 +57,7 @@ def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
             for each in report.dropped
         ],
         "unchecked": list(report.unchecked),
+        "skipped": list(report.skipped),
         "restores": [
             {
                 "at": rfc3339(each.record.at),
@@ -83,6 +87,8 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     heads = "the head" if kept == 1 else f"all {kept:,} heads"
     if report.as_sealed:
         fits = [f"It leads to {heads} that you kept."] if kept else []
+        if report.skipped:
+            return [styled(f"{events}, and nothing wrong was found{yet}.", "yellow"), *dropped, last, *fits]
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
     compared = [f"It was compared with {heads} that you kept."] if kept else []
     more = [f"And {report.more:,} more."] if report.more else []

@@ -21,9 +21,9 @@ from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.postgresql_catalog import as_created, careful
 from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
+from authsec_server.db.postgresql_rights import NO_RIGHT, NOT_NOW, Skipped, reason_of, sqlstate
 
 _DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
-_NO_RIGHT: Final = "42501"
 _OF_ROWS, _OF_KEYS = "Index Scan", "Index Only Scan"
 _ORDERED: Final = frozenset({_OF_ROWS, _OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
 # Only a scan in the order of the index is left. Of two indexes with one order, the filter that a partial index spares
@@ -79,10 +79,10 @@ class _Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """What is damaged; `not_checked` is a sentence about the first index that could not be read, or empty."""
+    """What is damaged; `skipped` are the tables with an index that could not be read."""
 
     findings: tuple[str, ...] = ()
-    not_checked: str = ""
+    skipped: tuple[Skipped, ...] = ()
 
 
 def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str]) -> Walked:
@@ -95,7 +95,7 @@ def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str])
     known, seed = {"", *conditions}, secrets.randbits(62)  # nobody can choose rows whose hashes have the same sum
     rows = connection.execute(text(BTREES_OF_SCHEMA), {"schema": schema}).all()
     indexes = [index for index in map(_index, rows) if as_created(index.condition) in known]
-    findings, not_checked = list[str](), ""
+    findings, skipped = list[str](), list[Skipped]()
     for _, each in groupby(indexes, key=lambda index: index.qualified):
         group = list(each)
         savepoint = connection.begin_nested()
@@ -105,24 +105,21 @@ def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str])
                 walked = _walked(connection, group, seed)
         except DBAPIError as error:
             savepoint.rollback()
-            state, reason = getattr(error.orig, "sqlstate", None) or "", str(error.orig).partition("\n")[0]
+            state, reason = sqlstate(error), reason_of(error)
             if error.connection_invalidated or state[:2] in {"", "08", "53", "57", "58"}:
                 raise
-            if state == _NO_RIGHT:
-                not_checked = not_checked or f"The indexes of {group[0].table} were not compared: {reason}."
+            if state == NO_RIGHT or state in NOT_NOW:
+                skipped.append(Skipped(group[0].table, reason))
             else:
                 findings.append(f"The table {group[0].table} or an index of it is damaged: {reason}.")
             continue
         savepoint.commit()
         for place, index in enumerate(group):
             if walked is None or place not in walked:
-                not_checked = not_checked or (
-                    f"The index {index.name} was not compared with its table: PostgreSQL does not follow it now."
-                    " Verify again."
-                )
+                skipped.append(Skipped(index.table, f"PostgreSQL does not follow the index {index.name}"))
             else:
                 findings += _differences(index, expected[place], walked[place])
-    return Walked(findings=tuple(findings), not_checked=not_checked)
+    return Walked(findings=tuple(findings), skipped=tuple(skipped))
 
 
 def _index(row: Any) -> _Index:

@@ -7,7 +7,7 @@ events that are still in their table.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -16,11 +16,18 @@ from sqlalchemy.exc import DatabaseError, DBAPIError
 from authsec_server.db.catalog import conditions_of_indexes
 from authsec_server.db.index_walk import walk_indexes
 from authsec_server.db.postgresql_catalog import careful, home, month_of
+from authsec_server.db.postgresql_rights import (
+    NO_RIGHT,
+    NOT_NOW,
+    Skipped,
+    reason_of,
+    skipped_sentences,
+    sqlstate,
+)
 from authsec_server.db.system_catalogs import compare_system_catalogs
 
 MOST = 100  # findings of one check
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
-_NO_RIGHT, _NOT_NOW = {"42501"}, {"40001", "55P03"}
 _AWAY = {"08", "53", "57", "58"}  # classes of SQLSTATE: the server cannot serve now
 _HOW = (
     "Run as a superuser: CREATE SCHEMA amcheck; CREATE EXTENSION amcheck SCHEMA amcheck;"
@@ -30,10 +37,14 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
-    """What is damaged; `not_checked` are sentences about what could not be checked."""
+    """What is damaged; `not_checked` are sentences about checks that this database does not offer.
+
+    `skipped` are sentences about checks that must run and could not: somebody can take a right away, or keep a lock.
+    """
 
     findings: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def integrity(connection: Connection, *, deep: bool = False) -> Integrity:
@@ -75,7 +86,9 @@ def _of_postgresql(connection: Connection, *, deep: bool) -> Integrity:
         savepoint.rollback()  # what was changed there makes statements fail
         return Integrity(findings=catalogs.findings)
     savepoint.commit()
-    return Integrity(findings=(*catalogs.findings, *found.findings), not_checked=(*not_compared, *found.not_checked))
+    return replace(
+        found, findings=(*catalogs.findings, *found.findings), not_checked=(*not_compared, *found.not_checked)
+    )
 
 
 def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
@@ -83,21 +96,31 @@ def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
     if ours is None:
         return Integrity(findings=("The table events is missing.",))
     with careful(connection):
-        findings = list(_misplaced(connection, ours[0]))
+        findings, unread = _misplaced(connection, ours[0])
         walked = walk_indexes(connection, ours[0], conditions_of_indexes())
         check = _Amcheck(connection, deep=deep)
         check.run(ours[0])
-        not_checked = tuple(filter(None, [walked.not_checked, check.not_checked]))
-        return Integrity(findings=(*findings, *walked.findings, *check.findings), not_checked=not_checked)
+        return Integrity(
+            findings=(*findings, *walked.findings, *check.findings),
+            not_checked=() if deep else check.not_checked,
+            skipped=(
+                *skipped_sentences(connection, ours[0], [*unread, *walked.skipped]),
+                *(check.not_checked if deep else ()),
+            ),
+        )
 
 
 def _is_away(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return not state or (state[:2] in _AWAY and state not in _NOT_NOW)
+    state = sqlstate(error)
+    return not state or state[:2] in _AWAY
 
 
-def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
-    """Partitions with events of other months: by time, PostgreSQL looks for these events elsewhere."""
+def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Skipped]]:
+    """Partitions with events of other months, and those that the role may not read.
+
+    By time, PostgreSQL looks for events of another month elsewhere.
+    """
+    findings, unread = list[str](), list[Skipped]()
     partitions = connection.execute(
         text(
             "SELECT c.relname, c.oid::regclass::text AS qualified FROM pg_inherits h JOIN pg_class c"
@@ -109,12 +132,22 @@ def _misplaced(connection: Connection, schema: int) -> Iterator[str]:
     months = {month for row in partitions if (month := month_of(row.relname))}
     for row in partitions:
         own = month_of(row.relname)
-        there = connection.execute(
-            text(f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}")  # noqa: S608
-        ).scalars()
+        statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608
+        savepoint = connection.begin_nested()
+        try:
+            there = connection.execute(text(statement)).scalars().all()
+        except DBAPIError as error:
+            if sqlstate(error) != NO_RIGHT:
+                raise
+            savepoint.rollback()
+            unread.append(Skipped(row.relname, reason_of(error)))
+            continue
+        savepoint.commit()
         wrong = [month for month in there if (month != own if own else month in months)]
         if wrong:
-            yield f"The partition {row.relname} has events of other months: {', '.join(map(str, sorted(wrong)[:3]))}."
+            names = ", ".join(map(str, sorted(wrong)[:3]))
+            findings.append(f"The partition {row.relname} has events of other months: {names}.")
+    return findings, unread
 
 
 class _Amcheck:
@@ -124,7 +157,8 @@ class _Amcheck:
         self._connection = connection
         self._deep = deep
         self.findings: list[str] = []
-        self.not_checked = ""
+        self.not_checked: tuple[str, ...] = ()  # one sentence at most
+        self._is_locked_out = False
 
     def run(self, schema: int) -> None:
         """Check each B-tree index against its table, and each table. Functions that pose as amcheck's are not used."""
@@ -139,12 +173,14 @@ class _Amcheck:
         signature = next((each for each in wanted if each in genuine), None)
         if signature is None:
             self.not_checked = (
-                "The pages of the indexes were not checked, for PostgreSQL's extension amcheck is missing. " + _HOW
+                "The pages of the indexes were not checked, for PostgreSQL's extension amcheck is missing. " + _HOW,
             )
             return
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
             statement = f"SELECT {genuine[signature]}(CAST(:oid AS oid)::regclass{wanted[signature]})"
             self._each(f"The index {row.name}", statement, row.oid)
+            if self._deep and self._is_locked_out:  # the next index would wait for its lock as well
+                return
         if _HEAP_CHECK not in genuine:
             return
         for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
@@ -160,21 +196,25 @@ class _Amcheck:
             messages: list[Any] = list(self._connection.execute(text(statement), {"oid": oid}).scalars())
         except DBAPIError as error:
             savepoint.rollback()
-            state = getattr(error.orig, "sqlstate", None) or ""
             if error.connection_invalidated or _is_away(error):
                 raise
-            reason = str(error.orig).partition("\n")[0]
-            if state in _NO_RIGHT:
-                self.not_checked = self.not_checked or (
-                    f"The pages of the indexes were not all checked: {reason}. {_HOW}"
+            state, reason = sqlstate(error), reason_of(error)
+            if state == NO_RIGHT:
+                self._note(f"The pages of the indexes were not all checked: {reason}. {_HOW}")
+            elif state in NOT_NOW:
+                self._is_locked_out = True
+                self._note(
+                    f"{what} and others could not be checked now: {reason}. End the transactions of others, or stop the"
+                    " servers, and verify again."
                 )
-            elif state in _NOT_NOW:
-                self.not_checked = self.not_checked or f"{what} could not be checked now: {reason}. Verify again."
             elif len(self.findings) < MOST:
                 self.findings.append(f"{what} is damaged: {reason}.")
             return
         savepoint.commit()
         self.findings += [f"{what} is damaged: {each}." for each in messages if each]
+
+    def _note(self, sentence: str) -> None:
+        self.not_checked = self.not_checked or (sentence,)
 
 
 # The signatures, the newest first, and the arguments after the index: `heapallindexed`, then `rootdescend` (deep), then

@@ -113,6 +113,22 @@ WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relkind = 'r' AND c.relnamesp
 ORDER BY c.relname, x.relname
 """
 
+LACKED_TABLES = """
+SELECT c.relname AS name, quote_ident(n.nspname) AS schema, quote_ident(pg_get_userbyid(c.relowner)) AS owner,
+    quote_ident(current_user) AS role
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relnamespace = :schema AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT')
+ORDER BY 1
+"""
+# Without those that initdb itself reserves for some roles.
+LACKED_FUNCTIONS = f"""
+SELECT p.proname AS name, format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < {FIRST_NORMAL}
+    AND NOT has_function_privilege(p.oid, 'EXECUTE')
+    AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
+ORDER BY 2
+"""  # noqa: S608 - of constants
+
 TRIGGERS = """
 SELECT c.relname AS owner, format('trigger %s of %s', g.tgname, c.relname) AS name,
     concat_ws(' ', pg_get_triggerdef(g.oid), CASE g.tgenabled WHEN 'O' THEN NULL ELSE 'not enabled' END) AS definition

@@ -37,7 +37,7 @@ from authsec_server.private_files import make_private
 MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
 START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
-RELOAD_SECONDS = 5.0  # so often a connection reads the schema anew
+RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pages anew
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -104,9 +104,10 @@ class SQLite(Database):
     def _refuse_replaced(self) -> None:
         """While others are at the paths of the open files: a command would read those. Raises `Unavailable`.
 
-        While a connection is open, SQLite keeps its -wal file.
+        While a connection is open, SQLite keeps its -wal and its -shm file. All connections of a process share one
+        mapping of the -shm file: a new connection would not open the file at the path.
         """
-        for path in (self._file, Path(f"{self._file}-wal")):
+        for path in self._files():
             known, present = self._identities.get(path), _identity(path)
             if known is not None and known != present:
                 raise Unavailable(
@@ -116,9 +117,12 @@ class SQLite(Database):
                 )
 
     def _remember_files(self) -> None:
-        for path in (self._file, Path(f"{self._file}-wal")):
+        for path in self._files():
             if path not in self._identities and (present := _identity(path)) is not None:
                 self._identities[path] = present
+
+    def _files(self) -> tuple[Path, ...]:
+        return tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
 
     def migrate(self) -> None:
         self._refuse_leftovers()
@@ -352,8 +356,10 @@ def _engine(url: str, *, begin: str, read_only: bool = False, **pool: Any) -> En
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # SQLite reads the schema again if its cookie differs; whoever writes the file by hand keeps the cookie.
+        # SQLite keeps the pages that it has read until others commit: bytes that were put back would stay in its cache.
         if monotonic() >= connection.info.get("reload_at", 0.0):
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
+            connection.exec_driver_sql("PRAGMA shrink_memory")
             connection.info["reload_at"] = monotonic() + RELOAD_SECONDS
         connection.exec_driver_sql(begin)
 

@@ -47,7 +47,8 @@ class RecordedRestore:
 class Report:
     """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
 
-    `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked.
+    `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked;
+    `skipped`, which of that must be checked, or nobody can say that all is as it was sealed.
     `restores`: when the database was put back to a backup, oldest first.
     """
 
@@ -58,6 +59,7 @@ class Report:
     more: int
     dropped: tuple[Dropping, ...] = ()
     unchecked: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     restores: tuple[RecordedRestore, ...] = ()
 
     @property

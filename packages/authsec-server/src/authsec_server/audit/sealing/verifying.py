@@ -97,7 +97,8 @@ def verify(
         if not explained or error.connection_invalidated:
             raise
         return _unreadable(of_database)
-    return replace(report, unchecked=(*checked.not_checked, *report.unchecked))
+    unchecked = (*checked.skipped, *checked.not_checked, *report.unchecked)
+    return replace(report, unchecked=unchecked, skipped=checked.skipped)
 
 
 def damage(tx: Tx) -> Report | None:
