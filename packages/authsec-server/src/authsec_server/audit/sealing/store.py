@@ -26,7 +26,6 @@ from sqlalchemy import (
     insert,
     inspect,
     literal_column,
-    or_,
     select,
     text,
 )
@@ -68,19 +67,31 @@ def take_turn(connection: Connection) -> bool:
     return taken
 
 
-def unsealed(connection: Connection, *, after: int, counting_since: datetime, limit: int) -> list[int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growing:
+    """Counted refusals dated from `since` to `until` may still be counted up.
+
+    A later one is of a clock that was ahead, or planted: it would else keep `through` where it is, for years.
+    """
+
+    since: datetime
+    until: datetime
+
+    def holds(self) -> ColumnElement[bool]:
+        """Whether a row is one of these."""
+        return and_(events.c.count_key.is_not(None), events.c.at.between(self.since, self.until))
+
+
+def unsealed(connection: Connection, *, after: int, growing: Growing, limit: int) -> list[int]:
     """The next numbers above `after` of events that are not sealed, and that grow no more."""
-    ready = or_(events.c.count_key.is_(None), events.c.at < counting_since)
-    statement = select(events.c.id).where(events.c.id > after, ready, ~_SEALED).order_by(events.c.id).limit(limit)
-    return list(connection.execute(statement).scalars())
+    statement = select(events.c.id).where(events.c.id > after, ~growing.holds(), ~_SEALED)
+    return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
 
 
-def first_growing(connection: Connection, *, after: int, counting_since: datetime) -> int | None:
+def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:
     """The lowest number above `after` of a refusal that may still be counted up."""
-    growing = and_(events.c.count_key.is_not(None), events.c.at >= counting_since)
-    found: int | None = connection.execute(
-        select(func.min(events.c.id)).where(events.c.id > after, growing)
-    ).scalar_one()
+    lowest = select(func.min(events.c.id)).where(events.c.id > after, growing.holds())
+    found: int | None = connection.execute(lowest).scalar_one()
     return found
 
 
