@@ -47,6 +47,7 @@ class RecordedRestore:
 class Report:
     """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
 
+    `waiting_since` is the time of the oldest of these, where it has waited for so long that no server seals.
     `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked.
     `restores`: when the database was put back to a backup, oldest first.
     """
@@ -59,6 +60,7 @@ class Report:
     dropped: tuple[Dropping, ...] = ()
     unchecked: tuple[str, ...] = ()
     restores: tuple[RecordedRestore, ...] = ()
+    waiting_since: datetime | None = None
 
     @property
     def not_checkable(self) -> int:
