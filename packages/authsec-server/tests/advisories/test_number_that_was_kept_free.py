@@ -69,6 +69,18 @@ class Sealed:
         forged = row | {"id": number, "client_id": "c-evil", "client_name": "Somebody else", "delegations": []}
         tx.connection.execute(insert(events).values(forged))
 
+    def plant_refusal(self, at: datetime) -> None:
+        """Insert the token's event again, as a refusal that is counted at that time."""
+        self.database.append(partial(self._plant_refusal, at=at))
+
+    def _plant_refusal(self, tx: Tx, at: datetime) -> None:
+        row = tx.connection.execute(select(events).where(events.c.id == self.token)).one()._asdict()
+        del row["id"]
+        refused = {"kind": "token.refused", "decision": "denied", "reason": "rate_limited", "expires_at": None}
+        tx.connection.execute(
+            insert(events).values(row | refused | {"at": at, "count_key": "planted", "delegations": []})
+        )
+
     def findings(self) -> tuple[str, ...]:
         return self.database.read(
             lambda tx: verify(tx, self.keys.by_kid(), [self.outside], now=self.now, counts=False)
@@ -103,3 +115,21 @@ def test_a_forged_event_with_a_lower_number_takes_no_token_over(
     its.seal_at(420)
     its.seal_at(2000)
     assert reader(its) == before or its.findings()
+
+
+def test_a_counted_refusal_of_the_future_does_not_keep_heads_from_covering_what_came_later(database: Database) -> None:
+    its = Sealed(database)
+    its.plant_refusal(NOW.replace(year=2999))
+    for minutes in (10, 20, 30):
+        database.append(partial(audit.record, event=issued(100 + minutes, at=its.now)))
+        last = its.seal_at(minutes * 60)
+    assert last.through > its.token + 1
+
+
+def test_a_counted_refusal_of_a_clock_that_was_ahead_is_sealed(database: Database) -> None:
+    its = Sealed(database)
+    its.plant_refusal(its.now + timedelta(hours=1))
+    for minutes in (10, 20, 90):
+        database.append(partial(audit.record, event=issued(100 + minutes, at=its.now)))
+        its.outside = its.seal_at(minutes * 60)
+    assert its.findings() == ()

@@ -16,12 +16,17 @@ from audit_answers import ANN, CLIENTS, LATER, answers, fill, readers
 from authsec_server.audit import counts, outstanding, pages
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.model import Decision, Event, EventKind
 from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.shape import MAX_ACTION, MAX_ID, MAX_LISTED, MAX_NAME, OPTIONAL_TEXTS, TEXTS
 from authsec_server.audit.shown import as_json
+from authsec_server.audit.store import daily_uses, events, last_uses
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
-from sqlalchemy import text
+from authsec_server.delegations import tokens_out
+from sqlalchemy import String, text
 
 API = "/authsec/api/v1"
 AT = "2026-11-25 15:09:00.000000"  # not counted yet, and of before the head
@@ -77,6 +82,19 @@ PLANTED: Mapping[str, Mapping[str, Any]] = {
     "an edit of another field": {"kind": "client.edited", "decision": None} | _detail(before={"a": 1}, after={}),
     "a drop of a text of events": {"kind": "events.dropped", "decision": None} | _detail(events="x"),
     "counts in rows that are a number": {"kind": "counts.rebuilt", "decision": None} | _detail(rows=5),
+    "NUL in the id of a role": {"roles": r'[{"id":"r\u0000","name":"x"}]'},
+    "NUL in the id of a source": {"detail": r'{"source":{"id":"s\u0000","name":"x"}}'},
+    "NUL in an audience": {"detail": r'{"audience":["https://a\u0000"]}'},
+    "NUL in the id of a proof": {"detail": r'{"proof_id":"p\u0000"}'},
+    "NUL in an action": {"detail": r'{"actions":["a\u0000"]}'},
+    "NUL behind a backslash": {"detail": r'{"x":"\\\u0000"}'},
+    "the id of a proof longer than its column": _detail(proof_id="p" * 50),
+    "an action longer than its column": _detail(actions=["a" * 200]),
+    "the id of a delegation longer than its column": {"delegations": canonical_json([{"id": "d" * 37, "name": "D"}])},
+    "very many roles": {"roles": canonical_json([{"id": f"{each:x}", "name": ""} for each in range(20_000)])},
+    "very many uses": {"roles": canonical_json([{"id": f"{each:x}", "name": ""} for each in range(2000)])}
+    | _detail(actions=[f"a:{each}" for each in range(2000)]),
+    "a name of 5 MB": {"client_name": "x" * 5_000_000},
     "the kind of a list's stand-in": {"kind": "event.unreadable", "decision": None},
 }
 ON_SQLITE: Mapping[str, Mapping[str, Any]] = {
@@ -84,6 +102,8 @@ ON_SQLITE: Mapping[str, Mapping[str, Any]] = {
     "a request that is no UTF-8": {"request_id": b"req_\xff"},
     "a reason that is no UTF-8": {"reason": b"\xff"},
     "a key that is no UTF-8": {"kid": b"\xff"},
+    "NUL in a name": {"client_name": "x\0"},
+    "an id longer than its column": {"client_id": "c" * 37},
     "more occurrences than a column can hold": {"occurrences": 2**62},
 }
 
@@ -127,6 +147,47 @@ def test_a_planted_value_that_only_sqlite_takes_is_found_and_ends_no_list(
     database: Database, planted: Mapping[str, Any]
 ) -> None:
     _check(database, planted)
+
+
+def test_the_shape_takes_what_the_columns_take() -> None:
+    longest = {**TEXTS, **OPTIONAL_TEXTS}
+    columns = {each.name: each.type.length for each in events.c if isinstance(each.type, String) and each.type.length}
+    assert longest == columns | dict.fromkeys(longest.keys() - columns.keys(), MAX_NAME)
+    assert last_uses.c.subject_id.type.length == daily_uses.c.subject_id.type.length == MAX_ID  # type: ignore[attr-defined]
+    assert daily_uses.c.action.type.length == MAX_ACTION  # type: ignore[attr-defined]
+
+
+def test_a_dry_run_takes_tokens_of_very_many_roles(database: Database) -> None:
+    fill(database)
+    before = database.read(lambda tx: tokens_out.of_clients(tx, LATER, [CLIENTS[0]], lambda _: True))
+    for number in range(20):
+        roles = [{"id": f"r-{number}-{each}", "name": ""} for each in range(MAX_LISTED)]
+        planted = {"id": 900 + number, "roles": canonical_json(roles)}
+        database.append(lambda tx, planted=planted: plant(tx, **planted))
+    found = database.read(lambda tx: tokens_out.of_clients(tx, LATER, [CLIENTS[0]], lambda _: True))
+    assert found.live == before.live  # the planted ones are older than a revocation
+
+
+def test_a_long_text_is_not_read_whole(database: Database) -> None:
+    fill(database)
+    database.append(lambda tx: plant(tx, client_name="x" * 5_000_000, address="y"))
+
+    def longest(tx: Tx) -> int:
+        with (scan := Scan(tx.connection)).sequential():
+            return max(len(str(value)) for event in scan.events() if event.row for value in event.row.values())
+
+    assert database.read(longest) < 20_000
+
+
+@pytest.mark.parametrize("said", ["a\0b", "\\\0", "\\u0000"])
+def test_a_server_writes_no_nul(database: Database, said: str) -> None:
+    log = fill(database)
+    detail = {"miss": {"selectors": [], "sentence": said}}
+    event = Event(at=LATER, kind=EventKind.TOKEN_REFUSED, request_id="req_1", decision=Decision.DENIED, detail=detail)
+    number = database.append(lambda tx: audit.record(tx, event))
+    shown = database.read(lambda tx: audit.event(tx, ANN, number))
+    assert shown.event.detail["miss"]["sentence"] == said.replace("\0", "\ufffd")
+    assert database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER)).findings == ()
 
 
 def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Database) -> None:

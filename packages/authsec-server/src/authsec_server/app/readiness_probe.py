@@ -6,7 +6,7 @@ exclusive lock: token requests would wait behind each attempt, and a lock that n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
@@ -68,12 +68,14 @@ class ReadinessProbe:
         self._now = now
         self._monotonic = monotonic
         self._wrong_clock: Problem | None = None
+        self._clocks: Clocks | None = None  # of the last success
         self._clock_differs = False
         self._thread: Thread | None = None
         self._ending = Event()
         self._waiting_since: float | None = None  # for a worker thread
         self._told: Problem | None = None
         readiness.checks += [self._damage, lambda: self._wrong_clock]
+        readiness.notes.append(lambda: sealing_stopped(self._clocks))
         liveness.checks += [self._ended_thread, self._stuck_workers]
 
     def clock_differs(self) -> bool:
@@ -90,6 +92,7 @@ class ReadinessProbe:
             log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
             self._readiness.probe_failed(Problem(status=UNAVAILABLE, sentence="The database cannot record."))
         else:
+            self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
             self._clock_differs = wrong_clock(replace(clocks, last_head=None)) is not None
             self._readiness.probe_succeeded()
@@ -179,6 +182,19 @@ def wrong_clock(clocks: Clocks) -> Problem | None:
     if clocks.database is not None and clocks.database - clocks.after > CLOCK_TOLERANCE:
         return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's")
     return None
+
+
+def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
+    """A note for `/readyz` while no head is signed, though a running server signs one each minute.
+
+    Somebody may hold the lock of the sealer. Tokens are issued all the same: agents are not at fault.
+    """
+    if clocks is None or clocks.last_head is None or clocks.after - clocks.last_head <= sealing.OVERDUE_AFTER:
+        return {}
+    waited = _rounded(clocks.after - clocks.last_head)
+    return {
+        "sealing": f"No head of the audit log was signed for {waited}. See the server's log, and: authsec audit verify"
+    }
 
 
 def _wrong(difference: str) -> Problem:

@@ -15,11 +15,32 @@ from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
 MAX_OCCURRENCES: Final = 2**31 - 1
-_TEXTS: Final = ("kind", "request_id", "reason", "address", "jti", "kid", "token_sha256")
-_OPTIONAL_TEXTS: Final = (
-    *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
-    *("subject_id", "subject_name", "decision", "count_key"),
-)
+MAX_ID: Final = 36  # of a client, a delegation, a role, a proof or a trusted issuer: a UUID
+MAX_ACTION: Final = 127
+MAX_NAME: Final = 4096  # far beyond all names that are given, and far below a line of an export
+MAX_LISTED: Final = 2000  # delegations, roles or actions of one event
+MAX_USES: Final = 200_000  # of one event: each role and delegation times each action is a row of `daily_uses`
+TEXTS: Final[Mapping[str, int]] = {  # the longest text of each column, in characters: SQLite takes longer ones
+    "kind": 40,
+    "request_id": 40,
+    "reason": 40,
+    "address": 45,
+    "jti": 40,
+    "kid": 64,
+    "token_sha256": 64,
+}
+OPTIONAL_TEXTS: Final[Mapping[str, int]] = {
+    "principal_kind": 20,
+    "principal_id": MAX_ID,
+    "principal_name": MAX_NAME,
+    "principal_role": 10,
+    "client_id": MAX_ID,
+    "client_name": MAX_NAME,
+    "subject_id": 80,
+    "subject_name": MAX_NAME,
+    "decision": 10,
+    "count_key": 128,
+}
 _KINDS: Final = frozenset(EventKind) - {EventKind.EVENT_UNREADABLE}
 _DECISIONS: Final = frozenset({None, *Decision})
 _PRINCIPALS: Final = frozenset(PrincipalKind)
@@ -31,8 +52,12 @@ def _of(*types: type) -> Shape:
     return lambda value: type(value) in types
 
 
+def _text(longest: int) -> Shape:
+    return lambda value: type(value) is str and len(value) <= longest
+
+
 def _list(each: Shape) -> Shape:
-    return lambda value: type(value) is list and all(map(each, value))
+    return lambda value: type(value) is list and len(value) <= MAX_LISTED and all(map(each, value))
 
 
 def _map(each: Shape) -> Shape:
@@ -59,26 +84,28 @@ def _or_none(shape: Shape) -> Shape:
 
 _TEXT: Final = _of(str)
 _TEXT_OR_NONE: Final = _of(str, type(None))
+_ID: Final = _text(MAX_ID)
+_NAME: Final = _text(MAX_NAME)
 _NUMBER: Final = _of(int)
 _NAMES: Final = _or_none(_list(_TEXT))
 _SELECTOR: Final = _object(
     {"key": _TEXT, "registered": _TEXT, "shown": _TEXT, "agrees": _of(bool)}, proved_by=_TEXT_OR_NONE
 )
 _OF_A_TOKEN: Final = _object(
-    actions=_NAMES,
+    actions=_or_none(_list(_text(MAX_ACTION))),
     audience=_NAMES,
     resources=_NAMES,
     missing=_NAMES,
     smaller=_NAMES,
     attestation=_TEXT_OR_NONE,
-    proof_id=_TEXT_OR_NONE,
+    proof_id=_or_none(_ID),
     proved_by=_map(_TEXT),
     validation=_TEXT_OR_NONE,
     failed=_TEXT,
-    source=_object({"id": _TEXT, "name": _TEXT}),
-    miss=_object(proof_id=_TEXT_OR_NONE, sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
+    source=_object({"id": _ID, "name": _NAME}),
+    miss=_object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 )
-_OF_ANY: Final = _object(details=_TEXT, proof_id=_TEXT_OR_NONE, actions=_of(list, dict, type(None)))
+_OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
 _OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict))
 _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
@@ -90,7 +117,7 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
     **dict.fromkeys(EDITS, _OF_AN_EDIT),
 }
-_NAMED: Final = _list(_object({"id": _TEXT, "name": _TEXT}))
+_NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
 
 def is_number(value: Any) -> bool:
@@ -122,7 +149,9 @@ def is_event(row: Mapping[str, Any]) -> bool:
 
 def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
     """Whether the JSON columns of an event of this kind have their shapes."""
-    return kind in _KINDS and _NAMED(delegations) and _NAMED(roles) and _is_detail(kind, detail)
+    if kind not in _KINDS or not _NAMED(delegations) or not _NAMED(roles) or not _is_detail(kind, detail):
+        return False
+    return (1 + len(delegations) + len(roles)) * len(detail.get("actions") or ()) <= MAX_USES
 
 
 def _is_detail(kind: str, detail: Any) -> bool:
@@ -133,13 +162,17 @@ def _is_detail(kind: str, detail: Any) -> bool:
 
 
 def _are_texts(row: Mapping[str, Any]) -> bool:
-    """Whether the text columns are text, and text that can be written as UTF-8."""
-    texts = [row[name] for name in _TEXTS] + [row[name] for name in _OPTIONAL_TEXTS if row[name] is not None]
+    """Whether the text columns are text that fits them, can be written as UTF-8, and has no NUL."""
     try:
-        "".join(texts).encode()
+        if any(len(row[name]) > longest for name, longest in TEXTS.items()):
+            return False
+        if any(row[name] is not None and len(row[name]) > longest for name, longest in OPTIONAL_TEXTS.items()):
+            return False
+        texts = "".join([row[name] for name in TEXTS] + [row[name] for name in OPTIONAL_TEXTS if row[name] is not None])
+        texts.encode()
     except (TypeError, UnicodeEncodeError):
         return False
-    return True
+    return "\0" not in texts  # PostgreSQL takes none, in no parameter
 
 
 def _is_principal(row: Mapping[str, Any]) -> bool:

@@ -39,6 +39,7 @@ def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
         "as_sealed": report.as_sealed,
         "sealed": report.sealed,
         "not_sealed_yet": report.not_yet,
+        "waiting_since": rfc3339(report.waiting_since) if report.waiting_since else None,
         "last_head_at": rfc3339(report.last.at) if report.last else None,
         "findings": list(report.findings),
         "more_findings": report.more,
@@ -73,6 +74,8 @@ def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
 
 def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     yet = f"; {report.not_yet:,} not sealed yet" if report.not_yet else ""
+    if report.waiting_since:
+        yet += f", the first since {when(rfc3339(report.waiting_since))} UTC: no server seals"
     events = f"{report.sealed:,} event{'' if report.sealed == 1 else 's'} sealed"
     last = (
         f"The last head was signed at {when(rfc3339(report.last.at))} UTC."

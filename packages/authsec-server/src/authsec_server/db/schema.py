@@ -7,9 +7,10 @@ the stored text, Python the parsed value, and raw SQL could make the two disagre
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Dialect, Integer, MetaData, Table, Text
 from sqlalchemy.dialects import sqlite
@@ -105,19 +106,25 @@ class CanonicalJson(TypeDecorator[Any]):
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_LONGEST = 2**20  # characters
+LONGEST_JSON: Final = 2**20  # characters
 _DEEPEST = 32  # arrays and objects in one another
 
 
+_NUL: Final = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u0000"
+)  # not the text of such an escape: the number of backslashes is odd
+
+
 def canonical_json(value: Any) -> str:
-    """The one spelling of the value."""
-    return _CANONICAL.encode(value)
+    """The one spelling of the value. It has U+FFFD in place of NUL, which no text of PostgreSQL can have."""
+    text = _CANONICAL.encode(value)
+    return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def read_canonical_json(text: Any) -> Any:
     """The value of this text. Raises `NotCanonical`: for lone surrogates and NaN as well, which no answer can carry."""
     try:
-        if isinstance(text, str) and len(text) <= _LONGEST:
+        if isinstance(text, str) and len(text) <= LONGEST_JSON:
             value = json.loads(text)
             if canonical_json(value) == text and _is_shallow(value, text) and _is_unicode(value, text):
                 return value

@@ -14,14 +14,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, TableClause, column, literal_column, select, table, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    Table,
+    TableClause,
+    Text,
+    column,
+    literal_column,
+    select,
+    table,
+    text,
+)
 
 from authsec_server.audit.leaves import COVERED, event_text, text_hash
 from authsec_server.audit.reading import any_text
+from authsec_server.audit.shape import MAX_NAME
 from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
-from authsec_server.db.schema import Instant, NotCanonical, read_canonical_json
+from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
 
 ROWS: Final = 2000  # read at once
+_WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megabyte
+_LONGEST: Final = 4 * MAX_NAME  # octets of a text; no server writes a longer one
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})
 REVOCATIONS: Final = table(  # of a room above
@@ -127,13 +142,25 @@ class Scan:
     def _rows(self, its: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
         columns: list[ColumnElement[Any]] = [literal_column(self._raw(its, name)).label(name) for name in names]
         statement = select(*columns).select_from(text(its.name if self._postgresql else f"{its.name} NOT INDEXED"))
-        streamed = statement.execution_options(stream_results=True, yield_per=ROWS)
+        at_once = _WIDE_ROWS if its is events else ROWS
+        streamed = statement.execution_options(stream_results=True, yield_per=at_once)
         for row in self._connection.execute(streamed):
             yield tuple(row)
 
     def _raw(self, its: Table | TableClause, name: str) -> str:
-        """The column as it is stored. A `timestamptz` as text: infinity is one as well."""
-        return f"{name}::text" if self._postgresql and isinstance(its.c[name].type, Instant) else name
+        """The column as it is stored; a value too long for any server's is cut, and stays too long.
+
+        A `timestamptz` as text: infinity is one as well. Else one planted gigabyte exhausts the memory of `verify`.
+        """
+        kind = its.c[name].type
+        longest = LONGEST_JSON if isinstance(kind, CanonicalJson) else _LONGEST
+        if not self._postgresql:
+            return f"CASE WHEN length(CAST({name} AS BLOB)) > {longest} THEN x'' ELSE {name} END"
+        if isinstance(kind, Instant):
+            return f"{name}::text"
+        if not isinstance(kind, String | Text | CanonicalJson):
+            return name
+        return f"CASE WHEN octet_length({name}) > {longest} THEN substr({name}, 1, {longest} + 1) ELSE {name} END"
 
 
 def _iso(stored: Any, *, postgresql: bool) -> str:

@@ -146,13 +146,12 @@ class Scratch:
         for (number,) in self._database.execute("SELECT number FROM leaf GROUP BY number HAVING count(*) > 1"):
             yield number
 
-    def not_sealed(self) -> Iterator[int]:
-        """The numbers of events that no leaf is of, in order."""
-        for (number,) in self._database.execute(
-            "SELECT number FROM event e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number)"
+    def not_sealed(self) -> Iterator[tuple[int, str | None]]:
+        """The numbers of events that no leaf is of, in order, and their times as of `Met`."""
+        yield from self._database.execute(
+            "SELECT number, at FROM event e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number)"
             " ORDER BY number"
-        ):
-            yield number
+        )
 
     def invalid_and_not_sealed(self) -> Iterator[int]:
         """The numbers of events that are not valid, and that no leaf is of."""

@@ -228,8 +228,8 @@ class Sealer:
 
 def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]) -> Look:
     connection = tx.connection
-    counting_since = now.replace(second=0, microsecond=0) - SETTLING
-    numbers = store.unsealed(connection, after=after, counting_since=counting_since, limit=BATCH)
+    growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
+    numbers = store.unsealed(connection, after=after, growing=growing, limit=BATCH)
     there = store.events_by_number(connection, numbers)
     full = len(numbers) == BATCH
     # The head that covers a replaced key's record is the last that this key signs: it ends there.
@@ -239,9 +239,9 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
     bounds = [pages.last_before(connection, now - SETTLING)]
     if full:
         bounds.append(numbers[-1])
-    growing = store.first_growing(connection, after=after, counting_since=counting_since)
-    if growing is not None:
-        bounds.append(growing - 1)
+    first = store.first_growing(connection, after=after, growing=growing)
+    if first is not None:
+        bounds.append(first - 1)
     return Look(
         signed=store.last_signed(connection),
         rows=rows,

@@ -26,7 +26,6 @@ from sqlalchemy import (
     insert,
     inspect,
     literal_column,
-    or_,
     select,
     text,
 )
@@ -42,6 +41,7 @@ from authsec_server.db.postgresql_options import PATIENT_SECONDS
 
 MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names
+_LATEST = 100  # events that are looked at by their time: a statement for each dashboard
 _HASH = cast(sealed_events.c.hash, LargeBinary).label("hash")
 _SEALED = exists().where(sealed_events.c.event_id == events.c.id)
 
@@ -68,19 +68,31 @@ def take_turn(connection: Connection) -> bool:
     return taken
 
 
-def unsealed(connection: Connection, *, after: int, counting_since: datetime, limit: int) -> list[int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growing:
+    """Counted refusals dated from `since` to `until` may still be counted up.
+
+    A later one is of a clock that was ahead, or planted: it would else keep `through` where it is, for years.
+    """
+
+    since: datetime
+    until: datetime
+
+    def holds(self) -> ColumnElement[bool]:
+        """Whether a row is one of these."""
+        return and_(events.c.count_key.is_not(None), events.c.at.between(self.since, self.until))
+
+
+def unsealed(connection: Connection, *, after: int, growing: Growing, limit: int) -> list[int]:
     """The next numbers above `after` of events that are not sealed, and that grow no more."""
-    ready = or_(events.c.count_key.is_(None), events.c.at < counting_since)
-    statement = select(events.c.id).where(events.c.id > after, ready, ~_SEALED).order_by(events.c.id).limit(limit)
-    return list(connection.execute(statement).scalars())
+    statement = select(events.c.id).where(events.c.id > after, ~growing.holds(), ~_SEALED)
+    return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
 
 
-def first_growing(connection: Connection, *, after: int, counting_since: datetime) -> int | None:
+def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:
     """The lowest number above `after` of a refusal that may still be counted up."""
-    growing = and_(events.c.count_key.is_not(None), events.c.at >= counting_since)
-    found: int | None = connection.execute(
-        select(func.min(events.c.id)).where(events.c.id > after, growing)
-    ).scalar_one()
+    lowest = select(func.min(events.c.id)).where(events.c.id > after, growing.holds())
+    found: int | None = connection.execute(lowest).scalar_one()
     return found
 
 
@@ -142,12 +154,16 @@ def size_before(connection: Connection, time: datetime) -> int:
 
 
 def waits(connection: Connection, *, since: datetime) -> bool:
-    """Whether an event from before `since` that came behind the last one sealed is not sealed. By hand written ones
-    as well, whatever they say.
+    """Whether an event from before `since` is not sealed: one of the last ones, or one above the last number sealed.
+
+    Events that were written by hand as well, whatever they say. The highest number alone may be a planted one.
     """
     last = select(sealed_events.c.event_id).order_by(sealed_events.c.position.desc()).limit(1).scalar_subquery()
-    waiting = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
-    return connection.execute(waiting.limit(1)).first() is not None
+    above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
+    by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
+    sealed = exists().where(sealed_events.c.event_id == by_time.c.id)
+    either = (above, select(by_time.c.id).where(~sealed))
+    return any(connection.execute(statement.limit(1)).first() is not None for statement in either)
 
 
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from authsec_server.audit.sealing.covering import Covering, gaps
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
@@ -47,6 +48,7 @@ class RecordedRestore:
 class Report:
     """What was found. `not_yet` events are newer than what the last head covers; `findings` are sentences.
 
+    `waiting_since` is the time of the oldest of these, where it has waited for so long that no server seals.
     `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked;
     `skipped`, which of that must be checked, or nobody can say that all is as it was sealed.
     `restores`: when the database was put back to a backup, oldest first.
@@ -61,6 +63,7 @@ class Report:
     unchecked: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     restores: tuple[RecordedRestore, ...] = ()
+    waiting_since: datetime | None = None
 
     @property
     def not_checkable(self) -> int:
@@ -103,12 +106,23 @@ class Trail:
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
     _droppings: list[Dropping] = field(default_factory=list)
+    _by_signed: dict[str, Dropping] = field(default_factory=dict)
+    _dropped_at: Covering = field(init=False)
+    _latest_cut: list[DropRecord] = field(default_factory=list)
+    _left_at: Covering = field(init=False)  # places that records of `_latest_cut` leave out
+    _uncovered: list[Dropping] = field(default_factory=list)  # no head covers them yet; the next one is the last
+    _placed: list[Dropping] = field(default_factory=list)  # no head covers their records yet
     _restored_to: dict[int, datetime] = field(default_factory=dict)  # when the last head of each backup was signed
 
     def __post_init__(self) -> None:
         heads = [*self.kept, *(record.head for record in self.records)]  # they were signed: the log leads there
         self.kept = sorted(heads, key=lambda head: (head.size, head.at))
         self._droppings = [Dropping(record=record) for record in self.records]
+        self._by_signed = {each.record.signed: each for each in self._droppings}
+        self._dropped_at = Covering([(run, at) for at, its in enumerate(self.records) for run in its.places])
+        self._latest_cut = sorted(self.records, key=lambda record: record.before, reverse=True)
+        self._left_at = Covering([(run, at) for at, its in enumerate(self._latest_cut) for run in gaps(its.places)])
+        self._uncovered = sorted(self._droppings, key=lambda each: each.record.last_place, reverse=True)
 
     def find(self, finding: str) -> None:
         """Say what was found."""
@@ -125,10 +139,11 @@ class Trail:
 
     def miss(self, place: int, number: int, hash_: bytes) -> None:
         """The leaf in that place has no event: by right, or not."""
-        dropping = next((each for each in self._droppings if each.record.covers(place)), None)
-        if dropping is None:
+        at = self._dropped_at.first_at(place)
+        if at is None:
             self.find(f"Event {number} was dropped: only its seal is left.")
             return
+        dropping = self._droppings[at]
         dropping.missing += 1
         held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
         if event := next((found.event for _, found in held if found.leaf == hash_), None):
@@ -154,21 +169,21 @@ class Trail:
 
     def confirm(self, place: int, signed: str | None) -> None:
         """An event was met, in that place, as it was sealed; perhaps one whose `signed` record counts from here on."""
-        for dropping in self._droppings:
-            its = dropping.record
-            if its.signed == signed and place < self.keys.end(its.kid):
-                dropping.sealed = True
-                dropping.place = place if dropping.place is None else dropping.place
+        dropping = self._by_signed.get(signed or "")
+        if dropping and place < self.keys.end(dropping.record.kid):
+            dropping.sealed = True
+            if dropping.place is None:
+                dropping.place = place
+                self._placed.append(dropping)
 
     def stay(self, place: int, number: int, at: str) -> None:
         """An event that is there, in that place, of that time (ISO 8601). A drop takes all that is older than its cut.
 
         Else the holder of the key drops a single event, and signs other counts for all months before.
         """
-        for dropping in self._droppings:
-            its = dropping.record
-            if at < its.before and place < its.last_place and not its.covers(place):
-                self.find(f"Event {number} is older than {its.before}, and the record of that drop leaves it out.")
+        found = self._left_at.first_at(place)
+        if found is not None and at < (cut := self._latest_cut[found].before):
+            self.find(f"Event {number} is older than {cut}, and the record of that drop leaves it out.")
 
     def read(self, size: int, signed: str) -> Head | None:
         """A head that stands beside the log, for so many leaves; None for one that does not count."""
@@ -231,11 +246,12 @@ class Trail:
             self._newest = head
         if any(restore.size == head.size for restore in self.restores):
             self._restored_to.setdefault(head.size, head.at)
-        for dropping in self._droppings:
-            if dropping.covered_at is None and dropping.record.last_place < head.size:
-                dropping.covered_at = head.at
-            if dropping.sealed_at is None and dropping.place is not None and dropping.place < head.size:
+        while self._uncovered and self._uncovered[-1].record.last_place < head.size:
+            self._uncovered.pop().covered_at = head.at
+        for dropping in self._placed:
+            if dropping.place is not None and dropping.place < head.size:
                 dropping.sealed_at = head.at
+        self._placed = [each for each in self._placed if each.sealed_at is None]
 
     def end(self, size: int, beyond: Sequence[Head], *, exported: bool = False) -> None:
         """The log ended after `size` leaves, and `beyond` are heads of more.

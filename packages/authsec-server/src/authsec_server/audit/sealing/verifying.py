@@ -34,6 +34,7 @@ from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Met, Scratch
+from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
 from authsec_server.audit.shape import is_event, is_number
@@ -261,8 +262,11 @@ def _compared(
     if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet, read.count_check.unchecked)
+    since = datetime.fromisoformat(walk.waiting_since) if walk.waiting_since else None
+    overdue = since is not None and now is not None and now - since > OVERDUE_AFTER
     return replace(
         report,
+        waiting_since=since if overdue else None,
         findings=(*report.findings, *of_database[:MOST]),
         more=report.more + len(of_database[MOST:]),
     )
@@ -280,6 +284,7 @@ class _Walk:
 
     read: _Read
     trail: Trail
+    waiting_since: str | None = None  # the time of the oldest event that is not sealed yet
     through: int = 0  # up to this number every event is sealed, the heads say
     _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
 
@@ -312,9 +317,10 @@ class _Walk:
         for number in scratch.sealed_twice():
             find(f"Event {number} has more than one seal.")
         not_yet = 0
-        for number in scratch.not_sealed():
+        for number, at in scratch.not_sealed():
             if number > self.through:
                 not_yet += 1
+                self.waiting_since = min(filter(None, (self.waiting_since, at)), default=None)
                 continue
             find(
                 f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
