@@ -26,8 +26,9 @@ _LONGEST: Final = 80  # characters of a name in a finding
 _SCRATCH: Final = (
     "CREATE TABLE said (thing TEXT, id BLOB, number INTEGER, name BLOB, owner BLOB, gone INTEGER,"
     " PRIMARY KEY (thing, id))",
-    "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB)",
+    "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB, called BLOB)",
     "CREATE INDEX kept_id ON kept (thing, id)",
+    "CREATE INDEX kept_called ON kept (called, thing)",
 )
 
 
@@ -96,12 +97,13 @@ class NameCheck:
             there = inspector.get_columns(named.table) if inspector.has_table(named.table) else []
             if {each["name"] for each in there}.issuperset(named.columns):
                 yield from _first(named, self._of_table(named, scan))
+        yield from self._namesakes()
 
     def _of_table(self, named: _Named, scan: Scan) -> Iterator[str]:
         self._scratch.executemany(
-            "INSERT INTO kept VALUES (?, ?, ?, ?)",
+            "INSERT INTO kept VALUES (?, ?, ?, ?, ?)",
             (
-                (named.thing, _octets(id_), _octets(name), _octets(owner[0] if owner else None))
+                (named.thing, _octets(id_), _octets(name), _octets(owner[0] if owner else None), _called(named, name))
                 for id_, name, *owner in scan.rows(named.table, *named.columns)
             ),
         )
@@ -121,6 +123,29 @@ class NameCheck:
                 yield f"{what} has the {named.column} {_quoted(kept)}, but the events say {_quoted(say)}."
             else:
                 yield f"{what} belongs to the client {_shown(its_owner)}, but the events say {_shown(owner)}."
+        for name, copies, id_, other in self._scratch.execute(
+            "SELECT name, count(*), min(id), max(id) FROM kept WHERE thing = ? AND name != x'' GROUP BY name"
+            " HAVING count(*) > 1",
+            (named.thing,),
+        ):
+            what = f"The rows {_shown(id_)} and {_shown(other)}" if copies == 2 else f"{copies:,} rows"
+            yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds one of them."
+
+    def _namesakes(self) -> Iterator[str]:
+        """Readers look for an administrator and for an admin key by the same word."""
+        found = self._scratch.execute(
+            "SELECT a.id, k.id, k.name FROM kept a JOIN kept k ON k.called = a.called AND k.thing = ? WHERE a.thing = ?"
+            " AND a.called != x'' AND (SELECT count(*) FROM said s WHERE (s.thing = a.thing AND s.id = a.id)"
+            " OR (s.thing = k.thing AND s.id = k.id)) < 2 ORDER BY a.id",
+            (_ADMIN_KEY.thing, _ADMINISTRATOR.thing),
+        )
+        for at, (administrator, key, name) in enumerate(found):
+            if at == MOST:
+                return
+            yield (
+                f"The administrator {_shown(administrator)} and the admin key {_shown(key)} are both called"
+                f" {_quoted(name)}, and no event gave one of them this name."
+            )
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:
@@ -161,6 +186,12 @@ def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
             more += 1
     if more:
         yield f"{named.table} differs from the events in {more:,} rows more."
+
+
+def _called(named: _Named, name: Any) -> bytes:
+    """The word by which readers look for it: for an email in lower case, whatever they typed."""
+    is_person = named in (_ADMINISTRATOR, _ADMIN_KEY)
+    return _octets(name.lower() if named is _ADMIN_KEY and isinstance(name, str) else name) if is_person else b""
 
 
 def _octets(value: Any) -> bytes:
