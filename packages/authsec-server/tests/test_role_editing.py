@@ -36,6 +36,7 @@ def test_an_edit_is_kept_and_journalled_by_what_it_changed(estate: Any) -> None:
         "revision": 2,
         "before": {"name": "Support", "actions": ["customers:delete", "customers:read"]},
         "after": {"name": "Helpdesk", "actions": ["customers:read", "orders:read"]},
+        "ended": [{"kind": "role", "id": "support"}],
     }
 
 

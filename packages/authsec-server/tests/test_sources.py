@@ -108,6 +108,7 @@ def test_an_edit_is_kept_and_journalled_by_what_it_changed(estate: Any) -> None:
         "revision": 2,
         "before": {"name": "CI", "claims": {"ci:repository": "repository"}},
         "after": {"name": "Builds", "claims": {"ci:ref": "ref", "ci:repository": "repository"}},
+        "ended": [],
     }
     assert estate.endings() == []
 

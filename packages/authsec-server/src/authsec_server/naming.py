@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
-from authsec_server.failures import Invalid
+from authsec_server.failures import Conflict, Invalid
 from authsec_server.nearest import told_nearest
+
+T = TypeVar("T")
 
 MAX_NAME = 120
 MAX_TEXT = 2000
@@ -87,6 +90,19 @@ def is_slug(value: str) -> bool:
 def is_uuid(value: str) -> bool:
     """Whether this is a UUID in its canonical form (RFC 9562 section 4: lower-case hex, hyphens)."""
     return _UUID.fullmatch(value) is not None
+
+
+def only_one(found: Sequence[T], called: str) -> T | None:
+    """The one thing that has this id or slug; None for none. Raises `Conflict` for two.
+
+    A unique index refuses the second one. Somebody who writes to the database can change the index.
+    """
+    if len(found) > 1:
+        raise Conflict(
+            f"The slug {quoted(called)} belongs to {len(found)} rows of the database.",
+            "Give the id. `authsec audit verify` names the rows.",
+        )
+    return next(iter(found), None)
 
 
 def folded(value: str) -> str:

@@ -128,8 +128,9 @@ def _name(tx: Tx, number: int) -> None:
         )
         audit.record(tx, event)
     described = {"owner": "", "description": "", "created_at": at, "enabled": True}
-    unlisted = {"kind": "ai_agent", "platform": "unattested", "labels": {}, "name": "N"}
-    client_row = {"id": client.id, "slug": f"agent-{number}", **described, **unlisted}
+    unlisted = {"kind": "ai_agent", "platform": "unattested", "labels": {}}
+    called = {"name": client.name, "sort_name": client.name.lower()}
+    client_row = {"id": client.id, "slug": f"agent-{number}", **called, **described, **unlisted}
     tx.connection.execute(insert(metadata.tables["clients"]).values(client_row))
     role_row = {"id": f"role-{number}", "slug": f"role-{number}", "name": "N", "description": "", "created_at": at}
     tx.connection.execute(insert(metadata.tables["roles"]).values(role_row))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from authsec_server import naming
 from authsec_server.accounts.store import admin_keys, administrators
 from authsec_server.db import Tx
+from authsec_server.failures import Invalid
 from authsec_server.principal import PrincipalKind
 
 
 def person(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
-    """The administrator with this email, or the admin key of this name; None for neither. Asks for no principal."""
-    if administrator := administrators.by_email(tx.connection, text.lower()):
+    """The administrator with this email or id, or the admin key with this name or id. Asks for no principal.
+
+    None for neither. Raises `Invalid` for both: somebody may have inserted one of them to hide what the other did.
+    """
+    if naming.is_uuid(text):
+        administrator, key = administrators.by_id(tx.connection, text), admin_keys.by_id(tx.connection, text)
+    else:
+        administrator = administrators.by_email(tx.connection, text.lower())
+        key = admin_keys.by_name(tx.connection, text)
+    if administrator and key:
+        raise Invalid(
+            "by",
+            f"{naming.quoted(text)} is an administrator ({administrator.id}) and an admin key ({key.id}).",
+            "Give the id of the one that you mean.",
+        )
+    if administrator:
         return PrincipalKind.ADMINISTRATOR, administrator.id
-    if key := admin_keys.by_name(tx.connection, text):
-        return PrincipalKind.ADMIN_KEY, key.id
-    return None
+    return (PrincipalKind.ADMIN_KEY, key.id) if key else None

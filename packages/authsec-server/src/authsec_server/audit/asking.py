@@ -22,7 +22,7 @@ PARAMETERS = (
     Parameter(name="delegation", description="About this delegation: its slug or id."),
     Parameter(
         name="by",
-        description="Done by this administrator (email) or admin key (name), by `local_operator` or by `server`.",
+        description="Done by this administrator (email, id) or admin key (name, id), `local_operator` or `server`.",
     ),
     Parameter(name="kind", description="Of this kind, or of several with commas; `client.` is all that begin so."),
     Parameter(
@@ -48,8 +48,8 @@ class Names:
     """What rooms above know by name; each answers None for a name that it does not know.
 
     `client` gives the id for a slug, `delegation` its id and its client's, `person` who is meant by the email of an
-    administrator or the name of an admin key. `which_client` and `which_delegation` say which may have been meant
-    by a slug that none has, `reasons` are all for which anything is refused.
+    administrator, the name of an admin key, or the id of either. `which_client` and `which_delegation` say which may
+    have been meant by a slug that none has, `reasons` are all for which anything is refused.
     """
 
     client: Callable[[Tx, str], str | None]
@@ -146,7 +146,7 @@ def _person(tx: Tx, text: str | None, names: Names) -> tuple[PrincipalKind, str]
         raise Invalid(
             "by",
             "Neither an administrator nor an admin key is called so.",
-            "Give the administrator's email or the admin key's name; or `local_operator`, or `server`.",
+            "Give the administrator's email, the admin key's name or an id; or `local_operator`, or `server`.",
         )
     return found
 

@@ -106,7 +106,8 @@ _OF_A_TOKEN: Final = _object(
     miss=_object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 )
 _OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
-_OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict))
+_ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
+_OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict), ended=_ENDED)
 _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
     EventKind.TOKEN_REFUSED: _OF_A_TOKEN,
@@ -115,6 +116,7 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
     EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
     EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
+    EventKind.PROOF_REMOVED: _object(ended=_ENDED),
     **dict.fromkeys(EDITS, _OF_AN_EDIT),
 }
 _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))

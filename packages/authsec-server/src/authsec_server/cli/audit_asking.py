@@ -41,7 +41,7 @@ class Moment(click.ParamType[str]):
 _OPTIONS = (
     click.option("--agent", "--client", "client", help="Only what is about this agent: its slug or client_id."),
     click.option("--delegation", help="Only what is about this delegation: its slug or id."),
-    click.option("--by", help="Only what this person did: an administrator's email, an admin key's name."),
+    click.option("--by", help="Only what this person did: an administrator's email, an admin key's name, or an id."),
     click.option(
         "--kind",
         multiple=True,

@@ -17,7 +17,7 @@ from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import SubjectKind
+from authsec_server.revocations.model import Revocation, SubjectKind
 
 
 def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_domain: str = "") -> Client:
@@ -97,10 +97,13 @@ def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
 def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
     """Delete the proof, which the client no longer has, and end the tokens on it. For the verbs of this room."""
     store.remove_proof(tx.connection, proof.id)
-    revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
-    record(tx, act, EventKind.PROOF_REMOVED, named(client), proof)
+    ended = revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
+    record(tx, act, EventKind.PROOF_REMOVED, named(client), proof, ended)
 
 
-def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof) -> None:
-    """Journal what became of a proof. For the verbs of this room."""
-    audit.record_act(tx, act, kind, client=client, subject=Named(id=proof.id, name=proof.kind), detail=evidence(proof))
+def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof, *ended: Revocation) -> None:
+    """Record what became of a proof, and what `ended` with it. For the verbs of this room."""
+    told = revocations.as_detail(*ended) if kind is EventKind.PROOF_REMOVED else {}
+    audit.record_act(
+        tx, act, kind, client=client, subject=Named(id=proof.id, name=proof.kind), detail={**evidence(proof), **told}
+    )

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind, Selector
 from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.naming import folded, is_uuid
+from authsec_server.naming import folded, is_uuid, only_one
 
 # By code point on both databases: a page must begin where the one before ended, whatever the locale.
 Sorted = Text().with_variant(Text(collation="C"), "postgresql")
@@ -149,7 +149,7 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
 def find(connection: Connection, id_or_slug: str) -> Client | None:
     """The client, by either of its names."""
     column = clients.c.id if is_uuid(id_or_slug) else clients.c.slug
-    return next(iter(_loaded(connection, select(clients).where(column == id_or_slug))), None)
+    return only_one(_loaded(connection, select(clients).where(column == id_or_slug)), id_or_slug)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:

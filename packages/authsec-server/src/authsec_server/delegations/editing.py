@@ -37,9 +37,9 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revis
     store.save(tx.connection, after)
     if after.audiences != before.audiences:
         store.save_audiences(tx.connection, after)
-    if narrows(before, after, default_audience=terms.default_audience):
-        revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)
-    record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail)
+    is_less = narrows(before, after, default_audience=terms.default_audience)
+    ended = [revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)] if is_less else []
+    record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail, **revocations.as_detail(*ended))
     return tied(tx, [(after, standing.role, standing.client)], terms, act.now)[0]
 
 

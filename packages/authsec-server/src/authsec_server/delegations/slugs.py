@@ -58,7 +58,7 @@ def take(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
     without = changed(held, act, slug="")
     store.save(tx.connection, without)
     detail = edit_detail(without.revision, {"slug": slug}, {"slug": None})
-    record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail)
+    record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail, ended=[])
 
 
 def _held(tx: Tx, act: Act, slug: str) -> Delegation | None:

@@ -27,7 +27,7 @@ from authsec_server.clients.model import ProofKind
 from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.delegations.model import Delegation, TargetType
-from authsec_server.naming import is_uuid
+from authsec_server.naming import is_uuid, only_one
 
 delegations = Table(
     "delegations",
@@ -93,7 +93,7 @@ def save_audiences(connection: Connection, delegation: Delegation) -> None:
 def find(connection: Connection, id_or_slug: str) -> Delegation | None:
     """The delegation, by either of its names."""
     column = delegations.c.id if is_uuid(id_or_slug) else delegations.c.slug
-    row = connection.execute(select(delegations).where(column == id_or_slug)).one_or_none()
+    row = only_one(connection.execute(select(delegations).where(column == id_or_slug)).all(), id_or_slug)
     return None if row is None else delegation(row)
 
 

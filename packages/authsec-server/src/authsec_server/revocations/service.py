@@ -26,6 +26,11 @@ def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation
     return store.add(tx.connection, kind, subject_id, version=tx.version, at=now)
 
 
+def as_detail(*ended: Revocation) -> dict[str, object]:
+    """What the event of a change says of the subjects that the change ended: `audit verify` compares the two."""
+    return {"ended": [{"kind": each.subject_kind, "id": each.subject_id} for each in ended]}
+
+
 def begin_epoch(tx: Tx, offset: int) -> int:
     """Give every entry a number that is `offset` higher; the newest number. Only inside a `change`.
 

@@ -71,8 +71,9 @@ def edit(
     if not detail:
         return role
     store.save(tx.connection, edited)
-    if not set(role.actions) <= set(edited.actions):
-        revocations.end(tx, SubjectKind.ROLE, role.slug, act.now)
+    narrows = not set(role.actions) <= set(edited.actions)
+    ended = [revocations.end(tx, SubjectKind.ROLE, role.slug, act.now)] if narrows else []
+    detail |= revocations.as_detail(*ended)
     audit.record_act(tx, act, EventKind.ROLE_EDITED, roles=(Named(id=role.id, name=edited.name),), detail=detail)
     return edited
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from authsec_server.db.batches import in_batches
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.naming import is_uuid
+from authsec_server.naming import is_uuid, only_one
 from authsec_server.roles.model import RoleDefinition
 
 _AT_ONCE = 10_000
@@ -98,7 +98,7 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefini
 def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
     """The role, by either of its names."""
     column = roles.c.id if is_uuid(id_or_slug) else roles.c.slug
-    return next(iter(_loaded(connection, select(roles).where(column == id_or_slug))), None)
+    return only_one(_loaded(connection, select(roles).where(column == id_or_slug)), id_or_slug)
 
 
 def slugs_near(connection: Connection, slug: str) -> list[str]:

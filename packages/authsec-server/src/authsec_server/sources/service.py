@@ -63,9 +63,9 @@ def edit(
         _require_folder(act, may_look_up)
     _refuse_shared_issuer(tx, edited)
     _save(tx, source, edited)
-    if parsing.narrows(source, edited):
-        revocations.end(tx, SubjectKind.SOURCE, source.id, act.now)
-    _record(tx, act, EventKind.SOURCE_EDITED, edited, detail)
+    narrows = parsing.narrows(source, edited)
+    ended = [revocations.end(tx, SubjectKind.SOURCE, source.id, act.now)] if narrows else []
+    _record(tx, act, EventKind.SOURCE_EDITED, edited, {**detail, **revocations.as_detail(*ended)})
     return edited
 
 

@@ -20,25 +20,35 @@ from sqlalchemy import Connection, inspect
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import scratch_database
 from authsec_server.audit.sealing.scan import Scan
+from authsec_server.naming import folded
 
 MOST: Final = 10  # findings of one table that are told one by one
 _LONGEST: Final = 80  # characters of a name in a finding
 _SCRATCH: Final = (
     "CREATE TABLE said (thing TEXT, id BLOB, number INTEGER, name BLOB, owner BLOB, gone INTEGER,"
     " PRIMARY KEY (thing, id))",
-    "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB)",
+    "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB, called BLOB)",
     "CREATE INDEX kept_id ON kept (thing, id)",
+    "CREATE INDEX kept_called ON kept (called, thing)",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Named:
-    """A table in which readers look up an id by a name. `owner` is a column that the lookup gives as well."""
+    """A table in which readers look up an id by a name. `owner` is a column that the lookup gives as well.
+
+    A display name is shown beside an id, or looked up as one of several: two may have the same.
+    """
 
     thing: str
     table: str
     column: str
     owner: str = ""
+    is_display_name: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.table}.{self.column}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -46,22 +56,27 @@ class _Named:
 
 
 _CLIENT: Final = _Named(thing="client", table="clients", column="slug")
+_CLIENT_NAME: Final = _Named(thing="client", table="clients", column="name", is_display_name=True)
+_CLIENT_SORT_NAME: Final = _Named(thing="client", table="clients", column="sort_name", is_display_name=True)
 _DELEGATION: Final = _Named(thing="delegation", table="delegations", column="slug", owner="client_id")
 _ADMINISTRATOR: Final = _Named(thing="administrator", table="administrators", column="email")
 _ADMIN_KEY: Final = _Named(thing="admin key", table="admin_keys", column="name")
-_TABLES: Final = (_CLIENT, _DELEGATION, _ADMINISTRATOR, _ADMIN_KEY)
+_ROLE: Final = _Named(thing="role", table="roles", column="slug")
+_TABLES: Final = (_CLIENT, _CLIENT_NAME, _CLIENT_SORT_NAME, _DELEGATION, _ADMINISTRATOR, _ADMIN_KEY, _ROLE)
 _MADE: Final = {
     EventKind.CLIENT_CREATED: _CLIENT,
     EventKind.DELEGATION_CREATED: _DELEGATION,
     EventKind.ADMINISTRATOR_INVITED: _ADMINISTRATOR,
     EventKind.ADMINISTRATOR_SET_UP: _ADMINISTRATOR,
     EventKind.ADMIN_KEY_CREATED: _ADMIN_KEY,
+    EventKind.ROLE_CREATED: _ROLE,
 }
 _EDITED: Final = {
     EventKind.CLIENT_EDITED: _CLIENT,
     EventKind.DELEGATION_EDITED: _DELEGATION,
     EventKind.ADMINISTRATOR_CHANGED: _ADMINISTRATOR,
 }
+_CLIENT_NAMED: Final = {EventKind.CLIENT_CREATED, EventKind.CLIENT_EDITED}
 _DELETED: Final = {EventKind.CLIENT_DELETED, EventKind.ROLE_DELETED}
 
 
@@ -86,7 +101,7 @@ class NameCheck:
                 "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id) DO UPDATE SET"
                 " number = excluded.number, name = excluded.name, owner = excluded.owner, gone = excluded.gone"
                 " WHERE excluded.number > said.number",
-                (named.thing, _octets(id_), number, _octets(name), _octets(owner), gone),
+                (named.key, _octets(id_), number, _octets(name), _octets(owner), gone),
             )
 
     def findings(self, scan: Scan) -> Iterator[str]:
@@ -96,12 +111,13 @@ class NameCheck:
             there = inspector.get_columns(named.table) if inspector.has_table(named.table) else []
             if {each["name"] for each in there}.issuperset(named.columns):
                 yield from _first(named, self._of_table(named, scan))
+        yield from self._namesakes()
 
     def _of_table(self, named: _Named, scan: Scan) -> Iterator[str]:
         self._scratch.executemany(
-            "INSERT INTO kept VALUES (?, ?, ?, ?)",
+            "INSERT INTO kept VALUES (?, ?, ?, ?, ?)",
             (
-                (named.thing, _octets(id_), _octets(name), _octets(owner[0] if owner else None))
+                (named.key, _octets(id_), _octets(name), _octets(owner[0] if owner else None), _called(named, name))
                 for id_, name, *owner in scan.rows(named.table, *named.columns)
             ),
         )
@@ -109,8 +125,8 @@ class NameCheck:
             "SELECT s.id, k.name, s.name, k.owner, s.owner, s.gone FROM said s"
             " LEFT JOIN kept k ON k.thing = s.thing AND k.id = s.id WHERE s.thing = ? AND"
             " CASE WHEN s.gone THEN k.id IS NOT NULL"
-            " ELSE k.id IS NULL OR k.name != s.name OR k.owner != s.owner END ORDER BY s.number, s.id",
-            (named.thing,),
+            " ELSE (k.id IS NULL AND NOT ?) OR k.name != s.name OR k.owner != s.owner END ORDER BY s.number, s.id",
+            (named.key, named.is_display_name),
         ):
             what = f"The {named.thing} {_shown(id_)}"
             if gone:
@@ -121,17 +137,42 @@ class NameCheck:
                 yield f"{what} has the {named.column} {_quoted(kept)}, but the events say {_quoted(say)}."
             else:
                 yield f"{what} belongs to the client {_shown(its_owner)}, but the events say {_shown(owner)}."
+        if named.is_display_name:
+            return
+        for name, copies, id_, other in self._scratch.execute(
+            "SELECT name, count(*), min(id), max(id) FROM kept WHERE thing = ? AND name != x'' GROUP BY name"
+            " HAVING count(*) > 1",
+            (named.key,),
+        ):
+            what = f"The rows {_shown(id_)} and {_shown(other)}" if copies == 2 else f"{copies:,} rows"
+            yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds one of them."
+
+    def _namesakes(self) -> Iterator[str]:
+        """Readers look for an administrator and for an admin key by the same word."""
+        found = self._scratch.execute(
+            "SELECT a.id, k.id, k.name FROM kept a JOIN kept k ON k.called = a.called AND k.thing = ? WHERE a.thing = ?"
+            " AND a.called != x'' AND (SELECT count(*) FROM said s WHERE (s.thing = a.thing AND s.id = a.id)"
+            " OR (s.thing = k.thing AND s.id = k.id)) < 2 ORDER BY a.id",
+            (_ADMIN_KEY.key, _ADMINISTRATOR.key),
+        )
+        for at, (administrator, key, name) in enumerate(found):
+            if at == MOST:
+                return
+            yield (
+                f"The administrator {_shown(administrator)} and the admin key {_shown(key)} are both called"
+                f" {_quoted(name)}, and no event gave one of them this name."
+            )
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:
     """What the event says: a thing, its id, its name, its owner, and whether the thing was deleted."""
     kind, detail = event["kind"], event["detail"]
     if kind in _DELETED:
-        if kind == EventKind.CLIENT_DELETED and event["client_id"]:
-            yield _CLIENT, event["client_id"], None, None, True
-        for each in event["delegations"]:
-            yield _DELEGATION, each["id"], None, None, True
+        yield from _deleted(event)
         return
+    if kind in _CLIENT_NAMED and event["client_id"]:
+        yield _CLIENT_NAME, event["client_id"], event["client_name"], None, False
+        yield _CLIENT_SORT_NAME, event["client_id"], folded(event["client_name"] or ""), None, False
     after = detail.get("after") if kind in _EDITED else None
     named = _MADE.get(kind) or _EDITED.get(kind)
     if named is None or (kind in _EDITED and not isinstance(after, dict)):
@@ -142,14 +183,26 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | No
         told = detail if after is None else after
     if named.column not in told:
         return  # an edit of something else, or an event of before there was such a name
-    if named is _CLIENT:
-        ids = [event["client_id"]]
-    elif named is _DELEGATION:
-        ids = [each["id"] for each in event["delegations"][:1]]
-    else:
-        ids = [event["subject_id"]]
     owner = event["client_id"] if named.owner else None
-    yield from ((named, id_, told[named.column], owner, False) for id_ in ids if id_)
+    if id_ := _id_of(named, event):
+        yield named, id_, told[named.column], owner, False
+
+
+def _id_of(named: _Named, event: Mapping[str, Any]) -> str | None:
+    if named is _CLIENT:
+        return event["client_id"]
+    if named in (_DELEGATION, _ROLE):
+        return next((each["id"] for each in event["delegations" if named is _DELEGATION else "roles"]), None)
+    return event["subject_id"]
+
+
+def _deleted(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:
+    if event["kind"] == EventKind.CLIENT_DELETED and event["client_id"]:
+        yield _CLIENT, event["client_id"], None, None, True
+    if event["kind"] == EventKind.ROLE_DELETED:
+        yield from ((_ROLE, each["id"], None, None, True) for each in event["roles"][:1])
+    for each in event["delegations"]:
+        yield _DELEGATION, each["id"], None, None, True
 
 
 def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
@@ -161,6 +214,12 @@ def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:
             more += 1
     if more:
         yield f"{named.table} differs from the events in {more:,} rows more."
+
+
+def _called(named: _Named, name: Any) -> bytes:
+    """The word by which readers look for it: for an email in lower case, whatever they typed."""
+    is_person = named in (_ADMINISTRATOR, _ADMIN_KEY)
+    return _octets(name.lower() if named is _ADMIN_KEY and isinstance(name, str) else name) if is_person else b""
 
 
 def _octets(value: Any) -> bytes:

@@ -25,7 +25,8 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST: Final = 10  # findings that are told one by one
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for an hour more
 _SCRATCH: Final = (
-    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, is_end INTEGER)",
+    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, is_end INTEGER, role TEXT)",
+    "CREATE TABLE role (id TEXT PRIMARY KEY, slug TEXT)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY, at TEXT)",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE INDEX said_version ON said (version, kind)",
@@ -44,7 +45,14 @@ _ADDED: Final = (
 _CLIENT_ENDS: Final = {EventKind.CLIENT_DISABLED, EventKind.CLIENT_TOKENS_REVOKED, EventKind.CLIENT_DELETED}
 _DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_REVOKED}
 _SOURCE_ENDS: Final = {EventKind.SOURCE_DISABLED, EventKind.SOURCE_DELETED}
+_SAYING: Final = {
+    EventKind.ROLE_EDITED,
+    EventKind.DELEGATION_EDITED,
+    EventKind.SOURCE_EDITED,
+    EventKind.PROOF_REMOVED,
+}
 _KEY: Final = "key"
+_ROLE: Final = "role"
 
 
 class RevocationCheck:
@@ -70,10 +78,15 @@ class RevocationCheck:
                 "INSERT INTO signed VALUES (?, ?) ON CONFLICT (kid) DO UPDATE SET at = max(at, excluded.at)",
                 (_plain(event["kid"]), event["at"][:10]),
             )
-        if (said := _said(event)) is not None and event["authority_version"] is not None:
-            kind, id_, is_end = said
-            row = (number, kind, _plain(id_), event["authority_version"], event["at"], is_end)
-            self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?)", row)
+        if event["kind"] == EventKind.ROLE_CREATED and event["roles"]:
+            slug = (_plain(event["roles"][0]["id"]), _plain(event["detail"].get("slug")))
+            self._scratch.execute("INSERT OR IGNORE INTO role VALUES (?, ?)", slug)
+        if event["authority_version"] is None:
+            return
+        for kind, id_, is_end in _said(event):
+            role = event["roles"][0]["id"] if kind == _ROLE and event["roles"] else None
+            row = (number, kind, _plain(id_), event["authority_version"], event["at"], is_end, _plain(role))
+            self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
         """Read the table. One that is missing is a finding of the schema."""
@@ -99,6 +112,7 @@ class RevocationCheck:
 
     def _all(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
         execute = self._scratch.execute
+        execute("UPDATE said SET id = (SELECT slug FROM role WHERE role.id = said.role) WHERE id IS NULL")
         odd = "typeof(sequence) != 'integer' OR typeof(version) != 'integer' OR at IS NULL"
         for (sequence,) in execute(f"SELECT sequence FROM kept WHERE {odd}"):  # noqa: S608 - a constant
             yield f"The row {sequence!r} of revocations is none that a server writes."
@@ -132,8 +146,17 @@ class RevocationCheck:
         return bool(since) and not self._scratch.execute(known, (kid, kid, since[:10])).fetchone()
 
 
-def _said(event: Mapping[str, Any]) -> tuple[str, Any, bool] | None:
-    """The kind and the id of what the event ended, None for any; and whether it certainly ended that."""
+def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """The kind and the id of each thing that the event ended, None for any; and whether it certainly ended that."""
+    ended = event["detail"].get("ended")
+    if event["kind"] in _SAYING and ended is not None:
+        yield from ((each["kind"], each["id"], True) for each in ended)
+    elif (derived := _derived(event)) is not None:
+        yield derived
+
+
+def _derived(event: Mapping[str, Any]) -> tuple[str, Any, bool] | None:
+    """The same, of an event that does not list what it ended: of another kind, or of an earlier version."""
     kind, detail = event["kind"], event["detail"]
     if kind in _CLIENT_ENDS:
         return "client", event["client_id"], True
@@ -141,8 +164,10 @@ def _said(event: Mapping[str, Any]) -> tuple[str, Any, bool] | None:
         return "delegation", next((each["id"] for each in event["delegations"]), None), kind in _DELEGATION_ENDS
     if kind in _SOURCE_ENDS or kind == EventKind.SOURCE_EDITED:
         return "source", event["subject_id"], kind in _SOURCE_ENDS
-    if kind in {EventKind.ROLE_DELETED, EventKind.ROLE_EDITED}:
-        return "role", detail.get("slug"), kind == EventKind.ROLE_DELETED
+    if kind == EventKind.ROLE_EDITED:
+        return (_ROLE, None, True) if _narrows(detail) else None
+    if kind == EventKind.ROLE_DELETED:
+        return _ROLE, detail.get("slug"), True
     if kind == EventKind.PROOF_REMOVED:
         return "proof", event["subject_id"], False  # others go with their source
     if kind == EventKind.KEY_REVOKED:
@@ -150,6 +175,12 @@ def _said(event: Mapping[str, Any]) -> tuple[str, Any, bool] | None:
     if kind == EventKind.AUTHORITY_RESTORED:
         return _KEY, None, False  # of keys that the backup did not have
     return ("token", event["jti"], True) if kind == EventKind.TOKEN_REVOKED else None
+
+
+def _narrows(detail: Mapping[str, Any]) -> bool:
+    """Whether an edit took actions from a role."""
+    before, after = ((detail.get(name) or {}).get("actions") or () for name in ("before", "after"))
+    return any(each not in after for each in before)
 
 
 def _plain(value: Any) -> str | None:
