@@ -189,11 +189,12 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | No
 
 
 def _id_of(named: _Named, event: Mapping[str, Any]) -> str | None:
-    if named is _CLIENT:
-        return event["client_id"]
+    id_: str | None
     if named in (_DELEGATION, _ROLE):
-        return next((each["id"] for each in event["delegations" if named is _DELEGATION else "roles"]), None)
-    return event["subject_id"]
+        id_ = next((each["id"] for each in event["delegations" if named is _DELEGATION else "roles"]), None)
+    else:
+        id_ = event["client_id" if named is _CLIENT else "subject_id"]
+    return id_
 
 
 def _deleted(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | None, bool]]:

@@ -171,15 +171,12 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
             self.scratch.keep_record(event.number, row["kind"], signed)
-        if valid and not self._is_of_the_future(event.number, row["at"]):
+        # No server seals an event of the future, so no head ever covers one.
+        if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
             self.name_check.add(event.number, row)
             self.revocation_check.add(event.number, row)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
-
-    def _is_of_the_future(self, number: int, at: str) -> bool:
-        """Whether the time of the event has not come. No server seals such an event: no head ever covers it."""
-        return at > self.latest and not self.scratch.is_sealed(number)
 
     def count_held(self, event: Mapping[str, Any]) -> None:
         """Count an event that was dropped, and that a file holds as it was sealed."""
