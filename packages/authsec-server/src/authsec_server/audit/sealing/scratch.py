@@ -121,6 +121,10 @@ class Scratch:
         number: int = self._database.execute("SELECT count(*) FROM leaf").fetchone()[0]
         return number
 
+    def is_sealed(self, number: int) -> bool:
+        """Whether a leaf is of the event with this number."""
+        return self._database.execute("SELECT 1 FROM leaf WHERE number = ?", (number,)).fetchone() is not None
+
     def range_of(self, hour: datetime) -> Range | None:
         """The lowest and the highest number of that hour. Events of one hour come together: its range is kept."""
         if hour not in self._ranges:

@@ -36,7 +36,7 @@ from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.audit.sealing.succession import Succession, succession
-from authsec_server.audit.sealing.trail import MOST, Report, Trail, when
+from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, when
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import is_of_newest_revision, schema_findings
@@ -88,7 +88,11 @@ def verify(
             RevocationCheck.opened(tx.connection) as revocation_check,
         ):
             read = _Read(
-                scratch=scratch, count_check=count_check, name_check=name_check, revocation_check=revocation_check
+                scratch=scratch,
+                count_check=count_check,
+                name_check=name_check,
+                revocation_check=revocation_check,
+                latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
             )
             scan = Scan(tx.connection)
             with scan.sequential():
@@ -131,14 +135,15 @@ class _Read:
     count_check: CountCheck
     name_check: NameCheck
     revocation_check: RevocationCheck
+    latest: str  # time of an event that a server may have recorded by now
     findings: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)  # findings
 
     def all(self, scan: Scan) -> None:
         """Read every table."""
         self.scratch.keep_ranges(self._ranges(scan))
-        self.scratch.keep_events(self._events(scan))
         self.scratch.keep_leaves(self._leaves(scan))
+        self.scratch.keep_events(self._events(scan))
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
@@ -168,7 +173,8 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
             self.scratch.keep_record(event.number, row["kind"], signed)
-        if valid:
+        # No server seals an event of the future, so no head ever covers one.
+        if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
             self.name_check.add(event.number, row)
             self.revocation_check.add(event.number, row)
         if valid and row["decision"] is not None:
