@@ -74,6 +74,7 @@ def test_what_an_edit_would_change_and_stop(its: House) -> None:
         "revision": 2,
         "before": {"actions": ["customers:delete", "customers:read"]},
         "after": {"actions": ["customers:read"]},
+        "ended": [{"kind": "role", "id": role["slug"]}],
     }
     stops = foreseen["would_stop"]
     assert stops["agents"] == [{"client_id": agent, "name": "Helper", "goes_on": True}]

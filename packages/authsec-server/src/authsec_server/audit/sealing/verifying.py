@@ -12,7 +12,6 @@ Findings about events and rows come first in the report: they are what a person 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,23 +28,23 @@ from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys, record_in
+from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
-from authsec_server.audit.sealing.scratch import Met, Scratch
+from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.audit.sealing.succession import Succession, succession
-from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, when
+from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import is_of_newest_revision, schema_findings
 from authsec_server.db.integrity import integrity
 from authsec_server.failures import NotFound
 
-BATCH = 1000  # leaves
+_BATCH = 1000  # links of events to delegations
 _HASH_BYTES = 32
-_INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with it are wrong."
 _NOTHING = (1, 0)  # a range without a number
 _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED})
 
@@ -157,7 +156,7 @@ class _Read:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
             named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
-            if len(named) >= BATCH:
+            if len(named) >= _BATCH:
                 self.scratch.keep_named(named)
                 named.clear()
             if event.row is None:
@@ -257,7 +256,7 @@ def _compared(
     )
     for finding in read.findings:
         trail.find(finding)
-    walk = _Walk(read=read, trail=trail)
+    walk = LeafWalk(scratch=read.scratch, trail=trail)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
@@ -284,112 +283,6 @@ def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succe
     return succession(replaced, keys, ends)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Walk:
-    """One walk along the leaves, from head to head."""
-
-    read: _Read
-    trail: Trail
-    waiting_since: str | None = None  # the time of the oldest event that is not sealed yet
-    through: int = 0  # up to this number every event is sealed, the heads say
-    _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
-
-    def run(self) -> None:
-        """Compare each leaf with its event, and the tree with each head."""
-        heads = self._heads()
-        head, expected = next(heads, None), 0
-        for leaf in self.read.scratch.met():
-            if leaf.position != expected:
-                self.trail.lack(expected)
-            self._compare(leaf)
-            self.trail.refuse_late(leaf.number)
-            self._waiting.append((leaf.number, leaf.hash))
-            expected = leaf.position + 1
-            while head is not None and head.size <= expected:
-                self._grow()
-                if head.size == expected:
-                    self.trail.meet(head)
-                head = next(heads, None)
-            if len(self._waiting) >= BATCH:
-                self._grow()
-        self._grow()
-        beyond = [head, *heads] if head is not None else []
-        self.trail.end(self.read.scratch.size(), beyond)
-
-    def end(self) -> int:
-        """Find what the tables beside the log hold, or lack; how many events wait for their seal."""
-        scratch, find = self.read.scratch, self.trail.find
-        self.through = max([self.through, *(head.through for head in self.trail.kept)])
-        for number in scratch.sealed_twice():
-            find(f"Event {number} has more than one seal.")
-        not_yet = 0
-        for number, at in scratch.not_sealed():
-            if number > self.through:
-                not_yet += 1
-                self.waiting_since = min(filter(None, (self.waiting_since, at)), default=None)
-                continue
-            find(
-                f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
-                " its seal was taken away."
-            )
-        for number in scratch.invalid_and_not_sealed():
-            find(f"Event {number} {_INVALID}")
-        for number, delegation in scratch.not_listed():
-            find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
-        for number, delegation in scratch.listed_wrongly():
-            find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
-        return not_yet
-
-    def _compare(self, leaf: Met) -> None:
-        find, number = self.trail.find, leaf.number
-        if leaf.leaf_copies > 1:
-            find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
-        if leaf.copies > 1:
-            find(f"Event {number} is there {leaf.copies} times: it was sealed once.")
-        elif leaf.copies == 0:
-            self.trail.miss(leaf.position, number, leaf.hash)
-        elif leaf.leaf is None:
-            find(f"Event {number} was changed: it cannot even be read.")
-        elif leaf.leaf != leaf.hash:
-            find(f"Event {number} was changed: it is not what was sealed.")
-        else:
-            self._confirm(leaf)
-
-    def _confirm(self, leaf: Met) -> None:
-        """The event is as it was sealed."""
-        number = leaf.number
-        if not leaf.valid:
-            self.trail.find(f"Event {number} {_INVALID}")
-        if not leaf.in_range:
-            self.trail.find(
-                f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
-            )
-        if leaf.record is not None:
-            self.trail.confirm(leaf.position, leaf.record)
-        if leaf.at is not None:
-            self.trail.stay(leaf.position, number, leaf.at)
-
-    def _grow(self) -> None:
-        self.trail.grow(self._waiting)
-        self._waiting.clear()
-
-    def _heads(self) -> Iterator[Head]:
-        """Those beside the log and those that somebody kept, the smallest first."""
-        kept = deque(self.trail.kept)
-        for size, at, signed in self.read.scratch.heads():
-            if (head := self.trail.read(size, signed)) is None:
-                continue
-            self.through = max(self.through, head.through)
-            if at is None or datetime.fromisoformat(at) != head.at:
-                self.trail.find(
-                    f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
-                )
-            while kept and (kept[0].size, kept[0].at) <= (head.size, head.at):
-                yield kept.popleft()
-            yield head
-        yield from kept
-
-
 def _octets(text: Any) -> bytes:
     """The text as it is stored; a lone surrogate too. Text that was no UTF-8 becomes what it was (see `Scan`)."""
     if not isinstance(text, str):
@@ -398,7 +291,3 @@ def _octets(text: Any) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
-
-
-def _shown(delegation: bytes) -> str:
-    return delegation.decode("utf-8", "backslashreplace")

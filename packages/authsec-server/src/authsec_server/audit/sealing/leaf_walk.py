@@ -1,0 +1,125 @@
+"""One walk along the leaves of the log: each leaf is compared with its event, and the tree with each head."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.scratch import Met, Scratch
+from authsec_server.audit.sealing.trail import Trail, when
+
+_BATCH = 1000  # leaves
+_INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with it are wrong."
+
+
+@dataclass(slots=True, kw_only=True)
+class LeafWalk:
+    """One walk along the leaves, from head to head."""
+
+    scratch: Scratch
+    trail: Trail
+    waiting_since: str | None = None  # the time of the oldest event that is not sealed yet
+    through: int = 0  # up to this number every event is sealed, the heads say
+    _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
+
+    def run(self) -> None:
+        """Compare each leaf with its event, and the tree with each head."""
+        heads = self._heads()
+        head, expected = next(heads, None), 0
+        for leaf in self.scratch.met():
+            if leaf.position != expected:
+                self.trail.lack(expected)
+            self._compare(leaf)
+            self.trail.refuse_late(leaf.number)
+            self._waiting.append((leaf.number, leaf.hash))
+            expected = leaf.position + 1
+            while head is not None and head.size <= expected:
+                self._grow()
+                if head.size == expected:
+                    self.trail.meet(head)
+                head = next(heads, None)
+            if len(self._waiting) >= _BATCH:
+                self._grow()
+        self._grow()
+        beyond = [head, *heads] if head is not None else []
+        self.trail.end(self.scratch.size(), beyond)
+
+    def end(self) -> int:
+        """Find what the tables beside the log hold, or lack; how many events wait for their seal."""
+        scratch, find = self.scratch, self.trail.find
+        self.through = max([self.through, *(head.through for head in self.trail.kept)])
+        for number in scratch.sealed_twice():
+            find(f"Event {number} has more than one seal.")
+        not_yet = 0
+        for number, at in scratch.not_sealed():
+            if number > self.through:
+                not_yet += 1
+                self.waiting_since = min(filter(None, (self.waiting_since, at)), default=None)
+                continue
+            find(
+                f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"
+                " its seal was taken away."
+            )
+        for number in scratch.invalid_and_not_sealed():
+            find(f"Event {number} {_INVALID}")
+        for number, delegation in scratch.not_listed():
+            find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
+        for number, delegation in scratch.listed_wrongly():
+            find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
+        return not_yet
+
+    def _compare(self, leaf: Met) -> None:
+        find, number = self.trail.find, leaf.number
+        if leaf.leaf_copies > 1:
+            find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
+        if leaf.copies > 1:
+            find(f"Event {number} is there {leaf.copies} times: it was sealed once.")
+        elif leaf.copies == 0:
+            self.trail.miss(leaf.position, number, leaf.hash)
+        elif leaf.leaf is None:
+            find(f"Event {number} was changed: it cannot even be read.")
+        elif leaf.leaf != leaf.hash:
+            find(f"Event {number} was changed: it is not what was sealed.")
+        else:
+            self._confirm(leaf)
+
+    def _confirm(self, leaf: Met) -> None:
+        """The event is as it was sealed."""
+        number = leaf.number
+        if not leaf.valid:
+            self.trail.find(f"Event {number} {_INVALID}")
+        if not leaf.in_range:
+            self.trail.find(
+                f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
+            )
+        if leaf.record is not None:
+            self.trail.confirm(leaf.position, leaf.record)
+        if leaf.at is not None:
+            self.trail.stay(leaf.position, number, leaf.at)
+
+    def _grow(self) -> None:
+        self.trail.grow(self._waiting)
+        self._waiting.clear()
+
+    def _heads(self) -> Iterator[Head]:
+        """Those beside the log and those that somebody kept, the smallest first."""
+        kept = deque(self.trail.kept)
+        for size, at, signed in self.scratch.heads():
+            if (head := self.trail.read(size, signed)) is None:
+                continue
+            self.through = max(self.through, head.through)
+            if at is None or datetime.fromisoformat(at) != head.at:
+                self.trail.find(
+                    f"The head of {head.size:,} seals was signed at {when(head)}, and is kept as of another time."
+                )
+            while kept and (kept[0].size, kept[0].at) <= (head.size, head.at):
+                yield kept.popleft()
+            yield head
+        yield from kept
+
+
+def _shown(delegation: bytes) -> str:
+    return delegation.decode("utf-8", "backslashreplace")
