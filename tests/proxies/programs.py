@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http
+import http.client
 import os
 import re
 import shutil
@@ -98,6 +100,20 @@ def _await(process: subprocess.Popen[str], port: int, log: Path) -> None:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, f"it does not listen on {port}:\n{log.read_text()}"
         time.sleep(0.02)
+    while _has_no_routes(port) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _has_no_routes(port: int) -> bool:
+    """Traefik listens before it has read its routes, and answers 404 until then."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/customers/42")
+        return connection.getresponse().status == http.HTTPStatus.NOT_FOUND
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _end(process: subprocess.Popen[str]) -> None:
