@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C be heard: a script that runs the tests in the background has it ignored, and children inherit that."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
+    os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

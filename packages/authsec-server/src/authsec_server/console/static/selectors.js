@@ -3,6 +3,14 @@
 
 const DELAY = 250;
 
+// What an answer moves while the pointer is down would take the click from the button that is pressed.
+let released = Promise.resolve();
+document.addEventListener("pointerdown", () => {
+  released = new Promise((resolve) => {
+    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true });
+  });
+});
+
 for (const section of document.querySelectorAll("[data-selectors]")) {
   const rows = section.querySelector(".selector-rows");
   let timer = 0;
@@ -32,6 +40,8 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
     const answer = await fetch(section.dataset.check, { method: "POST", body }).catch(() => null);
     if (!answer?.ok || number !== asked) return; // the form is checked again when it is sent
     const checked = await answer.json();
+    await released;
+    if (number !== asked) return;
     checked.rows.forEach((each, index) => show(rows.children[index], each));
     if (shown !== checked.outlook) section.querySelector(".outlook").innerHTML = checked.outlook; // rendered and escaped there
     shown = checked.outlook;
