@@ -11,7 +11,7 @@ Runs with `openai-agents` and requests. Set:
 import os
 
 import requests
-from agents import Agent, Runner, function_tool, set_default_openai_api
+from agents import Agent, Runner, function_tool, set_default_openai_api, set_tracing_disabled
 from authsec import AuthSecClient
 
 API = os.environ["DOWNSTREAM_URL"]
@@ -27,6 +27,7 @@ def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
     return response.text
 
 
+set_tracing_disabled(True)  # traces go to OpenAI, wherever the model is
 set_default_openai_api("chat_completions")  # which servers other than OpenAI's speak as well
 model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
 agent = Agent(name="assistant", model=model, tools=[function_tool(fetch_customer)])

@@ -14,6 +14,7 @@ from agents import (
     function_tool,
     set_default_openai_api,
     set_trace_processors,
+    set_tracing_disabled,
 )
 from agents.tracing import TracingProcessor
 from authsec import AuthSecClient
@@ -77,6 +78,7 @@ def in_its_run(authsec: AuthSecClient) -> Any:
 
 
 def agent(tools: Sequence[Callable[..., Any]]) -> Any:
+    set_tracing_disabled(False)  # the example, in the same process, disables traces
     return Agent(name="assistant", model="gpt-4o-mini", tools=[as_tool(tool) for tool in tools])
 
 
