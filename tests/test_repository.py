@@ -32,6 +32,11 @@ def tracked(pattern: str = "*") -> list[Path]:
 
 PAGES = tracked("*.md")
 README = (ROOT / "README.md").read_text("utf-8")
+SDK_COMMANDS = sorted(
+    name
+    for name, command in commands.commands.items()
+    if getattr(command.callback, "__module__", "").startswith("authsec.")
+)
 
 
 def lines_that_match(pattern: re.Pattern[str]) -> list[str]:
@@ -80,6 +85,32 @@ def test_reference_pages_are_what_the_code_says() -> None:
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of the page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    ours = [(target, heading) for target, heading in links if "://" not in target]
+    assert [link for link in ours if link[1] not in anchors(page.parent / link[0] if link[0] else page)] == []
+
+
+def test_the_readme_links_to_every_page_of_the_docs() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)", README))
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in linked] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "packages/authsec/README.md", "docs/cli.md"])
+def test_each_command_of_an_agents_environment_is_named(page: str) -> None:
+    """The SDK's own commands, without those that other packages add."""
+    text = (ROOT / page).read_text("utf-8")
+    assert [name for name in SDK_COMMANDS if f"`{name}`" not in text] == []
 
 
 def shell_lines(text: str) -> list[str]:

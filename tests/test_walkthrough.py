@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,3 +133,22 @@ def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: 
         refused = clone.paste(conversation)
         assert "has ended or was revoked" in refused
         assert "Ada" not in refused
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's command needs curl")
+def test_an_api_of_the_readers_own_lets_the_agent_in(clone: Clone, authority: str) -> None:
+    """*Protecting an API*, for a reader who has not revoked the delegation of Step 2."""
+    smoke_test = onboarded(clone, authority, onboarding=block("uv run authsec keygen"))
+    variables = "\n".join([block("export AUTHSEC_AGENT_KEY_FILE"), *exports(smoke_test)])
+    clone.paste(block("uv run authsec apis create") + block("uv run authsec delegations create"))
+    api = block("export AUTHSEC_ISSUER").replace(AUTHORITY, authority).replace("--port 8000", "--port 0")
+    setting, command = api.replace("export ", "env ", 1).splitlines()
+    with clone.started(f"{setting} {command}", until=r"running on http://\S+") as printed:
+        (url,) = re.findall(r"running on (http://\S+)", printed)
+        call = block("curl -i").replace("http://127.0.0.1:8000", url)
+        answered = clone.paste(f"{variables}\n{call}")
+        assert "200 OK" in answered
+        assert '{"id":"42","asked_by":"spiffe://' in answered
+        stranger = clone.paste(call.partition("\\\n")[0])
+        assert "401 Unauthorized" in stranger
+        assert '"reason": "token_missing"' in stranger

@@ -31,13 +31,13 @@ def documented_commands() -> list[list[str]]:
 class Environment:
     """A new environment that is to hold an agent."""
 
-    def __init__(self, folder: Path) -> None:
-        self._python = folder / "agent-venv"
-        subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, self._python], check=True)
+    def __init__(self, folder: Path, name: str = "agent-venv") -> None:
+        self.path = folder / name
+        subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, self.path], check=True)
 
     def dry_run(self, arguments: list[str], *, inside: Path) -> subprocess.CompletedProcess[str]:
         """What uv would install there, when it is run inside this folder."""
-        command = [UV, "pip", "install", "--dry-run", "--python", self._python, *arguments]
+        command = [UV, "pip", "install", "--dry-run", "--python", self.path, *arguments]
         return subprocess.run(command, cwd=inside, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -67,3 +67,18 @@ def test_our_pins_apply_inside_of_the_clone_alone(environment: Environment, tmp_
     inside = environment.dry_run(another, inside=ROOT)
     assert inside.returncode == 1
     assert "unsatisfiable" in inside.stderr
+
+
+def test_uv_installs_into_the_active_environment_of_another_folder(environment: Environment, tmp_path: Path) -> None:
+    """Why the pages say to look which one is active. If this fails, they need not."""
+    own = Environment(tmp_path, ".venv")
+    inactive = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
+    for active, used in ((inactive | {"VIRTUAL_ENV": str(environment.path)}, environment), (inactive, own)):
+        command = [UV, "pip", "install", "--dry-run", "--verbose", "requests"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=active, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{used.path}{os.sep}" in done.stderr
+        other = environment if used is own else own
+        assert f"{other.path}{os.sep}" not in done.stderr
