@@ -1,7 +1,7 @@
 """The shape of an event: how a program of ours writes a row of `events` and its `detail`. Pure.
 
 `verify` finds every other row, lists show it as unreadable, and the sealer does not seal it. So readers may rely on
-the shape. The shapes of `detail` name only members that a reader uses; an older event may lack most of them.
+the shape. The shapes of `detail` name only members that a reader uses; most of them may be missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from authsec_server.audit.model import EDITS, Decision, EventKind
+from authsec_server.audit.model import EDITS, LISTING_ENDED, Decision, EventKind
 from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
@@ -107,7 +107,7 @@ _OF_A_TOKEN: Final = _object(
 )
 _OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
-_OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict), ended=_ENDED)
+_EDIT: Final[Mapping[str, Shape]] = {"revision": _NUMBER, "before": _of(dict), "after": _of(dict)}
 _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
     EventKind.TOKEN_REFUSED: _OF_A_TOKEN,
@@ -116,8 +116,8 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
     EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
     EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
-    EventKind.PROOF_REMOVED: _object(ended=_ENDED),
-    **dict.fromkeys(EDITS, _OF_AN_EDIT),
+    **dict.fromkeys(EDITS, _object(**_EDIT)),
+    **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_EDIT)),  # `verify` compares the list
 }
 _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
