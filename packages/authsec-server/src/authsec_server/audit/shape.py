@@ -116,7 +116,7 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
     EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
     EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
-    **dict.fromkeys(EDITS, _object(**_EDIT)),
+    **dict.fromkeys(EDITS, _object(None, **_EDIT)),
     **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_EDIT)),  # `verify` compares the list
 }
 _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))

@@ -136,8 +136,8 @@ def verify_journal(
 
     Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
     dropped, inserted or reordered, an index or a count would mislead readers, nothing is sealed, or none of the keys
-    has signed a head. 6: a part could not be checked: give the export of dropped events, or the rights that are named.
-    1: it could not be checked.
+    has signed a head. 6: a part could not be checked: give the export of dropped events, or the rights that are named,
+    or start a server, which seals what waits. 1: it could not be checked.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is
