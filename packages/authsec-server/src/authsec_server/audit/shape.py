@@ -19,6 +19,7 @@ MAX_ID: Final = 36  # of a client, a delegation, a role, a proof or a trusted is
 MAX_ACTION: Final = 127
 MAX_NAME: Final = 4096  # far beyond all names that are given, and far below a line of an export
 MAX_LISTED: Final = 2000  # delegations, roles or actions of one event
+MAX_NAMED: Final = 300  # delegations that a server names in one event: with the longest names they fit `LONGEST_JSON`
 MAX_USES: Final = 200_000  # of one event: each role and delegation times each action is a row of `daily_uses`
 TEXTS: Final[Mapping[str, int]] = {  # the longest text of each column, in characters: SQLite takes longer ones
     "kind": 40,
@@ -149,11 +150,16 @@ def is_event(row: Mapping[str, Any]) -> bool:
     )
 
 
+def fits(*, actions: int, named: int) -> bool:
+    """Whether an event may have so many actions, and name so many delegations and roles together."""
+    return actions <= MAX_LISTED and (1 + named) * actions <= MAX_USES
+
+
 def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
     """Whether the JSON columns of an event of this kind have their shapes."""
     if kind not in _KINDS or not _NAMED(delegations) or not _NAMED(roles) or not _is_detail(kind, detail):
         return False
-    return (1 + len(delegations) + len(roles)) * len(detail.get("actions") or ()) <= MAX_USES
+    return fits(actions=len(detail.get("actions") or ()), named=len(delegations) + len(roles))
 
 
 def _is_detail(kind: str, detail: Any) -> bool:
