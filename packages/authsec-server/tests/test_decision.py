@@ -81,6 +81,19 @@ def reason(*authorities: Authority, **asked: object) -> Reason:
     return denied.reason
 
 
+def test_a_token_of_more_actions_than_its_event_can_hold_is_refused() -> None:
+    several = [
+        authority(f"d{number}", role=held, actions=held)
+        for number in range(11)
+        for held in [tuple(f"r{number}:a{each}" for each in range(200))]
+    ]
+    assert isinstance(outcome(*several[:10]), Granted)
+    denied = outcome(*several)
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.details.split(" ")[0]) == (Reason.INVALID_SCOPE, "2,200")
+    assert isinstance(outcome(*several, actions=several[0].role.actions), Granted)
+
+
 some_actions = st.lists(st.sampled_from(ACTIONS), unique=True).map(lambda them: tuple(sorted(them)))
 some_audiences = st.lists(st.sampled_from(AUDIENCES), unique=True, max_size=2).map(tuple)
 some_authorities = st.lists(

@@ -10,17 +10,21 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 from authsec_server.app import older_database, open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import sealer
+from authsec_server.cli import register
 from authsec_server.db import open_database
 from authsec_server.db.served import remember_heads_file
 from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
-from click.testing import Result
+from click.testing import CliRunner, Result
+from serving import serving
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -68,6 +72,13 @@ def settings(tmp_path: Path, begun_today: Path, quick: None) -> Settings:
         wait_until(lambda: client.get(f"{API}/events/head").json()["head"] in text_of(tmp_path / "heads"))
     shutil.copy(tmp_path / "backup", its.database_file)
     return its
+
+
+def cli(*arguments: str, **environment: str) -> Result:
+    """`authsec`, wherever these variables say."""
+    group = click.Group()
+    register(group)
+    return CliRunner().invoke(group, arguments, env=environment)
 
 
 class served:  # noqa: N801 - it is used as a function
@@ -342,6 +353,7 @@ def test_a_heads_file_without_heads_is_named_where_there_were_some(
     settings: Settings, tmp_path: Path, content: str | None, why: str
 ) -> None:
     """A mistyped path, say. The next start has heads to compare with."""
+    key = cli("admin", "create-key", "ops", "--role", "viewer", "--data", str(tmp_path)).stdout.strip()
     mistyped = tmp_path / "haeds"
     if content is not None:
         mistyped.write_text(content)
@@ -351,8 +363,12 @@ def test_a_heads_file_without_heads_is_named_where_there_were_some(
         door = TestClient(authority.app, base_url="http://127.0.0.1")
         assert f"{mistyped} {why}" in door.get("/readyz").json()["audit_heads_not_compared"]
         head = authority.database.read(lambda tx: tx.connection.exec_driver_sql(NEWEST).scalar_one())
+        with serving(SimpleNamespace(authority=authority)) as url:
+            told = cli("audit", "head", AUTHSEC_BASE_URL=url, AUTHSEC_ADMIN_KEY=key)
     (warning,) = [each for each in said if "was not compared" in each["event"]]
     assert (warning["log_level"], f"{mistyped} {why}" in warning["why"]) == ("warning", True)
+    assert (told.exit_code, told.stdout.count(".")) == (0, 2), told.output
+    assert f"The server did not compare its database with outside heads: {mistyped} {why}" in told.stderr
     mistyped.write_text(f"{head}\n")
     with open_authority(settings) as authority:
         assert authority.comparison.not_compared == ""

@@ -15,6 +15,11 @@ INSERTED = (
     "INSERT INTO revocations SELECT 1000, 'role', 'support', (SELECT max(authority_version) FROM events),"
     " (SELECT max(at) FROM events WHERE kind = 'role.edited')"
 )
+INSERTED_EVENT = (
+    "INSERT INTO events (id, at, kind, request_id, delegations, roles, reason, address, authority_version, jti, kid,"
+    " token_sha256, detail, occurrences) SELECT max(id) + 1, max(at), '{kind}', 'req_1', '[]', '[]', '', '', 1, '', '',"
+    " '', '{{}}', 1 FROM events"
+)
 WAYS = {
     "deleted": "DELETE FROM revocations WHERE subject_kind = 'role'",
     "of another role": "UPDATE revocations SET subject_id = 'other' WHERE subject_kind = 'role'",
@@ -43,3 +48,9 @@ def _edit(estate: Any, revision: int, description: str, actions: tuple[str, ...]
 def test_a_changed_revocation_of_an_edit_is_found(sealed: Sealed, way: str) -> None:
     _, found = sealed.after(WAYS[way])
     assert "revocations" in found
+
+
+@pytest.mark.parametrize("kind", ["role.edited", "delegation.edited", "source.edited", "proof.removed"])
+def test_an_inserted_event_that_does_not_list_what_it_ended_is_found(sealed: Sealed, kind: str) -> None:
+    _, found = sealed.after(INSERTED_EVENT.format(kind=kind))
+    assert "is not one that AuthSec writes" in found

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
-from audit_answers import LATER, fill, issued
+from audit_answers import LATER, SealedLog, fill, issued
 from authsec_server.app.readiness_probe import Clocks, sealing_stopped
 from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
+from authsec_server.principal import LOCAL_OPERATOR
 from sqlalchemy import insert, select
 
 AN_HOUR_LATER = LATER + timedelta(hours=1)
@@ -47,3 +50,48 @@ def test_readyz_notes_that_no_head_is_signed() -> None:
     fine, late = LATER + timedelta(minutes=9), AN_HOUR_LATER
     assert sealing_stopped(clocks(before=fine, after=fine)) == {}
     assert "1:00:00" in sealing_stopped(clocks(before=late, after=late))["sealing"]
+
+
+def _skipped(database: Database, log: SealedLog, now: datetime) -> str:
+    return "\n".join(database.read(lambda tx: verify(tx, log.keys, [log.head], now=now)).skipped)
+
+
+def _record(database: Database, number: int, *, minutes: int) -> None:
+    database.append(partial(audit.record, event=issued(number, at=LATER + timedelta(minutes=minutes))))
+
+
+def test_verify_is_not_content_where_a_running_server_seals_nothing(database: Database) -> None:
+    log = fill(database)  # sealed at ten minutes
+    _record(database, 100, minutes=11)
+    _record(database, 101, minutes=20)
+    assert _skipped(database, log, AN_HOUR_LATER) == ""  # a server that was stopped by then could look like that
+    _record(database, 102, minutes=22)
+    told = _skipped(database, log, AN_HOUR_LATER)
+    assert "Events wait for their seal since 2026-11-25 15:11:00 UTC, though a server was running at" in told
+    assert "2026-11-25 15:22:00 UTC" in told
+
+
+def test_verify_is_not_content_where_a_head_leaves_out_an_event_of_long_before_it(database: Database) -> None:
+    log = fill(database)
+    _record(database, 100, minutes=-10)
+    assert "a server was running at 2026-11-25 15:10:00 UTC" in _skipped(database, log, AN_HOUR_LATER)
+    assert _skipped(database, log, LATER + timedelta(minutes=10, seconds=30)) == ""  # the server is about to seal it
+
+
+def test_a_server_that_starts_after_a_night_may_be_about_to_seal(database: Database) -> None:
+    log = fill(database)
+    _record(database, 100, minutes=11)
+    _record(database, 101, minutes=60 * 10)
+    morning = LATER + timedelta(hours=10)
+    assert _skipped(database, log, morning + timedelta(seconds=5)) == ""
+    assert "since 2026-11-25 15:11:00 UTC" in _skipped(database, log, morning + timedelta(minutes=2))
+
+
+def test_commands_without_a_server_may_write_for_days(database: Database) -> None:
+    log = fill(database)
+    by_command = {"principal": LOCAL_OPERATOR, "decision": None, "kind": EventKind.CLIENT_TOKENS_REVOKED}
+    for number, hours in ((100, 1), (101, 20)):
+        event = issued(number, at=LATER + timedelta(hours=hours))
+        event = replace(event, authority_version=None, **by_command)
+        database.append(partial(audit.record, event=event))
+    assert _skipped(database, log, LATER + timedelta(days=2)) == ""

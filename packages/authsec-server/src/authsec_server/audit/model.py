@@ -88,6 +88,15 @@ EDITS = frozenset(
         EventKind.ADMINISTRATOR_CHANGED,
     }
 )
+LISTING_ENDED = frozenset(
+    {
+        EventKind.ROLE_EDITED,
+        EventKind.SOURCE_EDITED,
+        EventKind.DELEGATION_EDITED,
+        EventKind.PROOF_REMOVED,
+    }
+)
+"""Kinds that may end something or nothing: `ended` in their detail lists whose tokens they ended."""
 
 
 class Decision(StrEnum):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from authsec_server.audit import months, pages, store
 from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
+from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.db import Tx
+from authsec_server.db.batches import in_batches
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.web.context import limit_key
@@ -26,7 +29,10 @@ def record(tx: Tx, event: Event) -> int:
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
-    """Record what a principal did; `what` are the further fields of `Event`."""
+    """Record what a principal did; `what` are the further fields of `Event`. The number of the last event.
+
+    A change of more delegations than one event may name is recorded in several, which differ in nothing else.
+    """
     event = Event(
         at=act.now,
         kind=kind,
@@ -36,7 +42,10 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
         authority_version=tx.version,
         **what,
     )
-    return record(tx, event)
+    *others, last = [*in_batches(event.delegations, MAX_NAMED)] or [()]
+    for some in others:
+        record(tx, replace(event, delegations=tuple(some)))
+    return record(tx, replace(event, delegations=tuple(last)))
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:

@@ -1,7 +1,7 @@
 """The shape of an event: how a program of ours writes a row of `events` and its `detail`. Pure.
 
 `verify` finds every other row, lists show it as unreadable, and the sealer does not seal it. So readers may rely on
-the shape. The shapes of `detail` name only members that a reader uses; an older event may lack most of them.
+the shape. The shapes of `detail` name only members that a reader uses; most of them may be missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from authsec_server.audit.model import EDITS, Decision, EventKind
+from authsec_server.audit.model import EDITS, LISTING_ENDED, Decision, EventKind
 from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
@@ -19,6 +19,7 @@ MAX_ID: Final = 36  # of a client, a delegation, a role, a proof or a trusted is
 MAX_ACTION: Final = 127
 MAX_NAME: Final = 4096  # far beyond all names that are given, and far below a line of an export
 MAX_LISTED: Final = 2000  # delegations, roles or actions of one event
+MAX_NAMED: Final = 300  # delegations that a server names in one event: with the longest names they fit `LONGEST_JSON`
 MAX_USES: Final = 200_000  # of one event: each role and delegation times each action is a row of `daily_uses`
 TEXTS: Final[Mapping[str, int]] = {  # the longest text of each column, in characters: SQLite takes longer ones
     "kind": 40,
@@ -107,7 +108,7 @@ _OF_A_TOKEN: Final = _object(
 )
 _OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
-_OF_AN_EDIT: Final = _object(revision=_NUMBER, before=_of(dict), after=_of(dict), ended=_ENDED)
+_EDIT: Final[Mapping[str, Shape]] = {"revision": _NUMBER, "before": _of(dict), "after": _of(dict)}
 _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
     EventKind.TOKEN_REFUSED: _OF_A_TOKEN,
@@ -116,8 +117,8 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
     EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
     EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
-    EventKind.PROOF_REMOVED: _object(ended=_ENDED),
-    **dict.fromkeys(EDITS, _OF_AN_EDIT),
+    **dict.fromkeys(EDITS, _object(None, **_EDIT)),
+    **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_EDIT)),  # `verify` compares the list
 }
 _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
@@ -149,11 +150,16 @@ def is_event(row: Mapping[str, Any]) -> bool:
     )
 
 
+def fits(*, actions: int, named: int) -> bool:
+    """Whether an event may have so many actions, and name so many delegations and roles together."""
+    return actions <= MAX_LISTED and (1 + named) * actions <= MAX_USES
+
+
 def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
     """Whether the JSON columns of an event of this kind have their shapes."""
     if kind not in _KINDS or not _NAMED(delegations) or not _NAMED(roles) or not _is_detail(kind, detail):
         return False
-    return (1 + len(delegations) + len(roles)) * len(detail.get("actions") or ()) <= MAX_USES
+    return fits(actions=len(detail.get("actions") or ()), named=len(delegations) + len(roles))
 
 
 def _is_detail(kind: str, detail: Any) -> bool:

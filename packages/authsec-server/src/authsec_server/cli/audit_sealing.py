@@ -82,19 +82,24 @@ def head(caller: Caller, output: Output) -> None:
         output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
     if answer["older"]:
         output.note(f"{answer['older']} Nothing is issued until `authsec admin restored` ran: docs/backup.md.")
+    if answer["not_compared"]:
+        output.note(_not_compared(caller, answer["not_compared"]))
     if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
         answer["elsewhere"] = None
-        if answer["not_compared"]:
-            output.note(
-                f"The database was not compared with outside heads: {answer['not_compared']}. So nothing here says"
-                f" whether it is older. Name their file: {ENV_PREFIX}AUDIT_HEADS=FILE"
-            )
     its = answer["elsewhere"]
     if its and its["undelivered_since"]:
         output.note(
             f"The server could send no head elsewhere since {when(its['undelivered_since'])} UTC: {its['problem']}."
         )
     output.result(answer, str(answer["head"]))
+
+
+def _not_compared(caller: Caller, why: str) -> str:
+    """That nothing says whether the database is older than its outside heads."""
+    if not isinstance(caller.reach, InProcess):
+        return f"The server did not compare its database with outside heads: {why}."
+    told = f"The database was not compared with outside heads: {why}. So nothing here says whether it is older."
+    return f"{told} Name their file: {ENV_PREFIX}AUDIT_HEADS=FILE"
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
@@ -131,8 +136,8 @@ def verify_journal(
 
     Exit status 0: all is as sealed; events of the last moments may not be sealed yet. 3: something was changed,
     dropped, inserted or reordered, an index or a count would mislead readers, nothing is sealed, or none of the keys
-    has signed a head. 6: a part could not be checked: give the export of dropped events, or the rights that are named.
-    1: it could not be checked.
+    has signed a head. 6: a part could not be checked: give the export of dropped events, or the rights that are named,
+    or start a server, which seals what waits. 1: it could not be checked.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # a local command's is

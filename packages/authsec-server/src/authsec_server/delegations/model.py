@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.roles.model import RoleDefinition
 
@@ -31,6 +32,8 @@ class DelegationState(StrEnum):
     REVOKED = "revoked"
 
 
+MAX_DELEGATIONS = MAX_NAMED
+"""Of one client, without those that are over: the event of a token names each that the token draws on."""
 OVER = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 """The states that are for good."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from authsec_server import naming
 from authsec_server.audit.model import EventKind
@@ -12,6 +14,7 @@ from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import slugs, store
 from authsec_server.delegations.cautions import repeated
 from authsec_server.delegations.model import (
+    MAX_DELEGATIONS,
     OVER,
     Delegation,
     DelegationState,
@@ -19,6 +22,7 @@ from authsec_server.delegations.model import (
     Standing,
     Terms,
     live_twin,
+    state,
 )
 from authsec_server.delegations.standing import (
     as_granted,
@@ -44,7 +48,7 @@ from authsec_server.roles.model import RoleDefinition
 def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     """Delegate. Raises `Invalid`, naming what is wrong.
 
-    Raises `Conflict` where the very same is live already, or another has the slug.
+    Raises `Conflict` where the very same is live already, another has the slug, or the client has too many.
     """
     act.principal.require(Role.OPERATOR)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
@@ -55,6 +59,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
             f"The same trust delegation is live already: {twin.slug or twin.id}. Nothing was created.",
             "Use that one; or revoke it first, if there is to be a new one.",
         )
+    _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
     slugs.take(tx, act, delegation.slug, terms)
     store.add(tx.connection, delegation)
@@ -72,7 +77,9 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     act.principal.require(Role.VIEWER)
     role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
     delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=delegation_id)
-    repeats = repeated(delegation, store.of_client(tx.connection, delegation.client_id), act.now)
+    held = store.of_client(tx.connection, delegation.client_id)
+    _refuse_too_many(client, held, act.now)
+    repeats = repeated(delegation, held, act.now)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     return replace(standing, cautions=(*standing.cautions, *repeats))
 
@@ -147,6 +154,16 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
     held = store.of_client(tx.connection, client_id)
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
     return [(delegation, known[delegation.role_id]) for delegation in held]
+
+
+def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) -> None:
+    there = sum(state(each, now) not in OVER for each in held)
+    if there >= MAX_DELEGATIONS:
+        raise Conflict(
+            f"{client.name} has {there:,} trust delegations that are live or disabled. One client has"
+            f" {MAX_DELEGATIONS:,} at most.",
+            "Revoke some that are not needed; or delegate one role that has the actions of several.",
+        )
 
 
 def _checked(

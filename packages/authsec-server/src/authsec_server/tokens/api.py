@@ -25,7 +25,7 @@ PATH = "/authsec/uflow/sdk/delegation-token"
 _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
     Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
-    Reason.INVALID_SCOPE: (400, "scope is malformed."),
+    Reason.INVALID_SCOPE: (400, "scope is malformed, or is needed."),
     Reason.INVALID_TARGET: (400, "The resource is ambiguous, unknown or not allowed."),
     Reason.RATE_LIMITED: (429, "Too many token requests."),
     Reason.CLIENT_NOT_FOUND: (404, "There is no client with this Client ID."),

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from authsec_server.attestation.model import Failed, Miss, Proved
+from authsec_server.audit.shape import fits
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
 from authsec_server.roles.model import RoleDefinition
@@ -251,6 +252,11 @@ def _grant(
             details=f"Not delegated for {' '.join(sorted(audience))}: {elsewhere or 'any action'}.",
         )
     sources = {authority.delegation.id: authority for authority in drawn.values()}
+    if not fits(actions=len(drawn), named=2 * len(sources)):
+        return Denied(
+            reason=Reason.INVALID_SCOPE,
+            details=f"{len(drawn):,} actions are delegated, more than one token may have. Name those needed in scope.",
+        )
     lives = [_life(authority, now) for authority in sources.values()]
     return Granted(
         client=client,

@@ -74,7 +74,8 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         Place.CONNECT,
     ),
     Reason.INVALID_SCOPE: (
-        "The agent asks for actions in a form that is none: resource:action, separated by spaces.",
+        "The agent asks for actions in a form that is none, or for more than one token may have: let it name those it "
+        "needs as resource:action, separated by spaces.",
         Place.CONNECT,
     ),
     Reason.RATE_LIMITED: (

@@ -10,6 +10,7 @@ from datetime import datetime
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.trail import Trail, when
+from authsec_server.audit.sealing.waiting import Waiting
 
 _BATCH = 1000  # leaves
 _INVALID = "is not one that AuthSec writes: lists cannot show it, or sums with it are wrong."
@@ -21,7 +22,7 @@ class LeafWalk:
 
     scratch: Scratch
     trail: Trail
-    waiting_since: str | None = None  # the time of the oldest event that is not sealed yet
+    unsealed: Waiting
     through: int = 0  # up to this number every event is sealed, the heads say
     _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
 
@@ -54,10 +55,11 @@ class LeafWalk:
         for number in scratch.sealed_twice():
             find(f"Event {number} has more than one seal.")
         not_yet = 0
-        for number, at in scratch.not_sealed():
+        for number, at, of_server in scratch.not_sealed():
             if number > self.through:
                 not_yet += 1
-                self.waiting_since = min(filter(None, (self.waiting_since, at)), default=None)
+                if at is not None:
+                    self.unsealed.add(at, of_server=bool(of_server))
                 continue
             find(
                 f"Event {number} has no seal, though all up to event {self.through} had one: it was inserted later, or"

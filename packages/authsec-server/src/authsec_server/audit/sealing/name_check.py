@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -25,8 +25,10 @@ from authsec_server.naming import folded
 MOST: Final = 10  # findings of one table that are told one by one
 _LONGEST: Final = 80  # characters of a name in a finding
 _SCRATCH: Final = (
-    "CREATE TABLE said (thing TEXT, id BLOB, number INTEGER, name BLOB, owner BLOB, gone INTEGER,"
-    " PRIMARY KEY (thing, id))",
+    "CREATE TABLE said (thing TEXT, id BLOB, sealed INTEGER, number INTEGER, at TEXT, name BLOB, owner BLOB,"
+    " gone INTEGER, PRIMARY KEY (thing, id, sealed))",
+    "CREATE VIEW newest AS SELECT * FROM said s WHERE NOT EXISTS"
+    " (SELECT 1 FROM said o WHERE o.thing = s.thing AND o.id = s.id AND o.number > s.number)",
     "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB, called BLOB)",
     "CREATE INDEX kept_id ON kept (thing, id)",
     "CREATE INDEX kept_called ON kept (called, thing)",
@@ -94,14 +96,15 @@ class NameCheck:
         with closing(scratch_database(*_SCRATCH)) as scratch:
             yield cls(connection, scratch)
 
-    def add(self, number: int, event: Mapping[str, Any]) -> None:
+    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of names. The event with the highest number counts."""
         for named, id_, name, owner, gone in _said(event):
+            its = (named.key, _octets(id_), is_sealed(number), number, event["at"])
             self._scratch.execute(
-                "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id) DO UPDATE SET"
-                " number = excluded.number, name = excluded.name, owner = excluded.owner, gone = excluded.gone"
-                " WHERE excluded.number > said.number",
-                (named.key, _octets(id_), number, _octets(name), _octets(owner), gone),
+                "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id, sealed) DO UPDATE SET"
+                " number = excluded.number, at = excluded.at, name = excluded.name, owner = excluded.owner,"
+                " gone = excluded.gone WHERE excluded.number > said.number",
+                (*its, _octets(name), _octets(owner), gone),
             )
 
     def findings(self, scan: Scan) -> Iterator[str]:
@@ -113,6 +116,23 @@ class NameCheck:
                 yield from _first(named, self._of_table(named, scan))
         yield from self._namesakes()
 
+    def doubts(self, sealed_before: str) -> Iterator[str]:
+        """Names that only an event without a seal gives, in sentences. A running server seals events of before then.
+
+        The attack: a renamed row and an inserted event that says so, while no server runs.
+        """
+        for number, id_, gone, keys in self._scratch.execute(
+            "SELECT number, id, gone, group_concat(thing) FROM newest n WHERE NOT sealed AND at < ? AND NOT EXISTS"
+            " (SELECT 1 FROM said o WHERE o.thing = n.thing AND o.id = n.id AND o.sealed AND o.gone = n.gone"
+            " AND o.name = n.name AND o.owner = n.owner) GROUP BY number, id, gone ORDER BY number, id",
+            (sealed_before,),
+        ):
+            its = [named for named in _TABLES if named.key in keys.split(",")]
+            columns = " and ".join(named.column for named in its if named is not _CLIENT_SORT_NAME)
+            what = f"the {its[0].thing} {_shown(id_)}"
+            told = f"says that {what} was deleted" if gone else f"gives {what} its {columns}"
+            yield f"Only event {number}, which has no seal, {told}."
+
     def _of_table(self, named: _Named, scan: Scan) -> Iterator[str]:
         self._scratch.executemany(
             "INSERT INTO kept VALUES (?, ?, ?, ?, ?)",
@@ -122,7 +142,7 @@ class NameCheck:
             ),
         )
         for id_, kept, say, its_owner, owner, gone in self._scratch.execute(
-            "SELECT s.id, k.name, s.name, k.owner, s.owner, s.gone FROM said s"
+            "SELECT s.id, k.name, s.name, k.owner, s.owner, s.gone FROM newest s"
             " LEFT JOIN kept k ON k.thing = s.thing AND k.id = s.id WHERE s.thing = ? AND"
             " CASE WHEN s.gone THEN k.id IS NOT NULL"
             " ELSE (k.id IS NULL AND NOT ?) OR k.name != s.name OR k.owner != s.owner END ORDER BY s.number, s.id",
@@ -151,7 +171,7 @@ class NameCheck:
         """Readers look for an administrator and for an admin key by the same word."""
         found = self._scratch.execute(
             "SELECT a.id, k.id, k.name FROM kept a JOIN kept k ON k.called = a.called AND k.thing = ? WHERE a.thing = ?"
-            " AND a.called != x'' AND (SELECT count(*) FROM said s WHERE (s.thing = a.thing AND s.id = a.id)"
+            " AND a.called != x'' AND (SELECT count(*) FROM newest s WHERE (s.thing = a.thing AND s.id = a.id)"
             " OR (s.thing = k.thing AND s.id = k.id)) < 2 ORDER BY a.id",
             (_ADMIN_KEY.key, _ADMINISTRATOR.key),
         )

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, inspect
 
-from authsec_server.audit.model import EventKind
+from authsec_server.audit.model import LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import scratch_database
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
@@ -25,8 +25,7 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST: Final = 10  # findings that are told one by one
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for an hour more
 _SCRATCH: Final = (
-    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, is_end INTEGER, role TEXT)",
-    "CREATE TABLE role (id TEXT PRIMARY KEY, slug TEXT)",
+    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, is_end INTEGER, sealed INTEGER)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY, at TEXT)",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE INDEX said_version ON said (version, kind)",
@@ -40,19 +39,12 @@ _MISSING: Final = (
 )
 _ADDED: Final = (
     "SELECT k.sequence, k.kind, k.id, k.version FROM kept k WHERE k.at >= ?"  # noqa: S608 - constants
-    f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME}) ORDER BY k.sequence"
+    f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND (s.sealed OR s.at >= ?)) ORDER BY k.sequence"
 )
 _CLIENT_ENDS: Final = {EventKind.CLIENT_DISABLED, EventKind.CLIENT_TOKENS_REVOKED, EventKind.CLIENT_DELETED}
 _DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_REVOKED}
 _SOURCE_ENDS: Final = {EventKind.SOURCE_DISABLED, EventKind.SOURCE_DELETED}
-_SAYING: Final = {
-    EventKind.ROLE_EDITED,
-    EventKind.DELEGATION_EDITED,
-    EventKind.SOURCE_EDITED,
-    EventKind.PROOF_REMOVED,
-}
 _KEY: Final = "key"
-_ROLE: Final = "role"
 
 
 class RevocationCheck:
@@ -70,7 +62,7 @@ class RevocationCheck:
         with closing(scratch_database(*_SCRATCH)) as scratch:
             yield cls(connection, scratch)
 
-    def add(self, number: int, event: Mapping[str, Any]) -> None:
+    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of endings."""
         if event["kind"] == EventKind.TOKEN_ISSUED and self._last != (event["kid"], event["at"][:10]):
             self._last = (event["kid"], event["at"][:10])
@@ -78,14 +70,10 @@ class RevocationCheck:
                 "INSERT INTO signed VALUES (?, ?) ON CONFLICT (kid) DO UPDATE SET at = max(at, excluded.at)",
                 (_plain(event["kid"]), event["at"][:10]),
             )
-        if event["kind"] == EventKind.ROLE_CREATED and event["roles"]:
-            slug = (_plain(event["roles"][0]["id"]), _plain(event["detail"].get("slug")))
-            self._scratch.execute("INSERT OR IGNORE INTO role VALUES (?, ?)", slug)
         if event["authority_version"] is None:
             return
         for kind, id_, is_end in _said(event):
-            role = event["roles"][0]["id"] if kind == _ROLE and event["roles"] else None
-            row = (number, kind, _plain(id_), event["authority_version"], event["at"], is_end, _plain(role))
+            row = (number, kind, _plain(id_), event["authority_version"], event["at"], is_end, is_sealed(number))
             self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
@@ -112,33 +100,52 @@ class RevocationCheck:
 
     def _all(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
         execute = self._scratch.execute
-        execute("UPDATE said SET id = (SELECT slug FROM role WHERE role.id = said.role) WHERE id IS NULL")
         odd = "typeof(sequence) != 'integer' OR typeof(version) != 'integer' OR at IS NULL"
         for (sequence,) in execute(f"SELECT sequence FROM kept WHERE {odd}"):  # noqa: S608 - a constant
             yield f"The row {sequence!r} of revocations is none that a server writes."
-        kept_since = "9999" if now is None else (now - KEPT_FOR).isoformat(timespec="microseconds")
+        kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
         for number, kind, id_ in execute(_MISSING, (kept_since,)):
             yield f"Event {number} ended the tokens of the {kind} {_shown(id_)}, and revocations has no such row."
-        since = "" if cut is None else cut.isoformat(timespec="microseconds")
-        for sequence, kind, id_, version in execute(_ADDED, (since,)):
-            if kind != _KEY or not self._says_again(id_, version, since):
-                yield (
-                    f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, and no event says"
-                    " so."
-                )
+        since = "" if cut is None else _iso(cut)
+        for sequence, kind, id_ in self._added(since, ""):
+            yield (
+                f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, and no event says so."
+            )
         newest = -1
         for sequence, version in execute("SELECT sequence, version FROM kept ORDER BY sequence"):
             if isinstance(version, int) and version < newest:
                 yield f"The row {sequence} of revocations is not in the order of the changes."
             newest = max(newest, version if isinstance(version, int) else newest)
 
-    def _says_again(self, kid: str, version: int, since: str) -> bool:
+    def doubts(self, cut: datetime | None, sealed_before: str) -> Iterator[str]:
+        """Rows that only an event without a seal explains, in sentences. A running server seals events of before then.
+
+        The attack: an inserted row and an inserted event that says so, while no server runs.
+        """
+        since = "" if cut is None else _iso(cut)
+        found = set(self._added(since, ""))
+        for sequence, kind, id_ in self._added(since, sealed_before):
+            if (sequence, kind, id_) not in found:
+                yield (
+                    f"Only an event without a seal says that the row {sequence} of revocations ended the tokens of the"
+                    f" {kind} {_shown(id_)}."
+                )
+
+    def _added(self, since: str, sealed_before: str) -> Iterator[tuple[int, str, str]]:
+        """The rows that no event explains. An event without a seal explains none if it is dated before that time."""
+        for sequence, kind, id_, version in self._scratch.execute(_ADDED, (since, sealed_before)):
+            if kind != _KEY or not self._says_again(id_, version, since, sealed_before):
+                yield sequence, kind, id_
+
+    def _says_again(self, kid: str, version: int, since: str, sealed_before: str) -> bool:
         """Whether a server wrote the row of a key again, later, or that of a key that a backup lacked.
 
         The event of that may be dropped. Then every token that the key signed was dropped as well.
         """
-        said = "SELECT 1 FROM said WHERE kind = 'key' AND (id = ? OR id IS NULL) AND version <= ?"
-        if self._scratch.execute(said, (kid, version)).fetchone():
+        said = (
+            "SELECT 1 FROM said WHERE kind = 'key' AND (id = ? OR id IS NULL) AND version <= ? AND (sealed OR at >= ?)"
+        )
+        if self._scratch.execute(said, (kid, version, sealed_before)).fetchone():
             return True
         known = (
             "SELECT 1 FROM said WHERE kind = 'key' AND id = ? UNION ALL SELECT 1 FROM signed WHERE kid = ? AND at >= ?"
@@ -148,39 +155,27 @@ class RevocationCheck:
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """The kind and the id of each thing that the event ended, None for any; and whether it certainly ended that."""
-    ended = event["detail"].get("ended")
-    if event["kind"] in _SAYING and ended is not None:
-        yield from ((each["kind"], each["id"], True) for each in ended)
-    elif (derived := _derived(event)) is not None:
-        yield derived
-
-
-def _derived(event: Mapping[str, Any]) -> tuple[str, Any, bool] | None:
-    """The same, of an event that does not list what it ended: of another kind, or of an earlier version."""
     kind, detail = event["kind"], event["detail"]
-    if kind in _CLIENT_ENDS:
-        return "client", event["client_id"], True
-    if kind in _DELEGATION_ENDS or kind == EventKind.DELEGATION_EDITED:
-        return "delegation", next((each["id"] for each in event["delegations"]), None), kind in _DELEGATION_ENDS
-    if kind in _SOURCE_ENDS or kind == EventKind.SOURCE_EDITED:
-        return "source", event["subject_id"], kind in _SOURCE_ENDS
-    if kind == EventKind.ROLE_EDITED:
-        return (_ROLE, None, True) if _narrows(detail) else None
-    if kind == EventKind.ROLE_DELETED:
-        return _ROLE, detail.get("slug"), True
-    if kind == EventKind.PROOF_REMOVED:
-        return "proof", event["subject_id"], False  # others go with their source
-    if kind == EventKind.KEY_REVOKED:
-        return _KEY, event["kid"], True
-    if kind == EventKind.AUTHORITY_RESTORED:
-        return _KEY, None, False  # of keys that the backup did not have
-    return ("token", event["jti"], True) if kind == EventKind.TOKEN_REVOKED else None
+    if kind in LISTING_ENDED:
+        yield from ((each["kind"], each["id"], True) for each in detail["ended"])
+    elif kind in _CLIENT_ENDS:
+        yield "client", event["client_id"], True
+    elif kind in _DELEGATION_ENDS:
+        yield "delegation", next((each["id"] for each in event["delegations"]), None), True
+    elif kind in _SOURCE_ENDS:
+        yield "source", event["subject_id"], True
+    elif kind == EventKind.ROLE_DELETED:
+        yield "role", detail.get("slug"), True
+    elif kind == EventKind.KEY_REVOKED:
+        yield _KEY, event["kid"], True
+    elif kind == EventKind.AUTHORITY_RESTORED:
+        yield _KEY, None, False  # of keys that the backup did not have
+    elif kind == EventKind.TOKEN_REVOKED:
+        yield "token", event["jti"], True
 
 
-def _narrows(detail: Mapping[str, Any]) -> bool:
-    """Whether an edit took actions from a role."""
-    before, after = ((detail.get(name) or {}).get("actions") or () for name in ("before", "after"))
-    return any(each not in after for each in before)
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")
 
 
 def _plain(value: Any) -> str | None:

@@ -19,7 +19,7 @@ _TABLES = (
     "CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE event"
     " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, valid INTEGER,"
-    " copies INTEGER NOT NULL DEFAULT 1)",
+    " of_server INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
@@ -75,10 +75,13 @@ class Scratch:
         )
         self._database.execute("CREATE INDEX leaf_number ON leaf (number)")
 
-    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool]]) -> None:
-        """Number, leaf hash and time of each; whether its number is within those of its hour; whether it is valid."""
+    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool, bool]]) -> None:
+        """Number, leaf hash and time of each; whether its number is within those of its hour; whether it is valid.
+
+        And whether only a server can have written it.
+        """
         self._write(
-            "INSERT INTO event (number, leaf, at, in_range, valid) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO event (number, leaf, at, in_range, valid, of_server) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (number) DO UPDATE SET copies = copies + 1",
             events,
         )
@@ -150,11 +153,11 @@ class Scratch:
         for (number,) in self._database.execute("SELECT number FROM leaf GROUP BY number HAVING count(*) > 1"):
             yield number
 
-    def not_sealed(self) -> Iterator[tuple[int, str | None]]:
-        """The numbers of events that no leaf is of, in order, and their times as of `Met`."""
+    def not_sealed(self) -> Iterator[tuple[int, str | None, int]]:
+        """The numbers of events that no leaf is of, in order, with times as of `Met`; whether a server wrote each."""
         yield from self._database.execute(
-            "SELECT number, at FROM event e WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number)"
-            " ORDER BY number"
+            "SELECT number, at, of_server FROM event e"
+            " WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number"
         )
 
     def invalid_and_not_sealed(self) -> Iterator[int]:

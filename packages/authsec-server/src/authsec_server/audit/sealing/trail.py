@@ -301,7 +301,7 @@ class Trail:
         if dropping.missing and (dropping.covered_at is None or dropping.covered_at >= record.cut):
             self.find(f"{what} were dropped with the months before {record.before}, and sealed only after these.")
         if dropping.missing and (limit := self._is_dated_after(dropping)):
-            self.find(f"{what} were dropped, and the record of that is dated {_time(record.at)}, after {limit}.")
+            self.find(f"{what} were dropped, and the record of that is dated {shown_time(record.at)}, after {limit}.")
         if dropping.given not in {0, dropping.missing}:
             self.find(f"{what} were dropped, and the files given hold only {dropping.given:,} of them.")
 
@@ -309,9 +309,9 @@ class Trail:
         """What the record is dated after, and cannot be: else its month may be one that is not over. Empty: nothing."""
         at = dropping.record.at - CLOCKS
         if self.now is not None and at > self.now:
-            return f"this check at {_time(self.now)}"
+            return f"this check at {shown_time(self.now)}"
         if dropping.sealed_at is not None and at > dropping.sealed_at:
-            return f"the head that covers the record, signed at {_time(dropping.sealed_at)}"
+            return f"the head that covers the record, signed at {shown_time(dropping.sealed_at)}"
         return ""
 
     def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
@@ -343,8 +343,9 @@ def _beyond(heads: Sequence[Head]) -> str:
 
 def when(head: Head) -> str:
     """When it was signed, as a finding says it."""
-    return _time(head.at)
+    return shown_time(head.at)
 
 
-def _time(at: datetime) -> str:
+def shown_time(at: datetime) -> str:
+    """The time, as a finding says it."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -34,9 +34,9 @@ from authsec_server.audit.sealing.restores import believed_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Scratch
-from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.audit.sealing.succession import Succession, succession
-from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail
+from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, shown_time
+from authsec_server.audit.sealing.waiting import Waiting, is_of_server
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import is_of_newest_revision, schema_findings
@@ -102,7 +102,7 @@ def verify(
             raise
         return _unreadable(of_database)
     unchecked = (*checked.skipped, *checked.not_checked, *report.unchecked)
-    return replace(report, unchecked=unchecked, skipped=checked.skipped)
+    return replace(report, unchecked=unchecked, skipped=(*checked.skipped, *report.skipped))
 
 
 def damage(tx: Tx) -> Report | None:
@@ -152,7 +152,7 @@ class _Read:
         if len(self.findings) < MOST:
             self.findings.append(finding)
 
-    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool]]:
+    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool, bool]]:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
             named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
@@ -160,13 +160,13 @@ class _Read:
                 self.scratch.keep_named(named)
                 named.clear()
             if event.row is None:
-                yield event.number, None, None, False, False
+                yield event.number, None, None, False, False, False
                 continue
             valid = is_number(event.number) and is_event(event.row)
             self._look_at(event, event.row, valid)
             low, high = self.scratch.range_of(hour_of(event.at)) or _NOTHING
             at = None if event.row["kind"] in STAYING else event.row["at"]
-            yield event.number, event.leaf, at, low <= event.number <= high, valid
+            yield event.number, event.leaf, at, low <= event.number <= high, valid, is_of_server(event.row)
         self.scratch.keep_named(named)
 
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
@@ -174,8 +174,8 @@ class _Read:
             self.scratch.keep_record(event.number, row["kind"], signed)
         # No server seals an event of the future, so no head ever covers one.
         if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
-            self.name_check.add(event.number, row)
-            self.revocation_check.add(event.number, row)
+            self.name_check.add(event.number, row, self.scratch.is_sealed)
+            self.revocation_check.add(event.number, row, self.scratch.is_sealed)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
 
@@ -256,7 +256,8 @@ def _compared(
     )
     for finding in read.findings:
         trail.find(finding)
-    walk = LeafWalk(scratch=read.scratch, trail=trail)
+    unsealed = Waiting(now=now)
+    walk = LeafWalk(scratch=read.scratch, trail=trail, unsealed=unsealed)
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
@@ -267,14 +268,32 @@ def _compared(
     if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet, read.count_check.unchecked)
-    since = datetime.fromisoformat(walk.waiting_since) if walk.waiting_since else None
-    overdue = since is not None and now is not None and now - since > OVERDUE_AFTER
+    doubts = tuple(_doubts(read, trail, unsealed, dropped.cut if dropped else None))
     return replace(
         report,
-        waiting_since=since if overdue else None,
+        waiting_since=unsealed.since,
+        unchecked=(*doubts, *report.unchecked),
+        skipped=doubts,
         findings=(*report.findings, *of_database[:MOST]),
         more=report.more + len(of_database[MOST:]),
     )
+
+
+def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) -> Iterator[str]:
+    """What nobody can say because events wait for their seal, in sentences. Events before `cut` were dropped."""
+    head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
+    if unsealed.since and (running_at := unsealed.running_at(head_at)):
+        yield (
+            f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
+            f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."
+        )
+    before = unsealed.sealed_before(head_at)
+    doubts = [*read.name_check.doubts(before), *read.revocation_check.doubts(cut, before)]
+    yield from doubts[:MOST]
+    if more := len(doubts[MOST:]):
+        yield f"{more:,} more names and revocations are said only by events without a seal."
+    if doubts:
+        yield "Ask who made these changes (`authsec audit show NUMBER`), and start a server: it seals their events."
 
 
 def _believing(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:

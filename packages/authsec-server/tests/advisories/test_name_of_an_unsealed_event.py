@@ -1,0 +1,91 @@
+"""While no server runs, somebody renames a row and inserts an event that says so: no seal shows that this was not so.
+
+A server that runs seals each event within seconds. So `verify` believes no older event that has no seal, and ends with
+status 6 where nothing else gives a name or explains a revocation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.clients import changes
+from authsec_server.clients.model import Changes
+from authsec_server.delegations import removal
+from sealed_estate import Sealed, sealed_estate
+
+SEALED_AT = timedelta(minutes=10)  # after the time of the estate
+
+
+@pytest.fixture
+def sealed(estate: Any) -> Sealed:
+    return sealed_estate(estate)
+
+
+def checked(sealed: Sealed, *, at: timedelta) -> Report:
+    keys, now = sealed.keys.by_kid(), sealed.estate.act.now + at
+    report: Report = sealed.estate.database.read(lambda tx: verify(tx, keys, now=now))
+    return report
+
+
+def renamed(sealed: Sealed, *, at: timedelta) -> None:
+    """The row and the event, as an attacker writes them, or a command on the server's machine."""
+    slug = Changes(slug="money")
+    sealed.estate.do(
+        lambda tx, act: changes.edit(tx, replace(act, now=act.now + at), "payments", revision=3, changes=slug)
+    )
+
+
+def test_an_unsealed_name_that_is_older_than_the_newest_head_is_not_believed(sealed: Sealed) -> None:
+    renamed(sealed, at=timedelta())
+    report = checked(sealed, at=SEALED_AT)
+    assert (report.findings, report.not_yet) == ((), 1)
+    assert "which has no seal, gives the client" in report.skipped[0]
+    assert "its slug." in report.skipped[0]
+    assert "authsec audit show" in report.skipped[-1]
+
+
+def test_an_unsealed_name_is_believed_for_some_minutes(sealed: Sealed) -> None:
+    renamed(sealed, at=SEALED_AT)
+    believed = checked(sealed, at=SEALED_AT + timedelta(minutes=4))
+    assert (believed.skipped, believed.not_yet) == ((), 1)
+    assert checked(sealed, at=SEALED_AT + timedelta(minutes=6)).skipped
+
+
+def test_a_name_that_is_no_new_one_needs_no_new_event(sealed: Sealed) -> None:
+    renamed(sealed, at=timedelta())
+    sealed.estate.do(lambda tx, act: changes.edit(tx, act, "money", revision=4, changes=Changes(slug="payments")))
+    assert checked(sealed, at=SEALED_AT).skipped == ()
+
+
+def test_a_name_that_neither_a_sealed_event_nor_an_unsealed_one_gives_is_found(sealed: Sealed) -> None:
+    renamed(sealed, at=timedelta())
+    _, found = sealed.after("UPDATE clients SET slug = 'other' WHERE slug = 'money'")
+    assert 'has the slug "other", but the events say "money"' in found
+
+
+def test_once_a_server_has_sealed_the_event_all_is_checked(sealed: Sealed) -> None:
+    renamed(sealed, at=timedelta())
+    sealed.seal()
+    report = checked(sealed, at=timedelta(hours=1))
+    assert (report.findings, report.skipped) == ((), ())
+
+
+def test_a_deletion_that_only_an_unsealed_event_says_is_not_believed(sealed: Sealed) -> None:
+    sealed.estate.do(lambda tx, act: removal.delete_client(tx, act, "payments", sealed.estate.terms))
+    report = checked(sealed, at=SEALED_AT)
+    assert report.findings == ()
+    assert any("was deleted." in each for each in report.skipped), report.skipped
+
+
+def test_a_revocation_that_only_an_unsealed_event_explains_is_not_believed(sealed: Sealed) -> None:
+    sealed.estate.do(lambda tx, act: changes.revoke_tokens(tx, act, "payments"))
+    report = checked(sealed, at=SEALED_AT)
+    assert report.findings == ()
+    assert "Only an event without a seal says that the row" in report.skipped[0]
+    sealed.seal()
+    assert checked(sealed, at=SEALED_AT).skipped == ()
