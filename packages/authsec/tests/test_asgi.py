@@ -149,7 +149,7 @@ def test_an_invalid_token() -> None:
     answer = call(application(), "/customers/42", bearer(exp=NOW - 60))
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == (
-        f'{REALM}, error="invalid_token", error_description="The token has expired."'
+        f'{REALM}, error="invalid_token", error_description="The token has expired.", reason="token_expired"'
     )
     assert answer.body == {
         "error": "The token has expired.",
@@ -200,7 +200,7 @@ def test_where_one_of_several_actions_would_do_the_challenge_names_one_that_suff
 def test_keys_unavailable() -> None:
     with serving() as authority:
         authority.pages.clear()
-        answer = call(application(authority.verifier(FakeClock())), "/customers/42", bearer())
+        answer = call(application(authority.verifier(FakeClock())), "/customers/42", f"Bearer {authority.token()}")
         assert answer.status == 503
         assert answer.headers["retry-after"] == "2"
         assert "www-authenticate" not in answer.headers

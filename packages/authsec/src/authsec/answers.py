@@ -84,7 +84,9 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
         sufficient = error.required[:1] if error.any_of else error.required
         where = {"error_uri": error.grant_at} if error.grant_at else {}
         return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)} | where
-    return described | ({"error": "invalid_request"} if isinstance(error, InvalidRequest) else {})
+    if isinstance(error, InvalidRequest):
+        return described | {"error": "invalid_request"}
+    return described | {"reason": error.reason}  # RFC 6750 §3 allows further parameters; the SDK reads this one
 
 
 def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:
