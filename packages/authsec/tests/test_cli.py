@@ -268,7 +268,10 @@ def test_where_there_is_no_token_nothing_is_on_stdout(
     assert "reason      delegation_ended (HTTP 410)" in result.stderr
     authority.next_answers = [refused(400, "invalid_target", "It covers crm.")]
     named = " ".join(run("token", "--resource", "billing").stderr.split())
-    assert "or it must be named, by --resource. It covers crm." in named
+    assert "not delegated to this agent for the requested API. It covers crm." in named
+    authority.next_answers = [refused(400, "invalid_target", "Ask for a resource among: crm, or billing.")]
+    unnamed = " ".join(run("token").stderr.split())
+    assert "so the API must be named, by --resource. Ask for a resource among: crm, or billing." in unnamed
     page = "https://authsec.example.com/console/delegations/new?client=3f0c9a1e"
     body = {"error": "No.", "reason": "action_not_allowed", "allowed_scope": "customers:read", "grant_at": page}
     authority.next_answers = [Reply(403, body)]

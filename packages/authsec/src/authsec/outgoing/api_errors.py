@@ -22,8 +22,8 @@ _LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where 
 class ApiRefusal:
     """An API's answer of 400 or above, and what to tell a model about it.
 
-    `said` is what the API says, `reason` its code where an AuthSec verifier refused; `sent` is the bearer token that the
-    request carried, empty if it carried none, None if nobody has kept the request.
+    `said` is what the API says, `reason` its code where an AuthSec verifier refused; `sent` is the bearer token that
+    the request carried, empty if it carried none, None if nobody has kept the request.
     """
 
     status: int
