@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from authsec_server import naming
+from authsec_server.apis import service as apis
 from authsec_server.audit.model import EventKind
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import slugs, store
-from authsec_server.delegations.cautions import repeated
+from authsec_server.delegations.cautions import misspelt, repeated
 from authsec_server.delegations.model import (
     OVER,
     Delegation,
@@ -24,6 +26,7 @@ from authsec_server.delegations.standing import (
     as_granted,
     audience,
     client_called,
+    near_apis,
     parties,
     record,
     role_called,
@@ -60,7 +63,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     store.add(tx.connection, delegation)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
-    return replace(standing, cautions=(*standing.cautions, *repeats))
+    return replace(standing, cautions=(*standing.cautions, *misspelt(near_apis(tx, delegation, terms)), *repeats))
 
 
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
@@ -74,7 +77,7 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=delegation_id)
     repeats = repeated(delegation, store.of_client(tx.connection, delegation.client_id), act.now)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
-    return replace(standing, cautions=(*standing.cautions, *repeats))
+    return replace(standing, cautions=(*standing.cautions, *misspelt(near_apis(tx, delegation, terms)), *repeats))
 
 
 def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
@@ -149,13 +152,22 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
     return [(delegation, known[delegation.role_id]) for delegation in held]
 
 
+def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
+    """The slug of the one registered API that these audiences name; empty for none and for several."""
+    if len(audiences) != 1:
+        return ""
+    found = apis.by_identifiers(tx, audiences)
+    return found[audiences[0]].slug if found else ""
+
+
 def _checked(
     tx: Tx, act: Act, proposal: Proposal, terms: Terms, role: RoleDefinition, client: Client, *, delegation_id: str
 ) -> Delegation:
+    audiences = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
     return Delegation(
         id=delegation_id,
         slug=(
-            slugs.offered(tx, act, client=client.slug, role=role.slug)
+            slugs.offered(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, audiences))
             if proposal.slug is None
             else slugs.chosen(tx, act, proposal.slug)
         ),
@@ -164,7 +176,7 @@ def _checked(
         target_type=rules.target_type(proposal.target_type),
         actions=rules.allowed_actions(proposal, role),
         max_duration=rules.max_duration(proposal.max_duration, terms.max_token_lifetime),
-        audiences=rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences)),
+        audiences=audiences,
         excluded_proofs=rules.excluded_proofs(proposal.excluded_proofs),
         ends_at=rules.end(proposal.ends_at, act.now),
         owner=act.principal.name if proposal.owner is None else naming.name("owner", proposal.owner),
