@@ -58,8 +58,8 @@ MISTYPED = {
     "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in it. "
     "Nothing was changed. In it: -",
     "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience customer": ""
-    "No API is called customer; the nearest is customers. Nothing was created. Correct --audience, or register the API first. "
-    "If the name is meant as it is: --yes",
+    "No API is called customer; the nearest is customers. Nothing was created. Correct --audience, or register the API "
+    "first. If the name is meant as it is: --yes",
     "revoke delegation helper --yes": "That is the agent Helper. Its trust delegations: helper-support (the shared "
     "default).",
     "roles show something-else": "There is no role 'something-else'. See the list: authsec roles list",

@@ -50,7 +50,7 @@ _FOR_OTHER_PROGRAMS = {"attestation_required"}  # whose details say how a proof 
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
 CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
-_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://authsec.example.com, without /authsec."
+_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
 OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
 """What a refusal with that status is, and the sentence for a reason that has none of its own."""
 
