@@ -33,6 +33,7 @@ from .fake_keys import (
     token,
     verifier_of,
 )
+from .fake_keys import METADATA as AUTHORITY_METADATA
 from .speaking_asgi import call, connect, speak
 
 METADATA = "/.well-known/oauth-protected-resource"
@@ -206,6 +207,16 @@ def test_keys_unavailable() -> None:
         assert "www-authenticate" not in answer.headers
         assert answer.body["reason"] == "keys_unavailable"
         assert answer.body["retryable"] is True
+        assert authority.url not in json.dumps(answer.body)
+
+
+def test_a_wrong_issuer_is_no_passing_failure() -> None:
+    with serving() as authority:
+        authority.publish({"issuer": f"{authority.url}/"}, AUTHORITY_METADATA)
+        answer = call(application(authority.verifier(FakeClock())), "/customers/42", f"Bearer {authority.token()}")
+        assert (answer.status, answer.body["reason"], answer.body["retryable"]) == (503, "keys_unavailable", False)
+        assert answer.body["details"].endswith("The API's operator must correct it.")
+        assert "retry-after" not in answer.headers
         assert authority.url not in json.dumps(answer.body)
 
 

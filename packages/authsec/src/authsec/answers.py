@@ -70,7 +70,8 @@ def answer_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Answ
     if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
         body["error"] = "Tokens cannot be verified at the moment."
         wait = max(1, int(error.retry_after or 0))
-        return Answer(status=error.status, headers=(("retry-after", str(wait)),), body=body)
+        headers = (("retry-after", str(wait)),) if error.retryable else ()
+        return Answer(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
     return Answer(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)

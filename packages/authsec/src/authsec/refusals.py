@@ -117,10 +117,9 @@ def without_proof(looked_at: Sequence[str]) -> str:
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
-        "This agent must prove where it runs; this machine offered no proof (looked for: "
-        f"{'; '.join(place for place, _, _ in places)}). With a key that is registered: let AUTHSEC_AGENT_KEY_FILE "
-        "name its file. In the cluster: mount the volume on its Connect page. Here: `authsec enrol`. Retrying will "
-        f"not help.{remedies}"
+        "Let AUTHSEC_AGENT_KEY_FILE name the file of the agent's registered key. In a cluster, mount the volume on its "
+        "Connect page. On a laptop, run `authsec enrol`. This machine offered no proof (looked for: "
+        f"{'; '.join(place for place, _, _ in places)}). Retrying will not help.{remedies}"
     )
 
 
