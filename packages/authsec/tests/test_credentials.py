@@ -176,11 +176,8 @@ def test_without_any_proof_the_refusal_says_where_was_looked(
     places = ("AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_KEY_FILE", "SPIFFE_ENDPOINT_SOCKET", "ACTIONS_ID_TOKEN")
     assert re.findall("|".join(places), looked_for) == list(places)  # in this order, each once
     assert "/var/run/secrets/authsec/token (no such file" in text
-    assert text.startswith("The authority wants this agent to prove itself. (request req-7) This agent must prove")
-    assert text.endswith(
-        "With a key that is registered: let AUTHSEC_AGENT_KEY_FILE name its file. In the cluster: "
-        "mount the volume on its Connect page. Here: `authsec enrol`. Retrying will not help."
-    )
+    assert text.startswith("The authority wants this agent to prove itself. (request req-7) Let AUTHSEC_AGENT_KEY")
+    assert text.endswith("). Retrying will not help.")
 
 
 @pytest.mark.parametrize("source", [*default_sources(), KeyFile("/k.pem"), TokenFile("/t")], ids=repr)

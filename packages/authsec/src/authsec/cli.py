@@ -58,7 +58,7 @@ class Script(Commands):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            error.message = runnable(error.message)
+            error.message = runnable(error.message)  # type: ignore[misc]  # each kind formats what it has
             raise
         except AuthSecError as error:
             click.echo(failed(described(error)), err=True)
