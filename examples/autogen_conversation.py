@@ -14,12 +14,13 @@ from typing import Annotated, Any
 
 import autogen
 import requests
+from authsec import ConfigError
 from authsec_autogen import AuthSecClient, AuthSecConfig, register_function
 
 NEEDED = {
     "AUTHSEC_BASE_URL": "http://127.0.0.1:7468",
     "AUTHSEC_AGENT_CLIENT_ID": "your-client-id",
-    "DOWNSTREAM_URL": "https://crm.example.com",
+    "DOWNSTREAM_URL": "https://your-api",
     "OPENAI_API_KEY": "your-api-key",
 }
 
@@ -43,12 +44,16 @@ def fetch_secure_data(
 def main() -> None:
     """Ask for customer 42."""
     check_environment()
-    authsec = AuthSecClient(
-        AuthSecConfig(
-            base_url=os.environ["AUTHSEC_BASE_URL"],
-            client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],
+    try:
+        authsec = AuthSecClient(
+            AuthSecConfig(
+                base_url=os.environ["AUTHSEC_BASE_URL"],
+                client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],
+            )
         )
-    )
+    except ConfigError as error:  # its text says which setting is wrong, and the line to write instead
+        print(error, file=sys.stderr)
+        sys.exit(2)
     model = {
         "model": os.environ.get("OPENAI_MODEL", "gpt-4o-mini"),
         "base_url": os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"),

@@ -83,14 +83,33 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     assert (body["missing_actions"], body["allowed_scope"]) == (["customers:delete"], "customers:read")
     assert body["grantable"]
     assert body["grant_at"].endswith(f"/console/delegations/new?client={keyed.client_id}&actions=customers%3Adelete")
-    assert "customers:delete" in body["details"]
+    assert body["details"] == (
+        "Not delegated: customers:delete. scope=customers:read would pass. Delegated: customers:read."
+    )
+    body = refused(its.ask(keyed, scope="customers:raed"), 403, "action_not_allowed")
+    assert body["details"] == (
+        "No role and no API has customers:raed; the nearest that is delegated is customers:read. "
+        "Delegated: customers:read."
+    )
+    assert body["missing_actions"] == ["customers:raed"]
+    assert not {"grantable", "grant_at"} & body.keys(), "no delegation can allow what no role has"
+    body = refused(its.ask(keyed, scope="customers:raed customers:delete"), 403, "action_not_allowed")
+    assert body["grant_at"].endswith(f"?client={keyed.client_id}&actions=customers%3Adelete")
     picky = its.agent("Picky", keyed=True)
     its.delegate(role, picky, "customers:read", excluded_proofs=["key_pair"])
     refused(its.ask(picky), 403, "proof_not_accepted")
 
     its.delegate(role, open_, "customers:read", audiences=["https://b.example"])
-    assert "https://a.example, or https://b.example" in refused(its.ask(open_), 400, "invalid_target")["details"]
-    refused(its.ask(open_, resource="https://c.example"), 400, "invalid_target")
+    body = refused(its.ask(open_), 400, "invalid_target")
+    assert (body["error"], body["details"]) == (
+        "The request must say for which resource the token is.",
+        "The delegations are for different APIs. Ask for a resource among: https://a.example, or https://b.example.",
+    )
+    body = refused(its.ask(open_, resource="https://c.example"), 400, "invalid_target")
+    assert (body["error"], body["details"]) == (
+        "What is asked for is not delegated for the requested resource.",
+        "Nothing is delegated for https://c.example. Delegated for: https://a.example, or https://b.example.",
+    )
 
     for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
         answer = its.http.request(method, ENDPOINT, params={"client_id": open_.client_id})

@@ -32,6 +32,21 @@ def test_all_missing_variables_are_named_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_a_wrong_client_id_is_told_in_one_block(tmp_path: Path) -> None:
+    settings = {"AUTHSEC_BASE_URL": "http://127.0.0.1:7468", "AUTHSEC_AGENT_CLIENT_ID": "customer-support"}
+    run = subprocess.run(
+        [sys.executable, EXAMPLE],
+        env={**os.environ, **settings, "DOWNSTREAM_URL": "http://127.0.0.1:7469", "OPENAI_API_KEY": "none"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 2
+    assert "needs the agent's client_id, not its slug" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) -> None:
     scripted = model(call("fetch_secure_data", customer_id="42"), say("Here it is. TERMINATE"))
     settings = {

@@ -57,7 +57,10 @@ def test_of_one_that_was_revoked_it_is_said_when_and_by_whom(authsec: Authsec, c
     assert since, shown
     assert "when it is revoked" not in shown
     again = authsec("delegations", "revoke", one)  # nothing ends, so nothing is asked
-    assert (again.exit_code, again.stdout) == (0, f"support → plain was revoked already, at {since[1]}.\n")
+    assert (again.exit_code, again.stdout) == (
+        0,
+        f"support → plain (audience: the shared default) was revoked already, at {since[1]}.\n",
+    )
 
 
 def test_what_there_is_to_know_is_said_before_it_is_delegated(authsec: Authsec, create: Callable[..., Result]) -> None:
@@ -185,12 +188,16 @@ def test_refusals_say_what_would_help(create: Callable[..., Result]) -> None:
 def test_off_on_and_over(authsec: Authsec, create: Callable[..., Result]) -> None:
     one = as_json(create("--all-actions", "--json"))["id"]
     disabled = authsec("delegations", "disable", one)
-    assert (
-        disabled.stdout == "support → plain is disabled: it gives no more tokens, and those that were out have ended.\n"
+    assert disabled.stdout == (
+        "support → plain (audience: the shared default) is disabled: it gives no more tokens, and those that were out "
+        "have ended.\n"
     )
     assert disabled.stderr.startswith("What stops: 1 agent (Plain), no live token")
-    assert "support → plain is live" in authsec("delegations", "enable", one).stdout
-    assert "support → plain is revoked for good" in authsec("delegations", "revoke", one, "--yes").stdout
+    assert "support → plain (audience: the shared default) is live" in authsec("delegations", "enable", one).stdout
+    assert (
+        "support → plain (audience: the shared default) is revoked for good"
+        in authsec("delegations", "revoke", one, "--yes").stdout
+    )
     refused = authsec("delegations", "enable", one)
     assert refused.exit_code == 4
     assert "Create a new delegation instead." in refused.stderr

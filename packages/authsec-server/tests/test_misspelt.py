@@ -57,6 +57,11 @@ MISTYPED = {
     "The nearest is customers:read.",
     "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in it. "
     "Nothing was changed. In it: -",
+    "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience customer": ""
+    "No API is called customer; the nearest is customers. Nothing was created. Correct --audience, or register the API "
+    "first. If the name is meant as it is: --yes",
+    "revoke delegation helper --yes": "That is the agent Helper. Its trust delegations: helper-support (the shared "
+    "default).",
     "roles show something-else": "There is no role 'something-else'. See the list: authsec roles list",
     "agents show 6f1d2a34-0000-4000-8000-000000000001": "See the list: authsec agents list",
 }
@@ -64,9 +69,34 @@ MISTYPED = {
 
 @pytest.mark.parametrize("typed", MISTYPED)
 def test_a_command_names_what_may_have_been_meant(furnished: Authsec, typed: str) -> None:
-    refused = furnished(*typed.split())
+    refused = furnished(*shlex.split(typed))
     assert refused.exit_code == 1, refused.output
     assert MISTYPED[typed] in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize("audience", ["customer --yes", "https://customer.example", "billing", "authsec-api"])
+def test_an_audience_that_no_api_has_may_be_meant(furnished: Authsec, audience: str) -> None:
+    delegate = "delegations create --role support --agent helper --target 'Other AI agent' --all-actions --audience"
+    made = furnished(*shlex.split(f"{delegate} {audience}"))
+    assert (made.exit_code, f"audiences        {audience.split()[0]}\n" in made.stdout) == (0, True), made.output
+
+
+def test_a_revoked_delegation_is_not_the_nearest_where_another_is_near(furnished: Authsec) -> None:
+    delegate = "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience"
+    assert furnished(*shlex.split(f"{delegate} customers --slug helper-suppor")).exit_code == 0
+    assert furnished("revoke", "delegation", "helper-suppor", "--yes").exit_code == 0
+    assert "The nearest is helper-support." in furnished("revoke", "delegation", "helper-suppo", "--yes").stderr
+
+
+def test_two_delegations_of_one_agent_are_told_apart_by_their_api(furnished: Authsec) -> None:
+    delegate = "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience"
+    made = furnished(*shlex.split(f"{delegate} customers"))
+    assert "slug             helper-support-customers\n" in made.stdout
+    revoked = furnished("revoke", "delegation", "helper-support-customers", "--yes")
+    which = "support → helper (audience: https://customers.example)"
+    assert revoked.stdout.startswith(f"{which} is revoked for good: ")
+    again = furnished("revoke", "delegation", "helper-support-customers", "--yes")
+    assert again.stdout.startswith(f"{which} was revoked already, at ")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,10 @@ def test_what_was_missing_is_named_and_the_smaller_request() -> None:
     assert remedy(Reason.ACTION_NOT_ALLOWED, detail).text == (
         "Not delegated to it: customers:delete. Allow it in a trust delegation, or have the agent not ask for that."
     )
+    typed = {"missing": ["customers:raed"], "unknown": ["customers:raed"], "smaller": []}
+    assert remedy(Reason.ACTION_NOT_ALLOWED, typed).text == (
+        "No role and no API has customers:raed: correct the action where the agent asks for it, or add it to a role."
+    )
 
 
 def test_an_agent_that_asked_for_all_and_got_nothing_has_a_role_that_lost_it() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -33,10 +36,45 @@ def refused(result: Result, *says: str) -> None:
         assert text in result.output
 
 
+@contextmanager
+def answering(metadata: dict[str, str]) -> Iterator[int]:
+    """Another program's port, at which this metadata is served."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(metadata).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
 def test_a_busy_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused(start("--data", str(tmp_path), "--port", port), f"port {port}", "already in use.", "--port")
+
+
+def test_a_port_where_an_authority_answers(tmp_path: Path) -> None:
+    """Whoever started it twice is told that it runs; of another program it is not claimed."""
+    said = {}
+    for metadata in ({"issuer": "http://127.0.0.1:1", "delegation_token_endpoint": "-"}, {}):
+        with answering(metadata) as port:
+            result = start("--data", str(tmp_path), "--port", str(port))
+            refused(result, f"port {port}", "--port")
+            said[bool(metadata)] = result.output
+    assert "An AuthSec answers there already: http://127.0.0.1:1." in said[True]
+    assert "Stop the program that has it" in said[False]
 
 
 def test_a_busy_metrics_port(tmp_path: Path) -> None:

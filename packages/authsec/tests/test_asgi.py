@@ -33,6 +33,7 @@ from .fake_keys import (
     token,
     verifier_of,
 )
+from .fake_keys import METADATA as AUTHORITY_METADATA
 from .speaking_asgi import call, connect, speak
 
 METADATA = "/.well-known/oauth-protected-resource"
@@ -149,7 +150,7 @@ def test_an_invalid_token() -> None:
     answer = call(application(), "/customers/42", bearer(exp=NOW - 60))
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == (
-        f'{REALM}, error="invalid_token", error_description="The token has expired."'
+        f'{REALM}, error="invalid_token", error_description="The token has expired.", reason="token_expired"'
     )
     assert answer.body == {
         "error": "The token has expired.",
@@ -200,12 +201,22 @@ def test_where_one_of_several_actions_would_do_the_challenge_names_one_that_suff
 def test_keys_unavailable() -> None:
     with serving() as authority:
         authority.pages.clear()
-        answer = call(application(authority.verifier(FakeClock())), "/customers/42", bearer())
+        answer = call(application(authority.verifier(FakeClock())), "/customers/42", f"Bearer {authority.token()}")
         assert answer.status == 503
         assert answer.headers["retry-after"] == "2"
         assert "www-authenticate" not in answer.headers
         assert answer.body["reason"] == "keys_unavailable"
         assert answer.body["retryable"] is True
+        assert authority.url not in json.dumps(answer.body)
+
+
+def test_a_wrong_issuer_is_no_passing_failure() -> None:
+    with serving() as authority:
+        authority.publish({"issuer": f"{authority.url}/"}, AUTHORITY_METADATA)
+        answer = call(application(authority.verifier(FakeClock())), "/customers/42", f"Bearer {authority.token()}")
+        assert (answer.status, answer.body["reason"], answer.body["retryable"]) == (503, "keys_unavailable", False)
+        assert answer.body["details"].endswith("The API's operator must correct it.")
+        assert "retry-after" not in answer.headers
         assert authority.url not in json.dumps(answer.body)
 
 

@@ -181,6 +181,31 @@ def test_the_lines_to_paste_run_as_this_one_was_run(
     assert shlex.split(line)[-1] == f"{path}.pub"
 
 
+def test_commands_in_errors_run_as_this_one_was_run(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
+    for surroundings, command in (("1", "`uv run authsec agents list`"), ("", "`authsec agents list`")):
+        monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", surroundings)
+        if not surroundings:
+            monkeypatch.delenv("UV_RUN_RECURSION_DEPTH")
+        monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", "customer-support")
+        assert command in " ".join(run("smoke").stdout.split())
+        assert command in " ".join(run("token").stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "package"), [("agents", "authsec-server"), ("serve", "authsec-server"), ("demo-api", "authsec-demo")]
+)
+def test_a_command_of_a_package_that_is_not_here_is_told_as_one(
+    command: str, package: str, plugins: dict[str, str]
+) -> None:
+    result = run(command, "list")
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.split())
+    assert f"`authsec {command}` is a command of the package {package}, which this environment does not have." in said
+    assert f"in a clone of AuthSec, `uv run authsec {command}`." in said
+    assert "No such command 'agnts'" in run("agnts").stderr
+
+
 def test_the_export_line_names_the_file_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert f'AUTHSEC_AGENT_KEY_FILE="{tmp_path}/agent.pem"' in run("keygen", "agent.pem").output
@@ -268,7 +293,10 @@ def test_where_there_is_no_token_nothing_is_on_stdout(
     assert "reason      delegation_ended (HTTP 410)" in result.stderr
     authority.next_answers = [refused(400, "invalid_target", "It covers crm.")]
     named = " ".join(run("token", "--resource", "billing").stderr.split())
-    assert "or it must be named, by --resource. It covers crm." in named
+    assert "not delegated to this agent for the requested API. It covers crm." in named
+    authority.next_answers = [refused(400, "invalid_target", "Ask for a resource among: crm, or billing.")]
+    unnamed = " ".join(run("token").stderr.split())
+    assert "so the API must be named, by --resource. Ask for a resource among: crm, or billing." in unnamed
     page = "https://authsec.example.com/console/delegations/new?client=3f0c9a1e"
     body = {"error": "No.", "reason": "action_not_allowed", "allowed_scope": "customers:read", "grant_at": page}
     authority.next_answers = [Reply(403, body)]

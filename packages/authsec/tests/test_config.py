@@ -86,8 +86,14 @@ def test_without_the_scheme_the_line_is_shown_with_it(address: str, meant: str |
 
 def test_a_missing_setting_shows_the_line_to_add() -> None:
     with pytest.raises(ConfigError, match='export AUTHSEC_BASE_URL="https://') as caught:
-        AuthSecConfig.from_env()
+        AuthSecConfig.from_env(client_id=CLIENT_ID)
     assert caught.value.reason == "base_url_missing"
+    assert 'export AUTHSEC_AGENT_CLIENT_ID="' not in str(caught.value)
+    with pytest.raises(ConfigError) as both:
+        AuthSecConfig(base_url="", client_id="")
+    assert str(both.value).endswith(
+        '\n    export AUTHSEC_BASE_URL="https://YOUR-AUTHORITY"\n    export AUTHSEC_AGENT_CLIENT_ID="YOUR-CLIENT-ID"'
+    )
     with pytest.raises(ConfigError, match='export AUTHSEC_AGENT_CLIENT_ID="') as caught:
         AuthSecConfig.from_env(base_url=URL)
     assert caught.value.reason == "client_id_missing"

@@ -546,6 +546,18 @@ def test_the_model_is_told_of_an_apis_denial(kind: str, client: AuthSecClient) -
 
 
 @both_kinds
+@pytest.mark.parametrize("reason", ["issuer_mismatch", "audience_mismatch", "binding_not_supported"])
+def test_no_new_token_is_promised_where_it_would_be_refused_too(reason: str, kind: str, client: AuthSecClient) -> None:
+    refused = failing(
+        client, kind, lambda _: Refused(401, None, error="invalid_token", reason=reason), on_denied="tell_model"
+    )
+    assert refused() == (
+        "The API answered 401 (invalid_token). A new token will not help: whoever runs the agent or the API must "
+        "change its settings."
+    )
+
+
+@both_kinds
 @pytest.mark.parametrize(
     "failure", [Refused(404, None), Refused(401, "Bearer of-another-service"), Refused(403, "Basic eA==")]
 )

@@ -165,8 +165,8 @@ def test_all_that_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("AUTHSEC_AGENT_CLIENT_ID")
     result = doctor()
     assert result.exit_code == 1
-    assert 'export AUTHSEC_BASE_URL="https://authsec.example.com"' in result.stdout
-    assert 'export AUTHSEC_AGENT_CLIENT_ID="' in result.stdout
+    assert result.stdout.count('export AUTHSEC_BASE_URL="https://YOUR-AUTHORITY"') == 1
+    assert result.stdout.count('export AUTHSEC_AGENT_CLIENT_ID="YOUR-CLIENT-ID"') == 1
     assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("  - ")] == [
         "connection", "authority", "clock", "proof", "token",
     ]  # fmt: skip
@@ -405,9 +405,9 @@ def test_a_pod_with_its_default_token_only_is_shown_the_volume(authority: FakeAu
     assert "was seen and not sent" in found["proof"].facts[1]
     assert f'audience: "{authority.issuer}"' in next_line([*found.values()])
     assert str(found["token"].error).endswith(
-        "This agent must prove where it runs; this machine offered no proof (looked for: what is listed above). With a "
-        "key that is registered: let AUTHSEC_AGENT_KEY_FILE name its file. In the cluster: mount the volume on its "
-        "Connect page. Here: `authsec enrol`. Retrying will not help."
+        "wants this agent to prove itself. (request req-7) Let AUTHSEC_AGENT_KEY_FILE name the file of the agent's "
+        "registered key. In a cluster, mount the volume on its Connect page. On a laptop, run `authsec enrol`. "
+        "This machine offered no proof (looked for: what is listed above). Retrying will not help."
     )
 
 

@@ -33,7 +33,7 @@ TABLE = [
     (400, "client_id_missing", DelegationDenied, "was not told which agent"),
     (400, "client_id_invalid", DelegationDenied, "does not accept this agent's client_id"),
     (400, "invalid_scope", DelegationDenied, "not written as the authority expects"),
-    (400, "invalid_target", DelegationDenied, "requested API"),
+    (400, "invalid_target", DelegationDenied, "must be named"),
     (401, "attestation_required", AuthenticationError, "wants this agent to prove itself"),
     (401, "attestation_invalid", AuthenticationError, "did not accept this agent's proof"),
     (403, "selectors_mismatch", DelegationDenied, "not the one that was registered"),

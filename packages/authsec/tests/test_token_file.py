@@ -83,9 +83,8 @@ def test_without_a_volume_it_is_not_ours_to_prove(tmp_path: Path, make_client: M
     with pytest.raises(AuthenticationError) as caught:
         make_client(credential=source).get_token()
     assert str(caught.value).endswith(
-        f"This agent must prove where it runs; this machine offered no proof (looked for: {tmp_path}/a/token "
-        "(no such file)). With a key that is registered: let AUTHSEC_AGENT_KEY_FILE name its file. In the cluster: "
-        "mount the volume on its Connect page. Here: `authsec enrol`. Retrying will not help."
+        "On a laptop, run `authsec enrol`. This machine offered no proof (looked for: "
+        f"{tmp_path}/a/token (no such file)). Retrying will not help."
     )
 
 

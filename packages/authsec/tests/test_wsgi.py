@@ -100,7 +100,7 @@ def test_public_paths_are_whole_paths() -> None:
 def test_keys_unavailable() -> None:
     with serving() as authority:
         authority.pages.clear()
-        answer = call(guarded(verifier=authority.verifier(FakeClock())), "/customers", f"Bearer {token()}")
+        answer = call(guarded(verifier=authority.verifier(FakeClock())), "/customers", f"Bearer {authority.token()}")
         assert (answer.status, answer.headers["retry-after"]) == ("503 Service Unavailable", "2")
         assert authority.url not in json.dumps(answer.body)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
+from authsec_server.cli.listening import taken_by
 
 from authsec_demo.evidence import App, Receive, Scope, Send
 from authsec_demo.exports import EXAMPLE, model_exports, show_exports
@@ -45,8 +46,7 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
         return running.enter_context(serving(app, port=port))
     except OSError as error:
         raise ConfigError(
-            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. Stop the program that has "
-            "it, or choose another: --port.",
+            f"{HOST} port {port} cannot be listened on: {os.strerror(error.errno or 0)}. {taken_by(HOST, port)}",
             reason="listen_failed",
         ) from None
 
@@ -70,7 +70,8 @@ def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
         verifier.check_ready()
     except VerificationUnavailable as error:
         stage.warning("accepts", f"no token yet. {error}")
-        stage.warning("", "Start the authority, or name another with --issuer.")
+        remedy = "Start the authority, or name another" if error.retryable else "Name the authority as it calls itself"
+        stage.warning("", f"{remedy} with --issuer.")
     else:
         stage.fact("accepts", f"tokens of {issuer} for the audience {verifier.audience}")
     finally:

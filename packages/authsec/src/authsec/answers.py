@@ -70,7 +70,8 @@ def answer_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Answ
     if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
         body["error"] = "Tokens cannot be verified at the moment."
         wait = max(1, int(error.retry_after or 0))
-        return Answer(status=error.status, headers=(("retry-after", str(wait)),), body=body)
+        headers = (("retry-after", str(wait)),) if error.retryable else ()
+        return Answer(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
     return Answer(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)
@@ -84,7 +85,9 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
         sufficient = error.required[:1] if error.any_of else error.required
         where = {"error_uri": error.grant_at} if error.grant_at else {}
         return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)} | where
-    return described | ({"error": "invalid_request"} if isinstance(error, InvalidRequest) else {})
+    if isinstance(error, InvalidRequest):
+        return described | {"error": "invalid_request"}
+    return described | {"reason": error.reason}  # RFC 6750 §3 allows further parameters; the SDK reads this one
 
 
 def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:

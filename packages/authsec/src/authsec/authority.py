@@ -119,7 +119,8 @@ class Authority:
             deadline=deadline,
         )
         if answer.status != 200:
-            raise self._refused(refusal(answer, self._now()), proof, deadline, answer.date)
+            error = refusal(answer, self._now(), names_api=bool(request.resource))
+            raise self._refused(error, proof, deadline, answer.date)
         return token_from_answer(
             json_object(answer), client_id=self._config.client_id, date=answer.date, now=self._now()
         )

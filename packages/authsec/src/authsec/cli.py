@@ -9,21 +9,29 @@ import platform
 import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from authsec import doctor, enrol, smoke
 from authsec.client import AuthSecClient
-from authsec.completion import completion
+from authsec.completion import COMPLETE_VARIABLE, completion
 from authsec.config import export_line
 from authsec.deferred import Commands
 from authsec.errors import AuthSecError
 from authsec.exits import Exit, exit_of_error
 from authsec.keygen import write_key_pair
-from authsec.terminal import command_line, described, failed
+from authsec.terminal import OF_THE_DEMO, OF_THE_SERVER, command_line, described, failed, runnable
 from authsec.verify_server.command import verify_server
 from authsec.wording import plain
+
+_OF_ANOTHER_PACKAGE: Final = (
+    "`{{command}}` is a command of the package {package}, which this environment does not have. Run it where {package} "
+    "is installed: in a clone of AuthSec, `uv run {{command}}`."
+)
+_ELSEWHERE: Final = dict.fromkeys(OF_THE_SERVER, _OF_ANOTHER_PACKAGE.format(package="authsec-server")) | dict.fromkeys(
+    OF_THE_DEMO, _OF_ANOTHER_PACKAGE.format(package="authsec-demo")
+)
 
 
 class Script(Commands):
@@ -49,9 +57,20 @@ class Script(Commands):
         """Errors of this package are for people: a block of text and an exit status, no traceback."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            error.message = runnable(error.message)  # type: ignore[misc]  # each kind formats what it has
+            raise
         except AuthSecError as error:
             click.echo(failed(described(error)), err=True)
             ctx.exit(exit_of_error(error))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A command of a package that is not installed here is told as one."""
+        if args[0] in _ELSEWHERE and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(_ELSEWHERE[args[0]].format(command=f"authsec {args[0]}"), ctx)
+        return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """What scripts may rely on, at the end of the first page that anybody reads."""
@@ -163,4 +182,4 @@ commands.add_command(completion)
 
 def main() -> None:
     """The entry point of the script."""
-    commands()
+    commands(prog_name=command_line(), complete_var=COMPLETE_VARIABLE)

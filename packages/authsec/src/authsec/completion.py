@@ -6,7 +6,8 @@ import click
 from click.shell_completion import get_completion_class
 
 _PROGRAM = "authsec"
-_VARIABLE = "_AUTHSEC_COMPLETE"  # click's own, made of the program's name: with it, the script answers the shell
+# click's own, made of the program's name: with it, the script answers the shell.
+COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
 
 
 @click.command("completion")
@@ -25,4 +26,4 @@ def completion(shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None  # click has all three
-    click.echo(kind(click.get_current_context().find_root().command, {}, _PROGRAM, _VARIABLE).source())
+    click.echo(kind(click.get_current_context().find_root().command, {}, _PROGRAM, COMPLETE_VARIABLE).source())

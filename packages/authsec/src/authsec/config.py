@@ -17,9 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 from authsec.errors import ConfigError
 
 _EXAMPLES = {
-    "AUTHSEC_BASE_URL": "https://authsec.example.com",
-    "AUTHSEC_AGENT_CLIENT_ID": "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88",
+    "AUTHSEC_BASE_URL": "https://YOUR-AUTHORITY",
+    "AUTHSEC_AGENT_CLIENT_ID": "YOUR-CLIENT-ID",
 }
+_SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"  # of a client_id
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # A host, perhaps a port and a path: nothing else may be repeated in an error, least of all a password.
 _NO_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._/-]*)?")
@@ -60,6 +61,13 @@ class AuthSecConfig:
     allow_http_hosts: tuple[str, ...] = field(default_factory=_hosts_from_environment)
 
     def __post_init__(self) -> None:
+        if not self.base_url and not self.client_id:  # told at once: who sets one would else be told of the other
+            raise ConfigError(
+                "AuthSec does not know where your authority is, nor which agent this is: base_url and client_id are "
+                "not set. Pass both to AuthSecConfig, or add, with your own values:\n"
+                f"    {_example('AUTHSEC_BASE_URL')}\n    {_example('AUTHSEC_AGENT_CLIENT_ID')}",
+                reason="base_url_missing",
+            )
         _check_base_url(self.base_url, self.allow_http_hosts)
         _check_client_id(self.client_id)
         if not 0 < self.timeout <= 300:
@@ -151,8 +159,8 @@ def _check_client_id(client_id: str) -> None:
         wanted = "client_id has blanks before or after it." if client_id.strip() == canonical else wanted
         raise _invalid(
             "client_id",
-            f"{wanted} `authsec agents list` shows it. {'Write it' if canonical else 'It looks like this one'}:\n"
-            f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', canonical or _EXAMPLES['AUTHSEC_AGENT_CLIENT_ID'])}",
+            f"{wanted} `authsec agents list` shows it. {'Write it' if canonical else 'It has this form'}:\n"
+            f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', canonical or _SHAPE)}",
         )
 
 
@@ -162,7 +170,7 @@ def _example(name: str) -> str:
 
 def _missing(setting: str, variable: str, what: str) -> ConfigError:
     return ConfigError(
-        f"AuthSec does not know {what}: {setting} is not set. Pass it to AuthSecConfig, or add:\n"
+        f"AuthSec does not know {what}: {setting} is not set. Pass it to AuthSecConfig, or add, with your own value:\n"
         f"    {_example(variable)}",
         reason=f"{setting}_missing",
     )

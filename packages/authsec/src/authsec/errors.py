@@ -216,25 +216,33 @@ class InsufficientScope(VerificationError):
 
 
 class VerificationUnavailable(VerificationError):
-    """Nothing can be verified at the moment, good tokens neither (503, retryable). Why is for the API's log."""
+    """Nothing can be verified at the moment, good tokens neither (503). Why is for the API's log.
+
+    It is `retryable`, unless the API's own settings are wrong.
+    """
 
     retry_after: float
 
-    def __init__(self, message: str, *, reason: str, details: str, retry_after: float) -> None:
+    def __init__(self, message: str, *, reason: str, details: str, retry_after: float, retryable: bool = True) -> None:
         super().__init__(
-            message, reason=reason, status=503, details=details, retryable=True, retry_after=retry_after
-        )  # fmt: skip
+            message, reason=reason, status=503, details=details, retryable=retryable, retry_after=retry_after
+        )
 
 
 class KeysUnavailable(VerificationUnavailable):
-    """The authority's published keys cannot be had."""
+    """The authority's published keys cannot be had; not `retryable` where its metadata names another issuer."""
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    def __init__(self, message: str, *, retry_after: float, retryable: bool = True) -> None:
+        reachable = "The authority's key set, as its metadata names it, must be reachable from this API."
+        other = (
+            "This API expects an issuer that its authority does not call itself. The API's operator must correct it."
+        )
         super().__init__(
             message,
             reason="keys_unavailable",
-            details="The authority's key set, as its metadata names it, must be reachable from this API.",
+            details=reachable if retryable else other,
             retry_after=retry_after,
+            retryable=retryable,
         )
 
 

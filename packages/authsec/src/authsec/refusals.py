@@ -32,7 +32,7 @@ _SENTENCES = {
     "client_id_missing": "The authority was not told which agent is asking.",
     "client_id_invalid": "The authority does not accept this agent's client_id. `authsec agents list` shows it.",
     "invalid_scope": "The requested actions are not written as the authority expects.",
-    "invalid_target": f"The requested API is not one that this delegation covers, or it must be named, {IN_A_PROGRAM}.",
+    "invalid_target": "What was asked for is not delegated to this agent for the requested API.",
     "rate_limited": "The authority is being asked too often.",
     "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
     "attestation_required": "The authority wants this agent to prove itself.",
@@ -45,11 +45,12 @@ _SENTENCES = {
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
     "unavailable": "The authority cannot issue tokens at the moment.",
 }
+_API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."
 _FOR_OTHER_PROGRAMS = {"attestation_required"}  # whose details say how a proof is sent, which the SDK does by itself
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
 CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
 _BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
-_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://authsec.example.com, without /authsec."
+_ROOT = "Is AUTHSEC_BASE_URL right? It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
 OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
 """What a refusal with that status is, and the sentence for a reason that has none of its own."""
 
@@ -78,10 +79,10 @@ def json_object(answer: Answer) -> dict[str, Any]:
     return body
 
 
-def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS) -> AuthSecError:
+def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, names_api: bool = True) -> AuthSecError:
     """The exception for an answer that is no success, by default to a request for a token.
 
-    `now` is the time of day, for a Retry-After that is a date.
+    `now` is the time of day, for a Retry-After that is a date. `names_api`: the request said for which API.
     """
     body = _error_body(answer)
     if answer.status in _BUSY:
@@ -93,7 +94,7 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS) -> 
     kind, sentence = of_status[answer.status]
     reason = _reason(body, f"http_{answer.status}")
     error = kind(
-        _text(_SENTENCES.get(reason, sentence), body),
+        _text(_SENTENCES.get(reason, sentence) if names_api or reason != "invalid_target" else _API_NOT_NAMED, body),
         reason=reason,
         status=answer.status,
         request_id=_request_id(body),
@@ -116,10 +117,9 @@ def without_proof(looked_at: Sequence[str]) -> str:
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
-        "This agent must prove where it runs; this machine offered no proof (looked for: "
-        f"{'; '.join(place for place, _, _ in places)}). With a key that is registered: let AUTHSEC_AGENT_KEY_FILE "
-        "name its file. In the cluster: mount the volume on its Connect page. Here: `authsec enrol`. Retrying will "
-        f"not help.{remedies}"
+        "Let AUTHSEC_AGENT_KEY_FILE name the file of the agent's registered key. In a cluster, mount the volume on its "
+        "Connect page. On a laptop, run `authsec enrol`. This machine offered no proof (looked for: "
+        f"{'; '.join(place for place, _, _ in places)}). Retrying will not help.{remedies}"
     )
 
 

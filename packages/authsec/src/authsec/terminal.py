@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import click
 
@@ -16,6 +18,17 @@ from authsec.errors import AuthSecError, ConfigError, DelegationDenied, Verifica
 from authsec.refusals import IN_A_PROGRAM, retrying
 
 _TITLE_WIDTH = 20
+OF_THE_SERVER: Final = frozenset(
+    {"admin", "agents", "apis", "apply", "audit", "backup", "delegations", "export", "keys", "revoke", "roles"}
+    | {"serve", "trust"}
+)
+"""The commands of the package authsec-server."""
+
+OF_THE_DEMO: Final = frozenset({"demo", "demo-api"})
+_OF_THE_SDK: Final = {"completion", "doctor", "enrol", "keygen", "smoke", "token", "verify-server"}
+_COMMAND: Final = re.compile(
+    rf"(?<!uv run )(?<![\w./-])authsec (?=(?:{'|'.join(sorted(OF_THE_SERVER | OF_THE_DEMO | _OF_THE_SDK))})(?![\w-]))"
+)
 
 
 class Grade(StrEnum):
@@ -49,16 +62,21 @@ def command_line(*words: str) -> str:
     return " ".join(map(_quoted, (*program, *words)))
 
 
+def runnable(text: str) -> str:
+    """The text with the commands in it as `command_line` writes them: texts of a server say `authsec …`."""
+    return _COMMAND.sub(lambda _: f"{command_line()} ", text)
+
+
 def failed(block: str) -> str:
     """Why a command failed, for stderr: a block that is indented by two, with its mark before the first line."""
     mark = "✗" if _shows("✗", sys.stderr.encoding) else "Error:"
-    return f"{click.style(mark, fg='red', bold=True)} {block.lstrip()}"
+    return f"{click.style(mark, fg='red', bold=True)} {runnable(block.lstrip())}"
 
 
 def described(error: AuthSecError) -> str:
     """An error as a block: what failed and what would help; then what code and support want to know."""
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
-    message = str(error).replace(IN_A_PROGRAM, "by --resource")  # which each command has that asks for a token
+    message = runnable(str(error).replace(IN_A_PROGRAM, "by --resource"))  # the option of all that ask for a token
     paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, message).splitlines()
     text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
     answered = http_status(error)

@@ -73,8 +73,32 @@ def test_a_token_of_another_authority_with_the_same_key_name() -> None:
         theirs.publish({"keys": key_set("theirs")["keys"]})
         verifier = ours.verifier(FakeClock())
         assert reason_of(verifier, token(iss=theirs.url)) == "issuer_mismatch"
-        assert reason_of(verifier, theirs.token("theirs")) == "kid_unknown"
-        assert theirs.asked == []
+        assert reason_of(verifier, theirs.token("theirs")) == "issuer_mismatch"
+        assert (ours.asked, theirs.asked) == ([], [])
+
+
+def test_both_issuers_are_in_the_log_once_a_minute_and_the_caller_hears_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serving() as ours:
+        clock = FakeClock()
+        both = SeveralAuthorities(ours.verifier(FakeClock()))
+        verifier = ours.verifier(clock)
+        stranger = "https://other.example.com\n\x1b[31mERROR forged"
+        for wait in (0, 59, 1):
+            clock.pass_by(wait)
+            with pytest.raises(InvalidToken) as refused:
+                verifier.verify(token(iss=stranger, header={"kid": "unknown"}))
+        with pytest.raises(InvalidToken):
+            both.verify(token(iss=stranger))
+        assert (refused.value.reason, str(refused.value)) == (
+            "issuer_mismatch",
+            "The token was issued by another authority.",
+        )
+        assert refused.value.details == f"Send a delegation token as the authority {ours.url} issues it."
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        line = f"this API trusts {ours.url}, the last token names https://other.example.com [31mERROR forged as"
+        assert [line in each for each in said] == [True, True, True]
 
 
 ISSUERS = st.one_of(

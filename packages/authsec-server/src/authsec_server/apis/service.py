@@ -11,6 +11,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.nearest import nearest
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 
@@ -171,6 +172,14 @@ def resolve(tx: Tx, text: str) -> str | None:
     if "\0" in text:  # PostgreSQL takes none, and no API is called so
         return None
     return store.identifier_of(tx.connection, text)
+
+
+def near(tx: Tx, name: str) -> str:
+    """The slug of an API that is spelt much like this registered name; empty for a URL, and where none is.
+
+    Asks for no principal: for the rooms above.
+    """
+    return "" if "://" in name else nearest(name, store.slugs_near(tx.connection, name))
 
 
 def named(tx: Tx, act: Act, identifier: str) -> Api | None:

@@ -97,6 +97,7 @@ _OF_A_TOKEN: Final = _object(
     audience=_NAMES,
     resources=_NAMES,
     missing=_NAMES,
+    unknown=_NAMES,
     smaller=_NAMES,
     attestation=_TEXT_OR_NONE,
     proof_id=_or_none(_ID),

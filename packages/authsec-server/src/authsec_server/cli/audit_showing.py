@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from authsec.terminal import command_line
 from rich.text import Text
 
 from authsec_server.audit import export
@@ -90,7 +91,7 @@ def _seal(event: Mapping[str, Any]) -> Text | str:
         return "none yet"
     if event.get("as_sealed") is False:
         where = f"It does not match its seal in place {event['place']}: it was changed. See what else was:"
-        return styled(f"{where} authsec audit verify", "bold red")
+        return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
     return f"place {event['place']}, leaf {event['leaf']}"
 
 

@@ -96,7 +96,15 @@ def _audiences(delegation: Mapping[str, Any]) -> object:
     return delegation["audiences"] or _DEFAULT
 
 
+def for_whom(delegation: Mapping[str, Any]) -> str:
+    """Which one it was: an agent may have several of one role, for different APIs."""
+    return f"{title(delegation)} (audience: {_where(delegation)})"
+
+
 def in_full(delegation: Mapping[str, Any]) -> str:
     """Which one it is, for whoever is asked whether it is meant."""
-    where = ", ".join(delegation["audiences"]) or _DEFAULT
-    return f"{title(delegation)} ({', '.join(delegation['actions'])} at {where})"
+    return f"{title(delegation)} ({', '.join(delegation['actions'])} at {_where(delegation)})"
+
+
+def _where(delegation: Mapping[str, Any]) -> str:
+    return ", ".join(delegation["audiences"]) or _DEFAULT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -10,10 +11,11 @@ from authsec.deferred import Commands
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
 from authsec_server.cli.delegation_editing import edit_delegation
-from authsec_server.cli.delegation_shown import STATES, TARGETS, in_full, revoked_since, row, shown, title, warned
-from authsec_server.cli.ending import ask_first, ask_for_good, yes_option
+from authsec_server.cli.delegation_shown import STATES, TARGETS, for_whom, in_full, revoked_since, row, shown, warned
+from authsec_server.cli.ending import ask_first, ask_for_good, foreseen, yes_option
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.units import DURATION
 
 _OUT = "those that were out have ended"
@@ -42,14 +44,31 @@ delegations.add_command(edit_delegation)
 @click.option("--owner", help="Who answers for it. [default: you]")
 @click.option("--description", default="", help="Why it exists.")
 @click.option("--slug", help="What to call it where an id is asked for. [default: made of agent and role]")
+@click.option("--yes", is_flag=True, help="Also for an audience that is spelt much like a registered API.")
 @change_command
-def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], **options: Any) -> None:
-    """Delegate: tokens for the actions, within the role, for the agent."""
+def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
+    """Delegate: tokens for the actions, within the role, for the agent.
+
+    An audience need not be a registered API. But a name that no API has, and that is much like the slug of one, is
+    refused without --yes.
+    """
     if bool(actions) == options["all_actions"]:
         raise click.UsageError("Give --action (repeat it for several) or --all-actions.")
     many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
-    delegation = caller.post("delegations", {**options, **many, "actions": list(actions)})
+    body = {**options, **many, "actions": list(actions)}
+    if not yes and any("://" not in audience for audience in many["audiences"]):
+        _refuse_misspelt(foreseen(caller, "delegations", body))
+    delegation = caller.post("delegations", body)
     output.result(delegation, shown(delegation), *warned(delegation))
+
+
+def _refuse_misspelt(told: Mapping[str, Any]) -> None:
+    """Raise `CallFailed` where an audience looks like a mistyped API: its tokens would be for nobody."""
+    warnings = told["would_answer"]["warnings"]
+    misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
+    if misspelt:
+        remedy = "Correct --audience, or register the API first. If the name is meant as it is: --yes"
+        raise CallFailed(f"{' '.join(misspelt)} Nothing was created.", remedy)
 
 
 @delegations.command("list")
@@ -94,7 +113,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
     ask_first(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
     found = caller.post(where)
-    output.result(found, f"{title(found)} is {found['state']}: it gives no more tokens, and {_OUT}.")
+    output.result(found, f"{for_whom(found)} is {found['state']}: it gives no more tokens, and {_OUT}.")
 
 
 @delegations.command("enable")
@@ -103,7 +122,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
     """Turn a delegation on again. DELEGATION is its slug or id."""
     found = caller.post(path("delegations", delegation, "enable"))
-    output.result(found, f"{title(found)} is {found['state']}: it gives tokens again.")
+    output.result(found, f"{for_whom(found)} is {found['state']}: it gives tokens again.")
 
 
 @delegations.command("revoke")
@@ -120,6 +139,6 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
         ask_for_good(caller, output, where, f"Revoke {in_full(its)} for good?", yes=yes)
     found = caller.post(where)
     if its["revoked_at"]:
-        output.result(found, f"{title(found)} was revoked already, at {revoked_since(found)}.")
+        output.result(found, f"{for_whom(found)} was revoked already, at {revoked_since(found)}.")
         return
-    output.result(found, f"{title(found)} is revoked for good: it gives no more tokens, and {_OUT}.")
+    output.result(found, f"{for_whom(found)} is revoked for good: it gives no more tokens, and {_OUT}.")

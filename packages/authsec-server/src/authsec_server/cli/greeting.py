@@ -54,7 +54,7 @@ def warn_of_older(problem: str) -> None:
     click.echo(
         f"! {problem}\n"
         "  Nothing is issued and nothing is changed. If you restored a backup, run on this machine:\n\n"
-        "    authsec admin restored --head FILE\n\n"
+        f"    {command_line('admin', 'restored', '--head', 'FILE')}\n\n"
         "  with the --data or --database of this server, and with its file of outside heads: they name the signing keys"
         " made since.\n  The server then goes on by itself. See docs/backup.md.\n",
         err=True,

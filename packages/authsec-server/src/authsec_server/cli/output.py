@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from authsec.terminal import failed
+from authsec.terminal import failed, runnable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -39,12 +39,12 @@ class Output:
             click.echo(json.dumps(value, indent=2))  # everything beyond ASCII escaped: safe on a terminal too
             return
         for part in for_people:
-            shown = Text(harmless(part)) if isinstance(part, str) else part
+            shown = Text(harmless(runnable(part))) if isinstance(part, str) else part
             self.console.print(shown, soft_wrap=isinstance(shown, Text))
 
     def note(self, text: str) -> None:
         """Something a person should know beside the result."""
-        click.echo(harmless(text), err=True)
+        click.echo(harmless(runnable(text)), err=True)
 
 
 def open_output(*, as_json: bool) -> Output:

@@ -147,11 +147,11 @@ def _split(base_url: str) -> SplitResult:
     if not base_url:
         raise CallFailed(
             "AUTHSEC_ADMIN_KEY is set, and AUTHSEC_BASE_URL is not: which authority is the key for?",
-            export_line("AUTHSEC_BASE_URL", "https://authsec.example.com"),
+            export_line("AUTHSEC_BASE_URL", "https://YOUR-AUTHORITY"),
         )
     refused = CallFailed(
         "AUTHSEC_BASE_URL must be the root of the authority's server.",
-        export_line("AUTHSEC_BASE_URL", "https://authsec.example.com"),
+        export_line("AUTHSEC_BASE_URL", "https://YOUR-AUTHORITY"),
     )
     try:
         parts = urlsplit(base_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
+from authsec_server.cli.listening import taken_by
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
 from authsec_server.db.served import last_issuer, remember_heads_file, remember_issuer
@@ -181,7 +183,7 @@ def _listen(host: str, port: int) -> socket.socket:
         why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
         raise StartupRefused(
             f"{host} port {port} cannot be listened on: {why}.",
-            "Stop the program that has it, or choose another: --port.",
+            taken_by(host, port) if error.errno == errno.EADDRINUSE else "Choose another: --host, --port.",
         ) from None
     return listener
 

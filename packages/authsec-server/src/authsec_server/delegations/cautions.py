@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from authsec_server.clients.model import Client, ClientKind, ProofKind
@@ -41,6 +41,14 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
             message = f"The delegation {other.id} allows the same already: to end it, both must be revoked."
             return (Caution(code="delegation_repeats", message=message, delegation_id=other.id),)
     return ()
+
+
+def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
+    """Audiences that no API has, each with the slug of an API that may have been meant by it: `near`."""
+    return tuple(
+        Caution(code="audience_misspelt", message=f"No API is called {audience}; the nearest is {slug}.")
+        for audience, slug in near.items()
+    )
 
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from authsec_server import naming
+from authsec_server.apis import service as apis
 from authsec_server.audit.model import EventKind
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import slugs, store
-from authsec_server.delegations.cautions import repeated
+from authsec_server.delegations.cautions import misspelt, repeated
 from authsec_server.delegations.model import (
     MAX_DELEGATIONS,
     OVER,
@@ -28,6 +29,7 @@ from authsec_server.delegations.standing import (
     as_granted,
     audience,
     client_called,
+    near_apis,
     parties,
     record,
     role_called,
@@ -65,7 +67,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     store.add(tx.connection, delegation)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
-    return replace(standing, cautions=(*standing.cautions, *repeats))
+    return replace(standing, cautions=(*standing.cautions, *misspelt(near_apis(tx, delegation, terms)), *repeats))
 
 
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
@@ -81,7 +83,7 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
-    return replace(standing, cautions=(*standing.cautions, *repeats))
+    return replace(standing, cautions=(*standing.cautions, *misspelt(near_apis(tx, delegation, terms)), *repeats))
 
 
 def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:
@@ -166,13 +168,22 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
         )
 
 
+def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
+    """The slug of the one registered API that these audiences name; empty for none and for several."""
+    if len(audiences) != 1:
+        return ""
+    found = apis.by_identifiers(tx, audiences)
+    return found[audiences[0]].slug if found else ""
+
+
 def _checked(
     tx: Tx, act: Act, proposal: Proposal, terms: Terms, role: RoleDefinition, client: Client, *, delegation_id: str
 ) -> Delegation:
+    audiences = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
     return Delegation(
         id=delegation_id,
         slug=(
-            slugs.offered(tx, act, client=client.slug, role=role.slug)
+            slugs.offered(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, audiences))
             if proposal.slug is None
             else slugs.chosen(tx, act, proposal.slug)
         ),
@@ -181,7 +192,7 @@ def _checked(
         target_type=rules.target_type(proposal.target_type),
         actions=rules.allowed_actions(proposal, role),
         max_duration=rules.max_duration(proposal.max_duration, terms.max_token_lifetime),
-        audiences=rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences)),
+        audiences=audiences,
         excluded_proofs=rules.excluded_proofs(proposal.excluded_proofs),
         ends_at=rules.end(proposal.ends_at, act.now),
         owner=act.principal.name if proposal.owner is None else naming.name("owner", proposal.owner),

@@ -1,9 +1,9 @@
 """The slugs of trust delegations: what people, files and addresses call them by.
 
-A slug is chosen, or made of client and role: `customer-support-support`, and `customer-support-support-2` where that is
-another's. It names one delegation, never two. What is over, revoked or ended by itself, is found by its slug until a
-later one takes that; from then on by its id alone. So after a revocation the same can be delegated anew under the same
-name, and whoever says the name means what lives.
+A slug is chosen, or made of client and role: `customer-support-support`. Where that is another's, the API is added, as
+in `customer-support-support-crm`, or else a number. It names one delegation, never two. What is over, revoked or ended
+by itself, is found by its slug until a later one takes that; from then on by its id alone. So after a revocation the
+same can be delegated anew under the same name, and whoever says the name means what lives.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def chosen(tx: Tx, act: Act, given: str) -> str:
     return slug
 
 
-def offered(tx: Tx, act: Act, *, client: str, role: str) -> str:
-    """The slug for who chose none, made of those of client and role."""
-    return made(client, role, lambda slugs: _free(tx, act, slugs))
+def offered(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> str:
+    """The slug for who chose none, made of those of client and role; `api` is that of its only API."""
+    return made(client, role, lambda slugs: _free(tx, act, slugs), api=api)
 
 
-def made(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]]) -> str:
-    """The first slug of the two that is free, with a number where another has it. `free` is asked about some. Pure."""
-    series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}")), _AT_ONCE)
+def made(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]], *, api: str = "") -> str:
+    """The first slug of these that is free, with a number where others have them. `free` is asked about some. Pure."""
+    series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
     return next(slug for some in series for slug in free(some))
 
 
@@ -73,7 +73,10 @@ def _free(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
     return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
 
 
-def _series(stem: str) -> Iterator[str]:
+def _series(stem: str, api: str) -> Iterator[str]:
     yield stem[:_LONGEST].rstrip("-")
+    if api and len(f"{stem}-{api}") <= _LONGEST:
+        stem = f"{stem}-{api}"
+        yield stem
     for number in count(2):
         yield f"{stem[: _LONGEST - len(f'-{number}')].rstrip('-')}-{number}"

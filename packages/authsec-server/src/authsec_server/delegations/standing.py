@@ -15,12 +15,16 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import store
+from authsec_server.delegations.by_slug import by_slugs
 from authsec_server.delegations.cautions import cautions
 from authsec_server.delegations.model import Delegation, Standing, Terms, state, title
 from authsec_server.failures import Invalid, NotFound
+from authsec_server.nearest import nearest
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
+
+_TOLD = 8  # delegations in a message
 
 Tie = tuple[Delegation, RoleDefinition, Client]
 """A delegation with the role and the client that it ties together."""
@@ -37,8 +41,25 @@ def stored(tx: Tx, id_or_slug: str) -> Delegation:
 
 def which(tx: Tx, asked: str) -> str:
     """How to find the delegation that was meant. Asks for no principal: for the rooms above."""
-    listed = "See the list: authsec delegations list"
-    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), listed)
+    if client := clients.find(tx, asked):
+        return _delegations_of(tx, client)
+
+    def near(slug: str) -> list[str]:
+        """A revoked one is meant only where no other is spelt so much like it."""
+        slugs = store.slugs_near(tx.connection, slug)
+        live = [each.slug for each in by_slugs(tx, slugs).values() if each.revoked_at is None]
+        return live if nearest(slug, live) else slugs
+
+    return naming.meant(asked, near, "See the list: authsec delegations list")
+
+
+def _delegations_of(tx: Tx, client: Client) -> str:
+    """What can be named instead of an agent: its delegations that are not over. None of them is nearer than another."""
+    held = [each for each in store.of_client(tx.connection, client.id) if each.revoked_at is None and each.slug]
+    told = [f"{each.slug} ({', '.join(each.audiences) or 'the shared default'})" for each in held[:_TOLD]]
+    more = f" and {len(held) - _TOLD} more" if len(held) > _TOLD else ""
+    its = f"Its trust delegations: {', '.join(told)}{more}." if told else "It has no trust delegation."
+    return f"That is the agent {client.name}. {its}"
 
 
 def standings(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime) -> list[Standing]:
@@ -105,6 +126,12 @@ def client_called(tx: Tx, id_or_slug: str) -> Client:
 def audience(tx: Tx, index: int, text: str) -> str:
     """The audience that an API's slug or identifier names; one that no API has may be meant too."""
     return apis.resolve(tx, text) or parse_identifier(text, field=f"audiences.{index}")
+
+
+def near_apis(tx: Tx, delegation: Delegation, terms: Terms) -> dict[str, str]:
+    """Each audience that no API has, and that is much like the slug of one, with that slug."""
+    unknown = set(delegation.audiences) - apis.identifiers(tx, among=delegation.audiences) - {terms.default_audience}
+    return {audience: near for audience in sorted(unknown) if (near := apis.near(tx, audience))}
 
 
 def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named:

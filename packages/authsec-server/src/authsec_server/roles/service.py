@@ -141,6 +141,11 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:
     return store.by_ids(tx.connection, ids)
 
 
+def held(tx: Tx, among: Collection[str]) -> frozenset[str]:
+    """Of these actions, those that some role holds. Asks for no principal: for the rooms above."""
+    return store.held(tx.connection, among)
+
+
 def ids_matching(text: str) -> Select[tuple[str]]:
     """The ids that `page` would find for the text, as a part of another statement. For the rooms above."""
     return store.ids_matching(text)

@@ -101,6 +101,14 @@ def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
     return only_one(_loaded(connection, select(roles).where(column == id_or_slug)), id_or_slug)
 
 
+def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
+    """Of these actions, those that some role holds."""
+    found: set[str] = set()
+    for some in in_batches(among, _AT_ONCE):
+        found.update(connection.execute(select(role_actions.c.action).where(role_actions.c.action.in_(some))).scalars())
+    return frozenset(found)
+
+
 def slugs_near(connection: Connection, slug: str) -> list[str]:
     """The slugs around this one, which none has."""
     return neighbours(connection, roles.c.slug, slug)

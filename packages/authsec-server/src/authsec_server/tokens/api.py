@@ -26,7 +26,7 @@ _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
     Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
     Reason.INVALID_SCOPE: (400, "scope is malformed, or is needed."),
-    Reason.INVALID_TARGET: (400, "The resource is ambiguous, unknown or not allowed."),
+    Reason.INVALID_TARGET: (400, "The request must say for which resource the token is."),
     Reason.RATE_LIMITED: (429, "Too many token requests."),
     Reason.CLIENT_NOT_FOUND: (404, "There is no client with this Client ID."),
     Reason.ATTESTATION_REQUIRED: (401, "This client must prove that it is the client."),
@@ -39,6 +39,8 @@ _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.PROOF_NOT_ACCEPTED: (403, "This way of proving does not suffice for what is delegated."),
 }
 
+_MALFORMED = {Reason.INVALID_TARGET: "resource is malformed."}
+_NOT_DELEGATED_THERE = "What is asked for is not delegated for the requested resource."
 _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_ALLOWED}
 """What a new trust delegation would change."""
 
@@ -69,8 +71,15 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         ENDED.labels(outcome.reason if isinstance(outcome, Denied) else "granted").inc()
         if isinstance(outcome, Issued):
             return _token(outcome)
-        extra = {} if isinstance(asked, Denied) else _what_would_do(outcome, tokens.issuer, asked)
-        return _refusal(request, outcome, extra)
+        if isinstance(asked, Denied):
+            return _refusal(request, outcome, error=_MALFORMED.get(asked.reason, ""))
+        named = outcome.reason is Reason.INVALID_TARGET and asked.resources
+        return _refusal(
+            request,
+            outcome,
+            error=_NOT_DELEGATED_THERE if named else "",
+            extra=_what_would_do(outcome, tokens.issuer, asked),
+        )
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
     return [Route(PATH, delegation_token, methods=methods)]
@@ -99,25 +108,27 @@ def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[
     extra: dict[str, object] = {"missing_actions": denied.missing} if denied.missing else {}
     if denied.smaller:
         extra["allowed_scope"] = " ".join(denied.smaller)
-    if denied.reason in _GRANTABLE:
-        page = grant_page(
-            issuer, asked.client_id, actions=denied.missing or asked.actions or (), audiences=asked.resources
-        )
+    grantable = [action for action in denied.missing if action not in denied.unknown]
+    if denied.reason in _GRANTABLE and (grantable or not denied.missing):
+        page = grant_page(issuer, asked.client_id, actions=grantable or asked.actions or (), audiences=asked.resources)
         extra |= {"grantable": True, "grant_at": page}
     return extra
 
 
-def _refusal(request: Request, denied: Denied, extra: Mapping[str, object]) -> JSONResponse:
-    status, error = _ANSWERS[denied.reason]
+def _refusal(
+    request: Request, denied: Denied, *, error: str = "", extra: Mapping[str, object] | None = None
+) -> JSONResponse:
+    """`error` is the sentence where the reason has several causes."""
+    status, usual = _ANSWERS[denied.reason]
     return error_response(
         request,
         status,
         reason=denied.reason,
-        error=error,
+        error=error or usual,
         details=denied.details,
         retryable=denied.reason is Reason.RATE_LIMITED,
         headers=_headers(denied),
-        extra=extra,
+        extra=extra or {},
     )
 
 

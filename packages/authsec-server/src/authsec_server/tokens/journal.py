@@ -86,6 +86,7 @@ def denied(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome:
                 "attestation": proved.method,
                 "details": outcome.details,
                 "missing": list(outcome.missing),
+                **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
                 "smaller": list(outcome.smaller),
             }
             | _enrolled(proved)

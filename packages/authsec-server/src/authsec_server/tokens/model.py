@@ -7,8 +7,8 @@ asks for more is refused and told the smaller request that would pass. Nothing t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -16,8 +16,11 @@ from authsec_server.attestation.model import Failed, Miss, Proved
 from authsec_server.audit.shape import fits
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
+from authsec_server.nearest import nearest
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.sources.model import TrustSource
+
+_NAMED = 8  # actions in the details of a refusal
 
 
 class Reason(StrEnum):
@@ -44,15 +47,18 @@ class Reason(StrEnum):
 class Denied:
     """No token. `details` is for the caller; `smaller` is the request that would pass, where one would.
 
-    `missing` are the actions it asked for that are not delegated at all; `miss`, which the caller is never told, says
-    what differs where another workload was proved, `gone_from` is the id of the source whose cluster said that the
-    workload is gone, and `failed` is what was wrong with a token that a source signed, or why it could not tell.
+    `missing` are the actions it asked for that are not delegated at all, `unknown` those of them that no role and no
+    API has, and `offered` the actions that are delegated; `miss`, which the caller is never told, says what differs
+    where another workload was proved, `gone_from` is the id of the source whose cluster said that the workload is gone,
+    and `failed` is what was wrong with a token that a source signed, or why it could not tell.
     """
 
     reason: Reason
     details: str = ""
     missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     smaller: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
     retry_after: float = 0.0
     miss: Miss | None = None
     gone_from: str | None = None
@@ -198,9 +204,34 @@ def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
     smaller = tuple(sorted(wanted & _actions_of(serving)))
     missing = tuple(sorted(wanted - offered))
-    passes = f" scope={' '.join(smaller)} would pass." if smaller else ""
-    details = f"Not delegated: {' '.join(missing)}.{passes}"
-    return Denied(reason=Reason.ACTION_NOT_ALLOWED, details=details, missing=missing, smaller=smaller)
+    denied = Denied(reason=Reason.ACTION_NOT_ALLOWED, missing=missing, smaller=smaller, offered=tuple(sorted(offered)))
+    return replace(denied, details=_details(denied))
+
+
+def with_unknown(denied: Denied, existing: Collection[str]) -> Denied:
+    """The same refusal; of what is missing, the actions that are not `existing` are told as unknown."""
+    unknown = tuple(action for action in denied.missing if action not in existing)
+    told = replace(denied, unknown=unknown)
+    return replace(told, details=_details(told)) if unknown else denied
+
+
+def _details(denied: Denied) -> str:
+    """Which actions are missing, and why; then the request that would pass, and what is delegated."""
+    known = [action for action in denied.missing if action not in denied.unknown]
+    parts = [f"Not delegated: {' '.join(known)}."] if known else []
+    parts += [_unknown(action, denied.offered) for action in denied.unknown[:_NAMED]]
+    if len(denied.unknown) > _NAMED:
+        parts.append(f"Nor {len(denied.unknown) - _NAMED} more.")
+    if denied.smaller:
+        parts.append(f"scope={' '.join(denied.smaller)} would pass.")
+    more = len(denied.offered) - _NAMED
+    delegated = " ".join(denied.offered[:_NAMED])
+    return " ".join([*parts, f"Delegated: {delegated}{f' and {more} more' if more > 0 else ''}."])
+
+
+def _unknown(action: str, offered: Sequence[str]) -> str:
+    near = nearest(action, offered)
+    return f"No role and no API has {action}{f'; the nearest that is delegated is {near}' if near else ''}."
 
 
 def _actions_of(authorities: Sequence[Authority]) -> frozenset[str]:
@@ -218,15 +249,18 @@ def _audience(
     choices = {_audiences_of(authority, default) for authority in usable}
     if resources:
         asked = frozenset(named.get(resource, resource) for resource in resources)
-        return asked if any(asked <= choice for choice in choices) else _not_there(choices)
+        if any(asked <= choice for choice in choices):
+            return asked
+        details = f"Nothing is delegated for {' and '.join(sorted(asked))}. Delegated for: {_listed(choices)}."
+        return Denied(reason=Reason.INVALID_TARGET, details=details)
     if len(choices) > 1:
-        return _not_there(choices)
+        details = f"The delegations are for different APIs. Ask for a resource among: {_listed(choices)}."
+        return Denied(reason=Reason.INVALID_TARGET, details=details)
     return choices.pop()
 
 
-def _not_there(choices: set[frozenset[str]]) -> Denied:
-    listed = ", or ".join(sorted(" and ".join(sorted(choice)) for choice in choices))
-    return Denied(reason=Reason.INVALID_TARGET, details=f"Ask for a resource among: {listed}.")
+def _listed(choices: set[frozenset[str]]) -> str:
+    return ", or ".join(sorted(" and ".join(sorted(choice)) for choice in choices))
 
 
 def _grant(

@@ -22,7 +22,7 @@ from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims
 from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Issuance, Reason, decide
 from authsec_server.tokens.request import TokenRequest, parse
-from authsec_server.tokens.service import load_facts
+from authsec_server.tokens.service import explained, load_facts
 
 JTI = "(a new one for each token)"
 _BEST_FIRST = (
@@ -66,7 +66,8 @@ def preview(
     request = _request(client.id, scope, resources)
     if isinstance(request, Denied):
         return request
-    return _foreseen(load_facts(tx, request), client, request, issuance, proof_id, act.now)
+    foreseen = _foreseen(load_facts(tx, request), client, request, issuance, proof_id, act.now)
+    return explained(tx, foreseen) if isinstance(foreseen, Denied) else foreseen
 
 
 def preview_delegation(

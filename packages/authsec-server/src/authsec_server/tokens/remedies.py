@@ -141,6 +141,13 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
             "delegate others.",
             place=Place.DELEGATIONS,
         )
+    if unknown := _texts(detail, "unknown"):
+        return Remedy(
+            text=f"No role and no API has {' '.join(unknown)}: correct the action where the agent asks for it, or add "
+            "it to a role.",
+            place=Place.DELEGATIONS,
+            scope=" ".join(smaller),
+        )
     less = f"ask for less: scope={' '.join(smaller)} would have passed" if smaller else "not ask for that"
     return Remedy(
         text=f"Not delegated to it: {' '.join(missing)}. Allow it in a trust delegation, or have the agent {less}.",

@@ -65,7 +65,7 @@ def _client_id(in_query: Sequence[str], in_headers: Sequence[str]) -> str | Deni
     if not is_uuid(given[0]):
         return Denied(
             reason=Reason.CLIENT_ID_INVALID,
-            details="A Client ID looks like 123e4567-e89b-42d3-a456-426614174000, in lower case.",
+            details="A Client ID has the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, in lower case.",
         )
     return given[0]
 

@@ -21,11 +21,23 @@ from authsec_server.delegations import service as delegations
 from authsec_server.failures import Unavailable
 from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
+from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 from authsec_server.tokens import journal
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.limits import TokenLimits
-from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Issuance, Limits, Reason, decide, too_often
+from authsec_server.tokens.model import (
+    Authority,
+    Denied,
+    Facts,
+    Granted,
+    Issuance,
+    Limits,
+    Reason,
+    decide,
+    too_often,
+    with_unknown,
+)
 from authsec_server.tokens.request import TokenRequest
 
 
@@ -120,6 +132,7 @@ class DelegationTokens:
             facts, proved, request.actions, request.resources, self.limits, now
         )
         if isinstance(outcome, Denied):
+            outcome = explained(tx, outcome)
             journal.denied(tx, request, facts, proved, outcome, now)
             return outcome
         return self._record(tx, request, outcome, now)
@@ -162,6 +175,13 @@ class DelegationTokens:
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
         return Issued(token=assemble(recorded.signing_input, signature), claims=recorded.claims)
+
+
+def explained(tx: Tx, denied: Denied) -> Denied:
+    """The refusal, with the actions that no role and no API has told apart: a new delegation could not allow them."""
+    if not denied.missing:
+        return denied
+    return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
 
 
 def load_facts(tx: Tx, request: TokenRequest) -> Facts:

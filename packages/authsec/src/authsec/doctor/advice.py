@@ -26,7 +26,7 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
     "client_id_missing": _AGENT_ID,
     "client_id_invalid": _AGENT_ID,
     "invalid_scope": "Write actions as resource:action, separated by spaces, as in customers:read.",
-    "invalid_target": "Name the API: here with `--resource`, in the program with get_token(resource=…).",
+    "invalid_target": "Name one of the APIs above: here with `--resource`, in the program with get_token(resource=…).",
     "rate_limited": "Wait as long as it says; then let the program keep one AuthSecClient, which asks once an hour.",
     "client_not_found": f"{_AGENT_ID} Is AUTHSEC_BASE_URL the authority that knows it?",
     "attestation_required": "Give it a proof: its registered key, in the file that AUTHSEC_AGENT_KEY_FILE names; "

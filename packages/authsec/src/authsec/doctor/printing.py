@@ -10,7 +10,7 @@ import click
 
 from authsec.doctor.findings import Finding, healthy, next_line
 from authsec.doctor.settings import Settings
-from authsec.terminal import described, heading, step
+from authsec.terminal import described, heading, runnable, step
 
 _WIDTH = 96
 
@@ -65,7 +65,7 @@ def _block(finding: Finding) -> str:
 
 def _to_do(title: str, remedy: str) -> str:
     """The line, wrapped; the lines to copy below it stay whole."""
-    first, _, to_copy = remedy.partition("\n")
+    first, _, to_copy = runnable(remedy).partition("\n")
     wrapped = textwrap.wrap(
         f"{title}: {first}", _WIDTH, initial_indent="  ", subsequent_indent="        ", break_long_words=False,
         break_on_hyphens=False,

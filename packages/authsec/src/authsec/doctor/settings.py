@@ -55,11 +55,20 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
     if error.reason.startswith("client_id"):
         config, errors = AuthSecConfig.from_env(client_id=_NOBODY), [error]
     else:
-        config, errors = None, [error, *_wrong_id()]
+        config, errors = None, [_wrong_address() or error, *_wrong_id()]
     assumed = None if config or len(errors) > 1 else _assumed()
     findings = [Finding.failed("settings", each, _remedy(each, misspelt)) for each in errors]
     findings += [*_nobody_reads(misspelt), *(_plain_http(config) if config else [])]
     return Settings(findings=tuple(findings), config=config, names_agent=False, assumed=assumed)
+
+
+def _wrong_address() -> ConfigError | None:
+    """What is wrong with the address alone: where both are missing, each has a step of its own."""
+    try:
+        AuthSecConfig.from_env(client_id=_NOBODY)
+    except ConfigError as error:
+        return error
+    return None
 
 
 def _assumed() -> AuthSecConfig:

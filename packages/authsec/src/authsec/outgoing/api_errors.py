@@ -14,6 +14,7 @@ from typing import Any, Final
 from authsec.wording import plain
 
 _AUTH_PARAM = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+_SAME_FOR_A_NEW_TOKEN: Final = {"issuer_mismatch", "audience_mismatch", "binding_not_supported"}
 _LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where a person can grant what is missing
 
 
@@ -21,18 +22,23 @@ _LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where 
 class ApiRefusal:
     """An API's answer of 400 or above, and what to tell a model about it.
 
-    `said` is what the API says; `sent` is the bearer token that the request carried, empty if it carried none, None if
-    nobody has kept the request.
+    `said` is what the API says, `reason` its code where an AuthSec verifier refused; `sent` is the bearer token that
+    the request carried, empty if it carried none, None if nobody has kept the request.
     """
 
     status: int
     said: str
+    reason: str
     sent: str | None = field(repr=False)
 
     @property
     def text(self) -> str:
         """For a model whose tool forgets the token after a 401."""
-        return f"{self.said} The next call will use a new token." if self.status == 401 else self.said
+        if self.status != 401:
+            return self.said
+        if self.reason in _SAME_FOR_A_NEW_TOKEN:
+            return f"{self.said} A new token will not help: whoever runs the agent or the API must change its settings."
+        return f"{self.said} The next call will use a new token."
 
 
 def api_refusal(thing: object) -> ApiRefusal | None:
@@ -43,7 +49,10 @@ def api_refusal(thing: object) -> ApiRefusal | None:
     status = _status(response)
     if status is None:
         return None
-    return ApiRefusal(status=status, said=_said(status, _challenge(response)), sent=_sent(response))
+    challenge = _challenge(response)
+    return ApiRefusal(
+        status=status, said=_said(status, challenge), reason=challenge.get("reason", ""), sent=_sent(response)
+    )
 
 
 def _status(response: Any) -> int | None:

@@ -9,7 +9,10 @@ from typing import Any, Final
 
 _OF: Final = {
     "client_id_missing": (400, "Add ?client_id=<the agent's Client ID>."),
-    "client_id_invalid": (400, "A Client ID looks like 123e4567-e89b-42d3-a456-426614174000, in lower case."),
+    "client_id_invalid": (
+        400,
+        "A Client ID has the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, in lower case.",
+    ),
     "invalid_scope": (400, "Send actions, separated by spaces."),
     "invalid_target": (400, "Name one of the APIs of the delegation as resource."),
     "attestation_required": (401, "Prove that you are this agent."),

@@ -1,8 +1,8 @@
 """Every check that a delegation token must pass, in the order in which they are made.
 
-A check that fails ends the verification with its `reason`. Before the signature only the header is looked at; a claim
-means nothing until the authority's key has vouched for it. What a token is stays so, and is asked once; whether it
-counts at the moment is asked each time.
+A check that fails ends the verification with its `reason`. Before the signature the header is looked at, and whether
+the token names another issuer; no claim lets anybody in until the authority's key has vouched for it. What a token is
+stays so, and is asked once; whether it counts at the moment is asked each time.
 """
 
 from __future__ import annotations
@@ -210,7 +210,8 @@ CLAIM_TYPES: Final = (
     ClaimType("attestation", "AuthSec", _is_attestation, "an object with a method"),
 )
 
-CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
+# Made before the key is looked for, and again with the other claims once the signature is verified.
+ISSUER_CHECKS: Final[tuple[Check[Case], ...]] = (
     Check(
         "issuer_mismatch",
         "RFC 9068 §4",  # compared as it is, without normalising: RFC 3986 §6.2.1
@@ -218,6 +219,10 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         "The token was issued by another authority.",
         _ONE_OF_OURS,
     ),
+)
+
+CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
+    *ISSUER_CHECKS,
     Check(
         AUDIENCE_MISMATCH,
         "RFC 9068 §4, RFC 8725 §3.9",  # stops one API from using at another what it was sent

@@ -39,6 +39,10 @@ class DocumentRefused(Exception):
     """The document cannot be had, or is not what it should be. The text is safe to show."""
 
 
+class AnotherIssuer(DocumentRefused):
+    """The metadata is of another issuer than was asked for: trying again helps only once somebody has changed that."""
+
+
 class DocumentBusy(DocumentRefused):
     """Whoever has it has too much to do at the moment."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.documents import AnotherIssuer, DocumentRefused
 from authsec.wording import plain
 
 
@@ -16,7 +16,7 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     its = metadata.get("issuer")
     if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another
         whose = f"the issuer {plain(its, 100)!r}" if isinstance(its, str) else "no issuer"
-        raise DocumentRefused(f"its metadata names {whose} instead of {issuer!r}")
+        raise AnotherIssuer(f"its metadata names {whose} instead of {issuer!r}")
     parts = urlsplit(issuer)
     origin = f"{parts.scheme}://{parts.netloc}/"
     address = metadata.get(named)

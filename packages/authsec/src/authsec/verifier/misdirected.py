@@ -1,4 +1,4 @@
-"""Tokens for another API arrive. Its callers are told; who runs this one would hear nothing of it otherwise."""
+"""Tokens that another API or another authority is meant to see arrive. The caller is told; this tells the operator."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ _log = logging.getLogger("authsec.verifier")
 PAUSE: Final = 60.0  # seconds from one line to the next, however many arrive
 _LONGEST: Final = 300  # characters of a name in the log; what looks like a token is not in it at all
 
+FOR_ANOTHER_API: Final = (
+    "tokens for another API arrive here and are refused: this one is %s, the last token was for %s. "
+    "The agent asks for the wrong one (resource=) or the verifier's audience is not this API's identifier"
+)
+OF_ANOTHER_AUTHORITY: Final = (
+    "tokens of another authority arrive here and are refused: this API trusts %s, the last token names %s as its "
+    "issuer (not verified). The agent's AUTHSEC_BASE_URL or the verifier's issuer is the wrong authority"
+)
+
 
 class Misdirected:
-    """Logs, not for each token, which API they are for and which this one is. Used from any thread."""
+    """Logs `line` with our name and the last token's, not for each token. Used from any thread."""
 
-    def __init__(self, audience: str, clock: Clock) -> None:
-        self._audience = plain(audience, _LONGEST)
+    def __init__(self, line: str, ours: str, clock: Clock) -> None:
+        self._line = line
+        self._ours = plain(ours, _LONGEST)
         self._clock = clock
         self._said: Moment | None = None
         self._lock = threading.Lock()
 
     def note(self, named: str) -> None:
-        """One has arrived, good but for the APIs that it names, in one plain line."""
+        """A token has arrived that names something else."""
         with self._lock:
             if self._said is not None and since(self._said, self._clock) < PAUSE:
                 return
             self._said = moment(self._clock)
-        _log.warning(
-            "tokens for another API arrive here and are refused: this one is %s, the last token was for %s. "
-            "The agent asks for the wrong one (resource=) or the verifier's audience is not this API's identifier",
-            self._audience,
-            named,
-        )
+        _log.warning(self._line, self._ours, plain(named, _LONGEST))

@@ -16,7 +16,7 @@ from typing import Any, Final
 from authsec.clock import Clock
 from authsec.errors import ConfigError, KeysUnavailable
 from authsec.jose import PublicKey
-from authsec.verifier.documents import DocumentRefused
+from authsec.verifier.documents import AnotherIssuer, DocumentRefused
 from authsec.verifier.key_set import KeysHealth, usable_keys
 from authsec.verifier.metadata import published_address
 from authsec.verifier.moments import Moment, moment, since
@@ -74,6 +74,7 @@ class PublishedKeys:
         self._without = without
         self._snapshot: _Snapshot | None = None
         self._failure: str | None = None  # why the last try failed; None if it did not
+        self._retryable = True  # whether that can pass by itself
         self._failing: Moment | None = None  # since when; None if it did not
         self._told: tuple[str | None, bool] | None = None  # what the log says is in the way
         self._tries = 0
@@ -170,6 +171,7 @@ class PublishedKeys:
             keys = self._download()
         except DocumentRefused as error:
             self._failure, self._failing = str(error), self._failing or began
+            self._retryable = not isinstance(error, AnotherIssuer)
             self._tell()
         else:
             self._snapshot = _Snapshot(keys, self._now())
@@ -219,6 +221,7 @@ class PublishedKeys:
         return KeysUnavailable(
             f"The keys of {self._issuer} cannot be had, so {self._without}: {self._failure}.",
             retry_after=math.ceil(pause),
+            retryable=self._retryable,
         )
 
     def _age(self) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
 from authsec.verifier.health import Health
+from authsec.verifier.misdirected import OF_ANOTHER_AUTHORITY, Misdirected
 from authsec.verifier.named_issuers import named_issuers
 from authsec.verifier.token import VerifiedToken
 from authsec.verifier.verifier import TokenVerifier
@@ -65,6 +67,7 @@ class SeveralAuthorities:
             )
         self.audience = verifiers[0].audience
         self.issuers = tuple(self._by_issuer)
+        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, ", ".join(self.issuers), Clock())
 
     def verify(self, bearer: str) -> VerifiedToken:
         """`TokenVerifier.verify` of the authority that the token names."""
@@ -92,6 +95,7 @@ class SeveralAuthorities:
         named = named_issuers(bearer)
         meant = [verifier for issuer, verifier in self._by_issuer.items() if issuer in named]
         if named and not meant:
+            self._of_another_authority.note(", ".join(sorted(named)))
             raise InvalidToken(
                 "The token was issued by another authority.",
                 reason="issuer_mismatch",

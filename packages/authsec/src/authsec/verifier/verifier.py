@@ -21,6 +21,7 @@ from authsec.verifier.checks import (
     AUDIENCE_MISMATCH,
     CLAIM_CHECKS,
     HEADER_CHECKS,
+    ISSUER_CHECKS,
     STANDING_CHECKS,
     Case,
     Expected,
@@ -35,7 +36,7 @@ from authsec.verifier.introspection.asking import Introspection
 from authsec.verifier.introspection.endpoint import Endpoint
 from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeySource
-from authsec.verifier.misdirected import Misdirected
+from authsec.verifier.misdirected import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, Misdirected
 from authsec.verifier.published_keys import PublishedKeys
 from authsec.verifier.remembered import Known, RememberedTokens, mark_of
 from authsec.verifier.revocations.following import (
@@ -124,7 +125,8 @@ class TokenVerifier:
         self._max_bytes = max_bytes
         self._remembered = RememberedTokens(remember)
         self._clock = clock or Clock()
-        self._misdirected = Misdirected(audience, self._clock)
+        self._for_another_api = Misdirected(FOR_ANOTHER_API, audience, self._clock)
+        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, issuer, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
         self.credential_mark = None if credential is None else mark_of(credential)  # to tell it from others
@@ -236,8 +238,20 @@ class TokenVerifier:
             jws = parse_compact(bearer, max_bytes=self._max_bytes)
         except JoseError as error:
             raise self._refused(error) from None
-        apply(HEADER_CHECKS, Case(jws.header, jws.claims, self.expected))
+        case = Case(jws.header, jws.claims, self.expected)
+        apply(HEADER_CHECKS, case)
+        named = jws.claims.get("iss")
+        if isinstance(named, str) and named:  # of another type it is refused after the signature, with the other claims
+            self._refuse_other_issuer(case, named)
         return jws
+
+    def _refuse_other_issuer(self, case: Case, named: str) -> None:
+        """Unverified, `iss` may only refuse: our authority's keys say nothing about a token of another one."""
+        try:
+            apply(ISSUER_CHECKS, case)
+        except InvalidToken:
+            self._of_another_authority.note(named)
+            raise
 
     def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> Known:
         """The signature, then the claims."""
@@ -256,7 +270,7 @@ class TokenVerifier:
             apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
         except InvalidToken as error:
             if error.reason == AUDIENCE_MISMATCH:
-                self._misdirected.note(audiences_of(jws.claims))
+                self._for_another_api.note(audiences_of(jws.claims))
             raise
         return Known.of(jws.claims, jws.header["kid"], key)
 

@@ -104,7 +104,12 @@ def _tried(tx: Tx, visit: Visit, trial: Trial) -> Tried:
 
 
 def _remedy(denied: Denied, trial: Trial) -> Remedy:
-    detail = {"missing": list(denied.missing), "smaller": list(denied.smaller), "resources": list(trial.resources)}
+    detail = {
+        "missing": list(denied.missing),
+        "unknown": list(denied.unknown),
+        "smaller": list(denied.smaller),
+        "resources": list(trial.resources),
+    }
     return remedy(denied.reason, detail, can_prove=False)
 
 
