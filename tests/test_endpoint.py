@@ -102,8 +102,8 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     its.delegate(role, open_, "customers:read", audiences=["https://b.example"])
     body = refused(its.ask(open_), 400, "invalid_target")
     assert (body["error"], body["details"]) == (
-        "The request must say for which resource the token is.",
-        "The delegations are for different APIs. Ask for a resource among: https://a.example, or https://b.example.",
+        "This client's delegations are for different APIs, and the request names no resource.",
+        "Ask for a resource among: https://a.example, or https://b.example.",
     )
     body = refused(its.ask(open_, resource="https://c.example"), 400, "invalid_target")
     assert (body["error"], body["details"]) == (

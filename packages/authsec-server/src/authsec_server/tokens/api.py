@@ -26,7 +26,10 @@ _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
     Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
     Reason.INVALID_SCOPE: (400, "scope is malformed, or is needed."),
-    Reason.INVALID_TARGET: (400, "The request must say for which resource the token is."),
+    Reason.INVALID_TARGET: (
+        400,
+        "This client's delegations are for different APIs, and the request names no resource.",
+    ),
     Reason.RATE_LIMITED: (429, "Too many token requests."),
     Reason.CLIENT_NOT_FOUND: (404, "There is no client with this Client ID."),
     Reason.ATTESTATION_REQUIRED: (401, "This client must prove that it is the client."),

@@ -254,7 +254,7 @@ def _audience(
         details = f"Nothing is delegated for {' and '.join(sorted(asked))}. Delegated for: {_listed(choices)}."
         return Denied(reason=Reason.INVALID_TARGET, details=details)
     if len(choices) > 1:
-        details = f"The delegations are for different APIs. Ask for a resource among: {_listed(choices)}."
+        details = f"Ask for a resource among: {_listed(choices)}."
         return Denied(reason=Reason.INVALID_TARGET, details=details)
     return choices.pop()
 

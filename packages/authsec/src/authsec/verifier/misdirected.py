@@ -28,17 +28,16 @@ OF_ANOTHER_AUTHORITY: Final = (
 class Misdirected:
     """Logs `line` with our name and the last token's, not for each token. Used from any thread."""
 
-    def __init__(self, line: str, ours: str, clock: Clock) -> None:
+    def __init__(self, line: str, clock: Clock) -> None:
         self._line = line
-        self._ours = plain(ours, _LONGEST)
         self._clock = clock
         self._said: Moment | None = None
         self._lock = threading.Lock()
 
-    def note(self, named: str) -> None:
-        """A token has arrived that names something else."""
+    def note(self, ours: str, named: str) -> None:
+        """A token has arrived that names something else than what is ours."""
         with self._lock:
             if self._said is not None and since(self._said, self._clock) < PAUSE:
                 return
             self._said = moment(self._clock)
-        _log.warning(self._line, self._ours, plain(named, _LONGEST))
+        _log.warning(self._line, plain(ours, _LONGEST), plain(named, _LONGEST))

@@ -67,7 +67,7 @@ class SeveralAuthorities:
             )
         self.audience = verifiers[0].audience
         self.issuers = tuple(self._by_issuer)
-        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, ", ".join(self.issuers), Clock())
+        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, Clock())
 
     def verify(self, bearer: str) -> VerifiedToken:
         """`TokenVerifier.verify` of the authority that the token names."""
@@ -95,7 +95,7 @@ class SeveralAuthorities:
         named = named_issuers(bearer)
         meant = [verifier for issuer, verifier in self._by_issuer.items() if issuer in named]
         if named and not meant:
-            self._of_another_authority.note(", ".join(sorted(named)))
+            self._of_another_authority.note(", ".join(self.issuers), ", ".join(sorted(named)))
             raise InvalidToken(
                 "The token was issued by another authority.",
                 reason="issuer_mismatch",

@@ -125,8 +125,8 @@ class TokenVerifier:
         self._max_bytes = max_bytes
         self._remembered = RememberedTokens(remember)
         self._clock = clock or Clock()
-        self._for_another_api = Misdirected(FOR_ANOTHER_API, audience, self._clock)
-        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, issuer, self._clock)
+        self._for_another_api = Misdirected(FOR_ANOTHER_API, self._clock)
+        self._of_another_authority = Misdirected(OF_ANOTHER_AUTHORITY, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
         self.credential_mark = None if credential is None else mark_of(credential)  # to tell it from others
@@ -250,7 +250,7 @@ class TokenVerifier:
         try:
             apply(ISSUER_CHECKS, case)
         except InvalidToken:
-            self._of_another_authority.note(named)
+            self._of_another_authority.note(self.expected.issuer, named)
             raise
 
     def _examine(self, jws: UnverifiedJws, key: PublicKey | None) -> Known:
@@ -270,7 +270,7 @@ class TokenVerifier:
             apply(CLAIM_CHECKS, Case(jws.header, jws.claims, self.expected))
         except InvalidToken as error:
             if error.reason == AUDIENCE_MISMATCH:
-                self._for_another_api.note(audiences_of(jws.claims))
+                self._for_another_api.note(self.expected.audience, audiences_of(jws.claims))
             raise
         return Known.of(jws.claims, jws.header["kid"], key)
 
