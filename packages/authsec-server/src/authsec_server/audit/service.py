@@ -25,7 +25,10 @@ _NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # what a jti or a request_id l
 
 def record(tx: Tx, event: Event) -> int:
     """Make the event part of this transaction; its number. What is not committed did not happen."""
-    return store.add(tx.connection, event)
+    number = store.add(tx.connection, event)
+    if tx.changes:
+        tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
+    return number
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
@@ -42,7 +45,7 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
         authority_version=tx.version,
         **what,
     )
-    *others, last = [*in_batches(event.delegations, MAX_NAMED)] or [()]
+    *others, last = [*in_batches(event.delegations, MAX_NAMED)] or [[]]
     for some in others:
         record(tx, replace(event, delegations=tuple(some)))
     return record(tx, replace(event, delegations=tuple(last)))
