@@ -34,7 +34,7 @@ CHANGED = {
     "clients": "owner = 'somebody'",
     "client_labels": "value = 'other'",
     "proofs": "id = '00000000-0000-4000-8000-000000000001'",
-    "delegations": "client_id = (SELECT id FROM clients WHERE slug = 'payments')",
+    "delegations": "client_id = (SELECT min(c.id) FROM clients c WHERE c.id != client_id)",
     "delegation_audiences": "audience = 'https://other.example'",
     "roles": "name = 'Other'",
     "role_actions": "action = action || '_all'",

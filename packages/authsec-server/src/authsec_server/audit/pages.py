@@ -30,7 +30,7 @@ from authsec_server.audit import number_ranges
 from authsec_server.audit.filters import EventFilter, JournalPage
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
-from authsec_server.audit.reading import read_events
+from authsec_server.audit.reading import Size, fitting, read_events, sizes_of
 from authsec_server.audit.shape import MAX_NUMBER, is_event
 from authsec_server.audit.store import (
     ACT,
@@ -154,17 +154,19 @@ def _page(
     looked_at = in_order.subquery("candidates")
     # In the candidates' order: both databases stream them. To ask for it once more would have SQLite read all of them
     # for the first few; that no page skips or repeats is tested as a property.
-    statement = select(looked_at).where(*_conditions(looked_at.c, wanted)).limit(limit + 1)
-    found = _read(connection, statement)
+    statement = select(looked_at).where(*_conditions(looked_at.c, wanted))
+    sizes = sizes_of(connection, statement.limit(limit + 1))
+    limit = min(limit, fitting(sizes))
+    found = _read(connection, statement.limit(limit + 1), sizes[: limit + 1])
     if len(found) > limit:
         return JournalPage(items=_sealed(connection, found[:limit]), next=found[limit - 1].id)
     last = in_order.with_only_columns(events.c.id).offset(CANDIDATES - 1).limit(1)
     return JournalPage(items=_sealed(connection, found), next=connection.execute(last).scalar_one_or_none())
 
 
-def _read(connection: Connection, statement: Select[Any]) -> list[Recorded]:
+def _read(connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None) -> list[Recorded]:
     """The events of this query, in order, with a stand-in for each that cannot be read."""
-    return [_hashed(each) for each in read_events(connection, statement)]
+    return [_hashed(each) for each in read_events(connection, statement, sizes)]
 
 
 def _hashed(row: Row[Any] | int) -> Recorded:

@@ -1,33 +1,85 @@
 """Queries of events that go on at a row which no program of ours has written.
 
-Raw SQL can make a row that cannot be read. It must not end the lists and sums of all others; `verify` names it.
+Raw SQL can make a row that cannot be read. It must not end the lists and sums of all others; `verify` names it. Nor
+must rows of gigabytes exhaust the memory: a query asks for the sizes of its rows first, and reads none that is longer
+than a server writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, Select, String, cast, func, select
 from sqlalchemy.exc import DataError, OperationalError
 
 from authsec_server.audit.shape import is_content
 from authsec_server.audit.store import events
-from authsec_server.db.schema import read_canonical_json
+from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, read_canonical_json
 
+MOST_BYTES: Final = 2**24  # of the stored rows that a caller holds at once
+LONGEST_ROW: Final = 3 * LONGEST_JSON + 2**18  # bytes: three JSON texts, and texts of 4,096 characters at most
+_AT_ONCE: Final = 500  # numbers of events in one statement
 _UNREADABLE = (ValueError, TypeError, OperationalError, DataError)
 
+Size = tuple[int, int]
+"""Of a row of `events`: its number, and the bytes that are stored."""
 
-def read_events(connection: Connection, statement: Select[Any]) -> Sequence[Row[Any] | int]:
-    """The rows of this query of whole events, in order; of one that cannot be read, the number."""
+
+def read_events(
+    connection: Connection, statement: Select[Any], sizes: Sequence[Size] | None = None
+) -> Sequence[Row[Any] | int]:
+    """The rows of this query of whole events, in order; of one that cannot be read, the number.
+
+    `sizes` are those of its rows, where they were asked for already.
+    """
+    sizes = sizes_of(connection, statement) if sizes is None else sizes
+    too_long = {number for number, size in sizes if size > LONGEST_ROW}
     try:
-        return connection.execute(statement).all()
+        if not too_long:
+            return connection.execute(statement).all()
     except _UNREADABLE as error:
         _raise_unless_of_a_row(error)
     with any_text(connection):
-        numbers = connection.execute(statement.with_only_columns(statement.selected_columns.id)).scalars().all()
-        return [row for number in dict.fromkeys(numbers) for row in _of_number(connection, number)]
+        numbers = dict.fromkeys(number for number, _ in sizes)
+        return [row for number in numbers for row in _of_number(connection, number, too_long)]
+
+
+def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
+    """Number and stored bytes of each row of this query of whole events, in order."""
+    columns = statement.selected_columns
+    lengths = [length for column in columns if (length := _length(connection, column)) is not None]
+    with any_text(connection):
+        rows = connection.execute(statement.with_only_columns(columns.id, reduce(add, lengths)))
+        return [(row[0], row[1]) for row in rows]
+
+
+def fitting(sizes: Sequence[Size]) -> int:
+    """How many of these rows, from the first one on, may be held at once: one at least."""
+    together = 0
+    for at, (_, size) in enumerate(sizes):
+        together += size if size <= LONGEST_ROW else 0
+        if together > MOST_BYTES and at:
+            return at
+    return len(sizes)
+
+
+def numbers_fitting(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
+    """The first of these numbers of events, as many as may be held at once."""
+    sizes = dict(sizes_of(connection, select(events).where(events.c.id.in_(numbers))))
+    return numbers[: fitting([(number, sizes.get(number, 0)) for number in numbers])]
+
+
+def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterator[Row[Any] | int]:
+    """The events with these numbers, for a caller that holds none of them."""
+    numbers = list(dict.fromkeys(numbers))
+    while numbers:
+        some = numbers_fitting(connection, numbers[:_AT_ONCE])
+        yield from read_events(connection, select(events).where(events.c.id.in_(some)).order_by(events.c.id))
+        numbers = numbers[len(some) :]
 
 
 def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
@@ -74,7 +126,16 @@ def _raise_unless_of_a_row(error: Exception) -> None:
         raise error
 
 
-def _of_number(connection: Connection, number: int) -> Sequence[Row[Any] | int]:
+def _length(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[int] | None:
+    """The stored bytes of the column; None for one that has always a few. On SQLite every column holds anything."""
+    if connection.dialect.name == "sqlite":
+        return func.coalesce(func.length(cast(column, LargeBinary)), 0)
+    return func.coalesce(func.octet_length(column), 0) if isinstance(column.type, String | CanonicalJson) else None
+
+
+def _of_number(connection: Connection, number: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:
+    if number in too_long:
+        return [number]
     try:
         return connection.execute(select(events).where(events.c.id == number)).all()
     except _UNREADABLE as error:

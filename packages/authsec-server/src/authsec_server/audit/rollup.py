@@ -9,7 +9,7 @@ refusal grows during its minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.counting import Counts, Outcome, counts_of, minute_of
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.reading import read_events
+from authsec_server.audit.reading import events_one_by_one
 from authsec_server.audit.shape import is_event
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
 from authsec_server.db import Database, Tx
@@ -62,9 +62,15 @@ def next_batch(connection: Connection, settled: datetime) -> Batch | None:
         return None
     last = connection.execute(in_order.offset(BATCH - 1).limit(1)).scalar_one_or_none()
     end = settled if last is None else last + timedelta.resolution  # with all others of that instant
-    statement = select(events).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
-    rows = [row for row in read_events(connection, statement) if not isinstance(row, int) and is_event(row._asdict())]
-    return Batch(start=start, end=end, counts=counts_of(map(outcome_of, rows)))
+    statement = select(events.c.id).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
+    numbers = connection.execute(statement.order_by(events.c.id)).scalars().all()
+    return Batch(start=start, end=end, counts=counts_of(_outcomes(connection, numbers)))
+
+
+def _outcomes(connection: Connection, numbers: Sequence[int]) -> Iterator[Outcome]:
+    for row in events_one_by_one(connection, numbers):
+        if not isinstance(row, int) and is_event(row._asdict()):
+            yield outcome_of(row)
 
 
 def keep(tx: Tx, batch: Batch) -> bool:

@@ -13,7 +13,6 @@ from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.db import Tx
-from authsec_server.db.batches import in_batches
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.web.context import limit_key
@@ -45,10 +44,18 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
         authority_version=tx.version,
         **what,
     )
+<<<<<<< HEAD
     *others, last = [*in_batches(event.delegations, MAX_NAMED)] or [[]]
     for some in others:
         record(tx, replace(event, delegations=tuple(some)))
     return record(tx, replace(event, delegations=tuple(last)))
+=======
+    some, others = event.delegations[:MAX_NAMED], event.delegations[MAX_NAMED:]
+    while others:
+        record(tx, replace(event, delegations=some))
+        some, others = others[:MAX_NAMED], others[MAX_NAMED:]
+    return record(tx, replace(event, delegations=some))
+>>>>>>> 01b9149dd3eb9b8a10b0fc8e77fbf79f75f3456d
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from authsec_server.audit.leaves import event_text, text_hash
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
@@ -33,9 +34,12 @@ def export(database: Database) -> Iterator[str]:
     """All that is sealed by now, line by line, in many short transactions. Blocks its thread; raises `NotFound`."""
     last = database.read(_newest)
     after = -1
-    while after + 1 < last[0] and (lines := database.read(partial(_batch, after=after, size=last[0]))):
+    while after + 1 < last[0]:
+        lines, end = database.read(partial(_batch, after=after, size=last[0]))
+        if not lines:
+            break
         yield from lines
-        after += BATCH
+        after = end - 1
     yield from database.read(partial(_last_heads, size=last[0], signed=last[1]))
 
 
@@ -103,10 +107,13 @@ def _newest(tx: Tx) -> tuple[int, str]:
     return newest
 
 
-def _batch(tx: Tx, *, after: int, size: int) -> list[str]:
-    """The lines of the next leaves, and of the heads among them but the last."""
+def _batch(tx: Tx, *, after: int, size: int) -> tuple[list[str], int]:
+    """The lines of the next leaves, and of the heads among them but the last; the place behind these leaves."""
     start, end = after + 1, min(after + 1 + BATCH, size)
     leaves = [leaf for leaf in store.leaves(tx.connection, after=after, limit=end - start) if leaf.position < end]
+    fitting = len(numbers_fitting(tx.connection, [leaf.event_id for leaf in leaves]))
+    if fitting < len(leaves):
+        leaves, end = leaves[:fitting], leaves[fitting].position
     rows = store.events_by_number(tx.connection, [leaf.event_id for leaf in leaves])
     heads: dict[int, list[str]] = {}
     for covered, signed in store.heads_between(tx.connection, start, min(end, size - 1)):
@@ -117,7 +124,7 @@ def _batch(tx: Tx, *, after: int, size: int) -> list[str]:
         event = json.loads(event_text(its[0]._asdict())) if its else None
         lines.append(leaf_line(event=event, hash_=leaf.hash, number=leaf.event_id, place=leaf.position))
         lines += map(head_line, heads.get(leaf.position + 1, ()))
-    return lines
+    return lines, end
 
 
 def _last_heads(tx: Tx, *, size: int, signed: str) -> list[str]:

@@ -25,6 +25,7 @@ from authsec_server.audit import number_ranges, pages
 from authsec_server.audit.leaves import event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
+from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
 from authsec_server.audit.sealing.succession import Succession, succession
@@ -230,8 +231,10 @@ def _look(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
     numbers = store.unsealed(connection, after=after, growing=growing, limit=BATCH)
-    there = store.events_by_number(connection, numbers)
     full = len(numbers) == BATCH
+    if (fitting := numbers_fitting(connection, numbers)) != numbers:
+        numbers, full = list(fitting), True
+    there = store.events_by_number(connection, numbers)
     # The head that covers a replaced key's record is the last that this key signs: it ends there.
     if replaced := next((number for number in numbers if _replaces(there.get(number))), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
