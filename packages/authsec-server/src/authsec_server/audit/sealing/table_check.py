@@ -1,8 +1,8 @@
 """Whether the tables with a digest are as the events left them (see `db.table_digests` for the attack).
 
 Each event of a change says the digests of its tables before and after it. So the events about one table are a chain,
-and the last digest is that of the table as it is. After a drop the chain begins with the events that are left: the event
-of the drop says the digests of all tables.
+and the last digest is that of the table as it is. After a drop the chain begins with the events that are left:
+the event of the drop says the digests of all tables.
 """
 
 from __future__ import annotations
