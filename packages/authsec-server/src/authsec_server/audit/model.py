@@ -99,6 +99,10 @@ LISTING_ENDED = frozenset(
 """Kinds that may end something or nothing: `ended` in their detail lists whose tokens they ended."""
 
 
+DIGESTS = "digests"
+"""The member of a stored detail that has the digests of the tables that a change wrote to (`db.table_digests`)."""
+
+
 class Decision(StrEnum):
     """How a request for a token, or to come in as an administrator, ended."""
 

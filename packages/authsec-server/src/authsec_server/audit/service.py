@@ -24,7 +24,10 @@ _NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # what a jti or a request_id l
 
 def record(tx: Tx, event: Event) -> int:
     """Make the event part of this transaction; its number. What is not committed did not happen."""
-    return store.add(tx.connection, event)
+    number = store.add(tx.connection, event)
+    if tx.changes:
+        tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
+    return number
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:

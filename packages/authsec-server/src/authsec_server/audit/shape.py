@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from authsec_server.audit.model import EDITS, LISTING_ENDED, Decision, EventKind
+from authsec_server.audit.model import DIGESTS, EDITS, LISTING_ENDED, Decision, EventKind
+from authsec_server.db import table_digests
 from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
@@ -107,6 +108,8 @@ _OF_A_TOKEN: Final = _object(
     source=_object({"id": _ID, "name": _NAME}),
     miss=_object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 )
+_DIGEST: Final = _text(table_digests.LENGTH)
+_DIGESTS: Final = _map(lambda both: type(both) is list and len(both) == 2 and all(map(_DIGEST, both)))
 _OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
 _EDIT: Final[Mapping[str, Shape]] = {"revision": _NUMBER, "before": _of(dict), "after": _of(dict)}
@@ -164,7 +167,7 @@ def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
 
 
 def _is_detail(kind: str, detail: Any) -> bool:
-    if not _OF_ANY(detail) or not _DETAILS.get(kind, _OF_ANY)(detail):
+    if not _OF_ANY(detail) or not _DETAILS.get(kind, _OF_ANY)(detail) or not _DIGESTS(detail.get(DIGESTS, {})):
         return False
     before, after = detail.get("before"), detail.get("after")
     return before is None or after is None or (type(before) is type(after) is dict and before.keys() == after.keys())

@@ -27,13 +27,15 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded, Refusal, Tally
+from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
 from authsec_server.audit.shape import is_event
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
+from authsec_server.db.table_digests import Digests
 from authsec_server.failures import Conflict
 from authsec_server.principal import Principal, PrincipalKind, Role
 
@@ -192,6 +194,12 @@ def add(connection: Connection, event: Event) -> int:
     return number
 
 
+def add_digests(connection: Connection, number: int, event: Event, digests: Digests) -> None:
+    """Write into the event what the change did to the digests of tables."""
+    detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
+    connection.execute(update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail))
+
+
 def delegation_ids(event: Event) -> list[str]:
     """The delegations that the event names, each once."""
     return sorted({named.id for named in event.delegations})
@@ -325,7 +333,7 @@ def _event_in(row: Row[Any]) -> Recorded:
             kid=row.kid,
             token_sha256=row.token_sha256,
             expires_at=row.expires_at,
-            detail=row.detail,
+            detail={name: value for name, value in row.detail.items() if name != DIGESTS},
         ),
     )
 

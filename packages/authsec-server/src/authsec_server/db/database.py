@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, select, update
 
 from authsec_server.db.schema import authority
+from authsec_server.db.table_digests import TableChanges
 
 T = TypeVar("T")
 
@@ -47,11 +48,13 @@ class Tx:
     """An open transaction: the connection for the stores' statements, and the authority version it stands on.
 
     `version` is what was read at the start; in a `change` it is the new version, which the change brings about.
+    `changes` is what a `change` writes to tables with a digest, else None.
     """
 
     connection: Connection
     access: Access
     version: int
+    changes: TableChanges | None = None
 
 
 Work = Callable[[Tx], T]
@@ -110,7 +113,14 @@ class Database(ABC):
     def change(self, work: Work[T]) -> T:
         """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
         _refuse_while_rehearsing()
-        result = self._run(Access.CHANGE, work)
+
+        def digested(tx: Tx) -> T:
+            with TableChanges.watching(tx.connection) as changes:
+                result = work(replace(tx, changes=changes))
+                changes.settle()
+                return result
+
+        result = self._run(Access.CHANGE, digested)
         for tell in self._tell:
             tell()
         return result

@@ -7,14 +7,14 @@ in between is taken up by the next call. The leaves and the heads stay: what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from authsec_server.audit import months
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind
+from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.rollup import SETTLING, close_months, counted_until
 from authsec_server.audit.sealing import dropping_rows as rows
@@ -26,6 +26,7 @@ from authsec_server.audit.sealing.heads import Keys
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
+from authsec_server.db.table_digests import digest, kept_products
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 
@@ -129,7 +130,8 @@ class Dropper:
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
-        return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail={**told, "record": signed})
+        detail = {**told, "record": signed, DIGESTS: _digests(tx)}
+        return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail=detail)
 
     def _seal(self, number: int) -> None:
         """Have the record sealed, here or by a server."""
@@ -144,6 +146,14 @@ class Dropper:
             pass
         while self.database.append(lambda tx: rows.delete_some(tx.connection, record)):
             pass
+
+
+def _digests(tx: Tx) -> Mapping[str, Sequence[str]]:
+    """Those of all tables: the events that said them may be dropped. Raises `Conflict` while something is changed."""
+    version, products = kept_products(tx.connection)
+    if version != tx.version:
+        raise Conflict("Something was changed meanwhile.", "Drop again: what is dropped stays the same.")
+    return {name: [digest(product)] * 2 for name, product in products.items()}
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     TableClause,
     Text,
     column,
+    inspect,
     literal_column,
     select,
     table,
@@ -33,6 +34,7 @@ from authsec_server.audit.reading import any_text
 from authsec_server.audit.shape import MAX_NAME
 from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
+from authsec_server.db.table_digests import Digested, stored
 
 ROWS: Final = 2000  # read at once
 _WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megabyte
@@ -118,6 +120,17 @@ class Scan:
     def rows(self, name: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         """These text columns of each row of a table that belongs to a room above."""
         yield from self._rows(table(name, *map(column, columns)), *columns)
+
+    def digested(self, name: str, its: Digested) -> Iterator[Mapping[str, Any]]:
+        """The columns with a digest of each row of a table that belongs to a room above."""
+        names = [
+            each["name"] for each in inspect(self._connection).get_columns(name) if each["name"] not in its.without
+        ]
+        source = text(name if self._postgresql else f"{name} NOT INDEXED")
+        statement = stored(self._connection, name, names, source=source)
+        streamed = statement.execution_options(stream_results=True, yield_per=ROWS)
+        for row in self._connection.execute(streamed):
+            yield dict(zip(names, row, strict=True))
 
     def instant(self, stored: Any) -> str | None:
         """The stored instant as ISO 8601, UTC, to the microsecond; None for anything else."""

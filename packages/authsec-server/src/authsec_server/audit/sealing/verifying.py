@@ -35,6 +35,7 @@ from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, shown_time
 from authsec_server.audit.sealing.waiting import Waiting, is_of_server
 from authsec_server.audit.shape import is_event, is_number
@@ -85,12 +86,14 @@ def verify(
             CountCheck(tx.connection, now=now) as count_check,
             NameCheck.opened(tx.connection) as name_check,
             RevocationCheck.opened(tx.connection) as revocation_check,
+            TableCheck.opened(tx.connection) as table_check,
         ):
             read = _Read(
                 scratch=scratch,
                 count_check=count_check,
                 name_check=name_check,
                 revocation_check=revocation_check,
+                table_check=table_check,
                 latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
             )
             scan = Scan(tx.connection)
@@ -134,6 +137,7 @@ class _Read:
     count_check: CountCheck
     name_check: NameCheck
     revocation_check: RevocationCheck
+    table_check: TableCheck
     latest: str  # time of an event that a server may have recorded by now
     findings: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)  # findings
@@ -146,6 +150,7 @@ class _Read:
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
+        self.misnamed += self.table_check.findings(scan)
         self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
@@ -176,6 +181,7 @@ class _Read:
         if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
             self.name_check.add(event.number, row, self.scratch.is_sealed)
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
+            self.table_check.add(event.number, row, self.scratch.is_sealed)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
 
@@ -288,7 +294,12 @@ def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) 
             f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."
         )
     before = unsealed.sealed_before(head_at)
-    doubts = [*read.name_check.doubts(before), *read.revocation_check.doubts(cut, before)]
+    checks = (
+        read.name_check.doubts(before),
+        read.table_check.doubts(before),
+        read.revocation_check.doubts(cut, before),
+    )
+    doubts = [doubt for check in checks for doubt in check]
     yield from doubts[:MOST]
     if more := len(doubts[MOST:]):
         yield f"{more:,} more names and revocations are said only by events without a seal."

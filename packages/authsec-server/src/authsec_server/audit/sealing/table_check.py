@@ -1,0 +1,96 @@
+"""Whether the tables with a digest are as the events left them (see `db.table_digests` for the attack).
+
+Each event of a change says the digests of its tables before and after it. So the events about one table are a chain,
+and the last digest is that of the table as it is. After a drop the chain begins with the events that are left:
+the event of the drop says the digests of all tables.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, inspect, select
+
+from authsec_server.audit.model import DIGESTS
+from authsec_server.audit.scratch_database import scratch_database
+from authsec_server.audit.sealing.scan import Scan
+from authsec_server.db.schema import authority
+from authsec_server.db.table_digests import DIGESTED, Digested, digest, product_of_rows
+
+MOST: Final = 5  # findings of one table that are told one by one
+_SCRATCH: Final = (
+    "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
+    " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
+)
+
+
+class TableCheck:
+    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+
+    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._scratch = scratch
+        self._highest = (0, 0)  # authority version and number of an event
+
+    @classmethod
+    @contextmanager
+    def opened(cls, connection: Connection) -> Iterator[Self]:
+        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
+        with closing(scratch_database(*_SCRATCH)) as scratch:
+            yield cls(connection, scratch)
+
+    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
+        """Take in what the row of a valid event says of digests and of the authority's version."""
+        version = event["authority_version"]
+        if version is None:
+            return
+        self._highest = max(self._highest, (version, number))
+        for name, (before, after) in event["detail"].get(DIGESTS, {}).items():
+            row = (name, version, number, before, after, event["at"], is_sealed(number))
+            self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def findings(self, scan: Scan) -> Iterator[str]:
+        """What is found, in sentences. A table that is missing is a finding of the schema."""
+        inspector = inspect(self._connection)
+        for name, its in DIGESTED.items():
+            if inspector.has_table(name):
+                yield from self._of_table(name, its, scan)
+        version = self._connection.execute(select(authority.c.version)).scalar()
+        if type(version) is int and version < self._highest[0]:
+            yield (
+                f"The authority has version {version}, but event {self._highest[1]} was recorded at version"
+                f" {self._highest[0]}: revoked tokens would be shown as live."
+            )
+
+    def doubts(self, sealed_before: str) -> Iterator[str]:
+        """Changes that only an event without a seal tells, in sentences. A running server seals events of before then.
+
+        The attack: a changed row and an inserted event that says so, while no server runs.
+        """
+        for number, names in self._scratch.execute(
+            "SELECT number, group_concat(name, ', ') FROM told WHERE NOT sealed AND at < ? GROUP BY number",
+            (sealed_before,),
+        ):
+            yield f"Only event {number}, which has no seal, says that {names} were changed."
+
+    def _of_table(self, name: str, its: Digested, scan: Scan) -> Iterator[str]:
+        last: tuple[int, str] | None = None
+        found = 0
+        for number, before, after in self._scratch.execute(
+            "SELECT number, before, after FROM told WHERE name = ? ORDER BY version, number", (name,)
+        ):
+            if last and before != last[1]:
+                found += 1
+                if found <= MOST:
+                    yield (
+                        f"Rows of {name} were changed in the database between event {last[0]} and event {number}:"
+                        " their digests differ."
+                    )
+            last = (number, after)
+        if found > MOST:
+            yield f"Rows of {name} were changed {found - MOST:,} times more."
+        if last and last[1] != digest(product_of_rows(name, scan.digested(name, its))):
+            yield f"Rows of {name} were changed in the database since event {last[0]}: its digest is another one."

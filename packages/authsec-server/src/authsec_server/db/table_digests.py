@@ -1,0 +1,248 @@
+"""Digests of the tables that decide how events are read, kept by each change of authority.
+
+The attack: raw SQL changes the owner of a delegation, the slug of a client or the state of a key. Every event is still
+as it was sealed, but readers find, name and count the events by these rows.
+
+Each change records the digest of every table that it wrote to, before and after, in its last event. `verify` computes
+the digests of the tables as they are, and compares: within the chain of events, and with its end. So a change
+between two changes is found, even if the later one writes to the same row.
+
+A digest is a MuHash (Bellare and Micciancio, 1997): the product of one number for each row, modulo a 3072-bit prime. So
+a change costs what its own rows cost, however many others there are. The product is kept in `table_digests`, and
+nobody has to believe it there: an event has its SHA-256.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256, shake_256
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Delete,
+    Insert,
+    LargeBinary,
+    String,
+    Table,
+    Update,
+    and_,
+    column,
+    delete,
+    event,
+    insert,
+    literal_column,
+    or_,
+    outerjoin,
+    select,
+    table,
+    true,
+)
+
+from authsec_server.db.batches import in_batches
+from authsec_server.db.schema import authority, metadata
+
+PRIME: Final = 2**3072 - 1103717
+EMPTY: Final = 1  # the product of no rows
+LENGTH: Final = 43  # characters of a digest in an event
+_BYTES: Final = 384
+_LONGEST: Final = 2**21  # octets of a value; a longer one, which no server writes, is cut
+
+Digests = Mapping[str, Sequence[str]]
+"""By the name of the table: its digest before and after a change."""
+
+_digests = Table(
+    "table_digests",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("product", LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Digested:
+    """A table with a digest. `parent`: rows go with a deleted row of this table, by this column. `without`: columns
+    that are written without a change of authority, or that decide no answer about events."""
+
+    key: tuple[str, ...]
+    parent: tuple[str, str] | None = None
+    without: frozenset[str] = frozenset()
+
+
+DIGESTED: Final[Mapping[str, Digested]] = {
+    "clients": Digested(("id",)),
+    "client_labels": Digested(("client_id", "name"), ("clients", "client_id")),
+    "proofs": Digested(("id",), ("clients", "client_id")),
+    "delegations": Digested(("id",)),
+    "delegation_audiences": Digested(("delegation_id", "audience"), ("delegations", "delegation_id")),
+    "roles": Digested(("id",)),
+    "role_actions": Digested(("role_id", "action"), ("roles", "role_id")),
+    "apis": Digested(("id",)),
+    "api_actions": Digested(("api_id", "action"), ("apis", "api_id")),
+    "api_credentials": Digested(("id",), ("apis", "api_id"), frozenset({"last_used_at"})),
+    "trust_sources": Digested(("id",)),
+    "administrators": Digested(("id",), without=frozenset({"last_sign_in_at", "password_hash"})),
+    "admin_keys": Digested(("id",), without=frozenset({"last_used_at"})),
+    "signing_keys": Digested(("kid",), without=frozenset({"sealed_private"})),
+}
+
+
+class TableChanges:
+    """What one change writes to tables with a digest. Made by `watching`; `settle` ends it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
+        self._tell: Callable[[Digests], None] | None = None
+
+    @classmethod
+    @contextmanager
+    def watching(cls, connection: Connection) -> Iterator[TableChanges]:
+        """While this is open, each statement on the connection is seen."""
+        changes = cls(connection)
+        event.listen(connection, "before_execute", changes._see)
+        try:
+            yield changes
+        finally:
+            event.remove(connection, "before_execute", changes._see)
+
+    def tell_by(self, tell: Callable[[Digests], None]) -> None:
+        """Give the digests of this change to `tell` at its end, and to nobody who was named before."""
+        self._tell = tell
+
+    def settle(self) -> None:
+        """Write the products of the changed tables, and tell their digests.
+
+        Raises `RuntimeError` where rows were changed and no event is there to say so: a mistake of ours.
+        """
+        told = {}
+        for name, before in self._before.items():
+            now = {key: _element(name, row) for key, row in self._keyed(name, before)}
+            changed = [key for key, element in before.items() if element != now.get(key)]
+            if changed:
+                told[name] = self._write(
+                    name,
+                    added=(now[key] for key in changed if key in now),
+                    removed=(element for key in changed if (element := before[key]) is not None),
+                )
+        self._before.clear()
+        if told and self._tell is None:
+            raise RuntimeError(f"no event says what was changed in {', '.join(sorted(told))}")
+        if told and self._tell is not None:
+            self._tell(told)
+
+    def _see(self, _connection: Connection, statement: Any, many: Any, one: Any, _options: Any) -> None:
+        if not isinstance(statement, Insert | Update | Delete) or statement.table.name not in DIGESTED:
+            return
+        its, name = DIGESTED[statement.table.name], statement.table.name
+        if isinstance(statement, Insert):
+            fixed = statement.compile(dialect=self._connection.dialect).params
+            for values in many or [one]:
+                self._first_seen(name, tuple((fixed | dict(values))[each] for each in its.key), None)
+            return
+        rows = [*self._rows(name, statement.whereclause)]
+        for row in rows:
+            self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
+        if isinstance(statement, Delete):
+            self._see_children(name, rows)
+
+    def _see_children(self, parent: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows that the database deletes with those of another table."""
+        for name, its in DIGESTED.items():
+            if its.parent and its.parent[0] == parent:
+                for some in in_batches(row["id"] for row in rows):
+                    for row in self._rows(name, metadata.tables[name].c[its.parent[1]].in_(some)):
+                        self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
+
+    def _first_seen(self, name: str, key: tuple[Any, ...], element: int | None) -> None:
+        self._before.setdefault(name, {}).setdefault(key, element)
+
+    def _keyed(self, name: str, keys: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], Mapping[str, Any]]]:
+        columns = [metadata.tables[name].c[each] for each in DIGESTED[name].key]
+        for some in in_batches(keys, 100):
+            if len(columns) == 1:
+                condition: Any = columns[0].in_([key[0] for key in some])
+            else:
+                condition = or_(
+                    *(and_(*(each == part for each, part in zip(columns, key, strict=True))) for key in some)
+                )
+            for row in self._rows(name, condition):
+                yield tuple(row[each.name] for each in columns), row
+
+    def _rows(self, name: str, condition: Any) -> Iterator[Mapping[str, Any]]:
+        names = [each.name for each in metadata.tables[name].columns if each.name not in DIGESTED[name].without]
+        statement = stored(self._connection, name, names, source=metadata.tables[name])
+        for row in self._connection.execute(statement if condition is None else statement.where(condition)):
+            yield dict(zip(names, row, strict=True))
+
+    def _write(self, name: str, *, added: Iterable[int], removed: Iterable[int]) -> Sequence[str]:
+        before = product_of(self._connection, name)
+        after = multiplied(before, added) * pow(multiplied(EMPTY, removed), -1, PRIME) % PRIME
+        write_product(self._connection, name, after)
+        return digest(before), digest(after)
+
+
+def stored(connection: Connection, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
+    """A query of these columns as they are stored: on PostgreSQL as text, on SQLite in the type that each value has."""
+    return select(*(literal_column(_stored(connection, each)).label(each) for each in columns)).select_from(
+        table(name, *map(column, columns)) if source is None else source
+    )
+
+
+def product_of_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """The product of a table of these rows, their values as they are stored."""
+    return multiplied(EMPTY, (_element(name, row) for row in rows))
+
+
+def kept_products(connection: Connection) -> tuple[int, Mapping[str, int]]:
+    """The authority's version, and at this version the product of each table with a digest."""
+    rows = connection.execute(select(authority.c.version, _digests).select_from(outerjoin(authority, _digests, true())))
+    kept = {name: (version, product) for version, name, product in rows}
+    version = next(iter(kept.values()))[0]
+    named = {name: int.from_bytes(product) for name, (_, product) in kept.items() if name}
+    return version, {name: named.get(name, EMPTY) for name in DIGESTED}
+
+
+def product_of(connection: Connection, name: str) -> int:
+    """The product of this table that is kept."""
+    kept = connection.execute(select(_digests.c.product).where(_digests.c.name == name)).scalar()
+    return EMPTY if kept is None else int.from_bytes(kept)
+
+
+def write_product(connection: Connection, name: str, product: int) -> None:
+    """Keep the product of this table."""
+    connection.execute(delete(_digests).where(_digests.c.name == name))
+    connection.execute(insert(_digests), {"name": name, "product": product.to_bytes(_BYTES)})
+
+
+def multiplied(product: int, elements: Iterable[int]) -> int:
+    """The product with these elements."""
+    for element in elements:
+        product = product * element % PRIME
+    return product
+
+
+def digest(product: int) -> str:
+    """The digest of a table with this product: its SHA-256, in base64url."""
+    return urlsafe_b64encode(sha256(product.to_bytes(_BYTES)).digest()).rstrip(b"=").decode()
+
+
+def _element(name: str, row: Mapping[str, Any]) -> int:
+    text = json.dumps([name, sorted((each, _tagged(row[each])) for each in row)], separators=(",", ":"))
+    return int.from_bytes(shake_256(text.encode()).digest(_BYTES)) % PRIME or EMPTY
+
+
+def _tagged(value: Any) -> Any:
+    """The value in JSON, types told apart: SQLite keeps a value of any type in any column."""
+    return {type(value).__name__: value.hex() if isinstance(value, bytes | float) else value}
+
+
+def _stored(connection: Connection, name: str) -> str:
+    if connection.dialect.name == "postgresql":
+        return f"CASE WHEN length({name}::text) > {_LONGEST} THEN NULL ELSE {name}::text END"
+    return f"CASE WHEN length(CAST({name} AS BLOB)) > {_LONGEST} THEN x'' ELSE {name} END"
