@@ -137,9 +137,12 @@ class TableChanges:
             self._tell(told)
 
     def _see(self, _connection: Connection, statement: Any, many: Any, one: Any, _options: Any) -> None:
-        if not isinstance(statement, Insert | Update | Delete) or statement.table.name not in DIGESTED:
+        if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
             return
-        its, name = DIGESTED[statement.table.name], statement.table.name
+        name = statement.table.name
+        its = DIGESTED.get(name)
+        if its is None:
+            return
         if isinstance(statement, Insert):
             fixed = statement.compile(dialect=self._connection.dialect).params
             for values in many or [one]:
