@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from authsec_server.audit.model import DIGESTS, EDITS, LISTING_ENDED, Decision, EventKind
-from authsec_server.db import table_digests
 from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
 MAX_OCCURRENCES: Final = 2**31 - 1
 MAX_ID: Final = 36  # of a client, a delegation, a role, a proof or a trusted issuer: a UUID
 MAX_ACTION: Final = 127
+MAX_DIGEST: Final = 43  # SHA-256 in base64url
 MAX_NAME: Final = 4096  # far beyond all names that are given, and far below a line of an export
 MAX_LISTED: Final = 2000  # delegations, roles or actions of one event
 MAX_NAMED: Final = 300  # delegations that a server names in one event: with the longest names they fit `LONGEST_JSON`
@@ -108,7 +108,7 @@ _OF_A_TOKEN: Final = _object(
     source=_object({"id": _ID, "name": _NAME}),
     miss=_object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 )
-_DIGEST: Final = _text(table_digests.LENGTH)
+_DIGEST: Final = _text(MAX_DIGEST)
 _DIGESTS: Final = _map(lambda both: type(both) is list and len(both) == 2 and all(map(_DIGEST, both)))
 _OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))

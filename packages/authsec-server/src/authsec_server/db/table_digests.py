@@ -49,7 +49,6 @@ from authsec_server.db.schema import authority, metadata
 
 PRIME: Final = 2**3072 - 1103717
 EMPTY: Final = 1  # the product of no rows
-LENGTH: Final = 43  # characters of a digest in an event
 _BYTES: Final = 384
 _LONGEST: Final = 2**21  # octets of a value; a longer one, which no server writes, is cut
 
