@@ -78,7 +78,7 @@ def store_key(database: Database, act: Act, key: PrivateKey, *, kid: str = "", s
     kid = kid or key.public.thumbprint()
     blob = MASTER_KEY.seal(key.to_pem(), kid=kid, nonce=secrets.token_bytes(12)) if sealed is None else sealed
     new = NewKey(kid=kid, public_jwk=key.public.to_jwk(), sealed=blob)
-    database.change(lambda tx: store.add(tx.connection, new.prepared(act.now), new.sealed))
+    database.append(lambda tx: store.add(tx.connection, new.prepared(act.now), new.sealed))
     return kid
 
 

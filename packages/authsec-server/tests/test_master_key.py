@@ -45,7 +45,7 @@ def load(database: Database, path: Path) -> MasterKey:
 
 def store_key(database: Database, act: Act, master_key: MasterKey, kid: str) -> None:
     new = NewKey(kid=kid, public_jwk={}, sealed=master_key.seal(b"private", kid=kid, nonce=secrets.token_bytes(12)))
-    database.change(lambda tx: store.add(tx.connection, new.prepared(act.now), new.sealed))
+    database.append(lambda tx: store.add(tx.connection, new.prepared(act.now), new.sealed))
 
 
 @given(plain=st.binary(max_size=2000), kid=st.text(min_size=1, max_size=43))

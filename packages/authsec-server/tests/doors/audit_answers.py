@@ -23,11 +23,12 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.shown import as_json
 from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
+from authsec_server.db.schema import authority
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.tokens.endings import revoked
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 LATER = NOW + timedelta(hours=3)
@@ -49,6 +50,7 @@ def fill(database: Database) -> SealedLog:
     """Record, count and seal some thirty events of two hours."""
     keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(NOW)
+    database.append(lambda tx: tx.connection.execute(update(authority).values(version=100)))
     for number in range(18):
         database.append(partial(audit.record, event=issued(number)))
     for number in range(6):
@@ -60,7 +62,7 @@ def fill(database: Database) -> SealedLog:
     for number in range(18, 21):  # not counted yet
         database.append(partial(audit.record, event=issued(number, at=LATER + timedelta(seconds=number))))
     for number in range(len(CLIENTS)):
-        database.append(partial(_name, number=number))
+        database.change(partial(_name, number=number))
     sealed_at = LATER + timedelta(minutes=10)
     sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
     while sealer.seal():
@@ -123,7 +125,7 @@ def _name(tx: Tx, number: int) -> None:
             client=client,
             delegations=delegations,
             address="192.0.2.9",
-            authority_version=number,
+            authority_version=tx.version,
             detail={"slug": slug},
         )
         audit.record(tx, event)

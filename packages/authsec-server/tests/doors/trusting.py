@@ -55,7 +55,7 @@ def agent(its: Any, issuer: Issuer, *selectors: tuple[str, str], name: str = "Su
         lists = {"provable_until": NEVER, "unattested_until": None}
         tx.connection.execute(update(clients).where(clients.c.id == client_id).values(lists))
 
-    its.authority.database.change(rest_on)
+    its.authority.database.append(rest_on)
     return client_id
 
 

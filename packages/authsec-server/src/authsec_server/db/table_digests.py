@@ -119,21 +119,22 @@ class TableChanges:
 
         Raises `RuntimeError` where rows were changed and no event is there to say so: a mistake of ours.
         """
-        told = {}
+        factors = {}
         for name, before in self._before.items():
             now = {key: _element(name, row) for key, row in self._keyed(name, before)}
             changed = [key for key, element in before.items() if element != now.get(key)]
             if changed:
-                told[name] = self._write(
-                    name,
-                    added=(now[key] for key in changed if key in now),
-                    removed=(element for key in changed if (element := before[key]) is not None),
-                )
+                removed = (element for key in changed if (element := before[key]) is not None)
+                added = (now[key] for key in changed if key in now)
+                factors[name] = multiplied(pow(multiplied(EMPTY, removed), -1, PRIME), added)
         self._before.clear()
-        if told and self._tell is None:
-            raise RuntimeError(f"no event says what was changed in {', '.join(sorted(told))}")
-        if told and self._tell is not None:
-            self._tell(told)
+        if factors and self._tell is None:
+            raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
+        if factors and self._tell is not None:
+            kept = products_of(self._connection, factors)
+            after = {name: kept[name] * factor % PRIME for name, factor in factors.items()}
+            write_products(self._connection, after)
+            self._tell({name: (digest(kept[name]), digest(after[name])) for name in factors})
 
     def _see(self, _connection: Connection, statement: Any, many: Any, one: Any, _options: Any) -> None:
         if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
@@ -182,12 +183,6 @@ class TableChanges:
         for row in self._connection.execute(statement if condition is None else statement.where(condition)):
             yield dict(zip(names, row, strict=True))
 
-    def _write(self, name: str, *, added: Iterable[int], removed: Iterable[int]) -> Sequence[str]:
-        before = product_of(self._connection, name)
-        after = multiplied(before, added) * pow(multiplied(EMPTY, removed), -1, PRIME) % PRIME
-        write_product(self._connection, name, after)
-        return digest(before), digest(after)
-
 
 def stored(connection: Connection, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
     """A query of these columns as they are stored: on PostgreSQL as text, on SQLite in the type that each value has."""
@@ -210,16 +205,21 @@ def kept_products(connection: Connection) -> tuple[int, Mapping[str, int]]:
     return version, {name: named.get(name, EMPTY) for name in DIGESTED}
 
 
-def product_of(connection: Connection, name: str) -> int:
-    """The product of this table that is kept."""
-    kept = connection.execute(select(_digests.c.product).where(_digests.c.name == name)).scalar()
-    return EMPTY if kept is None else int.from_bytes(kept)
+def products_of(connection: Connection, names: Iterable[str]) -> Mapping[str, int]:
+    """The products of these tables that are kept."""
+    wanted = list(names)
+    kept = {
+        name: int.from_bytes(product)
+        for name, product in connection.execute(select(_digests).where(_digests.c.name.in_(wanted)))
+    }
+    return {name: kept.get(name, EMPTY) for name in wanted}
 
 
-def write_product(connection: Connection, name: str, product: int) -> None:
-    """Keep the product of this table."""
-    connection.execute(delete(_digests).where(_digests.c.name == name))
-    connection.execute(insert(_digests), {"name": name, "product": product.to_bytes(_BYTES)})
+def write_products(connection: Connection, products: Mapping[str, int]) -> None:
+    """Keep the products of these tables."""
+    connection.execute(delete(_digests).where(_digests.c.name.in_(list(products))))
+    rows = [{"name": name, "product": product.to_bytes(_BYTES)} for name, product in products.items()]
+    connection.execute(insert(_digests), rows)
 
 
 def multiplied(product: int, elements: Iterable[int]) -> int:

@@ -15,9 +15,9 @@ def upgrade() -> None:
         "table_digests", Column("name", String(40), primary_key=True), Column("product", LargeBinary, nullable=False)
     )
     connection = op.get_bind()
+    products = {}
     for name, its in table_digests.DIGESTED.items():
         columns = [each["name"] for each in inspect(connection).get_columns(name) if each["name"] not in its.without]
         rows = connection.execute(table_digests.stored(connection, name, columns)).mappings()
-        product = table_digests.product_of_rows(name, map(dict, rows))
-        if product != table_digests.EMPTY:
-            table_digests.write_product(connection, name, product)
+        products[name] = table_digests.product_of_rows(name, map(dict, rows))
+    table_digests.write_products(connection, products)
