@@ -92,7 +92,7 @@ def test_every_table_has_a_digest_or_a_reason() -> None:
 def test_a_changed_row_is_found(sealed: Sealed, table: str) -> None:
     key = DIGESTED[table].key[0]
     _, found = sealed.after(f"UPDATE {table} SET {CHANGED[table]} WHERE {key} = {ONE.format(key, table)}")
-    assert f"Rows of {table} were changed in the database since event" in found
+    assert f"Rows of {table} were changed in the database after event" in found
 
 
 @pytest.mark.parametrize("table", ["clients", "delegations", "admin_keys"])

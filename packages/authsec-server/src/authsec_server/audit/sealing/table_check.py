@@ -86,11 +86,11 @@ class TableCheck:
                 found += 1
                 if found <= MOST:
                     yield (
-                        f"Rows of {name} were changed in the database between event {last[0]} and event {number}:"
-                        " their digests differ."
+                        f"Rows of {name} were changed in the database between event {last[0]} and event {number}, and no"
+                        " event says so."
                     )
             last = (number, after)
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} times more."
         if last and last[1] != digest(product_of_rows(name, scan.digested(name, its))):
-            yield f"Rows of {name} were changed in the database since event {last[0]}: its digest is another one."
+            yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
