@@ -86,8 +86,8 @@ class TableCheck:
                 found += 1
                 if found <= MOST:
                     yield (
-                        f"Rows of {name} were changed in the database between event {last[0]} and event {number}, and no"
-                        " event says so."
+                        f"Rows of {name} were changed in the database between event {last[0]} and event {number},"
+                        " and no event says so."
                     )
             last = (number, after)
         if found > MOST:
