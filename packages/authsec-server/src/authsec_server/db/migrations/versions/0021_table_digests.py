@@ -19,5 +19,8 @@ def upgrade() -> None:
     for name, its in table_digests.DIGESTED.items():
         columns = [each["name"] for each in inspect(connection).get_columns(name) if each["name"] not in its.without]
         rows = connection.execute(table_digests.stored(connection, name, columns)).mappings()
-        products[name] = table_digests.product_of_rows(name, map(dict, rows))
-    table_digests.write_products(connection, products)
+        product = table_digests.product_of_rows(name, map(dict, rows))
+        if product != table_digests.EMPTY:
+            products[name] = product
+    if products:
+        table_digests.write_products(connection, products)
