@@ -20,7 +20,7 @@ ID = "0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a11"
 def source(database: Database) -> TrustSource:
     asked = NewSource(name="CI", kind="oidc", issuer="https://ci.example.com", keys_from="discovery", preset="gitlab")
     made = checked(asked, id=ID, now=NOW)
-    database.change(lambda tx: sources.add(tx.connection, made))
+    database.append(lambda tx: sources.add(tx.connection, made))
     return made
 
 
@@ -44,7 +44,7 @@ def raise_revision(database: Database, source: TrustSource, also: Callable[[Tx, 
         sources.save(tx.connection, later)
         also(tx, later)
 
-    database.change(change)
+    database.append(change)
     return later
 
 
@@ -109,7 +109,7 @@ def test_it_is_carried_over_where_the_keys_stay(database: Database, source: Trus
 
 def test_keys_go_with_their_source_and_do_not_come_back(database: Database, source: TrustSource) -> None:
     keep(database, source, "one")
-    database.change(lambda tx: sources.remove(tx.connection, source.id))
+    database.append(lambda tx: sources.remove(tx.connection, source.id))
     assert kept(database, source) is None
     keep(database, source, "late")
     fail(database, source)

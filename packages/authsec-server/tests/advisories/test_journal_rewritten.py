@@ -33,6 +33,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import LOCAL_OPERATOR
+from databases import raise_version_to
 from sqlalchemy import Connection, Executable, Row, delete, insert, select, text, update
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -72,6 +73,7 @@ class Sealed:
         self.now = NOW
         journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         journal_keys.keep(NOW)
+        raise_version_to(database, 100)
         self.sealer = Sealer(
             database,
             issuer="https://authsec.example.com",

@@ -56,12 +56,6 @@ def test_an_unsealed_name_is_believed_for_some_minutes(sealed: Sealed) -> None:
     assert checked(sealed, at=SEALED_AT + timedelta(minutes=6)).skipped
 
 
-def test_a_name_that_is_no_new_one_needs_no_new_event(sealed: Sealed) -> None:
-    renamed(sealed, at=timedelta())
-    sealed.estate.do(lambda tx, act: changes.edit(tx, act, "money", revision=4, changes=Changes(slug="payments")))
-    assert checked(sealed, at=SEALED_AT).skipped == ()
-
-
 def test_a_name_that_neither_a_sealed_event_nor_an_unsealed_one_gives_is_found(sealed: Sealed) -> None:
     renamed(sealed, at=timedelta())
     _, found = sealed.after("UPDATE clients SET slug = 'other' WHERE slug = 'money'")
@@ -86,6 +80,6 @@ def test_a_revocation_that_only_an_unsealed_event_explains_is_not_believed(seale
     sealed.estate.do(lambda tx, act: changes.revoke_tokens(tx, act, "payments"))
     report = checked(sealed, at=SEALED_AT)
     assert report.findings == ()
-    assert "Only an event without a seal says that the row" in report.skipped[0]
+    assert any("Only an event without a seal says that the row" in each for each in report.skipped), report.skipped
     sealed.seal()
     assert checked(sealed, at=SEALED_AT).skipped == ()

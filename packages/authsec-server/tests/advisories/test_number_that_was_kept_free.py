@@ -20,6 +20,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Act
+from databases import raise_version_to
 from sqlalchemy import insert, select
 
 FREE = 300  # numbers
@@ -37,6 +38,7 @@ class Sealed:
         self.now = NOW
         self.keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         self.keys.keep(NOW)
+        raise_version_to(database, 1000)
         self.sealer = Sealer(
             database,
             issuer="https://a",

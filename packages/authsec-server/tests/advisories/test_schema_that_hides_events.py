@@ -23,6 +23,7 @@ from authsec_server.db import Database, Tx, open_database
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
 from authsec_server.principal import LOCAL_OPERATOR
+from databases import raise_version_to
 from sqlalchemy import text
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -54,6 +55,7 @@ def event(number: int) -> Event:
 
 
 def fill(database: Database) -> None:
+    raise_version_to(database, 100)
     database.append(lambda tx: audit.prepare_months(tx, NOW))
     for number in range(1, 8):
         database.append(partial(audit.record, event=event(number)))

@@ -23,12 +23,12 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.shown import as_json
 from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
-from authsec_server.db.schema import authority
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.tokens.endings import revoked
-from sqlalchemy import insert, update
+from databases import raise_version_to
+from sqlalchemy import insert
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 LATER = NOW + timedelta(hours=3)
@@ -50,7 +50,7 @@ def fill(database: Database) -> SealedLog:
     """Record, count and seal some thirty events of two hours."""
     keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(NOW)
-    database.append(lambda tx: tx.connection.execute(update(authority).values(version=100)))
+    raise_version_to(database, 100)
     for number in range(18):
         database.append(partial(audit.record, event=issued(number)))
     for number in range(6):

@@ -1,4 +1,4 @@
-"""Settings that have a house stand on either database."""
+"""Settings for a house on either database, and a database whose events are made up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import base64
 import secrets
 from pathlib import Path
 from typing import Any
+
+from authsec_server.db import Database
+from authsec_server.db.schema import authority
+from sqlalchemy import update
+
+
+def raise_version_to(database: Database, version: int) -> None:
+    """Set the authority's version, for events that are made up at versions of their own."""
+    database.append(lambda tx: tx.connection.execute(update(authority).values(version=version)))
 
 
 def settings_for(database_url: str, folder: Path) -> dict[str, Any]:
