@@ -202,7 +202,7 @@ def test_a_count_ends_where_it_tells_nothing_more(database: Database, act: Act) 
             insert(clients), [{**row, "id": f"{number:036}", "slug": f"n{number}"} for number in range(10_000)]
         )
 
-    database.change(many)
+    database.append(many)
     assert str(database.read(lambda tx: lists.count(tx, act))) == "10,000+"
     exactly = database.read(lambda tx: lists.count(tx, act, Filters(text="n")))
     assert (exactly, str(exactly)) == (Count(number=10_000, capped=False), "10,000")
