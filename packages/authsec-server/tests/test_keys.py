@@ -65,7 +65,7 @@ def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Datab
 
 def test_without_an_active_key_the_prepared_one_takes_over(database: Database, act: Act) -> None:
     only = next(fresh())
-    database.change(lambda tx: store.add(tx.connection, only.prepared(NOW), only.sealed))
+    database.append(lambda tx: store.add(tx.connection, only.prepared(NOW), only.sealed))
     ensure(database, act)
     assert by_state(database)[KeyState.ACTIVE] == [only.kid]
     assert len(by_state(database)[KeyState.PREPARED]) == 1

@@ -38,7 +38,7 @@ def published(its: Any) -> set[str]:
 
 def plant(its: Any, state: KeyState, blob: bytes) -> None:
     key = SigningKey(kid=KID, state=state, public_jwk=PUBLIC, created_at=its.clock.at)
-    its.authority.database.change(lambda tx: store.add(tx.connection, key, blob))
+    its.authority.database.append(lambda tx: store.add(tx.connection, key, blob))
 
 
 @pytest.mark.parametrize("blob", BLOBS.values(), ids=BLOBS)
@@ -59,7 +59,7 @@ def test_a_planted_key_that_is_active_signs_nothing(house: Callable[..., Any]) -
     its = house()
     client_id = its.delegated_name()
     table = store.signing_keys
-    its.authority.database.change(lambda tx: tx.connection.execute(table.update().values(state="retired")))
+    its.authority.database.append(lambda tx: tx.connection.execute(table.update().values(state="retired")))
     plant(its, KeyState.ACTIVE, b"sealed")
     answer = its.door().get("/authsec/uflow/sdk/delegation-token", params={"client_id": client_id})
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
@@ -69,5 +69,5 @@ def test_a_public_key_written_over_ours_is_not_published(house: Callable[..., An
     its = house()
     genuine = published(its)
     table = store.signing_keys
-    its.authority.database.change(lambda tx: tx.connection.execute(table.update().values(public_jwk=PUBLIC)))
+    its.authority.database.append(lambda tx: tx.connection.execute(table.update().values(public_jwk=PUBLIC)))
     assert published(its) == genuine
