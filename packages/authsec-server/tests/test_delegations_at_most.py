@@ -30,7 +30,7 @@ def _add(estate: Any, first: Delegation, number: int, **changes: Any) -> None:
         for each in range(number):
             store.add(tx.connection, replace(first, id=act.new_id(), slug="", max_duration=61 + each, **changes))
 
-    estate.do(add)
+    estate.database.append(lambda tx: add(tx, estate.act))
 
 
 def _another(estate: Any, first: Delegation) -> Proposal:
