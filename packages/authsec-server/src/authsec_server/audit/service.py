@@ -44,18 +44,11 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
         authority_version=tx.version,
         **what,
     )
-<<<<<<< HEAD
-    *others, last = [*in_batches(event.delegations, MAX_NAMED)] or [[]]
-    for some in others:
-        record(tx, replace(event, delegations=tuple(some)))
-    return record(tx, replace(event, delegations=tuple(last)))
-=======
     some, others = event.delegations[:MAX_NAMED], event.delegations[MAX_NAMED:]
     while others:
         record(tx, replace(event, delegations=some))
         some, others = others[:MAX_NAMED], others[MAX_NAMED:]
     return record(tx, replace(event, delegations=some))
->>>>>>> 01b9149dd3eb9b8a10b0fc8e77fbf79f75f3456d
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
