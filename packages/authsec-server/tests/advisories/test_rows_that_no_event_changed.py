@@ -98,9 +98,7 @@ def test_a_changed_row_is_found(sealed: Sealed, table: str) -> None:
 @pytest.mark.parametrize("table", ["clients", "delegations", "admin_keys"])
 def test_a_row_that_was_put_in_or_taken_out_is_found(sealed: Sealed, table: str) -> None:
     gone = f"FROM {table} WHERE id = {ONE.format('id', table)}"
-    children = (
-        ["DELETE FROM delegations WHERE client_id = (SELECT min(id) FROM clients)"] if table == "clients" else []
-    )
+    children = ["DELETE FROM delegations WHERE client_id = (SELECT min(id) FROM clients)"] if table == "clients" else []
     _, found = sealed.after(*children, f"DELETE {gone}")
     assert f"Rows of {table} were changed" in found
 

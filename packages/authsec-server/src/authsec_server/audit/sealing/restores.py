@@ -26,8 +26,9 @@ TYPE: Final = "authsec-journal-restored+jwt"
 class Restore:
     """`authsec admin restored` ran `at` that time, and raised the authority version to `authority_version`.
 
-    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: keys that the backup did
-    not have. The log had `size` leaves then. Records of the first versions lack `version_before`.
+    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: sealing keys that the
+    backup did not have. `revoked_keys` signed tokens after the backup: no event of this database names them. The log
+    had `size` leaves then. Records of the first versions lack `version_before`.
     """
 
     at: datetime
@@ -35,6 +36,7 @@ class Restore:
     size: int
     heads_until: datetime
     unknown_keys: tuple[str, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
     version_before: int | None = None
 
 
@@ -43,10 +45,12 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
     claims = {
         "iss": issuer,
         "iat": int(restore.at.timestamp()),
+        "at": restore.at.isoformat(timespec="microseconds"),
         "authority_version": restore.authority_version,
         "size": restore.size,
         "heads_until": int(restore.heads_until.timestamp()),
         "unknown_keys": list(restore.unknown_keys),
+        "revoked_keys": list(restore.revoked_keys),
         "version_before": restore.version_before,
     }
     return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
@@ -58,11 +62,12 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
     before = claims.get("version_before")
     try:
         return kid, Restore(
-            at=_instant(claims.get("iat")),
+            at=datetime.fromisoformat(claims["at"]) if "at" in claims else _instant(claims.get("iat")),
             authority_version=counting_number(claims.get("authority_version")),
             size=counting_number(claims.get("size")),
             heads_until=_instant(claims.get("heads_until")),
             unknown_keys=tuple(str(each) for each in claims.get("unknown_keys") or ()),
+            revoked_keys=tuple(str(each) for each in claims.get("revoked_keys") or ()),
             version_before=None if before is None else counting_number(before),
         )
     except (ValueError, TypeError, OverflowError, OSError):

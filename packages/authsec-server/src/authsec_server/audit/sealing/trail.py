@@ -280,12 +280,9 @@ class Trail:
         return max(sealed, key=lambda record: record.before, default=None)
 
     def unknown_before(self) -> datetime | None:
-        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all.
-
-        Nobody compared the counts at a drop whose record has no digests, and versions of then counted otherwise.
-        """
-        unknown = (each for each in self._droppings if each.missing > each.given or each.record.counts is None)
-        return max((each.record.cut for each in unknown if each.missing), default=None)
+        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all."""
+        unknown = (each.record.cut for each in self._droppings if each.missing > each.given)
+        return max(unknown, default=None)
 
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
@@ -314,8 +311,8 @@ class Trail:
             return f"the head that covers the record, signed at {shown_time(dropping.sealed_at)}"
         return ""
 
-    def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
-        """What was found, and what was not checked."""
+    def report(self, size: int, not_yet: int) -> Report:
+        """What was found."""
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -323,7 +320,6 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
-            unchecked=unchecked,
             restores=tuple(
                 RecordedRestore(record=each, head_at=self._restored_to.get(each.size)) for each in self.restores
             ),
