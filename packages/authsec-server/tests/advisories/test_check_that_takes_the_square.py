@@ -48,7 +48,7 @@ class Rows(Scan):
         for sequence in range(self._number):
             yield sequence, self._kind, "nobody" if self._kind == "client" else "k-1", 5, AT
 
-    def rows(self, name: str, *columns: str) -> Any:
+    def rows(self, name: str, *_: str) -> Any:
         if name in ("administrators", "admin_keys"):
             for number in range(self._number):
                 yield f"{name}-{number}", "x"

@@ -27,7 +27,7 @@ from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.tokens.endings import revoked
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 LATER = NOW + timedelta(hours=3)
@@ -61,6 +61,7 @@ def fill(database: Database) -> SealedLog:
         database.append(partial(audit.record, event=issued(number, at=LATER + timedelta(seconds=number))))
     for number in range(len(CLIENTS)):
         database.append(partial(_name, number=number))
+    database.append(lambda tx: tx.connection.execute(update(metadata.tables["authority"]).values(version=20)))
     sealed_at = LATER + timedelta(minutes=10)
     sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
     while sealer.seal():
