@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final
 
 from authsec.jose import PrivateKey, sign_compact
@@ -79,12 +80,10 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
 
     A replaced key signs none: a record of it counts only where the key itself has sealed the event.
     """
-    rows = store.of_kind(connection, EventKind.AUTHORITY_RESTORED)
-    if not rows:
+    records = store.records(connection, EventKind.AUTHORITY_RESTORED)
+    if (first := next(records, None)) is None:
         return []
-    places = store.places(connection, [row["id"] for row in rows])
-    placed = [(places.get(row["id"]), restore_of(row)) for row in rows]
-    return believed_restores(placed, succession(store.replacements(connection), keys))
+    return believed_restores(chain([first], records), succession(store.replacements(connection), keys))
 
 
 def restore_of(event: Mapping[str, Any]) -> str | None:
