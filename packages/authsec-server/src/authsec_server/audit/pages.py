@@ -42,7 +42,7 @@ from authsec_server.audit.store import (
     stand_in,
     unreadable,
 )
-from authsec_server.db.schema import HIGHEST_LIKELY_VERSION
+from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.failures import Conflict
 
 CANDIDATES = 5000

@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from authsec_server.audit.model import DIGESTS, EDITS, LISTING_ENDED, Decision, EventKind
-from authsec_server.db import table_digests
-from authsec_server.db.schema import MAX_VERSION
+from authsec_server.db.versions import MAX_VERSION
 from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
@@ -111,7 +110,7 @@ _MEMBERS: Final[Mapping[str, Shape]] = {  # readers look at each of these in eve
     "source": _object({"id": _ID, "name": _NAME}),
     "miss": _object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 }
-_DIGEST: Final = _text(table_digests.LENGTH)
+_DIGEST: Final = _text(43)  # SHA-256 in base64url
 _DIGESTS: Final = _map(lambda both: type(both) is list and len(both) == 2 and all(map(_DIGEST, both)))
 _OF_ANY: Final = _object(None, **_MEMBERS)
 _ACTIONS: Final = _list(_text(MAX_ACTION))

@@ -107,9 +107,6 @@ class CanonicalJson(TypeDecorator[Any]):
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 LONGEST_JSON: Final = 2**20  # characters
-MAX_VERSION: Final = 2**53 - 1  # of the authority: every program that reads JSON keeps it exactly
-HIGHEST_LIKELY_VERSION: Final = 2**52
-"""A row with a higher version is planted. A restore raises the authority's version by a million above all others."""
 _DEEPEST = 32  # arrays and objects in one another
 
 

@@ -49,7 +49,6 @@ from authsec_server.db.schema import authority, metadata
 
 PRIME: Final = 2**3072 - 1103717
 EMPTY: Final = 1  # the product of no rows
-LENGTH: Final = 43  # characters of a digest in an event
 _BYTES: Final = 384
 _LONGEST: Final = 2**21  # octets of a value; a longer one, which no server writes, is cut
 
@@ -137,9 +136,10 @@ class TableChanges:
             self._tell(told)
 
     def _see(self, _connection: Connection, statement: Any, many: Any, one: Any, _options: Any) -> None:
-        if not isinstance(statement, Insert | Update | Delete) or statement.table.name not in DIGESTED:
+        written = statement.table if isinstance(statement, Insert | Update | Delete) else None
+        if not isinstance(written, Table) or written.name not in DIGESTED:
             return
-        its, name = DIGESTED[statement.table.name], statement.table.name
+        its, name = DIGESTED[written.name], written.name
         if isinstance(statement, Insert):
             fixed = statement.compile(dialect=self._connection.dialect).params
             for values in many or [one]:

@@ -23,7 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.db.schema import HIGHEST_LIKELY_VERSION, Instant, metadata
+from authsec_server.db.schema import Instant, metadata
+from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.revocations.model import Revocation, Subject, SubjectKind
 
 revocations = Table(

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, inspect, select
 from authsec_server.audit.model import DIGESTS
 from authsec_server.audit.scratch_database import scratch_database
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.db.schema import MAX_VERSION, authority
+from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import DIGESTED, Digested, digest, product_of_rows
+from authsec_server.db.versions import MAX_VERSION
 
 MOST: Final = 5  # findings of one table that are told one by one
 _SCRATCH: Final = (
