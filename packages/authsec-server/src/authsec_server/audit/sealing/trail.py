@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -206,7 +207,8 @@ class Trail:
 
     def kept_between(self, low: int, high: int) -> list[Head]:
         """The heads of more than `low` and up to `high` leaves that were kept."""
-        return [head for head in self.kept if low < head.size <= high]
+        first, behind = (bisect_right(self.kept, size, key=lambda head: head.size) for size in (low, high))
+        return list(self.kept[first:behind])
 
     def grow(self, leaves: Iterable[tuple[int, bytes]]) -> None:
         """Go on along these: each event's number, and its hash."""

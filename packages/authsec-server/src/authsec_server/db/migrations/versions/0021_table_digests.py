@@ -18,6 +18,6 @@ def upgrade() -> None:
     for name, its in table_digests.DIGESTED.items():
         columns = [each["name"] for each in inspect(connection).get_columns(name) if each["name"] not in its.without]
         rows = connection.execute(table_digests.stored(connection, name, columns)).mappings()
-        product = table_digests.product_of_rows(name, rows)
+        product = table_digests.product_of_rows(name, map(dict, rows))
         if product != table_digests.EMPTY:
             table_digests.write_product(connection, name, product)
