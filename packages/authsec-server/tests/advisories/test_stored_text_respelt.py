@@ -56,6 +56,7 @@ class Sealed:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        database.append(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 1")))
         keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(NOW)
         for number in range(1, 9):
