@@ -137,7 +137,8 @@ def test_what_ended_long_ago_is_forgotten(estate: Any) -> None:
     made, _ = estate.do(lambda tx, act: credentials.create(tx, act, "crm"))
     estate.do(lambda tx, act: credentials.revoke(tx, act, "crm", made.id))
     lasting, _ = estate.do(lambda tx, act: credentials.create(tx, act, "crm", name="lasting"))
-    estate.do(lambda tx, _: credential_rows.forget(tx.connection, made.api_id, estate.act.now + timedelta(seconds=1)))
+    later = estate.act.now + timedelta(seconds=1)
+    estate.database.append(lambda tx: credential_rows.forget(tx.connection, made.api_id, later))
     assert [each.id for each in estate.see(lambda tx, act: credentials.of_api(tx, act, "crm"))] == [lasting.id]
 
 

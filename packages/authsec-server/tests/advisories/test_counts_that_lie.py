@@ -7,7 +7,7 @@ the events anew, and in dropped months by the digests in the signed record.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -301,26 +301,18 @@ def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
     assert late.findings() == ""
 
 
-def test_a_record_without_digests_excuses_no_count_unsaid(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a record was signed by an older version."""
-    genuine: Callable[..., str] = sign_drop
-
-    def older(record: dict[str, Any], **how: Any) -> str:
-        return genuine({name: value for name, value in record.items() if name != "counts"}, **how)
-
-    monkeypatch.setattr("authsec_server.audit.sealing.dropping.sign_drop", older)
-    assert counted.drop().counts is None
-    assert (
-        "The counts of the months before 2026-08 cannot be checked: the record of what was dropped has no digest of"
-        " them." in counted.report().unchecked
-    )
-    assert counted.findings_after("DELETE FROM hourly_counts WHERE hour > '2026-11-01'")
-
-
 def test_digests_that_are_none_make_no_record(counted: Any) -> None:
     record = counted.drop()
     claims = dict(parse_compact(record.signed).claims)
-    for counts in ({}, {"hourly_counts": "00" * 32}, dict.fromkeys(TABLES, "x"), dict.fromkeys(TABLES, 7), "x", [1]):
+    for counts in (
+        None,
+        {},
+        {"hourly_counts": "00" * 32},
+        dict.fromkeys(TABLES, "x"),
+        dict.fromkeys(TABLES, 7),
+        "x",
+        [1],
+    ):
         signed = sign_drop(claims | {"counts": counts}, at=counted.now, issuer="https://a", key=counted.key)
         with pytest.raises(HeadRefused):
             read_drop(signed, counted.keys)

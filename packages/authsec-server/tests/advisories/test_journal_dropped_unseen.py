@@ -19,6 +19,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import months
 from authsec_server.audit import service as audit
+from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.leaves import COVERED
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
@@ -47,6 +48,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 JUNE = datetime.fromisoformat("2026-06-10T12:00:00+00:00")
 AUGUST = datetime.fromisoformat("2026-08-01T00:00:00+00:00")
 NOVEMBER = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
+NO_COUNTS = dict.fromkeys((table.name for table in TABLES), "00" * 32)  # digests of none
 
 
 class Old:
@@ -275,7 +277,7 @@ def forged(old: Old, key: PrivateKey, **changes: Any) -> dict[str, Any]:
     """A record of June's second event, as whoever has that key would write it."""
     assert old.kept is not None
     record: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
-    record |= {"export_sha256": "00" * 32, "head": old.kept.signed} | changes
+    record |= {"export_sha256": "00" * 32, "head": old.kept.signed, "counts": NO_COUNTS} | changes
     return {"record": sign_drop(record, at=old.now, issuer="https://a", key=key)}
 
 
@@ -394,6 +396,7 @@ def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) ->
         "by": "",
         "at": NOVEMBER,
         "signed": "",
+        "counts": NO_COUNTS,
     }
     made = DropRecord(**its, places=runs(sorted(places)), head=nothing)
     assert {place for place in range(62) if made.covers(place)} == places

@@ -81,6 +81,7 @@ class Sealed:
             keys=journal_keys.by_kid,
             now=lambda: self.now,
         )
+        database.append(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 9")))
         self.fill(1, 6)
         self.fill(7, 9)
         self.now += timedelta(minutes=10)

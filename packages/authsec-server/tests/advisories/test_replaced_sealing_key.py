@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
+from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.leaves import COVERED, event_hash
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import service
@@ -233,6 +234,7 @@ def test_it_names_no_other_successor_and_excuses_nothing(replaced: Replaced) -> 
     assert "a key that is not among those given" in told
     drop: dict[str, Any] = {"before": "2026-08", "events": 1, "numbers": [3, 3], "places": [[2, 2]], "by": "ann"}
     drop |= {"export_sha256": "00" * 32, "head": replaced.heads()[0]}
+    drop["counts"] = dict.fromkeys((table.name for table in TABLES), "00" * 32)
     signed = sign_drop(drop, at=replaced.now, issuer=ISSUER, key=replaced.old)
     replaced.record(kind=EventKind.EVENTS_DROPPED, detail={"record": signed})
     gone = delete(events).where(events.c.id == 3)

@@ -57,6 +57,7 @@ def event(number: int) -> Event:
 def fill(database: Database) -> None:
     raise_version_to(database, 100)
     database.append(lambda tx: audit.prepare_months(tx, NOW))
+    database.append(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 7")))
     for number in range(1, 8):
         database.append(partial(audit.record, event=event(number)))
 

@@ -24,6 +24,7 @@ from authsec_server.failures import Conflict
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import LOCAL_OPERATOR
+from databases import raise_version_to
 from sqlalchemy import text
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -56,8 +57,10 @@ class Sealed:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        database.append(lambda tx: tx.connection.execute(text("UPDATE authority SET version = 1")))
         keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(NOW)
+        raise_version_to(database, 100)
         for number in range(1, 9):
             self.database.append(partial(audit.record, event=issued(number)))
         later = NOW + timedelta(minutes=20)

@@ -150,6 +150,7 @@ class Restoration:
             size=sealing.sealed(tx),
             heads_until=max(act.now, restored.lost.until or act.now),
             unknown_keys=tuple(sorted(restored.lost.unknown_keys)),
+            revoked_keys=tuple(restored.revoked_unknown),
             version_before=restored.version_before,
         )
         detail = {

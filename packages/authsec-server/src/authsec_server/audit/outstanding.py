@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import read_content, readable
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
@@ -66,7 +67,8 @@ def _found(tx: Tx, now: datetime, taken_back: Collection[str], *which: ColumnEle
     texts = [cast(events.c[name], Text).label(name) for name in ("delegations", "roles", "detail")]
     singly = events.c.jti.in_(sorted(taken_back)[:_TAKEN_BACK]).label("singly")
     wanted = select(*(events.c[name] for name in names), *texts, singly, events.c.expires_at)
-    live = wanted.where(*which, events.c.expires_at > now).order_by(events.c.expires_at.desc()).limit(MOST + 1)
+    issued = wanted.where(*which, events.c.kind == EventKind.TOKEN_ISSUED)
+    live = issued.where(events.c.expires_at > now).order_by(events.c.expires_at.desc()).limit(MOST + 1)
     latest = live.subquery().c
     alike = [latest[name] for name in (*names, "delegations", "roles", "detail", "singly")]
     number, until = func.count().label("number"), func.max(latest.expires_at).label("until")

@@ -42,6 +42,7 @@ from authsec_server.audit.store import (
     stand_in,
     unreadable,
 )
+from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
@@ -110,8 +111,9 @@ def _misled(wanted: str) -> Conflict:
 
 
 def highest_version(connection: Connection) -> int:
-    """The highest authority version of any event; 0 before the first. Reads every event."""
-    version: int | None = connection.execute(select(func.max(events.c.authority_version))).scalar_one()
+    """The highest authority version of any event, up to the highest likely one; 0 before the first. Reads all."""
+    likely = events.c.authority_version <= HIGHEST_LIKELY_VERSION
+    version: int | None = connection.execute(select(func.max(events.c.authority_version)).where(likely)).scalar_one()
     return version or 0
 
 

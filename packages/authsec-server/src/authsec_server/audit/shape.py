@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from authsec_server.audit.model import DIGESTS, EDITS, LISTING_ENDED, Decision, EventKind
+from authsec_server.db.versions import MAX_VERSION
 from authsec_server.principal import PrincipalKind, Role
 
 MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
@@ -45,6 +46,7 @@ OPTIONAL_TEXTS: Final[Mapping[str, int]] = {
 }
 _KINDS: Final = frozenset(EventKind) - {EventKind.EVENT_UNREADABLE}
 _DECISIONS: Final = frozenset({None, *Decision})
+_THINGS: Final = ("principal", "client", "subject")
 _PRINCIPALS: Final = frozenset(PrincipalKind)
 
 Shape = Callable[[Any], bool]
@@ -88,41 +90,45 @@ _TEXT: Final = _of(str)
 _TEXT_OR_NONE: Final = _of(str, type(None))
 _ID: Final = _text(MAX_ID)
 _NAME: Final = _text(MAX_NAME)
-_NUMBER: Final = _of(int)
+_NUMBER: Shape = lambda value: type(value) is int and 0 <= value <= MAX_NUMBER  # noqa: E731
 _NAMES: Final = _or_none(_list(_TEXT))
 _SELECTOR: Final = _object(
     {"key": _TEXT, "registered": _TEXT, "shown": _TEXT, "agrees": _of(bool)}, proved_by=_TEXT_OR_NONE
 )
-_OF_A_TOKEN: Final = _object(
-    actions=_or_none(_list(_text(MAX_ACTION))),
-    audience=_NAMES,
-    resources=_NAMES,
-    missing=_NAMES,
-    unknown=_NAMES,
-    smaller=_NAMES,
-    attestation=_TEXT_OR_NONE,
-    proof_id=_or_none(_ID),
-    proved_by=_map(_TEXT),
-    validation=_TEXT_OR_NONE,
-    failed=_TEXT,
-    source=_object({"id": _ID, "name": _NAME}),
-    miss=_object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
-)
+_MEMBERS: Final[Mapping[str, Shape]] = {  # readers look at each of these in events of several kinds
+    "details": _TEXT,
+    "actions": _or_none(_list(_text(MAX_ACTION))),
+    "audience": _NAMES,
+    "resources": _NAMES,
+    "missing": _NAMES,
+    "unknown": _NAMES,
+    "smaller": _NAMES,
+    "attestation": _TEXT_OR_NONE,
+    "proof_id": _or_none(_ID),
+    "proved_by": _map(_TEXT),
+    "validation": _TEXT_OR_NONE,
+    "failed": _TEXT,
+    "source": _object({"id": _ID, "name": _NAME}),
+    "miss": _object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
+}
 _DIGEST: Final = _text(MAX_DIGEST)
 _DIGESTS: Final = _map(lambda both: type(both) is list and len(both) == 2 and all(map(_DIGEST, both)))
-_OF_ANY: Final = _object(details=_TEXT, proof_id=_or_none(_ID), actions=_of(list, dict, type(None)))
+_OF_ANY: Final = _object(None, **_MEMBERS)
+_ACTIONS: Final = _list(_text(MAX_ACTION))
+_DESCRIBED: Shape = lambda value: _map(_TEXT)(value) and _ACTIONS([*value])  # noqa: E731
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
 _EDIT: Final[Mapping[str, Shape]] = {"revision": _NUMBER, "before": _of(dict), "after": _of(dict)}
 _DETAILS: Final[Mapping[str, Shape]] = {
-    EventKind.TOKEN_ISSUED: _OF_A_TOKEN,
-    EventKind.TOKEN_REFUSED: _OF_A_TOKEN,
-    EventKind.TOKEN_REVOKED: _OF_A_TOKEN,
-    EventKind.SOURCE_TRIED: _object(failed=_list(_TEXT)),
-    EventKind.EVENTS_DROPPED: _object(events=_NUMBER, before=_TEXT),
-    EventKind.COUNTS_REBUILT: _object(rows=_map(_NUMBER)),
-    EventKind.ADMIN_REFUSED: _object(operation=_TEXT),
-    **dict.fromkeys(EDITS, _object(None, **_EDIT)),
-    **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_EDIT)),  # `verify` compares the list
+    EventKind.SOURCE_TRIED: _object(None, **{**_MEMBERS, "failed": _list(_TEXT)}),
+    **dict.fromkeys(
+        (EventKind.SOURCE_CREATED, EventKind.SOURCE_DELETED), _object(None, **{**_MEMBERS, "audience": _TEXT})
+    ),
+    EventKind.API_DELETED: _object(None, **{**_MEMBERS, "actions": _DESCRIBED}),
+    EventKind.EVENTS_DROPPED: _object(None, **_MEMBERS, events=_NUMBER, before=_TEXT),
+    EventKind.COUNTS_REBUILT: _object(None, **_MEMBERS, rows=_map(_NUMBER)),
+    EventKind.ADMIN_REFUSED: _object(None, **_MEMBERS, operation=_TEXT),
+    **dict.fromkeys(EDITS, _object(None, **_MEMBERS, **_EDIT)),
+    **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_MEMBERS, **_EDIT)),  # `verify` compares the list
 }
 _NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
 
@@ -143,8 +149,9 @@ def is_event(row: Mapping[str, Any]) -> bool:
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES
-        and type(row["authority_version"]) in {int, type(None)}
+        and _is_version(row["authority_version"])
         and _are_texts(row)
+        and _are_named(row)
         and row["kind"] in _KINDS
         and row["decision"] in _DECISIONS
         and (row["principal_kind"] is None or _is_principal(row))
@@ -167,7 +174,7 @@ def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
 
 
 def _is_detail(kind: str, detail: Any) -> bool:
-    if not _OF_ANY(detail) or not _DETAILS.get(kind, _OF_ANY)(detail) or not _DIGESTS(detail.get(DIGESTS, {})):
+    if not _DETAILS.get(kind, _OF_ANY)(detail) or not _DIGESTS(detail.get(DIGESTS, {})):
         return False
     before, after = detail.get("before"), detail.get("after")
     return before is None or after is None or (type(before) is type(after) is dict and before.keys() == after.keys())
@@ -185,6 +192,16 @@ def _are_texts(row: Mapping[str, Any]) -> bool:
     except (TypeError, UnicodeEncodeError):
         return False
     return "\0" not in texts  # PostgreSQL takes none, in no parameter
+
+
+def _is_version(value: Any) -> bool:
+    """A restore raises the authority's version above those of all events: a planted one must have a bound."""
+    return value is None or (type(value) is int and 0 <= value <= MAX_VERSION)
+
+
+def _are_named(row: Mapping[str, Any]) -> bool:
+    """Whether each thing that has an id has a name, and the reverse."""
+    return all((row[f"{thing}_id"] is None) == (row[f"{thing}_name"] is None) for thing in _THINGS)
 
 
 def _is_principal(row: Mapping[str, Any]) -> bool:

@@ -141,7 +141,7 @@ def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
     act.principal.require(Role.VIEWER)
     if issued.client is None or issued.expires_at is None or issued.expires_at <= act.now:
         return Consequences()
-    audiences = dict.fromkeys(issued.detail.get("audience", ()), issued.expires_at)
+    audiences = dict.fromkeys(issued.detail.get("audience") or (), issued.expires_at)
     return Consequences(
         agents=(issued.client,),
         go_on=frozenset({issued.client.id}),

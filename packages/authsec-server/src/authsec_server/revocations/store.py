@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.revocations.model import Revocation, Subject, SubjectKind
 
 revocations = Table(
@@ -63,8 +64,11 @@ def shift(connection: Connection, offset: int) -> None:
 
 
 def highest_version(connection: Connection) -> int:
-    """The highest version of any entry; 0 before the first."""
-    version: int = connection.execute(select(func.coalesce(func.max(revocations.c.version), 0))).scalar_one()
+    """The highest version of any entry, up to the highest likely one; 0 before the first."""
+    likely = revocations.c.version <= HIGHEST_LIKELY_VERSION
+    version: int = connection.execute(
+        select(func.coalesce(func.max(revocations.c.version), 0)).where(likely)
+    ).scalar_one()
     return version
 
 

@@ -34,7 +34,6 @@ class CountCheck:
         self._mark = Mark(until=None) if self._missing else read_mark(connection)
         self._now = now
         self._recount = Recount(self._mark.until or _BEGINNING)
-        self.unchecked: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -50,8 +49,6 @@ class CountCheck:
         """What is found, in sentences. `dropped` is the sealed record with the latest cut.
 
         Not all events before `unknown_before` were added: their counts are compared with the record's digests only.
-
-        Afterwards `unchecked` says what could not be checked.
         """
         if self._missing:
             return [f"The counts cannot be read: the database has no {', '.join(self._missing)}."]
@@ -72,12 +69,6 @@ class CountCheck:
             yield f"The mark counted.until is in the future: {_minute(self._mark.until)}. New events are not counted."
 
     def _of_dropped_months(self, dropped: DropRecord) -> Iterator[str]:
-        if dropped.counts is None:
-            self.unchecked = (
-                f"The counts of the months before {dropped.before} cannot be checked: the record of what was dropped"
-                " has no digest of them.",
-            )
-            return
         for name, digest in self._recount.digests.items():
             if dropped.counts[name] != digest:
                 yield f"{name} was changed in the months before {dropped.before}, of which the events were dropped."

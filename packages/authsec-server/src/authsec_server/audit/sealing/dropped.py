@@ -55,9 +55,7 @@ class DropRecord:
     head: Head
     signed: str = field(repr=False)
     kid: str = ""  # of the key that signed it
-    counts: Mapping[str, str] | None = (
-        None  # SHA-256 of each count table's rows before the cut; older records have none
-    )
+    counts: Mapping[str, str]  # SHA-256 of each count table's rows before the cut
 
     @property
     def cut(self) -> datetime:
@@ -108,7 +106,7 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
             head=head,
             signed=signed,
             kid=kid,
-            counts=_counts(claims.get("counts")),
+            counts=_counts(claims["counts"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise HeadRefused("is no record of what was dropped") from None
@@ -144,10 +142,8 @@ def _holds_together(record: DropRecord) -> bool:
     return in_order and within and number == record.events and _SHA256.fullmatch(record.export_sha256) is not None
 
 
-def _counts(value: Any) -> Mapping[str, str] | None:
-    """The digests of the counts; None in an older record. Raises `ValueError`."""
-    if value is None:
-        return None
+def _counts(value: Any) -> Mapping[str, str]:
+    """The digests of the counts: without them nobody could compare the counts any more. Raises `ValueError`."""
     names = {table.name for table in TABLES}
     if set(value) != names or not all(_SHA256.fullmatch(digest) for digest in value.values()):
         raise ValueError

@@ -19,7 +19,7 @@ from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.rollup import SETTLING, close_months, counted_until
 from authsec_server.audit.sealing import dropping_rows as rows
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropped import DropRecord, believed, drop_of, sign_drop
+from authsec_server.audit.sealing.dropped import DropRecord, believed, sign_drop
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Keys
@@ -159,15 +159,8 @@ def _digests(tx: Tx) -> Mapping[str, Sequence[str]]:
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
     """A sealed record of which some rows are still there."""
     store.be_patient(tx.connection)
-    records = believed(
-        (
-            drop_of(row)
-            for row in store.of_kind(tx.connection, EventKind.EVENTS_DROPPED)
-            if store.is_sealed(tx.connection, row["id"])
-        ),
-        keys,
-    )
-    return next((record for record in records if rows.some_left(tx.connection, record)), None)
+    signed = (signed for place, signed in store.records(tx.connection, EventKind.EVENTS_DROPPED) if place is not None)
+    return next((record for record in believed(signed, keys) if rows.some_left(tx.connection, record)), None)
 
 
 def _check_time(tx: Tx, before: datetime, now: datetime) -> None:

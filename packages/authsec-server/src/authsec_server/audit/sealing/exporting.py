@@ -18,7 +18,7 @@ from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import believed, drop_of
 from authsec_server.audit.sealing.given import Given
-from authsec_server.audit.sealing.heads import Head, Keys
+from authsec_server.audit.sealing.heads import Head, Keys, record_in
 from authsec_server.audit.sealing.lines import NotAnExport, exact, head_line, leaf_line, read_line
 from authsec_server.audit.sealing.restores import believed_restores, restore_of
 from authsec_server.audit.sealing.succession import Succession, replacement_of, succession
@@ -95,9 +95,10 @@ def _believing(
 
 
 def _records(lines: Iterable[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """The events with records, and the places where they stand."""
+    """The events with records, and the places where they stand. Events of their kinds without a record are left out."""
     read = (read_line(line) for line in lines if any(kind in line for kind in _RECORDS))
-    return [(each["place"], each["event"]) for each in read if each and each.get("event")]
+    placed = ((each["place"], each["event"]) for each in read if each and each.get("event"))
+    return [(place, event) for place, event in placed if any(record_in(event, kind) for kind in _RECORDS)]
 
 
 def _newest(tx: Tx) -> tuple[int, str]:

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, inspect
@@ -168,16 +169,20 @@ class NameCheck:
             yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds one of them."
 
     def _namesakes(self) -> Iterator[str]:
-        """Readers look for an administrator and for an admin key by the same word."""
-        found = self._scratch.execute(
-            "SELECT a.id, k.id, k.name FROM kept a JOIN kept k ON k.called = a.called AND k.thing = ? WHERE a.thing = ?"
-            " AND a.called != x'' AND (SELECT count(*) FROM newest s WHERE (s.thing = a.thing AND s.id = a.id)"
-            " OR (s.thing = k.thing AND s.id = k.id)) < 2 ORDER BY a.id",
-            (_ADMIN_KEY.key, _ADMINISTRATOR.key),
+        """Readers look for an administrator and for an admin key by the same word.
+
+        One of the two has a name that no event gave: its pairs are looked at, and no others.
+        """
+        unsaid = (
+            "SELECT k.id, (SELECT o.id FROM kept o WHERE o.called = k.called AND o.thing = ?), k.name"
+            " FROM kept k WHERE k.thing = ? AND k.called != x''"
+            " AND NOT EXISTS (SELECT 1 FROM newest s WHERE s.thing = k.thing AND s.id = k.id)"
+            " AND EXISTS (SELECT 1 FROM kept o WHERE o.called = k.called AND o.thing = ?)"
         )
-        for at, (administrator, key, name) in enumerate(found):
-            if at == MOST:
-                return
+        administrators = self._scratch.execute(unsaid, (_ADMIN_KEY.key, _ADMINISTRATOR.key, _ADMIN_KEY.key))
+        keys = self._scratch.execute(unsaid, (_ADMINISTRATOR.key, _ADMIN_KEY.key, _ADMINISTRATOR.key))
+        pairs = chain(administrators, ((other, id_, name) for id_, other, name in keys))
+        for administrator, key, name in islice(dict.fromkeys(islice(pairs, 2 * MOST)), MOST):
             yield (
                 f"The administrator {_shown(administrator)} and the admin key {_shown(key)} are both called"
                 f" {_quoted(name)}, and no event gave one of them this name."

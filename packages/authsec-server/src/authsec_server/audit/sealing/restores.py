@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final
 
 from authsec.jose import PrivateKey, sign_compact
@@ -26,8 +27,9 @@ TYPE: Final = "authsec-journal-restored+jwt"
 class Restore:
     """`authsec admin restored` ran `at` that time, and raised the authority version to `authority_version`.
 
-    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: keys that the backup did
-    not have. The log had `size` leaves then. Records of the first versions lack `version_before`.
+    The record excuses heads signed until `heads_until`, and all heads of the `unknown_keys`: sealing keys that the
+    backup did not have. `revoked_keys` signed tokens after the backup: no event of this database names them. The log
+    had `size` leaves then. Records of the first versions lack `version_before`.
     """
 
     at: datetime
@@ -35,6 +37,7 @@ class Restore:
     size: int
     heads_until: datetime
     unknown_keys: tuple[str, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
     version_before: int | None = None
 
 
@@ -43,10 +46,12 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
     claims = {
         "iss": issuer,
         "iat": int(restore.at.timestamp()),
+        "at": restore.at.isoformat(timespec="microseconds"),
         "authority_version": restore.authority_version,
         "size": restore.size,
         "heads_until": int(restore.heads_until.timestamp()),
         "unknown_keys": list(restore.unknown_keys),
+        "revoked_keys": list(restore.revoked_keys),
         "version_before": restore.version_before,
     }
     return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
@@ -58,11 +63,12 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
     before = claims.get("version_before")
     try:
         return kid, Restore(
-            at=_instant(claims.get("iat")),
+            at=datetime.fromisoformat(claims["at"]) if "at" in claims else _instant(claims.get("iat")),
             authority_version=counting_number(claims.get("authority_version")),
             size=counting_number(claims.get("size")),
             heads_until=_instant(claims.get("heads_until")),
             unknown_keys=tuple(str(each) for each in claims.get("unknown_keys") or ()),
+            revoked_keys=tuple(str(each) for each in claims.get("revoked_keys") or ()),
             version_before=None if before is None else counting_number(before),
         )
     except (ValueError, TypeError, OverflowError, OSError):
@@ -74,12 +80,10 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
 
     A replaced key signs none: a record of it counts only where the key itself has sealed the event.
     """
-    rows = store.of_kind(connection, EventKind.AUTHORITY_RESTORED)
-    if not rows:
+    records = store.records(connection, EventKind.AUTHORITY_RESTORED)
+    if (first := next(records, None)) is None:
         return []
-    places = store.places(connection, [row["id"] for row in rows])
-    placed = [(places.get(row["id"]), restore_of(row)) for row in rows]
-    return believed_restores(placed, succession(store.replacements(connection), keys))
+    return believed_restores(chain([first], records), succession(store.replacements(connection), keys))
 
 
 def restore_of(event: Mapping[str, Any]) -> str | None:

@@ -3,48 +3,57 @@
 The attack: the story of a token says when it was revoked, and reads that in a table that no seal covers. Somebody who
 writes to the database moves the time or deletes the row, and every event is still as it was sealed.
 
-Servers forget rows after some days, the oldest first. A row from before the last drop is not compared.
+Servers forget rows after some days, the oldest first. After a drop a row needs no event if it is too old to end a
+token of an event that is left.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, inspect
 
 from authsec_server.audit.model import LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import scratch_database
+from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
+from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST: Final = 10  # findings that are told one by one
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for an hour more
 _SCRATCH: Final = (
-    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, is_end INTEGER, sealed INTEGER)",
+    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY, at TEXT)",
+    # Of each key the first ending that an event says.
+    "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
-    "CREATE INDEX said_version ON said (version, kind)",
-    "CREATE INDEX kept_version ON kept (version, kind)",
+    # All columns that are compared: else a check of planted rows takes the square of their number.
+    "CREATE INDEX said_all ON said (version, kind, at, id, sealed)",
+    "CREATE INDEX kept_all ON kept (version, kind, at, id)",
 )
-_SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND (s.id IS NULL OR k.id = s.id)"
+_SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND k.id = s.id"
 _MISSING: Final = (
-    "SELECT s.number, s.kind, s.id FROM said s WHERE s.is_end"  # noqa: S608 - constants
-    " AND (s.at >= ? OR s.version > (SELECT min(version) FROM kept))"
+    "SELECT s.number, s.kind, s.id FROM said s"  # noqa: S608 - constants
+    " WHERE (s.at >= ? OR s.version > (SELECT min(version) FROM kept))"
     f" AND NOT EXISTS (SELECT 1 FROM kept k WHERE {_SAME}) ORDER BY s.number"
 )
 _ADDED: Final = (
-    "SELECT k.sequence, k.kind, k.id, k.version FROM kept k WHERE k.at >= ?"  # noqa: S608 - constants
-    f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND (s.sealed OR s.at >= ?)) ORDER BY k.sequence"
+    "SELECT k.sequence, k.kind, k.id, k.version, k.at,"  # noqa: S608 - constants
+    f" EXISTS (SELECT 1 FROM said s WHERE {_SAME}) FROM kept k"
+    f" WHERE NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed)"
+    f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND NOT s.sealed AND s.at >= ?) ORDER BY k.sequence"
 )
 _CLIENT_ENDS: Final = {EventKind.CLIENT_DISABLED, EventKind.CLIENT_TOKENS_REVOKED, EventKind.CLIENT_DELETED}
 _DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_REVOKED}
 _SOURCE_ENDS: Final = {EventKind.SOURCE_DISABLED, EventKind.SOURCE_DELETED}
 _KEY: Final = "key"
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
 
 class RevocationCheck:
@@ -54,6 +63,7 @@ class RevocationCheck:
         self._connection = connection
         self._scratch = scratch
         self._last = ("", "")  # key and day of the last token
+        self._oldest: dict[tuple[str, bool], int] = {}  # authority version, by month and whether it had just begun
 
     @classmethod
     @contextmanager
@@ -64,17 +74,19 @@ class RevocationCheck:
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of endings."""
-        if event["kind"] == EventKind.TOKEN_ISSUED and self._last != (event["kid"], event["at"][:10]):
-            self._last = (event["kid"], event["at"][:10])
+        version, at = event["authority_version"], event["at"]
+        if event["kind"] == EventKind.TOKEN_ISSUED and self._last != (event["kid"], at[:10]):
+            self._last = (event["kid"], at[:10])
             self._scratch.execute(
                 "INSERT INTO signed VALUES (?, ?) ON CONFLICT (kid) DO UPDATE SET at = max(at, excluded.at)",
-                (_plain(event["kid"]), event["at"][:10]),
+                (_plain(event["kid"]), at[:10]),
             )
-        if event["authority_version"] is None:
+        if version is None:
             return
-        for kind, id_, is_end in _said(event):
-            row = (number, kind, _plain(id_), event["authority_version"], event["at"], is_end, is_sealed(number))
-            self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCKS)
+        self._oldest[month] = min(version, self._oldest.get(month, version))
+        for kind, id_ in _said(event):
+            self._keep_said(number, kind, id_, version, at, sealed=is_sealed(number))
 
     def keep(self, scan: Scan) -> None:
         """Read the table. One that is missing is a finding of the schema."""
@@ -85,6 +97,22 @@ class RevocationCheck:
                     (sequence, _plain(kind), _plain(id_), version, at)
                     for sequence, kind, id_, version, at in scan.ends()
                 ),
+            )
+
+    def believe(self, restores: Iterable[Restore]) -> None:
+        """Take in what signed records say: which keys a restore revoked that the backup did not have."""
+        for restore in restores:
+            for kid in restore.revoked_keys:
+                self._keep_said(None, _KEY, kid, restore.authority_version, _iso(restore.at), sealed=True)
+
+    def _keep_said(self, number: int | None, kind: str, id_: Any, version: int, at: str, *, sealed: bool) -> None:
+        row = (number, kind, _plain(id_), version, at, sealed)
+        self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?)", row)
+        if kind == _KEY:
+            self._scratch.execute(
+                "INSERT INTO ended_key VALUES (?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE"
+                " SET version = excluded.version, at = excluded.at WHERE excluded.version < version",
+                (_plain(id_), sealed, version, at),
             )
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
@@ -105,12 +133,14 @@ class RevocationCheck:
             yield f"The row {sequence!r} of revocations is none that a server writes."
         kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
         for number, kind, id_ in execute(_MISSING, (kept_since,)):
-            yield f"Event {number} ended the tokens of the {kind} {_shown(id_)}, and revocations has no such row."
-        since = "" if cut is None else _iso(cut)
-        for sequence, kind, id_ in self._added(since, ""):
-            yield (
-                f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, and no event says so."
-            )
+            what = "The record of a restore" if number is None else f"Event {number}"
+            yield f"{what} ended the tokens of the {kind} {_shown(id_)}, and revocations has no such row."
+        for sequence, kind, id_, is_said in self._added(cut, ""):
+            if not is_said:
+                yield (
+                    f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, and no event says"
+                    " so."
+                )
         newest = -1
         for sequence, version in execute("SELECT sequence, version FROM kept ORDER BY sequence"):
             if isinstance(version, int) and version < newest:
@@ -122,56 +152,72 @@ class RevocationCheck:
 
         The attack: an inserted row and an inserted event that says so, while no server runs.
         """
-        since = "" if cut is None else _iso(cut)
-        found = set(self._added(since, ""))
-        for sequence, kind, id_ in self._added(since, sealed_before):
-            if (sequence, kind, id_) not in found:
+        for sequence, kind, id_, is_said in self._added(cut, sealed_before):
+            if is_said:
                 yield (
                     f"Only an event without a seal says that the row {sequence} of revocations ended the tokens of the"
                     f" {kind} {_shown(id_)}."
                 )
 
-    def _added(self, since: str, sealed_before: str) -> Iterator[tuple[int, str, str]]:
-        """The rows that no event explains. An event without a seal explains none if it is dated before that time."""
-        for sequence, kind, id_, version in self._scratch.execute(_ADDED, (since, sealed_before)):
-            if kind != _KEY or not self._says_again(id_, version, since, sealed_before):
-                yield sequence, kind, id_
+    def _added(self, cut: datetime | None, sealed_before: str) -> Iterator[tuple[int, str, str, bool]]:
+        """The rows that no event explains, and whether an event without a seal does. That one explains none if it is
+        dated before that time."""
+        for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
+            if self._is_of_dropped(version, at, cut):
+                continue
+            if kind != _KEY:
+                yield sequence, kind, id_, bool(is_said)
+            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, at, cut):
+                yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
-    def _says_again(self, kid: str, version: int, since: str, sealed_before: str) -> bool:
-        """Whether a server wrote the row of a key again, later, or that of a key that a backup lacked.
+    def _is_of_dropped(self, version: Any, at: str | None, cut: datetime | None) -> bool:
+        """Whether the event of the row may be dropped: the row ends no token of an event that is left.
 
-        The event of that may be dropped. Then every token that the key signed was dropped as well.
+        A row of the last moments before the cut may be newer than the first events after it: clocks differ.
         """
-        said = (
-            "SELECT 1 FROM said WHERE kind = 'key' AND (id = ? OR id IS NULL) AND version <= ? AND (sealed OR at >= ?)"
+        if cut is None or at is None or not isinstance(version, int) or at >= _iso(cut):
+            return False
+        month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCKS)
+        left = (
+            oldest
+            for (its, has_just_begun), oldest in self._oldest.items()
+            if its >= month and not (is_close and its == month and has_just_begun)
         )
-        if self._scratch.execute(said, (kid, version, sealed_before)).fetchone():
-            return True
-        known = (
-            "SELECT 1 FROM said WHERE kind = 'key' AND id = ? UNION ALL SELECT 1 FROM signed WHERE kid = ? AND at >= ?"
-        )
-        return bool(since) and not self._scratch.execute(known, (kid, kid, since[:10])).fetchone()
+        return version <= min(left, default=version)
+
+    def _says_again(self, kid: str, version: Any, at: str | None, sealed_before: str) -> bool:
+        """Whether a server may have written the row of a revoked key again: once its tokens had expired."""
+        if at is None or not isinstance(version, int):
+            return False
+        latest = _iso(max(datetime.fromisoformat(at), _EARLIEST) - KEPT_FOR)
+        first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
+        return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
+
+    def _is_of_no_token(self, kid: str, at: str | None, cut: datetime | None) -> bool:
+        """Whether the event by which the key was revoked may be dropped: then the key signed no token that is left."""
+        if cut is None or at is None:
+            return False
+        known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ? AND at >= ?"
+        return self._scratch.execute(known, (kid, kid, _iso(cut)[:10])).fetchone() is None
 
 
-def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """The kind and the id of each thing that the event ended, None for any; and whether it certainly ended that."""
+def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The kind and the id of each thing that the event ended."""
     kind, detail = event["kind"], event["detail"]
     if kind in LISTING_ENDED:
-        yield from ((each["kind"], each["id"], True) for each in detail["ended"])
+        yield from ((each["kind"], each["id"]) for each in detail["ended"])
     elif kind in _CLIENT_ENDS:
-        yield "client", event["client_id"], True
+        yield "client", event["client_id"]
     elif kind in _DELEGATION_ENDS:
-        yield "delegation", next((each["id"] for each in event["delegations"]), None), True
+        yield "delegation", next((each["id"] for each in event["delegations"]), None)
     elif kind in _SOURCE_ENDS:
-        yield "source", event["subject_id"], True
+        yield "source", event["subject_id"]
     elif kind == EventKind.ROLE_DELETED:
-        yield "role", detail.get("slug"), True
+        yield "role", detail.get("slug")
     elif kind == EventKind.KEY_REVOKED:
-        yield _KEY, event["kid"], True
-    elif kind == EventKind.AUTHORITY_RESTORED:
-        yield _KEY, None, False  # of keys that the backup did not have
+        yield _KEY, event["kid"]
     elif kind == EventKind.TOKEN_REVOKED:
-        yield "token", event["jti"], True
+        yield "token", event["jti"]
 
 
 def _iso(at: datetime) -> str:

@@ -27,8 +27,8 @@ _TABLES = (
     "CREATE TABLE head (size INTEGER, at TEXT, signed TEXT)",
 )
 _PAIRS = (
-    "SELECT p.number, p.delegation FROM {} p"
-    " JOIN event e ON e.number = p.number JOIN leaf l ON l.number = e.number AND l.hash = e.leaf"
+    "SELECT p.number, p.delegation FROM {} p WHERE EXISTS"
+    " (SELECT 1 FROM event e JOIN leaf l ON l.number = e.number AND l.hash = e.leaf WHERE e.number = p.number)"
 )
 
 
@@ -73,7 +73,7 @@ class Scratch:
             " ON CONFLICT (position) DO UPDATE SET copies = copies + 1",
             leaves,
         )
-        self._database.execute("CREATE INDEX leaf_number ON leaf (number)")
+        self._database.execute("CREATE INDEX leaf_number ON leaf (number, hash)")
 
     def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool, bool]]) -> None:
         """Number, leaf hash and time of each; whether its number is within those of its hour; whether it is valid.

@@ -10,7 +10,7 @@ from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import HeadRefused, Keys, read_head
-from authsec_server.audit.sealing.succession import succession
+from authsec_server.audit.sealing.succession import is_signed, succession
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
@@ -80,10 +80,11 @@ def present_key(tx: Tx, keys: Keys) -> str:
         kid = read_head(signed, keys).kid
     except HeadRefused as refused:
         raise Conflict(f"The log's last head {refused}.", "See what is: authsec audit verify") from None
-    events = store.of_kind(tx.connection, EventKind.SEAL_KEY_REPLACED)
-    if not all(store.is_sealed(tx.connection, event["id"]) for event in events):
+    believing = succession(store.replacements(tx.connection), keys)
+    records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
+    if any(place is None and is_signed(signed, believing.keys) for place, signed in records):
         raise Conflict("The key is being replaced already.", "It is done once a server has sealed that.")
-    return succession(store.replacements(tx.connection), keys).present(kid)
+    return believing.present(kid)
 
 
 def sealing_kid(tx: Tx, keys: Keys) -> str:

@@ -6,7 +6,7 @@ so it must be read: hashes and heads as octets, and events one by one where not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +18,13 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
+    Text,
     and_,
+    case,
     cast,
     delete,
     exists,
+    false,
     func,
     insert,
     inspect,
@@ -31,13 +34,14 @@ from sqlalchemy import (
 )
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.reading import read_events
-from authsec_server.audit.sealing.heads import Head
-from authsec_server.audit.sealing.succession import replacement_of
+from authsec_server.audit.reading import events_one_by_one, read_events
+from authsec_server.audit.sealing.heads import Head, record_in
+from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, events, seal_heads, sealed_events
 from authsec_server.db.postgresql import SEALING_LOCK
 from authsec_server.db.postgresql_connection import driver_of
 from authsec_server.db.postgresql_options import PATIENT_SECONDS
+from authsec_server.db.schema import LONGEST_JSON
 
 MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names
@@ -212,20 +216,41 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
 
 
 def replacements(connection: Connection) -> list[tuple[int, str]]:
-    """The records of replaced keys in the log, in the order of their places; whether they count is to be seen."""
-    rows = {row["id"]: row for row in of_kind(connection, EventKind.SEAL_KEY_REPLACED)}
-    seals = sealed_events.c
-    places = (
-        connection.execute(select(seals.event_id, seals.position).where(seals.event_id.in_(rows))).all() if rows else ()
+    """The records of replaced keys in the log, in the order of their places; whether they count is to be seen.
+
+    Each once, and none that is too long for one: raw SQL can insert very many.
+    """
+    first: dict[str, int] = {}
+    for place, signed in records(connection, EventKind.SEAL_KEY_REPLACED):
+        if place is not None and is_replacement(signed):
+            first[signed] = min(place, first.get(signed, place))
+    return sorted((place, signed) for signed, place in first.items())
+
+
+def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | None, str]]:
+    """The signed records that events of a rare kind carry, and the place of each event that is sealed.
+
+    However many events raw SQL has inserted: a few are read at once, and of those without a record none.
+    """
+    after = -(2**63)
+    numbered = select(events.c.id).where(literal_column(ACT), events.c.kind == kind, _carries_record(connection))
+    while numbers := list(
+        connection.execute(numbered.where(events.c.id > after).order_by(events.c.id).limit(AT_ONCE)).scalars()
+    ):
+        placed = places(connection, numbers)
+        for row in events_one_by_one(connection, numbers):
+            if not isinstance(row, int) and (signed := record_in(row._asdict(), kind)):
+                yield placed.get(row.id), signed
+        after = numbers[-1]
+
+
+def _carries_record(connection: Connection) -> ColumnElement[bool]:
+    """Whether the detail, in the one form that is written, has a text `record`. A longer detail is not read."""
+    detail = events.c.detail
+    octets = (
+        func.length(cast(detail, LargeBinary)) if connection.dialect.name == "sqlite" else func.octet_length(detail)
     )
-    return sorted((row.position, signed) for row in places if (signed := replacement_of(rows[row.event_id])))
-
-
-def of_kind(connection: Connection, kind: EventKind) -> list[Mapping[str, Any]]:
-    """All events of a rare kind, but requests for tokens; without those that cannot be read."""
-    of_kind = select(events.c.id).where(literal_column(ACT), events.c.kind == kind)
-    found = events_by_number(connection, list(connection.execute(of_kind.order_by(events.c.id)).scalars()))
-    return [row._asdict() for number in sorted(found) for row in found[number]]
+    return case((octets <= LONGEST_JSON, cast(detail, Text).like('%"record":"%')), else_=false())
 
 
 def is_sealed(connection: Connection, number: int) -> bool:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact
+from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.heads import HeadRefused, Keys, record_in, signed_claims
 
 TYPE: Final = "authsec-journal-key+jwt"
+LONGEST: Final = 4096  # characters of a record; one of a key has some 500
 NEVER: Final = 2**63 - 1
 
 
@@ -69,6 +70,23 @@ def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateK
 def replacement_of(event: Mapping[str, Any]) -> str | None:
     """The record of a replaced key that the event carries, signed by whomever."""
     return record_in(event, EventKind.SEAL_KEY_REPLACED)
+
+
+def is_replacement(signed: str) -> bool:
+    """Whether the text has the form of a record of a replaced key; who signed it is to be seen."""
+    try:
+        return len(signed) <= LONGEST and parse_compact(signed).header.get("typ") == TYPE
+    except JoseError:
+        return False
+
+
+def is_signed(signed: str, keys: Keys) -> bool:
+    """Whether one of these keys has signed the record."""
+    try:
+        _read(signed, keys)
+    except HeadRefused:
+        return False
+    return True
 
 
 def _read(signed: str, keys: Keys) -> tuple[str, PublicKey]:

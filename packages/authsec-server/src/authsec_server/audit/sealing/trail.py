@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -206,7 +207,8 @@ class Trail:
 
     def kept_between(self, low: int, high: int) -> list[Head]:
         """The heads of more than `low` and up to `high` leaves that were kept."""
-        return [head for head in self.kept if low < head.size <= high]
+        first, behind = (bisect_right(self.kept, size, key=lambda head: head.size) for size in (low, high))
+        return list(self.kept[first:behind])
 
     def grow(self, leaves: Iterable[tuple[int, bytes]]) -> None:
         """Go on along these: each event's number, and its hash."""
@@ -280,12 +282,9 @@ class Trail:
         return max(sealed, key=lambda record: record.before, default=None)
 
     def unknown_before(self) -> datetime | None:
-        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all.
-
-        Nobody compared the counts at a drop whose record has no digests, and versions of then counted otherwise.
-        """
-        unknown = (each for each in self._droppings if each.missing > each.given or each.record.counts is None)
-        return max((each.record.cut for each in unknown if each.missing), default=None)
+        """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all."""
+        unknown = (each.record.cut for each in self._droppings if each.missing > each.given)
+        return max(unknown, default=None)
 
     def _settle(self, dropping: Dropping) -> None:
         """Whether what is missing may be."""
@@ -314,8 +313,8 @@ class Trail:
             return f"the head that covers the record, signed at {shown_time(dropping.sealed_at)}"
         return ""
 
-    def report(self, size: int, not_yet: int, unchecked: tuple[str, ...] = ()) -> Report:
-        """What was found, and what was not checked."""
+    def report(self, size: int, not_yet: int) -> Report:
+        """What was found."""
         return Report(
             sealed=size,
             not_yet=not_yet,
@@ -323,7 +322,6 @@ class Trail:
             findings=tuple(self.findings),
             more=self.more,
             dropped=tuple(each for each in self._droppings if each.missing),
-            unchecked=unchecked,
             restores=tuple(
                 RecordedRestore(record=each, head_at=self._restored_to.get(each.size)) for each in self.restores
             ),

@@ -267,18 +267,19 @@ def _compared(
     walk.run()
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
+    read.revocation_check.believe(restores)
     for finding in (*read.misnamed, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
         trail.find(finding)
     for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
         trail.find(finding)
     if not size and not_yet and not trail.findings and not of_database:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
-    report = trail.report(size, not_yet, read.count_check.unchecked)
+    report = trail.report(size, not_yet)
     doubts = tuple(_doubts(read, trail, unsealed, dropped.cut if dropped else None))
     return replace(
         report,
         waiting_since=unsealed.since,
-        unchecked=(*doubts, *report.unchecked),
+        unchecked=doubts,
         skipped=doubts,
         findings=(*report.findings, *of_database[:MOST]),
         more=report.more + len(of_database[MOST:]),

@@ -1,0 +1,9 @@
+"""The bounds of the authority's version. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_VERSION: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
+HIGHEST_LIKELY_VERSION: Final = 2**52
+"""A row with a higher version is planted. A restore raises the authority's version by a million above all others."""

@@ -1,0 +1,139 @@
+"""Somebody inserts one event of a valid shape, which the server seals: a list or a dry run fails at it for good.
+
+So every event that `is_event` accepts can be shown by every reader.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from audit_answers import LATER, fill
+from authsec_server.audit import export
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_event
+from authsec_server.audit.shown import as_json
+from authsec_server.audit.store import recorded
+from authsec_server.cli import audit as listing
+from authsec_server.cli import audit_showing as showing
+from authsec_server.console.activity import evidence, stories
+from authsec_server.db import Database, Tx
+from authsec_server.db.schema import canonical_json
+from authsec_server.tokens.remedies import remedy_of
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+API = "/authsec/api/v1"
+ENDLESS = "9999-01-01 00:00:00.000000"
+KINDS = [each.value for each in EventKind]
+REASONS = ["selectors_mismatch", "action_not_allowed", "invalid_target", "proof_not_accepted", "unavailable", ""]
+MEMBERS = ["actions", "audience", "resources", "missing", "unknown", "smaller", "attestation", "proof_id", "proved_by"]
+MEMBERS += ["validation", "failed", "source", "miss", "revision", "before", "after", "events", "rows", "operation"]
+MEMBERS += ["details", "holds", "enrolled", "ended", "slug", "gone", "problem", "record", "because"]
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = st.none() | st.booleans() | st.integers(-3, 10**40) | st.text(max_size=3) | FLOATS
+NAMED = st.fixed_dictionaries({"id": st.text(max_size=3), "name": st.text(max_size=3)})
+SELECTOR = st.fixed_dictionaries(
+    {"key": st.text(max_size=3), "registered": st.text(), "shown": st.text(), "agrees": st.booleans()}
+)
+MISS = st.dictionaries(st.sampled_from(["sentence", "proof_id"]), st.text(max_size=3)) | st.fixed_dictionaries(
+    {"selectors": st.lists(SELECTOR, max_size=2)}
+)
+VALUES = (
+    LEAVES
+    | NAMED
+    | MISS
+    | st.lists(LEAVES, max_size=2)
+    | st.lists(st.text(max_size=3), max_size=2)
+    | st.dictionaries(st.text(max_size=3), LEAVES, max_size=2)
+)
+TIMES = st.sampled_from(["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00", "2026-11-25T12:00:00+00:00"])
+INSTANTS = TIMES.map(datetime.fromisoformat)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> dict[str, Any]:
+    row: dict[str, Any] = {name: draw(st.just("") | st.text(max_size=longest)) for name, longest in TEXTS.items()}
+    row |= {name: draw(st.none() | st.text(max_size=longest)) for name, longest in OPTIONAL_TEXTS.items()}
+    for thing in ("principal", "client", "subject"):
+        if row[f"{thing}_id"] is None:
+            row[f"{thing}_name"] = None
+    if row["principal_id"] is None:
+        row |= {"principal_kind": None, "principal_role": None}
+    else:
+        row |= {"principal_kind": "administrator", "principal_role": "admin"}
+    row |= {"id": 1, "kind": draw(st.sampled_from(KINDS))}
+    row |= {"at": draw(INSTANTS), "expires_at": draw(st.none() | INSTANTS)}
+    row |= {"reason": draw(st.sampled_from(REASONS)), "decision": draw(st.sampled_from([None, "granted", "denied"]))}
+    row |= {"authority_version": draw(st.none() | st.integers(-1, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
+    row |= {"delegations": draw(st.lists(NAMED, max_size=2)), "roles": draw(st.lists(NAMED, max_size=2))}
+    return row | {"detail": draw(st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=4))}
+
+
+@given(row=events())
+def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
+    assume(is_event(row))
+    its = recorded(SimpleNamespace(**row, _asdict=lambda: row))  # type: ignore[arg-type]
+    shown = as_json(its)
+    for wide in (True, False):
+        assert listing._row(shown, wide=wide)
+    remedy = remedy_of(its.event)
+    told = {"event": shown, "remedy": remedy and {"text": remedy.text}, "revoked_at": None}
+    assert showing._story(told)
+    assert list(export.as_csv_lines([shown]))
+    assert json.dumps(shown, allow_nan=False)
+    assert stories.sentence(its) is not None
+    evidence.told_of(its.event)
+
+
+PLANTED: Mapping[str, Mapping[str, Any]] = {
+    "a miss that is a number": {"kind": "source.tried", "detail": {"miss": 5}},
+    "an audience that is a number": {"kind": "proof.added", "detail": {"audience": 5}},
+    "an audience of objects": {"kind": "proof.added", "detail": {"audience": [{}]}},
+    "a source that is a text": {"kind": "proof.added", "detail": {"source": "x"}},
+    "a source whose id is an object": {"kind": "proof.added", "detail": {"source": {"id": {}, "name": "x"}}},
+    "a token of an agent without a name": {"kind": "token.issued", "client_name": None},
+    "an agent without an id": {"kind": "role.created", "client_id": None, "client_name": "x"},
+    "more rows than a number can say": {"kind": "counts.rebuilt", "detail": {"rows": {"x": 10**4000}}},
+    "a version beyond all bounds": {"kind": "role.created", "authority_version": MAX_NUMBER + 1},
+    "a version below 0": {"kind": "role.created", "authority_version": -1},
+}
+
+
+def plant(tx: Tx, **changes: Any) -> None:
+    """Copy an event by raw SQL, with these changes."""
+    of_issued = tx.connection.execute(text("SELECT * FROM events WHERE kind = 'token.issued' ORDER BY id LIMIT 1"))
+    row = dict(of_issued.mappings().one()) | {"id": 900, "expires_at": ENDLESS, "decision": None, "jti": ""} | changes
+    row["detail"] = canonical_json(changes.get("detail", {}))
+    names = {name: f":{name}" for name in row}
+    if tx.connection.dialect.name == "postgresql":
+        names |= {name: f"CAST(:{name} AS timestamptz)" for name in ("at", "expires_at")}
+        row |= {"expires_at": f"{ENDLESS}+00"}
+    statement = f"INSERT INTO events ({', '.join(names)}) VALUES ({', '.join(names.values())})"
+    tx.connection.execute(text(statement), row)
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+def test_an_event_that_a_reader_fails_at_is_found(database: Database, planted: Mapping[str, Any]) -> None:
+    log = fill(database)
+    database.append(lambda tx: plant(tx, **planted))
+    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    assert any("Event 900 is not one that AuthSec writes" in each for each in report.findings)
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+def test_dry_runs_and_lists_go_on(house: Any, planted: Mapping[str, Any]) -> None:
+    its = house(local_operator=True)
+    door, client = its.door(), its.delegated_name("Customer Support")
+    assert door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client}).status_code == 200
+    kid = next(each.event.kid for each in its.events() if each.event.kind is EventKind.TOKEN_ISSUED)
+    its.authority.database.append(lambda tx: plant(tx, **planted))
+    assert door.post(f"{API}/clients/customer-support/disable?dry_run=1").status_code == 200
+    assert door.post(f"{API}/keys/{kid}/revoke?dry_run=1").status_code == 200
+    assert door.get(f"{API}/events").status_code == 200
