@@ -117,8 +117,12 @@ def test_a_stream_for_which_there_was_no_place_is_asked_for_again_soon(
     assert verifier.verify(bearer)
     eventually(lambda: feed.streams == 1)
     feed.stream = feed.honest_stream
-    feed.clock.pass_by(network.STREAM_SOON)
-    eventually(lambda: feed.streams == 2)
+
+    def is_asked_again() -> bool:
+        feed.clock.pass_by(network.STREAM_SOON)  # counted from when the follower reads the refusal
+        return feed.streams == 2
+
+    eventually(is_asked_again)
     verifier.close()
 
 
