@@ -19,7 +19,7 @@ from authsec_server.audit.service import record_act
 from authsec_server.clients import changes
 from authsec_server.clients.model import Changes
 from authsec_server.db import Tx, metadata
-from authsec_server.db.table_digests import DIGESTED, digest, kept_products, product_of_rows, stored
+from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
@@ -134,7 +134,7 @@ def test_an_event_without_a_seal_explains_no_change(sealed: Sealed) -> None:
 
     def planted(tx: Tx, act: Act) -> None:
         tx.connection.execute(text("UPDATE clients SET description = 'Planted' WHERE slug = 'helper'"))
-        before = digest(kept_products(tx.connection)[1]["clients"])
+        before = kept_digests(tx.connection)["clients"]
         names = [each.name for each in metadata.tables["clients"].columns]
         after = digest(
             product_of_rows("clients", tx.connection.execute(stored(tx.connection, "clients", names)).mappings())

@@ -143,6 +143,7 @@ class Event:
     token_sha256: str = ""
     expires_at: datetime | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()  # of a recorded event: those whose digests it says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

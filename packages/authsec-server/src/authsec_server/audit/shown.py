@@ -53,6 +53,7 @@ class EventShown(TypedDict):
     token_sha256: str
     expires_at: str | None
     detail: dict[str, Any]
+    tables: list[str]
     place: int | None
     leaf: str | None
     as_sealed: bool | None
@@ -82,6 +83,7 @@ def as_json(recorded: Recorded) -> EventShown:
         "token_sha256": event.token_sha256,
         "expires_at": rfc3339(event.expires_at),
         "detail": dict(event.detail),
+        "tables": list(event.tables),
         "place": recorded.seal.place if recorded.seal else None,
         "leaf": recorded.seal.leaf if recorded.seal else None,
         "as_sealed": recorded.as_sealed,

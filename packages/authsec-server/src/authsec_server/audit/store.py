@@ -334,6 +334,7 @@ def _event_in(row: Row[Any]) -> Recorded:
             token_sha256=row.token_sha256,
             expires_at=row.expires_at,
             detail={name: value for name, value in row.detail.items() if name != DIGESTS},
+            tables=tuple(sorted(row.detail.get(DIGESTS, ()))),
         ),
     )
 

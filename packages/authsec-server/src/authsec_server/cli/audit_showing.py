@@ -79,6 +79,7 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Signed by": event["kid"],
         "Authority version": event["authority_version"],
         "Request": event["request_id"],
+        "Tables written": ", ".join(event.get("tables", ())),  # older servers do not say
         "Seal": _seal(event),
         "Details": json.dumps(rest, ensure_ascii=False) if rest else None,
     }

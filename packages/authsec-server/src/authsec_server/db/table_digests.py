@@ -38,14 +38,12 @@ from sqlalchemy import (
     insert,
     literal_column,
     or_,
-    outerjoin,
     select,
     table,
-    true,
 )
 
 from authsec_server.db.batches import in_batches
-from authsec_server.db.schema import authority, metadata
+from authsec_server.db.schema import metadata
 
 PRIME: Final = 2**3072 - 1103717
 EMPTY: Final = 1  # the product of no rows
@@ -131,10 +129,17 @@ class TableChanges:
         if factors and self._tell is None:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
         if factors and self._tell is not None:
-            kept = products_of(self._connection, factors)
-            after = {name: kept[name] * factor % PRIME for name, factor in factors.items()}
-            write_products(self._connection, after)
-            self._tell({name: (digest(kept[name]), digest(after[name])) for name in factors})
+            self._tell(self._written(factors))
+
+    def _written(self, factors: Mapping[str, int]) -> Digests:
+        """Write the products, and say the digests of these tables; of all tables where no change has said them yet."""
+        kept = dict(_kept(self._connection))
+        after = {name: kept[name] * factor % PRIME for name, factor in factors.items() if name in kept}
+        for name in DIGESTED.keys() - kept.keys():
+            after[name] = product_of_rows(name, self._rows(name, None))
+            kept[name] = after[name] * pow(factors.get(name, 1), -1, PRIME) % PRIME
+        write_products(self._connection, after)
+        return {name: (digest(kept[name]), digest(product)) for name, product in after.items()}
 
     def _see(self, _connection: Connection, statement: Any, many: Any, one: Any, _options: Any) -> None:
         if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
@@ -196,23 +201,15 @@ def product_of_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> int:
     return multiplied(EMPTY, (_element(name, row) for row in rows))
 
 
-def kept_products(connection: Connection) -> tuple[int, Mapping[str, int]]:
-    """The authority's version, and at this version the product of each table with a digest."""
-    rows = connection.execute(select(authority.c.version, _digests).select_from(outerjoin(authority, _digests, true())))
-    kept = {name: (version, product) for version, name, product in rows}
-    version = next(iter(kept.values()))[0]
-    named = {name: int.from_bytes(product) for name, (_, product) in kept.items() if name}
-    return version, {name: named.get(name, EMPTY) for name in DIGESTED}
+def _kept(connection: Connection) -> Iterator[tuple[str, int]]:
+    for name, product in connection.execute(select(_digests)):
+        yield name, int.from_bytes(product)
 
 
-def products_of(connection: Connection, names: Iterable[str]) -> Mapping[str, int]:
-    """The products of these tables that are kept."""
-    wanted = list(names)
-    kept = {
-        name: int.from_bytes(product)
-        for name, product in connection.execute(select(_digests).where(_digests.c.name.in_(wanted)))
-    }
-    return {name: kept.get(name, EMPTY) for name in wanted}
+def kept_digests(connection: Connection) -> Mapping[str, str]:
+    """The digest of each table as the last change left it. Nobody has to believe it: raw SQL may have written it."""
+    kept = dict(_kept(connection))
+    return {name: digest(kept.get(name, EMPTY)) for name in DIGESTED}
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:

@@ -23,15 +23,26 @@ from authsec_server.audit.sealing.dropped import DropRecord, believed, sign_drop
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Keys
+from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.table_check import digests_of_rows
+from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
-from authsec_server.db.table_digests import digest, kept_products
+from authsec_server.db.table_digests import kept_digests
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 
 ALIVE = timedelta(hours=1)  # tokens that have expired are taken to live so much longer: clocks differ
 TURNS = 10_000  # in which the record is sealed, each of a batch of events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Confirmed:
+    """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows."""
+
+    counts: Mapping[str, str]
+    tables: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +73,10 @@ class Dropper:
         if begun := self.database.read(partial(_begun, keys=keys)):
             self._remove(begun)
             return begun
-        wanted, counts = self._checked(act, before, export, keys)
+        wanted, confirmed = self._checked(act, before, export, keys)
         self.sealer.key()  # reads all leaves, which no token shall wait for: on SQLite the next transaction holds it up
         number = self.database.append(
-            partial(self._record, act=act, wanted=wanted, counts=counts, before=before, sha256=export_sha256)
+            partial(self._record, act=act, wanted=wanted, confirmed=confirmed, before=before, sha256=export_sha256)
         )
         self._seal(number)
         record = self.database.read(partial(_begun, keys=keys))
@@ -83,24 +94,26 @@ class Dropper:
         wanted, _ = self._checked(act, before, export, keys)
         return Foreseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
-    def _checked(
-        self, act: Act, before: datetime, export: Iterable[str], keys: Keys
-    ) -> tuple[rows.ToGo, Mapping[str, str]]:
-        """What may go, and the digests of its counts. Raises `Invalid` or `Conflict` where it may not."""
+    def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> tuple[rows.ToGo, _Confirmed]:
+        """What may go, and the digests that go into the record. Raises `Invalid` or `Conflict` where it may not."""
         self.database.read(partial(_check_time, before=before, now=act.now))
-        counts = self._check_seals(act, before, export, keys)
+        confirmed = self._check_seals(act, before, export, keys)
         wanted = self.database.read(partial(rows.to_go, before=before, export=Given("export", export)))
         _check_held(wanted)
-        return wanted, counts
+        return wanted, confirmed
 
-    def _check_seals(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> Mapping[str, str]:
+    def _check_seals(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> _Confirmed:
         """The journal and the export are as they were sealed: nothing that was tampered with is cleared away.
 
-        The digests of the counts are of the very snapshot in which the events confirm these counts.
+        The digests are of the very snapshot in which the events confirm them.
         """
-        report, counts = self.database.read(
-            lambda tx: (verify(tx, keys, now=act.now), dropped_counts(tx.connection, before))
-        )
+
+        def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
+            report = verify(tx, keys, now=act.now)
+            counts = dropped_counts(tx.connection, before)
+            return report, _Confirmed(counts=counts, tables=digests_of_rows(tx.connection, Scan(tx.connection)))
+
+        report, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
                 "The journal is not as it was sealed, and evidence of that is not dropped.",
@@ -111,10 +124,10 @@ class Dropper:
                 "The export is not as it was sealed.",
                 "See what is wrong with it: authsec audit verify-export. Make another: authsec audit export-sealed",
             )
-        return counts
+        return found
 
     def _record(
-        self, tx: Tx, *, act: Act, wanted: rows.ToGo, counts: Mapping[str, str], before: datetime, sha256: str
+        self, tx: Tx, *, act: Act, wanted: rows.ToGo, confirmed: _Confirmed, before: datetime, sha256: str
     ) -> int:
         close_months(tx.connection, before)  # from here on their counts stay what is signed
         newest = store.last_signed(tx.connection)
@@ -126,11 +139,11 @@ class Dropper:
             "export_sha256": sha256,
             "by": act.principal.name,
             "head": newest,
-            "counts": counts,
+            "counts": confirmed.counts,
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
-        detail = {**told, "record": signed, DIGESTS: _digests(tx)}
+        detail = {**told, "record": signed, DIGESTS: _unchanged(tx, confirmed.tables)}
         return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail=detail)
 
     def _seal(self, number: int) -> None:
@@ -148,12 +161,11 @@ class Dropper:
             pass
 
 
-def _digests(tx: Tx) -> Mapping[str, Sequence[str]]:
-    """Those of all tables: the events that said them may be dropped. Raises `Conflict` while something is changed."""
-    version, products = kept_products(tx.connection)
-    if version != tx.version:
-        raise Conflict("Something was changed meanwhile.", "Drop again: what is dropped stays the same.")
-    return {name: [digest(product)] * 2 for name, product in products.items()}
+def _unchanged(tx: Tx, confirmed: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    """The digests of the tables: the events that said them may be dropped. A table that was changed since has another
+    event, which says its digest."""
+    kept = kept_digests(tx.connection)
+    return {name: [digest, digest] for name, digest in confirmed.items() if kept[name] == digest}
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:

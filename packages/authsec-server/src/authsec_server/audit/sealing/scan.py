@@ -128,7 +128,7 @@ class Scan:
         ]
         source = text(name if self._postgresql else f"{name} NOT INDEXED")
         statement = stored(self._connection, name, names, source=source)
-        streamed = statement.execution_options(stream_results=True, yield_per=ROWS)
+        streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
         for row in self._connection.execute(streamed):
             yield dict(zip(names, row, strict=True))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, inspect, select
@@ -17,8 +18,9 @@ from sqlalchemy import Connection, inspect, select
 from authsec_server.audit.model import DIGESTS
 from authsec_server.audit.scratch_database import scratch_database
 from authsec_server.audit.sealing.scan import Scan
+from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.db.schema import authority
-from authsec_server.db.table_digests import DIGESTED, Digested, digest, product_of_rows
+from authsec_server.db.table_digests import DIGESTED, digest, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
 MOST: Final = 5  # findings of one table that are told one by one
@@ -35,6 +37,7 @@ class TableCheck:
         self._connection = connection
         self._scratch = scratch
         self._highest = (0, 0)  # authority version and number of an event
+        self._computed: Mapping[str, str] = {}
 
     @classmethod
     @contextmanager
@@ -55,12 +58,16 @@ class TableCheck:
             row = (name, version, number, before, after, event["at"], is_sealed(number))
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
-    def findings(self, scan: Scan) -> Iterator[str]:
-        """What is found, in sentences. A table that is missing is a finding of the schema."""
-        inspector = inspect(self._connection)
-        for name, its in DIGESTED.items():
-            if inspector.has_table(name):
-                yield from self._of_table(name, its, scan)
+    def keep(self, scan: Scan) -> None:
+        """Compute the digests of the tables. A table that is missing is a finding of the schema."""
+        self._computed = digests_of_rows(self._connection, scan)
+
+    def findings(self, cut: datetime | None) -> Iterator[str]:
+        """What is found, in sentences. Events before `cut` were dropped: no chain begins earlier."""
+        since = "" if cut is None else (cut + CLOCKS).isoformat(timespec="microseconds")
+        is_told = self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
+        for name, computed in self._computed.items() if is_told else ():
+            yield from self._of_table(name, computed, since)
         version = self._connection.execute(select(authority.c.version)).scalar()
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server gives."
@@ -81,11 +88,11 @@ class TableCheck:
         ):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
-    def _of_table(self, name: str, its: Digested, scan: Scan) -> Iterator[str]:
+    def _of_table(self, name: str, computed: str, since: str) -> Iterator[str]:
         last: tuple[int, str] | None = None
         found = 0
         for number, before, after in self._scratch.execute(
-            "SELECT number, before, after FROM told WHERE name = ? ORDER BY version, number", (name,)
+            "SELECT number, before, after FROM told WHERE name = ? AND at >= ? ORDER BY version, number", (name, since)
         ):
             if last and before != last[1]:
                 found += 1
@@ -97,5 +104,14 @@ class TableCheck:
             last = (number, after)
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} times more."
-        if last and last[1] != digest(product_of_rows(name, scan.digested(name, its))):
+        if last is None:
+            yield f"No event says the digest of {name}."
+        elif last[1] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
+
+
+def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:
+    """The digest of each table, computed from its rows."""
+    inspector = inspect(connection)
+    there = {name: its for name, its in DIGESTED.items() if inspector.has_table(name)}
+    return {name: digest(product_of_rows(name, scan.digested(name, its))) for name, its in there.items()}

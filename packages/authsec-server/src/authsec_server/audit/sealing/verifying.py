@@ -150,7 +150,7 @@ class _Read:
         self.scratch.keep_heads(self._heads(scan))
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
-        self.misnamed += self.table_check.findings(scan)
+        self.table_check.keep(scan)
         self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
@@ -268,7 +268,9 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
     read.revocation_check.believe(restores)
-    for finding in (*read.misnamed, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
+    cut = dropped.cut if dropped else None
+    of_rows = (*read.misnamed, *read.table_check.findings(cut))
+    for finding in (*of_rows, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
         trail.find(finding)
     for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
         trail.find(finding)
