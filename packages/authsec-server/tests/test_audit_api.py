@@ -53,6 +53,7 @@ def test_an_event_as_the_admin_api_shows_it(admin: TestClient) -> None:
         "token_sha256": "",
         "expires_at": None,
         "detail": event["detail"],
+        "tables": ["role_actions", "roles"],
         "place": None,  # nobody seals here
         "leaf": None,
         "as_sealed": None,

@@ -82,6 +82,7 @@ def test_csv_has_every_value(journal: Database) -> None:
         "token_sha256": "ab" * 32,
         "expires_at": "2026-11-25T12:00:00Z",
         "detail": '{"actions": ["customers:read"]}',
+        "tables": "",
         "place": "",
         "leaf": "",
         "as_sealed": "",

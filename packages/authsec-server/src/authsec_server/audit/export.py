@@ -72,13 +72,13 @@ _HEADS = (
     *("principal_kind", "principal_id", "principal_name", "principal_role", "client_id", "client_name"),
     *("delegation_ids", "delegation_names", "role_ids", "role_names", "subject_id", "subject_name"),
     *("decision", "reason", "address", "authority_version", "jti", "kid", "token_sha256", "expires_at", "detail"),
-    *("place", "leaf", "as_sealed"),
+    *("tables", "place", "leaf", "as_sealed"),
 )
 
 
 def _cells(shown: Mapping[str, Any]) -> Iterator[str]:
     """The event's values, in the order of the heads."""
-    flat = {**shown} | {"detail": json.dumps(shown["detail"], ensure_ascii=False)}
+    flat = {**shown} | {"detail": json.dumps(shown["detail"], ensure_ascii=False), "tables": "\n".join(shown["tables"])}
     for one in ("principal", "client", "subject"):
         flat |= {f"{one}_{part}": value for part, value in (shown[one] or {}).items()}
     for many, one in (("delegations", "delegation"), ("roles", "role")):
