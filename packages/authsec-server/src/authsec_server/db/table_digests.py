@@ -36,6 +36,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     literal_column,
     or_,
     select,
@@ -183,10 +184,17 @@ class TableChanges:
                 yield tuple(row[each.name] for each in columns), row
 
     def _rows(self, name: str, condition: Any) -> Iterator[Mapping[str, Any]]:
-        names = [each.name for each in metadata.tables[name].columns if each.name not in DIGESTED[name].without]
-        statement = stored(self._connection, name, names, source=metadata.tables[name])
+        names = [each for each in _columns(self._connection, name) if each not in DIGESTED[name].without]
+        statement = stored(self._connection, name, names, source=metadata.tables.get(name))
         for row in self._connection.execute(statement if condition is None else statement.where(condition)):
             yield dict(zip(names, row, strict=True))
+
+
+def _columns(connection: Connection, name: str) -> list[str]:
+    """The columns of this table, whose room may not be loaded in this process."""
+    if name in metadata.tables:
+        return [each.name for each in metadata.tables[name].columns]
+    return [each["name"] for each in inspect(connection).get_columns(name)]
 
 
 def stored(connection: Connection, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
