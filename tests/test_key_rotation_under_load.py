@@ -73,7 +73,7 @@ def rotated(its: Any) -> str:
         created = store.in_states(tx.connection, (KeyState.PREPARED,))[0].created_at - PUBLISH_AHEAD
         tx.connection.execute(store.signing_keys.update().where(prepared).values(created_at=created))
 
-    database.change(grow_older)
+    database.append(grow_older)
     database.close()
     kid: str = its.post("keys/rotate")["kid"]
     return kid
