@@ -6,9 +6,11 @@ SQLite removes the file when it is closed. Nothing in the file needs to survive 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from typing import Final
+from typing import ClassVar, Final, Self
+
+from sqlalchemy import Connection
 
 from authsec_server.failures import Unavailable
 
@@ -24,6 +26,23 @@ def scratch_database(*create: str) -> sqlite3.Connection:
             scratch.execute(statement)
         opening.pop_all()
         return scratch
+
+
+class ScratchCheck:
+    """A check of an audited database that keeps what it reads in a scratch database with the tables `create`."""
+
+    create: ClassVar[Sequence[str]]
+
+    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._scratch = scratch
+
+    @classmethod
+    @contextmanager
+    def opened(cls, connection: Connection) -> Iterator[Self]:
+        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
+        with closing(scratch_database(*cls.create)) as scratch:
+            yield cls(connection, scratch)
 
 
 @contextmanager

@@ -9,17 +9,15 @@ The events that create, edit and delete say each name. A thing whose events were
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import inspect
 
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.scratch_database import scratch_database
+from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.naming import folded
 
@@ -83,19 +81,10 @@ _CLIENT_NAMED: Final = {EventKind.CLIENT_CREATED, EventKind.CLIENT_EDITED}
 _DELETED: Final = {EventKind.CLIENT_DELETED, EventKind.ROLE_DELETED}
 
 
-class NameCheck:
+class NameCheck(ScratchCheck):
     """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
 
-    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._scratch = scratch
-
-    @classmethod
-    @contextmanager
-    def opened(cls, connection: Connection) -> Iterator[Self]:
-        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
-        with closing(scratch_database(*_SCRATCH)) as scratch:
-            yield cls(connection, scratch)
+    create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of names. The event with the highest number counts."""

@@ -12,14 +12,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import Connection, inspect
 
 from authsec_server.audit.model import LISTING_ENDED, EventKind
-from authsec_server.audit.scratch_database import scratch_database
+from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
 from authsec_server.audit.sealing.trail import CLOCKS
@@ -56,21 +55,15 @@ _KEY: Final = "key"
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
 
-class RevocationCheck:
+class RevocationCheck(ScratchCheck):
     """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
 
+    create = _SCRATCH
+
     def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._scratch = scratch
+        super().__init__(connection, scratch)
         self._last = ("", "")  # key and day of the last token
         self._oldest: dict[tuple[str, bool], int] = {}  # authority version, by month and whether it had just begun
-
-    @classmethod
-    @contextmanager
-    def opened(cls, connection: Connection) -> Iterator[Self]:
-        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
-        with closing(scratch_database(*_SCRATCH)) as scratch:
-            yield cls(connection, scratch)
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of endings."""

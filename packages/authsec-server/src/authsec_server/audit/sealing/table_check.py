@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, select
 
 from authsec_server.audit.model import DIGESTS
-from authsec_server.audit.scratch_database import scratch_database
+from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.db.schema import authority
@@ -30,21 +29,15 @@ _SCRATCH: Final = (
 )
 
 
-class TableCheck:
+class TableCheck(ScratchCheck):
     """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
 
+    create = _SCRATCH
+
     def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._scratch = scratch
+        super().__init__(connection, scratch)
         self._highest = (0, 0)  # authority version and number of an event
         self._computed: Mapping[str, str] = {}
-
-    @classmethod
-    @contextmanager
-    def opened(cls, connection: Connection) -> Iterator[Self]:
-        """One for as long as this is open. Raises `sqlite3.Error` where the temporary folder is full."""
-        with closing(scratch_database(*_SCRATCH)) as scratch:
-            yield cls(connection, scratch)
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of digests and of the authority's version."""
