@@ -14,7 +14,7 @@ class Watched(list[tuple[tuple[int, int], int]]):
 
     reads = 0
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self):  # type: ignore[no-untyped-def] # of any mapping
         self.reads += 1
         return super().__iter__()
 

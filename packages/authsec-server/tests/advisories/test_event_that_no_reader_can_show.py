@@ -79,7 +79,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
 @given(row=events())
 def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
     assume(is_event(row))
-    its = recorded(SimpleNamespace(**row, _asdict=lambda: row))  # type: ignore[arg-type]
+    its = recorded(SimpleNamespace(**row, _asdict=lambda: row))  # type: ignore[arg-type] # a row of no database
     shown = as_json(its)
     for wide in (True, False):
         assert listing._row(shown, wide=wide)

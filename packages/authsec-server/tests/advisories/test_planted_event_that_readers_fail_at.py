@@ -153,8 +153,8 @@ def test_the_shape_takes_what_the_columns_take() -> None:
     longest = {**TEXTS, **OPTIONAL_TEXTS}
     columns = {each.name: each.type.length for each in events.c if isinstance(each.type, String) and each.type.length}
     assert longest == columns | dict.fromkeys(longest.keys() - columns.keys(), MAX_NAME)
-    assert last_uses.c.subject_id.type.length == daily_uses.c.subject_id.type.length == MAX_ID  # type: ignore[attr-defined]
-    assert daily_uses.c.action.type.length == MAX_ACTION  # type: ignore[attr-defined]
+    assert last_uses.c.subject_id.type.length == daily_uses.c.subject_id.type.length == MAX_ID  # type: ignore[attr-defined] # a String
+    assert daily_uses.c.action.type.length == MAX_ACTION  # type: ignore[attr-defined] # a String
 
 
 def test_a_dry_run_takes_tokens_of_very_many_roles(database: Database) -> None:

@@ -133,3 +133,13 @@ def test_a_row_in_a_table_that_no_change_has_written_is_found(year: Year) -> Non
         " VALUES ('00000000-0000-4000-8000-000000000001', 'planted', 'admin', 'x', '2026-06-10 12:00:00.000000')"
     )
     assert "Rows of admin_keys were changed in the database after event" in "".join(year.report().findings)
+
+
+def test_data_of_before_there_were_digests_can_be_dropped(year: Year) -> None:
+    """No change has been made since the upgrade, so no product is kept."""
+    year.run("DELETE FROM table_digests")
+    year.drop(7)
+    report = year.report()
+    assert (report.findings, report.skipped) == ((), ())
+    year.edit(9)
+    assert year.report().findings == ()

@@ -96,7 +96,7 @@ LISTING_ENDED = frozenset(
         EventKind.PROOF_REMOVED,
     }
 )
-"""Kinds that may end something or nothing: `ended` in their detail lists whose tokens they ended."""
+"""Kinds of events that may end tokens: `ended` in the detail lists the subjects of these tokens."""
 
 
 DIGESTS = "digests"

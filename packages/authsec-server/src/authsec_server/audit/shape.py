@@ -90,7 +90,7 @@ _TEXT: Final = _of(str)
 _TEXT_OR_NONE: Final = _of(str, type(None))
 _ID: Final = _text(MAX_ID)
 _NAME: Final = _text(MAX_NAME)
-_NUMBER: Shape = lambda value: type(value) is int and 0 <= value <= MAX_NUMBER  # noqa: E731
+_NUMBER: Shape = lambda value: type(value) is int and 0 <= value <= MAX_NUMBER  # noqa: E731 - as its neighbours
 _NAMES: Final = _or_none(_list(_TEXT))
 _SELECTOR: Final = _object(
     {"key": _TEXT, "registered": _TEXT, "shown": _TEXT, "agrees": _of(bool)}, proved_by=_TEXT_OR_NONE
@@ -115,7 +115,7 @@ _DIGEST: Final = _text(MAX_DIGEST)
 _DIGESTS: Final = _map(lambda both: type(both) is list and len(both) == 2 and all(map(_DIGEST, both)))
 _OF_ANY: Final = _object(None, **_MEMBERS)
 _ACTIONS: Final = _list(_text(MAX_ACTION))
-_DESCRIBED: Shape = lambda value: _map(_TEXT)(value) and _ACTIONS([*value])  # noqa: E731
+_DESCRIBED: Shape = lambda value: _map(_TEXT)(value) and _ACTIONS([*value])  # noqa: E731 - as above
 _ENDED: Final = _list(_object({"kind": _TEXT, "id": _ID}))
 _EDIT: Final[Mapping[str, Shape]] = {"revision": _NUMBER, "before": _of(dict), "after": _of(dict)}
 _DETAILS: Final[Mapping[str, Shape]] = {

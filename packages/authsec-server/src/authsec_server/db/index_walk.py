@@ -79,7 +79,7 @@ class _Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """What is damaged; `skipped` are the tables with an index that could not be read."""
+    """The damage of indexes; `skipped` are the tables with an index that could not be read."""
 
     findings: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()

@@ -37,7 +37,7 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
-    """What is damaged; `not_checked` are sentences about checks that this database does not offer.
+    """The damage of a database; `not_checked` are sentences about checks that this database does not offer.
 
     `skipped` are sentences about checks that must run and could not: somebody can take a right away, or keep a lock.
     """
@@ -132,6 +132,7 @@ def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Ski
     months = {month for row in partitions if (month := month_of(row.relname))}
     for row in partitions:
         own = month_of(row.relname)
+        # `regclass::text` is quoted by PostgreSQL: a name is no way into the statement.
         statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608
         savepoint = connection.begin_nested()
         try:

@@ -35,7 +35,7 @@ def reason_of(error: DBAPIError) -> str:
 
 
 def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Skipped]) -> Iterator[str]:
-    """What was not checked, and the statements that help. The tables of one reason share a sentence."""
+    """The checks that were skipped, and the statements that help. The tables of one reason share a sentence."""
     left: dict[str, set[str]] = {}
     for each in skipped:
         left.setdefault(each.reason, set()).add(each.table)

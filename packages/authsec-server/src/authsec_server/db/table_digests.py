@@ -64,8 +64,11 @@ _digests = Table(
 
 @dataclass(frozen=True, slots=True)
 class Digested:
-    """A table with a digest. `parent`: rows go with a deleted row of this table, by this column. `without`: columns
-    that are written without a change of authority, or that decide no answer about events."""
+    """A table with a digest.
+
+    `parent`: the database deletes rows with a row of this table, by this column. `without`: columns that are written
+    without a change of authority, or that decide no answer about events.
+    """
 
     key: tuple[str, ...]
     parent: tuple[str, str] | None = None
@@ -91,7 +94,7 @@ DIGESTED: Final[Mapping[str, Digested]] = {
 
 
 class TableChanges:
-    """What one change writes to tables with a digest. Made by `watching`; `settle` ends it."""
+    """The rows of digested tables that one change writes. `watching` makes it, and `settle` ends it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -215,9 +218,11 @@ def _kept(connection: Connection) -> Iterator[tuple[str, int]]:
 
 
 def kept_digests(connection: Connection) -> Mapping[str, str]:
-    """The digest of each table as the last change left it. Nobody has to believe it: raw SQL may have written it."""
-    kept = dict(_kept(connection))
-    return {name: digest(kept.get(name, EMPTY)) for name in DIGESTED}
+    """The digest of each table as the last change left it; of no table before the first change.
+
+    Nobody has to believe the digests: raw SQL may have written them.
+    """
+    return {name: digest(product) for name, product in _kept(connection)}
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:

@@ -27,7 +27,7 @@ def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation
 
 
 def as_detail(*ended: Revocation) -> dict[str, object]:
-    """What the event of a change says of the subjects that the change ended: `audit verify` compares the two."""
+    """The subjects that a change ended, for the detail of its event: `audit verify` compares the two."""
     return {"ended": [{"kind": each.subject_kind, "id": each.subject_id} for each in ended]}
 
 

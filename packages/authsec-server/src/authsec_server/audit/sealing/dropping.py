@@ -95,7 +95,7 @@ class Dropper:
         return Foreseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
     def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> tuple[rows.ToGo, _Confirmed]:
-        """What may go, and the digests that go into the record. Raises `Invalid` or `Conflict` where it may not."""
+        """The events to drop, and the digests for the record. Raises `Invalid` or `Conflict` where it may not."""
         self.database.read(partial(_check_time, before=before, now=act.now))
         confirmed = self._check_seals(act, before, export, keys)
         wanted = self.database.read(partial(rows.to_go, before=before, export=Given("export", export)))
@@ -162,10 +162,12 @@ class Dropper:
 
 
 def _unchanged(tx: Tx, confirmed: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
-    """The digests of the tables: the events that said them may be dropped. A table that was changed since has another
-    event, which says its digest."""
+    """The digests of the tables: the drop may take the events that said them.
+
+    A table that was changed since has another event, which says its digest.
+    """
     kept = kept_digests(tx.connection)
-    return {name: [digest, digest] for name, digest in confirmed.items() if kept[name] == digest}
+    return {name: [digest, digest] for name, digest in confirmed.items() if kept.get(name, digest) == digest}
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:

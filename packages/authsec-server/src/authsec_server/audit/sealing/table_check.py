@@ -56,7 +56,7 @@ class TableCheck(ScratchCheck):
         self._computed = digests_of_rows(self._connection, scan)
 
     def findings(self, cut: datetime | None) -> Iterator[str]:
-        """What is found, in sentences. Events before `cut` were dropped: no chain begins earlier."""
+        """Report each difference in a sentence. Events before `cut` were dropped: no chain begins earlier."""
         since = "" if cut is None else (cut + CLOCKS).isoformat(timespec="microseconds")
         is_told = self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
         for name, computed in self._computed.items() if is_told else ():

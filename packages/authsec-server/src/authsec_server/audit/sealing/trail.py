@@ -314,7 +314,7 @@ class Trail:
         return ""
 
     def report(self, size: int, not_yet: int) -> Report:
-        """What was found."""
+        """The findings so far."""
         return Report(
             sealed=size,
             not_yet=not_yet,

@@ -289,7 +289,7 @@ def _compared(
 
 
 def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) -> Iterator[str]:
-    """What nobody can say because events wait for their seal, in sentences. Events before `cut` were dropped."""
+    """Report in sentences what events without a seal leave open. Events before `cut` were dropped."""
     head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
     if unsealed.since and (running_at := unsealed.running_at(head_at)):
         yield (
