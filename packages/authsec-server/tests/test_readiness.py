@@ -380,6 +380,7 @@ def test_a_process_whose_sqlite_writer_has_ended_is_not_alive(tmp_path: Path, mi
         assert writer._thread is not None
         writer._thread.join(10)
     problem = its.liveness.problem()
+    database.close()
     assert problem is not None
     assert problem.status == "writer_stopped"
 
