@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def _as_json(report: Report, digests: Set[str]) -> dict[str, Any]:
             }
             for each in report.restores
         ],
+        "sealed_late": [
+            {
+                "events": each.events,
+                "numbers": [each.first, each.last],
+                "oldest": rfc3339(datetime.fromisoformat(each.oldest)),
+                "sealed_at": rfc3339(each.sealed_at),
+            }
+            for each in report.late
+        ],
+        "more_sealed_late": report.more_late,
     }
 
 
@@ -85,6 +96,7 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     dropped = [
         *(_dropped(each, digests) for each in report.dropped),
         *map(_restored, report.restores),
+        *_late(report),
         *report.unchecked,
     ]
     heads = "the head" if kept == 1 else f"all {kept:,} heads"
@@ -114,6 +126,20 @@ def _restored(restore: RecordedRestore) -> str:
         signed = f", signed at {when(rfc3339(restore.head_at))} UTC" if restore.head_at else ""
         lost = f"Events after the backup are lost: its last head covers {its.size:,} events{signed}."
     return f"Restored at {when(rfc3339(its.at))} UTC: authority version {before}{its.authority_version:,}. {lost}"
+
+
+def _late(report: Report) -> Iterator[str]:
+    """Which events were sealed long after their time."""
+    for each in report.late:
+        oldest, sealed_at = when(rfc3339(datetime.fromisoformat(each.oldest))), when(rfc3339(each.sealed_at))
+        if each.events == 1:
+            what, why = f"Event {each.first}, of {oldest} UTC, was", "it was"
+        else:
+            what = f"{each.events:,} events from {each.first} to {each.last}, the oldest of {oldest} UTC, were"
+            why = "they were"
+        yield f"{what} sealed only at {sealed_at} UTC: no server sealed in between, or {why} dated back."
+    if report.more_late:
+        yield f"{report.more_late:,} more events were sealed over 15 minutes after their time."
 
 
 def _dropped(dropping: Dropping, digests: Set[str]) -> str:

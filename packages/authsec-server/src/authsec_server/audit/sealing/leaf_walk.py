@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.late_seals import LateSealsWatch
 from authsec_server.audit.sealing.scratch import Met, Scratch
 from authsec_server.audit.sealing.trail import Trail, when
 from authsec_server.audit.sealing.waiting import Waiting
@@ -23,6 +24,7 @@ class LeafWalk:
     scratch: Scratch
     trail: Trail
     unsealed: Waiting
+    late: LateSealsWatch = field(default_factory=LateSealsWatch)
     through: int = 0  # up to this number every event is sealed, the heads say
     _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
 
@@ -33,7 +35,7 @@ class LeafWalk:
         for leaf in self.scratch.met():
             if leaf.position != expected:
                 self.trail.lack(expected)
-            self._compare(leaf)
+            self._compare(leaf, head)
             self.trail.refuse_late(leaf.number)
             self._waiting.append((leaf.number, leaf.hash))
             expected = leaf.position + 1
@@ -73,7 +75,8 @@ class LeafWalk:
             find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
         return not_yet
 
-    def _compare(self, leaf: Met) -> None:
+    def _compare(self, leaf: Met, head: Head | None) -> None:
+        """Compare a leaf with its event. `head` is the first one that covers it."""
         find, number = self.trail.find, leaf.number
         if leaf.leaf_copies > 1:
             find(f"The seal in place {leaf.position} is there {leaf.leaf_copies} times.")
@@ -86,9 +89,9 @@ class LeafWalk:
         elif leaf.leaf != leaf.hash:
             find(f"Event {number} was changed: it is not what was sealed.")
         else:
-            self._confirm(leaf)
+            self._confirm(leaf, head)
 
-    def _confirm(self, leaf: Met) -> None:
+    def _confirm(self, leaf: Met, head: Head | None) -> None:
         """The event is as it was sealed."""
         number = leaf.number
         if not leaf.valid:
@@ -101,6 +104,8 @@ class LeafWalk:
             self.trail.confirm(leaf.position, leaf.record)
         if leaf.at is not None:
             self.trail.stay(leaf.position, number, leaf.at)
+            if head is not None:
+                self.late.meet(number, leaf.at, head)
 
     def _grow(self) -> None:
         self.trail.grow(self._waiting)

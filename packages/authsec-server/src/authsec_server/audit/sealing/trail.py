@@ -12,6 +12,7 @@ from authsec_server.audit.sealing.covering import Covering, gaps
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
+from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.tree import Tree
@@ -53,6 +54,7 @@ class Report:
     `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked;
     `skipped`, which of that must be checked, or nobody can say that all is as it was sealed.
     `restores`: when the database was put back to a backup, oldest first.
+    `late`: events that were sealed long after their time; `more_late` counts further ones.
     """
 
     sealed: int
@@ -64,6 +66,8 @@ class Report:
     unchecked: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     restores: tuple[RecordedRestore, ...] = ()
+    late: tuple[LateSeals, ...] = ()
+    more_late: int = 0
     waiting_since: datetime | None = None
 
     @property

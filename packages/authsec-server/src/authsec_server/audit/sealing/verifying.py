@@ -281,6 +281,8 @@ def _compared(
     return replace(
         report,
         waiting_since=unsealed.since,
+        late=tuple(walk.late.found),
+        more_late=walk.late.more,
         unchecked=doubts,
         skipped=doubts,
         findings=(*report.findings, *of_database[:MOST]),

@@ -1,0 +1,63 @@
+"""Events that were sealed long after their time: no server sealed in between, or somebody dated them back. Pure.
+
+A server seals within a second, a refusal that is counted by the minute within ten minutes. Nobody can tell from the log
+which of the two it was: who knows when servers were stopped can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from authsec_server.audit.sealing.heads import Head
+
+LATE: Final = timedelta(minutes=15)
+MOST: Final = 20  # groups that are told one by one
+
+
+@dataclass(slots=True, kw_only=True)
+class LateSeals:
+    """So many `events`, from the `first` number to the `last`, whose seal is late; `oldest` is the earliest's time.
+
+    The first head that covers them was signed at `sealed_at`.
+    """
+
+    sealed_at: datetime
+    first: int
+    last: int
+    oldest: str  # ISO 8601
+    events: int = 1
+
+    def add(self, number: int, at: str) -> None:
+        """Take in another event."""
+        self.events += 1
+        self.first, self.last = min(self.first, number), max(self.last, number)
+        self.oldest = min(self.oldest, at)
+
+
+@dataclass(slots=True)
+class LateSealsWatch:
+    """Told each sealed event in the order of the log, with the first head that covers it.
+
+    `found` has one group for each head, the first `MOST`; `more` counts the events of the others.
+    """
+
+    found: list[LateSeals] = field(default_factory=list)
+    more: int = 0
+    _head: Head | None = None
+    _in_time: str = ""  # events of this time and later are sealed in time
+
+    def meet(self, number: int, at: str, head: Head) -> None:
+        """An event of that time (ISO 8601, UTC, to the microsecond)."""
+        if head is not self._head:
+            self._head = head
+            self._in_time = (head.at - LATE).isoformat(timespec="microseconds")
+        if at >= self._in_time:
+            return
+        if self.found and self.found[-1].sealed_at == head.at:
+            self.found[-1].add(number, at)
+        elif len(self.found) < MOST:
+            self.found.append(LateSeals(sealed_at=head.at, first=number, last=number, oldest=at))
+        else:
+            self.more += 1
