@@ -17,7 +17,7 @@ from authsec import AuthSecClient
 from claude_agent_sdk import ClaudeAgentOptions, ResultMessage, create_sdk_mcp_server, query, tool
 
 API = os.environ["DOWNSTREAM_URL"]
-authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @tool("fetch_customer", "Fetch a customer's record.", {"customer_id": str})

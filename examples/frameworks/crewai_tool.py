@@ -16,7 +16,7 @@ from crewai import LLM, Agent
 from crewai.tools import tool
 
 API = os.environ["DOWNSTREAM_URL"]
-authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @authsec.delegated(scope="customers:read", on_denied="tell_model")

@@ -18,7 +18,7 @@ from google.adk.models.lite_llm import LiteLlm
 from google.adk.runners import InMemoryRunner
 
 API = os.environ["DOWNSTREAM_URL"]
-authsec = AuthSecClient()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @authsec.delegated(scope="customers:read", on_denied="tell_model")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -114,19 +116,39 @@ def test_a_tool_that_the_framework_saw_before_ours_is_found_by_the_pages_test(tm
     assert "FAILED test_run.py::test_no_model_sees_the_token - AssertionError" in done.stdout, done.stdout
 
 
+class AnyFramework(ModuleType):
+    """Stands in for a package that an example imports, whatever the example takes from it."""
+
+    def __getattr__(self, name: str) -> object:
+        return object()
+
+
+def imported_by(example: Path) -> set[str]:
+    """The modules that the program names."""
+    nodes = list(ast.walk(ast.parse(example.read_text("utf-8"))))
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return whole | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_a_wrong_client_id_ends_the_example_with_one_block(
+    example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in imported_by(example) - set(sys.stdlib_module_names) - {"authsec"}:
+        monkeypatch.setitem(sys.modules, name, AnyFramework(name))
+    monkeypatch.setenv("DOWNSTREAM_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AUTHSEC_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", "customer-support")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(example), run_name="__main__")
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert printed.err.startswith("The SDK needs the agent's client_id, not its slug.")
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_no_example_hides_what_it_imports(example: Path) -> None:
     """A file that is run finds its neighbours first: examples/frameworks/langchain.py would import itself."""
-    imported = {
-        name.partition(".")[0]
-        for node in ast.walk(ast.parse(example.read_text("utf-8")))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    imported = {name.partition(".")[0] for name in imported_by(example)}
     assert imported & {neighbour.stem for neighbour in EXAMPLES} == set()
     assert imported & set(sys.stdlib_module_names) <= {"asyncio", "os", "typing"}

@@ -135,6 +135,12 @@ def test_an_edit_is_reviewed_before_it_is_made(door: TestClient, made: dict[str,
     assert now["ends_at"] == made["ends_at"]  # the form shows no fraction of a second, and takes none away
 
 
+def test_the_review_of_an_edit_names_the_api_that_may_have_been_meant(door: TestClient, made: dict[str, Any]) -> None:
+    review = edited(door, made, audiences=["customer-ap"])
+    assert "No API is called customer-ap; the nearest is customer-api." in review.text
+    assert "is called" not in edited(door, made, audiences=["customer-api"]).text
+
+
 def test_an_edit_that_takes_nothing_away_ends_no_token(door: TestClient, made: dict[str, Any]) -> None:
     page = edited(door, made, ends_at="")
     assert "No token ends. New tokens can do more from that moment on." in page.text

@@ -59,6 +59,21 @@ def test_what_narrowing_stops_is_said_before_and_is_so(its: House) -> None:
     assert (again.status_code, again.json()["changed_fields"]) == (412, ["actions"])
 
 
+def test_an_edit_warns_of_an_added_audience_that_is_nearly_an_api(its: House) -> None:
+    door = its.door()
+    its.delegated_name("Helper", actions=("customers:read",))
+    (slug,) = [each["slug"] for each in door.get(PATH).json()["items"]]
+    door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example"})
+
+    def warned(**what: Any) -> list[str]:
+        warnings = edit(door, slug, **what).json()["warnings"]
+        return [each["message"] for each in warnings if each["code"] == "audience_misspelt"]
+
+    assert warned(audiences=["crm"]) == []
+    assert warned(audiences=["crm", "crn"]) == ["No API is called crn; the nearest is crm."]
+    assert warned(audiences=["https://crm.example", "crn"], description="Mine") == []
+
+
 def test_each_member_means_what_it_says(its: House) -> None:
     door = its.door()
     its.delegated_name("Helper")

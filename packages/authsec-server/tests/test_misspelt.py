@@ -58,8 +58,11 @@ MISTYPED = {
     "delegations edit helper-support --add-audience x --remove-audience a --remove-audience b": "a, b are not in it. "
     "Nothing was changed. In it: -",
     "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience customer": ""
-    "No API is called customer; the nearest is customers. Nothing was created. Correct --audience, or register the API "
-    "first. If the name is meant as it is: --yes",
+    "No API is called customer; the nearest is customers. Nothing was created. Correct the audience, or register the "
+    "API first. If the name is meant as it is: --yes",
+    "delegations edit helper-support --add-audience customer": "No API is called customer; the nearest is customers. "
+    "Nothing was changed. Correct the audience, or register the API first. If the name is meant as it is: --yes",
+    "delegations edit helper-support --audience customers --audience customer": "Nothing was changed. Correct",
     "revoke delegation helper --yes": "That is the agent Helper. Its trust delegations: helper-support (the shared "
     "default).",
     "roles show something-else": "There is no role 'something-else'. See the list: authsec roles list",
@@ -79,6 +82,26 @@ def test_an_audience_that_no_api_has_may_be_meant(furnished: Authsec, audience: 
     delegate = "delegations create --role support --agent helper --target 'Other AI agent' --all-actions --audience"
     made = furnished(*shlex.split(f"{delegate} {audience}"))
     assert (made.exit_code, f"audiences        {audience.split()[0]}\n" in made.stdout) == (0, True), made.output
+
+
+@pytest.mark.parametrize("audience", ["customer --yes", "https://customer.example", "billing", "authsec-api"])
+def test_an_edit_may_name_an_audience_that_no_api_has(furnished: Authsec, audience: str) -> None:
+    edited = furnished(*shlex.split(f"delegations edit helper-support --add-audience {audience}"))
+    assert (edited.exit_code, f"audiences        {audience.split()[0]}\n" in edited.stdout) == (0, True), edited.output
+
+
+def test_an_edit_asks_only_about_the_audiences_that_it_adds(furnished: Authsec) -> None:
+    added = furnished(*shlex.split("delegations edit helper-support --add-audience customer --yes"))
+    assert "! No API is called customer; the nearest is customers.\n" in added.stdout
+    later = furnished(*shlex.split("delegations edit helper-support --add-audience billing"))
+    assert (later.exit_code, "is called" in later.output) == (0, False), later.output
+
+
+def test_a_dry_run_of_an_edit_shows_a_mistyped_api_as_a_warning(furnished: Authsec) -> None:
+    told = furnished(*shlex.split("delegations edit helper-support --add-audience customer --owner Bob --dry-run"))
+    assert told.exit_code == 0, told.output
+    assert "! No API is called customer; the nearest is customers.\n" in told.stdout
+    assert "Bob" in told.stdout
 
 
 def test_a_revoked_delegation_is_not_the_nearest_where_another_is_near(furnished: Authsec) -> None:

@@ -228,6 +228,21 @@ def test_a_header_with_more_than_one_reading(value: str) -> None:
     assert answer.body["reason"] == "invalid_request"
 
 
+@pytest.mark.parametrize("value", ["Bearer", "Bearer ", "bearer   "])
+def test_an_empty_token_is_told_as_a_command_that_failed(value: str) -> None:
+    """As `curl -H "Authorization: Bearer $(authsec token)"` sends it where the token is refused."""
+    answer = call(application(), "/customers/42", value)
+    assert (answer.status, answer.body["error"]) == (400, "The bearer token is empty.")
+    assert answer.body["details"] == (
+        "The command that should print the token has probably failed: look at its error output. "
+        "Send one header: Authorization: Bearer <delegation token>."
+    )
+    challenge = answer.headers["www-authenticate"]
+    assert 'error="invalid_request", error_description="The bearer token is empty."' in challenge
+    other = call(application(), "/customers/42", "Bearer a b")
+    assert "command" not in other.body["details"]
+
+
 def test_octets_that_are_no_text() -> None:
     assert call(application(), "/customers/42", "Bearer \xff\xfe").body["reason"] == "token_malformed"
 

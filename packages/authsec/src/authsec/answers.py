@@ -53,15 +53,15 @@ class Answer:
 
 
 class InvalidRequest(VerificationError):
-    """The request carries its token in a way that has more than one reading."""
+    """The request carries its token in a way that has more than one reading, or carries an empty one.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(
-            message,
-            reason="invalid_request",
-            status=400,
-            details="Send one header: Authorization: Bearer <delegation token>.",
-        )
+    `cause` tells the caller what has probably gone wrong before the request.
+    """
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        wanted = "Send one header: Authorization: Bearer <delegation token>."
+        details = f"{cause} {wanted}" if cause else wanted
+        super().__init__(message, reason="invalid_request", status=400, details=details)
 
 
 def answer_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Answer:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 from authsec.authority import Authority
 from authsec.cache import TokenCache
@@ -53,6 +54,18 @@ class AuthSecClient:
         self._cache = TokenCache(
             self.authority.fetch, clock=clock, margin=self.config.refresh_margin, timeout=self.config.timeout
         )
+
+    @classmethod
+    def from_env_or_exit(cls) -> Self:
+        """The client that the environment describes, for a script; not for a module that other programs import.
+
+        Where a setting is missing or wrong, the script ends with status 2, and stderr shows the line to write instead.
+        """
+        try:
+            return cls()
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(2)
 
     def get_delegation_token(self) -> str:
         """The token for all that is delegated, as a string, for your own code; no model is to call what returns it.

@@ -134,7 +134,12 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
             raise InvalidRequest("The request has several Authorization headers.")
         return None
     token = token.strip(" ")
-    if not token or " " in token or "," in token:
+    if not token:  # a shell's $(authsec token …) that printed nothing
+        raise InvalidRequest(
+            "The bearer token is empty.",
+            cause="The command that should print the token has probably failed: look at its error output.",
+        )
+    if " " in token or "," in token:
         raise InvalidRequest("The Authorization header does not hold exactly one bearer token.")
     return token
 

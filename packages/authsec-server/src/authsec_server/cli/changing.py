@@ -12,7 +12,7 @@ from rich.text import Text
 
 from authsec_server.cli.caller import Caller, Rehearsed, admin_command, local_command
 from authsec_server.cli.delegation_shown import warned
-from authsec_server.cli.ending import ask_for_good, ask_if_tokens_end, deleting, editing, say
+from authsec_server.cli.ending import ask_for_good, ask_if_tokens_end, deleting, editing, foreseen, say
 from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output, cell, harmless, styled
 from authsec_server.cli.units import as_typed
@@ -20,6 +20,8 @@ from authsec_server.cli.units import as_typed
 _WORDS = {"client": "agent", "api": "API", "delegation": "trust delegation", "source": "trust source"}
 
 Command = Callable[..., None]
+Check = Callable[[Mapping[str, Any]], None]
+"""Reads the answer to a dry run, and raises `CallFailed` where the change is not to be made."""
 
 
 def change_command(command: Command) -> Command:
@@ -41,17 +43,21 @@ def edit(
     *,
     yes: bool,
     cleared: Sequence[str] = (),
+    check: Check | None = None,
 ) -> Any:
     """Change what is `asked` for of the thing that was `read`; what that makes of it.
 
     Of what is None nothing is said, and it stays; what is `cleared` is null from then on.
 
-    Where tokens end, that is said, and whoever sits at a terminal is asked. Who was first in between is named.
+    Unless `yes`, `check` reads the dry run first. Where tokens end, that is said, and whoever sits at a terminal is
+    asked. Who was first in between is named.
     """
     body = {name: value for name, value in asked.items() if value is not None} | dict.fromkeys(cleared)
     if not body:
         raise click.UsageError("What is to change? Name it; --help shows what can.")
     send = editing(caller, read)
+    if check and not yes:
+        check(foreseen(caller, where, body, send=send))
     ask_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
     if done["revision"] == read["revision"] and not output.as_json:

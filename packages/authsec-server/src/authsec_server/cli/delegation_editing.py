@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
+from authsec_server.cli.audience_check import may_be_misspelt, refuse_misspelt
 from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.changing import change_command, edit
 from authsec_server.cli.delegation_shown import TARGETS, shown, warned
 from authsec_server.cli.edited_lists import edited, list_options
-from authsec_server.cli.ending import yes_option
 from authsec_server.cli.output import Output
 from authsec_server.cli.units import DURATION
 
@@ -31,7 +32,9 @@ _LISTS = ("actions", "audiences", "excluded_proofs")
 @click.option("--owner", help="Who answers for it.")
 @click.option("--description", help="Why it exists.")
 @click.option("--slug", help="What to call it where an id is asked for.")
-@yes_option
+@click.option(
+    "--yes", is_flag=True, help="Do it without asking, also for an audience that is spelt much like a registered API."
+)
 @change_command
 def edit_delegation(
     caller: Caller,
@@ -47,7 +50,8 @@ def edit_delegation(
     """Change a delegation: what is not named stays. DELEGATION is its slug or id.
 
     Where it gives less than before, the tokens that had more end; what stops is said first. Its role and its agent
-    are fixed: to change them, revoke it and create another.
+    are fixed: to change them, revoke it and create another. An audience that no API has, and that is much like the
+    slug of one, is not added without --yes.
     """
     if all_actions and any(asked[f"{prefix}actions"] for prefix in ("", "added_", "removed_")):
         raise click.UsageError("--all-actions are all of them: name none besides.")
@@ -61,5 +65,7 @@ def edit_delegation(
     asked |= {"all_actions": all_actions or None, "ends_at": ends_at}
     if default_audience:
         asked["audiences"] = []
-    done = edit(caller, output, where, found, asked, yes=yes, cleared=["ends_at"] if no_end else [])
+    new = set(asked["audiences"] or ()) - set(found["audiences"])
+    check = partial(refuse_misspelt, undone="Nothing was changed.") if may_be_misspelt(new) else None
+    done = edit(caller, output, where, found, asked, yes=yes, cleared=["ends_at"] if no_end else [], check=check)
     output.result(done, shown(done), *warned(done))

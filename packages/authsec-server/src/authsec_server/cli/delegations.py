@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
 from authsec.deferred import Commands
 
+from authsec_server.cli.audience_check import may_be_misspelt, refuse_misspelt
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.changing import change_command
 from authsec_server.cli.delegation_editing import edit_delegation
@@ -15,7 +15,6 @@ from authsec_server.cli.delegation_shown import STATES, TARGETS, for_whom, in_fu
 from authsec_server.cli.ending import ask_first, ask_for_good, foreseen, yes_option
 from authsec_server.cli.output import Output, table
 from authsec_server.cli.paging import Paged, note_more, page_options
-from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.units import DURATION
 
 _OUT = "those that were out have ended"
@@ -56,19 +55,10 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
         raise click.UsageError("Give --action (repeat it for several) or --all-actions.")
     many = {name: list(options.pop(name)) for name in ("audiences", "excluded_proofs")}
     body = {**options, **many, "actions": list(actions)}
-    if not yes and any("://" not in audience for audience in many["audiences"]):
-        _refuse_misspelt(foreseen(caller, "delegations", body))
+    if not yes and may_be_misspelt(many["audiences"]):
+        refuse_misspelt(foreseen(caller, "delegations", body), "Nothing was created.")
     delegation = caller.post("delegations", body)
     output.result(delegation, shown(delegation), *warned(delegation))
-
-
-def _refuse_misspelt(told: Mapping[str, Any]) -> None:
-    """Raise `CallFailed` where an audience looks like a mistyped API: its tokens would be for nobody."""
-    warnings = told["would_answer"]["warnings"]
-    misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
-    if misspelt:
-        remedy = "Correct --audience, or register the API first. If the name is meant as it is: --yes"
-        raise CallFailed(f"{' '.join(misspelt)} Nothing was created.", remedy)
 
 
 @delegations.command("list")

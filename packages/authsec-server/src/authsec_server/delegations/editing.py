@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from authsec_server import naming
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
@@ -10,7 +12,7 @@ from authsec_server.delegations import slugs, store
 from authsec_server.delegations.changes import Change, changes, narrows
 from authsec_server.delegations.model import OVER, Delegation, Edit, Standing, Terms
 from authsec_server.delegations.service import get
-from authsec_server.delegations.standing import as_granted, audience, record, tied
+from authsec_server.delegations.standing import as_granted, audience, misspelt_audiences, record, tied
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
@@ -40,7 +42,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revis
     is_less = narrows(before, after, default_audience=terms.default_audience)
     ended = [revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)] if is_less else []
     record(tx, act, EventKind.DELEGATION_EDITED, standing, **detail, **revocations.as_detail(*ended))
-    return tied(tx, [(after, standing.role, standing.client)], terms, act.now)[0]
+    return _edited(tx, act, standing, after, terms)
 
 
 def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms) -> tuple[Standing, tuple[Change, ...]]:
@@ -49,7 +51,7 @@ def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms)
     standing = get(tx, act, id_or_slug, terms)
     after = _checked(tx, act, standing, wanted, terms)
     rows = changes(standing.delegation, after, default_audience=terms.default_audience)
-    return tied(tx, [(after, standing.role, standing.client)], terms, act.now)[0], rows
+    return _edited(tx, act, standing, after, terms), rows
 
 
 def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -> Delegation:
@@ -77,6 +79,13 @@ def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -
         owner=naming.name("owner", wanted.owner),
         description=naming.text("description", wanted.description),
     )
+
+
+def _edited(tx: Tx, act: Act, before: Standing, after: Delegation, terms: Terms) -> Standing:
+    """The delegation `after` with its cautions; an audience that it had before was doubted when it was added."""
+    standing = tied(tx, [(after, before.role, before.client)], terms, act.now)[0]
+    added = set(after.audiences) - set(before.delegation.audiences)
+    return replace(standing, cautions=(*standing.cautions, *misspelt_audiences(tx, added, terms)))
 
 
 def _as_edited(delegation: Delegation) -> dict[str, object]:

@@ -13,7 +13,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import proposal as rules
 from authsec_server.delegations import slugs, store
-from authsec_server.delegations.cautions import misspelt, repeated
+from authsec_server.delegations.cautions import repeated
 from authsec_server.delegations.model import (
     MAX_DELEGATIONS,
     OVER,
@@ -29,7 +29,7 @@ from authsec_server.delegations.standing import (
     as_granted,
     audience,
     client_called,
-    near_apis,
+    misspelt_audiences,
     parties,
     record,
     role_called,
@@ -67,7 +67,8 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
     store.add(tx.connection, delegation)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
-    return replace(standing, cautions=(*standing.cautions, *misspelt(near_apis(tx, delegation, terms)), *repeats))
+    doubts = misspelt_audiences(tx, delegation.audiences, terms)
+    return replace(standing, cautions=(*standing.cautions, *doubts, *repeats))
 
 
 def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id: str) -> Standing:
@@ -83,7 +84,8 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
-    return replace(standing, cautions=(*standing.cautions, *misspelt(near_apis(tx, delegation, terms)), *repeats))
+    doubts = misspelt_audiences(tx, delegation.audiences, terms)
+    return replace(standing, cautions=(*standing.cautions, *doubts, *repeats))
 
 
 def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> Standing:

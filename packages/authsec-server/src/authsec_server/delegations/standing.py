@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,8 +16,8 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.by_slug import by_slugs
-from authsec_server.delegations.cautions import cautions
-from authsec_server.delegations.model import Delegation, Standing, Terms, state, title
+from authsec_server.delegations.cautions import cautions, misspelt
+from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.nearest import nearest
 from authsec_server.principal import Act
@@ -128,10 +128,10 @@ def audience(tx: Tx, index: int, text: str) -> str:
     return apis.resolve(tx, text) or parse_identifier(text, field=f"audiences.{index}")
 
 
-def near_apis(tx: Tx, delegation: Delegation, terms: Terms) -> dict[str, str]:
-    """Each audience that no API has, and that is much like the slug of one, with that slug."""
-    unknown = set(delegation.audiences) - apis.identifiers(tx, among=delegation.audiences) - {terms.default_audience}
-    return {audience: near for audience in sorted(unknown) if (near := apis.near(tx, audience))}
+def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tuple[Caution, ...]:
+    """A caution for each audience that no API has and that is spelt much like the slug of one."""
+    unknown = set(audiences) - apis.identifiers(tx, among=audiences) - {terms.default_audience}
+    return misspelt({audience: near for audience in sorted(unknown) if (near := apis.near(tx, audience))})
 
 
 def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named:
