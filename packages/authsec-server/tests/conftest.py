@@ -191,6 +191,11 @@ def estate(database: Database, act: Act) -> Estate:
     return Estate(database, act)
 
 
+def cheap_hashing() -> Hashing:
+    """Hashing of passwords that nobody tries to guess."""
+    return Hashing(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
 def later(**amount: float) -> datetime:
     """Noon and so much more."""
     return NOW + timedelta(**amount)
@@ -209,8 +214,10 @@ class Clock:
         return self.at.timestamp()
 
     def around(self) -> Surroundings:
-        """An authority's surroundings, with this clock."""
-        return Surroundings(now=self.now, monotonic=self.monotonic, token_bytes=secrets.token_bytes)
+        """An authority's surroundings, with this clock and cheap passwords."""
+        return Surroundings(
+            now=self.now, monotonic=self.monotonic, token_bytes=secrets.token_bytes, hashing=cheap_hashing
+        )
 
 
 @pytest.fixture
@@ -374,8 +381,9 @@ def entrance(database: Database) -> Entrance:
     """The entrance of an authority that nobody administers yet."""
     clock = Clock()
     terms = SessionTerms(idle=timedelta(hours=1), lifetime=timedelta(hours=12))
-    cheap = Hashing(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    sign_in = SignIn(database, now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes, hashing=cheap)
+    sign_in = SignIn(
+        database, now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes, hashing=cheap_hashing()
+    )
     return Entrance(database, clock, sign_in, Sessions(database, name="authsec-session", terms=terms, now=clock.now))
 
 

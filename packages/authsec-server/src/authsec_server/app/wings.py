@@ -288,7 +288,7 @@ def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: 
     return People(
         site=site if local_operator else replace(site, authenticate=sessions),
         sessions=sessions,
-        sign_in=SignIn(site.database, now=now, monotonic=monotonic, token_bytes=token_bytes),
+        sign_in=SignIn(site.database, now=now, monotonic=monotonic, token_bytes=token_bytes, hashing=around.hashing()),
         open_id=sign_in_of(settings, outbound, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )
 
