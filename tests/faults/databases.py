@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import psycopg
-from authsec_server.db.postgresql import AUTHORITY_LOCK
+from authsec_server.db.locks import AUTHORITY_LOCK
 
 Kind = Literal["sqlite", "postgresql"]
 DICE = SystemRandom()  # for moments and victims: no two runs are alike

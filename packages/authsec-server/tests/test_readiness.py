@@ -124,7 +124,7 @@ def test_a_probe_writes_and_leaves_neither_an_event_nor_a_new_authority_version(
 @contextmanager
 def held_by_another_process(url: str) -> Iterator[None]:
     """Meanwhile, another process holds the lock under which every event is recorded."""
-    from authsec_server.db.postgresql import AUTHORITY_LOCK
+    from authsec_server.db.locks import AUTHORITY_LOCK
 
     command = [sys.executable, "-c", HOLDER, url, str(AUTHORITY_LOCK)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

@@ -5,6 +5,7 @@ An entry point of the group `authsec.commands` is a callable `register(group: cl
 
 from __future__ import annotations
 
+import gc
 import platform
 import sys
 from importlib.metadata import entry_points, version
@@ -182,4 +183,5 @@ commands.add_command(completion)
 
 def main() -> None:
     """The entry point of the script."""
+    gc.set_threshold(50_000, 20, 50)  # what imports make stays: to look for garbage in it is a seventh of a start
     commands(prog_name=command_line(), complete_var=COMPLETE_VARIABLE)

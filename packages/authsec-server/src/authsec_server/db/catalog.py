@@ -14,10 +14,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection
 
 from authsec_server.db import postgresql_catalog
-from authsec_server.db.migrate import newest_revision
+from authsec_server.db.migrate import newest_revision, revision_of
 from authsec_server.db.postgresql_catalog import MONTH, SCHEMA, Listing, SchemaObject
 
 OBJECTS = "objects"
@@ -30,7 +30,7 @@ _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
 
 def schema_findings(connection: Connection) -> list[str]:
     """A sentence for each object that differs from what the migrations make, is missing, or is there besides."""
-    revision = _revision(connection)
+    revision = revision_of(connection) or "none"
     if revision != newest_revision():
         return [
             f"The schema is of version {revision}, and this program can check version {newest_revision()} only:"
@@ -44,11 +44,6 @@ def schema_findings(connection: Connection) -> list[str]:
         expected = reference.get(_parent(partition), {})
         findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
     return [each.replace(SCHEMA, f"{found.schema}.") for each in findings]
-
-
-def is_of_newest_revision(connection: Connection) -> bool:
-    """Whether the database says that this version's migrations made its schema."""
-    return _revision(connection) == newest_revision()
 
 
 def listing_of(connection: Connection) -> Listing:
@@ -90,13 +85,6 @@ def conditions_of_indexes() -> frozenset[str]:
 
 def _parent(partition: str) -> str:
     return partition[: -len(MONTH) - 1]
-
-
-def _revision(connection: Connection) -> str:
-    if not inspect(connection).has_table("alembic_version"):
-        return "none"
-    rows = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
-    return ", ".join(sorted(map(str, rows))) or "none"
 
 
 def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> Iterator[str]:

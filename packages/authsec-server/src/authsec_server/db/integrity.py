@@ -24,7 +24,6 @@ from authsec_server.db.postgresql_rights import (
     skipped_sentences,
     sqlstate,
 )
-from authsec_server.db.system_catalogs import compare_system_catalogs
 
 MOST = 100  # findings of one check
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"}
@@ -75,6 +74,8 @@ def _of_sqlite(connection: Connection) -> Iterator[str]:
 
 
 def _of_postgresql(connection: Connection, *, deep: bool) -> Integrity:
+    from authsec_server.db.system_catalogs import compare_system_catalogs
+
     catalogs = compare_system_catalogs(connection)
     not_compared = (catalogs.not_compared,) if catalogs.not_compared else ()
     savepoint = connection.begin_nested()

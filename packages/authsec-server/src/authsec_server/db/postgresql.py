@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
+from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
 from authsec_server.db.migrate import has_schema, is_current, upgrade
 from authsec_server.db.postgresql_connection import NoAnswer, bound, driver_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
@@ -27,9 +28,6 @@ from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.postgresql_silence import Silence, unanswered
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
-AUTHORITY_LOCK = 0x41757468_53656331  # "AuthSec1": one lock for one database
-MIGRATION_LOCK = AUTHORITY_LOCK + 1
-SEALING_LOCK = AUTHORITY_LOCK + 2  # who seals the journal: see audit/sealing
 # READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
 _ISOLATION = dict.fromkeys(READING, "REPEATABLE READ")
 _LOCK = {

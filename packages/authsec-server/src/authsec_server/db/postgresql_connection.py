@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
 
-from authsec_server.db.postgresql_options import PING_SECONDS, SILENT_SECONDS
+from authsec_server.db.postgresql_options import PATIENT_SECONDS, PING_SECONDS, SILENT_SECONDS
 from authsec_server.db.postgresql_session import pin
 
 RV = TypeVar("RV")
@@ -91,3 +91,10 @@ def driver_of(connection: Connection) -> BoundedConnection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)
     return driver
+
+
+def be_patient(connection: Connection) -> None:
+    """Give each statement of this transaction an hour, and the pause between two of them."""
+    for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
+    driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends

@@ -38,9 +38,7 @@ from authsec_server.audit.reading import events_one_by_one, read_events
 from authsec_server.audit.sealing.heads import Head, record_in
 from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, events, seal_heads, sealed_events
-from authsec_server.db.postgresql import SEALING_LOCK
-from authsec_server.db.postgresql_connection import driver_of
-from authsec_server.db.postgresql_options import PATIENT_SECONDS
+from authsec_server.db.locks import SEALING_LOCK
 from authsec_server.db.schema import LONGEST_JSON
 
 MAX_SIZE = 2**63 - 1
@@ -275,6 +273,6 @@ def size(connection: Connection) -> int:
 def be_patient(connection: Connection) -> None:
     """Give each statement of this transaction an hour, and the pause between two of them: a long file may be read."""
     if connection.dialect.name == "postgresql":
-        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
-        driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
+        from authsec_server.db.postgresql_connection import be_patient as be_patient_there
+
+        be_patient_there(connection)

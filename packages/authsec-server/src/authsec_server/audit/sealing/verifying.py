@@ -40,8 +40,9 @@ from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, show
 from authsec_server.audit.sealing.waiting import Waiting, is_of_server
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
-from authsec_server.db.catalog import is_of_newest_revision, schema_findings
+from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
+from authsec_server.db.migrate import is_current
 from authsec_server.failures import NotFound
 
 _BATCH = 1000  # links of events to delegations
@@ -71,7 +72,7 @@ def verify(
 
     Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
     """
-    if not store.is_there(tx.connection) and not is_of_newest_revision(tx.connection):
+    if not store.is_there(tx.connection) and not is_current(tx.connection):
         raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
@@ -79,7 +80,7 @@ def verify(
     explained = bool(of_database)
     try:
         of_database += schema_findings(tx.connection)
-        explained |= len(of_database) > 0 and is_of_newest_revision(tx.connection)
+        explained |= len(of_database) > 0 and is_current(tx.connection)
         with (
             enough_room(),
             Scratch.opened() as scratch,
@@ -112,7 +113,7 @@ def damage(tx: Tx) -> Report | None:
     """The report on a database that cannot be read to the end; None where the database itself is as it must be."""
     found = [*integrity(tx.connection).findings]
     with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
-        if is_of_newest_revision(tx.connection):
+        if is_current(tx.connection):
             found += schema_findings(tx.connection)
     return _unreadable(found) if found else None
 

@@ -1,0 +1,9 @@
+"""The advisory locks of PostgreSQL: one database has each of them once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AUTHORITY_LOCK: Final = 0x41757468_53656331  # "AuthSec1"
+MIGRATION_LOCK: Final = AUTHORITY_LOCK + 1
+SEALING_LOCK: Final = AUTHORITY_LOCK + 2  # who seals the journal: see audit/sealing
