@@ -8,10 +8,6 @@ from authsec_server.app import operations
 from authsec_server.app.wings import House
 from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import enrolments_api
-from authsec_server.console.rendering import Renderer
-from authsec_server.console.routes import routes as console_routes
-from authsec_server.console.site import Console
-from authsec_server.console.static import Assets
 from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.tokens import api as tokens_api
@@ -19,14 +15,18 @@ from authsec_server.tokens import introspection_api, oauth_api, revoking_api
 from authsec_server.web import health
 
 
-def routes(house: House) -> list[BaseRoute]:
-    """All of them."""
-    return [
+def routes(house: House, *, pages: bool) -> list[BaseRoute]:
+    """All of them; the console's, if there are to be `pages`."""
+    for_programs = [
         *operations.routes(house),
         *health.routes(house.readiness, house.liveness),
         *_for_agents_and_apis(house),
-        *console_routes(_console(house)),
     ]
+    if not pages:
+        return for_programs
+    from authsec_server.app.pages import console_routes  # a command has no use for its hundred modules
+
+    return [*for_programs, *console_routes(house)]
 
 
 def _for_agents_and_apis(house: House) -> list[BaseRoute]:
@@ -51,25 +51,3 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
         *enrolments_api.routes(house.enrolling),
         *sealing_api.routes(house.keyring.journal_keys.published),
     ]
-
-
-def _console(house: House) -> Console:
-    assets = Assets()
-    return Console(
-        site=house.people.site,
-        settings=house.settings,
-        assets=assets,
-        renderer=Renderer(assets),
-        terms=house.terms,
-        tokens=house.tokens,
-        ours=house.ours,
-        custodian=house.keyring.custodian,
-        sign_in=house.people.sign_in,
-        session_terms=house.people.sessions.terms,
-        open_id=house.people.open_id,
-        live=house.told.journal,
-        key_sets=house.trust.key_sets,
-        cluster_apis=house.trust.cluster_apis,
-        trials=house.trust.trials,
-        older=lambda: house.comparison.problem,
-    )

@@ -20,7 +20,7 @@ from authsec_server.app.upkeep import lifespan, maintenance
 from authsec_server.app.wings import House, heads_of, house_of
 from authsec_server.audit.sealing.comparison import Comparison, comparison_of
 from authsec_server.audit.sealing.dropping import Dropper
-from authsec_server.console import static
+from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_heads_file, last_issuer
 from authsec_server.failures import Unavailable
@@ -65,13 +65,14 @@ class Authority:
 
 @contextmanager
 def open_authority(
-    settings: Settings, *, local_operator: bool = False, surroundings: Surroundings | None = None
+    settings: Settings, *, local_operator: bool = False, pages: bool = True, surroundings: Surroundings | None = None
 ) -> Iterator[Authority]:
     """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
 
     `local_operator`: every request is the operator's at this machine, as the command line calls it in process; its
-    addresses are those of the server of this data. Raises `StartupRefused` or `Unavailable` when it must not, or
-    cannot, start.
+    addresses are those of the server of this data. Without `pages` there is no console.
+
+    Raises `StartupRefused` or `Unavailable` when it must not, or cannot, start.
     """
     if not local_operator:
         settings.issuer  # noqa: B018 - refuses before anything is touched
@@ -94,7 +95,7 @@ def open_authority(
         else:
             compare(comparison)
             database.begin_serving()
-        yield _assembled(house, serves=not local_operator)
+        yield _assembled(house, serves=not local_operator, pages=pages)
     finally:
         database.close()
 
@@ -135,7 +136,7 @@ def _bootstrap_key(house: House) -> AdminKey | None:
     return bootstrap_key(house.settings, house.database, act)
 
 
-def _assembled(house: House, *, serves: bool) -> Authority:
+def _assembled(house: House, *, serves: bool, pages: bool) -> Authority:
     maintain = maintenance(house)
     bootstrap = None
     if not house.comparison.problem:
@@ -144,7 +145,7 @@ def _assembled(house: House, *, serves: bool) -> Authority:
         if serves:
             house.probe.attempt()  # the first answer of a server that can work says so
     app = Starlette(
-        routes=routes(house),
+        routes=routes(house, pages=pages),
         exception_handlers=HANDLERS,
         lifespan=lifespan(
             maintain,
@@ -183,7 +184,7 @@ def _middleware(house: House) -> list[Middleware]:
             Contextualise,
             token_bytes=house.around.token_bytes,
             trusted_proxies=settings.trusted_proxies,
-            quiet=(*PROBES, static.PATH),
+            quiet=(*PROBES, STATIC),
         ),
         # Those who follow the feed stay for hours, in places of their own: agents need theirs. A client that is refused
         # the metadata may send its secret to the API that it wants to call.

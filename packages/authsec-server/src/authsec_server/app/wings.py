@@ -25,7 +25,7 @@ from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhe
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
-from authsec_server.console.activity import stream as activity_stream
+from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import tokens_out
 from authsec_server.delegations.foreseen import Insight
@@ -283,7 +283,7 @@ def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: 
             idle=timedelta(seconds=settings.session_idle), lifetime=timedelta(seconds=settings.session_lifetime)
         ),
         now=now,
-        unattended={activity_stream.PATH},
+        unattended={ACTIVITY_STREAM},
     )
     return People(
         site=site if local_operator else replace(site, authenticate=sessions),

@@ -69,7 +69,7 @@ class InProcess:
     def kept_open(self) -> Iterator[Opened]:
         """The same for many calls: opening it takes longer than most of them. Raises `CallFailed`."""
         try:
-            with errors_only(), open_authority(self.settings, local_operator=True) as authority:
+            with errors_only(), open_authority(self.settings, local_operator=True, pages=False) as authority:
                 yield Opened(authority=authority, whole=self)
         except Failure as failure:
             raise failed(failure) from None

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from authsec_server.console import guard
+from authsec_server.console.addresses import STATIC
 
-PATH = "/console/static/"
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -35,7 +35,7 @@ class Assets:
     def url(self, name: str) -> str:
         """The address of a file; raises `KeyError` for one that is not there."""
         self._contents[name]
-        return f"{PATH}{self._version}/{name}"
+        return f"{STATIC}{self._version}/{name}"
 
     def route(self) -> Route:
         """Serves them."""
@@ -52,4 +52,4 @@ class Assets:
                 media_type=_TYPES[name.rpartition(".")[2]],
             )
 
-        return Route(PATH + "{version}/{name}", asset, methods=["GET"])
+        return Route(STATIC + "{version}/{name}", asset, methods=["GET"])

@@ -13,12 +13,12 @@ from authsec_server.audit.live import Watcher
 from authsec_server.audit.model import Recorded
 from authsec_server.console import guard
 from authsec_server.console.activity import asked, stories
+from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.server_sent import message
 
-PATH = "/console/activity/stream"
 HEARTBEAT_SECONDS = 15
 CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has run out sees no more
 MAY_SHUT_OUT = asked.GROUPS["administration"][1]  # and at once, where these say that it was ended
@@ -26,7 +26,7 @@ MAY_SHUT_OUT = asked.GROUPS["administration"][1]  # and at once, where these say
 
 def routes(console: Console) -> list[BaseRoute]:
     """The stream."""
-    return [console.page(PATH.removeprefix("/console"), stream)]
+    return [console.page(ACTIVITY_STREAM.removeprefix("/console"), stream)]
 
 
 async def stream(visit: Visit) -> Response:

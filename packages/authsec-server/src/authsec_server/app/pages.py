@@ -1,0 +1,38 @@
+"""The console's routes, over what the rooms are given."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from authsec_server.app.wings import House
+from authsec_server.console.rendering import Renderer
+from authsec_server.console.routes import routes
+from authsec_server.console.site import Console
+from authsec_server.console.static import Assets
+
+
+def console_routes(house: House) -> list[BaseRoute]:
+    """All of the console's."""
+    return routes(_console(house))
+
+
+def _console(house: House) -> Console:
+    assets = Assets()
+    return Console(
+        site=house.people.site,
+        settings=house.settings,
+        assets=assets,
+        renderer=Renderer(assets),
+        terms=house.terms,
+        tokens=house.tokens,
+        ours=house.ours,
+        custodian=house.keyring.custodian,
+        sign_in=house.people.sign_in,
+        session_terms=house.people.sessions.terms,
+        open_id=house.people.open_id,
+        live=house.told.journal,
+        key_sets=house.trust.key_sets,
+        cluster_apis=house.trust.cluster_apis,
+        trials=house.trust.trials,
+        older=lambda: house.comparison.problem,
+    )
