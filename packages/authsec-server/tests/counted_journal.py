@@ -17,7 +17,7 @@ from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
@@ -98,7 +98,7 @@ class Counted:
         return self.database.append(work)
 
     def report(self) -> Report:
-        return self.database.read(lambda tx: verify(tx, self.keys, now=self.now))
+        return self.database.read(lambda tx: verify_log(tx, self.keys, now=self.now))
 
     def findings(self) -> str:
         report = self.report()
@@ -112,7 +112,7 @@ class Counted:
         def attempt(tx: Tx) -> None:
             for each in statements:
                 assert tx.connection.execute(text(each)).rowcount, each
-            found.extend(verify(tx, self.keys, now=self.now).findings)
+            found.extend(verify_log(tx, self.keys, now=self.now).findings)
             raise Undone
 
         with pytest.raises(Undone):

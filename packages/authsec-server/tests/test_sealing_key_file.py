@@ -19,7 +19,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.pages import above
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.service import newest_head
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.cli import register
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
@@ -59,7 +59,7 @@ def serve(settings: Settings) -> list[str]:
         while authority.dropper.sealer.seal():
             pass
         keys = authority.journal_keys.by_kid()
-        assert authority.database.read(lambda tx: verify(tx, keys)).as_sealed
+        assert authority.database.read(lambda tx: verify_log(tx, keys)).as_sealed
         return [str(each["kid"]) for each in authority.journal_keys.published()]
 
 
@@ -345,8 +345,8 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:
         assert authority.comparison.problem is None
-        report = authority.database.read(lambda tx: verify(tx, authority.journal_keys.by_kid()))
-        by_old_keys = authority.database.read(lambda tx: verify(tx, old_keys))
+        report = authority.database.read(lambda tx: verify_log(tx, authority.journal_keys.by_kid()))
+        by_old_keys = authority.database.read(lambda tx: verify_log(tx, old_keys))
     assert (report.findings, report.sealed > 1) == ((), True)
     assert not by_old_keys.as_sealed
 

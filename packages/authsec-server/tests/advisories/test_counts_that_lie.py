@@ -19,7 +19,7 @@ from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, sign_drop
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.heads import HeadRefused
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import open_database
 from authsec_server.failures import Unavailable
 from sqlalchemy import text
@@ -38,7 +38,7 @@ def counted(counted_journal: Any) -> Iterator[Any]:
     made = counted_journal
     assert made.findings() == ""
     yield made
-    findings = made.database.read(lambda tx: verify(tx, made.keys, counts=False)).findings
+    findings = made.database.read(lambda tx: verify_log(tx, made.keys, counts=False)).findings
     assert not [each for each in findings if "vent" in each], "the events did not change"
 
 
@@ -170,7 +170,7 @@ def test_the_rows_are_read_through_no_index_of_the_database(counted: Any) -> Non
     try:
         sevens = text("SELECT count(*) FROM (SELECT hour, client_id, kind, reason, occurrences FROM client_counts)")
         assert again.read(lambda tx: tx.connection.execute(sevens).scalar_one()) == 6, "the index hides the row"
-        report = again.read(lambda tx: verify(tx, counted.keys))
+        report = again.read(lambda tx: verify_log(tx, counted.keys))
     finally:
         again.close()
     assert "client_counts says 7 for" in "".join(report.findings)

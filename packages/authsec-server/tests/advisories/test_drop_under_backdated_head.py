@@ -11,7 +11,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.heads import sign_head
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, seal_heads, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
@@ -43,7 +43,7 @@ def test_an_event_of_this_month_that_a_kept_head_covers_cannot_be_dropped(databa
         head = sign_head(tree, through=victim, at=then, issuer="https://a", key=old.key)
         tx.connection.execute(insert(seal_heads).values(size=outside.size, at=then, signed=head.signed))
         tx.connection.execute(delete(events).where(events.c.id == victim))
-        found.append(verify(tx, old.keys, [outside], counts=False))
+        found.append(verify_log(tx, old.keys, [outside], counts=False))
         raise Undone
 
     with pytest.raises(Undone):

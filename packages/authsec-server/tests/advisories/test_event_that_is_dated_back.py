@@ -19,7 +19,7 @@ from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing.late_seals import MOST, LateSeals
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
@@ -52,7 +52,7 @@ class Log:
             pass
 
     def report(self) -> Report:
-        return self.database.read(lambda tx: verify(tx, self.keys(), now=self.now))
+        return self.database.read(lambda tx: verify_log(tx, self.keys(), now=self.now))
 
 
 @pytest.fixture

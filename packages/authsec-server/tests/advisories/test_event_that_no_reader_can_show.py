@@ -15,7 +15,7 @@ import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit import export
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_event
 from authsec_server.audit.shown import as_json
 from authsec_server.audit.store import recorded
@@ -123,7 +123,7 @@ def plant(tx: Tx, **changes: Any) -> None:
 def test_an_event_that_a_reader_fails_at_is_found(database: Database, planted: Mapping[str, Any]) -> None:
     log = fill(database)
     database.append(lambda tx: plant(tx, **planted))
-    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
     assert any("Event 900 is not one that AuthSec writes" in each for each in report.findings)
 
 

@@ -8,7 +8,7 @@ import pytest
 from audit_answers import LATER, answers, fill
 from authsec.jose import sign_compact
 from authsec_server.audit.sealing.heads import TYPE
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import seal_heads
 from authsec_server.db import Database
 from authsec_server.keys.journal import JournalKeys
@@ -28,6 +28,6 @@ def test_a_head_with_a_huge_number_ends_no_check_and_no_list(database: Database,
     database.append(
         lambda tx: tx.connection.execute(insert(seal_heads).values(size=log.head.size, at=at, signed=signed)) and None
     )
-    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
     now = database.append(lambda tx: answers(tx, log.covered))
     assert report.findings or now == said, [name for name in now if now[name] != said[name]]

@@ -33,7 +33,7 @@ from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.succession import succession
 from authsec_server.audit.sealing.trail import Report, Trail
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
@@ -98,7 +98,7 @@ class Old:
     def report(self, *lines: list[str]) -> Report:
         files = [Given("old.jsonl", each) for each in lines]
         kept = [self.kept] if getattr(self, "kept", None) else []
-        return self.database.read(lambda tx: verify(tx, self.keys, [each for each in kept if each], files))
+        return self.database.read(lambda tx: verify_log(tx, self.keys, [each for each in kept if each], files))
 
     def numbers(self) -> list[int]:
         return self.database.read(lambda tx: list(tx.connection.execute(select(events.c.id).order_by("id")).scalars()))
@@ -113,7 +113,7 @@ class Old:
         def attempt(tx: Tx) -> None:
             for each in statements:
                 tx.connection.execute(each)
-            found.append(verify(tx, self.keys, counts=False))  # the counts have tests of their own
+            found.append(verify_log(tx, self.keys, counts=False))  # the counts have tests of their own
             raise Undone
 
         with pytest.raises(Undone):
@@ -451,7 +451,7 @@ def test_heads_that_the_key_has_dated_back_are_found_by_a_head_that_was_kept(old
             head = sign_head(tree, through=victim, at=then, issuer="https://a", key=old.key)
             tx.connection.execute(insert(seal_heads).values(size=size, at=then, signed=head.signed))
         tx.connection.execute(delete(events).where(events.c.id == victim))
-        found.append(verify(tx, old.keys, [each for each in [old.kept] if each]))
+        found.append(verify_log(tx, old.keys, [each for each in [old.kept] if each]))
         raise Undone
 
     found: list[Report] = []

@@ -26,7 +26,7 @@ from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
@@ -96,7 +96,7 @@ class Sealed:
         self.now += timedelta(minutes=1)
 
     def report(self, *kept: Head) -> Report:
-        return self.database.read(lambda tx: verify(tx, self.keys, kept))
+        return self.database.read(lambda tx: verify_log(tx, self.keys, kept))
 
     def spoiled(self, spoil: Spoil, *kept: Head) -> str:
         """What is found once somebody has done that; afterwards all is as it was."""
@@ -104,7 +104,7 @@ class Sealed:
 
         def attempt(tx: Tx) -> None:
             spoil(tx.connection)
-            found.append(verify(tx, self.keys, kept))
+            found.append(verify_log(tx, self.keys, kept))
             raise Undone
 
         with pytest.raises(Undone):

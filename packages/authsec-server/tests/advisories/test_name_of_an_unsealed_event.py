@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import changes
 from authsec_server.clients.model import Changes
 from authsec_server.delegations import removal
@@ -28,7 +28,7 @@ def sealed(estate: Any) -> Sealed:
 
 def checked(sealed: Sealed, *, at: timedelta) -> Report:
     keys, now = sealed.keys.by_kid(), sealed.estate.act.now + at
-    report: Report = sealed.estate.database.read(lambda tx: verify(tx, keys, now=now))
+    report: Report = sealed.estate.database.read(lambda tx: verify_log(tx, keys, now=now))
     return report
 
 

@@ -13,7 +13,7 @@ from authsec_server.audit.number_ranges import add, ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, sign_head
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
@@ -36,7 +36,7 @@ def test_an_event_with_a_low_number_is_found_though_it_is_sealed(database: Datab
     assert outside is not None
     assert outside.through > gap
     database.append(lambda tx: _seal(tx, old, number))
-    report = database.read(lambda tx: verify(tx, old.keys, [outside], counts=False))
+    report = database.read(lambda tx: verify_log(tx, old.keys, [outside], counts=False))
     assert any(f"Event {number} was inserted" in each for each in report.findings), report
     exported = verify_export(list(export(database)), old.keys, [outside])
     assert exported.findings

@@ -14,7 +14,7 @@ from authsec_server.audit.model import Named
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, read_head
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.journal import JournalKeys
@@ -85,7 +85,7 @@ class Sealed:
 
     def findings(self) -> tuple[str, ...]:
         return self.database.read(
-            lambda tx: verify(tx, self.keys.by_kid(), [self.outside], now=self.now, counts=False)
+            lambda tx: verify_log(tx, self.keys.by_kid(), [self.outside], now=self.now, counts=False)
         ).findings
 
     def act(self) -> Act:

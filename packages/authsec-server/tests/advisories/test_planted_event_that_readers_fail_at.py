@@ -19,7 +19,7 @@ from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.shape import MAX_ACTION, MAX_ID, MAX_LISTED, MAX_NAME, OPTIONAL_TEXTS, TEXTS
 from authsec_server.audit.shown import as_json
 from authsec_server.audit.store import daily_uses, events, last_uses
@@ -120,12 +120,11 @@ def plant(tx: Tx, **changes: Any) -> None:
 
 def _check(database: Database, planted: Mapping[str, Any]) -> None:
     log = fill(database)
-    before = database.read(lambda tx: answers(tx, log.covered))
     database.append(lambda tx: plant(tx, **planted))
-    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
     assert any("Event 900 is not one that AuthSec writes" in finding for finding in report.findings)
     after = database.read(lambda tx: answers(tx, log.covered))
-    assert after == {name: before[name] for name in after}
+    assert after == {name: log.answers[name] for name in after}
     for name, reader in readers().items():
         if name.startswith("sum"):
             database.read(reader)
@@ -187,7 +186,7 @@ def test_a_server_writes_no_nul(database: Database, said: str) -> None:
     number = database.append(lambda tx: audit.record(tx, event))
     shown = database.read(lambda tx: audit.event(tx, ANN, number))
     assert shown.event.detail["miss"]["sentence"] == said.replace("\0", "\ufffd")
-    assert database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER)).findings == ()
+    assert database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER)).findings == ()
 
 
 def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Database) -> None:
@@ -195,7 +194,7 @@ def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Databa
     most = 2**62 if database.dialect == "sqlite" else 2**31 - 1
     for number, at in ((900, "2026-11-25 12:01:00.000000"), (901, "2026-11-25 12:01:00.000000"), (902, AT), (903, AT)):
         database.append(lambda tx, number=number, at=at: plant(tx, id=number, at=at, occurrences=most))
-    assert database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER + timedelta(hours=1))).findings
+    assert database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1))).findings
     for name, reader in readers().items():
         if name.startswith("sum"):
             database.read(reader)
@@ -288,13 +287,13 @@ def test_the_sealer_leaves_a_planted_event_out_and_names_it(house: Any, planted:
 
 def _findings(its: Any) -> tuple[str, ...]:
     database, keys = its.authority.database, its.authority.dropper.keys()
-    return database.read(lambda tx: verify(tx, keys, now=its.clock.at)).findings
+    return database.read(lambda tx: verify_log(tx, keys, now=its.clock.at)).findings
 
 
 def test_a_number_that_no_head_can_name_is_found(database: Database) -> None:
     log = fill(database)
     database.append(lambda tx: plant(tx, id=2**53, detail="{}"))
-    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER + timedelta(hours=1)))
     assert any(f"Event {2**53} is not one that AuthSec writes" in each for each in report.findings)
 
 

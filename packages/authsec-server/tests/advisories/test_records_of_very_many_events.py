@@ -13,7 +13,7 @@ from audit_answers import LATER, SealedLog, fill
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service, store
 from authsec_server.audit.sealing.restores import restores_in
-from authsec_server.audit.sealing.verifying import keys_of, verify
+from authsec_server.audit.sealing.verifying import keys_of, verify_log
 from authsec_server.db import Database
 from authsec_server.db.schema import canonical_json
 from sqlalchemy import event as events_of
@@ -49,7 +49,7 @@ def test_very_many_are_no_trouble(database: Database, log: SealedLog, kind: Even
     assert database.read(lambda tx: keys_of(tx, log.keys)) == log.keys
     assert database.read(lambda tx: restores_in(tx.connection, log.keys)) == []
     assert database.read(lambda tx: service.present_key(tx, log.keys)) in log.keys
-    assert database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER, counts=False)).last is not None
+    assert database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER, counts=False)).last is not None
 
 
 @pytest.mark.parametrize("detail", DETAILS.values(), ids=DETAILS)

@@ -25,7 +25,7 @@ from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.succession import sign_replacement, succession
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
@@ -99,7 +99,7 @@ class Replaced:
         )
 
     def report(self, keys: Keys | None = None, ends: dict[str, int] | None = None) -> Report:
-        return self.database.read(lambda tx: verify(tx, keys or self.keys, ends=ends))
+        return self.database.read(lambda tx: verify_log(tx, keys or self.keys, ends=ends))
 
     def findings_after(self, *statements: Any, ends: dict[str, int] | None = None, keys: Keys | None = None) -> str:
         """What is found once somebody has done that; afterwards all is as it was."""
@@ -108,7 +108,7 @@ class Replaced:
         def attempt(tx: Tx) -> None:
             for each in statements:
                 tx.connection.execute(each)
-            found.append(verify(tx, keys or self.keys, ends=ends))
+            found.append(verify_log(tx, keys or self.keys, ends=ends))
             raise Undone
 
         with pytest.raises(Undone):
@@ -212,7 +212,7 @@ def test_a_log_that_is_put_back_and_extended_by_the_old_key_does_not_fit_the_pub
         for each in without:
             tx.connection.execute(each)
         tx.connection.execute(head(tx))
-        found.append((verify(tx, replaced.keys), verify(tx, replaced.keys, ends=ends)))
+        found.append((verify_log(tx, replaced.keys), verify_log(tx, replaced.keys, ends=ends)))
         raise Undone
 
     with pytest.raises(Undone):

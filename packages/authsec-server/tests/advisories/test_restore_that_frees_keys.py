@@ -15,7 +15,7 @@ import pytest
 from authsec_server.app.restoration import Restoration, open_restoration
 from authsec_server.audit.sealing.outside import Lost
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Tx
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
@@ -64,7 +64,7 @@ def restored(database_url: str, tmp_path: Path) -> Iterator[Restoration]:
 
 
 def findings(its: Restoration, tx: Tx) -> str:
-    return "\n".join(verify(tx, its.keyring.journal_keys.by_kid(), now=its.around.now(), counts=False).findings)
+    return "\n".join(verify_log(tx, its.keyring.journal_keys.by_kid(), now=its.around.now(), counts=False).findings)
 
 
 @pytest.mark.parametrize("way", WAYS)

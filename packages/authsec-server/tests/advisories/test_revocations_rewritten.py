@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from audit_answers import LATER, answers, fill
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
 
 WAYS = (
@@ -26,5 +26,5 @@ def test_a_changed_table_of_revocations_is_found(database: Database, way: str) -
     said = database.read(lambda tx: answers(tx, log.covered))
     utc = way if database.dialect == "postgresql" else way.replace("+00'", "'")
     database.append(lambda tx: tx.connection.exec_driver_sql(utc) and None)
-    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
     assert any("revocations" in each for each in report.findings), said["when tokens were revoked"]

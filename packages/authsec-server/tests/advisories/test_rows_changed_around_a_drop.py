@@ -19,7 +19,7 @@ from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.service import prepare_months
 from authsec_server.clients import changes, service
 from authsec_server.clients.model import Changes, Onboarding
@@ -86,7 +86,7 @@ class Year:
 
     def report(self) -> Report:
         given = [Given(f"{number}.jsonl", lines) for number, lines in enumerate(self.files)]
-        return self.database.read(lambda tx: verify(tx, self.keys(), given=given, now=self.at))
+        return self.database.read(lambda tx: verify_log(tx, self.keys(), given=given, now=self.at))
 
     def run(self, statement: str) -> None:
         self.database.append(lambda tx: tx.connection.execute(text(statement)))

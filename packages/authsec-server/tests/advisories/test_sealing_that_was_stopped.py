@@ -11,7 +11,7 @@ from authsec_server.app.readiness_probe import Clocks, sealing_stopped
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR
@@ -39,7 +39,7 @@ def test_verify_says_since_when_events_wait(database: Database) -> None:
     at = LATER + timedelta(minutes=1)
     database.append(partial(audit.record, event=issued(100, at=at)))
     told = [
-        database.read(lambda tx, now=now: verify(tx, log.keys, [log.head], now=now)).waiting_since
+        database.read(lambda tx, now=now: verify_log(tx, log.keys, [log.head], now=now)).waiting_since
         for now in (at + timedelta(minutes=9), AN_HOUR_LATER)
     ]
     assert told == [None, at]
@@ -53,7 +53,7 @@ def test_readyz_notes_that_no_head_is_signed() -> None:
 
 
 def _skipped(database: Database, log: SealedLog, now: datetime) -> str:
-    return "\n".join(database.read(lambda tx: verify(tx, log.keys, [log.head], now=now)).skipped)
+    return "\n".join(database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=now)).skipped)
 
 
 def _record(database: Database, number: int, *, minutes: int) -> None:

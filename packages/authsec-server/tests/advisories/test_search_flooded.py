@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit_answers import ANN, LATER, fill
 from authsec_server.audit import service as audit
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
 from authsec_server.principal import Act
 
@@ -24,7 +24,7 @@ def test_a_search_shows_the_covered_event_of_a_token(database: Database) -> None
     assert covered
     for _ in range(8):
         database.append(lambda tx: tx.connection.exec_driver_sql(INSERT))
-    report = database.read(lambda tx: verify(tx, log.keys, [log.head], now=LATER))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
     assert covered <= _found(database, wanted) or report.findings
 
 

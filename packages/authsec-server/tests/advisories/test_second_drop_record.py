@@ -9,7 +9,7 @@ from typing import Any
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.sealing.dropped import sign_drop
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
 from sqlalchemy import text
 
@@ -43,5 +43,5 @@ def _refuse_lie(old: Old, named: dict[str, Any]) -> None:
     signed = sign_drop(claims | {"counts": dict(digests)}, at=old.now, issuer="https://a", key=old.key)
     old.record(old.now, EventKind.EVENTS_DROPPED, detail={"record": signed})
     old.settle()
-    report = old.database.read(lambda tx: verify(tx, old.keys, [outside]))
+    report = old.database.read(lambda tx: verify_log(tx, old.keys, [outside]))
     assert report.findings, (report.sealed, report.dropped)

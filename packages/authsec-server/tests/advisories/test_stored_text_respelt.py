@@ -18,7 +18,7 @@ from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict
 from authsec_server.keys.journal import JournalKeys
@@ -70,7 +70,7 @@ class Sealed:
         assert self.check().findings == ()
 
     def check(self) -> Report:
-        return self.database.read(lambda tx: verify(tx, self.keys))
+        return self.database.read(lambda tx: verify_log(tx, self.keys))
 
     def readers(self) -> list[Callable[[Tx], object]]:
         """What people ask of it."""

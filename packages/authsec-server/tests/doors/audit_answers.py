@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +21,7 @@ from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.shown import as_json
 from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
@@ -44,10 +46,40 @@ class SealedLog:
     keys: Keys
     head: Head
     covered: frozenset[int]
+    answers: Mapping[str, Any]  # of all readers
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A filled SQLite database, in memory, and its log."""
+
+    database: sqlite3.Connection
+    log: SealedLog
+
+
+_made: list[_Copy] = []  # by this process; PostgreSQL is filled for each test
 
 
 def fill(database: Database) -> SealedLog:
     """Record, count and seal some thirty events of two hours."""
+    if database.dialect != "sqlite":
+        return _fill(database)
+    with closing(sqlite3.connect(_file_of(database))) as there:
+        if _made:
+            _made[0].database.backup(there)
+            return _made[0].log
+        copy = _Copy(sqlite3.connect(":memory:", check_same_thread=False), _fill(database))
+        there.backup(copy.database)
+        _made.append(copy)
+        return copy.log
+
+
+def _file_of(database: Database) -> str:
+    row = database.read(lambda tx: tx.connection.exec_driver_sql("PRAGMA database_list").one())
+    return str(row.file)
+
+
+def _fill(database: Database) -> SealedLog:
     keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     keys.keep(NOW)
     raise_version_to(database, 100)
@@ -67,14 +99,15 @@ def fill(database: Database) -> SealedLog:
     sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
     while sealer.seal():
         pass
-    report = database.read(lambda tx: verify(tx, keys.by_kid(), now=sealed_at))
+    report = database.read(lambda tx: verify_log(tx, keys.by_kid(), now=sealed_at))
     assert report.findings == (), report.findings
     assert report.last is not None
     numbers = database.read(lambda tx: [each.id for each in audit.page(tx, ANN, limit=201).items])
     covered = frozenset(numbers)
-    silent = [name for name, answer in database.read(lambda tx: answers(tx, covered)).items() if _is_empty(answer)]
+    found = database.read(lambda tx: answers(tx, covered))
+    silent = [name for name, answer in found.items() if _is_empty(answer)]
     assert not silent, f"Readers that find nothing notice no change: {silent}"
-    return SealedLog(keys=keys.by_kid(), head=report.last, covered=covered)
+    return SealedLog(keys=keys.by_kid(), head=report.last, covered=covered, answers=found)
 
 
 def _is_empty(answer: Any) -> bool:

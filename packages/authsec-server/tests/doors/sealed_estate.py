@@ -16,7 +16,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.asking import read_filter
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import changes
 from authsec_server.clients.model import Changes
 from authsec_server.db import Tx
@@ -47,7 +47,7 @@ class Sealed:
             pass
 
     def report(self, tx: Tx) -> Report:
-        return verify(tx, self.keys.by_kid(), now=self.estate.act.now + timedelta(minutes=10))
+        return verify_log(tx, self.keys.by_kid(), now=self.estate.act.now + timedelta(minutes=10))
 
     def findings(self) -> tuple[str, ...]:
         found: Report = self.estate.database.read(self.report)

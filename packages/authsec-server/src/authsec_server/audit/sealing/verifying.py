@@ -81,32 +81,51 @@ def verify(
     try:
         of_database += schema_findings(tx.connection)
         explained |= len(of_database) > 0 and is_current(tx.connection)
-        with (
-            enough_room(),
-            Scratch.opened() as scratch,
-            CountCheck(tx.connection, now=now) as count_check,
-            NameCheck.opened(tx.connection) as name_check,
-            RevocationCheck.opened(tx.connection) as revocation_check,
-            TableCheck.opened(tx.connection) as table_check,
-        ):
-            read = _Read(
-                scratch=scratch,
-                count_check=count_check,
-                name_check=name_check,
-                revocation_check=revocation_check,
-                table_check=table_check,
-                latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
-            )
-            scan = Scan(tx.connection)
-            with scan.sequential():
-                read.all(scan)
-            report = _compared(read, keys, kept, given, ends, of_database, now=now, counts=counts)
+        report = verify_log(tx, keys, kept, given, ends, now=now, counts=counts)
     except DatabaseError as error:
         if not explained or error.connection_invalidated:
             raise
         return _unreadable(of_database)
-    unchecked = (*checked.skipped, *checked.not_checked, *report.unchecked)
-    return replace(report, unchecked=unchecked, skipped=(*checked.skipped, *report.skipped))
+    return replace(
+        report,
+        findings=(*report.findings, *of_database[:MOST]),  # those about events come first
+        more=report.more + len(of_database[MOST:]),
+        unchecked=(*checked.skipped, *checked.not_checked, *report.unchecked),
+        skipped=(*checked.skipped, *report.skipped),
+    )
+
+
+def verify_log(
+    tx: Tx,
+    keys: Keys,
+    kept: Sequence[Head] = (),
+    given: Sequence[Given] = (),
+    ends: Mapping[str, int] | None = None,
+    *,
+    now: datetime | None = None,
+    counts: bool = True,
+) -> Report:
+    """The same, of a database that is believed to be sound: neither its indexes nor its schema are looked at."""
+    with (
+        enough_room(),
+        Scratch.opened() as scratch,
+        CountCheck(tx.connection, now=now) as count_check,
+        NameCheck.opened(tx.connection) as name_check,
+        RevocationCheck.opened(tx.connection) as revocation_check,
+        TableCheck.opened(tx.connection) as table_check,
+    ):
+        read = _Read(
+            scratch=scratch,
+            count_check=count_check,
+            name_check=name_check,
+            revocation_check=revocation_check,
+            table_check=table_check,
+            latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
+        )
+        scan = Scan(tx.connection)
+        with scan.sequential():
+            read.all(scan)
+        return _compared(read, keys, kept, given, ends, now=now, counts=counts)
 
 
 def damage(tx: Tx) -> Report | None:
@@ -244,7 +263,6 @@ def _compared(
     kept: Sequence[Head],
     given: Sequence[Given],
     ends: Mapping[str, int] | None,
-    of_database: Sequence[str],
     *,
     now: datetime | None,
     counts: bool,
@@ -275,7 +293,7 @@ def _compared(
         trail.find(finding)
     for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
         trail.find(finding)
-    if not size and not_yet and not trail.findings and not of_database:
+    if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet)
     doubts = tuple(_doubts(read, trail, unsealed, dropped.cut if dropped else None))
@@ -286,8 +304,6 @@ def _compared(
         more_late=walk.late.more,
         unchecked=doubts,
         skipped=doubts,
-        findings=(*report.findings, *of_database[:MOST]),
-        more=report.more + len(of_database[MOST:]),
     )
 
 
