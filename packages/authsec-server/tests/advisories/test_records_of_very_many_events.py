@@ -25,7 +25,7 @@ DETAILS: Mapping[str, Mapping[str, Any]] = {
     "with a record that nobody signed": {"record": "e30.e30.AAAA"},
     "with a record that is a number": {"record": 5},
 }
-NUMBER = 70_000  # more than a statement of PostgreSQL can name
+MORE_THAN_A_STATEMENT_NAMES = 70_000  # on PostgreSQL; half of that on SQLite
 PLANTED = (
     "WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {number}) INSERT INTO events (at, kind,"
     " request_id, delegations, roles, reason, address, authority_version, jti, kid, token_sha256, detail, occurrences)"
@@ -43,9 +43,12 @@ def log(database: Database) -> SealedLog:
     return fill(database)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_very_many_are_no_trouble(database: Database, log: SealedLog, kind: EventKind) -> None:
-    plant(database, kind, {}, NUMBER)
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [(KINDS[0], MORE_THAN_A_STATEMENT_NAMES), *((kind, 5000) for kind in KINDS[1:])],
+)
+def test_very_many_are_no_trouble(database: Database, log: SealedLog, kind: EventKind, number: int) -> None:
+    plant(database, kind, {}, number)
     assert database.read(lambda tx: keys_of(tx, log.keys)) == log.keys
     assert database.read(lambda tx: restores_in(tx.connection, log.keys)) == []
     assert database.read(lambda tx: service.present_key(tx, log.keys)) in log.keys

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -46,7 +46,7 @@ class SealedLog:
     keys: Keys
     head: Head
     covered: frozenset[int]
-    answers: Mapping[str, Any]  # of all readers
+    answers: Mapping[str, Any] = field(repr=False)  # of all readers
 
 
 @dataclass(frozen=True, slots=True)
