@@ -1,15 +1,16 @@
 """Whether the tables with a digest are as the events left them (see `db.table_digests` for the attack).
 
 Each event of a change says the digests of its tables before and after it. So the events about one table are a chain,
-and the last digest is that of the table as it is. After a drop the chain begins with the events that are left: the
-event of the drop says the digests of all tables.
+in the order of the authority's versions, and the last digest is that of the table as it is. A drop leaves gaps, but
+none after the version at which the last dropped event was sealed. The event of the drop says the digests of all tables.
+
+Times decide nothing here: clocks differ, and a server may be a month behind.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, select
@@ -17,7 +18,6 @@ from sqlalchemy import Connection, inspect, select
 from authsec_server.audit.model import DIGESTS
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import DIGESTED, digest, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
@@ -55,12 +55,11 @@ class TableCheck(ScratchCheck):
         """Compute the digests of the tables. A table that is missing is a finding of the schema."""
         self._computed = digests_of_rows(self._connection, scan)
 
-    def findings(self, cut: datetime | None) -> Iterator[str]:
-        """Report each difference in a sentence. Events before `cut` were dropped: no chain begins earlier."""
-        since = "" if cut is None else (cut + CLOCKS).isoformat(timespec="microseconds")
+    def findings(self, dropped_until: int) -> Iterator[str]:
+        """Report each difference in a sentence. Events up to this authority version may have been dropped."""
         is_told = self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
         for name, computed in self._computed.items() if is_told else ():
-            yield from self._of_table(name, computed, since)
+            yield from self._of_table(name, computed, dropped_until)
         version = self._connection.execute(select(authority.c.version)).scalar()
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server gives."
@@ -81,25 +80,25 @@ class TableCheck(ScratchCheck):
         ):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
-    def _of_table(self, name: str, computed: str, since: str) -> Iterator[str]:
-        last: tuple[int, str] | None = None
+    def _of_table(self, name: str, computed: str, dropped_until: int) -> Iterator[str]:
+        last: tuple[int, int, str] | None = None
         found = 0
-        for number, before, after in self._scratch.execute(
-            "SELECT number, before, after FROM told WHERE name = ? AND at >= ? ORDER BY version, number", (name, since)
+        for number, version, before, after in self._scratch.execute(
+            "SELECT number, version, before, after FROM told WHERE name = ? ORDER BY version, number", (name,)
         ):
-            if last and before != last[1]:
+            if last and before != last[2] and last[1] >= dropped_until:
                 found += 1
                 if found <= MOST:
                     yield (
                         f"Rows of {name} were changed in the database between event {last[0]} and event {number},"
                         " and no event says so."
                     )
-            last = (number, after)
+            last = (number, version, after)
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} times more."
         if last is None:
             yield f"No event says the digest of {name}."
-        elif last[1] != computed:
+        elif last[2] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
 
 

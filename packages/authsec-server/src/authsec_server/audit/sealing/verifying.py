@@ -42,6 +42,7 @@ from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import is_of_newest_revision, schema_findings
 from authsec_server.db.integrity import integrity
+from authsec_server.db.versions import MAX_VERSION
 from authsec_server.failures import NotFound
 
 _BATCH = 1000  # links of events to delegations
@@ -268,8 +269,7 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
     read.revocation_check.believe(restores)
-    cut = dropped.cut if dropped else None
-    of_rows = (*read.misnamed, *read.table_check.findings(cut))
+    of_rows = (*read.misnamed, *read.table_check.findings(_dropped_until(trail, walk)))
     for finding in (*of_rows, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
         trail.find(finding)
     for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
@@ -288,6 +288,15 @@ def _compared(
         findings=(*report.findings, *of_database[:MOST]),
         more=report.more + len(of_database[MOST:]),
     )
+
+
+def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
+    """The highest authority version that a dropped event can have; 0 where nothing was dropped."""
+    place = trail.last_dropped_place()
+    if place is None:
+        return 0
+    version = walk.version_by(place)
+    return MAX_VERSION if version is None else version  # heads of before there were digests say no version
 
 
 def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) -> Iterator[str]:
