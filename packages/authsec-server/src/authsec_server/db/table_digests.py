@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Delete,
     Insert,
@@ -49,7 +50,7 @@ from authsec_server.db.schema import metadata
 PRIME: Final = 2**3072 - 1103717
 EMPTY: Final = 1  # the product of no rows
 _BYTES: Final = 384
-_LONGEST: Final = 2**21  # octets of a value; a longer one, which no server writes, is cut
+LONGEST: Final = 2**21  # characters of a value. A longer one, which no server writes, is cut: `verify` finds it
 
 Digests = Mapping[str, Sequence[str]]
 """By the name of the table: its digest before and after a change."""
@@ -207,6 +208,11 @@ def stored(connection: Connection, name: str, columns: Sequence[str], *, source:
     )
 
 
+def has_long(connection: Connection, columns: Sequence[str]) -> ColumnElement[bool]:
+    """Whether `stored` has cut a value of the row."""
+    return literal_column(" OR ".join(f"coalesce({_is_long(connection, each)}, false)" for each in columns))
+
+
 def product_of_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> int:
     """The product of a table of these rows, their values as they are stored."""
     return multiplied(EMPTY, (_element(name, row) for row in rows))
@@ -256,5 +262,11 @@ def _tagged(value: Any) -> Any:
 
 def _stored(connection: Connection, name: str) -> str:
     if connection.dialect.name == "postgresql":
-        return f"CASE WHEN length({name}::text) > {_LONGEST} THEN NULL ELSE {name}::text END"
-    return f"CASE WHEN length(CAST({name} AS BLOB)) > {_LONGEST} THEN x'' ELSE {name} END"
+        return f"CASE WHEN {_is_long(connection, name)} THEN NULL ELSE {name}::text END"
+    return f"CASE WHEN {_is_long(connection, name)} THEN x'' ELSE {name} END"
+
+
+def _is_long(connection: Connection, name: str) -> str:
+    if connection.dialect.name == "postgresql":
+        return f"length({name}::text) > {LONGEST}"
+    return f"length(CAST({name} AS BLOB)) > {LONGEST}"

@@ -10,21 +10,22 @@ Times decide nothing here: clocks differ, and a server may be a month behind.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, select
 
-from authsec_server.audit.model import DIGESTS
+from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.db.schema import authority
-from authsec_server.db.table_digests import DIGESTED, digest, product_of_rows
+from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
 MOST: Final = 5  # findings of one table that are told one by one
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
+    " forged INTEGER,"
     " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
 )
 
@@ -38,6 +39,7 @@ class TableCheck(ScratchCheck):
         super().__init__(connection, scratch)
         self._highest = (0, 0)  # authority version and number of an event
         self._computed: Mapping[str, str] = {}
+        self._too_long: Set[str] = frozenset()
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of digests and of the authority's version."""
@@ -48,18 +50,23 @@ class TableCheck(ScratchCheck):
         for name, (before, after) in event["detail"].get(DIGESTS, {}).items():
             if name not in DIGESTED:
                 continue  # no server writes it: a text of anybody
-            row = (name, version, number, before, after, event["at"], is_sealed(number))
-            self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            forged = event["kind"] == EventKind.EVENTS_DROPPED and before != after
+            row = (name, version, number, before, after, event["at"], is_sealed(number), forged)
+            self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
         """Compute the digests of the tables. A table that is missing is a finding of the schema."""
         self._computed = digests_of_rows(self._connection, scan)
+        self._too_long = scan.too_long
 
     def findings(self, dropped_until: int) -> Iterator[str]:
         """Report each difference in a sentence. Events up to this authority version may have been dropped."""
         is_told = self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
         for name, computed in self._computed.items() if is_told else ():
             yield from self._of_table(name, computed, dropped_until)
+        for name in sorted(self._too_long):
+            yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
+        yield from self._changed_by_drops()
         version = self._connection.execute(select(authority.c.version)).scalar()
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server gives."
@@ -100,6 +107,18 @@ class TableCheck(ScratchCheck):
             yield f"No event says the digest of {name}."
         elif last[2] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
+
+    def _changed_by_drops(self) -> Iterator[str]:
+        """A drop says again what the tables are. It needs no believed record: the chain compares what it says."""
+        found = 0
+        for number, names in self._scratch.execute(
+            "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"
+        ):
+            found += 1
+            if found <= MOST:
+                yield f"Event {number} was inserted: it says that {names} changed, and no drop changes a table."
+        if found > MOST:
+            yield f"{found - MOST:,} more events of drops were inserted."
 
 
 def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:
