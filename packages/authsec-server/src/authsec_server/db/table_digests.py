@@ -101,6 +101,7 @@ class TableChanges:
         self._connection = connection
         self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
         self._tell: Callable[[Digests], None] | None = None
+        self._tells_missing = False
 
     @classmethod
     @contextmanager
@@ -116,6 +117,10 @@ class TableChanges:
     def tell_by(self, tell: Callable[[Digests], None]) -> None:
         """Give the digests of this change to `tell` at its end, and to nobody who was named before."""
         self._tell = tell
+
+    def tell_missing(self) -> None:
+        """Tell the digests of the tables that no change has told yet, although this change writes to none."""
+        self._tells_missing = True
 
     def settle(self) -> None:
         """Write the products of the changed tables, and tell their digests.
@@ -133,7 +138,7 @@ class TableChanges:
         self._before.clear()
         if factors and self._tell is None:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
-        if factors and self._tell is not None:
+        if (factors or self._tells_missing) and self._tell is not None:
             self._tell(self._written(factors))
 
     def _written(self, factors: Mapping[str, int]) -> Digests:
@@ -229,6 +234,11 @@ def kept_digests(connection: Connection) -> Mapping[str, str]:
     Nobody has to believe the digests: raw SQL may have written them.
     """
     return {name: digest(product) for name, product in _kept(connection)}
+
+
+def lacks_digests(connection: Connection) -> bool:
+    """Whether a table has no digest yet: the rows are of a version before the digests of this table."""
+    return not DIGESTED.keys() <= set(connection.execute(select(_digests.c.name)).scalars())
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:

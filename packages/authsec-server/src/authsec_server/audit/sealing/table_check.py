@@ -22,6 +22,7 @@ from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
+_UNCHANGING: Final = frozenset({EventKind.EVENTS_DROPPED, EventKind.DIGESTS_RECORDED})
 MOST: Final = 5  # findings of one table that are told one by one
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
@@ -50,7 +51,7 @@ class TableCheck(ScratchCheck):
         for name, (before, after) in event["detail"].get(DIGESTS, {}).items():
             if name not in DIGESTED:
                 continue  # no server writes it: a text of anybody
-            forged = event["kind"] == EventKind.EVENTS_DROPPED and before != after
+            forged = event["kind"] in _UNCHANGING and before != after
             row = (name, version, number, before, after, event["at"], is_sealed(number), forged)
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -61,12 +62,11 @@ class TableCheck(ScratchCheck):
 
     def findings(self, dropped_until: int) -> Iterator[str]:
         """Report each difference in a sentence. Events up to this authority version may have been dropped."""
-        is_told = self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
-        for name, computed in self._computed.items() if is_told else ():
+        for name, computed in self._computed.items() if self._is_told() else ():
             yield from self._of_table(name, computed, dropped_until)
         for name in sorted(self._too_long):
             yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
-        yield from self._changed_by_drops()
+        yield from self._changed_by_none()
         version = self._connection.execute(select(authority.c.version)).scalar()
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server gives."
@@ -86,6 +86,13 @@ class TableCheck(ScratchCheck):
             (sealed_before,),
         ):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
+
+    def lacks_all(self) -> bool:
+        """Whether the authority was changed, and no event says a digest: every change is of an older version."""
+        return self._highest[0] > 0 and not self._is_told()
+
+    def _is_told(self) -> bool:
+        return self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
 
     def _of_table(self, name: str, computed: str, dropped_until: int) -> Iterator[str]:
         last: tuple[int, int, str] | None = None
@@ -108,17 +115,17 @@ class TableCheck(ScratchCheck):
         elif last[2] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
 
-    def _changed_by_drops(self) -> Iterator[str]:
-        """A drop says again what the tables are. It needs no believed record: the chain compares what it says."""
+    def _changed_by_none(self) -> Iterator[str]:
+        """Some kinds say what the tables are, and change none. A drop needs no record here: the chain is compared."""
         found = 0
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"
         ):
             found += 1
             if found <= MOST:
-                yield f"Event {number} was inserted: it says that {names} changed, and no drop changes a table."
+                yield f"Event {number} was inserted: it says that {names} changed, and its kind changes no table."
         if found > MOST:
-            yield f"{found - MOST:,} more events of drops were inserted."
+            yield f"{found - MOST:,} more events of these kinds were inserted."
 
 
 def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:

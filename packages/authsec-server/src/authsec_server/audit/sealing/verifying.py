@@ -307,6 +307,8 @@ def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) 
             f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
             f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."
         )
+    if read.table_check.lacks_all():
+        yield "No event says the digests of the tables yet. Start a server of this version: it records them."
     before = unsealed.sealed_before(head_at)
     checks = (
         read.name_check.doubts(before),
