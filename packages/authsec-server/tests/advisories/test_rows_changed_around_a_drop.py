@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export
@@ -20,7 +21,7 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.service import prepare_months
+from authsec_server.audit.service import count_refusals, prepare_months
 from authsec_server.clients import changes, service
 from authsec_server.clients.model import Changes, Onboarding
 from authsec_server.db import Database, Tx, metadata
@@ -34,6 +35,11 @@ from sqlalchemy import text
 
 def noon(month: int) -> datetime:
     return datetime.fromisoformat(f"2026-{month:02}-10T12:00:00+00:00")
+
+
+def midnight(month: int) -> datetime:
+    """The beginning of the month: the cut of a drop."""
+    return datetime.fromisoformat(f"2026-{month:02}-01T00:00:00+00:00")
 
 
 class Year:
@@ -64,24 +70,31 @@ class Year:
         self.database.change(lambda tx: work(tx, self.act))
 
     def edit(self, month: int) -> None:
-        self.at = max(self.at, noon(month))
-        self.database.append(lambda tx: prepare_months(tx, self.at))
-        client = self.database.read(lambda tx: service.get(tx, self.act, "helper"))
-        wanted = Changes(description=f"In month {month}")
-        self.do(lambda tx, act: changes.edit(tx, act, "helper", revision=client.revision, changes=wanted))
+        self.edit_at(max(self.at, noon(month)))
         self.settle()
 
-    def settle(self) -> None:
-        self.at += timedelta(minutes=10)
+    def edit_at(self, at: datetime) -> None:
+        """An edit by a server whose clock says that time."""
+        self.at = at
+        self.database.append(lambda tx: prepare_months(tx, self.at))
+        client = self.database.read(lambda tx: service.get(tx, self.act, "helper"))
+        wanted = Changes(description=f"Edited after version {client.revision}")
+        self.do(lambda tx, act: changes.edit(tx, act, "helper", revision=client.revision, changes=wanted))
+
+    def seal(self, at: datetime) -> None:
+        """The server's clock says that time as it seals."""
+        self.at = at
         while self.sealer.seal():
             pass
+
+    def settle(self) -> None:
+        self.seal(self.at + timedelta(minutes=10))
         roll_up(self.database, self.at)
 
     def drop(self, month: int) -> None:
         lines = list(export(self.database))
         self.files.append(lines)
-        before, digest = noon(month).replace(day=1, hour=0), sha256("".join(lines).encode()).hexdigest()
-        self.dropper.drop(self.act, before, lines, digest)
+        self.dropper.drop(self.act, midnight(month), lines, sha256("".join(lines).encode()).hexdigest())
         self.settle()
 
     def report(self) -> Report:
@@ -139,6 +152,82 @@ def test_data_of_before_there_were_digests_can_be_dropped(year: Year) -> None:
     """No change has been made since the upgrade, so no product is kept."""
     year.run("DELETE FROM table_digests")
     year.drop(7)
+    report = year.report()
+    assert (report.findings, report.skipped) == ((), ())
+    year.edit(9)
+    assert year.report().findings == ()
+
+
+SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the order of events needs no other SQL
+
+
+@SQLITE
+@pytest.mark.parametrize("minutes", [3, 4])
+def test_a_drop_in_the_first_minutes_of_a_month_is_no_finding(year: Year, minutes: int) -> None:
+    """A cron job drops the month that has just ended, and nothing else is written that night."""
+    year.at = midnight(9) + timedelta(minutes=minutes)
+    roll_up(year.database, year.at)
+    year.drop(9)
+    report = year.report()
+    assert (report.findings, report.skipped) == ((), ())
+    year.edit(9)
+    assert year.report().findings == ()
+
+
+OTHER_ORDERS = {
+    "two servers, one 80 seconds behind": ("09-01T00:05:30", "09-01T00:04:10", "09-01T00:06:30"),
+    "the later change was the last of the month": ("09-01T00:05:30", "09-01T00:04:10"),
+    "two requests that waited for the lock": ("09-01T00:05:00.010", "09-01T00:04:59.990", "09-01T00:06:00"),
+    "a server a month behind": ("09-05T10:00:00", "08-05T10:00:00", "09-05T11:00:00"),
+}
+
+
+@SQLITE
+@pytest.mark.parametrize("times", OTHER_ORDERS.values(), ids=OTHER_ORDERS)
+def test_changes_in_another_order_of_time_than_of_version_are_no_finding(year: Year, times: tuple[str, ...]) -> None:
+    for each in times:
+        year.edit_at(datetime.fromisoformat(f"2026-{each}+00:00"))
+        year.seal(max(year.at, midnight(9)))
+    drop_august(year)
+
+
+@SQLITE
+def test_a_change_that_was_dropped_between_two_that_were_left_is_no_finding(year: Year) -> None:
+    """The clock of one server is seven minutes ahead, in the last minute of a month."""
+    for at in ("09-01T00:06:00", "08-31T23:59:10", "09-01T00:06:20"):
+        year.edit_at(datetime.fromisoformat(f"2026-{at}+00:00"))
+    year.seal(midnight(9) - timedelta(seconds=30))
+    drop_august(year)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_a_change_that_was_sealed_after_a_later_one_is_no_finding(year: Year) -> None:
+    """A refusal is counted while the first change is not yet committed, so the sealer overlooks it for ten seconds."""
+    refusal = Refusal(kind=EventKind.ADMIN_REFUSED, address="192.0.2.7", principal=LOCAL_OPERATOR, reason="no")
+    tally = Tally(count=1, request_id="req")
+    new = Onboarding(name="Another", platform="unattested")
+
+    def slow(tx: Tx, act: Act) -> None:
+        service.create(tx, act, new)
+        year.database.append(lambda other: count_refusals(other, {refusal: tally}, year.at))
+        year.seal(midnight(9) - timedelta(seconds=7))
+
+    year.at = midnight(9) - timedelta(seconds=20)
+    year.seal(year.at)
+    year.at = midnight(9) - timedelta(seconds=8)
+    year.do(slow)
+    year.edit_at(midnight(9) - timedelta(seconds=5))
+    year.seal(midnight(9) - timedelta(seconds=2))
+    year.seal(midnight(9) + timedelta(seconds=6))
+    drop_august(year)
+
+
+def drop_august(year: Year) -> None:
+    """In September, and nothing is found before, then or later."""
+    year.at = noon(9)
+    year.settle()
+    assert year.report().findings == ()
+    year.drop(9)
     report = year.report()
     assert (report.findings, report.skipped) == ((), ())
     year.edit(9)

@@ -134,21 +134,46 @@ def test_an_event_without_a_seal_explains_no_change(sealed: Sealed) -> None:
 
     def planted(tx: Tx, act: Act) -> None:
         tx.connection.execute(text("UPDATE clients SET description = 'Planted' WHERE slug = 'helper'"))
-        before = kept_digests(tx.connection)["clients"]
-        names = [each.name for each in metadata.tables["clients"].columns]
-        after = digest(
-            product_of_rows("clients", tx.connection.execute(stored(tx.connection, "clients", names)).mappings())
-        )
-        record_act(tx, act, EventKind.CLIENT_ENABLED, detail={DIGESTS: {"clients": [before, after]}})
+        digests = {"clients": [kept_digests(tx.connection)["clients"], computed(tx, "clients")]}
+        record_act(tx, act, EventKind.CLIENT_ENABLED, detail={DIGESTS: digests})
 
     sealed.estate.database.append(lambda tx: planted(tx, sealed.estate.act))
     report = sealed.estate.database.read(sealed.report)
     assert (report.findings, any("has no seal, says that clients" in each for each in report.skipped)) == ((), True)
 
 
+def test_a_value_that_no_server_writes_is_found(sealed: Sealed) -> None:
+    """Digests cut so long a value, on PostgreSQL to what stands for no value: no digest differs."""
+    is_sqlite = sealed.estate.database.dialect == "sqlite"
+    spaces = "printf('%2100000s', '')" if is_sqlite else "repeat(' ', 2100000)"
+    _, found = sealed.after(f"UPDATE proofs SET enrolled_by = 'mallory@example.com' || {spaces}")
+    assert "Rows of proofs have a value of more than 2,097,152 characters, which no server writes." in found
+
+
+def test_a_drop_that_says_it_changed_a_table_is_found(sealed: Sealed) -> None:
+    """Somebody plants an event of a drop without a record, and the server seals it."""
+
+    def planted(tx: Tx, act: Act) -> None:
+        before = computed(tx, "role_actions")
+        tx.connection.execute(text("DELETE FROM role_actions"))
+        digests = {"role_actions": [before, computed(tx, "role_actions")]}
+        record_act(tx, act, EventKind.EVENTS_DROPPED, detail={"before": "2026-09", "events": 3, DIGESTS: digests})
+
+    sealed.estate.database.append(lambda tx: planted(tx, sealed.estate.act))
+    sealed.seal()
+    found = "".join(sealed.findings())
+    assert "was inserted: it says that role_actions changed, and its kind changes no table." in found
+
+
 def test_a_lower_version_of_the_authority_is_found(sealed: Sealed) -> None:
     _, found = sealed.after("UPDATE authority SET version = 1")
     assert "The authority has version 1, but event" in found
+
+
+def computed(tx: Tx, table: str) -> str:
+    """The digest of the table as it is."""
+    names = [each.name for each in metadata.tables[table].columns]
+    return digest(product_of_rows(table, tx.connection.execute(stored(tx.connection, table, names)).mappings()))
 
 
 def run(sealed: Sealed, statement: str) -> None:

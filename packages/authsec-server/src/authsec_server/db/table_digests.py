@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Delete,
     Insert,
@@ -49,7 +50,7 @@ from authsec_server.db.schema import metadata
 PRIME: Final = 2**3072 - 1103717
 EMPTY: Final = 1  # the product of no rows
 _BYTES: Final = 384
-_LONGEST: Final = 2**21  # octets of a value; a longer one, which no server writes, is cut
+LONGEST: Final = 2**21  # characters of a value. A longer one, which no server writes, is cut: `verify` finds it
 
 Digests = Mapping[str, Sequence[str]]
 """By the name of the table: its digest before and after a change."""
@@ -100,6 +101,7 @@ class TableChanges:
         self._connection = connection
         self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
         self._tell: Callable[[Digests], None] | None = None
+        self._tells_missing = False
 
     @classmethod
     @contextmanager
@@ -115,6 +117,10 @@ class TableChanges:
     def tell_by(self, tell: Callable[[Digests], None]) -> None:
         """Give the digests of this change to `tell` at its end, and to nobody who was named before."""
         self._tell = tell
+
+    def tell_missing(self) -> None:
+        """Tell the digests of the tables that no change has told yet, although this change writes to none."""
+        self._tells_missing = True
 
     def settle(self) -> None:
         """Write the products of the changed tables, and tell their digests.
@@ -132,7 +138,7 @@ class TableChanges:
         self._before.clear()
         if factors and self._tell is None:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
-        if factors and self._tell is not None:
+        if (factors or self._tells_missing) and self._tell is not None:
             self._tell(self._written(factors))
 
     def _written(self, factors: Mapping[str, int]) -> Digests:
@@ -207,6 +213,11 @@ def stored(connection: Connection, name: str, columns: Sequence[str], *, source:
     )
 
 
+def has_long(connection: Connection, columns: Sequence[str]) -> ColumnElement[bool]:
+    """Whether `stored` has cut a value of the row."""
+    return literal_column(" OR ".join(f"coalesce({_is_long(connection, each)}, false)" for each in columns))
+
+
 def product_of_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> int:
     """The product of a table of these rows, their values as they are stored."""
     return multiplied(EMPTY, (_element(name, row) for row in rows))
@@ -223,6 +234,11 @@ def kept_digests(connection: Connection) -> Mapping[str, str]:
     Nobody has to believe the digests: raw SQL may have written them.
     """
     return {name: digest(product) for name, product in _kept(connection)}
+
+
+def lacks_digests(connection: Connection) -> bool:
+    """Whether a table has no digest yet: the rows are of a version before the digests of this table."""
+    return not DIGESTED.keys() <= set(connection.execute(select(_digests.c.name)).scalars())
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:
@@ -256,5 +272,11 @@ def _tagged(value: Any) -> Any:
 
 def _stored(connection: Connection, name: str) -> str:
     if connection.dialect.name == "postgresql":
-        return f"CASE WHEN length({name}::text) > {_LONGEST} THEN NULL ELSE {name}::text END"
-    return f"CASE WHEN length(CAST({name} AS BLOB)) > {_LONGEST} THEN x'' ELSE {name} END"
+        return f"CASE WHEN {_is_long(connection, name)} THEN NULL ELSE {name}::text END"
+    return f"CASE WHEN {_is_long(connection, name)} THEN x'' ELSE {name} END"
+
+
+def _is_long(connection: Connection, name: str) -> str:
+    if connection.dialect.name == "postgresql":
+        return f"length({name}::text) > {LONGEST}"
+    return f"length(CAST({name} AS BLOB)) > {LONGEST}"

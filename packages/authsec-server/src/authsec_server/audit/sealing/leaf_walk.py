@@ -27,6 +27,7 @@ class LeafWalk:
     late: LateSealsWatch = field(default_factory=LateSealsWatch)
     through: int = 0  # up to this number every event is sealed, the heads say
     _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
+    _versions: list[tuple[int, int]] = field(default_factory=list)  # of the authority, each with its largest head
 
     def run(self) -> None:
         """Compare each leaf with its event, and the tree with each head."""
@@ -43,6 +44,7 @@ class LeafWalk:
                 self._grow()
                 if head.size == expected:
                     self.trail.meet(head)
+                    self._keep_version(head)
                 head = next(heads, None)
             if len(self._waiting) >= _BATCH:
                 self._grow()
@@ -74,6 +76,21 @@ class LeafWalk:
         for number, delegation in scratch.listed_wrongly():
             find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
         return not_yet
+
+    def version_by(self, place: int) -> int | None:
+        """The authority's version by when the event in that place was sealed; None where no head says one.
+
+        The lowest version of all heads that cover the place: a single head may be signed by a thief of the key.
+        """
+        return min((version for version, size in self._versions if size > place), default=None)
+
+    def _keep_version(self, head: Head) -> None:
+        version = head.authority_version
+        if version is None or self.trail.broken:
+            return
+        if self._versions and self._versions[-1][0] == version:
+            self._versions.pop()
+        self._versions.append((version, head.size))
 
     def _compare(self, leaf: Met, head: Head | None) -> None:
         """Compare a leaf with its event. `head` is the first one that covers it."""

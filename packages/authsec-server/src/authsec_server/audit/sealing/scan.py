@@ -34,7 +34,7 @@ from authsec_server.audit.reading import any_text
 from authsec_server.audit.shape import MAX_NAME
 from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
-from authsec_server.db.table_digests import Digested, stored
+from authsec_server.db.table_digests import Digested, has_long, stored
 
 ROWS: Final = 2000  # read at once
 _WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megabyte
@@ -75,6 +75,7 @@ class Scan:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._postgresql = connection.dialect.name == "postgresql"
+        self.too_long: set[str] = set()  # tables in which `digested` met a value that no server writes
 
     @contextmanager
     def sequential(self) -> Iterator[None]:
@@ -127,9 +128,11 @@ class Scan:
             each["name"] for each in inspect(self._connection).get_columns(name) if each["name"] not in its.without
         ]
         source = text(name if self._postgresql else f"{name} NOT INDEXED")
-        statement = stored(self._connection, name, names, source=source)
+        statement = stored(self._connection, name, names, source=source).add_columns(has_long(self._connection, names))
         streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
-        for row in self._connection.execute(streamed):
+        for *row, too_long in self._connection.execute(streamed):
+            if too_long:
+                self.too_long.add(name)
             yield dict(zip(names, row, strict=True))
 
     def instant(self, stored: Any) -> str | None:

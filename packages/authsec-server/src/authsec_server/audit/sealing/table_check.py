@@ -1,30 +1,32 @@
 """Whether the tables with a digest are as the events left them (see `db.table_digests` for the attack).
 
 Each event of a change says the digests of its tables before and after it. So the events about one table are a chain,
-and the last digest is that of the table as it is. After a drop the chain begins with the events that are left: the
-event of the drop says the digests of all tables.
+in the order of the authority's versions, and the last digest is that of the table as it is. A drop leaves gaps, but
+none after the version at which the last dropped event was sealed. The event of the drop says the digests of all tables.
+
+Times decide nothing here: clocks differ, and a server may be a month behind.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, select
 
-from authsec_server.audit.model import DIGESTS
+from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.db.schema import authority
-from authsec_server.db.table_digests import DIGESTED, digest, product_of_rows
+from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
+_UNCHANGING: Final = frozenset({EventKind.EVENTS_DROPPED, EventKind.DIGESTS_RECORDED})
 MOST: Final = 5  # findings of one table that are told one by one
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
+    " forged INTEGER,"
     " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
 )
 
@@ -38,6 +40,7 @@ class TableCheck(ScratchCheck):
         super().__init__(connection, scratch)
         self._highest = (0, 0)  # authority version and number of an event
         self._computed: Mapping[str, str] = {}
+        self._too_long: Set[str] = frozenset()
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Take in what the row of a valid event says of digests and of the authority's version."""
@@ -48,19 +51,22 @@ class TableCheck(ScratchCheck):
         for name, (before, after) in event["detail"].get(DIGESTS, {}).items():
             if name not in DIGESTED:
                 continue  # no server writes it: a text of anybody
-            row = (name, version, number, before, after, event["at"], is_sealed(number))
-            self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            forged = event["kind"] in _UNCHANGING and before != after
+            row = (name, version, number, before, after, event["at"], is_sealed(number), forged)
+            self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
         """Compute the digests of the tables. A table that is missing is a finding of the schema."""
         self._computed = digests_of_rows(self._connection, scan)
+        self._too_long = scan.too_long
 
-    def findings(self, cut: datetime | None) -> Iterator[str]:
-        """Report each difference in a sentence. Events before `cut` were dropped: no chain begins earlier."""
-        since = "" if cut is None else (cut + CLOCKS).isoformat(timespec="microseconds")
-        is_told = self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
-        for name, computed in self._computed.items() if is_told else ():
-            yield from self._of_table(name, computed, since)
+    def findings(self, dropped_until: int) -> Iterator[str]:
+        """Report each difference in a sentence. Events up to this authority version may have been dropped."""
+        for name, computed in self._computed.items() if self._is_told() else ():
+            yield from self._of_table(name, computed, dropped_until)
+        for name in sorted(self._too_long):
+            yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
+        yield from self._changed_by_none()
         version = self._connection.execute(select(authority.c.version)).scalar()
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server gives."
@@ -81,26 +87,45 @@ class TableCheck(ScratchCheck):
         ):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
-    def _of_table(self, name: str, computed: str, since: str) -> Iterator[str]:
-        last: tuple[int, str] | None = None
+    def lacks_all(self) -> bool:
+        """Whether the authority was changed, and no event says a digest: every change is of an older version."""
+        return self._highest[0] > 0 and not self._is_told()
+
+    def _is_told(self) -> bool:
+        return self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
+
+    def _of_table(self, name: str, computed: str, dropped_until: int) -> Iterator[str]:
+        last: tuple[int, int, str] | None = None
         found = 0
-        for number, before, after in self._scratch.execute(
-            "SELECT number, before, after FROM told WHERE name = ? AND at >= ? ORDER BY version, number", (name, since)
+        for number, version, before, after in self._scratch.execute(
+            "SELECT number, version, before, after FROM told WHERE name = ? ORDER BY version, number", (name,)
         ):
-            if last and before != last[1]:
+            if last and before != last[2] and last[1] >= dropped_until:
                 found += 1
                 if found <= MOST:
                     yield (
                         f"Rows of {name} were changed in the database between event {last[0]} and event {number},"
                         " and no event says so."
                     )
-            last = (number, after)
+            last = (number, version, after)
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} times more."
         if last is None:
             yield f"No event says the digest of {name}."
-        elif last[1] != computed:
+        elif last[2] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
+
+    def _changed_by_none(self) -> Iterator[str]:
+        """Some kinds say what the tables are, and change none. A drop needs no record here: the chain is compared."""
+        found = 0
+        for number, names in self._scratch.execute(
+            "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"
+        ):
+            found += 1
+            if found <= MOST:
+                yield f"Event {number} was inserted: it says that {names} changed, and its kind changes no table."
+        if found > MOST:
+            yield f"{found - MOST:,} more events of these kinds were inserted."
 
 
 def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:

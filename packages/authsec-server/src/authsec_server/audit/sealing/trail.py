@@ -285,6 +285,10 @@ class Trail:
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
 
+    def last_dropped_place(self) -> int | None:
+        """The last place in the log of an event that a record says was dropped; None where nothing is missing."""
+        return max((each.record.last_place for each in self._droppings if each.missing), default=None)
+
     def unknown_before(self) -> datetime | None:
         """Before which time files hold not all that was dropped, so that nobody can count anew; None: they hold all."""
         unknown = (each.record.cut for each in self._droppings if each.missing > each.given)

@@ -43,6 +43,7 @@ from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
 from authsec_server.db.migrate import is_current
+from authsec_server.db.versions import MAX_VERSION
 from authsec_server.failures import NotFound
 
 _BATCH = 1000  # links of events to delegations
@@ -287,8 +288,7 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
     read.revocation_check.believe(restores)
-    cut = dropped.cut if dropped else None
-    of_rows = (*read.misnamed, *read.table_check.findings(cut))
+    of_rows = (*read.misnamed, *read.table_check.findings(_dropped_until(trail, walk)))
     for finding in (*of_rows, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
         trail.find(finding)
     for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
@@ -307,6 +307,15 @@ def _compared(
     )
 
 
+def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
+    """The highest authority version that a dropped event can have; 0 where nothing was dropped."""
+    place = trail.last_dropped_place()
+    if place is None:
+        return 0
+    version = walk.version_by(place)
+    return MAX_VERSION if version is None else version  # heads of before there were digests say no version
+
+
 def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) -> Iterator[str]:
     """Report in sentences what events without a seal leave open. Events before `cut` were dropped."""
     head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
@@ -315,6 +324,8 @@ def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) 
             f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
             f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."
         )
+    if read.table_check.lacks_all():
+        yield "No event says the digests of the tables yet. Start a server of this version: it records them."
     before = unsealed.sealed_before(head_at)
     checks = (
         read.name_check.doubts(before),

@@ -33,7 +33,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
     "trail": (
         "Audit trail",
-        frozenset(k for k in EventKind if k.startswith(("event", "counts.", "authority."))),
+        frozenset(k for k in EventKind if k.startswith(("event", "counts.", "digests.", "authority."))),
     ),
     "administration": (
         "Administrators and admin keys",
