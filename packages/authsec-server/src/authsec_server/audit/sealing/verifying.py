@@ -29,6 +29,7 @@ from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys, record_in
+from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.restores import believed_restores, restore_of
@@ -88,6 +89,7 @@ def verify(
             NameCheck.opened(tx.connection) as name_check,
             RevocationCheck.opened(tx.connection) as revocation_check,
             TableCheck.opened(tx.connection) as table_check,
+            LastUseCheck.opened(tx.connection) as last_use_check,
         ):
             read = _Read(
                 scratch=scratch,
@@ -95,6 +97,7 @@ def verify(
                 name_check=name_check,
                 revocation_check=revocation_check,
                 table_check=table_check,
+                last_use_check=last_use_check,
                 latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
             )
             scan = Scan(tx.connection)
@@ -139,6 +142,7 @@ class _Read:
     name_check: NameCheck
     revocation_check: RevocationCheck
     table_check: TableCheck
+    last_use_check: LastUseCheck
     latest: str  # time of an event that a server may have recorded by now
     findings: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)  # findings
@@ -152,6 +156,7 @@ class _Read:
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
         self.table_check.keep(scan)
+        self.last_use_check.keep(scan)
         self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
@@ -183,6 +188,7 @@ class _Read:
             self.name_check.add(event.number, row, self.scratch.is_sealed)
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
             self.table_check.add(event.number, row, self.scratch.is_sealed)
+            self.last_use_check.add(event.number, row)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
 
@@ -273,7 +279,8 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
     read.revocation_check.believe(restores)
-    of_tables = read.table_check.findings(dropped.cut if dropped else None)
+    cut = dropped.cut if dropped else None
+    of_tables = (*read.table_check.findings(cut), *read.last_use_check.findings(cut))
     of_revocations = read.revocation_check.findings(trail.unknown_before(), now)
     for finding in (*read.misnamed, *of_tables, *of_revocations):
         trail.find(finding)
