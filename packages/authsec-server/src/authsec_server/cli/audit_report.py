@@ -32,7 +32,7 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
     others = _of_other_exports(report, digests)
     for each in others:
         output.note(
-            f"No file has the SHA-256 in the record of {each.missing:,} dropped events: a thief of the sealing key may"
+            f"No file has the SHA-256 in the record of the drop before {each.record.before}: a thief of the sealing key may"
             f" have signed the record. Give the export {each.record.export_sha256}: --with FILE"
         )
     if report.skipped:

@@ -16,7 +16,7 @@ from sqlalchemy import inspect
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.trail import CLOCKS
+from authsec_server.audit.sealing.trail import CLOCKS, shown_time
 from authsec_server.principal import PrincipalKind
 
 MOST: Final = 10  # findings that are told one by one
@@ -77,15 +77,20 @@ class LastUseCheck(ScratchCheck):
     def _all(self, since: str) -> Iterator[str]:
         for kind, id_, at, last, number in self._scratch.execute(_LAST):
             if at is None or at < _iso(max(datetime.fromisoformat(last), _EARLIEST) - _BEHIND):
-                yield f"Event {number} is a sign-in at {last}, and {_cell(kind, id_)} is {at or 'empty'}."
+                said = "empty" if at is None else _shown(at)
+                yield f"Event {number} is a sign-in at {_shown(last)}, and {_cell(kind, id_)} is {said}."
         for kind, id_, at in self._scratch.execute(_UNEXPLAINED, (since,)):
-            yield f"{_cell(kind, id_)} is {at}, and no event is a sign-in at that time."
+            yield f"{_cell(kind, id_)} is {_shown(at)}, and no event is a sign-in at that time."
 
 
 def _cell(kind: str, id_: str) -> str:
     name, column = _COLUMNS[PrincipalKind(kind)]
     shown = id_ if id_.isprintable() and len(id_) <= _LONGEST else repr(id_[:_LONGEST])
     return f"{name}.{column} of {shown}"
+
+
+def _shown(at: str) -> str:
+    return shown_time(datetime.fromisoformat(at))
 
 
 def _iso(at: datetime) -> str:
