@@ -32,8 +32,8 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
     others = _of_other_exports(report, digests)
     for each in others:
         output.note(
-            f"No file has the SHA-256 in the record of the drop before {each.record.before}: a thief of the sealing key may"
-            f" have signed the record. Give the export {each.record.export_sha256}: --with FILE"
+            f"No file has the SHA-256 in the record of the drop before {each.record.before}: a thief of the sealing key"
+            f" may have signed the record. Give the export {each.record.export_sha256}: --with FILE"
         )
     if report.skipped:
         output.note("Not everything was checked, so a change may be unseen. Do what the report says, and verify again.")
