@@ -216,8 +216,10 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     another = tmp_path / "another.jsonl"  # has the same events, and is not the export that the record names
     another.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     not_the_one = authsec("audit", "verify", *keys, "--with", str(another))
-    assert not_the_one.exit_code == 0, not_the_one.output
+    assert not_the_one.exit_code == 6, not_the_one.output
+    assert "nothing wrong was found" in not_the_one.stdout
     assert "None of these files has that SHA-256." in not_the_one.stdout
+    assert f"Give the export {digest}: --with FILE" in not_the_one.stderr
     (told,) = json.loads(authsec("audit", "verify", *keys, "--with", str(another), "--json").stdout)["dropped"]
     assert (told["in_files"], told["export_is_given"]) == (3, False)
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout

@@ -60,6 +60,20 @@ def test_the_row_that_a_server_writes_again_is_not_found(sealed: Sealed) -> None
     assert sealed.findings() == ()
 
 
+@pytest.mark.parametrize("is_said_again", [False, True])
+def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sealed, is_said_again: bool) -> None:
+    """Else the feed names the revoked key no more, and an API with an old key file takes the thief's tokens."""
+    estate = sealed.estate
+    later = estate.act.now + timedelta(days=9)
+    if is_said_again:
+        estate.database.change(lambda tx: revocations.say_again(tx, later - timedelta(days=1)))
+    estate.database.append(lambda tx: revocations.forget(tx, later))
+    estate.act = replace(estate.act, now=later)
+    assert sealed.findings() == ()
+    _, found = sealed.after("DELETE FROM revocations WHERE subject_kind = 'key'")
+    assert "was revoked, and revocations has no row of the key" in found
+
+
 def test_a_row_of_a_key_that_no_event_revoked_is_found(sealed: Sealed) -> None:
     _, found = sealed.after(COPY.format(number=1, more=1, at="at").replace("subject_id,", "'other',"))
     assert "ended the tokens of the key other, and no event says so" in found

@@ -1,6 +1,7 @@
 """Old months are dropped, and somebody inserts a revocation that is dated before the cut: its event may be dropped.
 
-Readers go by the version of a row, not by its time. So the row would end the tokens of every event that is left.
+Readers go by the version of a row, not by its time. So the row would end the tokens of every event that is left: also
+of the last events of the old month, which were sealed after it, and of the first events after the cut.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.sealing.exporting import export
+from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.db import Database, metadata
 from sqlalchemy import insert, text
 
@@ -33,8 +37,8 @@ def old(database: Database) -> Old:
     return its
 
 
-def _row(at: datetime, version: int, kind: str = "client", sequence: int = 1) -> Any:
-    row = {"sequence": sequence, "subject_kind": kind, "subject_id": "c1", "version": version, "at": at}
+def _row(at: datetime, version: int, kind: str = "client", sequence: int = 1, subject: str = "c1") -> Any:
+    row = {"sequence": sequence, "subject_kind": kind, "subject_id": subject, "version": version, "at": at}
     return insert(metadata.tables["revocations"]).values(row)
 
 
@@ -47,6 +51,55 @@ def test_a_row_that_ends_a_token_that_is_left_is_found(old: Old, kind: str, at: 
 
 def test_a_row_whose_event_was_dropped_is_not_found(old: Old) -> None:
     assert old.findings_after(_row(JUNE, VERSION)) == ""
+
+
+def test_a_row_that_ends_a_token_from_around_the_cut_is_found(old: Old) -> None:
+    """A token of the old month's last second was sealed in the new month, so the drop left it."""
+    just_before, just_after = AUGUST - timedelta(seconds=1), AUGUST + timedelta(minutes=2)
+    left = {"kid": "k1", "authority_version": 3}
+    old.record(just_after, **left)
+    change = {"decision": None, "expires_at": None, "client": Named(id="c2", name="Other"), "authority_version": 4}
+    old.record(AUGUST + timedelta(hours=1), EventKind.CLIENT_DISABLED, **change)
+    old.settle()
+    assert "row 1 of revocations" in old.findings_after(_row(just_before, 4))
+    old.record(just_before, **left)
+    old.settle()
+    assert "row 1 of revocations" in old.findings_after(_row(just_before, 5))
+    of_key = _row(AUGUST + timedelta(days=9), 6, "key", subject="k1")
+    assert "row 1 of revocations" in old.findings_after(of_key)
+    assert "row 1 of revocations" not in old.findings_after(_row(just_before, 3))
+
+
+def test_files_with_all_dropped_events_explain_each_row(database: Database) -> None:
+    """The thief of the sealing key drops a single event, and plants a row that is dated before this cut."""
+    old = Old(database)
+    at, kid = old.now, "U" * 43
+    restore = Restore(at=at, authority_version=4, size=1, heads_until=at, revoked_keys=(kid,))
+    record = sign_restore(restore, issuer="https://a", key=old.key)
+    usual: dict[str, Any] = {"decision": None, "expires_at": None}
+    old.record(at, EventKind.CLIENT_DISABLED, authority_version=3, **usual)
+    usual |= {"client": None, "detail": {"record": record}}
+    old.record(at, EventKind.AUTHORITY_RESTORED, authority_version=4, **usual)
+    rows = _row(at, 3), _row(at, 4, "key", sequence=2, subject=kid)
+    old.run(*rows, text("UPDATE authority SET version = 50"))
+    old.settle()
+    old.now = at.replace(month=12, day=2)
+    old.settle()
+    lines = list(export(database))
+    old.drop(lines, before=at.replace(month=12, day=1, hour=0, minute=0))
+    old.settle()
+    assert old.report(lines).findings == ()
+    old.run(_row(at, 4, sequence=3))
+    planted = "The row 3 of revocations ended the tokens of the client c1, and no event says so."
+    assert (old.report().findings, old.report(lines).findings) == ((), (planted,))
+
+
+def test_a_revoked_signing_key_has_a_row_though_its_event_was_dropped(old: Old) -> None:
+    """Servers forget rows after seven days, but never the last row of a signing key: an API may read an old file."""
+    key = {"kid": "k1", "state": "revoked", "public_jwk": {}, "created_at": JUNE}
+    revoked = insert(metadata.tables["signing_keys"]).values(key)
+    assert "The signing key k1 was revoked, and revocations has no row" in old.findings_after(revoked)
+    assert "signing key k1" not in old.findings_after(revoked, _row(JUNE, VERSION, "key", subject="k1"))
 
 
 def test_a_change_that_meets_the_first_token_of_the_month_is_not_found(old: Old) -> None:

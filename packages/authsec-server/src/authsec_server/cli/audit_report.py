@@ -29,9 +29,15 @@ def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path])
         click.get_current_context().exit(Exit.FOUND)
     if report.not_checkable:
         output.note(f"{report.not_checkable:,} dropped events could not be checked. Give their export: --with FILE")
+    others = _of_other_exports(report, digests)
+    for each in others:
+        output.note(
+            f"No file has the SHA-256 in the record of the drop before {each.record.before}: a thief of the sealing key"
+            f" may have signed the record. Give the export {each.record.export_sha256}: --with FILE"
+        )
     if report.skipped:
         output.note("Not everything was checked, so a change may be unseen. Do what the report says, and verify again.")
-    if report.not_checkable or report.skipped:
+    if report.not_checkable or report.skipped or others:
         click.get_current_context().exit(Exit.NOT_CHECKED)
 
 
@@ -102,7 +108,7 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     heads = "the head" if kept == 1 else f"all {kept:,} heads"
     if report.as_sealed:
         fits = [f"It leads to {heads} that you kept."] if kept else []
-        if report.skipped:
+        if report.skipped or _of_other_exports(report, digests):
             return [styled(f"{events}, and nothing wrong was found{yet}.", "yellow"), *dropped, last, *fits]
         return [styled(f"{events}, all as sealed{yet}.", "green"), *dropped, last, *fits]
     compared = [f"It was compared with {heads} that you kept."] if kept else []
@@ -140,6 +146,15 @@ def _late(report: Report) -> Iterator[str]:
         yield f"{what} sealed only at {sealed_at} UTC: no server sealed in between, or {why} dated back."
     if report.more_late:
         yield f"{report.more_late:,} more events were sealed over 15 minutes after their time."
+
+
+def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:
+    """The dropped events that the files hold, though no file is the export that the record names.
+
+    The attack: the thief of the sealing key drops one event that an honest export holds. The event of that drop says
+    new digests of the tables.
+    """
+    return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
 
 
 def _dropped(dropping: Dropping, digests: Set[str]) -> str:

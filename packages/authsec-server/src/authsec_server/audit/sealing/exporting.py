@@ -7,6 +7,7 @@ it was dropped; and one for each head, behind the last leaf that it covers. The 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -63,6 +64,7 @@ def verify_export(
     restores = believed_restores(((place, restore_of(event)) for place, event in records), believing)
     trail = Trail(keys=believing, kept=kept, records=dropped, given=given, restores=restores, now=now)
     size = 0
+    waiting: deque[Head] = deque()  # kept heads of this size: met in the order of their times among those of the export
     for number, line in enumerate(lines, 1):
         read = read_line(line)
         if read is None and number == 1:
@@ -71,13 +73,16 @@ def verify_export(
             trail.find(f"Line {number} is not as it was exported.")
         elif "head" in read:
             if head := trail.read(size, read["head"]):
+                while waiting and waiting[0].at <= head.at:
+                    trail.meet(waiting.popleft())
                 trail.meet(head)
         else:
+            _meet_all(trail, waiting)
             _compare(trail, size, read)
             trail.refuse_late(read["number"])
             size = read["place"] + 1
-            for head in trail.kept_between(size - 1, size):
-                trail.meet(head)
+            waiting.extend(trail.kept_between(size - 1, size))
+    _meet_all(trail, waiting)
     trail.end(size, trail.kept_between(size, store.MAX_SIZE), exported=True)
     return trail.report(size, 0)
 
@@ -132,6 +137,12 @@ def _last_heads(tx: Tx, *, size: int, signed: str) -> list[str]:
     """The lines of the heads of that size, that one last: servers may have signed others meanwhile."""
     first = [each for _, each in store.heads_between(tx.connection, size - 1, size)][:1]
     return [head_line(each) for each in dict.fromkeys([*first, signed])]
+
+
+def _meet_all(trail: Trail, waiting: deque[Head]) -> None:
+    """Compare the tree with the kept heads that are left of this size."""
+    while waiting:
+        trail.meet(waiting.popleft())
 
 
 def _compare(trail: Trail, size: int, read: Mapping[str, Any]) -> None:

@@ -3,8 +3,9 @@
 The attack: the story of a token says when it was revoked, and reads that in a table that no seal covers. Somebody who
 writes to the database moves the time or deletes the row, and every event is still as it was sealed.
 
-Servers forget rows after some days, the oldest first. After a drop a row needs no event if it is too old to end a
-token of an event that is left.
+Servers forget rows after some days, the oldest first, but never the last row of a revoked signing key. After a drop a
+row needs no event if its event may be among those that were dropped and that no given file holds: if it ends no token
+of an event that is left.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect
 
-from authsec_server.audit.model import LISTING_ENDED, EventKind
+from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
@@ -28,19 +30,27 @@ MOST: Final = 10  # findings that are told one by one
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for an hour more
 _SCRATCH: Final = (
     "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
-    "CREATE TABLE signed (kid TEXT PRIMARY KEY, at TEXT)",
+    "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
+    "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes whose events are left
+    "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
     # Of each key the first ending that an event says.
     "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     # All columns that are compared: else a check of planted rows takes the square of their number.
     "CREATE INDEX said_all ON said (version, kind, at, id, sealed)",
     "CREATE INDEX kept_all ON kept (version, kind, at, id)",
+    "CREATE INDEX kept_of ON kept (kind, id)",
 )
 _SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND k.id = s.id"
+_IS_KEPT: Final = "(s.at >= ? OR s.version > (SELECT min(version) FROM kept))"  # by a server that forgets old rows
 _MISSING: Final = (
-    "SELECT s.number, s.kind, s.id FROM said s"  # noqa: S608 - constants
-    " WHERE (s.at >= ? OR s.version > (SELECT min(version) FROM kept))"
+    f"SELECT s.number, s.kind, s.id FROM said s WHERE {_IS_KEPT}"  # noqa: S608 - constants
     f" AND NOT EXISTS (SELECT 1 FROM kept k WHERE {_SAME}) ORDER BY s.number"
+)
+_WITHOUT_ROW: Final = (  # those that `_MISSING` does not tell
+    "SELECT kid FROM (SELECT kid FROM ended_key UNION SELECT kid FROM revoked_key) e"  # noqa: S608 - constants
+    " WHERE NOT EXISTS (SELECT 1 FROM kept k WHERE k.kind = 'key' AND k.id = e.kid)"
+    f" AND NOT EXISTS (SELECT 1 FROM ended_key s WHERE s.kid = e.kid AND {_IS_KEPT}) ORDER BY kid"
 )
 _ADDED: Final = (
     "SELECT k.sequence, k.kind, k.id, k.version, k.at,"  # noqa: S608 - constants
@@ -62,28 +72,47 @@ class RevocationCheck(ScratchCheck):
 
     def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
         super().__init__(connection, scratch)
-        self._last = ("", "")  # key and day of the last token
-        self._oldest: dict[tuple[str, bool], int] = {}  # authority version, by month and whether it had just begun
+        self._last_kid = ""  # of the last token
+        # The lowest authority version of events, and of tokens, by month and whether it had just begun.
+        self._oldest: dict[tuple[str, bool], int] = {}
+        self._oldest_token: dict[tuple[str, bool], int] = {}
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Take in what the row of a valid event says of endings."""
+        """Take in what the row of a valid event that is left says of endings."""
         version, at = event["authority_version"], event["at"]
-        if event["kind"] == EventKind.TOKEN_ISSUED and self._last != (event["kid"], at[:10]):
-            self._last = (event["kid"], at[:10])
-            self._scratch.execute(
-                "INSERT INTO signed VALUES (?, ?) ON CONFLICT (kid) DO UPDATE SET at = max(at, excluded.at)",
-                (_plain(event["kid"]), at[:10]),
-            )
+        is_token = event["kind"] == EventKind.TOKEN_ISSUED
+        if is_token and self._last_kid != event["kid"]:
+            self._last_kid = event["kid"]
+            self._scratch.execute("INSERT OR IGNORE INTO signed VALUES (?)", (_plain(event["kid"]),))
         if version is None:
             return
         month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCKS)
-        self._oldest[month] = min(version, self._oldest.get(month, version))
-        for kind, id_ in _said(event):
-            self._keep_said(number, kind, id_, version, at, sealed=is_sealed(number))
+        for oldest in (self._oldest, self._oldest_token) if is_token else (self._oldest,):
+            oldest[month] = min(version, oldest.get(month, version))
+        ends_something = self._add_said(number, event, sealed=is_sealed(number))
+        if ends_something or (DIGESTS in event["detail"] and event["kind"] != EventKind.EVENTS_DROPPED):
+            self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
+
+    def add_dropped(self, event: Mapping[str, Any]) -> None:
+        """Take in what a dropped event says of endings. A file holds the event as it was sealed."""
+        if event["authority_version"] is not None:
+            self._add_said(event["id"], event, sealed=True)
+
+    def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool) -> bool:
+        said = list(_said(event))
+        for kind, id_ in said:
+            self._keep_said(number, kind, id_, event["authority_version"], event["at"], sealed=sealed)
+        return bool(said)
 
     def keep(self, scan: Scan) -> None:
-        """Read the table. One that is missing is a finding of the schema."""
-        if inspect(self._connection).has_table(REVOCATIONS.name):
+        """Read the table, and which signing keys are revoked. A missing table is a finding of the schema."""
+        inspector = inspect(self._connection)
+        if inspector.has_table("signing_keys"):
+            self._scratch.executemany(
+                "INSERT OR IGNORE INTO revoked_key VALUES (?)",
+                ((_plain(kid),) for kid, state in scan.rows("signing_keys", "kid", "state") if state == "revoked"),
+            )
+        if inspector.has_table(REVOCATIONS.name):
             self._scratch.executemany(
                 "INSERT INTO kept VALUES (?, ?, ?, ?, ?)",
                 (
@@ -109,7 +138,10 @@ class RevocationCheck(ScratchCheck):
             )
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
-        """What is found, in sentences. Events before `cut` were dropped. Without `now` missing oldest rows are not."""
+        """What is found, in sentences. Without `now` missing oldest rows are not, but for those of signing keys.
+
+        Events before `cut` were dropped, and no given file holds them all. None: all events are known.
+        """
         more = 0
         for at, finding in enumerate(self._all(cut, now)):
             if at < MOST:
@@ -128,6 +160,8 @@ class RevocationCheck(ScratchCheck):
         for number, kind, id_ in execute(_MISSING, (kept_since,)):
             what = "The record of a restore" if number is None else f"Event {number}"
             yield f"{what} ended the tokens of the {kind} {_shown(id_)}, and revocations has no such row."
+        for (kid,) in execute(_WITHOUT_ROW, (kept_since,)):
+            yield f"The signing key {_shown(kid)} was revoked, and revocations has no row of the key. Servers keep one."
         for sequence, kind, id_, is_said in self._added(cut, ""):
             if not is_said:
                 yield (
@@ -160,23 +194,27 @@ class RevocationCheck(ScratchCheck):
                 continue
             if kind != _KEY:
                 yield sequence, kind, id_, bool(is_said)
-            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, at, cut):
+            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, cut):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
     def _is_of_dropped(self, version: Any, at: str | None, cut: datetime | None) -> bool:
         """Whether the event of the row may be dropped: the row ends no token of an event that is left.
 
-        A row of the last moments before the cut may be newer than the first events after it: clocks differ.
+        A row of the last moments before the cut may be newer than the first events after it: clocks differ. Its change
+        has an authority version of its own, so no event of a change with that version is left.
         """
         if cut is None or at is None or not isinstance(version, int) or at >= _iso(cut):
             return False
         month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCKS)
+        of_events = ((which, oldest) for which, oldest in self._oldest.items() if which[0] >= month)
         left = (
             oldest
-            for (its, has_just_begun), oldest in self._oldest.items()
-            if its >= month and not (is_close and its == month and has_just_begun)
+            for which, oldest in chain(of_events, self._oldest_token.items())
+            if not (is_close and which == (month, True))
         )
-        return version <= min(left, default=version)
+        if version > min(left, default=version):
+            return False
+        return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is None
 
     def _says_again(self, kid: str, version: Any, at: str | None, sealed_before: str) -> bool:
         """Whether a server may have written the row of a revoked key again: once its tokens had expired."""
@@ -186,12 +224,12 @@ class RevocationCheck(ScratchCheck):
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
-    def _is_of_no_token(self, kid: str, at: str | None, cut: datetime | None) -> bool:
+    def _is_of_no_token(self, kid: str, cut: datetime | None) -> bool:
         """Whether the event by which the key was revoked may be dropped: then the key signed no token that is left."""
-        if cut is None or at is None:
+        if cut is None:
             return False
-        known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ? AND at >= ?"
-        return self._scratch.execute(known, (kid, kid, _iso(cut)[:10])).fetchone() is None
+        known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ?"
+        return self._scratch.execute(known, (kid, kid)).fetchone() is None
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -81,8 +81,8 @@ class Report:
         return not self.findings and self.last is not None
 
 
-def _count_nothing(_: Mapping[str, Any]) -> None:
-    """For a check that compares no counts."""
+def _ignore(_: int, __: Mapping[str, Any]) -> None:
+    """For a check that compares no tables."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Trail:
     given: Sequence[Given] = ()
     restores: Sequence[Restore] = ()
     now: datetime | None = None
-    count: Callable[[Mapping[str, Any]], None] = _count_nothing  # takes each dropped event that a file holds
+    held: Callable[[int, Mapping[str, Any]], None] = _ignore  # takes the place and each dropped event that a file holds
     tree: Tree = field(default_factory=Tree)
     last: Head | None = None  # the newest head beside the log
     broken: bool = False  # a leaf is missing, or a head did not fit: what comes after fits no head either
@@ -153,7 +153,7 @@ class Trail:
         held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
         if event := next((found.event for _, found in held if found.leaf == hash_), None):
             dropping.given += 1
-            self.count(event)
+            self.held(place, event)
         for name, found in held:
             if found.leaf != hash_:
                 self.find(f"Event {number} is not in {name} as it was sealed.")

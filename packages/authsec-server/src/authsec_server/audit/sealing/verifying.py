@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import DatabaseError
@@ -28,9 +29,10 @@ from authsec_server.audit.sealing.count_check import CountCheck
 from authsec_server.audit.sealing.dropped import STAYING, believed
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys, record_in
+from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.name_check import NameCheck
-from authsec_server.audit.sealing.restores import believed_restores
+from authsec_server.audit.sealing.restores import believed_restores, restore_of
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
 from authsec_server.audit.sealing.scratch import Scratch
@@ -114,6 +116,7 @@ def verify_log(
         NameCheck.opened(tx.connection) as name_check,
         RevocationCheck.opened(tx.connection) as revocation_check,
         TableCheck.opened(tx.connection) as table_check,
+        LastUseCheck.opened(tx.connection) as last_use_check,
     ):
         read = _Read(
             scratch=scratch,
@@ -121,6 +124,7 @@ def verify_log(
             name_check=name_check,
             revocation_check=revocation_check,
             table_check=table_check,
+            last_use_check=last_use_check,
             latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
         )
         scan = Scan(tx.connection)
@@ -159,6 +163,7 @@ class _Read:
     name_check: NameCheck
     revocation_check: RevocationCheck
     table_check: TableCheck
+    last_use_check: LastUseCheck
     latest: str  # time of an event that a server may have recorded by now
     findings: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)  # findings
@@ -172,6 +177,7 @@ class _Read:
         self.scratch.keep_listed(self._listed(scan))
         self.misnamed += self.name_check.findings(scan)
         self.table_check.keep(scan)
+        self.last_use_check.keep(scan)
         self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
@@ -203,13 +209,18 @@ class _Read:
             self.name_check.add(event.number, row, self.scratch.is_sealed)
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
             self.table_check.add(event.number, row, self.scratch.is_sealed)
+            self.last_use_check.add(event.number, row)
         if valid and row["decision"] is not None:
             self.count_check.add(_outcome(row))
 
-    def count_held(self, event: Mapping[str, Any]) -> None:
-        """Count an event that was dropped, and that a file holds as it was sealed."""
+    def add_held(self, believing: Succession, place: int, event: Mapping[str, Any]) -> None:
+        """Take in an event that was dropped, and that a file holds as it was sealed, in that place of the log."""
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # no program of ours has written it
-            if is_event(event) and event["decision"] is not None:
+            if not is_event(event):
+                return
+            self.revocation_check.add_dropped(event)
+            self.revocation_check.believe(believed_restores([(place, restore_of(event))], believing))
+            if event["decision"] is not None:
                 self.count_check.add(_outcome(event))
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
@@ -278,7 +289,7 @@ def _compared(
         given=given,
         restores=restores,
         now=now,
-        count=read.count_held,
+        held=partial(read.add_held, believing),
     )
     for finding in read.findings:
         trail.find(finding)
@@ -288,15 +299,17 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     dropped = trail.newest_drop()
     read.revocation_check.believe(restores)
-    of_rows = (*read.misnamed, *read.table_check.findings(_dropped_until(trail, walk)))
-    for finding in (*of_rows, *read.revocation_check.findings(dropped.cut if dropped else None, now)):
+    cut = dropped.cut if dropped else None
+    of_tables = (*read.table_check.findings(_dropped_until(trail, walk)), *read.last_use_check.findings(cut))
+    of_revocations = read.revocation_check.findings(trail.unknown_before(), now)
+    for finding in (*read.misnamed, *of_tables, *of_revocations):
         trail.find(finding)
     for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
         trail.find(finding)
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet)
-    doubts = tuple(_doubts(read, trail, unsealed, dropped.cut if dropped else None))
+    doubts = tuple(_doubts(read, trail, unsealed))
     return replace(
         report,
         waiting_since=unsealed.since,
@@ -316,8 +329,8 @@ def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
     return MAX_VERSION if version is None else version  # heads of before there were digests say no version
 
 
-def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) -> Iterator[str]:
-    """Report in sentences what events without a seal leave open. Events before `cut` were dropped."""
+def _doubts(read: _Read, trail: Trail, unsealed: Waiting) -> Iterator[str]:
+    """Report in sentences what events without a seal leave open."""
     head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
     if unsealed.since and (running_at := unsealed.running_at(head_at)):
         yield (
@@ -330,7 +343,7 @@ def _doubts(read: _Read, trail: Trail, unsealed: Waiting, cut: datetime | None) 
     checks = (
         read.name_check.doubts(before),
         read.table_check.doubts(before),
-        read.revocation_check.doubts(cut, before),
+        read.revocation_check.doubts(trail.unknown_before(), before),
     )
     doubts = [doubt for check in checks for doubt in check]
     yield from doubts[:MOST]

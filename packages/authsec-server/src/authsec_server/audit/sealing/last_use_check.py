@@ -1,0 +1,97 @@
+"""Whether administrators and admin keys have the times of last use that the events of their sign-ins say.
+
+The attack: the lists of administrators and admin keys show these times, so that nobody overlooks an account in use. The
+columns have no digest, for they are written without a change of authority. Somebody sets one to NULL, and a stolen key
+seems unused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import inspect
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.scan import Scan
+from authsec_server.audit.sealing.trail import CLOCKS, shown_time
+from authsec_server.principal import PrincipalKind
+
+MOST: Final = 10  # findings that are told one by one
+_BEHIND: Final = CLOCKS + timedelta(minutes=1)  # the last use of an admin key is written once a minute
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _BEHIND
+_LONGEST: Final = 80
+_COLUMNS: Final = {
+    PrincipalKind.ADMINISTRATOR: ("administrators", "last_sign_in_at"),
+    PrincipalKind.ADMIN_KEY: ("admin_keys", "last_used_at"),
+}
+_SCRATCH: Final = (
+    "CREATE TABLE came (kind TEXT, id TEXT, at TEXT, number INTEGER, PRIMARY KEY (kind, id, at)) WITHOUT ROWID",
+    "CREATE TABLE kept (kind TEXT, id TEXT, at TEXT)",
+)
+_LAST: Final = (  # by number: a server whose clock was wrong has sign-ins of other times
+    "SELECT k.kind, k.id, k.at, c.at, max(c.number) FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
+    " GROUP BY k.rowid ORDER BY k.kind, k.id"
+)
+_UNEXPLAINED: Final = (
+    "SELECT kind, id, at FROM kept k WHERE at >= ? AND NOT EXISTS"
+    " (SELECT 1 FROM came c WHERE c.kind = k.kind AND c.id = k.id AND c.at = k.at) ORDER BY kind, id"
+)
+
+
+class LastUseCheck(ScratchCheck):
+    """One check, on one snapshot. First `add` each event, in any order; then ask for the `findings`."""
+
+    create = _SCRATCH
+
+    def add(self, number: int, event: Mapping[str, Any]) -> None:
+        """Take in a sign-in that the row of a valid event says."""
+        if event["kind"] == EventKind.ADMIN_SIGN_IN and event["principal_kind"] in _COLUMNS:
+            row = (event["principal_kind"], event["principal_id"], event["at"], number)
+            self._scratch.execute("INSERT OR IGNORE INTO came VALUES (?, ?, ?, ?)", row)
+
+    def keep(self, scan: Scan) -> None:
+        """Read the times. A table that is missing is a finding of the schema."""
+        for kind, (name, column) in _COLUMNS.items():
+            if inspect(self._connection).has_table(name):
+                rows = (
+                    (kind, id_, at)
+                    for id_, at in scan.instants(name, "id", column)
+                    if isinstance(id_, str) and id_.isascii()
+                )
+                self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?)", rows)
+
+    def findings(self, cut: datetime | None) -> Iterator[str]:
+        """Report each difference in a sentence. Events before `cut` were dropped: a time before it needs none."""
+        more = 0
+        for at, finding in enumerate(self._all("" if cut is None else _iso(cut))):
+            if at < MOST:
+                yield finding
+            else:
+                more += 1
+        if more:
+            yield f"{more:,} more times of last use differ from the events."
+
+    def _all(self, since: str) -> Iterator[str]:
+        for kind, id_, at, last, number in self._scratch.execute(_LAST):
+            if at is None or at < _iso(max(datetime.fromisoformat(last), _EARLIEST) - _BEHIND):
+                said = "empty" if at is None else _shown(at)
+                yield f"Event {number} is a sign-in at {_shown(last)}, and {_cell(kind, id_)} is {said}."
+        for kind, id_, at in self._scratch.execute(_UNEXPLAINED, (since,)):
+            yield f"{_cell(kind, id_)} is {_shown(at)}, and no event is a sign-in at that time."
+
+
+def _cell(kind: str, id_: str) -> str:
+    name, column = _COLUMNS[PrincipalKind(kind)]
+    shown = id_ if id_.isprintable() and len(id_) <= _LONGEST else repr(id_[:_LONGEST])
+    return f"{name}.{column} of {shown}"
+
+
+def _shown(at: str) -> str:
+    return shown_time(datetime.fromisoformat(at))
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")
