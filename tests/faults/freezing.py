@@ -31,8 +31,11 @@ class Document:
     mark: str
     answers: list[Answer] = field(default_factory=list)
     thread: threading.Thread = field(init=False)
+    kind: str = field(init=False)  # of its events
 
     def __post_init__(self) -> None:
+        there = self.scene.its.administer(self.port, "GET", "roles/of-a-document-0").done
+        self.kind = "role.edited" if there else "role.created"
         self.thread = threading.Thread(target=self._apply, daemon=True)
         self.thread.start()
 
@@ -175,7 +178,7 @@ def _judge(scene: Scene, document: Document, *, overtaken: bool) -> None:
     scene.seen.answered("change", answer.status, str(answer.body))
     if answer.done:
         change = Change(
-            kind="role.created", subject="documents", request_id=answer.request_id,
+            kind=document.kind, subject="documents", request_id=answer.request_id,
             sent=answer.sent, answered=answer.received,
         )  # fmt: skip
         scene.seen.changes.append(change)
