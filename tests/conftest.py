@@ -9,8 +9,6 @@ import os
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +19,13 @@ from typing import Any
 
 import click
 import httpx2
+import processes
 import pytest
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.cli import register
 from click.testing import CliRunner
+from processes import AUTHSEC, Process
 
-AUTHSEC = Path(sys.executable).with_name("authsec")
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
@@ -41,9 +40,7 @@ class Agent:
 class Running:
     """A running `authsec serve`."""
 
-    def __init__(
-        self, process: subprocess.Popen[str], url: str, where: list[str], environment: dict[str, str], log: Path
-    ) -> None:
+    def __init__(self, process: Process, url: str, where: list[str], environment: dict[str, str], log: Path) -> None:
         self.process = process
         self.url = url
         self.where = where  # the options by which the CLI finds the same data
@@ -55,8 +52,8 @@ class Running:
 
     def cli(self, *words: str) -> str:
         """Run an `authsec` command on the server's machine; what it prints."""
-        command = [AUTHSEC, *words, *self.where]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        command = [*AUTHSEC, *words, *self.where]
+        done = processes.run(command, env=self.environment, cwd=Path.cwd(), timeout=60, fork=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
@@ -122,7 +119,7 @@ class Running:
         self.admin.close()
 
 
-def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
+def end(process: Process, number: int = signal.SIGTERM) -> int:
     """End a process, or find that it has ended; its exit status."""
     if process.poll() is None:
         process.send_signal(number)
@@ -172,15 +169,15 @@ def _serving(folder: Path, database_option: str) -> Iterator[Serve]:
     where = ["--database", database_option] if database_option else ["--data", str(data)]
     with ExitStack() as stack:
 
-        def start(program: Sequence[str] = (str(AUTHSEC),), port: int = 0, **settings: str) -> Running:
+        def start(program: Sequence[str] = AUTHSEC, port: int = 0, **settings: str) -> Running:
             data.mkdir(exist_ok=True)
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
             environment["AUTHSEC_SERVER_MASTER_KEY_FILE"] = _master_key(folder / "master.key")
             environment |= {"AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
             log = folder / f"serve-{next(starts)}.log"
-            with log.open("w") as stderr:
-                command = [*program, "serve", "--port", str(port), *where]
-                process = subprocess.Popen(command, env=environment, stderr=stderr, text=True, cwd=folder)
+            command = [*program, "serve", "--port", str(port), *where]
+            fork = program == AUTHSEC
+            process = processes.start(command, env=environment, cwd=folder, output=log, fork=fork)
             stack.callback(end, process)
             # A second server has the issuer of the first, and an address of its own.
             url = _url(process, log, f"http://127.0.0.1:{port}" if port else "")
@@ -213,7 +210,7 @@ def _master_key(file: Path) -> str:
     return str(file)
 
 
-def _url(process: subprocess.Popen[str], log: Path, given: str) -> str:
+def _url(process: Process, log: Path, given: str) -> str:
     end = time.monotonic() + 30
     while time.monotonic() < end and process.poll() is None:
         if (found := re.search(r"issuer +(\S+)", log.read_text())) and _answers(given or found[1]):

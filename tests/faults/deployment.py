@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import processes
 import urllib3
 from authsec.jose import PrivateKey, assemble, signing_input
+from processes import Process
 
 from benchmarks.revocation.authority import free_port
 from benchmarks.revocation.switch import Switch, switch
 
-from . import processes
 from .databases import Cluster, Kind
-from .processes import Process
 
 AUTHSEC = (sys.executable, "-c", "from authsec.cli import main; main()")
 WITH_A_CLOCK = (sys.executable, str(Path(__file__).with_name("server_with_a_clock.py")))

@@ -7,8 +7,6 @@ import os
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import processes
+from processes import AUTHSEC, Process
 
-AUTHSEC = Path(sys.executable).with_name("authsec")
 TOKEN = "/authsec/uflow/sdk/delegation-token"
 
 
@@ -25,7 +24,7 @@ TOKEN = "/authsec/uflow/sdk/delegation-token"
 class Served:
     """A running server."""
 
-    process: subprocess.Popen[str]
+    process: Process
     url: str
     log: Path
 
@@ -56,9 +55,7 @@ def master_key(folder: Path) -> Path:
 
 
 @contextmanager
-def served(
-    database_url: str, folder: Path, *, program: Sequence[str | Path] = (AUTHSEC,), **settings: str
-) -> Iterator[Served]:
+def served(database_url: str, folder: Path, *, program: Sequence[str] = AUTHSEC, **settings: str) -> Iterator[Served]:
     """Serve the authority of this database on a free port; it is killed at the end, if it still runs."""
     environment = os.environ | {
         "AUTHSEC_SERVER_MASTER_KEY_FILE": str(master_key(folder)),
@@ -69,10 +66,8 @@ def served(
     }
     where = ["--data", str(folder)] if database_url.startswith("sqlite") else ["--database", database_url]
     log = folder / f"serve-{secrets.token_hex(4)}.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [*program, "serve", "--port", "0", *where], env=environment, stdout=out, stderr=out, text=True, cwd=folder
-        )
+    command = [*program, "serve", "--port", "0", *where]
+    process = processes.start(command, env=environment, cwd=folder, output=log, fork=program == AUTHSEC)
     try:
         yield Served(process, _address(process, log), log)
     finally:
@@ -80,7 +75,7 @@ def served(
         process.wait(10)
 
 
-def _address(process: subprocess.Popen[str], log: Path) -> str:
+def _address(process: Process, log: Path) -> str:
     """Where it listens, once it answers there."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:

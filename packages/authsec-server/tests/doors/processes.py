@@ -11,6 +11,7 @@ import os
 import runpy
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
@@ -18,9 +19,16 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 _FORKED: Final = str(Path(__file__).with_name("forked.py"))
+AUTHSEC: Final = (sys.executable, str(Path(sys.executable).with_name("authsec")))
 _COMMANDS: Final = ("admin", "audit", "audit_sealing", "audit_showing", "backup", "restore", "serve")
-IMPORTED: Final = (
+IMPORTED: Final = (  # what a command and a server import, and what they import only once they need it
     "authsec.cli",
+    "authsec_server.app.pages",
+    "authsec_server.cli.in_process",
+    "authsec_server.db.postgresql",
+    "alembic.command",
+    "alembic.config",
+    "alembic.runtime.migration",
     *(f"authsec_server.cli.{name}" for name in _COMMANDS),
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
@@ -31,10 +39,15 @@ IMPORTED: Final = (
 
 
 class Process(Protocol):
-    """What the harness needs of a process. `subprocess.Popen` is one."""
+    """What tests need of a process. `subprocess.Popen` is one."""
+
+    pid: int
 
     def send_signal(self, sig: int) -> None:
         """Send a signal; none to a process that has ended."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
 
     def poll(self) -> int | None:
         """The exit status; None while the process runs."""
@@ -48,10 +61,15 @@ class Forked:
 
     def __init__(self, process: BaseProcess) -> None:
         self._process = process
+        assert process.pid is not None
+        self.pid = process.pid
 
     def send_signal(self, sig: int) -> None:
-        if self.poll() is None and self._process.pid:
-            os.kill(self._process.pid, sig)
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def poll(self) -> int | None:
         return self._process.exitcode
@@ -70,6 +88,7 @@ def start(
     """Start a Python program (`python FILE …` or `python -c CODE …`) whose output is appended to files."""
     errors = errors or output
     if fork:
+        output.touch()  # for whoever reads it before the process writes
         context: Any = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(IMPORTED))
         request = (list(command), dict(env), str(cwd), str(output), str(errors))
