@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import processes
 import pytest
 from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.jose import parse_compact
-
-AUTHSEC = Path(sys.executable).with_name("authsec")
+from processes import AUTHSEC
 
 
 def free_port() -> int:
@@ -82,9 +81,8 @@ def postgresql(tool: str, *arguments: str) -> None:
 @contextmanager
 def served_again(its: Any, port: int, log: Path) -> Iterator[None]:
     """A server on the database that was put back: it need not be ready."""
-    with log.open("w") as stderr:
-        command = [AUTHSEC, "serve", "--port", str(port), *its.where]
-        process = subprocess.Popen(command, env=its.environment, stderr=stderr, cwd=log.parent)
+    command = [*AUTHSEC, "serve", "--port", str(port), *its.where]
+    process = processes.start(command, env=its.environment, cwd=log.parent, output=log, fork=True)
     try:
         wait_until(lambda: state(its) != "", "the server does not answer")
         yield
