@@ -99,6 +99,7 @@ def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> No
             "a-api",
             "--audience",
             "b-api",
+            "--yes",  # no API is registered
             "--ends-at",
             "2099-12-31T18:00:00Z",
             "--exclude-proof",

@@ -37,6 +37,7 @@ def create(admin: TestClient, **what: Any) -> dict[str, Any]:
 
 
 def test_a_delegation_as_the_admin_api_shows_it(admin: TestClient, parties: dict[str, Any]) -> None:
+    admin.post("/authsec/api/v1/apis", json={"name": "CRM", "identifier": "https://crm.example"}).raise_for_status()
     delegation = create(
         admin,
         audiences=["customers-api"],

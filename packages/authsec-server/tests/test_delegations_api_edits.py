@@ -59,17 +59,19 @@ def test_what_narrowing_stops_is_said_before_and_is_so(its: House) -> None:
     assert (again.status_code, again.json()["changed_fields"]) == (412, ["actions"])
 
 
-def test_an_edit_warns_of_an_added_audience_that_is_nearly_an_api(its: House) -> None:
+def test_an_edit_warns_of_an_added_audience_that_no_api_has(its: House) -> None:
     door = its.door()
     its.delegated_name("Helper", actions=("customers:read",))
     (slug,) = [each["slug"] for each in door.get(PATH).json()["items"]]
-    door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example"})
 
     def warned(**what: Any) -> list[str]:
         warnings = edit(door, slug, **what).json()["warnings"]
         return [each["message"] for each in warnings if each["code"] == "audience_misspelt"]
 
-    assert warned(audiences=["crm"]) == []
+    early = warned(audiences=["https://crm.example", "crm", "mail"])
+    assert early == ["No API is registered, and crm, mail are no URLs."]
+    door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example"})
+    assert warned(audiences=[]) == warned(audiences=["crm"]) == []
     assert warned(audiences=["crm", "crn"]) == ["No API is called crn; the nearest is crm."]
     assert warned(audiences=["https://crm.example", "crn"], description="Mine") == []
 

@@ -59,9 +59,9 @@ MISTYPED = {
     "Nothing was changed. In it: -",
     "delegations create --role support --agent helper --target 'MCP server' --all-actions --audience customer": ""
     "No API is called customer; the nearest is customers. Nothing was created. Correct the audience, or register the "
-    "API first. If the name is meant as it is: --yes",
+    "API first: authsec apis create NAME --identifier URL. If the name is meant as it is: --yes",
     "delegations edit helper-support --add-audience customer": "No API is called customer; the nearest is customers. "
-    "Nothing was changed. Correct the audience, or register the API first. If the name is meant as it is: --yes",
+    "Nothing was changed. Correct the audience, or register the API first: authsec apis create",
     "delegations edit helper-support --audience customers --audience customer": "Nothing was changed. Correct",
     "revoke delegation helper --yes": "That is the agent Helper. Its trust delegations: helper-support (the shared "
     "default).",
@@ -88,6 +88,35 @@ def test_an_audience_that_no_api_has_may_be_meant(furnished: Authsec, audience: 
 def test_an_edit_may_name_an_audience_that_no_api_has(furnished: Authsec, audience: str) -> None:
     edited = furnished(*shlex.split(f"delegations edit helper-support --add-audience {audience}"))
     assert (edited.exit_code, f"audiences        {audience.split()[0]}\n" in edited.stdout) == (0, True), edited.output
+
+
+@pytest.fixture
+def without_apis(authsec: Authsec) -> Authsec:
+    """The command, on an authority with an agent and its delegation, and no registered API."""
+    for line in ONE_OF_EVERYTHING:
+        if not line.startswith("apis"):
+            assert authsec(*shlex.split(line)).exit_code == 0, line
+    return authsec
+
+
+DELEGATE = "delegations create --role support --agent helper --target 'Other AI agent' --all-actions --audience"
+
+
+@pytest.mark.parametrize("line", [DELEGATE, "delegations edit helper-support --add-audience"])
+def test_a_name_is_no_audience_before_an_api_is_registered(without_apis: Authsec, line: str) -> None:
+    refused = without_apis(*shlex.split(f"{line} crm"))
+    assert refused.exit_code == 1, refused.output
+    assert "No API is registered, and crm is no URL. Nothing was" in refused.stderr
+    listed = json.loads(without_apis("delegations", "list", "--json").stdout)["items"]
+    assert [each["audiences"] for each in listed] == [[]]
+    meant = without_apis(*shlex.split(f"{line} crm --yes"))
+    assert (meant.exit_code, "! No API is registered, and crm is no URL.\n" in meant.stdout) == (0, True), meant.output
+
+
+@pytest.mark.parametrize("audience", ["https://crm.example", "authsec-api"])
+def test_a_url_and_the_default_audience_need_no_api(without_apis: Authsec, audience: str) -> None:
+    made = without_apis(*shlex.split(f"{DELEGATE} {audience}"))
+    assert (made.exit_code, "is no URL" in made.output) == (0, False), made.output
 
 
 def test_an_edit_asks_only_about_the_audiences_that_it_adds(furnished: Authsec) -> None:

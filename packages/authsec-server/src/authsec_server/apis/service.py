@@ -157,6 +157,11 @@ def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[st
     return store.identifiers(tx.connection, _few(among))
 
 
+def is_any_registered(tx: Tx) -> bool:
+    """Whether there is an API. Asks for no principal: for the rooms above."""
+    return store.is_any_registered(tx.connection)
+
+
 def _few(among: Collection[str] | None) -> Collection[str] | None:
     """No statement takes any number of values, and to ask for so many singly is slower than to read all."""
     return among if among is not None and len(among) <= FEW else None

@@ -136,6 +136,11 @@ def described(connection: Connection, among: Collection[str] | None) -> dict[str
     return {row.action: row.description for row in connection.execute(wanted)}
 
 
+def is_any_registered(connection: Connection) -> bool:
+    """Whether there is an API."""
+    return connection.execute(select(apis.c.id).limit(1)).first() is not None
+
+
 def identifiers(connection: Connection, among: Collection[str] | None) -> frozenset[str]:
     """The audiences of all APIs, or those of them that are `among` these."""
     every = select(apis.c.identifier)

@@ -14,12 +14,15 @@ def may_be_misspelt(audiences: Iterable[str]) -> bool:
 
 
 def refuse_misspelt(told: Mapping[str, Any], undone: str) -> None:
-    """Raise `CallFailed` where the dry run `told` warns of an audience that is spelt much like an API.
+    """Raise `CallFailed` where the dry run `told` warns of an audience that is probably a mistake.
 
     `undone` says that the command has changed nothing.
     """
     warnings = told["would_answer"]["warnings"]
     misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]
     if misspelt:
-        remedy = "Correct the audience, or register the API first. If the name is meant as it is: --yes"
+        remedy = (
+            "Correct the audience, or register the API first: authsec apis create NAME --identifier URL. "
+            "If the name is meant as it is: --yes"
+        )
         raise CallFailed(f"{' '.join(misspelt)} {undone}", remedy)

@@ -32,9 +32,7 @@ _LISTS = ("actions", "audiences", "excluded_proofs")
 @click.option("--owner", help="Who answers for it.")
 @click.option("--description", help="Why it exists.")
 @click.option("--slug", help="What to call it where an id is asked for.")
-@click.option(
-    "--yes", is_flag=True, help="Do it without asking, also for an audience that is spelt much like a registered API."
-)
+@click.option("--yes", is_flag=True, help="Do it without asking, also for an audience that looks misspelt.")
 @change_command
 def edit_delegation(
     caller: Caller,
@@ -50,8 +48,8 @@ def edit_delegation(
     """Change a delegation: what is not named stays. DELEGATION is its slug or id.
 
     Where it gives less than before, the tokens that had more end; what stops is said first. Its role and its agent
-    are fixed: to change them, revoke it and create another. An audience that no API has, and that is much like the
-    slug of one, is not added without --yes.
+    are fixed: to change them, revoke it and create another. A name that no API has is not added as an audience without
+    --yes where the slug of an API is much like the name, and where no API is registered.
     """
     if all_actions and any(asked[f"{prefix}actions"] for prefix in ("", "added_", "removed_")):
         raise click.UsageError("--all-actions are all of them: name none besides.")

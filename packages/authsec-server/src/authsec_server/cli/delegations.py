@@ -43,13 +43,13 @@ delegations.add_command(edit_delegation)
 @click.option("--owner", help="Who answers for it. [default: you]")
 @click.option("--description", default="", help="Why it exists.")
 @click.option("--slug", help="What to call it where an id is asked for. [default: made of agent and role]")
-@click.option("--yes", is_flag=True, help="Also for an audience that is spelt much like a registered API.")
+@click.option("--yes", is_flag=True, help="Also for an audience that looks misspelt.")
 @change_command
 def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], yes: bool, **options: Any) -> None:
     """Delegate: tokens for the actions, within the role, for the agent.
 
-    An audience need not be a registered API. But a name that no API has, and that is much like the slug of one, is
-    refused without --yes.
+    An audience need not be a registered API. But a name that no API has is refused without --yes where the slug of an
+    API is much like the name, and where no API is registered.
     """
     if bool(actions) == options["all_actions"]:
         raise click.UsageError("Give --action (repeat it for several) or --all-actions.")

@@ -51,6 +51,14 @@ def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
     )
 
 
+def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
+    """A caution for audiences that are names and no URLs, while no API is registered."""
+    if not names:
+        return ()
+    are = "is no URL" if len(names) == 1 else "are no URLs"
+    return (Caution(code="audience_misspelt", message=f"No API is registered, and {_some(names)} {are}."),)
+
+
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
     kinds = {proof.kind for proof in client.proofs if proof.stands(now)}
     if client.unattested(now):

@@ -16,7 +16,7 @@ from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.by_slug import by_slugs
-from authsec_server.delegations.cautions import cautions, misspelt
+from authsec_server.delegations.cautions import cautions, misspelt, named_before_apis
 from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.nearest import nearest
@@ -129,9 +129,14 @@ def audience(tx: Tx, index: int, text: str) -> str:
 
 
 def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tuple[Caution, ...]:
-    """A caution for each audience that no API has and that is spelt much like the slug of one."""
-    unknown = set(audiences) - apis.identifiers(tx, among=audiences) - {terms.default_audience}
-    return misspelt({audience: near for audience in sorted(unknown) if (near := apis.near(tx, audience))})
+    """A caution for each audience that no API has and that is spelt much like the slug of one.
+
+    While no API is registered, a caution for each audience that is no URL.
+    """
+    unknown = sorted(set(audiences) - apis.identifiers(tx, among=audiences) - {terms.default_audience})
+    if unknown and not apis.is_any_registered(tx):
+        return named_before_apis([audience for audience in unknown if "://" not in audience])
+    return misspelt({audience: near for audience in unknown if (near := apis.near(tx, audience))})
 
 
 def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named:
