@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from click.testing import Result
 
 Authsec = Callable[..., Result]
@@ -30,6 +32,18 @@ def test_the_url_is_alone_on_stdout(authsec: Authsec) -> None:
     assert "makes the first administrator. It is good once, until 20" in made.stderr
     assert made.stdout.strip() not in made.stderr
     assert "--public-url" in made.stderr
+
+
+def test_a_url_at_which_no_server_answers_is_marked(authsec: Authsec, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("AUTHSEC_SERVER_PUBLIC_URL", address)
+        assert "No server answers" not in authsec("admin", "setup-url").stderr
+    unanswered = authsec("admin", "setup-url")
+    assert unanswered.stdout.startswith(address)
+    assert f"No server answers at {address}. Start it there, or name the address" in unanswered.stderr
+    assert "--public-url" in unanswered.stderr
+    assert "No server answers" not in authsec("admin", "setup-url", "--public-url", "http://127.0.0.1:9").stderr
 
 
 def test_where_people_reach_the_console(authsec: Authsec) -> None:

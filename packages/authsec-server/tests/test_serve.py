@@ -74,6 +74,7 @@ def test_a_port_where_an_authority_answers(tmp_path: Path) -> None:
             refused(result, f"port {port}", "--port")
             said[bool(metadata)] = result.output
     assert "An AuthSec answers there already: http://127.0.0.1:1." in said[True]
+    assert "A second authority needs data of its own, too: --data" in said[True]
     assert "Stop the program that has it" in said[False]
 
 

@@ -35,7 +35,7 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
     link = caller.post("setup-links", {"purpose": purpose, "email": email})
     if not output.as_json:
         output.note(f"{_GOOD_FOR[purpose].format(email=email)} It is good once, until {when(link['expires_at'])} UTC:")
-    _show(output, link, link, public_url)
+    _show(caller, output, link, link, public_url)
 
 
 @click.command("invite")
@@ -52,7 +52,7 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
         output.note(
             f"{invited['email']} is invited as {role}. This URL is for them alone; it is good once, until {until} UTC:"
         )
-    _show(output, invited, invited["link"], public_url)
+    _show(caller, output, invited, invited["link"], public_url)
 
 
 @click.command("list")
@@ -172,12 +172,18 @@ def _edited(caller: Caller, output: Output, email: str, asked: Mapping[str, Any]
     return edit(caller, output, where, caller.get(where), asked, yes=yes)
 
 
-def _show(output: Output, answer: Mapping[str, Any], link: dict[str, Any], public_url: str | None) -> None:
+def _show(
+    caller: Caller, output: Output, answer: Mapping[str, Any], link: dict[str, Any], public_url: str | None
+) -> None:
     """The URL, alone on stdout."""
     if public_url is not None:
         link["url"] = public_url.rstrip("/") + link["path"]
     output.result(answer, link["url"])
-    if is_loopback(urlsplit(link["url"]).hostname or "") and not output.as_json:
+    if output.as_json:
+        return
+    if public_url is None and (address := caller.reach.silent_address()):  # that of the server that started last
+        output.note(f"No server answers at {address}. Start it there, or name the address of another: --public-url URL")
+    elif is_loopback(urlsplit(link["url"]).hostname or ""):
         output.note("If people reach the authority at another address: --public-url URL")
 
 

@@ -16,15 +16,19 @@ _MOST_BYTES: Final = 65_536
 _LONGEST: Final = 200  # characters of an issuer
 
 
-def taken_by(host: str, port: int) -> str:
-    """What to do about a port that another program has: an AuthSec that answers there is named."""
+def taken_by(host: str, port: int, *, beside: str = "") -> str:
+    """What to do about a port that another program has: an AuthSec that answers there is named.
+
+    `beside` says what else is needed to run beside that AuthSec.
+    """
     issuer = _issuer_at(host, port)
     if issuer is None:
         return "Stop the program that has it, or choose another: --port."
-    return (
+    said = (
         f"An AuthSec answers there already: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
         "choose another port: --port."
     )
+    return f"{said} {beside}".rstrip()
 
 
 def _issuer_at(host: str, port: int) -> str | None:

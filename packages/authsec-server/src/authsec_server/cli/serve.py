@@ -37,6 +37,7 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
 LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
+_SECOND = "A second authority needs data of its own, too: --data DIR."
 
 
 @click.command()
@@ -181,9 +182,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
+        taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
             f"{host} port {port} cannot be listened on: {why}.",
-            taken_by(host, port) if error.errno == errno.EADDRINUSE else "Choose another: --host, --port.",
+            taken_by(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
         ) from None
     return listener
 
