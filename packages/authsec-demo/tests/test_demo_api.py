@@ -48,5 +48,11 @@ def test_the_model_needs_no_token_and_the_api_does(http: httpx2.Client) -> None:
     assert "Ada" not in http.get("/customers/42", headers={"Authorization": "Bearer x.y.z"}).text
 
 
+def test_a_model_that_is_asked_for_without_v1_is_said_to_be_elsewhere(http: httpx2.Client) -> None:
+    answer = http.post("/chat/completions", json=ASKED)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == "The model is under /v1: OPENAI_BASE_URL ends in /v1."
+
+
 def test_the_key_of_a_live_model_is_not_among_the_lines_to_paste() -> None:
     assert model_exports(ModelEndpoint(base_url="https://llm.example.com/v1", api_key="sk-secret", name="m")) == {}

@@ -15,7 +15,7 @@ from authsec_server.cli.listening import taken_by
 from authsec_demo.evidence import App, Receive, Scope, Send
 from authsec_demo.exports import EXAMPLE, model_exports, show_exports
 from authsec_demo.loopback import HOST, serving
-from authsec_demo.model_server import model_app, scripted, scripted_endpoint
+from authsec_demo.model_server import model_app, refusal, scripted, scripted_endpoint
 from authsec_demo.sample_api import create_app, sample_customers
 from authsec_demo.stage import Stage
 
@@ -53,9 +53,12 @@ def _serve(running: ExitStack, app: App, port: int) -> str:
 
 def _beside(api: App, *, model: App) -> App:
     """One application: requests below /v1/ go to the model, all others to the API."""
+    misplaced = refusal(404, "The model is under /v1: OPENAI_BASE_URL ends in /v1.")
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = model if scope["path"].startswith("/v1/") else api
+        path = scope["path"]
+        # The API would answer 401, and a reader would look for the mistake in the token.
+        chosen = misplaced if path == "/chat/completions" else model if path.startswith("/v1/") else api
         await chosen(scope, receive, send)
 
     return application

@@ -58,7 +58,7 @@ async def scripted(request: Request, body: bytes) -> Response:  # noqa: ARG001 -
     except ValueError:
         asked = None
     if not isinstance(asked, dict):
-        return _error(400, "The body is not a JSON object.")
+        return refusal(400, "The body is not a JSON object.")
     return JSONResponse(scripted_model.complete(asked))
 
 
@@ -71,11 +71,12 @@ def live(base_url: str) -> Model:
             async with httpx2.AsyncClient(timeout=_LIVE_SECONDS) as http:
                 answer = await http.post(f"{base_url.rstrip('/')}/chat/completions", content=body, headers=headers)
         except httpx2.HTTPError as error:
-            return _error(502, f"The live model cannot be reached ({type(error).__name__}).")
+            return refusal(502, f"The live model cannot be reached ({type(error).__name__}).")
         return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
     return relay
 
 
-def _error(status: int, message: str) -> Response:
+def refusal(status: int, message: str) -> Response:
+    """A refusal in the shape that clients of the API expect."""
     return JSONResponse({"error": {"message": message, "type": "invalid_request_error"}}, status)
