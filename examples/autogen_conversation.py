@@ -13,6 +13,7 @@ import sys
 from typing import Annotated, Any
 
 import autogen
+import openai
 import requests
 from authsec import ConfigError
 from authsec_autogen import AuthSecClient, AuthSecConfig, register_function
@@ -23,6 +24,8 @@ NEEDED = {
     "DOWNSTREAM_URL": "https://your-api",
     "OPENAI_API_KEY": "your-api-key",
 }
+
+fetched: list[dict[str, Any]] = []
 
 
 def fetch_secure_data(
@@ -38,6 +41,7 @@ def fetch_secure_data(
     )
     response.raise_for_status()
     record: dict[str, Any] = response.json()
+    fetched.append(record)
     return record
 
 
@@ -73,7 +77,13 @@ def main() -> None:
         authsec=authsec,
         scope="customers:read",  # a token for this action only, whatever else is delegated
     )
-    user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=5)
+    try:
+        user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=5)
+    except openai.OpenAIError as error:
+        url = f"OPENAI_BASE_URL ({model['base_url']})"
+        sys.exit(f"The model at {url} failed: {str(error).rstrip('.')}. Does `uv run authsec demo-api` run?")
+    if not fetched:
+        sys.exit("The customer was not fetched. The answer of the tool, above, says why.")
 
 
 def check_environment() -> None:

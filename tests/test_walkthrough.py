@@ -52,8 +52,8 @@ class Clone:
             {**kept, "PATH": path, "NO_PROXY": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
         )
 
-    def paste(self, lines: str) -> str:
-        """Paste the lines into a shell; all that they print. They must succeed."""
+    def paste(self, lines: str, *, status: int = 0) -> str:
+        """Paste the lines into a shell; all that they print. They must end with `status`."""
         done = subprocess.run(
             ["bash", "-e", "-c", lines],
             cwd=self._folder,
@@ -64,7 +64,7 @@ class Clone:
             timeout=A_WHILE,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == status, done.stdout
         return done.stdout
 
     @contextmanager
@@ -130,7 +130,7 @@ def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: 
         assert "Customer 42 is Ada Lovelace, ada@example.com." in answered
         assert "WARNING" not in answered
         clone.paste(block("uv run authsec delegations list").replace("<slug>", "customer-support-support --yes"))
-        refused = clone.paste(conversation)
+        refused = clone.paste(conversation, status=1)
         assert "has ended or was revoked" in refused
         assert "Ada" not in refused
 

@@ -13,6 +13,7 @@ from authsec.testing import call, say
 from fake_authority import CLIENT_ID
 
 pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
+NOWHERE = "http://127.0.0.1:9"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen_conversation.py"
 
 
@@ -47,16 +48,15 @@ def test_a_wrong_client_id_is_told_in_one_block(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) -> None:
-    scripted = model(call("fetch_secure_data", customer_id="42"), say("Here it is. TERMINATE"))
+def run_example(tmp_path: Path, base_url: str, api: str, model_url: str) -> subprocess.CompletedProcess[str]:
     settings = {
-        "AUTHSEC_BASE_URL": authority.base_url,
+        "AUTHSEC_BASE_URL": base_url,
         "AUTHSEC_AGENT_CLIENT_ID": CLIENT_ID,
         "DOWNSTREAM_URL": api,
         "OPENAI_API_KEY": "unused",
-        "OPENAI_BASE_URL": scripted.base_url,
+        "OPENAI_BASE_URL": model_url,
     }
-    run = subprocess.run(
+    return subprocess.run(
         [sys.executable, EXAMPLE],
         env={**os.environ, **settings},
         cwd=tmp_path,
@@ -64,6 +64,11 @@ def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) 
         text=True,
         timeout=60,
     )
+
+
+def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) -> None:
+    scripted = model(call("fetch_secure_data", customer_id="42"), say("Here it is. TERMINATE"))
+    run = run_example(tmp_path, authority.base_url, api, scripted.base_url)
     assert run.returncode == 0, run.stderr
     (result,) = scripted.tool_results
     assert '"path": "/customers/42"' in result
@@ -71,3 +76,20 @@ def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) 
     everything = run.stdout + run.stderr + "".join(scripted.requests)
     assert token not in everything
     assert "Bearer [delegation token removed]" in everything  # this API echoes what it was sent
+
+
+def test_a_model_that_does_not_answer_is_told_in_one_sentence(authority: Any, tmp_path: Path) -> None:
+    run = run_example(tmp_path, authority.base_url, NOWHERE, f"{NOWHERE}/v1")
+    assert run.returncode == 1
+    assert (
+        f"The model at OPENAI_BASE_URL ({NOWHERE}/v1) failed: Connection error. Does `uv run authsec demo-api` run?"
+        in run.stderr
+    )
+    assert "Traceback" not in run.stderr
+
+
+def test_without_the_customer_the_example_fails(api: str, model: Any, tmp_path: Path) -> None:
+    scripted = model(call("fetch_secure_data", customer_id="42"), say("I could not. TERMINATE"))
+    run = run_example(tmp_path, NOWHERE, api, scripted.base_url)
+    assert run.returncode == 1
+    assert run.stderr.endswith("The customer was not fetched. The answer of the tool, above, says why.\n")
