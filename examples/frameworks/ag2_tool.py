@@ -16,8 +16,8 @@ from ag2 import Agent
 from ag2.config import OpenAIConfig
 from authsec import AuthSecClient
 
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
 API = os.environ["DOWNSTREAM_URL"]
-authsec = AuthSecClient.from_env_or_exit()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @authsec.delegated(scope="customers:read", on_denied="tell_model")

@@ -16,8 +16,8 @@ import httpx
 from authsec import AuthSecClient
 from claude_agent_sdk import ClaudeAgentOptions, ResultMessage, create_sdk_mcp_server, query, tool
 
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
 API = os.environ["DOWNSTREAM_URL"]
-authsec = AuthSecClient.from_env_or_exit()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @tool("fetch_customer", "Fetch a customer's record.", {"customer_id": str})

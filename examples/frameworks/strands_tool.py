@@ -15,8 +15,8 @@ from authsec import AuthSecClient
 from strands import Agent, tool
 from strands.models.openai import OpenAIModel
 
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
 API = os.environ["DOWNSTREAM_URL"]
-authsec = AuthSecClient.from_env_or_exit()  # from AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 @authsec.delegated(scope="customers:read", on_denied="tell_model")

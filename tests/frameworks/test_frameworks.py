@@ -147,6 +147,24 @@ def test_a_wrong_client_id_ends_the_example_with_one_block(
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_variables_that_are_missing_are_told_at_once(
+    example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in imported_by(example) - set(sys.stdlib_module_names) - {"authsec"}:
+        monkeypatch.setitem(sys.modules, name, AnyFramework(name))
+    for name in ("DOWNSTREAM_URL", "AUTHSEC_BASE_URL", "AUTHSEC_AGENT_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(example), run_name="__main__")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "base_url and client_id are not set." in said
+    assert said.endswith(
+        'DOWNSTREAM_URL is not set. Add, with your own value:\n    export DOWNSTREAM_URL="YOUR-VALUE"\n'
+    )
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_no_example_hides_what_it_imports(example: Path) -> None:
     """A file that is run finds its neighbours first: examples/frameworks/langchain.py would import itself."""
     imported = {name.partition(".")[0] for name in imported_by(example)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, NoReturn, Self, overload
 
 from authsec.authority import Authority
 from authsec.cache import TokenCache
 from authsec.clock import Clock
-from authsec.config import AuthSecConfig
+from authsec.config import AuthSecConfig, environment, missing_variable
 from authsec.credentials import CredentialSource, default_sources
 from authsec.delegated import Answer, AnsweringDecorator, Delegated, OnDenied, RaisingDecorator, Result
 from authsec.errors import ConfigError
@@ -56,16 +56,20 @@ class AuthSecClient:
         )
 
     @classmethod
-    def from_env_or_exit(cls) -> Self:
+    def from_env_or_exit(cls, *variables: str) -> Self:
         """The client that the environment describes, for a script; not for a module that other programs import.
 
         Where a setting is missing or wrong, the script ends with status 2, and stderr shows the line to write instead.
+        `variables` name what else the script reads from the environment.
         """
+        missing = [missing_variable(name) for name in variables if not environment(name)]
         try:
-            return cls()
+            client = cls()
         except ConfigError as error:
-            sys.stderr.write(f"{error}\n")
-            sys.exit(2)
+            _exit(str(error), *missing)
+        if missing:
+            _exit(*missing)
+        return client
 
     def get_delegation_token(self) -> str:
         """The token for all that is delegated, as a string, for your own code; no model is to call what returns it.
@@ -184,6 +188,12 @@ class AuthSecClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.config, self._credential)
+
+
+def _exit(*problems: str) -> NoReturn:
+    """Tell all problems at once: whoever mends one would else be told of the next."""
+    sys.stderr.write("\n".join(problems) + "\n")
+    sys.exit(2)
 
 
 def _config(config: AuthSecConfig | None, base_url: str | None, client_id: str | None) -> AuthSecConfig:

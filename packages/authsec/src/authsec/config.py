@@ -26,12 +26,13 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NO_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._/-]*)?")
 
 
-def _environment(name: str) -> str:
+def environment(name: str) -> str:
+    """The variable's value without spaces around it; empty where it is not set."""
     return os.environ.get(name, "").strip()
 
 
 def _hosts_from_environment() -> tuple[str, ...]:
-    return tuple(_environment("AUTHSEC_ALLOW_HTTP_HOSTS").replace(",", " ").split())
+    return tuple(environment("AUTHSEC_ALLOW_HTTP_HOSTS").replace(",", " ").split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +54,11 @@ class AuthSecConfig:
 
     base_url: str
     client_id: str
-    issuer: str | None = field(default_factory=lambda: _environment("AUTHSEC_ISSUER") or None)
-    proof_audience: str | None = field(default_factory=lambda: _environment("AUTHSEC_PROOF_AUDIENCE") or None)
+    issuer: str | None = field(default_factory=lambda: environment("AUTHSEC_ISSUER") or None)
+    proof_audience: str | None = field(default_factory=lambda: environment("AUTHSEC_PROOF_AUDIENCE") or None)
     timeout: float = 10.0
     refresh_margin: float = 300.0
-    ca_file: str | None = field(default_factory=lambda: _environment("AUTHSEC_CA_FILE") or None)
+    ca_file: str | None = field(default_factory=lambda: environment("AUTHSEC_CA_FILE") or None)
     allow_http_hosts: tuple[str, ...] = field(default_factory=_hosts_from_environment)
 
     def __post_init__(self) -> None:
@@ -79,8 +80,8 @@ class AuthSecConfig:
     def from_env(cls, *, base_url: str | None = None, client_id: str | None = None) -> Self:
         """From `AUTHSEC_BASE_URL`, `AUTHSEC_AGENT_CLIENT_ID` and the others, but for what is given here."""
         return cls(
-            base_url=_environment("AUTHSEC_BASE_URL") if base_url is None else base_url,
-            client_id=_environment("AUTHSEC_AGENT_CLIENT_ID") if client_id is None else client_id,
+            base_url=environment("AUTHSEC_BASE_URL") if base_url is None else base_url,
+            client_id=environment("AUTHSEC_AGENT_CLIENT_ID") if client_id is None else client_id,
         )
 
     def url(self, path: str) -> str:
@@ -99,6 +100,11 @@ def is_loopback(host: str) -> bool:
 def export_line(name: str, value: str) -> str:
     """The line that sets an environment variable in the shell that people have here."""
     return f'$env:{name} = "{value}"' if os.name == "nt" else f'export {name}="{value}"'
+
+
+def missing_variable(name: str) -> str:
+    """What a script says of a variable of its own that is not set."""
+    return f"{name} is not set. Add, with your own value:\n    {export_line(name, 'YOUR-VALUE')}"
 
 
 def _check_base_url(base_url: str, allow_http_hosts: tuple[str, ...]) -> None:
