@@ -68,8 +68,8 @@ def code_of(example: Path) -> str:
 
 
 def tool_of_the_page() -> str:
-    """What the programs have in common, from the address of the API to the end of the tool."""
-    shown = r"^```python\nimport os\n.*?\n\n(API = .*?)\n```"
+    """What the programs have in common, from the client to the end of the tool."""
+    shown = r"^```python\nimport os\n.*?\n\n(authsec = .*?)\n```"
     (tool,) = re.findall(shown, PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     return str(tool)
 
