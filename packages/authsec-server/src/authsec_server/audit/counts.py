@@ -29,7 +29,7 @@ from sqlalchemy import (
 from authsec_server.audit.counting import NEVER, LastUse, Outcome, counts_of, day_of, hour_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import read_content, readable
-from authsec_server.audit.rollup import counted_until
+from authsec_server.audit.rollup import is_not_counted, progress_of
 from authsec_server.audit.shape import MAX_OCCURRENCES
 from authsec_server.audit.store import REFUSED, client_counts, daily_uses, events, hourly_counts
 from authsec_server.audit.store import last_uses as kept_uses
@@ -251,7 +251,7 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
     """Of the decisions that the roll-up has not counted yet."""
     if tx.access is not Access.READ:
         raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
-    late = events.c.at >= counted_until(tx.connection)
+    late = is_not_counted(progress_of(tx.connection))
     # Of a number that raw SQL has written, a sum may overflow: in SQLite with an error, in each dashboard.
     times = events.c.occurrences.between(1, MAX_OCCURRENCES)
     return select(*columns).where(late, times, events.c.decision.is_not(None))
