@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, collat
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from authsec_server.audit.counting import Counts, Outcome, counts_of, minute_of
+from authsec_server.audit.counting import Counts, Outcome, minute_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import events_one_by_one
 from authsec_server.audit.shape import MAX_NUMBER, is_event
@@ -126,13 +126,18 @@ def next_batch(connection: Connection, settled: int) -> Batch | None:
     wanted = is_not_counted(progress), events.c.id <= settled, events.c.decision.is_not(None)
     statement = select(events.c.id).where(*wanted).order_by(events.c.id).limit(BATCH)
     numbers = connection.execute(statement).scalars().all()
-    rows = list(_decided(connection, numbers))
+    counts, growing = Counts(), set()
+    for row in _decided(connection, numbers):
+        if row.at >= progress.until:
+            counts.add(outcome_of(row))
+        if row.count_key is not None:
+            growing.add((row.id, row.occurrences))
     return Batch(
         start=progress.through,
         end=numbers[-1] if len(numbers) == BATCH else settled,
         until=progress.until,
-        counts=counts_of(outcome_of(row) for row in rows if row.at >= progress.until),
-        growing=frozenset((row.id, row.occurrences) for row in rows if row.count_key is not None),
+        counts=counts,
+        growing=frozenset(growing),
     )
 
 
