@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from authsec_server.app import Surroundings, open_authority
-from authsec_server.audit import rollup
+from authsec_server.audit import pages, rollup
 from authsec_server.audit import service as audit
+from authsec_server.audit.count_rows import Mark, read_mark
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.sealing import count_rebuild
 from authsec_server.audit.sealing.count_rebuild import foresee_rebuild, rebuild_counts
@@ -44,10 +45,15 @@ def kept(counted: Any, *, mark: bool = True) -> dict[str, list[Any]]:
             table: sorted(map(repr, tx.connection.execute(text(f"SELECT * FROM {table}")).all()))
             for table in TABLES[:-1]
         }
-        until = tx.connection.execute(text("SELECT until FROM counted")).scalars().all()
-        return rows | ({"counted": list(until)} if mark else {})
+        row = tx.connection.execute(text("SELECT until, through FROM counted")).all()
+        return rows | ({"counted": list(map(repr, row))} if mark else {})
 
     return counted.database.read(work)
+
+
+def mark_of(counted: Any) -> Mark:
+    mark: Mark = counted.database.read(lambda tx: read_mark(tx.connection))
+    return replace(mark, rebuilds=0)
 
 
 def rebuilds(counted: Any) -> list[dict[str, Any]]:
@@ -69,7 +75,7 @@ LIES = (
     "UPDATE last_uses SET granted_at = '2026-11-25 12:01:00.000000', refused_reason = 'x' WHERE refused_at IS NOT NULL",
     "UPDATE last_uses SET granted_at = NULL",
     "UPDATE last_uses SET subject_id = 'other' WHERE subject_id = 'proof'",
-    "UPDATE counted SET until = '2026-11-25 12:00:01.000000'",
+    "UPDATE counted SET through = through - 3",
 )
 
 
@@ -117,14 +123,21 @@ def test_rows_of_an_instant_that_no_program_can_read_go(counted: Any) -> None:
     assert (counted.findings(), kept(counted)) == ("", before)
 
 
-@pytest.mark.parametrize("mark", ["UPDATE counted SET until = '2099-01-01 00:00:00.000000'", "DELETE FROM counted"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "UPDATE counted SET until = '2099-01-01 00:00:00.000000'",
+        "UPDATE counted SET through = 99",
+        "DELETE FROM counted",
+    ],
+)
 def test_a_mark_that_is_wrong_is_set_anew(counted: Any, mark: str) -> None:
-    before = kept(counted)
+    before = mark_of(counted)
     counted.run(mark)
     counted.token(NOVEMBER + timedelta(minutes=1))
     rebuilt = rebuild_counts(counted.database, counted.act(), counted.keys)
     assert (rebuilt.mark, counted.findings()) == (True, "")
-    assert kept(counted)["counted"] == before["counted"]
+    assert mark_of(counted) == replace(before, through=before.through + 1)
     assert rebuilds(counted) == [{"rows": dict(rebuilt.rows), "mark": True}]
     assert rebuilt.rows["hourly_counts"] == 1
 
@@ -207,7 +220,7 @@ def count_more(tx: Tx, at: datetime) -> None:
     refused = Event(at=at, kind=EventKind.TOKEN_REFUSED, decision=Decision.DENIED, reason="api_unknown", **its)
     audit.record(tx, issued)
     audit.record(tx, refused)
-    batch = rollup.next_batch(tx.connection, at + timedelta(seconds=1))
+    batch = rollup.next_batch(tx.connection, pages.highest(tx.connection))
     assert batch is not None
     assert rollup.keep(tx, batch)
 

@@ -186,10 +186,11 @@ def test_two_rows_with_one_key_are_found(counted: Any) -> None:
 
 
 MARKS = {
-    "forward": ("UPDATE counted SET until = '2026-11-25 12:09:00.000000'", ""),
-    "back": ("UPDATE counted SET until = '2026-11-25 12:00:01.000000'", "the events say 1"),
-    "to the beginning": ("UPDATE counted SET until = '2000-01-01 00:00:00.000000'", "the events say nothing"),
+    "forward in time": ("UPDATE counted SET until = '2026-11-25 12:09:00.000000'", ""),
     "into the future": ("UPDATE counted SET until = '2099-01-01 00:00:00.000000'", "is in the future: 2099-01-01"),
+    "back": ("UPDATE counted SET through = through - 3", "the events say 1"),
+    "to the beginning": ("UPDATE counted SET through = 0", "the events say nothing"),
+    "beyond the last event": ("UPDATE counted SET through = through + 1", "above the last event"),
     "away": ("DELETE FROM counted", "The table counted has 0 rows"),
 }
 
@@ -219,12 +220,14 @@ def test_an_event_that_a_moved_mark_keeps_from_being_counted_is_found(counted: A
 def test_a_mark_in_another_spelling_or_type_is_found(counted: Any) -> None:
     for value in ("'2026-11-25T12:08:00.000000'", "'2026-11-25 12:08'", "CAST(until AS BLOB)", "5", "until || ' '"):
         told = counted.findings_after(f"UPDATE counted SET until = {value}")
-        assert "The mark counted.until is in a form that no roll-up writes" in told, value
+        assert "The mark in counted is in a form that no roll-up writes" in told, value
+    told = counted.findings_after("UPDATE counted SET through = 'x'")
+    assert "The mark in counted is in a form that no roll-up writes" in told
 
 
-def test_an_event_that_came_behind_the_mark_is_found_as_not_counted(counted: Any) -> None:
-    """Inserted by hand with an old time, or by a server whose clock is minutes behind. Dashboards lack it."""
-    counted.token(NOVEMBER + timedelta(seconds=3))
+def test_an_event_that_the_mark_was_moved_over_is_found_as_not_counted(counted: Any) -> None:
+    counted.token(NOVEMBER + timedelta(minutes=11))
+    counted.run("UPDATE counted SET through = through + 1")
     counted.settle()
     assert f"hourly_counts says 3 for hour {NOON}, kind token.issued; the events say 4." in counted.findings()
 
@@ -280,11 +283,11 @@ def test_months_are_not_dropped_while_a_count_lies(counted: Any) -> None:
 def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
     counted_journal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing happened since July, so the mark stands there; a late event of July would still be counted."""
+    """Nothing happened since July; a late event of July would still be counted."""
     late = counted_journal
     late.run("DELETE FROM sealed_events", "DELETE FROM seal_heads", "DELETE FROM events WHERE at >= '2026-11-01'")
     late.run(*(f"DELETE FROM {table} WHERE {time} >= '2026-11-01'" for table, time in TIME.items()))
-    late.run("UPDATE counted SET until = '2026-07-10 12:05:00.000000'")
+    late.run("UPDATE counted SET through = (SELECT max(id) FROM events)")
     late.restart()
     late.now = JULY + timedelta(minutes=6)
     late.settle()

@@ -19,9 +19,9 @@ from sqlalchemy import Connection, inspect, text
 Value = str | int | None
 _FORM: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}", re.ASCII)
 _CHUNK: Final = 5000  # rows
-_NUMBERS: Final = frozenset({"id", "rebuilds", "occurrences", "tokens"})
-_INSTANTS: Final = frozenset({"until", "hour", "day", "month", "granted_at", "refused_at"})
-_NULLABLE: Final = frozenset({"granted_at", "refused_at", "refused_reason"})
+_NUMBERS: Final = frozenset({"id", "rebuilds", "through", "top", "occurrences", "tokens"})
+_INSTANTS: Final = frozenset({"until", "top_at", "hour", "day", "month", "granted_at", "refused_at"})
+_NULLABLE: Final = frozenset({"top_at", "granted_at", "refused_at", "refused_reason"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ LAST: Final = CountTable(
     name="last_uses", key=("month", "subject_id"), values=("granted_at", "refused_at", "refused_reason")
 )
 TABLES: Final = (HOURLY, CLIENTS, DAILY, LAST)
-_MARK: Final = CountTable(name="counted", key=("until",), values=("id", "rebuilds"))
+_MARK: Final = CountTable(name="counted", key=("until",), values=("id", "through", "rebuilds", "top", "top_at"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,13 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Events dated before `until` are in the counts. `problem` is a sentence about a mark that no roll-up writes."""
+    """Events numbered up to `through`, or dated before `until`, are in the counts.
+
+    `problem` is a sentence about a mark that no roll-up writes.
+    """
 
     until: datetime | None
+    through: int = 0
     rebuilds: int = 0
     problem: str = ""
 
@@ -130,10 +134,10 @@ def read_mark(connection: Connection) -> Mark:
     if len(rows) != 1:
         return Mark(until=None, problem=f"The table counted has {len(rows)} rows; it must have one.")
     (row,) = rows
-    until, _, rebuilds = row.values
-    if row.odd or not isinstance(until, str) or not isinstance(rebuilds, int):
-        return Mark(until=None, problem=f"The mark counted.until is in a form that no roll-up writes: {row.odd}.")
-    return Mark(until=instant(until), rebuilds=rebuilds)
+    until, _, through, rebuilds, *_ = row.values
+    if row.odd or not isinstance(until, str) or not isinstance(through, int) or not isinstance(rebuilds, int):
+        return Mark(until=None, problem=f"The mark in counted is in a form that no roll-up writes: {row.odd}.")
+    return Mark(until=instant(until), through=through, rebuilds=rebuilds)
 
 
 def stored(at: datetime) -> str:

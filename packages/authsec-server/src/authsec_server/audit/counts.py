@@ -29,7 +29,7 @@ from sqlalchemy import (
 from authsec_server.audit.counting import NEVER, LastUse, Outcome, counts_of, day_of, hour_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import read_content, readable
-from authsec_server.audit.rollup import counted_until
+from authsec_server.audit.rollup import is_not_counted, progress_of
 from authsec_server.audit.shape import MAX_OCCURRENCES
 from authsec_server.audit.store import REFUSED, client_counts, daily_uses, events, hourly_counts
 from authsec_server.audit.store import last_uses as kept_uses
@@ -117,7 +117,7 @@ def repeated_refusals(tx: Tx, since: datetime, at_least: int, *, limit: int = 20
         literal_column(REFUSED), client_counts.c.hour >= since
     )
     late = _tail(tx, events.c.client_id, events.c.reason, events.c.occurrences).where(
-        events.c.at >= since, events.c.kind == EventKind.TOKEN_REFUSED, events.c.client_id.is_not(None)
+        _time(tx) >= since, events.c.kind == EventKind.TOKEN_REFUSED, events.c.client_id.is_not(None)
     )
     both = union_all(kept, late).subquery()
     often = func.sum(both.c.occurrences)
@@ -204,7 +204,7 @@ def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Sub
     kept = select(table.c.hour, table.c.kind, table.c.reason, table.c.occurrences)
     kept = kept.where(table.c.hour >= start, table.c.hour < end)
     late = _tail(tx, _hour(tx), events.c.kind, events.c.reason, events.c.occurrences)
-    late = late.where(events.c.at >= start, events.c.at < end)
+    late = late.where(_time(tx) >= start, _time(tx) < end)
     if client_id is not None:
         kept = kept.where(client_counts.c.client_id == client_id)
         late = late.where(_not_by_index(events.c.client_id) == client_id)
@@ -220,7 +220,7 @@ def _late_outcomes(
     alike: list[ColumnElement[Any]] = [columns.kind, columns.reason, columns.client_id, *texts]
     late = _tail(tx, *alike, columns.at, columns.occurrences).where(columns.client_id.is_not(None))
     if since is not None:
-        late = late.where(columns.at >= since)
+        late = late.where(_time(tx) >= since)
     if client_ids is not None:
         late = late.where(_not_by_index(columns.client_id).in_(client_ids))
     each = late.subquery().c
@@ -251,7 +251,7 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
     """Of the decisions that the roll-up has not counted yet."""
     if tx.access is not Access.READ:
         raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
-    late = events.c.at >= counted_until(tx.connection)
+    late = is_not_counted(progress_of(tx.connection))
     # Of a number that raw SQL has written, a sum may overflow: in SQLite with an error, in each dashboard.
     times = events.c.occurrences.between(1, MAX_OCCURRENCES)
     return select(*columns).where(late, times, events.c.decision.is_not(None))
@@ -260,6 +260,13 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
 def _not_by_index(client_id: ColumnElement[str]) -> ColumnElement[str]:
     """The column, kept from its index: that would lead through all of a client's events, and the tail is short."""
     return func.coalesce(client_id, "")
+
+
+def _time(tx: Tx) -> ColumnElement[datetime]:
+    """The column `at`. On SQLite kept from its index: that would lead through all events of the days asked for."""
+    if tx.connection.dialect.name == "postgresql":
+        return events.c.at
+    return func.coalesce(events.c.at, literal_column("''"), type_=Instant)
 
 
 def _hour(tx: Tx) -> ColumnElement[datetime]:

@@ -42,11 +42,11 @@ MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
 _ROWS: Final = 5000  # at once
 _DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the whole answer with an error
-    False: "SELECT CAST(at AS BLOB) AS at, CAST(kind AS BLOB) AS kind, CAST(reason AS BLOB) AS reason,"
+    False: "SELECT id, CAST(at AS BLOB) AS at, CAST(kind AS BLOB) AS kind, CAST(reason AS BLOB) AS reason,"
     " CAST(client_id AS BLOB) AS client_id, CAST(delegations AS BLOB) AS delegations, CAST(roles AS BLOB) AS roles,"
     " CAST(detail AS BLOB) AS detail, occurrences FROM events NOT INDEXED WHERE decision IS NOT NULL",
-    True: "SELECT CAST(at AS text) AS at, kind, reason, client_id, delegations, roles, detail, occurrences FROM events"
-    " WHERE decision IS NOT NULL",
+    True: "SELECT id, CAST(at AS text) AS at, kind, reason, client_id, delegations, roles, detail, occurrences"
+    " FROM events WHERE decision IS NOT NULL",
 }
 
 
@@ -65,13 +65,14 @@ class Difference:
 
 
 class Recount:
-    """Counts all events dated before `until` anew, and compares.
+    """Counts all events numbered up to `through` or dated before `until` anew, and compares.
 
     Raises `Unavailable` where the scratch file finds no room.
     """
 
-    def __init__(self, until: datetime) -> None:
-        self.until = until
+    def __init__(self, through: int, until: datetime) -> None:
+        self._through = through
+        self._until = until
         self.odd: dict[str, list[StoredRow]] = {table.name: [] for table in TABLES}
         self.more_odd: dict[str, int] = dict.fromkeys(self.odd, 0)
         self.digests: dict[str, str] = {}
@@ -86,9 +87,9 @@ class Recount:
     def __exit__(self, *_: object) -> None:
         self._scratch.close()
 
-    def add(self, outcome: Outcome) -> None:
-        """Count an event that is dated before `until`; a later one is left out."""
-        if outcome.at >= self.until:
+    def add(self, number: int, outcome: Outcome) -> None:
+        """Count the event, but one that the roll-up has not counted yet."""
+        if number > self._through and outcome.at >= self._until:
             return
         counts = self._counts
         counts.add(outcome)
@@ -165,10 +166,10 @@ class Recount:
             self._scratch.executemany(_say(table), sorted(rows, key=itemgetter(*range(len(table.key)))))
 
 
-def decided(connection: Connection) -> Iterator[Outcome]:
-    """What the decided events say, read in one sequential pass. An event that cannot be read is left out.
+def decided(connection: Connection) -> Iterator[tuple[int, Outcome]]:
+    """Number and content of each decided event, read in one sequential pass.
 
-    The check of the seals names such an event.
+    An event that cannot be read is left out: the check of the seals names it.
     """
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
@@ -176,7 +177,7 @@ def decided(connection: Connection) -> Iterator[Outcome]:
     rows = connection.execute(text(_DECIDED[on_postgresql]).execution_options(yield_per=_ROWS))
     for row in rows:
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # as the docstring says
-            yield _outcome(row)
+            yield row.id, _outcome(row)
 
 
 def _outcome(row: Row[Any]) -> Outcome:

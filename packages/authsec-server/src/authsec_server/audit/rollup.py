@@ -1,10 +1,11 @@
 """The roll-up: what the journal holds, counted once and kept, off the path of the tokens.
 
-Any number of servers may be at it. Each reads what has settled and counts it before it writes; whoever then moves the
-mark `counted.until` first adds its numbers in the same transaction, the others find it moved and add nothing.
+Events are counted in the order of their numbers, whatever their dates say: the clock of a server may be wrong. Counted
+are the events up to the number `counted.through`, and those dated before `counted.until`; the others are not.
 
-Settled is what is dated in minutes that ended `SETTLING` ago: an event is dated before it is committed, and a counted
-refusal grows during its minute.
+Any number of servers may be at it. Each counts some events before it writes. The first that then moves `through` adds
+its counts in the same transaction; the others find `through` moved and add nothing. No clock decides about that, and a
+refusal that is counted grows no more (`store.count`). Clocks decide only how soon an event is counted.
 """
 
 from __future__ import annotations
@@ -16,68 +17,146 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, collate, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from authsec_server.audit.counting import Counts, Outcome, counts_of, minute_of
+from authsec_server.audit.counting import Counts, Outcome, minute_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import events_one_by_one
-from authsec_server.audit.shape import is_event
+from authsec_server.audit.shape import MAX_NUMBER, is_event
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
 from authsec_server.db import Database, Tx
+from authsec_server.failures import Fault, Unavailable
 
-# Longer than a statement (15 s) and an idle transaction (30 s) may last, and than servers' clocks may differ.
+# Longer than a refusal's row grows: its minute and a transaction. A row that is counted earlier is followed by another.
 SETTLING = timedelta(minutes=2)
 BATCH = 500  # events; on SQLite tokens wait while one is written
 MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """The counts of all events from `start` and before `end`."""
+class Progress:
+    """Counted are the events numbered up to `through`, and those dated before `until`.
 
-    start: datetime
-    end: datetime
+    At `top_at`, by some server's clock, `top` was the highest number.
+    """
+
+    until: datetime
+    through: int
+    top: int
+    top_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The counts of all events numbered above `start` and up to `end`, but those dated before `until`.
+
+    `growing` are the refusals among them that may be counted up until `keep` locks them: number and occurrences.
+    """
+
+    start: int
+    end: int
+    until: datetime
     counts: Counts
+    growing: frozenset[tuple[int, int]]
 
 
 def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) -> bool:
     """Count what has settled by `now`; whether all of it is counted. Blocks its thread."""
-    settled = minute_of(now - SETTLING)
+    if not database.read(partial(_has_more, now=now)):
+        return True
+    highest = highest_number(database)
+    if highest is None:
+        return False
+    settled = database.read(lambda tx: settled_number(tx.connection, highest, now))
+    is_done = False
     for _ in range(batches):
         batch = database.read(lambda tx: next_batch(tx.connection, settled))
-        if batch is None:
-            return True
+        if is_done := batch is None:
+            break
         database.append(partial(keep, batch=batch))
-    return False
+    database.append(partial(_keep_top, highest=highest, now=now))
+    return is_done
 
 
-def next_batch(connection: Connection, settled: datetime) -> Batch | None:
-    """The next events to count, before `settled`; None when there are none."""
-    start = counted_until(connection)
-    waiting = events.c.at >= start, events.c.at < settled
-    in_order = select(events.c.at).where(*waiting).order_by(events.c.at)
-    if connection.execute(in_order.limit(1)).first() is None:
+def highest_number(database: Database) -> int | None:
+    """The highest number of an event; no event with a lower number is committed afterwards.
+
+    None where a transaction that writes events lasts too long. On PostgreSQL a transaction takes a number before it
+    commits: the lock waits until none is in flight, and who wants to write waits meanwhile, 100 ms at most.
+    """
+    if database.dialect != "postgresql":
+        return database.read(_highest)
+
+    def locked(tx: Tx) -> int:
+        tx.connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        tx.connection.execute(text("LOCK TABLE ONLY events IN SHARE MODE"))
+        return _highest(tx)
+
+    try:
+        return database.append(locked)
+    except Unavailable as error:
+        if error.fault is not Fault.AUTHORITY_LOCKED:
+            raise
         return None
-    last = connection.execute(in_order.offset(BATCH - 1).limit(1)).scalar_one_or_none()
-    end = settled if last is None else last + timedelta.resolution  # with all others of that instant
-    statement = select(events.c.id).where(events.c.at >= start, events.c.at < end, events.c.decision.is_not(None))
-    numbers = connection.execute(statement.order_by(events.c.id)).scalars().all()
-    return Batch(start=start, end=end, counts=counts_of(_outcomes(connection, numbers)))
 
 
-def _outcomes(connection: Connection, numbers: Sequence[int]) -> Iterator[Outcome]:
+def settled_number(connection: Connection, highest: int, now: datetime) -> int:
+    """Up to which number events have settled by `now`, if `highest` is the highest one.
+
+    By their dates: all below the first event that is dated later than `SETTLING` ago. A clock that was ahead has dated
+    events that never settle so. Therefore events up to `top` have settled when `SETTLING` has passed since `top_at`.
+    """
+    progress = progress_of(connection)
+    young = events.c.id <= highest, events.c.at >= minute_of(now - SETTLING)
+    first = select(events.c.id).where(*young, is_not_counted(progress)).order_by(events.c.id).limit(1)
+    found = connection.execute(first).scalar_one_or_none()
+    by_date = highest if found is None else found - 1
+    if progress.top_at is None or progress.top_at > now - SETTLING:
+        return by_date
+    return max(by_date, min(progress.top, highest))
+
+
+def next_batch(connection: Connection, settled: int) -> Batch | None:
+    """The next events to count, up to the number `settled`; None when there are none."""
+    progress = progress_of(connection)
+    if progress.through >= settled:
+        return None
+    wanted = is_not_counted(progress), events.c.id <= settled, events.c.decision.is_not(None)
+    statement = select(events.c.id).where(*wanted).order_by(events.c.id).limit(BATCH)
+    numbers = connection.execute(statement).scalars().all()
+    counts, growing = Counts(), set()
+    for row in _decided(connection, numbers):
+        if row.at >= progress.until:
+            counts.add(outcome_of(row))
+        if row.count_key is not None:
+            growing.add((row.id, row.occurrences))
+    return Batch(
+        start=progress.through,
+        end=numbers[-1] if len(numbers) == BATCH else settled,
+        until=progress.until,
+        counts=counts,
+        growing=frozenset(growing),
+    )
+
+
+def _decided(connection: Connection, numbers: Sequence[int]) -> Iterator[Row[Any]]:
     for row in events_one_by_one(connection, numbers):
         if not isinstance(row, int) and is_event(row._asdict()):
-            yield outcome_of(row)
+            yield row
 
 
 def keep(tx: Tx, batch: Batch) -> bool:
-    """Add the batch to what is kept, unless another server has counted these events; whether it was added."""
+    """Add the batch to what is kept; whether it was added.
+
+    It is not where another server has counted these events, or where a refusal has been counted up since.
+    """
     connection = tx.connection
-    mine = update(counted).where(counted.c.until == batch.start).values(until=batch.end)
-    if connection.execute(mine).rowcount != 1:
+    if not _lock_growing(connection, batch.growing):
+        return False
+    mine = update(counted).where(counted.c.through == batch.start, counted.c.until == batch.until)
+    if connection.execute(mine.values(through=batch.end)).rowcount != 1:
         return False
     counts = batch.counts
     _add(connection, hourly_counts, ("hour", "kind", "reason"), "occurrences", counts.hours)
@@ -87,10 +166,44 @@ def keep(tx: Tx, batch: Batch) -> bool:
     return True
 
 
-def counted_until(connection: Connection) -> datetime:
-    """Events dated earlier are in the counts; those from then on are not."""
-    until: datetime = connection.execute(select(counted.c.until)).scalar_one()
-    return until
+def _lock_growing(connection: Connection, growing: frozenset[tuple[int, int]]) -> bool:
+    """Lock these refusals until the commit; whether each has still so many occurrences."""
+    if not growing:
+        return True
+    statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_([number for number, _ in growing]))
+    # Not waited for: whoever counts up some of them may wait for another of these.
+    rows = connection.execute(statement.with_for_update(skip_locked=True))
+    return growing <= {(row.id, row.occurrences) for row in rows}
+
+
+def _has_more(tx: Tx, now: datetime) -> bool:
+    """Whether there may be something to count. Nothing is counted while somebody has moved `until` into the future."""
+    progress = progress_of(tx.connection)
+    return progress.until <= now and progress.through < _highest(tx)
+
+
+def _highest(tx: Tx) -> int:
+    highest = select(func.max(events.c.id)).where(events.c.id <= MAX_NUMBER)  # a higher one is of no server
+    return tx.connection.execute(highest).scalar_one() or 0
+
+
+def _keep_top(tx: Tx, highest: int, now: datetime) -> None:
+    """Keep `highest` as the new top, once the last one is counted or was taken by a clock that is ahead of `now`."""
+    its = counted.c
+    is_over = or_(its.top <= its.through, its.top > highest, its.top_at.is_(None), its.top_at > now)
+    tx.connection.execute(update(counted).where(its.through < highest, is_over).values(top=highest, top_at=now))
+
+
+def progress_of(connection: Connection) -> Progress:
+    """How far the roll-up is."""
+    its = counted.c
+    row = connection.execute(select(its.until, its.through, its.top, its.top_at)).one()
+    return Progress(until=row.until, through=row.through, top=row.top, top_at=row.top_at)
+
+
+def is_not_counted(progress: Progress) -> ColumnElement[bool]:
+    """Whether an event is not in the counts."""
+    return and_(events.c.id > progress.through, events.c.at >= progress.until)
 
 
 def close_months(connection: Connection, before: datetime) -> None:
@@ -113,12 +226,10 @@ def _add(
 
 
 def _remember(connection: Connection, counts: Counts) -> None:
-    """The last uses: whatever this batch knows is later than what was kept."""
+    """The last uses: the later of what was kept and of what this batch knows."""
     if not counts.last:
         return
     statement = _insert(connection, last_uses)
-    columns = ("granted_at", "refused_at", "refused_reason")
-    later = {name: func.coalesce(statement.excluded[name], last_uses.c[name]) for name in columns}
     rows = [
         {
             "subject_id": subject,
@@ -129,7 +240,27 @@ def _remember(connection: Connection, counts: Counts) -> None:
         }
         for (subject, month), use in sorted(counts.last.items(), key=itemgetter(0))
     ]
+    later = later_uses(statement.excluded, connection.dialect.name)
     connection.execute(statement.on_conflict_do_update(index_elements=["subject_id", "month"], set_=later), rows)
+
+
+def later_uses(other: Any, dialect: str) -> dict[str, ColumnElement[Any]]:
+    """The columns of `last_uses`, each the later of what is kept and of the `other` one, as `LastUse.and_later`."""
+    its = last_uses.c
+    reasons = [other.refused_reason, its.refused_reason]
+    if dialect == "postgresql":  # else its collation decides, which may skip over a `_`
+        reasons = [collate(each, "C") for each in reasons]
+    is_later_grant = or_(its.granted_at.is_(None), other.granted_at > its.granted_at)
+    is_later_refusal = or_(
+        its.refused_at.is_(None),
+        other.refused_at > its.refused_at,
+        and_(other.refused_at == its.refused_at, reasons[0] > reasons[1]),
+    )
+    return {
+        "granted_at": case((is_later_grant, other.granted_at), else_=its.granted_at),
+        "refused_at": case((is_later_refusal, other.refused_at), else_=its.refused_at),
+        "refused_reason": case((is_later_refusal, other.refused_reason), else_=its.refused_reason),
+    }
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -124,13 +124,16 @@ seal_heads = Table(
     Column("signed", Text, nullable=False),
 )
 
-# What is counted of the events before `counted.until`; the later ones are counted where they stand (`counts`).
+# What is counted: the events up to the number `through`, and those dated before `until` (`rollup`).
 counted = Table(
     "counted",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("until", Instant, nullable=False),
     Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # raised by each write of `count_rebuild`
+    Column("through", BigInteger, nullable=False, server_default="0"),
+    Column("top", BigInteger, nullable=False, server_default="0"),  # the highest number at `top_at`
+    Column("top_at", Instant),
 )
 
 # The numbers of an hour's events: a filter by time looks between them (`number_ranges`); `verify` checks them.
@@ -222,7 +225,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             address=refusal.address,
             detail=tally.detail,
         )
-        # A row that is sealed never changes. A clock that was ahead has sealed rows of a minute that still goes on.
+        # A row that is sealed or counted never changes. By another clock that may be so while its minute still goes on.
         while not _added(connection, event, tally, count_key):
             event = replace(event, at=event.at + timedelta(microseconds=1))
 
@@ -231,14 +234,17 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
     """Insert the row, or add to the row that is there; whether that was possible."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
-        # A statement before the next one: whoever seals the row has it locked, and the next one sees the seal.
+        # A statement before the next one: whoever seals or counts the row has it locked, and the next one sees that.
         there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
         connection.execute(there.with_for_update())
     statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=count_key)
     statement = statement.on_conflict_do_update(
         index_elements=["at", "count_key"],
         set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},
-        where=text("NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"),
+        where=text(
+            "NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"
+            " AND NOT EXISTS (SELECT 1 FROM counted WHERE through >= events.id)"
+        ),
     )
     return connection.execute(statement.returning(events.c.id)).first() is not None
 

@@ -41,7 +41,8 @@ def _for_people(rebuilt: Rebuilt, dry_run: bool) -> list[Any]:
     if not rebuilt.changes:
         return [styled("The counts say what the events say. Nothing was changed.", "green")]
     rows = ", ".join(f"{number:,} of {name}" for name, number in rebuilt.rows.items() if number) or "none"
-    mark = ["The mark counted.until is wrong."] if rebuilt.mark else []
     if dry_run:
+        mark = ["The mark in counted is wrong."] if rebuilt.mark else []
         return [f"Nothing was changed. Rows that differ: {rows}.", *mark, *rebuilt.examples]
+    mark = ["The mark in counted was wrong, and was set anew."] if rebuilt.mark else []
     return [styled(f"The counts were rebuilt. Rows that were changed: {rows}.", "green"), *mark]

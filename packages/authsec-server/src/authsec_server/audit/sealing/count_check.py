@@ -18,14 +18,18 @@ from authsec_server.audit.count_rows import LAST, TABLES, CountTable, Mark, Valu
 from authsec_server.audit.counting import Outcome
 from authsec_server.audit.recount import Difference, Recount
 from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.shape import MAX_NUMBER
 
 MOST: Final = 10  # findings of one table that are told one by one
 _PLAIN: Final = re.compile(r"[\w.:/@ -]{0,80}", re.ASCII)
-_BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)  # `counted.until` of a new database
 
 
 class CountCheck:
-    """One check, on one snapshot. First `add` each decided event, in any order; then ask for the `findings`."""
+    """One check, on one snapshot. First `meet` each number of an event and `add` each decided event, in any order.
+
+    Then ask for the `findings`.
+    """
 
     def __init__(self, connection: Connection, *, now: datetime | None = None) -> None:
         """Read the mark. Without `now` a mark in the future is not found."""
@@ -33,7 +37,8 @@ class CountCheck:
         self._missing = missing_columns(connection)
         self._mark = Mark(until=None) if self._missing else read_mark(connection)
         self._now = now
-        self._recount = Recount(self._mark.until or _BEGINNING)
+        self._highest = 0
+        self._recount = Recount(self._mark.through, self._mark.until or BEGINNING)
 
     def __enter__(self) -> Self:
         return self
@@ -41,9 +46,14 @@ class CountCheck:
     def __exit__(self, *_: object) -> None:
         self._recount.__exit__()
 
-    def add(self, outcome: Outcome) -> None:
+    def meet(self, number: int) -> None:
+        """Take in that there is an event with this number."""
+        if self._highest < number <= MAX_NUMBER:
+            self._highest = number
+
+    def add(self, number: int, outcome: Outcome) -> None:
         """Take in what an event says."""
-        self._recount.add(outcome)
+        self._recount.add(number, outcome)
 
     def findings(self, dropped: DropRecord | None = None, unknown_before: datetime | None = None) -> list[str]:
         """What is found, in sentences. `dropped` is the sealed record with the latest cut.
@@ -67,6 +77,9 @@ class CountCheck:
             yield self._mark.problem
         elif self._mark.until and self._now and self._mark.until > self._now:
             yield f"The mark counted.until is in the future: {_minute(self._mark.until)}. New events are not counted."
+        elif self._mark.through > self._highest:
+            above = f"The mark counted.through is {self._mark.through}, above the last event ({self._highest})."
+            yield f"{above} New events are not counted."
 
     def _of_dropped_months(self, dropped: DropRecord) -> Iterator[str]:
         for name, digest in self._recount.digests.items():

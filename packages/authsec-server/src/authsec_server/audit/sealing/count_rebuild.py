@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import chain, islice
+from types import SimpleNamespace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, bindparam, case, delete, func, insert, text, update
+from sqlalchemy import Connection, Table, and_, bindparam, case, delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
@@ -32,14 +33,22 @@ from authsec_server.audit.count_rows import (
     read_mark,
     stored_row,
 )
-from authsec_server.audit.counting import minute_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import Difference, Recount, decided
-from authsec_server.audit.rollup import SETTLING
-from authsec_server.audit.sealing.count_check import sentence
+from authsec_server.audit.rollup import highest_number, later_uses
+from authsec_server.audit.sealing.count_check import BEGINNING, sentence
 from authsec_server.audit.sealing.heads import Keys
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.audit.store import client_counts, counted, daily_uses, hourly_counts, last_uses
+from authsec_server.audit.shape import MAX_NUMBER
+from authsec_server.audit.store import (
+    client_counts,
+    counted,
+    daily_uses,
+    events,
+    hourly_counts,
+    last_uses,
+    sealed_events,
+)
 from authsec_server.db import Database, Tx
 from authsec_server.db.batches import in_batches
 from authsec_server.failures import Conflict
@@ -100,23 +109,23 @@ def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
                 raise Conflict(
                     "Another rebuild writes the counts at the same time.", "Run it again once the other has ended."
                 ) from None
-            if not plan.more:
+            if not plan.more and not plan.is_overtaken(database):
                 return first
 
 
 class _Plan:
     """The differences on one snapshot, in a scratch file."""
 
-    def __init__(self, recount: Recount, mark: Mark, until: datetime, dropped_before: str) -> None:
+    def __init__(self, recount: Recount, mark: Mark, wanted: Mark, dropped_before: str) -> None:
         self._recount = recount
         self._mark = mark
-        self._until = until
+        self._wanted = wanted
         odd = {name: len(rows) + recount.more_odd[name] for name, rows in recount.odd.items()}
         differing = {table.name: sum(1 for _ in recount.differences(table)) for table in TABLES}
         self.more = any(recount.more_odd.values())  # the next plan finds these rows again
         self.rebuilt = Rebuilt(
             rows={name: odd[name] + differing[name] for name in odd},
-            mark=mark.until != until,
+            mark=mark != wanted,
             dropped_before=dropped_before,
             examples=tuple(islice(self._examples(), EXAMPLES)),
         )
@@ -134,6 +143,14 @@ class _Plan:
             database.append(partial(_write, piece=piece, rebuilds=rebuilds))
             rebuilds += 1
 
+    def is_overtaken(self, database: Database) -> bool:
+        """Whether a server has counted events since, while last uses were corrected.
+
+        Such an event may be the last use of a row that said a later one. The next plan finds that.
+        """
+        now = database.read(lambda tx: read_mark(tx.connection))
+        return self.rebuilt.rows[LAST.name] > 0 and now.through != self._wanted.through
+
     def _begin(self, tx: Tx, act: Act) -> int:
         """Record it, and set the mark anew where it is wrong; the number of rebuilds."""
         if read_mark(tx.connection).rebuilds != self._mark.rebuilds:
@@ -142,7 +159,8 @@ class _Plan:
             if read_mark(tx.connection) != self._mark:
                 raise _Interfered
             tx.connection.execute(delete(counted))
-            tx.connection.execute(insert(counted).values(id=1, until=self._until, rebuilds=self._mark.rebuilds + 1))
+            mark = {"until": self._wanted.until, "through": self._wanted.through}
+            tx.connection.execute(insert(counted).values(id=1, rebuilds=self._mark.rebuilds + 1, **mark))
         else:
             _raise_rebuilds(tx.connection, self._mark.rebuilds)
         detail = {"rows": dict(self.rebuilt.rows), "mark": self.rebuilt.mark}
@@ -164,10 +182,11 @@ class _Plan:
 
 
 def _plan(database: Database, act: Act, keys: Keys) -> _Plan:
-    return database.read(partial(_planned, act=act, keys=keys))
+    highest = highest_number(database)
+    return database.read(partial(_planned, act=act, keys=keys, highest=highest))
 
 
-def _planned(tx: Tx, act: Act, keys: Keys) -> _Plan:
+def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
     report = verify(tx, keys, now=act.now, counts=False)
     if report.findings:
         raise Conflict(
@@ -176,19 +195,35 @@ def _planned(tx: Tx, act: Act, keys: Keys) -> _Plan:
         )
     dropped = max((each.record for each in report.dropped if each.sealed), key=lambda its: its.before, default=None)
     mark = read_mark(tx.connection)
-    settled = minute_of(act.now - SETTLING)
-    until = settled if mark.until is None else min(mark.until, settled)
+    until = dropped.cut if dropped else BEGINNING
+    wanted = mark if _is_right(tx, mark, act.now) else _new_mark(tx, mark, highest, until)
     with ExitStack() as opening:
-        recount = opening.enter_context(Recount(until))
-        for outcome in decided(tx.connection):
-            recount.add(outcome)
+        recount = opening.enter_context(Recount(wanted.through, wanted.until or BEGINNING))
+        for number, outcome in decided(tx.connection):
+            recount.add(number, outcome)
         recount.compare(tx.connection, dropped.cut if dropped else None)
         for difference in chain.from_iterable(map(recount.differences, TABLES)):
             if difference.rows > 1:
                 raise Conflict(sentence(difference), "The table's key is broken: restore a backup of the database.")
-        plan = _Plan(recount, mark, until, dropped.before if dropped else "")
+        plan = _Plan(recount, mark, wanted, dropped.before if dropped else "")
         opening.pop_all()  # the plan closes it
         return plan
+
+
+def _is_right(tx: Tx, mark: Mark, now: datetime) -> bool:
+    highest = select(func.max(events.c.id)).where(events.c.id <= MAX_NUMBER)
+    last = tx.connection.execute(highest).scalar_one() or 0
+    return mark.until is not None and mark.until <= now and mark.through <= last
+
+
+def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
+    """A mark at the last number below which no event can come, and no refusal can be counted up."""
+    if highest is None:
+        raise Conflict("A transaction that writes events lasts too long.", "Run it again once the other has ended.")
+    grows = events.c.count_key.is_not(None), ~exists().where(sealed_events.c.event_id == events.c.id)
+    first = select(func.min(events.c.id)).where(events.c.id > 0, events.c.id <= highest, *grows)
+    growing = tx.connection.execute(first).scalar_one()
+    return Mark(until=until, through=highest if growing is None else growing - 1, rebuilds=mark.rebuilds)
 
 
 def _write(tx: Tx, piece: Callable[[Connection], None], rebuilds: int) -> None:
@@ -223,12 +258,12 @@ def _correct_numbers(connection: Connection, table: CountTable, differences: Seq
 
 
 def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[Difference]) -> None:
-    """Set the last uses, but where a roll-up has set a later one meanwhile."""
+    """Set the last uses, but where a roll-up has set one meanwhile that is later than the events of the plan say."""
     statement = _insert(connection, last_uses)
     new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
     if new:
-        kept = {name: func.coalesce(last_uses.c[name], statement.excluded[name]) for name in table.values}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(table.key), set_=kept), new)
+        later = later_uses(statement.excluded, connection.dialect.name)
+        connection.execute(statement.on_conflict_do_update(index_elements=list(table.key), set_=later), new)
     there = [each for each in differences if each.kept is not None]
     if there:
         rows = [
@@ -237,25 +272,26 @@ def _correct_uses(connection: Connection, table: CountTable, differences: Sequen
             | _prefixed("say", _typed_uses(each.say))
             for each in there
         ]
-        connection.execute(_uses_update(), rows)
+        connection.execute(_uses_update(connection.dialect.name), rows)
     empty = and_(last_uses.c.granted_at.is_(None), last_uses.c.refused_at.is_(None))
     _delete(connection, last_uses, table, [each for each in there if each.say is None], empty)
 
 
-def _uses_update() -> Any:
+def _uses_update(dialect: str) -> Any:
     its = last_uses.c
     say = {name: bindparam(f"say_{name}", type_=its[name].type) for name in LAST.values}
     same = {
         name: its[name].is_not_distinct_from(bindparam(f"was_{name}", type_=its[name].type)) for name in LAST.values
     }
     refused = and_(same["refused_at"], same["refused_reason"])
+    later = later_uses(SimpleNamespace(**say), dialect)
     return (
         update(last_uses)
         .where(*(its[name] == bindparam(f"key_{name}", type_=its[name].type) for name in LAST.key))
         .values(
-            granted_at=case((same["granted_at"], say["granted_at"]), else_=its.granted_at),
-            refused_at=case((refused, say["refused_at"]), else_=its.refused_at),
-            refused_reason=case((refused, say["refused_reason"]), else_=its.refused_reason),
+            granted_at=case((same["granted_at"], say["granted_at"]), else_=later["granted_at"]),
+            refused_at=case((refused, say["refused_at"]), else_=later["refused_at"]),
+            refused_reason=case((refused, say["refused_reason"]), else_=later["refused_reason"]),
         )
     )
 

@@ -16,7 +16,7 @@ from authsec_server.audit import months
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
-from authsec_server.audit.rollup import SETTLING, close_months, counted_until
+from authsec_server.audit.rollup import SETTLING, close_months, is_not_counted, progress_of
 from authsec_server.audit.sealing import dropping_rows as rows
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import DropRecord, believed, sign_drop
@@ -184,7 +184,8 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
         raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
     if rows.issued_alive(tx.connection, before, now - ALIVE):
         raise Conflict("Tokens of those months still count.", "Wait until the last of them has expired.")
-    if before > now - SETTLING or rows.dated_between(tx.connection, counted_until(tx.connection), before):
+    not_counted = is_not_counted(progress_of(tx.connection))
+    if before > now - SETTLING or rows.dated_before(tx.connection, before, not_counted):
         raise Conflict("Not all of it is counted yet.", "A server counts it within a few minutes once it runs.")
     if rows.not_sealed(tx.connection, before):
         raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")

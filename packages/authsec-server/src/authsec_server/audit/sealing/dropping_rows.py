@@ -67,10 +67,9 @@ def not_sealed(connection: Connection, before: datetime) -> bool:
     return connection.execute(select(events.c.id).where(events.c.at < before, ~sealed).limit(1)).first() is not None
 
 
-def dated_between(connection: Connection, start: datetime, before: datetime) -> bool:
-    """Whether something happened from `start` on and before that time."""
-    within = events.c.at >= start, events.c.at < before
-    return connection.execute(select(events.c.id).where(*within).limit(1)).first() is not None
+def dated_before(connection: Connection, before: datetime, such: ColumnElement[bool]) -> bool:
+    """Whether `such` an event is dated before that time."""
+    return connection.execute(select(events.c.id).where(events.c.at < before, such).limit(1)).first() is not None
 
 
 def issued_alive(connection: Connection, before: datetime, now: datetime) -> bool:

@@ -187,6 +187,7 @@ class _Read:
     def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool, bool]]:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
+            self.count_check.meet(event.number)
             named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
             if len(named) >= _BATCH:
                 self.scratch.keep_named(named)
@@ -211,7 +212,7 @@ class _Read:
             self.table_check.add(event.number, row, self.scratch.is_sealed)
             self.last_use_check.add(event.number, row)
         if valid and row["decision"] is not None:
-            self.count_check.add(_outcome(row))
+            self.count_check.add(event.number, _outcome(row))
 
     def add_held(self, believing: Succession, place: int, event: Mapping[str, Any]) -> None:
         """Take in an event that was dropped, and that a file holds as it was sealed, in that place of the log."""
@@ -221,7 +222,7 @@ class _Read:
             self.revocation_check.add_dropped(event)
             self.revocation_check.believe(believed_restores([(place, restore_of(event))], believing))
             if event["decision"] is not None:
-                self.count_check.add(_outcome(event))
+                self.count_check.add(event["id"], _outcome(event))
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
