@@ -163,7 +163,7 @@ class TableChanges:
             for values in many or [one]:
                 self._first_seen(name, tuple((fixed | dict(values))[each] for each in its.key), None)
             return
-        rows = [*self._rows(name, statement.whereclause)]
+        rows = [*self._rows(name, statement.whereclause, locked=True)]
         for row in rows:
             self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
         if isinstance(statement, Delete):
@@ -174,7 +174,7 @@ class TableChanges:
         for name, its in DIGESTED.items():
             if its.parent and its.parent[0] == parent:
                 for some in in_batches(row["id"] for row in rows):
-                    for row in self._rows(name, metadata.tables[name].c[its.parent[1]].in_(some)):
+                    for row in self._rows(name, metadata.tables[name].c[its.parent[1]].in_(some), locked=True):
                         self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
 
     def _first_seen(self, name: str, key: tuple[Any, ...], element: int | None) -> None:
@@ -192,10 +192,16 @@ class TableChanges:
             for row in self._rows(name, condition):
                 yield tuple(row[each.name] for each in columns), row
 
-    def _rows(self, name: str, condition: Any) -> Iterator[Mapping[str, Any]]:
+    def _rows(self, name: str, condition: Any, *, locked: bool = False) -> Iterator[Mapping[str, Any]]:
+        """The rows that meet the condition. Rows that the change is about to write are `locked`.
+
+        Else PostgreSQL lets raw SQL write to a row between this look and the statement, in the name of the change.
+        """
         names = [each for each in _columns(self._connection, name) if each not in DIGESTED[name].without]
         statement = stored(self._connection, name, names, source=metadata.tables.get(name))
-        for row in self._connection.execute(statement if condition is None else statement.where(condition)):
+        if condition is not None:
+            statement = statement.where(condition)
+        for row in self._connection.execute(statement.with_for_update() if locked else statement):
             yield dict(zip(names, row, strict=True))
 
 
