@@ -61,10 +61,8 @@ class Overtaken(Sealer):
     """A sealer, after whose work somebody writes an event: it has no seal yet when a drop reads the journal."""
 
     def __init__(self, year: Year) -> None:
-        key, known = year.dropper.sealer.key, year.keys
-        super().__init__(
-            year.database, issuer="https://a", signing_key=lambda _: key(), keys=known, now=lambda: year.at
-        )
+        key, known = year.journal_keys.signing_key, year.keys
+        super().__init__(year.database, issuer="https://a", signing_key=key, keys=known, now=lambda: year.at)
         self._year, self._overtaken = year, False
 
     def seal(self) -> bool:

@@ -7,9 +7,9 @@ in between is taken up by the next call. The leaves and the heads stay: what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -30,7 +30,6 @@ from authsec_server.audit.sealing.table_check import digests_of_rows
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
-from authsec_server.db.table_digests import kept_digests
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 
@@ -40,10 +39,14 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Confirmed:
-    """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows."""
+    """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows.
+
+    `version` is the authority's then.
+    """
 
     counts: Mapping[str, str]
     tables: Mapping[str, str]
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,8 @@ class Dropper:
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
             report = verify(tx, keys, now=act.now, sealed_only=sealed_only)
             counts = dropped_counts(tx.connection, before)
-            return report, _Confirmed(counts=counts, tables=digests_of_rows(tx.connection, Scan(tx.connection)))
+            tables = digests_of_rows(tx.connection, Scan(tx.connection))
+            return report, _Confirmed(counts=counts, tables=tables, version=tx.version)
 
         report, found = self.database.read(confirmed)
         if not report.as_sealed:
@@ -160,8 +164,10 @@ class Dropper:
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
-        detail = {**told, "record": signed, DIGESTS: _unchanged(tx, confirmed.tables)}
-        return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail=detail)
+        # The drop may take the events that said the digests. A change since has a later version, and its own event.
+        digests = {name: [digest, digest] for name, digest in confirmed.tables.items()}
+        detail = {**told, "record": signed, DIGESTS: digests}
+        return audit.record_act(replace(tx, version=confirmed.version), act, EventKind.EVENTS_DROPPED, detail=detail)
 
     def _seal_all(self) -> None:
         """Seal what waits: perhaps no server runs. What is wrong with a log that is broken, the check finds."""
@@ -183,15 +189,6 @@ class Dropper:
             pass
         while self.database.append(lambda tx: rows.delete_some(tx.connection, record)):
             pass
-
-
-def _unchanged(tx: Tx, confirmed: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
-    """The digests of the tables: the drop may take the events that said them.
-
-    A table that was changed since has another event, which says its digest.
-    """
-    kept = kept_digests(tx.connection)
-    return {name: [digest, digest] for name, digest in confirmed.items() if kept.get(name, digest) == digest}
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
