@@ -72,8 +72,8 @@ class Sealed:
         tx.connection.execute(insert(events).values(forged))
 
     def plant_refusal(self, at: datetime) -> None:
-        """Insert the token's event again, as a refusal that is counted at that time."""
-        self.database.append(partial(self._plant_refusal, at=at))
+        """Insert the token's event again, as a refusal that is counted in that minute."""
+        self.database.append(partial(self._plant_refusal, at=at.replace(second=0, microsecond=0)))
 
     def _plant_refusal(self, tx: Tx, at: datetime) -> None:
         row = tx.connection.execute(select(events).where(events.c.id == self.token)).one()._asdict()

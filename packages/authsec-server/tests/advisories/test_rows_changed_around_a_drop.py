@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
-from authsec_server.audit.model import EventKind, Refusal, Tally
+from authsec.jose import PrivateKey
+from authsec_server.audit.model import Event, EventKind, Refusal, Tally
+from authsec_server.audit.pages import above
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export
@@ -21,11 +24,12 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.service import count_refusals, prepare_months
+from authsec_server.audit.service import count_refusals, prepare_months, record_act
 from authsec_server.clients import changes, service
 from authsec_server.clients.model import Changes, Onboarding
-from authsec_server.db import Database, Tx, metadata
-from authsec_server.db.table_digests import product_of_rows, stored, write_products
+from authsec_server.db import Database, Tx
+from authsec_server.db.table_digests import DIGESTED
+from authsec_server.failures import Conflict
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import LOCAL_OPERATOR, Act
@@ -50,10 +54,10 @@ class Year:
         self.at = noon(6)
         self.files = list[list[str]]()
         database.append(lambda tx: prepare_months(tx, self.at))
-        journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-        journal_keys.keep(self.at)
-        self.keys = journal_keys.by_kid
-        key = journal_keys.signing_key
+        self.journal_keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.journal_keys.keep(self.at)
+        self.keys = self.journal_keys.by_kid
+        key = self.journal_keys.signing_key
         self.sealer = Sealer(database, issuer="https://a", signing_key=key, keys=self.keys, now=lambda: self.at)
         self.dropper = Dropper(database=database, sealer=self.sealer, issuer="https://a", keys=self.keys)
         helper = Onboarding(name="Helper", platform="unattested")
@@ -128,16 +132,54 @@ def test_a_row_that_was_changed_after_its_events_were_dropped_is_found(year: Yea
     assert "Rows of roles were changed in the database after event" in "".join(year.report().findings)
 
 
-def test_products_that_were_written_before_a_drop_become_no_witness(year: Year) -> None:
-    def plant(tx: Tx) -> None:
-        names = [each.name for each in metadata.tables["roles"].columns]
-        rows = [dict(row) for row in tx.connection.execute(stored(tx.connection, "roles", names)).mappings()]
-        write_products(tx.connection, {"roles": product_of_rows("roles", [row | {"name": "Other"} for row in rows])})
+PRODUCTS = {"random": bytes(range(1, 256)) + bytes(129), "short": b"x", "long": bytes(385)}
 
-    year.database.append(plant)
+
+@pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS)
+def test_a_product_that_raw_sql_wrote_is_found_and_nothing_is_dropped(year: Year, product: bytes) -> None:
+    """The event of the drop once left the table out, and the next change took the rows as they were."""
+    wrong = text("UPDATE table_digests SET product = :product WHERE name = 'roles'").bindparams(product=product)
+    year.database.append(lambda tx: tx.connection.execute(wrong))
+    assert year.report().findings == ("table_digests has another product for roles than the rows: raw SQL wrote it.",)
+    with pytest.raises(Conflict, match="not as it was sealed"):
+        year.drop(7)
+
+
+class Overtaken(Sealer):
+    """A sealer whose key is asked for while a server changes a table: after the check, and before the record."""
+
+    edit: Callable[[], None] | None = None
+
+    def key(self) -> PrivateKey:
+        edit, self.edit = self.edit, None
+        if edit:
+            edit()
+        return super().key()
+
+
+def test_a_drop_says_the_digest_of_a_table_that_changes_meanwhile(year: Year) -> None:
+    keys = year.journal_keys
+    sealer = Overtaken(
+        year.database, issuer="https://a", signing_key=keys.signing_key, keys=year.keys, now=lambda: year.at
+    )
+    sealer.edit, year.dropper = lambda: year.edit_at(year.at), replace(year.dropper, sealer=sealer)
     year.drop(7)
-    year.run("UPDATE roles SET name = 'Other'")
-    assert "No event says the digest of roles." in year.report().findings
+    assert (year.report().findings, year.report().skipped) == ((), ())
+    event = year.database.read(lambda tx: newest(tx, EventKind.EVENTS_DROPPED))
+    assert set(event.tables) == set(DIGESTED)
+    year.edit(9)
+    assert year.report().findings == ()
+
+
+def test_a_drop_that_says_no_digest_of_a_table_is_found(year: Year) -> None:
+    detail = {"before": "2026-07", "events": 3}
+    year.database.append(lambda tx: record_act(tx, year.act, EventKind.EVENTS_DROPPED, detail=detail))
+    year.settle()
+    assert "of a drop says no digest of roles: rows changed since may not be found." in "".join(year.report().findings)
+
+
+def newest(tx: Tx, kind: EventKind) -> Event:
+    return next(each.event for each in reversed(above(tx.connection, 0, 1000)) if each.event.kind is kind)
 
 
 def test_a_row_in_a_table_that_no_change_has_written_is_found(year: Year) -> None:

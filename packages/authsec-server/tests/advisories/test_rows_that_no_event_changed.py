@@ -19,7 +19,7 @@ from authsec_server.audit.service import record_act
 from authsec_server.clients import changes
 from authsec_server.clients.model import Changes
 from authsec_server.db import Tx, metadata
-from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored
+from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored, write_products
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
@@ -116,10 +116,7 @@ def test_the_product_that_is_kept_is_not_believed(sealed: Sealed) -> None:
 
     def planted(tx: Tx) -> None:
         tx.connection.execute(text("UPDATE clients SET description = 'Planted' WHERE slug = 'helper'"))
-        names = [each.name for each in metadata.tables["clients"].columns]
-        rows = tx.connection.execute(stored(tx.connection, "clients", names)).mappings()
-        product = product_of_rows("clients", rows).to_bytes(384)
-        tx.connection.execute(text("UPDATE table_digests SET product = :new WHERE name = 'clients'"), {"new": product})
+        write_products(tx.connection, {"clients": product_of(tx, "clients")})
 
     sealed.estate.database.append(planted)
     assert any(each.startswith("Rows of clients were changed") for each in sealed.findings())
@@ -135,6 +132,7 @@ def test_an_event_without_a_seal_explains_no_change(sealed: Sealed) -> None:
     def planted(tx: Tx, act: Act) -> None:
         tx.connection.execute(text("UPDATE clients SET description = 'Planted' WHERE slug = 'helper'"))
         digests = {"clients": [kept_digests(tx.connection)["clients"], computed(tx, "clients")]}
+        write_products(tx.connection, {"clients": product_of(tx, "clients")})
         record_act(tx, act, EventKind.CLIENT_ENABLED, detail={DIGESTS: digests})
 
     sealed.estate.database.append(lambda tx: planted(tx, sealed.estate.act))
@@ -172,8 +170,12 @@ def test_a_lower_version_of_the_authority_is_found(sealed: Sealed) -> None:
 
 def computed(tx: Tx, table: str) -> str:
     """The digest of the table as it is."""
+    return digest(product_of(tx, table))
+
+
+def product_of(tx: Tx, table: str) -> int:
     names = [each.name for each in metadata.tables[table].columns]
-    return digest(product_of_rows(table, tx.connection.execute(stored(tx.connection, table, names)).mappings()))
+    return product_of_rows(table, tx.connection.execute(stored(tx.connection, table, names)).mappings())
 
 
 def run(sealed: Sealed, statement: str) -> None:

@@ -100,6 +100,18 @@ LISTING_ENDED = frozenset(
 """Kinds of events that may end tokens: `ended` in the detail lists the subjects of these tokens."""
 
 
+COUNTED = frozenset(
+    {
+        EventKind.TOKEN_REFUSED,
+        EventKind.API_REFUSED,
+        EventKind.ENROLMENT_REFUSED,
+        EventKind.ADMIN_REFUSED,
+        EventKind.ADMIN_SIGN_IN_REFUSED,
+    }
+)
+"""Kinds of refusals that are counted by the minute, where the caller proved nothing or asked for more than they may."""
+
+
 DIGESTS = "digests"
 """The member of a stored detail that has the digests of the tables that a change wrote to (`db.table_digests`)."""
 

@@ -36,13 +36,16 @@ from sqlalchemy import (
     column,
     delete,
     event,
+    func,
     insert,
     inspect,
     literal_column,
     or_,
     select,
     table,
+    type_coerce,
 )
+from sqlalchemy.types import NullType
 
 from authsec_server.db.batches import in_batches
 from authsec_server.db.schema import metadata
@@ -163,7 +166,7 @@ class TableChanges:
             for values in many or [one]:
                 self._first_seen(name, tuple((fixed | dict(values))[each] for each in its.key), None)
             return
-        rows = [*self._rows(name, statement.whereclause)]
+        rows = [*self._rows(name, statement.whereclause, locked=True)]
         for row in rows:
             self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
         if isinstance(statement, Delete):
@@ -174,7 +177,7 @@ class TableChanges:
         for name, its in DIGESTED.items():
             if its.parent and its.parent[0] == parent:
                 for some in in_batches(row["id"] for row in rows):
-                    for row in self._rows(name, metadata.tables[name].c[its.parent[1]].in_(some)):
+                    for row in self._rows(name, metadata.tables[name].c[its.parent[1]].in_(some), locked=True):
                         self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
 
     def _first_seen(self, name: str, key: tuple[Any, ...], element: int | None) -> None:
@@ -192,10 +195,16 @@ class TableChanges:
             for row in self._rows(name, condition):
                 yield tuple(row[each.name] for each in columns), row
 
-    def _rows(self, name: str, condition: Any) -> Iterator[Mapping[str, Any]]:
+    def _rows(self, name: str, condition: Any, *, locked: bool = False) -> Iterator[Mapping[str, Any]]:
+        """The rows that meet the condition. Rows that the change is about to write are `locked`.
+
+        Else PostgreSQL lets raw SQL write to a row between this look and the statement, in the name of the change.
+        """
         names = [each for each in _columns(self._connection, name) if each not in DIGESTED[name].without]
         statement = stored(self._connection, name, names, source=metadata.tables.get(name))
-        for row in self._connection.execute(statement if condition is None else statement.where(condition)):
+        if condition is not None:
+            statement = statement.where(condition)
+        for row in self._connection.execute(statement.with_for_update() if locked else statement):
             yield dict(zip(names, row, strict=True))
 
 
@@ -231,9 +240,11 @@ def _kept(connection: Connection) -> Iterator[tuple[str, int]]:
 def kept_digests(connection: Connection) -> Mapping[str, str]:
     """The digest of each table as the last change left it; of no table before the first change.
 
-    Nobody has to believe the digests: raw SQL may have written them.
+    Nobody has to believe the digests: raw SQL may have written them. A product of another form has an empty one.
     """
-    return {name: digest(product) for name, product in _kept(connection)}
+    product = func.substr(_digests.c.product, 1, _BYTES + 1, type_=LargeBinary)
+    rows = connection.execute(select(_digests.c.name, type_coerce(product, NullType)))
+    return {name: _sha256(each) if type(each) is bytes and len(each) == _BYTES else "" for name, each in rows}
 
 
 def lacks_digests(connection: Connection) -> bool:
@@ -257,7 +268,11 @@ def multiplied(product: int, elements: Iterable[int]) -> int:
 
 def digest(product: int) -> str:
     """The digest of a table with this product: its SHA-256, in base64url."""
-    return urlsafe_b64encode(sha256(product.to_bytes(_BYTES)).digest()).rstrip(b"=").decode()
+    return _sha256(product.to_bytes(_BYTES))
+
+
+def _sha256(octets: bytes) -> str:
+    return urlsafe_b64encode(sha256(octets).digest()).rstrip(b"=").decode()
 
 
 def _element(name: str, row: Mapping[str, Any]) -> int:

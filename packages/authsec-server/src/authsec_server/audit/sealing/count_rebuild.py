@@ -193,6 +193,11 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
             "The audit log is not as it was sealed, and nothing is counted from such events.",
             "See what was found: authsec audit verify",
         )
+    if report.unproved:
+        raise Conflict(
+            f"The audit log is not sealed to its end, and nothing is counted from it. {report.unproved[0]}",
+            "Start a server, which seals it within some seconds, and try again.",
+        )
     dropped = max((each.record for each in report.dropped if each.sealed), key=lambda its: its.before, default=None)
     mark = read_mark(tx.connection)
     until = dropped.cut if dropped else BEGINNING

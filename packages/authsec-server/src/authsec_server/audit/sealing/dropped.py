@@ -32,7 +32,14 @@ from authsec_server.audit.sealing.heads import (
 TYPE: Final = "authsec-journal-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MONTH: Final = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
-STAYING: Final = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_CREATED, EventKind.SEAL_KEY_REPLACED})
+STAYING: Final = frozenset(
+    {
+        EventKind.EVENTS_DROPPED,
+        EventKind.SEAL_KEY_CREATED,
+        EventKind.SEAL_KEY_REPLACED,
+        EventKind.AUTHORITY_RESTORED,
+    }
+)
 """Events that no drop takes: later checks go by them."""
 Run = tuple[int, int]
 """The first and the last of places without a gap."""

@@ -7,8 +7,9 @@ in between is taken up by the next call. The leaves and the heads stay: what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -24,12 +25,11 @@ from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Keys
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.table_check import digests_of_rows
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
-from authsec_server.db.table_digests import kept_digests
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 
@@ -39,10 +39,14 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Confirmed:
-    """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows."""
+    """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows.
+
+    `version` is the authority's then.
+    """
 
     counts: Mapping[str, str]
     tables: Mapping[str, str]
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ class Dropper:
         if begun := self.database.read(partial(_begun, keys=keys)):
             self._remove(begun)
             return begun
-        wanted, confirmed = self._checked(act, before, export, keys)
+        wanted, confirmed = self._checked(act, before, export, keys, sealing=True)
         self.sealer.key()  # reads all leaves, which no token shall wait for: on SQLite the next transaction holds it up
         number = self.database.append(
             partial(self._record, act=act, wanted=wanted, confirmed=confirmed, before=before, sha256=export_sha256)
@@ -91,33 +95,50 @@ class Dropper:
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
             return Foreseen(before=begun.before, events=begun.events, numbers=begun.numbers)
-        wanted, _ = self._checked(act, before, export, keys)
+        wanted, _ = self._checked(act, before, export, keys, sealing=False)
         return Foreseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
-    def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> tuple[rows.ToGo, _Confirmed]:
-        """The events to drop, and the digests for the record. Raises `Invalid` or `Conflict` where it may not."""
+    def _checked(
+        self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool
+    ) -> tuple[rows.ToGo, _Confirmed]:
+        """The events to drop, and the digests for the record. Raises `Invalid` or `Conflict` where it may not.
+
+        With `sealing` what waits for a seal is sealed first, and no event without a seal is believed.
+        """
         self.database.read(partial(_check_time, before=before, now=act.now))
-        confirmed = self._check_seals(act, before, export, keys)
+        if sealing:
+            self._seal_all()
+        confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
         wanted = self.database.read(partial(rows.to_go, before=before, export=Given("export", export)))
         _check_held(wanted)
         return wanted, confirmed
 
-    def _check_seals(self, act: Act, before: datetime, export: Iterable[str], keys: Keys) -> _Confirmed:
+    def _check_seals(
+        self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealed_only: bool
+    ) -> _Confirmed:
         """The journal and the export are as they were sealed: nothing that was tampered with is cleared away.
 
-        The digests are of the very snapshot in which the events confirm them.
+        The digests are of the very snapshot in which the events confirm them. The attack: changed rows and a planted
+        event that says so, which is deleted again once the record has the new digests. So events without a seal confirm
+        nothing.
         """
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
-            report = verify(tx, keys, now=act.now)
+            report = verify(tx, keys, now=act.now, sealed_only=sealed_only)
             counts = dropped_counts(tx.connection, before)
-            return report, _Confirmed(counts=counts, tables=digests_of_rows(tx.connection, Scan(tx.connection)))
+            tables = digests_of_rows(tx.connection, Scan(tx.connection))
+            return report, _Confirmed(counts=counts, tables=tables, version=tx.version)
 
         report, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
                 "The journal is not as it was sealed, and evidence of that is not dropped.",
                 "See what was found: authsec audit verify",
+            )
+        if report.unproved:
+            raise Conflict(
+                f"The journal is not sealed to its end, and nothing is dropped. {report.unproved[0]}",
+                "Wait until a server has sealed it, which takes some seconds, and try again.",
             )
         if not verify_export(export, keys, now=act.now).as_sealed:
             raise Conflict(
@@ -143,8 +164,17 @@ class Dropper:
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
-        detail = {**told, "record": signed, DIGESTS: _unchanged(tx, confirmed.tables)}
-        return audit.record_act(tx, act, EventKind.EVENTS_DROPPED, detail=detail)
+        # The drop may take the events that said the digests. A change since has a later version, and its own event.
+        digests = {name: [digest, digest] for name, digest in confirmed.tables.items()}
+        detail = {**told, "record": signed, DIGESTS: digests}
+        return audit.record_act(replace(tx, version=confirmed.version), act, EventKind.EVENTS_DROPPED, detail=detail)
+
+    def _seal_all(self) -> None:
+        """Seal what waits: perhaps no server runs. What is wrong with a log that is broken, the check finds."""
+        with suppress(LogBroken):
+            for _ in range(TURNS):
+                if not self.sealer.seal():
+                    return
 
     def _seal(self, number: int) -> None:
         """Have the record sealed, here or by a server."""
@@ -159,15 +189,6 @@ class Dropper:
             pass
         while self.database.append(lambda tx: rows.delete_some(tx.connection, record)):
             pass
-
-
-def _unchanged(tx: Tx, confirmed: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
-    """The digests of the tables: the drop may take the events that said them.
-
-    A table that was changed since has another event, which says its digest.
-    """
-    kept = kept_digests(tx.connection)
-    return {name: [digest, digest] for name, digest in confirmed.items() if kept.get(name, digest) == digest}
 
 
 def _begun(tx: Tx, keys: Keys) -> DropRecord | None:

@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-from authsec_server.audit.model import EventKind
+from authsec_server.audit.model import COUNTED, EventKind
 from authsec_server.audit.reading import events_one_by_one, read_events
 from authsec_server.audit.sealing.heads import Head, record_in
 from authsec_server.audit.sealing.succession import is_replacement
@@ -74,7 +74,8 @@ def take_turn(connection: Connection) -> bool:
 class Growing:
     """Counted refusals dated from `since` to `until` may still be counted up.
 
-    A later one is of a clock that was ahead, or planted: it would else keep `through` where it is, for years.
+    A later one is of a clock that was ahead, or planted: it would else keep `through` where it is, for years. A
+    `count_key` on an event of another kind is planted, too.
     """
 
     since: datetime
@@ -82,7 +83,8 @@ class Growing:
 
     def holds(self) -> ColumnElement[bool]:
         """Whether a row is one of these."""
-        return and_(events.c.count_key.is_not(None), events.c.at.between(self.since, self.until))
+        is_counted = and_(events.c.count_key.is_not(None), events.c.kind.in_(sorted(COUNTED)))
+        return and_(is_counted, events.c.at.between(self.since, self.until))
 
 
 def unsealed(connection: Connection, *, after: int, growing: Growing, limit: int) -> list[int]:

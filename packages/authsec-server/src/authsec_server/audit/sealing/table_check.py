@@ -19,7 +19,7 @@ from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.db.schema import authority
-from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows
+from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, kept_digests, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
 _UNCHANGING: Final = frozenset({EventKind.EVENTS_DROPPED, EventKind.DIGESTS_RECORDED})
@@ -28,6 +28,7 @@ _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
     " forged INTEGER,"
     " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
+    "CREATE TABLE left_out (name TEXT, version INTEGER, number INTEGER)",  # by events of drops
 )
 
 
@@ -40,6 +41,7 @@ class TableCheck(ScratchCheck):
         super().__init__(connection, scratch)
         self._highest = (0, 0)  # authority version and number of an event
         self._computed: Mapping[str, str] = {}
+        self._kept: Mapping[str, str] = {}
         self._too_long: Set[str] = frozenset()
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
@@ -48,7 +50,11 @@ class TableCheck(ScratchCheck):
         if version is None:
             return
         self._highest = max(self._highest, (version, number))
-        for name, (before, after) in event["detail"].get(DIGESTS, {}).items():
+        digests = event["detail"].get(DIGESTS, {})
+        if event["kind"] == EventKind.EVENTS_DROPPED:
+            left_out = ((name, version, number) for name in DIGESTED.keys() - digests.keys())
+            self._scratch.executemany("INSERT INTO left_out VALUES (?, ?, ?)", left_out)
+        for name, (before, after) in digests.items():
             if name not in DIGESTED:
                 continue  # no server writes it: a text of anybody
             forged = event["kind"] in _UNCHANGING and before != after
@@ -59,6 +65,8 @@ class TableCheck(ScratchCheck):
         """Compute the digests of the tables. A table that is missing is a finding of the schema."""
         self._computed = digests_of_rows(self._connection, scan)
         self._too_long = scan.too_long
+        if inspect(self._connection).has_table("table_digests"):
+            self._kept = kept_digests(self._connection)
 
     def findings(self, dropped_until: int) -> Iterator[str]:
         """Report each difference in a sentence. Events up to this authority version may have been dropped."""
@@ -114,6 +122,18 @@ class TableCheck(ScratchCheck):
             yield f"No event says the digest of {name}."
         elif last[2] != computed:
             yield f"Rows of {name} were changed in the database after event {last[0]}, and no event says so."
+        elif self._kept.get(name, computed) != computed:
+            yield f"table_digests has another product for {name} than the rows: raw SQL wrote it."
+        yield from self._left_out(name)
+
+    def _left_out(self, name: str) -> Iterator[str]:
+        """The event of a drop says the digest of every table: later checks go by it."""
+        for (number,) in self._scratch.execute(
+            "SELECT number FROM left_out o WHERE name = ? AND EXISTS"
+            " (SELECT 1 FROM told t WHERE t.name = o.name AND t.version <= o.version) ORDER BY number LIMIT ?",
+            (name, MOST),
+        ):
+            yield f"Event {number} of a drop says no digest of {name}: rows changed since may not be found."
 
     def _changed_by_none(self) -> Iterator[str]:
         """Some kinds say what the tables are, and change none. A drop needs no record here: the chain is compared."""

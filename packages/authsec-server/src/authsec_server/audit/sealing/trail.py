@@ -55,6 +55,7 @@ class Report:
     `skipped`, which of that must be checked, or nobody can say that all is as it was sealed.
     `restores`: when the database was put back to a backup, oldest first.
     `late`: events that were sealed long after their time; `more_late` counts further ones.
+    `unproved`: what only events without a seal say, and what a running server would have sealed by then.
     """
 
     sealed: int
@@ -69,6 +70,7 @@ class Report:
     late: tuple[LateSeals, ...] = ()
     more_late: int = 0
     waiting_since: datetime | None = None
+    unproved: tuple[str, ...] = ()
 
     @property
     def not_checkable(self) -> int:

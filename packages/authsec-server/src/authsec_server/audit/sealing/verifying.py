@@ -64,6 +64,7 @@ def verify(
     now: datetime | None = None,
     counts: bool = True,
     deep: bool = False,
+    sealed_only: bool = False,
 ) -> Report:
     """Compare the audit log with its seals, and with the heads that were `kept` elsewhere. Blocks its thread.
 
@@ -71,7 +72,7 @@ def verify(
     replaced keys may have, as far as that is known already: the log says it, too. Without `now` neither a mark of the
     roll-up nor a record of a drop is found by a date in the future. Without `counts` the counts are not compared with
     the events. A `deep` check of a PostgreSQL database follows every path through its indexes, and locks out who writes
-    to the tables.
+    to the tables. With `sealed_only` no event without a seal is believed, however new it is.
 
     Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
     """
@@ -84,7 +85,7 @@ def verify(
     try:
         of_database += schema_findings(tx.connection)
         explained |= len(of_database) > 0 and is_current(tx.connection)
-        report = verify_log(tx, keys, kept, given, ends, now=now, counts=counts)
+        report = verify_log(tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
     except DatabaseError as error:
         if not explained or error.connection_invalidated:
             raise
@@ -107,6 +108,7 @@ def verify_log(
     *,
     now: datetime | None = None,
     counts: bool = True,
+    sealed_only: bool = False,
 ) -> Report:
     """The same, of a database that is believed to be sound: neither its indexes nor its schema are looked at."""
     with (
@@ -130,7 +132,7 @@ def verify_log(
         scan = Scan(tx.connection)
         with scan.sequential():
             read.all(scan)
-        return _compared(read, keys, kept, given, ends, now=now, counts=counts)
+        return _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
 
 
 def damage(tx: Tx) -> Report | None:
@@ -279,6 +281,7 @@ def _compared(
     *,
     now: datetime | None,
     counts: bool,
+    sealed_only: bool,
 ) -> Report:
     believing = _believing(read, keys, ends)
     records = believed((signed for _, signed in read.scratch.records(EventKind.EVENTS_DROPPED)), believing.keys)
@@ -310,7 +313,9 @@ def _compared(
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet)
-    doubts = tuple(_doubts(read, trail, unsealed))
+    head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
+    unproved = tuple(_unproved(read, trail, "~" if sealed_only else unsealed.sealed_before(head_at)))
+    doubts = (*_waiting(read, unsealed, head_at), *_first(unproved))
     return replace(
         report,
         waiting_since=unsealed.since,
@@ -318,6 +323,7 @@ def _compared(
         more_late=walk.late.more,
         unchecked=doubts,
         skipped=doubts,
+        unproved=unproved,
     )
 
 
@@ -330,9 +336,8 @@ def _dropped_until(trail: Trail, walk: LeafWalk) -> int:
     return MAX_VERSION if version is None else version  # heads of before there were digests say no version
 
 
-def _doubts(read: _Read, trail: Trail, unsealed: Waiting) -> Iterator[str]:
-    """Report in sentences what events without a seal leave open."""
-    head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
+def _waiting(read: _Read, unsealed: Waiting, head_at: datetime | None) -> Iterator[str]:
+    """Report in sentences that a server does not seal, or has not recorded the digests of tables yet."""
     if unsealed.since and (running_at := unsealed.running_at(head_at)):
         yield (
             f"Events wait for their seal since {shown_time(unsealed.since)}, though a server was running at"
@@ -340,17 +345,20 @@ def _doubts(read: _Read, trail: Trail, unsealed: Waiting) -> Iterator[str]:
         )
     if read.table_check.lacks_all():
         yield "No event says the digests of the tables yet. Start a server of this version: it records them."
-    before = unsealed.sealed_before(head_at)
-    checks = (
-        read.name_check.doubts(before),
-        read.table_check.doubts(before),
-        read.revocation_check.doubts(trail.unknown_before(), before),
-    )
-    doubts = [doubt for check in checks for doubt in check]
-    yield from doubts[:MOST]
-    if more := len(doubts[MOST:]):
+
+
+def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:
+    """Report in sentences what only events without a seal say that are dated before that time (ISO 8601)."""
+    yield from read.name_check.doubts(sealed_before)
+    yield from read.table_check.doubts(sealed_before)
+    yield from read.revocation_check.doubts(trail.unknown_before(), sealed_before)
+
+
+def _first(unproved: Sequence[str]) -> Iterator[str]:
+    yield from unproved[:MOST]
+    if more := len(unproved[MOST:]):
         yield f"{more:,} more names and revocations are said only by events without a seal."
-    if doubts:
+    if unproved:
         yield "Ask who made these changes (`authsec audit show NUMBER`), and start a server: it seals their events."
 
 
