@@ -148,7 +148,7 @@ def _decided(connection: Connection, numbers: Sequence[int]) -> Iterator[Row[Any
 
 
 def keep(tx: Tx, batch: Batch) -> bool:
-    """Add the batch to what is kept; whether it was added.
+    """Add the batch to the counts that are kept, and say whether it was added.
 
     It is not where another server has counted these events, or where a refusal has been counted up since.
     """
@@ -171,7 +171,7 @@ def _lock_growing(connection: Connection, growing: frozenset[tuple[int, int]]) -
     if not growing:
         return True
     statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_([number for number, _ in growing]))
-    # Not waited for: whoever counts up some of them may wait for another of these.
+    # Rows that are locked are left out: a transaction that counts up some of these may wait for another of them.
     rows = connection.execute(statement.with_for_update(skip_locked=True))
     return growing <= {(row.id, row.occurrences) for row in rows}
 
@@ -226,7 +226,7 @@ def _add(
 
 
 def _remember(connection: Connection, counts: Counts) -> None:
-    """The last uses: the later of what was kept and of what this batch knows."""
+    """Keep the later one of each two last uses: the kept one, and that of this batch."""
     if not counts.last:
         return
     statement = _insert(connection, last_uses)
@@ -245,7 +245,7 @@ def _remember(connection: Connection, counts: Counts) -> None:
 
 
 def later_uses(other: Any, dialect: str) -> dict[str, ColumnElement[Any]]:
-    """The columns of `last_uses`, each the later of what is kept and of the `other` one, as `LastUse.and_later`."""
+    """The columns of `last_uses`, each the later one of the kept and the `other` value, as `LastUse.and_later`."""
     its = last_uses.c
     reasons = [other.refused_reason, its.refused_reason]
     if dialect == "postgresql":  # else its collation decides, which may skip over a `_`

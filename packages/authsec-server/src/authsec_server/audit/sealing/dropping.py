@@ -170,7 +170,7 @@ class Dropper:
         return audit.record_act(replace(tx, version=confirmed.version), act, EventKind.EVENTS_DROPPED, detail=detail)
 
     def _seal_all(self) -> None:
-        """Seal what waits: perhaps no server runs. What is wrong with a log that is broken, the check finds."""
+        """Seal all events that wait: perhaps no server runs. The check finds a log that is broken."""
         with suppress(LogBroken):
             for _ in range(TURNS):
                 if not self.sealer.seal():
