@@ -124,7 +124,7 @@ seal_heads = Table(
     Column("signed", Text, nullable=False),
 )
 
-# What is counted: the events up to the number `through`, and those dated before `until` (`rollup`).
+# The roll-up has counted the events up to the number `through`, and those dated before `until`.
 counted = Table(
     "counted",
     metadata,
@@ -234,7 +234,7 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
     """Insert the row, or add to the row that is there; whether that was possible."""
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
-        # A statement before the next one: whoever seals or counts the row has it locked, and the next one sees that.
+        # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
         there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
         connection.execute(there.with_for_update())
     statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=count_key)

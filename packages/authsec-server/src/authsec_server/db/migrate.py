@@ -57,6 +57,6 @@ def newest_revision() -> str:
 
 @cache
 def _revisions() -> frozenset[str]:
-    """Each migration is a file whose name begins with its revision: 0021_table_digests.py."""
+    """The revisions. The name of a migration's file begins with the revision: 0021_table_digests.py."""
     folder = files("authsec_server") / "db" / "migrations" / "versions"
     return frozenset(each.name.partition("_")[0] for each in folder.iterdir() if each.name[0].isdigit())

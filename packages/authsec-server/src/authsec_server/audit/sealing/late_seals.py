@@ -18,9 +18,9 @@ MOST: Final = 20  # groups that are told one by one
 
 @dataclass(slots=True, kw_only=True)
 class LateSeals:
-    """So many `events`, from the `first` number to the `last`, whose seal is late; `oldest` is the earliest's time.
+    """A group of events that were sealed late: their number is `events`, they go from `first` to `last`.
 
-    The first head that covers them was signed at `sealed_at`.
+    `oldest` is the time of the earliest one. The first head that covers them was signed at `sealed_at`.
     """
 
     sealed_at: datetime

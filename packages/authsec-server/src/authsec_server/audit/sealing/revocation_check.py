@@ -138,7 +138,7 @@ class RevocationCheck(ScratchCheck):
             )
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
-        """What is found, in sentences. Without `now` missing oldest rows are not, but for those of signing keys.
+        """The findings, in sentences. Without `now` missing old rows are not found, unless they are of signing keys.
 
         Events before `cut` were dropped, and no given file holds them all. None: all events are known.
         """
