@@ -191,7 +191,7 @@ class AuthSecClient:
 
 
 def _exit(*problems: str) -> NoReturn:
-    """Tell all problems at once: whoever mends one would else be told of the next."""
+    """Tell all problems at once, so that a user who mends one is not told of the next."""
     sys.stderr.write("\n".join(problems) + "\n")
     sys.exit(2)
 
