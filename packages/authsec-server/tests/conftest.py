@@ -90,14 +90,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: 
 
 @pytest.fixture
 def empty_database_url(database_url: str) -> str:
-    """The URL of a database, once per kind, that has no tables yet: for migrations from the versions before."""
+    """The URL of a database, once per kind, that has no tables yet."""
     if database_url.startswith("sqlite:"):
         Path(database_url.removeprefix("sqlite:///")).unlink()
         return database_url
     engine = create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+        connection.execute(text("CREATE SCHEMA public AUTHORIZATION pg_database_owner"))
+        connection.execute(text("GRANT USAGE ON SCHEMA public TO public"))  # as of a new database
     engine.dispose()
     return database_url
 

@@ -338,15 +338,6 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_heads(
     assert "4 events sealed, but under no head that these keys signed: they are another authority's" in told.stdout
 
 
-def test_data_of_an_older_version_is_not_taken_for_data_that_was_changed(served: Path, authsec: Authsec) -> None:
-    for table in ("seal_heads", "sealed_events"):
-        spoil(served, f"DROP TABLE {table}")
-    spoil(served, "UPDATE alembic_version SET version_num = '0001'")
-    answer = authsec("audit", "verify", "--key", str(served / "keys"))
-    assert answer.exit_code == 1
-    assert "has no seals" in answer.stderr
-
-
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:
     spoil(served, "UPDATE sealed_events SET hash = x'00' WHERE position = 1")
     with (

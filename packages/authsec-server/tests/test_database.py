@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import authsec_server
@@ -171,10 +172,17 @@ def test_a_server_waits_while_another_one_migrates(database: Database, database_
     other.dispose()
 
 
-def test_a_newer_schema_is_refused(database: Database) -> None:
-    database.append(lambda tx: tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
-    with pytest.raises(StartupRefused, match="made by a newer AuthSec"):
+@pytest.mark.parametrize(
+    ("revision", "why"), [("9999", "made by a newer AuthSec"), ("0022", "made by a version before the first release")]
+)
+def test_a_schema_of_another_version_is_refused(database: Database, revision: str, why: str) -> None:
+    database.append(partial(set_revision, revision=revision))
+    with pytest.raises(StartupRefused, match=why):
         database.migrate()
+
+
+def set_revision(tx: Tx, revision: str) -> None:
+    tx.connection.execute(text("UPDATE alembic_version SET version_num = :new"), {"new": revision})
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from authsec_server import naming
-from authsec_server.db import Tx, open_database
+from authsec_server.db import Tx
 from authsec_server.delegations import consequences, editing, listing, service, slugs
 from authsec_server.delegations.filters import Filters
 from authsec_server.delegations.model import Delegation, Edit, Standing
@@ -17,7 +15,7 @@ from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import event
 
 SLUGS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).filter(naming.is_slug)
 
@@ -183,38 +181,3 @@ def test_never_do_two_have_a_slug_and_it_always_means_what_lives(estate: Any, st
         assert all(each.slug for each in living)
         for each in living:
             assert get(estate, each.slug).id == each.id
-
-
-def test_those_of_before_get_theirs_in_order(empty_database_url: str, act: Act) -> None:
-    engine = create_engine(empty_database_url)
-    at = {"at": "2026-11-25 12:00:00.000000", "later": "2026-11-26 12:00:00.000000"}
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", "authsec_server:db/migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0013")
-        for statement in (
-            "INSERT INTO roles (id, slug, name, description, created_at) VALUES ('r', 'support', 'Support', '', :at)",
-            "INSERT INTO clients (id, slug, name, kind, platform, owner, description, labels, enabled, created_at)"
-            " VALUES ('c', 'helper', 'Helper', 'ai_agent', 'unattested', '', '', '{}', true, :at)",
-            *(
-                "INSERT INTO delegations (id, role_id, client_id, target_type, actions, max_duration, audiences,"
-                " excluded_proofs, enabled, owner, description, created_at, revoked_at) VALUES"
-                f" ('{id_}', 'r', 'c', 'AutoGen AI agent', '[\"customers:read\"]', 60, '[]', '[]', true, '', '',"
-                f" {created}, {revoked})"
-                for id_, created, revoked in (
-                    ("a", ":at", ":later"),
-                    ("b", ":later", "NULL"),
-                    ("d", ":at", "NULL"),
-                    ("c", ":at", "NULL"),
-                )
-            ),
-        ):
-            connection.execute(text(statement), {name: at[name] for name in at if f":{name}" in statement})
-    engine.dispose()
-    database = open_database(empty_database_url)
-    database.migrate()
-    rows = database.read(lambda tx: tx.connection.execute(text("SELECT id, slug FROM delegations")).all())
-    suffixes = {row.id: row.slug.removeprefix("helper-support") for row in rows}
-    assert suffixes == {"c": "", "d": "-2", "b": "-3", "a": "-4"}
-    database.close()

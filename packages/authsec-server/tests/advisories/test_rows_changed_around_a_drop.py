@@ -190,8 +190,7 @@ def test_a_row_in_a_table_that_no_change_has_written_is_found(year: Year) -> Non
     assert "Rows of admin_keys were changed in the database after event" in "".join(year.report().findings)
 
 
-def test_data_of_before_there_were_digests_can_be_dropped(year: Year) -> None:
-    """No change has been made since the upgrade, so no product is kept."""
+def test_a_drop_needs_no_kept_product(year: Year) -> None:
     year.run("DELETE FROM table_digests")
     year.drop(7)
     report = year.report()

@@ -20,7 +20,6 @@ from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
 from authsec_server.clients import enrolments
-from authsec_server.db.table_digests import lacks_digests
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
@@ -50,8 +49,6 @@ def maintenance(house: House) -> Callable[[], None]:
         house.keyring.custodian.keep(act)
         house.keyring.feed_keys.keep(now)
         house.keyring.journal_keys.keep(now)
-        if database.read(lambda tx: lacks_digests(tx.connection)):  # an older version has written the rows
-            database.change(lambda tx: audit.record_missing_digests(tx, act))
         roll_up(database, now)
 
     return maintain

@@ -61,7 +61,6 @@ class EventKind(StrEnum):
     SEAL_KEY_REPLACED = "seal_key.replaced"
     EVENTS_DROPPED = "events.dropped"
     COUNTS_REBUILT = "counts.rebuilt"
-    DIGESTS_RECORDED = "digests.recorded"
     AUTHORITY_RESTORED = "authority.restored"
     ADMIN_KEY_CREATED = "admin_key.created"
     ADMIN_KEY_REVOKED = "admin_key.revoked"

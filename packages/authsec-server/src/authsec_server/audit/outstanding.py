@@ -25,7 +25,7 @@ class Alike:
     """Tokens of one client that rest on the same things: so many, the last of which expires at `until`.
 
     `version` is the authority version that they were decided under. With `taken_back` each was ended by itself. What an
-    event of an older version does not say is empty.
+    event does not say is empty.
     """
 
     client_id: str

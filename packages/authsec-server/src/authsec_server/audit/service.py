@@ -13,7 +13,6 @@ from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.db import Tx
-from authsec_server.db.table_digests import lacks_digests
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.web.context import limit_key
@@ -50,16 +49,6 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
         record(tx, replace(event, delegations=some))
         some, others = others[:MAX_NAMED], others[MAX_NAMED:]
     return record(tx, replace(event, delegations=some))
-
-
-def record_missing_digests(tx: Tx, act: Act) -> None:
-    """Record the digests of tables that no event says: else the first change records what raw SQL has written by then.
-
-    Only inside a `change`. Does nothing where another server was first.
-    """
-    if tx.changes and lacks_digests(tx.connection):
-        record_act(tx, act, EventKind.DIGESTS_RECORDED)
-        tx.changes.tell_missing()
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:

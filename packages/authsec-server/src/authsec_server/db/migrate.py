@@ -32,10 +32,19 @@ def is_current(connection: Connection) -> bool:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema up to date. A schema from a newer program is refused: writing to it could lose what it means."""
+    """Bring the schema up to date.
+
+    Raises `StartupRefused` for a schema of a newer program, since writing to it could lose what it means, and for one
+    from before the first release.
+    """
     current = revision_of(connection)
     if current == newest_revision():
         return
+    if current is not None and current < min(_revisions()):
+        raise StartupRefused(
+            f"The database has schema {current}, made by a version before the first release; none can read it.",
+            "Export its configuration with that version, and apply it to a new authority.",
+        )
     if current is not None and current not in _revisions():
         raise StartupRefused(
             f"The database has schema {current}, made by a newer AuthSec; this one knows up to {newest_revision()}.",
@@ -57,6 +66,6 @@ def newest_revision() -> str:
 
 @cache
 def _revisions() -> frozenset[str]:
-    """The revisions. The name of a migration's file begins with the revision: 0021_table_digests.py."""
+    """The revisions. The name of a migration's file begins with the revision: 0101_audit_log.py."""
     folder = files("authsec_server") / "db" / "migrations" / "versions"
     return frozenset(each.name.partition("_")[0] for each in folder.iterdir() if each.name[0].isdigit())

@@ -104,7 +104,6 @@ class TableChanges:
         self._connection = connection
         self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
         self._tell: Callable[[Digests], None] | None = None
-        self._tells_missing = False
 
     @classmethod
     @contextmanager
@@ -120,10 +119,6 @@ class TableChanges:
     def tell_by(self, tell: Callable[[Digests], None]) -> None:
         """Give the digests of this change to `tell` at its end, and to nobody who was named before."""
         self._tell = tell
-
-    def tell_missing(self) -> None:
-        """Tell the digests of the tables that no change has told yet, although this change writes to none."""
-        self._tells_missing = True
 
     def settle(self) -> None:
         """Write the products of the changed tables, and tell their digests.
@@ -141,7 +136,7 @@ class TableChanges:
         self._before.clear()
         if factors and self._tell is None:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
-        if (factors or self._tells_missing) and self._tell is not None:
+        if factors and self._tell is not None:
             self._tell(self._written(factors))
 
     def _written(self, factors: Mapping[str, int]) -> Digests:
@@ -245,11 +240,6 @@ def kept_digests(connection: Connection) -> Mapping[str, str]:
     product = func.substr(_digests.c.product, 1, _BYTES + 1, type_=LargeBinary)
     rows = connection.execute(select(_digests.c.name, type_coerce(product, NullType)))
     return {name: _sha256(each) if type(each) is bytes and len(each) == _BYTES else "" for name, each in rows}
-
-
-def lacks_digests(connection: Connection) -> bool:
-    """Whether a table has no digest yet: the rows are of a version before the digests of this table."""
-    return not DIGESTED.keys() <= set(connection.execute(select(_digests.c.name)).scalars())
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:

@@ -34,8 +34,8 @@ class Head:
     """`size` events were sealed `at` that time, under the hash `root` (hex).
 
     Every event with a number up to `through` was among them: one that appears there later was inserted.
-    `authority_version` is that of the database then, `signing_keys` the `kid`s of its active and its prepared key; None
-    and empty in heads of older versions. A restored database learns from them what it lost.
+    `authority_version` is that of the database then, `signing_keys` the `kid`s of its active and its prepared key. A
+    restored database learns from them what it lost.
     """
 
     size: int

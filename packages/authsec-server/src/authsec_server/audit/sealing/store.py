@@ -58,7 +58,7 @@ class Leaf:
 
 
 def is_there(connection: Connection) -> bool:
-    """Whether the database has a log: an older version's has none."""
+    """Whether the database has a log: raw SQL may have dropped it."""
     return inspect(connection).has_table(seal_heads.name)
 
 

@@ -22,7 +22,6 @@ from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, kept_digests, product_of_rows
 from authsec_server.db.versions import MAX_VERSION
 
-_UNCHANGING: Final = frozenset({EventKind.EVENTS_DROPPED, EventKind.DIGESTS_RECORDED})
 MOST: Final = 5  # findings of one table that are told one by one
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
@@ -57,7 +56,7 @@ class TableCheck(ScratchCheck):
         for name, (before, after) in digests.items():
             if name not in DIGESTED:
                 continue  # no server writes it: a text of anybody
-            forged = event["kind"] in _UNCHANGING and before != after
+            forged = event["kind"] == EventKind.EVENTS_DROPPED and before != after
             row = (name, version, number, before, after, event["at"], is_sealed(number), forged)
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -96,7 +95,7 @@ class TableCheck(ScratchCheck):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
     def lacks_all(self) -> bool:
-        """Whether the authority was changed, and no event says a digest: every change is of an older version."""
+        """Whether the authority was changed, and no event says a digest."""
         return self._highest[0] > 0 and not self._is_told()
 
     def _is_told(self) -> bool:
@@ -136,7 +135,7 @@ class TableCheck(ScratchCheck):
             yield f"Event {number} of a drop says no digest of {name}: rows changed since may not be found."
 
     def _changed_by_none(self) -> Iterator[str]:
-        """Some kinds say what the tables are, and change none. A drop needs no record here: the chain is compared."""
+        """A drop says what the tables are, and changes none."""
         found = 0
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"
@@ -145,7 +144,7 @@ class TableCheck(ScratchCheck):
             if found <= MOST:
                 yield f"Event {number} was inserted: it says that {names} changed, and its kind changes no table."
         if found > MOST:
-            yield f"{found - MOST:,} more events of these kinds were inserted."
+            yield f"{found - MOST:,} more events of this kind were inserted."
 
 
 def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:

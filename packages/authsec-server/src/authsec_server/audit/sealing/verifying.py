@@ -46,7 +46,6 @@ from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
 from authsec_server.db.migrate import is_current
 from authsec_server.db.versions import MAX_VERSION
-from authsec_server.failures import NotFound
 
 _BATCH = 1000  # links of events to delegations
 _HASH_BYTES = 32
@@ -74,10 +73,8 @@ def verify(
     the events. A `deep` check of a PostgreSQL database follows every path through its indexes, and locks out who writes
     to the tables. With `sealed_only` no event without a seal is believed, however new it is.
 
-    Raises `NotFound` where an older version has kept the log, `Unavailable` where the temporary folder is full.
+    Raises `Unavailable` where the temporary folder is full.
     """
-    if not store.is_there(tx.connection) and not is_current(tx.connection):
-        raise NotFound("This database has no seals.", "Start a server of this version on it: it seals what is there.")
     store.be_patient(tx.connection)
     checked = integrity(tx.connection, deep=deep)
     of_database = list(checked.findings)
@@ -344,7 +341,7 @@ def _waiting(read: _Read, unsealed: Waiting, head_at: datetime | None) -> Iterat
             f" {shown_time(running_at)}. The server's log says why it does not seal: mend that, and verify again."
         )
     if read.table_check.lacks_all():
-        yield "No event says the digests of the tables yet. Start a server of this version: it records them."
+        yield "No event says the digests of the tables, so their rows were not compared with events."
 
 
 def _unproved(read: _Read, trail: Trail, sealed_before: str) -> Iterator[str]:

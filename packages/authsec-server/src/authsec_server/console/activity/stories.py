@@ -51,7 +51,6 @@ _DID: Mapping[EventKind, str] = {
     EventKind.SEAL_KEY_REPLACED: "replaced the key that seals the audit trail by",
     EventKind.EVENTS_DROPPED: "dropped old events of the audit trail",
     EventKind.COUNTS_REBUILT: "rebuilt the counts of tokens and uses",
-    EventKind.DIGESTS_RECORDED: "recorded the digests of tables that had none",
     EventKind.AUTHORITY_RESTORED: "recorded that the database was restored from a backup",
     EventKind.ADMIN_KEY_CREATED: "made the admin key",
     EventKind.ADMIN_KEY_REVOKED: "revoked the admin key",
