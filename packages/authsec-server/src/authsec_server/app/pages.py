@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from starlette.routing import BaseRoute
 
 from authsec_server.app.wings import House
@@ -16,13 +18,20 @@ def console_routes(house: House) -> list[BaseRoute]:
     return routes(_console(house))
 
 
-def _console(house: House) -> Console:
+@cache
+def _files() -> tuple[Assets, Renderer]:
+    """The package's files and templates: read, and compiled, once in a process."""
     assets = Assets()
+    return assets, Renderer(assets)
+
+
+def _console(house: House) -> Console:
+    assets, renderer = _files()
     return Console(
         site=house.people.site,
         settings=house.settings,
         assets=assets,
-        renderer=Renderer(assets),
+        renderer=renderer,
         terms=house.terms,
         tokens=house.tokens,
         ours=house.ours,
