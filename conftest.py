@@ -15,8 +15,10 @@ from compiled_once import share_compiled_statements
 from hypothesis import settings
 from reused_postgresql import ReusedDatabase
 
-settings.register_profile("untimed", deadline=None)  # no test is about how busy the machine is
-settings.load_profile("untimed")
+# No test is about how busy the machine is. A property whose test names no number of examples has 100 in a full run.
+settings.register_profile("full", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.load_profile("quick")
 
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
 
@@ -24,7 +26,9 @@ share_compiled_statements()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C be heard: a script that runs the tests in the background has it ignored, and children inherit that."""
+    """Try all examples in long runs. Let Ctrl-C be heard: scripts ignore it in the background, as do their children."""
+    if "soak" in config.getoption("markexpr"):
+        settings.load_profile("full")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
     os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`

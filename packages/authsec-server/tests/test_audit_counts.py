@@ -26,6 +26,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLIENTS = ("client-a", "client-b")
@@ -193,7 +195,7 @@ def assert_numbers(database: Database, history: Sequence[Happening]) -> None:
     database.read(check)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_journal(
     database: Database, data: st.DataObject
@@ -257,7 +259,7 @@ def recounted(database: Database) -> list[str]:
     return database.read(work)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_change_of_a_kept_row_is_found_by_counting_again(database: Database, data: st.DataObject) -> None:
     empty(database)

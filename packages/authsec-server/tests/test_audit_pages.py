@@ -20,6 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ALICE = Principal(kind=PrincipalKind.ADMINISTRATOR, id="alice", name="Alice", role=Role.OPERATOR)
 KINDS = (EventKind.TOKEN_ISSUED, EventKind.TOKEN_REFUSED, EventKind.ROLE_CREATED, EventKind.ADMIN_SIGN_IN_REFUSED)
@@ -98,7 +100,7 @@ def test_every_part_of_the_filter_is_tried() -> None:
     assert set(unset_or) == {field.name for field in fields(EventFilter)}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(events, max_size=12), filters, st.integers(1, 5), st.sampled_from([1, 3, 5000]))
 def test_the_pages_together_are_what_is_wanted(
     database: Database, written: list[Event], wanted: EventFilter, limit: int, candidates: int

@@ -22,6 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
+from examples import examples
+
 NAMES = [
     "alpha",
     "Alpha",
@@ -138,7 +140,7 @@ def test_pages_hold_each_client_once_and_in_order(
     monkeypatch.setattr("authsec_server.clients.selection.FEW", few)
     held = fill(database, act)
 
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(filters=FILTERS, sort=st.sampled_from(Sort), descending=st.booleans(), limit=st.integers(1, 45))
     def check(filters: Filters, sort: Sort, descending: bool, limit: int) -> None:
         wanted = [client for client in held if fits(client, filters, act)]

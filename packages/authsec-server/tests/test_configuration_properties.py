@@ -29,6 +29,8 @@ from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 Estate = Any  # conftest's
 
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
@@ -36,7 +38,7 @@ SETTING = Setting(terms=TERMS, trust_domain="authsec.local", may_look_up=False)
 PEMS = [PrivateKey.generate_ed25519().public.to_pem().decode() for _ in range(2)]
 ACTIONS = ["a:read", "a:write", "b:read"]
 UNHURRIED = settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # each undoes what it did
 )

@@ -15,6 +15,8 @@ from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ACTIONS = ["customers:read", "customers:delete", "orders:read", "orders:refund"]
 AUDIENCES = ["https://a.example", "https://b.example", "payments"]
@@ -126,7 +128,7 @@ asked_actions = st.none() | some_actions
 asked_resources = st.lists(st.sampled_from([*AUDIENCES, "authsec-api", "unknown"]), unique=True, max_size=2).map(tuple)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(some_authorities, asked_actions, asked_resources, st.none() | st.floats(0, 5000), st.booleans())
 def test_a_token_never_carries_more_than_was_delegated(
     authorities: list[Authority],
@@ -160,7 +162,7 @@ def test_a_token_never_carries_more_than_was_delegated(
         assert any(action in s.delegation.actions and action in s.role.actions for s in granted.sources)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(some_authorities, some_actions, asked_resources)
 def test_the_smaller_request_that_is_named_passes(
     authorities: list[Authority], actions: tuple[str, ...], resources: tuple[str, ...]
@@ -170,7 +172,7 @@ def test_the_smaller_request_that_is_named_passes(
         assert isinstance(outcome(*authorities, actions=denied.smaller, resources=resources), Granted)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(some_authorities, asked_actions, asked_resources)
 def test_taking_authority_away_never_gives_more(
     authorities: list[Authority], actions: tuple[str, ...] | None, resources: tuple[str, ...]

@@ -16,6 +16,8 @@ from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DEFAULT = "authsec-api"
 ACTIONS = ("customers:delete", "customers:read", "orders:read")
@@ -70,7 +72,7 @@ def requests(delegation: Delegation) -> list[tuple[ProofKind, tuple[str, ...], s
     return [(kind, (action,), each) for kind in ProofKind for action in delegation.actions for each in audiences]
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(some_delegation, some_delegation)
 def test_what_does_not_narrow_takes_nothing_from_anybody(before: Delegation, after: Delegation) -> None:
     """The other way round: whenever a token could have been had, or for longer, than it can now, the edit narrows."""
@@ -83,7 +85,7 @@ def test_what_does_not_narrow_takes_nothing_from_anybody(before: Delegation, aft
             assert has.lifetime >= had.lifetime, request
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(some_delegation, some_delegation)
 def test_what_does_not_widen_gives_nothing_to_anybody(before: Delegation, after: Delegation) -> None:
     """An edit never widens without a row that says so."""

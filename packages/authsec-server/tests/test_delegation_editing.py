@@ -19,6 +19,8 @@ from authsec_server.roles import service as roles
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 
 @pytest.fixture
 def delegated(estate: Any) -> Delegation:
@@ -243,7 +245,7 @@ edits = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(edits, min_size=1, max_size=4))
 def test_narrowing_always_writes_an_ending_and_nothing_else_does(
     estate: Any, delegated: Delegation, sequence: list[dict[str, Any]]

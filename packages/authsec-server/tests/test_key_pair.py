@@ -15,6 +15,8 @@ from authsec_server.clients.model import Proof, ProofKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 ISSUER = "https://authsec.example.com"
@@ -143,7 +145,7 @@ def test_without_evidence() -> None:
     assert isinstance(ask(proof(kind=ProofKind.UNATTESTED, expires_at=NOW)), Refused)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.data())
 def test_no_altered_assertion_proves(data: st.DataObject) -> None:
     good = assertion()
@@ -154,7 +156,7 @@ def test_no_altered_assertion_proves(data: st.DataObject) -> None:
         assert refused(outcome(altered))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.text(max_size=300))
 def test_no_other_text_proves(text: str) -> None:
     assert refused(outcome(text))

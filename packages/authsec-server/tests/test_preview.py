@@ -26,6 +26,8 @@ from authsec_server.tokens.service import Issued
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 NEVER_REACHED = {"address_limit": 10**6, "unproved_limit": 10**6, "client_limit": 10**6}
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
@@ -68,7 +70,7 @@ asked_scope = st.just(()) | some_actions
 asked_resources = st.sampled_from([(), (), ("a-api",), ("b-api",), ("unknown",)])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some_delegations, asked_scope, asked_resources, some_actions)
 def test_a_preview_is_the_token_that_is_given_then(
     preview_house: Any,

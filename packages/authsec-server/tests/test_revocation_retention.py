@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ENTRIES = st.tuples(
     st.sampled_from([SubjectKind.TOKEN, SubjectKind.KEY]),
@@ -41,7 +43,7 @@ def kept(database: Database) -> list[tuple[int, SubjectKind, str]]:
     return [(each.sequence, each.subject_kind, each.subject_id) for each in found]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=st.lists(ENTRIES, max_size=10), first=st.integers(1, 3))
 def test_what_is_kept_has_no_gap_and_all_that_matters(
     database: Database, entries: list[tuple[SubjectKind, str, float]], first: int

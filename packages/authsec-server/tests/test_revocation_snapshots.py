@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
+from examples import examples
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 Subject = tuple[SubjectKind, str]
 SUBJECTS = st.tuples(st.sampled_from([SubjectKind.CLIENT, SubjectKind.DELEGATION]), st.sampled_from("abcd"))
@@ -32,7 +34,7 @@ def read(database: Database, since: int, limit: int = 500) -> Page:
     return database.read(lambda tx: revocations.page(tx, since, limit))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     subjects=st.lists(SUBJECTS, max_size=14),
     first=st.integers(1, 5),

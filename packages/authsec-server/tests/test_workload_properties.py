@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from trusting import agent, shows, trust
 from workload_evidence import EC, GITHUB_CLAIMS, OTHER_RSA, RSA, Issuer, github, kubernetes, spire
 
+from examples import examples
+
 FEW = st.sampled_from(["a", "b"])
 KUBERNETES = ("k8s:ns", "k8s:sa", "k8s:pod-name", "k8s:pod-uid", "k8s:node-name")
 NOTHING = [None, "", [], ["a"], {"a": "a"}, {}]  # as claims: no text of theirs is a selector's value
-EXAMPLES = settings(max_examples=60)
+EXAMPLES = settings(max_examples=examples(60))
 
 
 class Company:
@@ -85,7 +87,7 @@ def test_no_pod_is_let_in_of_which_its_cluster_does_not_say_what_is_registered(
         "k8s:pod-owner:Job",
     )
 
-    @settings(max_examples=40)
+    @settings(max_examples=examples(40))
     @given(
         st.dictionaries(st.sampled_from(asked), FEW, min_size=1),
         st.dictionaries(st.sampled_from(["app", "tier"]), FEW),

@@ -20,6 +20,8 @@ from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 from workload_evidence import EC, GITHUB, NOW, OTHER_RSA, RSA, US, Issuer, finder, github, kubernetes, spire
 
+from examples import examples
+
 SECONDS = int(NOW.timestamp())
 
 
@@ -350,7 +352,7 @@ KEYS = ("k8s:ns", "k8s:sa", "k8s:pod-name", "k8s:pod-uid", "k8s:node-name")
 names = st.sampled_from(["a", "b", "c"])
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.lists(st.tuples(st.sampled_from(KEYS), names), unique_by=lambda it: it[0], min_size=1), st.data())
 def test_no_claims_that_lack_a_registered_selector_are_accepted(
     registered: list[tuple[str, str]], data: st.DataObject
@@ -372,7 +374,7 @@ def test_no_claims_that_lack_a_registered_selector_are_accepted(
     assert isinstance(outcome, Proved) or outcome.reason is RefusalReason.MISMATCH
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_no_evidence_of_one_source_proves_for_another(data: st.DataObject) -> None:
     """Whatever the source: the same issuer, name of the key and selectors, even the very same key."""
@@ -388,7 +390,7 @@ def test_no_evidence_of_one_source_proves_for_another(data: st.DataObject) -> No
     assert outcome.miss.source_id == "a"
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_no_altered_token_proves(data: st.DataObject) -> None:
     its = kubernetes(key=EC)

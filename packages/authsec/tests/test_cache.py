@@ -28,6 +28,8 @@ from authsec.tokens import TokenRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 ALL = TokenRequest.of(None, None)
 
 
@@ -167,7 +169,7 @@ def test_a_token_of_two_seconds_is_renewed_at_half_its_life() -> None:
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1000), st.lists(st.floats(0, 5000), max_size=30))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_no_call_ever_gets_a_token_that_has_ended(life: int, margin: float, pauses: list[float]) -> None:
     world = World(life, margin=margin)
     born: dict[str, float] = {}

@@ -19,6 +19,8 @@ from authsec.jose import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 from .fake_keys import raw_token, rsa_key
 
 KEYS = {
@@ -176,7 +178,7 @@ def test_the_parser_raises_nothing_else(token: bytes | str) -> None:
         parse_compact(token)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.binary(max_size=200), st.sampled_from(list(KEYS)))
 def test_no_octets_but_the_signature_verify(signature: bytes, alg: str) -> None:
     key = made(alg)

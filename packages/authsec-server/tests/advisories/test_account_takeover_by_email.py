@@ -16,6 +16,8 @@ from authsec_server.web.errors import Unauthenticated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 Entrance = Any
 ISSUER = "https://login.example.com"
 
@@ -54,7 +56,7 @@ def test_the_same_subject_at_another_provider_is_somebody_else(entrance: Entranc
     assert other.id != oda.id
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(subject=st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20), number=st.integers(0, 3))
 def test_nobody_is_ever_let_in_as_somebody_with_another_subject(entrance: Entrance, subject: str, number: int) -> None:
     try:

@@ -57,13 +57,17 @@ TIMES = st.sampled_from(["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.99999
 INSTANTS = TIMES.map(datetime.fromisoformat)
 
 
+WRITABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # as UTF-8, by PostgreSQL too
+
+
 @st.composite
 def events(draw: st.DrawFn) -> dict[str, Any]:
-    row: dict[str, Any] = {name: draw(st.just("") | st.text(max_size=longest)) for name, longest in TEXTS.items()}
-    row |= {name: draw(st.none() | st.text(max_size=longest)) for name, longest in OPTIONAL_TEXTS.items()}
+    row: dict[str, Any] = {each: draw(st.just("") | st.text(WRITABLE, max_size=size)) for each, size in TEXTS.items()}
+    row |= {each: draw(st.none() | st.text(WRITABLE, max_size=size)) for each, size in OPTIONAL_TEXTS.items()}
+    row["count_key"] = None  # only some kinds of refusals have one
     for thing in ("principal", "client", "subject"):
-        if row[f"{thing}_id"] is None:
-            row[f"{thing}_name"] = None
+        named = row[f"{thing}_id"] is not None and row[f"{thing}_name"] is not None
+        row |= {} if named else {f"{thing}_id": None, f"{thing}_name": None}
     if row["principal_id"] is None:
         row |= {"principal_kind": None, "principal_role": None}
     else:
@@ -71,7 +75,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     row |= {"id": 1, "kind": draw(st.sampled_from(KINDS))}
     row |= {"at": draw(INSTANTS), "expires_at": draw(st.none() | INSTANTS)}
     row |= {"reason": draw(st.sampled_from(REASONS)), "decision": draw(st.sampled_from([None, "granted", "denied"]))}
-    row |= {"authority_version": draw(st.none() | st.integers(-1, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
+    row |= {"authority_version": draw(st.none() | st.integers(0, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
     row |= {"delegations": draw(st.lists(NAMED, max_size=2)), "roles": draw(st.lists(NAMED, max_size=2))}
     return row | {"detail": draw(st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=4))}
 

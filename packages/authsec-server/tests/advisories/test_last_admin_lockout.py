@@ -17,6 +17,8 @@ from authsec_server.principal import LOCAL_OPERATOR, Role
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
+
 Entrance = Any
 WAYS: dict[str, Callable[..., Any]] = {
     "demote": lambda tx, act, whom: administrators.change_role(tx, act, whom, Role.VIEWER, revision=1),
@@ -65,7 +67,7 @@ def test_an_invited_admin_is_no_way_in_yet(entrance: Entrance, way: str) -> None
         entrance.database.change(lambda tx: WAYS[way](tx, act, ann.administrator.id))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["role", "disable", "enable", "reset"]), st.integers(0, 3), st.sampled_from(Role)),
