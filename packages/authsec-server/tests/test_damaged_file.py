@@ -76,6 +76,22 @@ def test_a_file_that_is_no_database_any_more_is_damaged(database_url: str) -> No
     database.close()
 
 
+@pytest.mark.parametrize("verb", ["read", "append"])
+def test_a_definition_that_is_no_utf_8_is_damaged(database_url: str, verb: str) -> None:
+    """SQLite quotes it in its error, which the driver cannot decode then."""
+    path = file_of(database_url)
+    checkpoint(path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE clients (", b"CREATE TAB\x80E clients ("))
+    database = open_database(database_url)
+    with pytest.raises(Unavailable) as raised:
+        getattr(database, verb)(version)
+    assert raised.value.fault is Fault.DAMAGED
+    assert database.damaged == "the file has a text that is not UTF-8"
+    with pytest.raises(Unavailable, match="cannot be used: the file has a text that is not UTF-8"):
+        database.migrate()
+    database.close()
+
+
 def test_once_damage_was_seen_nothing_is_written_before_a_new_start(database_url: str, tmp_path: Path) -> None:
     path = file_of(database_url)
     checkpoint(path)

@@ -41,6 +41,7 @@ RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pa
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_NO_UTF_8 = "the file has a text that is not UTF-8"
 
 
 _Failure = Callable[[BaseException, str], "Unavailable | None"]
@@ -85,7 +86,7 @@ class SQLite(Database):
             self.damaged = str(cause)
             return _damaged()
         if _is_undecodable(error, cause):
-            self.damaged = "the file has a text that is not UTF-8"
+            self.damaged = _NO_UTF_8
             return _damaged()
         if code in _LOCKED:
             return _locked()
@@ -132,7 +133,7 @@ class SQLite(Database):
         try:
             with engine.begin() as connection:
                 upgrade(connection)
-        except DatabaseError as error:
+        except (DatabaseError, UnicodeDecodeError) as error:
             raise self._not_opened(error) from error
         finally:
             engine.dispose()
@@ -141,17 +142,18 @@ class SQLite(Database):
         try:
             with self._readers.begin() as connection:
                 return not has_schema(connection)
-        except DatabaseError as error:
+        except (DatabaseError, UnicodeDecodeError) as error:
             raise self._not_opened(error) from error
 
-    def _not_opened(self, error: DatabaseError) -> Unavailable:
+    def _not_opened(self, error: DatabaseError | UnicodeDecodeError) -> Unavailable:
         """Why the file could not be opened, as the operator is told."""
         code = _primary_code(error)
         if code in _LOCKED:
             return _locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
         full = self._failure(error, "opened") if code == sqlite3.SQLITE_FULL else None
         # Of a file that is damaged or something else, or cannot be opened, SQLite's own words say the most.
-        other = f"The database file {self._file} cannot be used: {error.orig}."
+        words = error.orig if isinstance(error, DatabaseError) else _NO_UTF_8
+        other = f"The database file {self._file} cannot be used: {words}."
         return full or Unavailable(other, "Check the data folder.")
 
     def has_stopped(self) -> bool:
@@ -191,11 +193,11 @@ def _locked(more: str = "") -> Unavailable:
 
 
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
-    """Whether the driver read a text that is not UTF-8. Input of a caller that a room decodes is not meant."""
+    """Whether the driver read a text that is not UTF-8, or names such a text. No input that a room decodes is meant."""
     if not isinstance(error, UnicodeDecodeError):
         return str(cause).startswith("Could not decode to UTF-8")
     *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
-    return str(innermost.f_globals.get("__name__")).startswith("sqlalchemy.")
+    return str(innermost.f_globals.get("__name__")).startswith(("sqlalchemy.", __name__))
 
 
 def _primary_code(error: BaseException) -> int:
