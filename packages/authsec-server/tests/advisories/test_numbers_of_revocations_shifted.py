@@ -61,6 +61,7 @@ def test_a_number_below_one_is_found(database: Database, number: int) -> None:
     assert findings(database, log) == ""
     add_to_numbers(database, number)
     assert f"The row {1 + number} {NONE_OF_OURS}" in findings(database, log)
+    assert "has no such row" not in findings(database, log), "the row is there"
 
 
 def test_a_number_that_no_reader_takes_is_found(database: Database) -> None:

@@ -126,10 +126,11 @@ class RevocationCheck(ScratchCheck):
             )
         if inspector.has_table(REVOCATIONS.name):
             for sequence, kind, id_, version, at in scan.ends():
-                if _is_number(sequence) and _is_number(version) and at is not None:
+                is_comparable = isinstance(sequence, int) and isinstance(version, int) and at is not None
+                if is_comparable:
                     row = (sequence, _plain(kind), _plain(id_), version, at)
                     self._scratch.execute("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", row)
-                else:
+                if not (is_comparable and _is_number(sequence) and _is_number(version)):
                     self._scratch.execute("INSERT INTO odd VALUES (?)", (_shown(sequence),))
 
     def believe(self, restores: Iterable[Restore]) -> None:
@@ -272,9 +273,9 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "token", event["jti"]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: int) -> bool:
     """Whether a row may have that number: readers of the feed take no other one."""
-    return isinstance(value, int) and 1 <= value <= MAX_VERSION
+    return 1 <= value <= MAX_VERSION
 
 
 def _iso(at: datetime) -> str:
