@@ -89,7 +89,7 @@ def _seals(_: Tx, number: int) -> int:
     with Scratch.opened() as scratch:
         counted = _counting(scratch._database)
         scratch.keep_leaves((each, 5, bytes([each % 2]) * 32) for each in range(number))
-        scratch.keep_events([(5, bytes(32), AT, True, True, False)])
+        scratch.keep_events([(5, bytes(32), AT, False, True, True, False)])
         scratch.keep_listed((5, b"d-1") for _ in range(number))
         assert list(scratch.listed_wrongly()) == [(5, b"d-1")]
         assert list(scratch.not_listed()) == []

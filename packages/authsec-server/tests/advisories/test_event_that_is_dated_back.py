@@ -1,6 +1,7 @@
 """Somebody inserts an event of last week, and the server seals it: `verify` tells that its seal came late.
 
-A lone event like that may also have waited for a server that was stopped. So it is told, and is no finding.
+A lone event like that may also have waited for a server that was stopped. So it is told, and is no finding. Neither
+many other late events nor deleted heads may hide it.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from authsec_server.app import open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
-from authsec_server.audit.sealing.late_seals import MOST, LateSeals
+from authsec_server.audit.sealing import late_seals
+from authsec_server.audit.sealing.dropped import STAYING
+from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
+from authsec_server.cli import audit_report
 from authsec_server.db import Database
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.settings import load_settings
 from click.testing import Result
+from sqlalchemy import text
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 
@@ -41,9 +48,9 @@ class Log:
         key = keys.signing_key
         self.sealer = Sealer(database, issuer="https://a", signing_key=key, keys=self.keys, now=lambda: self.now)
 
-    def record(self, *ages: timedelta) -> int:
+    def record(self, *ages: timedelta, kind: EventKind = EventKind.ROLE_CREATED) -> int:
         for age in ages:
-            event = Event(at=self.now - age, kind=EventKind.ROLE_CREATED, request_id="req_1")
+            event = Event(at=self.now - age, kind=kind, request_id="req_1")
             number = self.database.append(partial(audit.record, event=event))
         return number
 
@@ -51,8 +58,8 @@ class Log:
         while self.sealer.seal():
             pass
 
-    def report(self) -> Report:
-        return self.database.read(lambda tx: verify_log(tx, self.keys(), now=self.now))
+    def report(self, *kept: Head) -> Report:
+        return self.database.read(lambda tx: verify_log(tx, self.keys(), kept, now=self.now))
 
 
 @pytest.fixture
@@ -87,13 +94,41 @@ def test_events_that_waited_for_a_server_are_told_together(log: Log) -> None:
     assert (late.events, late.first, late.last) == (3, first, last)
 
 
-def test_of_very_many_the_further_ones_are_counted(log: Log) -> None:
-    for _ in range(MOST + 3):
+@pytest.mark.parametrize("kind", sorted(STAYING))
+def test_an_event_that_no_drop_takes_is_told_as_well(log: Log, kind: EventKind) -> None:
+    number = log.record(timedelta(days=7), kind=kind)
+    log.seal()
+    assert [(late.first, late.last) for late in log.report().late] == [(number, number)]
+
+
+def test_the_newest_of_very_many_is_told(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_seals, "MOST", 3)
+    for _ in range(5):
         log.now += timedelta(minutes=1)
-        log.record(timedelta(days=7))
+        number = log.record(timedelta(days=7), timedelta(days=7))
         log.seal()
     report = log.report()
-    assert (len(report.late), report.more_late) == (MOST, 3)
+    assert [late.last for late in report.late] == [number - 4, number - 2, number]
+    assert report.more_late == 4
+
+
+def test_kept_heads_tell_a_planted_event_from_those_whose_heads_were_deleted(log: Log) -> None:
+    """Without the heads between, honest events are told as sealed late, too, and the planted one among them."""
+    kept = []
+    for _ in range(3):
+        log.now += timedelta(minutes=10)
+        honest = log.record(timedelta())
+        log.seal()
+        kept += [head for head in [log.report().last] if head]
+    planted = log.record(timedelta(days=7))
+    log.now += timedelta(minutes=2)
+    log.seal()
+    newest = text("DELETE FROM seal_heads WHERE size < (SELECT max(size) FROM seal_heads)")
+    log.database.append(lambda tx: tx.connection.execute(newest) and None)
+    (late,) = log.report().late
+    assert (late.first < honest, late.last) == (True, planted)
+    (late,) = log.report(*kept).late[-1:]
+    assert (late.first, late.last) == (planted, planted)
 
 
 def test_verify_says_it_in_a_sentence_and_goes_on(authsec: Callable[..., Result], tmp_path: Path) -> None:
@@ -106,6 +141,28 @@ def test_verify_says_it_in_a_sentence_and_goes_on(authsec: Callable[..., Result]
     checked = authsec("audit", "verify", "--key", str(tmp_path / "keys"))
     assert checked.exit_code == 0, checked.output
     assert f"Event {number}, of {event.at:%Y-%m-%d %H:%M:%S} UTC, was sealed only at {now:%Y-%m-%d} " in checked.stdout
-    assert "no server sealed in between, or it was dated back." in checked.stdout
+    assert "no server sealed in between, it was dated back, or heads were deleted." in checked.stdout
     (told,) = json.loads(authsec("audit", "verify", "--key", str(tmp_path / "keys"), "--json").stdout)["sealed_late"]
     assert (told["events"], told["numbers"]) == (1, [number, number])
+
+
+def test_verify_names_the_newest_and_says_where_all_are_named(
+    authsec: Callable[..., Result], clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_report, "LATE_TOLD", 2)
+    clock.at = datetime.now(UTC) - timedelta(minutes=20)
+    numbers = []
+    with open_authority(load_settings(data=tmp_path), local_operator=True, surroundings=clock.around()) as authority:
+        for _ in range(4):
+            clock.at += timedelta(minutes=2)
+            event = Event(at=clock.at - timedelta(days=7), kind=EventKind.ROLE_CREATED, request_id="req_1")
+            numbers.append(authority.database.append(partial(audit.record, event=event)))
+            authority.dropper.sealer.seal()
+    (tmp_path / "keys").write_text(authsec("audit", "keys").stdout)
+    said = authsec("audit", "verify", "--key", str(tmp_path / "keys")).stdout
+    assert [f"Event {number}, of" in said for number in numbers] == [False, False, True, True]
+    assert (
+        "Before these, 2 events were sealed over 15 minutes after their time. With --json, verify names them." in said
+    )
+    told = json.loads(authsec("audit", "verify", "--key", str(tmp_path / "keys"), "--json").stdout)["sealed_late"]
+    assert [each["numbers"] for each in told] == [[number, number] for number in numbers]

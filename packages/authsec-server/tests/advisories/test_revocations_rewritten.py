@@ -14,8 +14,8 @@ WAYS = (
     "DELETE FROM revocations",
     "DELETE FROM revocations WHERE sequence = 1",
     "DELETE FROM revocations WHERE sequence = 4",
-    "INSERT INTO revocations SELECT 9, 'client', 'c-3', 20, at FROM revocations WHERE sequence = 4",
-    "INSERT INTO revocations SELECT 9, 'key', 'kid', 20, at FROM revocations WHERE sequence = 4",
+    "INSERT INTO revocations SELECT 5, 'client', 'c-3', 20, at FROM revocations WHERE sequence = 4",
+    "INSERT INTO revocations SELECT 5, 'key', 'kid', 20, at FROM revocations WHERE sequence = 4",
     "UPDATE revocations SET sequence = 0 WHERE sequence = 4",
 )
 

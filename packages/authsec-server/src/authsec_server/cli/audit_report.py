@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from authsec.exits import Exit
@@ -14,6 +14,8 @@ from authsec_server.audit.sealing.trail import Dropping, RecordedRestore, Report
 from authsec_server.cli.audit_files import KeptHeads, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
+
+LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for the others were told by then
 
 
 def tell(output: Output, report: Report, kept: KeptHeads, given: Sequence[Path]) -> None:
@@ -136,16 +138,21 @@ def _restored(restore: RecordedRestore) -> str:
 
 def _late(report: Report) -> Iterator[str]:
     """Which events were sealed long after their time."""
-    for each in report.late:
+    before, told = report.late[:-LATE_TOLD], report.late[-LATE_TOLD:]
+    for each in told:
         oldest, sealed_at = when(rfc3339(datetime.fromisoformat(each.oldest))), when(rfc3339(each.sealed_at))
         if each.events == 1:
             what, why = f"Event {each.first}, of {oldest} UTC, was", "it was"
         else:
             what = f"{each.events:,} events from {each.first} to {each.last}, the oldest of {oldest} UTC, were"
             why = "they were"
-        yield f"{what} sealed only at {sealed_at} UTC: no server sealed in between, or {why} dated back."
-    if report.more_late:
-        yield f"{report.more_late:,} more events were sealed over 15 minutes after their time."
+        yield (
+            f"{what} sealed only at {sealed_at} UTC: no server sealed in between, {why} dated back, or heads were"
+            " deleted."
+        )
+    if events := report.more_late + sum(each.events for each in before):
+        were = "1 event was" if events == 1 else f"{events:,} events were"
+        yield f"Before these, {were} sealed over 15 minutes after their time. With --json, verify names them."
 
 
 def _of_other_exports(report: Report, digests: Set[str]) -> list[Dropping]:

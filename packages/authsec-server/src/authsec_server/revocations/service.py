@@ -72,11 +72,12 @@ def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Re
     """The feed after `sequence`. `snapshot` gives the newest of each subject, which may have been read before.
 
     It is a snapshot where that entry is kept no more or never was: nothing could be said then to follow it.
-    And for whoever begins with a long feed, or with one whose first entry is kept no more.
+    And for whoever begins with a long feed, or with one that does not begin with number 1: the first entry is kept no
+    more, or raw SQL gave an entry a number that no page has.
     """
     oldest, newest = store.bounds(tx.connection)
     follows = store.numbered(tx.connection, sequence) if sequence else None
-    begins_late = oldest > 1 or newest - oldest >= SNAPSHOT_FROM
+    begins_late = oldest != 1 or newest - oldest >= SNAPSHOT_FROM
     anew = follows is None if sequence else begins_late
     found = snapshot(tx) if anew else since(tx, sequence, limit)
     through = found[-1].sequence if len(found) == (SNAPSHOT_AT_MOST if anew else limit) else newest

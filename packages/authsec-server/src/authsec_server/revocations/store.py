@@ -50,10 +50,10 @@ def last_sequence(connection: Connection) -> int:
 
 
 def bounds(connection: Connection) -> tuple[int, int]:
-    """The lowest number that is kept and the highest given so far; 0 and 0 before the first."""
+    """The lowest number that is kept and the highest given so far; 1 and 0 before the first."""
     number = revocations.c.sequence
     lowest, highest = connection.execute(
-        select(func.coalesce(func.min(number), 0), func.coalesce(func.max(number), 0))
+        select(func.coalesce(func.min(number), 1), func.coalesce(func.max(number), 0))
     ).one()
     return lowest, highest
 
@@ -134,9 +134,10 @@ def last_versions(
 
 
 def newest_of(connection: Connection, kind: SubjectKind, limit: int) -> list[str]:
-    """The subjects of that kind that ended last."""
+    """The subjects of that kind that ended last, each once: raw SQL can copy a row."""
     columns = revocations.c
-    latest = select(columns.subject_id).where(columns.subject_kind == kind).order_by(columns.sequence.desc())
+    its = select(columns.subject_id).where(columns.subject_kind == kind).group_by(columns.subject_id)
+    latest = its.order_by(func.max(columns.sequence).desc())
     return list(connection.execute(latest.limit(limit)).scalars())
 
 

@@ -86,8 +86,13 @@ def set_password_hash(connection: Connection, administrator_id: str, password_ha
 
 
 def set_signed_in(connection: Connection, administrator_id: str, now: datetime) -> None:
-    """Write that the administrator came in."""
-    statement = update(administrators).where(administrators.c.id == administrator_id)
+    """Write that the administrator came in, unless a later time is written: servers' clocks differ.
+
+    `audit verify` compares the time with the latest sign-in.
+    """
+    last = administrators.c.last_sign_in_at
+    is_later = or_(last.is_(None), last < now)
+    statement = update(administrators).where(administrators.c.id == administrator_id, is_later)
     connection.execute(statement.values(last_sign_in_at=now))
 
 

@@ -2,7 +2,9 @@
 
 The attack: the lists of administrators and admin keys show these times, so that nobody overlooks an account in use. The
 columns have no digest, for they are written without a change of authority. Somebody sets one to NULL, and a stolen key
-seems unused.
+seems unused. Or plants a sign-in of an earlier day, which explains the time of a later one.
+
+Servers never set a time back, whatever their clocks say: each time is that of the latest sign-in, by its time.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from sqlalchemy import inspect
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.audit.sealing.trail import CLOCKS, shown_time
+from authsec_server.audit.sealing.trail import shown_time
 from authsec_server.principal import PrincipalKind
 
 MOST: Final = 10  # findings that are told one by one
-_BEHIND: Final = CLOCKS + timedelta(minutes=1)  # the last use of an admin key is written once a minute
+_BEHIND: Final = timedelta(minutes=1)  # the last use of an admin key is written once a minute
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _BEHIND
 _LONGEST: Final = 80
 _COLUMNS: Final = {
@@ -31,8 +33,8 @@ _SCRATCH: Final = (
     "CREATE TABLE came (kind TEXT, id TEXT, at TEXT, number INTEGER, PRIMARY KEY (kind, id, at)) WITHOUT ROWID",
     "CREATE TABLE kept (kind TEXT, id TEXT, at TEXT)",
 )
-_LAST: Final = (  # by number: a server whose clock was wrong has sign-ins of other times
-    "SELECT k.kind, k.id, k.at, c.at, max(c.number) FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
+_LAST: Final = (  # by time: a planted event of an earlier time has a higher number
+    "SELECT k.kind, k.id, k.at, max(c.at), c.number FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
     " GROUP BY k.rowid ORDER BY k.kind, k.id"
 )
 _UNEXPLAINED: Final = (

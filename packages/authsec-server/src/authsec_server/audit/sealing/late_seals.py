@@ -1,11 +1,13 @@
-"""Events that were sealed long after their time: no server sealed in between, or somebody dated them back. Pure.
+"""Events that were sealed long after their time. Pure.
 
-A server seals within a second, a refusal that is counted by the minute within ten minutes. Nobody can tell from the log
-which of the two it was: who knows when servers were stopped can.
+No server sealed in between, somebody dated them back, or deleted the heads that covered them in time. A server seals
+within a second, a refusal that is counted by the minute within ten minutes. Nobody can tell from the log which of these
+it was: who knows when servers were stopped can, and who kept heads elsewhere.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +15,7 @@ from typing import Final
 from authsec_server.audit.sealing.heads import Head
 
 LATE: Final = timedelta(minutes=15)
-MOST: Final = 20  # groups that are told one by one
+MOST: Final = 10_000  # groups that are kept. Somebody needs a minute for each one
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,10 +42,11 @@ class LateSeals:
 class LateSealsWatch:
     """Told each sealed event in the order of the log, with the first head that covers it.
 
-    `found` has one group for each head, the first `MOST`; `more` counts the events of the others.
+    `found` has one group for each head, the newest `MOST`; `more` counts the events of those before. Else many late
+    events hide the next one.
     """
 
-    found: list[LateSeals] = field(default_factory=list)
+    found: deque[LateSeals] = field(default_factory=deque)
     more: int = 0
     _head: Head | None = None
     _in_time: str = ""  # events of this time and later are sealed in time
@@ -57,7 +60,7 @@ class LateSealsWatch:
             return
         if self.found and self.found[-1].sealed_at == head.at:
             self.found[-1].add(number, at)
-        elif len(self.found) < MOST:
-            self.found.append(LateSeals(sealed_at=head.at, first=number, last=number, oldest=at))
-        else:
-            self.more += 1
+            return
+        self.found.append(LateSeals(sealed_at=head.at, first=number, last=number, oldest=at))
+        if len(self.found) > MOST:
+            self.more += self.found.popleft().events

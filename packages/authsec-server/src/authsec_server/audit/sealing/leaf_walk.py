@@ -119,10 +119,12 @@ class LeafWalk:
             )
         if leaf.record is not None:
             self.trail.confirm(leaf.position, leaf.record)
-        if leaf.at is not None:
+        if leaf.at is None:
+            return
+        if not leaf.stays:
             self.trail.stay(leaf.position, number, leaf.at)
-            if head is not None:
-                self.late.meet(number, leaf.at, head)
+        if head is not None:
+            self.late.meet(number, leaf.at, head)
 
     def _grow(self) -> None:
         self.trail.grow(self._waiting)

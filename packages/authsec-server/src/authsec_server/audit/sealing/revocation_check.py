@@ -6,6 +6,9 @@ writes to the database moves the time or deletes the row, and every event is sti
 Servers forget rows after some days, the oldest first, but never the last row of a revoked signing key. After a drop a
 row needs no event if its event may be among those that were dropped and that no given file holds: if it ends no token
 of an event that is left.
+
+Rows have numbers without a gap, from 1 on, and each row has an event of its own. Else the feed of revocations skips the
+rows below 1, and copies of one row leave no room for others where the newest are asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
 from authsec_server.audit.sealing.trail import CLOCKS
+from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST: Final = 10  # findings that are told one by one
@@ -36,6 +40,7 @@ _SCRATCH: Final = (
     # Of each key the first ending that an event says.
     "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
+    "CREATE TABLE odd (sequence TEXT)",  # rows that no server writes
     # All columns that are compared: else a check of planted rows takes the square of their number.
     "CREATE INDEX said_all ON said (version, kind, at, id, sealed)",
     "CREATE INDEX kept_all ON kept (version, kind, at, id)",
@@ -57,6 +62,13 @@ _ADDED: Final = (
     f" EXISTS (SELECT 1 FROM said s WHERE {_SAME}) FROM kept k"
     f" WHERE NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed)"
     f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND NOT s.sealed AND s.at >= ?) ORDER BY k.sequence"
+)
+_COPIED: Final = (  # a row needs an event of its own; rows without any are told by `_ADDED`
+    "SELECT sequence, kind, id, copies, said, believed FROM (SELECT min(k.sequence) AS sequence, k.kind, k.id,"  # noqa: S608 - constants
+    f" count(*) AS copies, (SELECT count(*) FROM said s WHERE {_SAME}) AS said,"
+    f" (SELECT count(*) FROM said s WHERE {_SAME} AND (s.sealed OR s.at >= ?)) AS believed"
+    " FROM kept k GROUP BY k.version, k.kind, k.at, k.id HAVING copies > 1)"
+    " WHERE believed BETWEEN 1 AND copies - 1 ORDER BY sequence"
 )
 _CLIENT_ENDS: Final = {EventKind.CLIENT_DISABLED, EventKind.CLIENT_TOKENS_REVOKED, EventKind.CLIENT_DELETED}
 _DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_REVOKED}
@@ -113,13 +125,13 @@ class RevocationCheck(ScratchCheck):
                 ((_plain(kid),) for kid, state in scan.rows("signing_keys", "kid", "state") if state == "revoked"),
             )
         if inspector.has_table(REVOCATIONS.name):
-            self._scratch.executemany(
-                "INSERT INTO kept VALUES (?, ?, ?, ?, ?)",
-                (
-                    (sequence, _plain(kind), _plain(id_), version, at)
-                    for sequence, kind, id_, version, at in scan.ends()
-                ),
-            )
+            for sequence, kind, id_, version, at in scan.ends():
+                is_comparable = isinstance(sequence, int) and isinstance(version, int) and at is not None
+                if is_comparable:
+                    row = (sequence, _plain(kind), _plain(id_), version, at)
+                    self._scratch.execute("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", row)
+                if not (is_comparable and _is_number(sequence) and _is_number(version)):
+                    self._scratch.execute("INSERT INTO odd VALUES (?)", (_shown(sequence),))
 
     def believe(self, restores: Iterable[Restore]) -> None:
         """Take in what signed records say: which keys a restore revoked that the backup did not have."""
@@ -153,9 +165,8 @@ class RevocationCheck(ScratchCheck):
 
     def _all(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
         execute = self._scratch.execute
-        odd = "typeof(sequence) != 'integer' OR typeof(version) != 'integer' OR at IS NULL"
-        for (sequence,) in execute(f"SELECT sequence FROM kept WHERE {odd}"):  # noqa: S608 - a constant
-            yield f"The row {sequence!r} of revocations is none that a server writes."
+        for (sequence,) in execute("SELECT sequence FROM odd"):
+            yield f"The row {sequence} of revocations is none that a server writes."
         kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
         for number, kind, id_ in execute(_MISSING, (kept_since,)):
             what = "The record of a restore" if number is None else f"Event {number}"
@@ -168,11 +179,18 @@ class RevocationCheck(ScratchCheck):
                     f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, and no event says"
                     " so."
                 )
-        newest = -1
+        for sequence, kind, id_, copies, said, _ in execute(_COPIED, ("",)):
+            yield (
+                f"revocations has {copies:,} rows like row {sequence}, which ended the tokens of the {kind}"
+                f" {_shown(id_)}, and the events explain {said:,}."
+            )
+        before, newest = None, 0
         for sequence, version in execute("SELECT sequence, version FROM kept ORDER BY sequence"):
-            if isinstance(version, int) and version < newest:
+            if before is not None and sequence != before + 1:
+                yield f"The row {sequence} of revocations does not follow the row before, {before}."
+            if version < newest:
                 yield f"The row {sequence} of revocations is not in the order of the changes."
-            newest = max(newest, version if isinstance(version, int) else newest)
+            before, newest = sequence, max(newest, version)
 
     def doubts(self, cut: datetime | None, sealed_before: str) -> Iterator[str]:
         """Rows that only an event without a seal explains, in sentences. A running server seals events of before then.
@@ -184,6 +202,12 @@ class RevocationCheck(ScratchCheck):
                 yield (
                     f"Only an event without a seal says that the row {sequence} of revocations ended the tokens of the"
                     f" {kind} {_shown(id_)}."
+                )
+        for sequence, kind, id_, copies, said, _ in self._scratch.execute(_COPIED, (sealed_before,)):
+            if copies <= said:
+                yield (
+                    f"Events without a seal explain a copy of the row {sequence} of revocations, which ended the tokens"
+                    f" of the {kind} {_shown(id_)}."
                 )
 
     def _added(self, cut: datetime | None, sealed_before: str) -> Iterator[tuple[int, str, str, bool]]:
@@ -197,13 +221,13 @@ class RevocationCheck(ScratchCheck):
             elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, cut):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
-    def _is_of_dropped(self, version: Any, at: str | None, cut: datetime | None) -> bool:
+    def _is_of_dropped(self, version: int, at: str, cut: datetime | None) -> bool:
         """Whether the event of the row may be dropped: the row ends no token of an event that is left.
 
         A row of the last moments before the cut may be newer than the first events after it: clocks differ. Its change
         has an authority version of its own, so no event of a change with that version is left.
         """
-        if cut is None or at is None or not isinstance(version, int) or at >= _iso(cut):
+        if cut is None or at >= _iso(cut):
             return False
         month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCKS)
         of_events = ((which, oldest) for which, oldest in self._oldest.items() if which[0] >= month)
@@ -216,10 +240,8 @@ class RevocationCheck(ScratchCheck):
             return False
         return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is None
 
-    def _says_again(self, kid: str, version: Any, at: str | None, sealed_before: str) -> bool:
+    def _says_again(self, kid: str, version: int, at: str, sealed_before: str) -> bool:
         """Whether a server may have written the row of a revoked key again: once its tokens had expired."""
-        if at is None or not isinstance(version, int):
-            return False
         latest = _iso(max(datetime.fromisoformat(at), _EARLIEST) - KEPT_FOR)
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
@@ -249,6 +271,11 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield _KEY, event["kid"]
     elif kind == EventKind.TOKEN_REVOKED:
         yield "token", event["jti"]
+
+
+def _is_number(value: int) -> bool:
+    """Whether a row may have that number: readers of the feed take no other one."""
+    return 1 <= value <= MAX_VERSION
 
 
 def _iso(at: datetime) -> str:

@@ -18,7 +18,7 @@ from authsec_server.audit.scratch_database import scratch_database
 _TABLES = (
     "CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE event"
-    " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, in_range INTEGER, valid INTEGER,"
+    " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, stays INTEGER, in_range INTEGER, valid INTEGER,"
     " of_server INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
@@ -36,7 +36,7 @@ _PAIRS = (
 class Met:
     """A leaf with the event of its number; `copies` is 0 where there is none, `leaf` None where it cannot be read.
 
-    `at` is the time of an event that may be dropped, once its month is over; None for others. `in_range`: its number is
+    `at` is the time of the event; None where it cannot be read. `stays`: no drop takes it. `in_range`: its number is
     within those of its hour. `valid`: a program of ours could have written it. `record` is one of dropped events.
     """
 
@@ -46,6 +46,7 @@ class Met:
     leaf_copies: int
     leaf: bytes | None
     at: str | None
+    stays: int
     in_range: int
     valid: int
     copies: int
@@ -75,13 +76,13 @@ class Scratch:
         )
         self._database.execute("CREATE INDEX leaf_number ON leaf (number, hash)")
 
-    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool, bool]]) -> None:
-        """Number, leaf hash and time of each; whether its number is within those of its hour; whether it is valid.
+    def keep_events(self, events: Iterable[tuple[int, bytes | None, str | None, bool, bool, bool, bool]]) -> None:
+        """Number, leaf hash and time of each; whether no drop takes it; whether its number is within those of its hour.
 
-        And whether only a server can have written it.
+        And whether it is valid, and whether only a server can have written it.
         """
         self._write(
-            "INSERT INTO event (number, leaf, at, in_range, valid, of_server) VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO event (number, leaf, at, stays, in_range, valid, of_server) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (number) DO UPDATE SET copies = copies + 1",
             events,
         )
@@ -109,8 +110,8 @@ class Scratch:
     def met(self) -> Iterator[Met]:
         """Each leaf with its event, in the order of sealing."""
         for row in self._database.execute(
-            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.in_range, e.valid, coalesce(e.copies, 0),"
-            " r.signed FROM leaf l LEFT JOIN event e ON e.number = l.number"
+            "SELECT l.position, l.number, l.hash, l.copies, e.leaf, e.at, e.stays, e.in_range, e.valid,"
+            " coalesce(e.copies, 0), r.signed FROM leaf l LEFT JOIN event e ON e.number = l.number"
             " LEFT JOIN record r ON r.number = l.number AND r.kind = 'events.dropped' ORDER BY l.position"
         ):
             yield Met(*row)

@@ -54,7 +54,7 @@ class Report:
     `dropped`: what is missing by right, since a sealed record says so. `unchecked` says what could not be checked;
     `skipped`, which of that must be checked, or nobody can say that all is as it was sealed.
     `restores`: when the database was put back to a backup, oldest first.
-    `late`: events that were sealed long after their time; `more_late` counts further ones.
+    `late`: events that were sealed long after their time, by the head that seals them; `more_late` counts earlier ones.
     `unproved`: what only events without a seal say, and what a running server would have sealed by then.
     """
 

@@ -183,7 +183,7 @@ class _Read:
         if len(self.findings) < MOST:
             self.findings.append(finding)
 
-    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool, bool]]:
+    def _events(self, scan: Scan) -> Iterator[tuple[int, bytes | None, str | None, bool, bool, bool, bool]]:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
             self.count_check.meet(event.number)
@@ -192,13 +192,14 @@ class _Read:
                 self.scratch.keep_named(named)
                 named.clear()
             if event.row is None:
-                yield event.number, None, None, False, False, False
+                yield event.number, None, None, False, False, False, False
                 continue
             valid = is_number(event.number) and is_event(event.row)
             self._look_at(event, event.row, valid)
             low, high = self.scratch.range_of(hour_of(event.at)) or _NOTHING
-            at = None if event.row["kind"] in STAYING else event.row["at"]
-            yield event.number, event.leaf, at, low <= event.number <= high, valid, is_of_server(event.row)
+            stays, in_range = event.row["kind"] in STAYING, low <= event.number <= high
+            of_server = is_of_server(event.row)
+            yield event.number, event.leaf, event.row["at"], stays, in_range, valid, of_server
         self.scratch.keep_named(named)
 
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:

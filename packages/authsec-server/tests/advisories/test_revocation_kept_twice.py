@@ -1,0 +1,94 @@
+"""Somebody copies a row of revocations a thousand times: each copy has an event that says so.
+
+A dry run looks at the tokens that were revoked last, one by one. The copies would leave no room for the others, which
+would be live tokens then.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from audit_answers import LATER, fill
+from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.verifying import verify_log
+from authsec_server.audit.store import events
+from authsec_server.clients import changes
+from authsec_server.clients import service as clients
+from authsec_server.db import Database, Tx
+from authsec_server.principal import Act
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+from sealed_estate import sealed_estate
+from sqlalchemy import text
+
+COPIES = 1000
+COPY = (
+    "INSERT INTO revocations WITH RECURSIVE numbers (number) AS"
+    " (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {copies})"
+    " SELECT sequence + number, subject_kind, subject_id, version, at FROM revocations, numbers"
+    " WHERE sequence = (SELECT max(sequence) FROM revocations)"
+)
+
+
+def copy(tx: Tx, copies: int = COPIES) -> None:
+    tx.connection.execute(text(COPY.format(copies=copies)))
+
+
+def test_a_revoked_token_stays_revoked_in_a_dry_run(database: Database) -> None:
+    for jti in ("first", "second"):
+        database.change(lambda tx, j=jti: revocations.end(tx, SubjectKind.TOKEN, j, LATER))
+    assert database.read(revocations.taken_back) == ["second", "first"]
+    database.append(copy)
+    assert database.read(revocations.taken_back) == ["second", "first"]
+
+
+@pytest.mark.parametrize("copies", [1, COPIES])
+def test_a_copy_of_a_row_is_found(database: Database, copies: int) -> None:
+    log = fill(database)
+    newest = database.read(revocations.last)
+    database.append(lambda tx: copy(tx, copies))
+    report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
+    (found,) = (each for each in report.findings if "revocations" in each)
+    assert f"revocations has {1 + copies:,} rows like row {newest}, " in found
+    assert "and the events explain 1." in found
+
+
+SAME_EVENT = (
+    "INSERT INTO events ({columns}) SELECT {columns} FROM events"
+    " WHERE authority_version = (SELECT max(version) FROM revocations)"
+)
+
+
+def test_a_copy_with_a_copy_of_its_event_is_doubted_until_a_server_seals_it(database: Database) -> None:
+    log = fill(database)
+    sealed_at = LATER + timedelta(minutes=10)
+
+    def report() -> Report:
+        return database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=sealed_at))
+
+    def plant(tx: Tx) -> None:
+        columns = ", ".join(column.name for column in events.columns if column.name != "id")
+        tx.connection.execute(text(SAME_EVENT.format(columns=columns)))
+        copy(tx, 1)
+
+    assert report().skipped == ()
+    database.append(plant)
+    assert any("Events without a seal explain a copy of the row" in each for each in report().skipped)
+
+
+def test_one_change_may_end_one_agent_twice(estate: Any) -> None:
+    """A configuration that is applied does several things in one change."""
+    its = sealed_estate(estate)
+
+    def work(tx: Tx, act: Act) -> None:
+        changes.revoke_tokens(tx, act, "helper")
+        clients.disable(tx, act, "helper")
+
+    estate.do(work)
+    its.seal()
+    assert estate.endings()[-1] == estate.endings()[-2]
+    assert its.findings() == ()
+    _, found = its.after(COPY.format(copies=1))
+    assert "revocations has 3 rows like row " in found
