@@ -26,7 +26,8 @@ class Dropping:
     """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record.
 
     `covered_at` is when the first head was signed that covers all of it, `sealed_at` when the first one was signed that
-    covers the record, in its `place` of the log.
+    covers the record, in its `place` of the log. `overtaken_at` is when a head was signed that covers more than the
+    record's head, and not the record.
     """
 
     record: DropRecord
@@ -36,6 +37,7 @@ class Dropping:
     covered_at: datetime | None = None
     place: int | None = None
     sealed_at: datetime | None = None
+    overtaken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ class Trail:
     _latest_cut: list[DropRecord] = field(default_factory=list)
     _left_at: Covering = field(init=False)  # places that records of `_latest_cut` leave out
     _uncovered: list[Dropping] = field(default_factory=list)  # no head covers them yet; the next one is the last
+    _last_heads: list[Dropping] = field(init=False)  # no larger head than that of their records was met yet
     _placed: list[Dropping] = field(default_factory=list)  # no head covers their records yet
     _restored_to: dict[int, datetime] = field(default_factory=dict)  # when the last head of each backup was signed
 
@@ -130,6 +133,7 @@ class Trail:
         self._latest_cut = sorted(self.records, key=lambda record: record.before, reverse=True)
         self._left_at = Covering([(run, at) for at, its in enumerate(self._latest_cut) for run in gaps(its.places)])
         self._uncovered = sorted(self._droppings, key=lambda each: each.record.last_place, reverse=True)
+        self._last_heads = sorted(self._droppings, key=lambda each: each.record.head.size, reverse=True)
 
     def find(self, finding: str) -> None:
         """Say what was found."""
@@ -256,6 +260,10 @@ class Trail:
             self._restored_to.setdefault(head.size, head.at)
         while self._uncovered and self._uncovered[-1].record.last_place < head.size:
             self._uncovered.pop().covered_at = head.at
+        while self._last_heads and self._last_heads[-1].record.head.size < head.size:
+            behind = self._last_heads.pop()
+            if behind.place is None or behind.place >= head.size:
+                behind.overtaken_at = head.at
         for dropping in self._placed:
             if dropping.place is not None and dropping.place < head.size:
                 dropping.sealed_at = head.at
@@ -286,6 +294,18 @@ class Trail:
         """
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
+
+    def doubt(self, record: DropRecord) -> str:
+        """Why events do not come after the record though its head does not cover them, in words. Empty: they do."""
+        its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
+        if its is None or not (its.sealed and its.missing):
+            return "dropped nothing. A drop that was interrupted is finished by: authsec audit drop"
+        if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
+            return (
+                f"its head was not the last one then: another was signed at {shown_time(its.overtaken_at)}, and"
+                f" the first head that covers the record at {shown_time(its.sealed_at)}."
+            )
+        return ""
 
     def last_dropped_place(self) -> int | None:
         """The last place in the log of an event that a record says was dropped; None where nothing is missing."""
