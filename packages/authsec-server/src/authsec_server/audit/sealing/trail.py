@@ -13,7 +13,7 @@ from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.late_seals import LateSeals
-from authsec_server.audit.sealing.restores import Restore
+from authsec_server.audit.sealing.restores import Restore, excuses
 from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.tree import Tree
 
@@ -156,15 +156,20 @@ class Trail:
             return
         dropping = self._droppings[at]
         dropping.missing += 1
-        held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
+        held = [(file, found) for file in self.given if (found := file.held_at(place))]
         if event := next((found.event for _, found in held if found.leaf == hash_), None):
             dropping.given += 1
             self.held(place, event)
-        for name, found in held:
-            if found.leaf != hash_:
-                self.find(f"Event {number} is not in {name} as it was sealed.")
-            elif found.at >= dropping.record.before:
+        for file, found in held:
+            if found.leaf == hash_ and found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
+            elif found.leaf != hash_ and not self._is_lost(file, place):
+                self.find(f"Event {number} is not in {file.name} as it was sealed.")
+
+    def _is_lost(self, file: Given, place: int) -> bool:
+        """Whether the file is from before a restore, and has in that place an event that the database lost by it."""
+        since = [each for each in self.restores if place >= each.size]
+        return any(excuses(each, file.last_head, self.keys.keys) for each in since)
 
     def refuse_late(self, number: int) -> None:
         """Find an event that is sealed under a number whose time was over. No server seals it, a thief of the key can.
