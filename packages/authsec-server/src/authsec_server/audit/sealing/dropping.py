@@ -17,7 +17,7 @@ from authsec_server.audit import months
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
-from authsec_server.audit.rollup import SETTLING, close_months, is_not_counted, progress_of
+from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of
 from authsec_server.audit.sealing import dropping_rows as rows
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.dropped import DropRecord, believed, sign_drop
@@ -41,12 +41,13 @@ TURNS = 10_000  # in which the record is sealed, each of a batch of events
 class _Confirmed:
     """Digests that the events confirm, of one snapshot: of the counts before the cut, and of tables by their rows.
 
-    `version` is the authority's then.
+    `version` is the authority's then, and `progress` that of the counts.
     """
 
     counts: Mapping[str, str]
     tables: Mapping[str, str]
     version: int
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +125,14 @@ class Dropper:
         """
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
+            _check_time(tx, before=before, now=act.now)  # again: what came since is not in the digests, or has no seal
             report = verify(tx, keys, now=act.now, sealed_only=sealed_only)
-            counts = dropped_counts(tx.connection, before)
-            tables = digests_of_rows(tx.connection, Scan(tx.connection))
-            return report, _Confirmed(counts=counts, tables=tables, version=tx.version)
+            return report, _Confirmed(
+                counts=dropped_counts(tx.connection, before),
+                tables=digests_of_rows(tx.connection, Scan(tx.connection)),
+                version=tx.version,
+                progress=progress_of(tx.connection),
+            )
 
         report, found = self.database.read(confirmed)
         if not report.as_sealed:
@@ -151,7 +156,8 @@ class Dropper:
         self, tx: Tx, *, act: Act, wanted: rows.ToGo, confirmed: _Confirmed, before: datetime, sha256: str
     ) -> int:
         close_months(tx.connection, before)  # from here on their counts stay what is signed
-        newest = store.last_signed(tx.connection)
+        newest = store.last_signed(tx.connection)  # first: an event that the next check misses is sealed behind it
+        _check_quiet(tx, before, confirmed.progress)
         record = {
             "before": f"{before:%Y-%m}",
             "events": wanted.events,
@@ -210,6 +216,18 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
         raise Conflict("Not all of it is counted yet.", "A server counts it within a few minutes once it runs.")
     if rows.not_sealed(tx.connection, before):
         raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")
+
+
+def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
+    """No event of those months came since the check. A server whose clock is behind may write one.
+
+    The counts of the record would be without it, though a roll-up may have counted it meanwhile.
+    """
+    if rows.dated_before(tx.connection, before, is_not_counted(progress)):
+        raise Conflict(
+            "An event of those months came meanwhile, so nothing was dropped: the clock of a server is behind.",
+            "Try again in a few minutes, once a server has sealed and counted the event.",
+        )
 
 
 def _check_held(wanted: rows.ToGo) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -26,10 +28,14 @@ class Held:
 
 
 class Given:
-    """The events of one export. Places are asked for in ascending order. Raises `NotAnExport`."""
+    """The events of one export. Places are asked for in ascending order. Raises `NotAnExport`.
+
+    `lines` are gone through again where the last head is asked for.
+    """
 
     def __init__(self, name: str, lines: Iterable[str]) -> None:
         self.name = name
+        self._lines = lines
         rest = iter(lines)
         first = next(rest, "")
         if read_line(first) is None:
@@ -42,6 +48,13 @@ class Given:
         while self._next is not None and self._next.place < place:
             self._next = next(self._rows, None)
         return self._next if self._next is not None and self._next.place == place else None
+
+    @cached_property
+    def last_head(self) -> str:
+        """The head in the last line, by whomever signed; empty where there is none. Nothing in the file is newer."""
+        last = deque(self._lines, maxlen=1)
+        head: str = (read_line(last[0]) or {}).get("head", "") if last else ""
+        return head
 
 
 def _rows(lines: Iterable[str]) -> Iterator[Held]:

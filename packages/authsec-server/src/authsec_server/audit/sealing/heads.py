@@ -111,6 +111,14 @@ def read_head(signed: str, keys: Keys) -> Head:
     )
 
 
+def signing_kid(signed: str) -> str:
+    """The `kid` that the text names; nothing is verified. Empty where the text is no JWT."""
+    try:
+        return str(parse_compact(signed).header.get("kid"))
+    except JoseError:
+        return ""
+
+
 def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, Mapping[str, Any]]:
     """Who signed a text of this `typ`, one of the keys, and what it says. Raises `HeadRefused`."""
     try:

@@ -17,7 +17,15 @@ from sqlalchemy import Connection
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.heads import HeadRefused, Keys, counting_number, record_in, signed_claims
+from authsec_server.audit.sealing.heads import (
+    HeadRefused,
+    Keys,
+    counting_number,
+    read_head,
+    record_in,
+    signed_claims,
+    signing_kid,
+)
 from authsec_server.audit.sealing.succession import Succession, succession
 
 TYPE: Final = "authsec-journal-restored+jwt"
@@ -101,6 +109,14 @@ def believed_restores(records: Iterable[tuple[int | None, str | None]], believin
         if signed and signed not in found and (restore := _believed(signed, believing, place)):
             found[signed] = restore
     return sorted(found.values(), key=lambda each: each.at)
+
+
+def excuses(restore: Restore, signed: str, keys: Keys) -> bool:
+    """Whether the record excuses a head: the database had signed it, and lost what came after the backup."""
+    try:
+        return read_head(signed, keys).at <= restore.heads_until
+    except HeadRefused:
+        return signing_kid(signed) in restore.unknown_keys
 
 
 def excused_until(restores: Sequence[Restore]) -> datetime | None:

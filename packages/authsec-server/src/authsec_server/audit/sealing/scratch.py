@@ -127,7 +127,13 @@ class Scratch:
 
     def is_sealed(self, number: int) -> bool:
         """Whether a leaf is of the event with this number."""
-        return self._database.execute("SELECT 1 FROM leaf WHERE number = ?", (number,)).fetchone() is not None
+        return self.place_of(number) is not None
+
+    def place_of(self, number: int) -> int | None:
+        """The place in the log of the event with this number: the first one; None where it has no seal."""
+        statement = "SELECT position FROM leaf WHERE number = ? ORDER BY position LIMIT 1"
+        row = self._database.execute(statement, (number,)).fetchone()
+        return None if row is None else row[0]
 
     def range_of(self, hour: datetime) -> Range | None:
         """The lowest and the highest number of that hour. Events of one hour come together: its range is kept."""

@@ -13,7 +13,7 @@ from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.late_seals import LateSeals
-from authsec_server.audit.sealing.restores import Restore
+from authsec_server.audit.sealing.restores import Restore, excuses
 from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.tree import Tree
 
@@ -26,7 +26,8 @@ class Dropping:
     """A record of what was dropped, `missing` of which are, and `given` again in files; `sealed`: so is the record.
 
     `covered_at` is when the first head was signed that covers all of it, `sealed_at` when the first one was signed that
-    covers the record, in its `place` of the log.
+    covers the record, in its `place` of the log. `overtaken_at` is when a head was signed that covers more than the
+    record's head, and not the record.
     """
 
     record: DropRecord
@@ -36,6 +37,7 @@ class Dropping:
     covered_at: datetime | None = None
     place: int | None = None
     sealed_at: datetime | None = None
+    overtaken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ class Trail:
     _latest_cut: list[DropRecord] = field(default_factory=list)
     _left_at: Covering = field(init=False)  # places that records of `_latest_cut` leave out
     _uncovered: list[Dropping] = field(default_factory=list)  # no head covers them yet; the next one is the last
+    _last_heads: list[Dropping] = field(init=False)  # no larger head than that of their records was met yet
     _placed: list[Dropping] = field(default_factory=list)  # no head covers their records yet
     _restored_to: dict[int, datetime] = field(default_factory=dict)  # when the last head of each backup was signed
 
@@ -130,6 +133,7 @@ class Trail:
         self._latest_cut = sorted(self.records, key=lambda record: record.before, reverse=True)
         self._left_at = Covering([(run, at) for at, its in enumerate(self._latest_cut) for run in gaps(its.places)])
         self._uncovered = sorted(self._droppings, key=lambda each: each.record.last_place, reverse=True)
+        self._last_heads = sorted(self._droppings, key=lambda each: each.record.head.size, reverse=True)
 
     def find(self, finding: str) -> None:
         """Say what was found."""
@@ -152,15 +156,20 @@ class Trail:
             return
         dropping = self._droppings[at]
         dropping.missing += 1
-        held = [(file.name, found) for file in self.given if (found := file.held_at(place))]
+        held = [(file, found) for file in self.given if (found := file.held_at(place))]
         if event := next((found.event for _, found in held if found.leaf == hash_), None):
             dropping.given += 1
             self.held(place, event)
-        for name, found in held:
-            if found.leaf != hash_:
-                self.find(f"Event {number} is not in {name} as it was sealed.")
-            elif found.at >= dropping.record.before:
+        for file, found in held:
+            if found.leaf == hash_ and found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
+            elif found.leaf != hash_ and not self._is_lost(file, place):
+                self.find(f"Event {number} is not in {file.name} as it was sealed.")
+
+    def _is_lost(self, file: Given, place: int) -> bool:
+        """Whether the file is from before a restore, and has in that place an event that the database lost by it."""
+        since = [each for each in self.restores if place >= each.size]
+        return any(excuses(each, file.last_head, self.keys.keys) for each in since)
 
     def refuse_late(self, number: int) -> None:
         """Find an event that is sealed under a number whose time was over. No server seals it, a thief of the key can.
@@ -256,6 +265,10 @@ class Trail:
             self._restored_to.setdefault(head.size, head.at)
         while self._uncovered and self._uncovered[-1].record.last_place < head.size:
             self._uncovered.pop().covered_at = head.at
+        while self._last_heads and self._last_heads[-1].record.head.size < head.size:
+            behind = self._last_heads.pop()
+            if behind.place is None or behind.place >= head.size:
+                behind.overtaken_at = head.at
         for dropping in self._placed:
             if dropping.place is not None and dropping.place < head.size:
                 dropping.sealed_at = head.at
@@ -286,6 +299,18 @@ class Trail:
         """
         sealed = (each.record for each in self._droppings if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
+
+    def doubt(self, record: DropRecord) -> str:
+        """Why events do not come after the record though its head does not cover them, in words. Empty: they do."""
+        its = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
+        if its is None or not (its.sealed and its.missing):
+            return "dropped nothing. A drop that was interrupted is finished by: authsec audit drop"
+        if its.overtaken_at and its.sealed_at and its.sealed_at - its.overtaken_at > CLOCKS:
+            return (
+                f"its head was not the last one then: another was signed at {shown_time(its.overtaken_at)}, and"
+                f" the first head that covers the record at {shown_time(its.sealed_at)}."
+            )
+        return ""
 
     def last_dropped_place(self) -> int | None:
         """The last place in the log of an event that a record says was dropped; None where nothing is missing."""

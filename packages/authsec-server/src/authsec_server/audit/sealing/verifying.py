@@ -26,7 +26,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.count_check import CountCheck
-from authsec_server.audit.sealing.dropped import STAYING, believed
+from authsec_server.audit.sealing.dropped import STAYING, DropRecord, believed
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, Keys, record_in
 from authsec_server.audit.sealing.last_use_check import LastUseCheck
@@ -39,6 +39,7 @@ from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, shown_time
+from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import Waiting, is_of_server
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
@@ -124,12 +125,19 @@ def verify_log(
             revocation_check=revocation_check,
             table_check=table_check,
             last_use_check=last_use_check,
+            uncounted=Uncounted(_drop_records(tx, keys)),
             latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
         )
         scan = Scan(tx.connection)
         with scan.sequential():
             read.all(scan)
         return _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
+
+
+def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
+    """The signed records of drops. An index may hide one: then events that the record leaves out are found."""
+    records = store.records(tx.connection, EventKind.EVENTS_DROPPED)
+    return believed((signed for _, signed in records), keys_of(tx, keys))
 
 
 def damage(tx: Tx) -> Report | None:
@@ -163,6 +171,7 @@ class _Read:
     revocation_check: RevocationCheck
     table_check: TableCheck
     last_use_check: LastUseCheck
+    uncounted: Uncounted
     latest: str  # time of an event that a server may have recorded by now
     findings: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)  # findings
@@ -211,8 +220,15 @@ class _Read:
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
             self.table_check.add(event.number, row, self.scratch.is_sealed)
             self.last_use_check.add(event.number, row)
-        if valid and row["decision"] is not None:
-            self.count_check.add(event.number, _outcome(row))
+        if valid:
+            self._count(event.number, row)
+
+    def _count(self, number: int, event: Mapping[str, Any]) -> None:
+        if event["decision"] is None:
+            return
+        at = event["at"]
+        if not (self.uncounted.may_be(at) and self.uncounted.meet(at, self.scratch.place_of(number))):
+            self.count_check.add(number, _outcome(event))
 
     def add_held(self, believing: Succession, place: int, event: Mapping[str, Any]) -> None:
         """Take in an event that was dropped, and that a file holds as it was sealed, in that place of the log."""
@@ -221,8 +237,7 @@ class _Read:
                 return
             self.revocation_check.add_dropped(event)
             self.revocation_check.believe(believed_restores([(place, restore_of(event))], believing))
-            if event["decision"] is not None:
-                self.count_check.add(event["id"], _outcome(event))
+            self._count(event["id"], event)
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
@@ -306,8 +321,10 @@ def _compared(
     of_revocations = read.revocation_check.findings(trail.unknown_before(), now)
     for finding in (*read.misnamed, *of_tables, *of_revocations):
         trail.find(finding)
-    for finding in read.count_check.findings(dropped, trail.unknown_before()) if counts else ():
-        trail.find(finding)
+    if counts:
+        of_counts = read.count_check.findings(dropped, trail.unknown_before())
+        for finding in (*of_counts, *read.uncounted.findings(trail.doubt)):
+            trail.find(finding)
     if not size and not_yet and not trail.findings:
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet)

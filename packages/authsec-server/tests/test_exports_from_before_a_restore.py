@@ -1,0 +1,145 @@
+"""Months are dropped, the database is put back to an older backup, and months are dropped again.
+
+Operators keep each export. One from before the restore has events that the database lost; in their places are others.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.dropping import Dropper
+from authsec_server.audit.sealing.exporting import export, verify_export
+from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.heads import sign_head
+from authsec_server.audit.sealing.lines import head_line
+from authsec_server.audit.sealing.restores import Restore, sign_restore
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.service import record_act
+from authsec_server.audit.tree import Tree
+from authsec_server.db import Database, open_database
+from authsec_server.db.sqlite_files import copy_database
+from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.master import MasterKey
+
+sys.path.insert(0, str(Path(__file__).parent / "advisories"))
+from test_journal_dropped_unseen import AUGUST, Old
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # files are compared, by no SQL
+DECEMBER = AUGUST.replace(month=12)
+
+
+class Restored(Old):
+    """The database of a backup, after another one went on from there and exported what it had."""
+
+    def __init__(self, backup: Path, old: Old) -> None:  # the events are there
+        self.database = open_database(f"sqlite:///{backup}")
+        self.now, self.key, self.keys, self.kept = old.now, old.key, old.keys, None
+        self.size = self.database.read(lambda tx: store.size(tx.connection))
+        keys = JournalKeys(self.database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.sealer = Sealer(
+            self.database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: self.now
+        )
+        self.dropper = Dropper(database=self.database, sealer=self.sealer, issuer="https://a", keys=keys.by_kid)
+
+    def restore(self, *, minutes: int = 0, unknown_keys: tuple[str, ...] = ()) -> None:
+        """Record it, with heads up to so many minutes from now."""
+        until = self.now + timedelta(minutes=minutes)
+        its = Restore(at=self.now, authority_version=100, size=self.size, heads_until=until, unknown_keys=unknown_keys)
+        detail = {"record": sign_restore(its, issuer="https://a", key=self.key)}
+        self.database.change(lambda tx: record_act(tx, self.act(), EventKind.AUTHORITY_RESTORED, detail=detail))
+
+    def go_on(self) -> list[list[str]]:
+        """Drop two times, each after an export. These exports."""
+        files = []
+        for cut in (AUGUST, DECEMBER):
+            self.now = max(self.now + timedelta(minutes=1), cut)
+            for number in range(6):
+                self.record(self.now + timedelta(seconds=number))
+            self.settle()
+            self.now += timedelta(days=1)
+            self.settle()
+            files.append(list(export(self.database)))
+            self.drop(files[-1], before=cut)
+            self.settle()
+        return files
+
+    def found(self, *files: list[str]) -> str:
+        return "\n".join(self.report(*files).findings)
+
+
+@pytest.fixture
+def old(database: Database) -> Old:
+    return Old(database)
+
+
+@pytest.fixture
+def restored(old: Old, database_url: str, tmp_path: Path) -> Iterator[Restored]:
+    """`old` goes on after the backup, exports, and drops."""
+    backup = tmp_path / "backup"
+    copy_database(Path(database_url.removeprefix("sqlite:///")), backup)
+    for number in range(5):
+        old.record(old.now + timedelta(seconds=number))
+    old.settle()
+    old.lines = list(export(old.database))
+    old.drop()
+    old.settle()
+    its = Restored(backup, old)
+    with closing(its.database):
+        yield its
+
+
+def test_all_exports_that_were_kept_are_given_and_nothing_is_found(old: Old, restored: Restored) -> None:
+    restored.restore()
+    files = restored.go_on()
+    report = restored.report(old.lines, *files)
+    assert (report.findings, report.not_checkable) == ((), 0)
+    given = [Given(str(number), lines) for number, lines in enumerate([old.lines, *files])]
+    exported = verify_export(list(export(restored.database)), restored.keys, given=given)
+    assert (exported.findings, exported.not_checkable) == ((), 0)
+
+
+def test_a_restore_that_nobody_recorded_excuses_no_export(old: Old, restored: Restored) -> None:
+    files = restored.go_on()
+    assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
+
+
+def test_a_restore_excuses_no_export_with_a_later_head(old: Old, restored: Restored) -> None:
+    """Else whoever wrote the log anew would only need an older record of a restore."""
+    restored.restore(minutes=-30)
+    files = restored.go_on()
+    assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
+
+
+@pytest.mark.parametrize("place", [3, 15])
+def test_an_export_is_compared_up_to_the_backup_and_later_ones_whole(old: Old, restored: Restored, place: int) -> None:
+    restored.restore()
+    first, second = restored.go_on()
+    changed = first if place > restored.size else old.lines
+    at = next(at for at, line in enumerate(changed) if f'"place":{place}}}' in line)
+    changed[at] = changed[at].replace('"req_1"', '"req_2"')
+    assert f"Event {place + 1} is not in old.jsonl as it was sealed." in restored.found(old.lines, first, second)
+
+
+def test_an_export_without_a_last_head_of_ours_is_not_excused(old: Old, restored: Restored) -> None:
+    restored.restore()
+    files = restored.go_on()
+    other = sign_head(Tree(), through=0, at=old.now, issuer="https://a", key=PrivateKey.generate_ed25519())
+    for end in ([], [head_line(other.signed)]):
+        assert "is not in old.jsonl as it was sealed" in restored.found([*old.lines[:-1], *end], *files)
+
+
+def test_a_sealing_key_that_the_backup_did_not_have_has_signed_the_export(old: Old, restored: Restored) -> None:
+    lost = PrivateKey.generate_ed25519()
+    head = sign_head(Tree(), through=0, at=old.now, issuer="https://a", key=lost)
+    restored.restore(unknown_keys=(lost.public.thumbprint(),))
+    files = restored.go_on()
+    assert restored.found([*old.lines, head_line(head.signed)], *files) == ""
