@@ -12,7 +12,7 @@ import pytest
 from authsec.cli import commands
 from authsec.deferred import itself
 from authsec.doctor.advice import OF_REFUSALS
-from authsec_server.tokens.model import Reason
+from authsec_server.tokens.decision import Reason
 from click.testing import CliRunner
 
 COMMANDS_NAMED = [found for text in OF_REFUSALS.values() for found in re.findall("`authsec (.+?)`", text)]

@@ -30,7 +30,7 @@ PLANTED = [
     ("packages", "authsec_server/failures.py", "import authsec_demo"),
     ("rooms", "authsec_server/db/schema.py", "import authsec_server.web.errors"),
     ("rooms", "authsec_server/attestation/model.py", "import authsec_server.delegations.model"),
-    ("rooms", "authsec_server/clients/service.py", "import authsec_server.tokens.model"),
+    ("rooms", "authsec_server/clients/service.py", "import authsec_server.tokens.decision"),
     ("rooms", "authsec_server/leftovers.py", "import authsec_server.failures"),
     ("furniture", "authsec_server/revocations/store.py", "import authsec_server.revocations.service"),
     ("stores", "authsec_server/tokens/service.py", "import authsec_server.clients.store"),

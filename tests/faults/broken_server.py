@@ -9,12 +9,12 @@ from typing import Any
 from authsec.cli import main
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.tokens import journal
+from authsec_server.tokens import issue
 
 
 def issues_unrecorded() -> None:
     """Tokens leave without a record."""
-    setattr(journal, "issued", lambda *_, **__: None)  # noqa: B010 - the defect
+    setattr(issue, "issued", lambda *_, **__: None)  # noqa: B010 - the defect
 
 
 def forgets_disabled_clients() -> None:

@@ -17,7 +17,7 @@ from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
-from authsec_server.tokens.model import Denied
+from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.request import TokenRequest
 
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")

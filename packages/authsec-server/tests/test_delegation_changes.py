@@ -12,7 +12,7 @@ from authsec_server.clients.model import Client, ClientKind, Platform, Proof, Pr
 from authsec_server.delegations.changes import Change, changes, narrows
 from authsec_server.delegations.model import Delegation, TargetType
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Limits, decide
+from authsec_server.tokens.decision import Authority, Denied, Facts, Granted, Limits, decide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -18,8 +18,8 @@ from authsec_server.failures import Unavailable
 from authsec_server.keys.api import metadata
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
-from authsec_server.tokens.endings import revoked
 from authsec_server.tokens.introspection import subjects
+from authsec_server.tokens.revocation import revoked
 from hypothesis import given
 from hypothesis import strategies as st
 from introspecting import CRM, INTROSPECT, ask, register, token_for

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from authsec_server.principal import LOCAL_OPERATOR
-from authsec_server.tokens.endings import revoked
+from authsec_server.tokens.revocation import revoked
 from databases import settings_for
 
 House = Any

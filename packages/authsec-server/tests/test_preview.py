@@ -19,10 +19,10 @@ from authsec_server.delegations.model import Edit, Proposal, Standing, Terms
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.roles import service as roles
-from authsec_server.tokens.model import Denied, Issuance, Limits, Reason
+from authsec_server.tokens.decision import Denied, Issuance, Limits, Reason
+from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.preview import JTI, Preview, preview, preview_delegation
 from authsec_server.tokens.request import parse
-from authsec_server.tokens.service import Issued
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -16,7 +16,7 @@ from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
-from authsec_server.tokens.endings import revoked
+from authsec_server.tokens.revocation import revoked
 from databases import settings_for
 
 House = Any

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from authsec_server.keys.api import metadata
-from authsec_server.tokens.endings import revoked
-from authsec_server.tokens.revoking_api import PATH, REVOKE
+from authsec_server.tokens.revocation import revoked
+from authsec_server.tokens.revocation_api import PATH, REVOKE
 from databases import settings_for
 
 House = Any

@@ -19,11 +19,11 @@ from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
 from authsec_server.sources.parsing import Changes
-from authsec_server.tokens.model import Denied, Reason
+from authsec_server.tokens.decision import Denied, Reason
+from authsec_server.tokens.hints import Place, remedy
+from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.preview import Preview, preview
-from authsec_server.tokens.remedies import Place, remedy
 from authsec_server.tokens.request import parse
-from authsec_server.tokens.service import Issued
 from databases import settings_for
 from trusting import ENDPOINT, agent, operator, refusals, shows, trust
 from workload_evidence import OTHER_RSA, US, finder, github, kubernetes, spire

@@ -24,7 +24,7 @@ from authsec_server.cli import audit_showing as showing
 from authsec_server.console.activity import evidence, stories
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
-from authsec_server.tokens.remedies import remedy_of
+from authsec_server.tokens.hints import remedy_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sqlalchemy import text

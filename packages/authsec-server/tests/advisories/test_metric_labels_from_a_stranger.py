@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from attesting import HELPER
+from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.metrics import ENDED
-from authsec_server.tokens.model import Reason
 from trusting import agent, shows, trust
 from workload_evidence import kubernetes
 

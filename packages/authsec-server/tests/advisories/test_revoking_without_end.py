@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from authsec.jose import PublicKey
-from authsec_server.tokens import giving_up
-from authsec_server.tokens.revoking_api import PATH, REVOKE
+from authsec_server.tokens import revocation
+from authsec_server.tokens.revocation_api import PATH, REVOKE
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -70,7 +70,7 @@ def test_what_is_huge_is_not_read(house: Any, checked: list[str], size: int) -> 
 
 
 def test_an_agent_that_ends_each_token_it_gets_comes_to_an_end(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(giving_up, "OF_A_CLIENT", 3)
+    monkeypatch.setattr(revocation, "OF_A_CLIENT", 3)
     its = house(local_operator=True)
     client_id, door = its.delegated_name(), its.door()
     tokens = [door.get(ENDPOINT, params={"client_id": client_id}).json()["token"] for _ in range(6)]

@@ -28,7 +28,7 @@ from authsec_server.db.database import Access
 from authsec_server.keys.journal import JournalKeys
 from authsec_server.keys.master import MasterKey
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
-from authsec_server.tokens.endings import revoked
+from authsec_server.tokens.revocation import revoked
 from databases import raise_version_to
 from sqlalchemy import insert
 

@@ -11,7 +11,7 @@ from authsec_server.clients import enrolments_api
 from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.tokens import api as tokens_api
-from authsec_server.tokens import introspection_api, oauth_api, revoking_api
+from authsec_server.tokens import introspection_api, oauth_api, revocation_api
 from authsec_server.web import health
 
 
@@ -42,7 +42,7 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
             noting=told.noting,
             recognise=house.api_credentials.audience,
         ),
-        *revoking_api.routes(house.giving_up),
+        *revocation_api.routes(house.giving_up),
         *oauth_api.routes(
             issuer=house.settings.issuer,
             address_limit=house.settings.address_limit,

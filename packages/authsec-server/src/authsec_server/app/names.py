@@ -12,7 +12,7 @@ from authsec_server.clients.enrolment import RefusalReason as EnrolmentReason
 from authsec_server.db import Tx
 from authsec_server.delegations import standing
 from authsec_server.failures import NotFound, NotPermitted
-from authsec_server.tokens.model import Reason as TokenReason
+from authsec_server.tokens.decision import Reason as TokenReason
 
 
 def _client(tx: Tx, slug: str) -> str | None:

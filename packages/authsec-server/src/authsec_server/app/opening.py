@@ -32,7 +32,7 @@ from authsec_server.private_files import check_data
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations.heads import Feed
 from authsec_server.settings import Settings, is_loopback
-from authsec_server.tokens.service import DelegationTokens
+from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS
 from authsec_server.web.health import Readiness

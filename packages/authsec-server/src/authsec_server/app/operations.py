@@ -28,7 +28,7 @@ from authsec_server.keys import journal_api
 from authsec_server.roles import api as roles_api
 from authsec_server.sources import api as sources_api
 from authsec_server.sources import asked_api
-from authsec_server.tokens import events_api, revoking_api
+from authsec_server.tokens import events_api, revocation_api
 from authsec_server.web import openapi
 from authsec_server.web.answering import routes_of
 from authsec_server.web.operations import AnyOperation
@@ -52,7 +52,7 @@ def operations(house: House) -> list[AnyOperation]:
         *delegations_api.operations(house.terms),
         *grants_api.operations(house.terms),
         *keys_api.operations(keyring.custodian, keyring.feed_keys),
-        *revoking_api.operations(house.ours),
+        *revocation_api.operations(house.ours),
         *administrators_api.operations(issuer=house.settings.issuer),
         *links_api.operations(issuer=house.settings.issuer),
         *admin_keys_api.operations(),

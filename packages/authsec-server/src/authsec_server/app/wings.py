@@ -44,12 +44,11 @@ from authsec_server.revocations.live import LiveFeed
 from authsec_server.settings import Settings
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.tokens.giving_up import GivingUp
+from authsec_server.tokens.decision import Limits
 from authsec_server.tokens.introspection import Introspection
-from authsec_server.tokens.limits import TokenLimits
-from authsec_server.tokens.model import Limits
-from authsec_server.tokens.ours import OwnTokens
-from authsec_server.tokens.service import DelegationTokens
+from authsec_server.tokens.issue import DelegationTokens, TokenLimits
+from authsec_server.tokens.own_tokens import OwnTokens
+from authsec_server.tokens.revocation import GivingUp
 from authsec_server.web.health import Liveness, Problem, Readiness
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.limits import Limiter

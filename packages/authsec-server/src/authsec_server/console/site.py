@@ -39,8 +39,8 @@ from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
 from authsec_server.sources.cluster_apis import ClusterApis
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.tokens.ours import OwnTokens
-from authsec_server.tokens.service import DelegationTokens
+from authsec_server.tokens.issue import DelegationTokens
+from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.errors import status_of
 from authsec_server.web.places import Places

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.failures import Unavailable
+from authsec_server.tokens.decision import Denied, Reason
+from authsec_server.tokens.issue import DelegationTokens, Issued
 from authsec_server.tokens.metrics import ENDED
-from authsec_server.tokens.model import Denied, Reason
 from authsec_server.tokens.request import TokenRequest, parse
-from authsec_server.tokens.service import DelegationTokens, Issued
 from authsec_server.web.context import context_of
 from authsec_server.web.errors import error_response, retry_after
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from authsec_server.clients.model import spiffe_id
-from authsec_server.tokens.model import Granted
+from authsec_server.tokens.decision import Granted
 
 ALGORITHM = "RS256"
 TYPE = "at+jwt"

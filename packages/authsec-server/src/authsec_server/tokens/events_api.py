@@ -16,8 +16,8 @@ from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act
-from authsec_server.tokens.endings import revoked
-from authsec_server.tokens.remedies import remedy_of
+from authsec_server.tokens.hints import remedy_of
+from authsec_server.tokens.revocation import revoked
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 

@@ -17,7 +17,7 @@ from authsec.jose import VerifiedJws
 from authsec_server.db import Database, Tx
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Subject, rests_on
-from authsec_server.tokens.ours import OwnTokens
+from authsec_server.tokens.own_tokens import OwnTokens
 
 LEEWAY = 30  # seconds by which the server that issued the token may be ahead of this one, as verifiers allow
 

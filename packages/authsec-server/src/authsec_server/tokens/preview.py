@@ -20,9 +20,9 @@ from authsec_server.failures import NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims
-from authsec_server.tokens.model import Authority, Denied, Facts, Granted, Issuance, Reason, decide
+from authsec_server.tokens.decision import Authority, Denied, Facts, Granted, Issuance, Reason, decide
+from authsec_server.tokens.issue import explained, load_facts
 from authsec_server.tokens.request import TokenRequest, parse
-from authsec_server.tokens.service import explained, load_facts
 
 JTI = "(a new one for each token)"
 _BEST_FIRST = (

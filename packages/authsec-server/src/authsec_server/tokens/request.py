@@ -9,7 +9,7 @@ from authsec_server.apis.model import parse_action, parse_identifier
 from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.failures import Invalid
 from authsec_server.naming import is_uuid
-from authsec_server.tokens.model import Denied, Reason
+from authsec_server.tokens.decision import Denied, Reason
 
 MAX_ACTIONS = 200
 MAX_RESOURCES = 10

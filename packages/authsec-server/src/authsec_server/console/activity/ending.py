@@ -14,8 +14,8 @@ from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
 from authsec_server.principal import Role
-from authsec_server.tokens import revoking
-from authsec_server.tokens.ours import read_pasted
+from authsec_server.tokens import revocation
+from authsec_server.tokens.own_tokens import read_pasted
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -40,7 +40,7 @@ async def find(visit: Visit) -> Response:
             if jws is None:
                 raise Invalid("token", "This is no token of this authority, or a damaged one.", "Paste it whole.")
             jti = str(jws.claims["jti"])
-        found = await visit.read(lambda tx: revoking.token(tx, visit.act, jti))
+        found = await visit.read(lambda tx: revocation.token(tx, visit.act, jti))
     except (Invalid, NotFound, Conflict) as failure:
         return await form(visit, failure)
     return visit.redirect(f"/console/activity/{found.id}/end-token")
@@ -62,7 +62,7 @@ async def end(visit: Visit) -> Response:
     issued = await visit.read(lambda tx: _issued(tx, visit))
     try:
         ended = await visit.change(
-            lambda tx, act: revoking.end(tx, act, issued.event.jti, because=visit.form.text("reason"))
+            lambda tx, act: revocation.end(tx, act, issued.event.jti, because=visit.form.text("reason"))
         )
     except (Invalid, Conflict) as failure:
         return await ask(visit, failure)
@@ -75,4 +75,4 @@ def _issued(tx: Tx, visit: Visit) -> Recorded:
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
     found = audit.event(tx, visit.act.principal, int(number))
-    return revoking.token(tx, visit.act, found.event.jti)
+    return revocation.token(tx, visit.act, found.event.jti)

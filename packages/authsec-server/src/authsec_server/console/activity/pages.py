@@ -23,8 +23,8 @@ from authsec_server.console.activity import asked, ending, evidence, stories
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
-from authsec_server.tokens.endings import revoked
-from authsec_server.tokens.remedies import Remedy, remedy_of
+from authsec_server.tokens.hints import Remedy, remedy_of
+from authsec_server.tokens.revocation import revoked
 
 PAGE = 50
 HOURS = 48

@@ -18,7 +18,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
 from authsec_server.sources import service as sources
 from authsec_server.sources.model import SourceKind
-from authsec_server.tokens.model import Denied, Reason
+from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
 
 

@@ -33,8 +33,8 @@ from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
 from authsec_server.sources import service as sources
 from authsec_server.sources.model import TrustSource
-from authsec_server.tokens.endings import revoked
-from authsec_server.tokens.remedies import Remedy, remedy_of
+from authsec_server.tokens.hints import Remedy, remedy_of
+from authsec_server.tokens.revocation import revoked
 
 CHARTED = timedelta(days=7)
 STEP = timedelta(hours=6)

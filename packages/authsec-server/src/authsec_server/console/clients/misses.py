@@ -13,7 +13,7 @@ from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.principal import Act
-from authsec_server.tokens.model import Reason
+from authsec_server.tokens.decision import Reason
 
 RECENT = timedelta(days=7)
 LOOKED_AT = 100  # refusals

@@ -17,9 +17,9 @@ from authsec_server.console.site import Visit
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
-from authsec_server.tokens.model import Denied, Reason
+from authsec_server.tokens.decision import Denied, Reason
+from authsec_server.tokens.hints import Remedy, remedy
 from authsec_server.tokens.preview import Preview, preview
-from authsec_server.tokens.remedies import Remedy, remedy
 from authsec_server.tokens.request import parse
 
 

@@ -17,7 +17,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.effective import effective
 from authsec_server.delegations.model import OVER, DelegationState, Standing, title
-from authsec_server.tokens.endings import revoked
+from authsec_server.tokens.revocation import revoked
 
 TOKENS = 10  # of a page
 

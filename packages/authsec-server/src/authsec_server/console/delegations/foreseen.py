@@ -10,7 +10,7 @@ from authsec_server.console.delegations.faults import NOT_YET
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Standing
-from authsec_server.tokens.model import Denied
+from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.preview import preview_delegation
 
 VERSION = "(the authority's version when the token is asked for)"

@@ -11,10 +11,9 @@ from typing_extensions import TypedDict
 
 from authsec_server.failures import Invalid
 from authsec_server.principal import Role
-from authsec_server.tokens import revoking
-from authsec_server.tokens.giving_up import GivingUp
-from authsec_server.tokens.ours import OwnTokens, read_pasted
-from authsec_server.tokens.revoking import Ended
+from authsec_server.tokens import revocation
+from authsec_server.tokens.own_tokens import OwnTokens, read_pasted
+from authsec_server.tokens.revocation import Ended, GivingUp
 from authsec_server.web.bodies import Body
 from authsec_server.web.context import context_of, limit_key
 from authsec_server.web.instants import rfc3339
@@ -77,7 +76,7 @@ def operations(tokens: OwnTokens) -> list[AnyOperation]:
 
     async def end(call: Call[Ending]) -> EndedShown:
         jti = await run_in_threadpool(_jti, call.body, tokens)
-        return as_json(await call.change(lambda tx, act: revoking.end(tx, act, jti, because=call.body.reason)))
+        return as_json(await call.change(lambda tx, act: revocation.end(tx, act, jti, because=call.body.reason)))
 
     return [
         Operation(

@@ -1,0 +1,197 @@
+"""Revoke a single token by its `jti`, as an operator or as its holder (RFC 7009), and say when tokens were revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from authsec.verifier.checks import HIGHEST_LEEWAY
+
+from authsec_server import naming
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Event, EventKind, Recorded
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Conflict, NotFound
+from authsec_server.principal import Act, Role
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import Revocation, Subject, SubjectKind, rests_on
+from authsec_server.roles import service as roles
+from authsec_server.tokens.own_tokens import OwnTokens
+from authsec_server.web.context import limit_key
+from authsec_server.web.errors import TooOften
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.limits import Limiter
+
+
+def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
+    """When each of these issued tokens was revoked, by its event's number; without those that ran to their end.
+
+    A token is one of all that it rests on: the end of any of it has ended the token. What ended after the token tells
+    nothing about it, but for its own end: somebody wanted that for the sake of clocks that differ.
+    """
+    issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
+    slugs = {
+        id_: role.slug for id_, role in roles.by_ids(tx, {role.id for it in issued for role in it.event.roles}).items()
+    }
+    subjects = {it.id: _subjects(it.event, slugs) for it in issued}
+    oldest = min((it.event.authority_version or 0 for it in issued), default=0)
+    found = revocations.after(tx, frozenset().union(*subjects.values()), oldest) if issued else []
+    ended: dict[int, datetime] = {}
+    for it in issued:
+        its_own = (each for each in found if each.subject in subjects[it.id] and _ends(each, it.event))
+        if first := next(its_own, None):
+            ended[it.id] = first.at
+    return ended
+
+
+def _ends(revocation: Revocation, issued: Event) -> bool:
+    if revocation.version <= (issued.authority_version or 0):
+        return False
+    in_time = issued.expires_at is None or revocation.at < issued.expires_at
+    return in_time or revocation.subject_kind is SubjectKind.TOKEN
+
+
+def _subjects(event: Event, slugs: dict[str, str]) -> frozenset[Subject]:
+    source = event.detail.get("source")
+    return rests_on(
+        client=event.client.id if event.client else "",
+        delegations=[each.id for each in event.delegations],
+        roles=[slugs.get(each.id, "") for each in event.roles],
+        proof=event.detail.get("proof_id") or "",
+        source=(source.get("id") or "") if isinstance(source, dict) else "",
+        kid=event.kid,
+        jti=event.jti,
+    )
+
+
+LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a token, for clocks that differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A token that has ended: as it was issued, and when it ended. `already`: before this was asked for."""
+
+    issued: Event
+    at: datetime
+    already: bool
+
+
+def token(tx: Tx, act: Act, jti: str) -> Recorded:
+    """The event of a token that some API may still take. Raises `NotFound`, or `Conflict` for one that has."""
+    act.principal.require(Role.VIEWER)
+    found = audit.token_issued(tx, jti)
+    if found is None:
+        raise NotFound(
+            "The journal knows no token with this jti. Nothing was ended.",  # not what was typed: it may be a secret
+            "The jti is a claim of the token; `authsec audit list` shows it beside each that was issued.",
+        )
+    expires_at = found.event.expires_at
+    if expires_at is None or expires_at + LEEWAY <= act.now:
+        raise Conflict(
+            f"This token expired at {rfc3339(expires_at)}, so there was nothing to end.",
+            "To stop its agent from getting new ones, disable the agent or revoke its trust delegation.",
+        )
+    return found
+
+
+def end(tx: Tx, act: Act, jti: str, *, because: str = "") -> Ended:
+    """End the token, and say why if you like. Only inside a `change`. One that has ended already stays as it is.
+
+    Raises `NotFound`, `Conflict` or `Invalid`.
+    """
+    act.principal.require(Role.OPERATOR)
+    because = naming.text("reason", because)
+    found = token(tx, act, jti)
+    if ended_at := revoked(tx, [found]).get(found.id):
+        return Ended(issued=found.event, at=ended_at, already=True)
+    revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
+    audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because))
+    return Ended(issued=found.event, at=act.now, already=False)
+
+
+def counts(tx: Tx, jti: str, now: datetime) -> Recorded | None:
+    """The event of the token with this `jti`, if some API may take it: known, and not over by any clock, nor ended.
+
+    Asks for no principal.
+    """
+    found = audit.token_issued(tx, jti)
+    if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now or revoked(tx, [found]):
+        return None
+    return found
+
+
+def give_up(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
+    """End the token, since whoever holds it asks for that. Only inside a `change`. One that is over stays as it is."""
+    found = counts(tx, jti, now)
+    if found is None:
+        return
+    revocations.end(tx, SubjectKind.TOKEN, jti, now)
+    event = Event(
+        at=now,
+        kind=EventKind.TOKEN_REVOKED,
+        request_id=request_id,
+        address=address,
+        authority_version=tx.version,
+        **_about(found.event, ""),
+    )
+    audit.record(tx, event)
+
+
+def _about(issued: Event, because: str) -> dict[str, Any]:
+    """What the journal keeps. Not in `expires_at`, by which tokens that were issued are counted."""
+    detail = {"expires_at": rfc3339(issued.expires_at)} | ({"because": because} if because else {})
+    return {
+        "client": issued.client,
+        "delegations": issued.delegations,
+        "roles": issued.roles,
+        "jti": issued.jti,
+        "kid": issued.kid,
+        "detail": detail,
+    }
+
+
+OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, which every API reads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivingUp:
+    """Ends tokens that are shown to it. Blocks its thread.
+
+    The token is the only credential that is asked for. Agents that shut down, and scanners that come upon a token in a
+    log, have no other; and whoever holds one could do worse with it than to end it.
+    """
+
+    database: Database
+    tokens: OwnTokens
+    rate: Limiter
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    of_client: Limiter = field(default_factory=lambda: Limiter(OF_A_CLIENT, seconds=SECONDS))
+
+    def give_up(self, token: str, *, request_id: str, address: str) -> None:
+        """End the token if it is one of ours that can be used; of any other nothing is said (RFC 7009 section 2.2).
+
+        What is not needs no lock, which agents wait for, and leaves nothing in the journal: neither can be had by
+        sending the same token again and again. And an agent that ends each token it gets makes the feed of all longer:
+        a client has so many an hour. Raises `TooOften` or `Unavailable`.
+        """
+        if wait := self.rate.charge(limit_key(address), self.monotonic()):
+            raise TooOften("Too many tokens were revoked from this address.", wait)
+        jws = self.tokens.read(token)
+        if jws is None:
+            return
+        jti = str(jws.claims["jti"])
+        if found := self.database.read(lambda tx: counts(tx, jti, self.now())):
+            self._charge(found.event)
+            self.database.change(lambda tx: give_up(tx, jti, self.now(), request_id=request_id, address=address))
+
+    def _charge(self, issued: Event) -> None:
+        whose = issued.client.id if issued.client else ""
+        if wait := self.of_client.charge(whose, self.monotonic()):
+            raise TooOften(
+                f"{OF_A_CLIENT} tokens of this agent were revoked in this way within an hour, and this one was not. "
+                "An administrator can end all at once (authsec agents revoke-tokens), or this one (authsec revoke).",
+                wait,
+            )
