@@ -9,7 +9,7 @@ import pytest
 from authsec_server.audit.model import Named
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
-from authsec_server.delegations import listing, removal, service
+from authsec_server.delegations import search, service
 from authsec_server.delegations.model import DelegationState
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import Act, Role
@@ -23,7 +23,7 @@ def test_its_delegations_go_with_it(estate: Any) -> None:
     kept = estate.delegate(client="other").delegation.id
     estate.do(lambda tx, act: service.revoke(tx, act, revoked, estate.terms))
     before = len(estate.endings())
-    gone = estate.do(lambda tx, act: removal.delete_client(tx, act, client.slug, estate.terms))
+    gone = estate.do(lambda tx, act: service.delete_client(tx, act, client.slug, estate.terms))
     assert gone == client
     for delegation in (live, revoked):
         with pytest.raises(NotFound):
@@ -47,18 +47,18 @@ def test_a_failed_deletion_changes_nothing(estate: Any) -> None:
     estate.delegate()
 
     def delete_then_fail(tx: Tx, act: Act) -> None:
-        removal.delete_client(tx, act, client.id, estate.terms)
+        service.delete_client(tx, act, client.id, estate.terms)
         raise ValueError("the disk is full")
 
     with pytest.raises(ValueError, match="disk"):
         estate.do(delete_then_fail)
     assert estate.endings() == []
-    assert estate.see(lambda tx, act: listing.tally(tx, act, act.now))[DelegationState.LIVE] == 1
+    assert estate.see(lambda tx, act: search.tally(tx, act, act.now))[DelegationState.LIVE] == 1
 
 
 def test_a_viewer_deletes_nothing(estate: Any) -> None:
     client = estate.agent()
     estate.act = replace(estate.act, principal=replace(estate.act.principal, role=Role.VIEWER))
     with pytest.raises(NotPermitted):
-        estate.do(lambda tx, act: removal.delete_client(tx, act, client.id, estate.terms))
+        estate.do(lambda tx, act: service.delete_client(tx, act, client.id, estate.terms))
     assert estate.see(lambda tx, act: clients.get(tx, act, client.id)) == client

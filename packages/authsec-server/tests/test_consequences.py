@@ -17,9 +17,9 @@ from authsec_server.clients import following, holding
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, service, tokens_out
+from authsec_server.delegations import consequences, live_tokens, service
 from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.foreseen import Insight
+from authsec_server.delegations.impact import ImpactProvider
 from authsec_server.delegations.model import Delegation, Edit
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act
@@ -272,7 +272,7 @@ def rehearsed(estate: Any, work: Callable[[Tx, Act], object]) -> Any:
 
     def foreseen(tx: Tx) -> Foreseen:
         work(tx, estate.act)
-        return Insight(terms=estate.terms).foreseen(tx, estate.act)
+        return ImpactProvider(terms=estate.terms).foreseen(tx, estate.act)
 
     return estate.database.rehearse(foreseen).would_stop
 
@@ -323,13 +323,13 @@ def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(
     agents = [estate.agent(name) for name in ("One", "Two")]
     for number, agent in enumerate(agents):
         minted(estate, agent, f"jti-{number}", kid="key-1")
-    live = estate.see(lambda tx, act: tokens_out.of_key(tx, act.now, "key-1"))
+    live = estate.see(lambda tx, act: live_tokens.of_key(tx, act.now, "key-1"))
     assert ([each.name for each in live.agents], live.live) == (["One", "Two"], 2)
     estate.do(lambda tx, act: revocations.end(tx, SubjectKind.TOKEN, "jti-0", act.now))
-    left = estate.see(lambda tx, act: tokens_out.of_key(tx, act.now, "key-1"))
+    left = estate.see(lambda tx, act: live_tokens.of_key(tx, act.now, "key-1"))
     assert ([each.name for each in left.agents], left.live) == (["Two"], 1)
     estate.do(lambda tx, act: revocations.end(tx, SubjectKind.KEY, "key-1", act.now))
-    assert estate.see(lambda tx, act: tokens_out.of_key(tx, act.now, "key-1")).live == 0
+    assert estate.see(lambda tx, act: live_tokens.of_key(tx, act.now, "key-1")).live == 0
 
 
 def test_where_nobody_follows_is_said_first(estate: Any, helper: Client) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.console.dashboard import attention, pages
-from authsec_server.delegations.filters import UNUSED_FOR
+from authsec_server.delegations.model import UNUSED_FOR
 from databases import settings_for
 from pages import Page, get
 from people import first_administrator, invited

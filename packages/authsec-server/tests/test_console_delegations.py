@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from authsec_server.delegations.filters import UNUSED_FOR
+from authsec_server.delegations.model import UNUSED_FOR
 from authsec_server.principal import LOCAL_OPERATOR, Role
 from pages import Page, get, post
 from starlette.testclient import TestClient

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from authsec_server.attestation.model import Proved
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
-from authsec_server.delegations.changes import Change, changes, narrows
 from authsec_server.delegations.model import Delegation, TargetType
+from authsec_server.delegations.validation import Change, changes, narrows
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.tokens.decision import Authority, Denied, Facts, Granted, Limits, decide
 from hypothesis import given, settings

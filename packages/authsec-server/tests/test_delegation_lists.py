@@ -11,9 +11,8 @@ import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
-from authsec_server.delegations import listing, service
-from authsec_server.delegations.filters import Filters, Sort, Uses
-from authsec_server.delegations.model import DelegationState, Standing, TargetType, state
+from authsec_server.delegations import search, service
+from authsec_server.delegations.model import DelegationState, Filters, Sort, Standing, TargetType, Uses, state
 from authsec_server.failures import Invalid
 
 
@@ -60,7 +59,7 @@ def paged(estate: Any, filters: Filters, sort: Sort, limit: int = 5) -> list[str
     after: str | None = ""
     while after is not None:
         found, after = estate.see(
-            lambda tx, act, after=after: listing.page(
+            lambda tx, act, after=after: search.page(
                 tx, act, estate.terms, filters, sort=sort, after=after, limit=limit
             )
         )
@@ -162,12 +161,12 @@ def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(estat
 def test_a_cursor_that_no_list_gave_out(estate: Any) -> None:
     for cursor in ("x", "\0", "6f1d2a34-0000-4000-8000-000000000001"):
         with pytest.raises(Invalid, match="cursor"):
-            estate.see(lambda tx, act, cursor=cursor: listing.page(tx, act, estate.terms, after=cursor))
+            estate.see(lambda tx, act, cursor=cursor: search.page(tx, act, estate.terms, after=cursor))
 
 
 def test_search_finds_by_name_and_id(estate: Any, crowd: list[Standing]) -> None:
     def found(text: str) -> list[str]:
-        standings = estate.see(lambda tx, act: listing.search(tx, act, text, estate.terms, limit=3))
+        standings = estate.see(lambda tx, act: search.search(tx, act, text, estate.terms, limit=3))
         return [standing.delegation.id for standing in standings]
 
     one = crowd[11].delegation.id
@@ -178,7 +177,7 @@ def test_search_finds_by_name_and_id(estate: Any, crowd: list[Standing]) -> None
 
 def test_a_clients_delegations_come_live_first(estate: Any, crowd: list[Standing]) -> None:
     client = crowd[0].client
-    found = estate.see(lambda tx, act: listing.of_client(tx, act, client.id, estate.terms))
+    found = estate.see(lambda tx, act: search.of_client(tx, act, client.id, estate.terms))
     assert {each.delegation.id for each in found} == {
         each.delegation.id for each in crowd if each.client.id == client.id
     }
@@ -197,18 +196,18 @@ def test_uses_are_counted_as_they_stand_now(estate: Any, crowd: list[Standing]) 
         return Uses(live=live, disabled=disabled, over=len(states) - live - disabled)
 
     role_ids = {each.role.id for each in crowd} | {"unused"}
-    assert estate.see(lambda tx, _act: listing.using(tx, role_ids, now)) == {
+    assert estate.see(lambda tx, _act: search.using(tx, role_ids, now)) == {
         role_id: expected([each for each in crowd if each.role.id == role_id]) for role_id in role_ids
     }
     client_ids = {each.client.id for each in crowd}
-    assert estate.see(lambda tx, _act: listing.held_by(tx, client_ids, now)) == {
+    assert estate.see(lambda tx, _act: search.held_by(tx, client_ids, now)) == {
         client_id: expected([each for each in crowd if each.client.id == client_id]) for client_id in client_ids
     }
-    assert estate.see(lambda tx, act: listing.tally(tx, act, now)) == {
+    assert estate.see(lambda tx, act: search.tally(tx, act, now)) == {
         each: sum(state(standing.delegation, now) is each for standing in crowd) for each in DelegationState
     }
 
 
 def test_nothing_is_counted_as_none(estate: Any) -> None:
-    assert estate.see(lambda tx, act: listing.tally(tx, act, act.now)) == dict.fromkeys(DelegationState, 0)
-    assert estate.see(lambda tx, act: listing.using(tx, [], act.now)) == {}
+    assert estate.see(lambda tx, act: search.tally(tx, act, act.now)) == dict.fromkeys(DelegationState, 0)
+    assert estate.see(lambda tx, act: search.using(tx, [], act.now)) == {}

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, editing, listing, service, slugs
-from authsec_server.delegations.filters import Filters
-from authsec_server.delegations.model import Delegation, Edit, Standing
+from authsec_server.delegations import consequences, editing, search, service
+from authsec_server.delegations.model import Delegation, Edit, Filters, Standing
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
@@ -42,7 +41,7 @@ def offered(estate: Any) -> tuple[str, int]:
 
     def look(tx: Tx, act: Act) -> str:
         event.listen(tx.connection, "before_cursor_execute", lambda _, __, statement, *___: said.append(statement))
-        return slugs.offered(tx, act, client="helper", role="support")
+        return service.offered_slug(tx, act, client="helper", role="support")
 
     slug: str = estate.see(look)
     return slug, len(said)
@@ -74,7 +73,7 @@ def test_a_slug_is_made_of_client_and_role_or_chosen(estate: Any) -> None:
     assert made == ["helper-support", "helper-support-2", "helper-support-3"]
     chosen = estate.delegate(max_duration=900, slug="nightly-export").delegation
     assert get(estate, "nightly-export") == get(estate, chosen.id) == chosen
-    found, _ = estate.see(lambda tx, act: listing.page(tx, act, estate.terms, Filters(text="LY-EXP")))
+    found, _ = estate.see(lambda tx, act: search.page(tx, act, estate.terms, Filters(text="LY-EXP")))
     assert [each.delegation for each in found] == [chosen]
     for slug in ("Nightly", "", chosen.id, "\0"):
         with pytest.raises(Invalid, match="slug"):
@@ -145,14 +144,14 @@ def test_narrowing_by_slug_ends_the_tokens_and_a_new_slug_ends_none(estate: Any)
 def test_what_is_made_is_always_a_slug_and_never_taken(client: str, role: str, others: int) -> None:
     taken: set[str] = set()
     for _ in range(others):
-        made = slugs.made(client, role, lambda some: [each for each in some if each not in taken])
+        made = service.made_slug(client, role, lambda some: [each for each in some if each not in taken])
         assert naming.is_slug(made)
         assert made not in taken
         taken.add(made)
 
 
 def test_two_slugs_that_read_as_an_id_together_get_a_number() -> None:
-    assert slugs.made("12345678-1234-1234-1234", "123456789012", lambda some: some).endswith("-2")
+    assert service.made_slug("12345678-1234-1234-1234", "123456789012", lambda some: some).endswith("-2")
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -14,7 +14,7 @@ from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding, ProofKind
 from authsec_server.db import Database, Tx
-from authsec_server.delegations import editing, listing, service
+from authsec_server.delegations import editing, search, service
 from authsec_server.delegations.model import DelegationState, Edit, Proposal, Standing, TargetType, Terms
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
@@ -180,7 +180,7 @@ def test_every_error_names_its_field_and_leaves_nothing(
             create(database, act, **what)
         assert caught.value.field == field, what
         assert caught.value.remedy or "characters" in caught.value.message
-    assert database.read(lambda tx: listing.page(tx, act, TERMS)) == ([], None)
+    assert database.read(lambda tx: search.page(tx, act, TERMS)) == ([], None)
     assert events(database, act) == []
 
 
@@ -258,7 +258,7 @@ def test_what_an_act_answers_is_what_is_read_afterwards(
 def test_a_viewer_only_reads(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
     viewer = replace(act, principal=replace(act.principal, role=Role.VIEWER))
     standing = create(database, act)
-    assert database.read(lambda tx: listing.page(tx, viewer, TERMS)) == ([standing], None)
+    assert database.read(lambda tx: search.page(tx, viewer, TERMS)) == ([standing], None)
     assert database.read(lambda tx: service.get(tx, viewer, standing.delegation.id, TERMS)) == standing
     with pytest.raises(NotPermitted):
         create(database, viewer)
@@ -285,12 +285,12 @@ def test_pages_hold_everything_once_the_newest_first(
     seen: list[str] = []
     after: str | None = ""
     while after is not None:
-        found, after = database.read(lambda tx, after=after: listing.page(tx, act, TERMS, after=after, limit=2))
+        found, after = database.read(lambda tx, after=after: search.page(tx, act, TERMS, after=after, limit=2))
         seen += [standing.delegation.id for standing in found]
     made.sort(key=lambda delegation: (delegation.created_at, delegation.id), reverse=True)
     assert seen == [delegation.id for delegation in made]
     with pytest.raises(Invalid, match="cursor"):
-        database.read(lambda tx: listing.page(tx, act, TERMS, after="6f1d2a34-0000-4000-8000-000000000001"))
+        database.read(lambda tx: search.page(tx, act, TERMS, after="6f1d2a34-0000-4000-8000-000000000001"))
 
 
 def test_a_client_has_only_its_own(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:

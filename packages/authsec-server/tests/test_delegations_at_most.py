@@ -9,7 +9,7 @@ import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
-from authsec_server.delegations import removal, service, store
+from authsec_server.delegations import service, store
 from authsec_server.delegations.model import MAX_DELEGATIONS, Delegation, Proposal
 from authsec_server.failures import Conflict
 
@@ -57,7 +57,7 @@ def test_a_client_has_no_more_delegations_than_one_event_names(estate: Any, firs
 
 def test_the_deletion_of_any_number_of_delegations_can_be_read(estate: Any, first: Delegation) -> None:
     _add(estate, first, 2 * MAX_DELEGATIONS, revoked_at=estate.act.now)
-    estate.do(lambda tx, act: removal.delete_client(tx, act, "helper", estate.terms))
+    estate.do(lambda tx, act: service.delete_client(tx, act, "helper", estate.terms))
     newest = estate.see(lambda tx, act: audit.page(tx, act.principal, limit=20)).items
     deleted = [each.event for each in newest if each.event.kind is EventKind.CLIENT_DELETED]
     assert [len(event.delegations) for event in deleted] == [1, MAX_DELEGATIONS, MAX_DELEGATIONS]

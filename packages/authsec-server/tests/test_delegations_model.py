@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
-from authsec_server.delegations import proposal as rules
-from authsec_server.delegations.cautions import cautions
+from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
     Delegation,
     DelegationState,
@@ -20,6 +19,7 @@ from authsec_server.delegations.model import (
     state,
     title,
 )
+from authsec_server.delegations.validation import warnings
 from authsec_server.failures import Invalid
 from authsec_server.roles.model import RoleDefinition
 from hypothesis import given
@@ -69,7 +69,7 @@ def client(kind: ProofKind = ProofKind.KEY_PAIR, *, enabled: bool = True) -> Cli
 
 
 def codes(delegation: Delegation, held: Client) -> list[str]:
-    found = cautions(
+    found = warnings(
         delegation,
         held,
         described={"customers:read"},
@@ -240,7 +240,7 @@ def test_a_duration_out_of_range_is_told_the_range_in_words(cap: int, shown: str
 
 
 def test_an_unattested_client_is_named_for_what_it_is() -> None:
-    (caution,) = cautions(
+    (caution,) = warnings(
         DELEGATION,
         client(ProofKind.UNATTESTED),
         described=DELEGATION.actions,
@@ -282,5 +282,5 @@ def test_only_what_is_live_is_a_twin() -> None:
 def test_a_caution_about_many_actions_names_some(number: int, says: str) -> None:
     many = replace(DELEGATION, actions=tuple(f"a:{each:02}" for each in range(number)))
     registered = ["customers-api"]
-    (caution,) = cautions(many, client(), described=[], registered=registered, default_audience="default", now=NOW)
+    (caution,) = warnings(many, client(), described=[], registered=registered, default_audience="default", now=NOW)
     assert caution.message.endswith(says)

@@ -11,8 +11,7 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.model import Action, Api
 from authsec_server.clients import service as clients
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.callers import Caller, who_may_call
-from authsec_server.delegations.effective import Effective, effective
+from authsec_server.delegations.effective import Caller, Effective, effective, who_may_call
 from authsec_server.delegations.model import Edit
 from authsec_server.failures import NotFound
 from authsec_server.roles import service as roles

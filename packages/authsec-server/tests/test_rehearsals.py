@@ -11,8 +11,8 @@ from authsec_server.db import Database, metadata, rehearsing
 from authsec_server.db.database import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.impact import impact_as_json
 from authsec_server.delegations.model import Terms
-from authsec_server.delegations.would_stop import as_json
 from authsec_server.principal import Act
 from databases import settings_for
 from starlette.testclient import TestClient
@@ -146,7 +146,7 @@ def test_what_stops_is_what_the_pages_say(its: House, act: Act) -> None:
         sent = {"json": {"actions": narrower}, "headers": {"If-Match": "*"}} if method == "PATCH" else {}
         foreseen = door.request(method, f"{API}{path}?dry_run=1", **sent)
         assert foreseen.status_code == 200, (path, foreseen.text)
-        said = as_json(its.authority.database.read(question), its.clock.at)
+        said = impact_as_json(its.authority.database.read(question), its.clock.at)
         assert said["live_tokens"] == 1, path
         assert in_order(foreseen.json()["would_stop"]) == in_order(said), path
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from authsec_server.audit.model import EventKind, Named
-from authsec_server.delegations import removal
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, Outdated
 from authsec_server.principal import Role
@@ -88,7 +87,7 @@ def test_a_viewer_edits_and_deletes_nothing(estate: Any) -> None:
     with pytest.raises(NotPermitted):
         edit(estate, role, name="Mine")
     with pytest.raises(NotPermitted):
-        estate.do(lambda tx, act: removal.delete_role(tx, act, role.id))
+        estate.do(lambda tx, act: delegations.delete_role(tx, act, role.id))
 
 
 def test_roles_are_found_by_a_part_of_their_names(estate: Any) -> None:
@@ -120,12 +119,12 @@ def test_a_role_in_use_is_not_deleted_and_its_users_are_named(estate: Any) -> No
     standing = estate.delegate()
     estate.do(lambda tx, act: delegations.disable(tx, act, standing.delegation.id, estate.terms))
     with pytest.raises(Conflict, match="One trust delegation uses the role 'Support'") as caught:
-        estate.do(lambda tx, act: removal.delete_role(tx, act, role.id))
+        estate.do(lambda tx, act: delegations.delete_role(tx, act, role.id))
     assert f"Support → Helper ({standing.delegation.id})" in caught.value.message
     for minutes in range(1, 8):
         estate.delegate(max_duration=60 * minutes)
     with pytest.raises(Conflict, match=r"8 trust delegations use the role 'Support': .* and 3 more"):
-        estate.do(lambda tx, act: removal.delete_role(tx, act, role.id))
+        estate.do(lambda tx, act: delegations.delete_role(tx, act, role.id))
     assert estate.see(lambda tx, act: service.get(tx, act, role.id)) == role
 
 
@@ -133,7 +132,7 @@ def test_what_is_over_goes_with_the_role(estate: Any) -> None:
     role, _ = estate.role(), estate.agent()
     over = estate.delegate().delegation.id
     estate.do(lambda tx, act: delegations.revoke(tx, act, over, estate.terms))
-    assert estate.do(lambda tx, act: removal.delete_role(tx, act, "support")) == role
+    assert estate.do(lambda tx, act: delegations.delete_role(tx, act, "support")) == role
     for gone in (
         lambda tx, act: service.get(tx, act, role.id),
         lambda tx, act: delegations.get(tx, act, over, estate.terms),

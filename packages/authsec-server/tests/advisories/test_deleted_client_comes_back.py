@@ -11,7 +11,7 @@ import pytest
 from authsec.jose import parse_compact
 from authsec_server.clients import service
 from authsec_server.clients.model import Onboarding
-from authsec_server.delegations import removal
+from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import NotFound
 from authsec_server.principal import LOCAL_OPERATOR, Act
@@ -30,7 +30,7 @@ def test_its_id_and_its_authority_stay_gone(house: Any) -> None:
         principal=LOCAL_OPERATOR, now=its.clock.now(), request_id="r", address="", token_bytes=secrets.token_bytes
     )
     token = parse_compact(door.get(ENDPOINT, params={"client_id": gone}).json()["token"], max_bytes=8192)
-    database.change(lambda tx: removal.delete_client(tx, act, gone, TERMS))
+    database.change(lambda tx: delegations.delete_client(tx, act, gone, TERMS))
     again = database.change(lambda tx: service.create(tx, act, Onboarding(name="Payroll", platform="unattested")))
 
     assert again.slug == "payroll"

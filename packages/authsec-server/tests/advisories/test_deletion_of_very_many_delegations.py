@@ -13,7 +13,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.service import record_act
 from authsec_server.audit.shape import MAX_LISTED, MAX_NAMED
 from authsec_server.db import Tx, metadata
-from authsec_server.delegations import removal
+from authsec_server.delegations import service
 from authsec_server.delegations import service as delegations_service
 from authsec_server.principal import Act
 from sealed_estate import Sealed, sealed_estate
@@ -21,8 +21,8 @@ from sqlalchemy import insert, select
 
 NUMBER = MAX_LISTED + 1
 DELETED: dict[EventKind, Callable[[Tx, Act, Any], object]] = {
-    EventKind.ROLE_DELETED: lambda tx, act, _: removal.delete_role(tx, act, "old"),
-    EventKind.CLIENT_DELETED: lambda tx, act, terms: removal.delete_client(tx, act, "agent", terms),
+    EventKind.ROLE_DELETED: lambda tx, act, _: service.delete_role(tx, act, "old"),
+    EventKind.CLIENT_DELETED: lambda tx, act, terms: service.delete_client(tx, act, "agent", terms),
 }
 
 

@@ -15,7 +15,7 @@ from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import changes
 from authsec_server.clients.model import Changes
-from authsec_server.delegations import removal
+from authsec_server.delegations import service
 from sealed_estate import Sealed, sealed_estate
 
 SEALED_AT = timedelta(minutes=10)  # after the time of the estate
@@ -70,7 +70,7 @@ def test_once_a_server_has_sealed_the_event_all_is_checked(sealed: Sealed) -> No
 
 
 def test_a_deletion_that_only_an_unsealed_event_says_is_not_believed(sealed: Sealed) -> None:
-    sealed.estate.do(lambda tx, act: removal.delete_client(tx, act, "payments", sealed.estate.terms))
+    sealed.estate.do(lambda tx, act: service.delete_client(tx, act, "payments", sealed.estate.terms))
     report = checked(sealed, at=SEALED_AT)
     assert report.findings == ()
     assert any("was deleted." in each for each in report.skipped), report.skipped

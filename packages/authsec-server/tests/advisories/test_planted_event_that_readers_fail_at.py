@@ -25,7 +25,7 @@ from authsec_server.audit.shown import as_json
 from authsec_server.audit.store import daily_uses, events, last_uses
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
-from authsec_server.delegations import tokens_out
+from authsec_server.delegations import live_tokens
 from sqlalchemy import String, text
 
 API = "/authsec/api/v1"
@@ -158,12 +158,12 @@ def test_the_shape_takes_what_the_columns_take() -> None:
 
 def test_a_dry_run_takes_tokens_of_very_many_roles(database: Database) -> None:
     fill(database)
-    before = database.read(lambda tx: tokens_out.of_clients(tx, LATER, [CLIENTS[0]], lambda _: True))
+    before = database.read(lambda tx: live_tokens.of_clients(tx, LATER, [CLIENTS[0]], lambda _: True))
     for number in range(20):
         roles = [{"id": f"r-{number}-{each}", "name": ""} for each in range(MAX_LISTED)]
         planted = {"id": 900 + number, "roles": canonical_json(roles)}
         database.append(lambda tx, planted=planted: plant(tx, **planted))
-    found = database.read(lambda tx: tokens_out.of_clients(tx, LATER, [CLIENTS[0]], lambda _: True))
+    found = database.read(lambda tx: live_tokens.of_clients(tx, LATER, [CLIENTS[0]], lambda _: True))
     assert found.live == before.live  # the planted ones are older than a revocation
 
 

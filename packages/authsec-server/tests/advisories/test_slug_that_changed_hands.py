@@ -16,7 +16,7 @@ from authsec_server.apis import service as apis
 from authsec_server.clients import changes
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Changes, Client, Onboarding
-from authsec_server.delegations import removal
+from authsec_server.delegations import service
 from authsec_server.roles import service as roles
 from pages import Page, get
 from starlette.testclient import TestClient
@@ -81,7 +81,7 @@ def test_a_proof_is_removed_from_the_client_that_was_shown(
 def test_a_role_made_anew_is_another_role(door: TestClient, change: Callable[..., Any], page: str) -> None:
     shown = change(roles.create, name="Support", actions=["customers:read"])
     opened = get(door, f"/console/roles/support/{page}")
-    change(removal.delete_role, shown.id)
+    change(service.delete_role, shown.id)
     other = change(roles.create, name="Support", actions=["payments:make"])
     reviewed = opened.form().send(**{"other_actions": "customers:delete"} if page == "edit" else {})
     assert reviewed.status == 404

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from authsec_server.clients import changes
-from authsec_server.delegations import removal
+from authsec_server.delegations import service
 from authsec_server.delegations import service as delegations
 from sealed_estate import Sealed, listed, sealed_estate, swapped
 
@@ -69,7 +69,7 @@ def test_a_row_that_is_replaced_or_comes_back_is_found(sealed: Sealed) -> None:
     columns = "slug, name, kind, platform, owner, description, labels, enabled, created_at"
     copied = columns.replace("slug", "'helper'")
     kept = sealed.estate.see(lambda tx, act: changes.service.get(tx, act, "helper"))
-    sealed.estate.do(lambda tx, act: removal.delete_client(tx, act, kept.id, sealed.estate.terms))
+    sealed.estate.do(lambda tx, act: service.delete_client(tx, act, kept.id, sealed.estate.terms))
     sealed.seal()
     assert sealed.findings() == ()
     comes_back = (
@@ -88,7 +88,7 @@ def test_what_the_server_does_to_names_is_no_finding(sealed: Sealed) -> None:
     for slug in ("first", "other"):
         estate.do(lambda tx, act, s=slug: delegations.revoke(tx, act, s, estate.terms))
     role = estate.see(lambda tx, act: delegations.get(tx, act, "first", estate.terms)).role
-    estate.do(lambda tx, act: removal.delete_role(tx, act, role.id))
+    estate.do(lambda tx, act: service.delete_role(tx, act, role.id))
     assert sealed.findings() == ()
     sealed.seal()
     assert sealed.findings() == ()

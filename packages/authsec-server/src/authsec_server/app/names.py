@@ -10,7 +10,7 @@ from authsec_server.audit.asking import Names
 from authsec_server.clients import service as clients
 from authsec_server.clients.enrolment import RefusalReason as EnrolmentReason
 from authsec_server.db import Tx
-from authsec_server.delegations import standing
+from authsec_server.delegations import resolve
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.tokens.decision import Reason as TokenReason
 
@@ -22,7 +22,7 @@ def _client(tx: Tx, slug: str) -> str | None:
 
 def _delegation(tx: Tx, id_or_slug: str) -> tuple[str, str] | None:
     try:
-        found = standing.stored(tx, id_or_slug)
+        found = resolve.stored(tx, id_or_slug)
     except NotFound:
         return None  # whoever asks says so, or looks for the id of one that is gone
     return found.id, found.client_id
@@ -35,6 +35,6 @@ NAMES = Names(
     delegation=_delegation,
     person=known.person,
     which_client=clients.which,
-    which_delegation=standing.which,
+    which_delegation=resolve.which,
     reasons=frozenset(str(reason) for each in _REASONS for reason in each) | {NotPermitted.reason},
 )

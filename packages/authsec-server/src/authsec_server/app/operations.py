@@ -22,7 +22,7 @@ from authsec_server.clients import sources_api as client_sources_api
 from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
 from authsec_server.delegations import api as delegations_api
-from authsec_server.delegations import grants_api, removal
+from authsec_server.delegations import grants_api, service
 from authsec_server.keys import api as keys_api
 from authsec_server.keys import journal_api
 from authsec_server.roles import api as roles_api
@@ -46,7 +46,7 @@ def operations(house: House) -> list[AnyOperation]:
     return [
         *_of_clients(house),
         *_of_sources(house),
-        *roles_api.operations(removal.delete_role),
+        *roles_api.operations(service.delete_role),
         *apis_api.operations(),
         *credentials_api.operations(),
         *delegations_api.operations(house.terms),
@@ -80,7 +80,7 @@ def _setting(house: House) -> Setting:
 def _of_clients(house: House) -> list[AnyOperation]:
     trust_domain = house.settings.trust_domain
     return [
-        *clients_api.operations(trust_domain=trust_domain, delete=partial(removal.delete_client, terms=house.terms)),
+        *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=house.terms)),
         *client_proofs_api.operations(trust_domain=trust_domain),
         *enrolments_api.operations(),
     ]

@@ -26,7 +26,7 @@ from authsec_server.audit.sealing.restores import Restore, restores_in, sign_res
 from authsec_server.clients import enrolments
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx, open_database, raise_version
-from authsec_server.delegations.foreseen import Insight
+from authsec_server.delegations.impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict
 from authsec_server.keys import service as keys
@@ -97,7 +97,7 @@ class Restoration:
     ) -> tuple[Restored, Foreseen]:
         """What `record` would do, and what would stop. Nothing is left of it. Raises as `record` does."""
         act, fresh = self._act(), self.keyring.custodian.make_two()
-        insight = Insight(
+        insight = ImpactProvider(
             terms=Terms(
                 max_token_lifetime=self.settings.max_token_lifetime, default_audience=self.settings.default_audience
             )

@@ -27,8 +27,8 @@ from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.clients.enrolling import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
-from authsec_server.delegations import tokens_out
-from authsec_server.delegations.foreseen import Insight
+from authsec_server.delegations import live_tokens
+from authsec_server.delegations.impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.keys import service as keys
 from authsec_server.keys.custodian import Custodian
@@ -139,7 +139,7 @@ def house_of(
         now=now,
         token_bytes=token_bytes,
         authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
-        insight=Insight(terms=terms),
+        insight=ImpactProvider(terms=terms),
         count_refusal=audit.count_not_permitted,
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
@@ -310,7 +310,7 @@ def _told(
         now=around.now,
         withheld=lambda: comparison.problem,
     )
-    known = partial(tokens_out.audiences, default_audience=settings.default_audience)
+    known = partial(live_tokens.audiences, default_audience=settings.default_audience)
     return Told(
         journal=LiveJournal(database, now=around.now, ending=ending),
         feed=feed,

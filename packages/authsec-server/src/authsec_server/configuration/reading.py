@@ -13,11 +13,10 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.by_slug import by_slugs as clients_by_slugs
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-from authsec_server.delegations import listing
-from authsec_server.delegations.by_slug import by_slugs as delegations_by_slugs
-from authsec_server.delegations.by_slug import number_of_clients
-from authsec_server.delegations.filters import Filters, Sort
-from authsec_server.delegations.model import Delegation, DelegationState
+from authsec_server.delegations import search
+from authsec_server.delegations.model import Delegation, DelegationState, Filters, Sort
+from authsec_server.delegations.resolve import by_slugs as delegations_by_slugs
+from authsec_server.delegations.resolve import number_of_clients
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
@@ -101,7 +100,7 @@ def _delegations(tx: Tx, act: Act, scope: Scope) -> Mapping[str, Delegation]:
     found = delegations_by_slugs(tx, scope.delegations)
     if scope.every_delegation:
         for state in (DelegationState.LIVE, DelegationState.DISABLED):
-            every = listing.first(tx, act, Filters(state=state), sort=Sort.OLDEST, limit=_EVERY)
+            every = search.first(tx, act, Filters(state=state), sort=Sort.OLDEST, limit=_EVERY)
             found |= {each.slug: each for each in every}
     return dict(sorted(found.items()))
 

@@ -13,7 +13,7 @@ from authsec_server.audit.model import Recorded
 from authsec_server.console import charts, stopping, words
 from authsec_server.console.static import Assets
 from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.would_stop import as_json
+from authsec_server.delegations.impact import impact_as_json
 
 _CODE = re.compile("`([^`]+)`")
 
@@ -78,13 +78,13 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
 @jinja2.pass_context
 def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
     """Who stops, and who only loses tokens: how many, and their names."""
-    return stopping.agents(as_json(what, context["now"]))
+    return stopping.agents(impact_as_json(what, context["now"]))
 
 
 @jinja2.pass_context
 def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
     """Where the tokens are taken that would end: a sentence for each way in which APIs learn of it, or do not."""
-    return stopping.at_apis(as_json(what, context["now"]))
+    return stopping.at_apis(impact_as_json(what, context["now"]))
 
 
 def _coded(message: str) -> Markup:

@@ -9,11 +9,20 @@ from pydantic import Field
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.delegations import editing, listing, service
-from authsec_server.delegations.filters import Filters, Sort
-from authsec_server.delegations.model import Delegation, DelegationState, Edit, Proposal, Standing, TargetType, Terms
+from authsec_server.delegations import editing, search, service
+from authsec_server.delegations.model import (
+    Delegation,
+    DelegationState,
+    Edit,
+    Filters,
+    Proposal,
+    Sort,
+    Standing,
+    TargetType,
+    Terms,
+)
+from authsec_server.delegations.resolve import client_called, role_called
 from authsec_server.delegations.shown import DelegationShown, as_json
-from authsec_server.delegations.standing import client_called, role_called
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.choices import one_of, read_one_of
@@ -118,7 +127,7 @@ class Delegations:
         sort = read_one_of(call.request, "sort", Sort) or Sort.NEWEST
 
         def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Standing], str | None]:
-            return listing.page(tx, act, self.terms, _filters(tx, call), sort=sort, after=after, limit=limit)
+            return search.page(tx, act, self.terms, _filters(tx, call), sort=sort, after=after, limit=limit)
 
         return await paged(call, naming.is_uuid, load, lambda standing: as_json(standing, call.act.now))
 

@@ -12,11 +12,12 @@ from authsec_server.clients import following, holding
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations import queries, store, tokens_out
+from authsec_server.delegations import live_tokens as delegations_live_tokens
+from authsec_server.delegations import store
 from authsec_server.delegations.editing import proposed_edit
+from authsec_server.delegations.live_tokens import AtApi, TokensOut
 from authsec_server.delegations.model import Delegation, DelegationState, Edit, Terms, state, title
-from authsec_server.delegations.standing import stored
-from authsec_server.delegations.tokens_out import AtApi, TokensOut
+from authsec_server.delegations.resolve import stored
 from authsec_server.keys import service as keys
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
@@ -90,7 +91,7 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)
     removed, added = set(role.actions) - set(parse_actions(actions)), set(parse_actions(actions)) - set(role.actions)
-    live = queries.live_of_role(tx.connection, role.id, limit=MOST + 1, now=act.now)
+    live = store.live_of_role(tx.connection, role.id, limit=MOST + 1, now=act.now)
     loses = [delegation for delegation in live if removed & set(delegation.actions)]
     gains = [delegation for delegation in live if added & set(delegation.actions)]
     return _all_go_on(_ending(tx, act, terms, live if removed else [], loses=loses, gains=gains))
@@ -123,7 +124,7 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
     act.principal.require(Role.VIEWER)
     source = sources.get(tx, act, source_id)
     holders = following.holders(tx, source, MOST + 1)
-    tokens = tokens_out.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id)
+    tokens = delegations_live_tokens.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id)
     its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
     others = {client.id for client in its if _proves(client, act.now, lambda proof: proof.source_id != source.id)}
     more = tokens.more or len(holders) > MOST
@@ -133,7 +134,7 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
 def of_key(tx: Tx, act: Act, kid: str) -> Consequences:
     """Of believing nothing any more that this signing key has signed. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
-    return _all_go_on(_of_tokens(tx, act, tokens_out.of_key(tx, act.now, keys.get(tx, act, kid).kid)))
+    return _all_go_on(_of_tokens(tx, act, delegations_live_tokens.of_key(tx, act.now, keys.get(tx, act, kid).kid)))
 
 
 def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
@@ -147,7 +148,7 @@ def of_token(tx: Tx, act: Act, issued: Event) -> Consequences:
         go_on=frozenset({issued.client.id}),
         live_tokens=1,
         out_until=issued.expires_at,
-        apis=tokens_out.at_apis(tx, act.now, audiences, audiences),
+        apis=delegations_live_tokens.at_apis(tx, act.now, audiences, audiences),
     )
 
 
@@ -178,7 +179,7 @@ def _all_go_on(what: Consequences) -> Consequences:
 
 def _for(tx: Tx, act: Act, audience: str, terms: Terms) -> list[Delegation]:
     by_default = audience == terms.default_audience
-    return queries.live_for(tx.connection, audience, by_default=by_default, limit=MOST + 1, now=act.now)
+    return store.live_for(tx.connection, audience, by_default=by_default, limit=MOST + 1, now=act.now)
 
 
 def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:
@@ -203,7 +204,9 @@ def _ending(
     others = _live(store.of_clients(tx.connection, agents), act.now)
     ids = {delegation.id for delegation in (*ending, *out)}
     holders = {delegation.client_id for delegation in (*ending, *out)}
-    tokens = tokens_out.of_clients(tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids))
+    tokens = delegations_live_tokens.of_clients(
+        tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids)
+    )
     audiences = {each for delegation in ending for each in delegation.audiences or (terms.default_audience,)}
     return Consequences(
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
@@ -211,7 +214,7 @@ def _ending(
         delegations=tuple(names[delegation.id] for delegation in ending),
         live_tokens=tokens.live,
         out_until=tokens.out_until,
-        apis=tokens_out.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
+        apis=delegations_live_tokens.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
         loses=tuple(names[delegation.id] for delegation in loses),
         gains=tuple(names[delegation.id] for delegation in gains),
         keeps=tuple(names[delegation.id] for delegation in keeps),
@@ -220,7 +223,7 @@ def _ending(
 
 
 def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> Consequences:
-    tokens = tokens_out.of_clients(tx, act.now, [client.id], lambda each: each.proof_id in proof_ids)
+    tokens = delegations_live_tokens.of_clients(tx, act.now, [client.id], lambda each: each.proof_id in proof_ids)
     others = _proves(client, act.now, lambda proof: proof.id not in proof_ids)
     what = _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)] if proof_ids else [])
     return _all_go_on(what) if others else what
@@ -239,7 +242,7 @@ def _of_tokens(tx: Tx, act: Act, tokens: TokensOut, agents: Sequence[Named] = ()
         agents=tuple(agents) or tokens.agents,
         live_tokens=tokens.live,
         out_until=tokens.out_until,
-        apis=tokens_out.at_apis(tx, act.now, {*tokens.by_audience}, tokens.by_audience),
+        apis=delegations_live_tokens.at_apis(tx, act.now, {*tokens.by_audience}, tokens.by_audience),
         more=tokens.more,
     )
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from authsec_server import naming
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
-from authsec_server.delegations import proposal as rules
-from authsec_server.delegations import slugs, store
-from authsec_server.delegations.changes import Change, changes, narrows
+from authsec_server.delegations import service, store
+from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import OVER, Delegation, Edit, Standing, Terms
+from authsec_server.delegations.resolve import as_granted, audience, misspelt_audiences, record, tied
 from authsec_server.delegations.service import get
-from authsec_server.delegations.standing import as_granted, audience, misspelt_audiences, record, tied
+from authsec_server.delegations.validation import Change, changes, narrows
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
@@ -35,7 +35,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revis
     if not detail:
         return standing
     if after.slug != before.slug:
-        slugs.take(tx, act, after.slug, terms)
+        service.take_slug(tx, act, after.slug, terms)
     store.save(tx.connection, after)
     if after.audiences != before.audiences:
         store.save_audiences(tx.connection, after)
@@ -65,7 +65,7 @@ def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -
     return changed(
         before,
         act,
-        slug=before.slug if wanted.slug in (None, before.slug) else slugs.chosen(tx, act, wanted.slug),
+        slug=before.slug if wanted.slug in (None, before.slug) else service.chosen_slug(tx, act, wanted.slug),
         target_type=rules.target_type(wanted.target_type),
         actions=rules.allowed_actions(wanted, standing.role, already=before.actions),
         max_duration=wanted.max_duration if kept else rules.max_duration(wanted.max_duration, terms.max_token_lifetime),

@@ -1,19 +1,22 @@
-"""The verbs of trust delegations: delegating, turning off and on, revoking. To edit: `editing`; lists: `listing`."""
+"""The verbs of trust delegations: delegating, turning off and on, revoking, deleting what they tie together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 
 from authsec_server import naming
 from authsec_server.apis import service as apis
-from authsec_server.audit.model import EventKind
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.clients import changes
+from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-from authsec_server.delegations import proposal as rules
-from authsec_server.delegations import slugs, store
-from authsec_server.delegations.cautions import repeated
+from authsec_server.db.batches import in_batches
+from authsec_server.delegations import store
+from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
     MAX_DELEGATIONS,
     OVER,
@@ -25,11 +28,13 @@ from authsec_server.delegations.model import (
     live_twin,
     state,
 )
-from authsec_server.delegations.standing import (
+from authsec_server.delegations.resolve import (
     as_granted,
     audience,
+    by_slugs,
     client_called,
     misspelt_audiences,
+    named,
     parties,
     record,
     role_called,
@@ -38,9 +43,10 @@ from authsec_server.delegations.standing import (
     tied,
     turned,
 )
+from authsec_server.delegations.validation import repeated
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import changed
+from authsec_server.revisions import changed, edit_detail
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
@@ -63,7 +69,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> Standing:
         )
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
-    slugs.take(tx, act, delegation.slug, terms)
+    take_slug(tx, act, delegation.slug, terms)
     store.add(tx.connection, delegation)
     standing = tied(tx, [(delegation, role, client)], terms, act.now)[0]
     record(tx, act, EventKind.DELEGATION_CREATED, standing, slug=delegation.slug, **as_granted(delegation))
@@ -185,9 +191,9 @@ def _checked(
     return Delegation(
         id=delegation_id,
         slug=(
-            slugs.offered(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, audiences))
+            offered_slug(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, audiences))
             if proposal.slug is None
-            else slugs.chosen(tx, act, proposal.slug)
+            else chosen_slug(tx, act, proposal.slug)
         ),
         role_id=role.id,
         client_id=client.id,
@@ -200,4 +206,108 @@ def _checked(
         owner=act.principal.name if proposal.owner is None else naming.name("owner", proposal.owner),
         description=naming.text("description", proposal.description),
         created_at=act.now,
+    )
+
+
+_LONGEST = 63
+_AT_ONCE = 20  # that are looked up: who has made many of one client and role holds the lock meanwhile
+
+
+def chosen_slug(tx: Tx, act: Act, given: str) -> str:
+    """The slug that was given. Raises `Invalid`, or `Conflict` where it is another's that is not over."""
+    slug = naming.slug("slug", given)
+    if held := _holder_of_slug(tx, act, slug):
+        raise Conflict(
+            f"The slug {slug} belongs to another trust delegation: {held.id}.",
+            "Give this one another slug; or revoke that one first.",
+            field="slug",
+        )
+    return slug
+
+
+def offered_slug(tx: Tx, act: Act, *, client: str, role: str, api: str = "") -> str:
+    """The slug for who chose none, made of those of client and role; `api` is that of its only API."""
+    return made_slug(client, role, lambda slugs: _free_slug(tx, act, slugs), api=api)
+
+
+def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[str]], *, api: str = "") -> str:
+    """The first slug of these that is free, with a number where others have them. `free` is asked about some. Pure."""
+    series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
+    return next(slug for some in series for slug in free(some))
+
+
+def take_slug(tx: Tx, act: Act, slug: str, terms: Terms) -> None:
+    """Have the delegation that is over give up the slug, if one has it; before another is stored under it."""
+    held = store.find(tx.connection, slug)
+    if held is None:
+        return
+    without = changed(held, act, slug="")
+    store.save(tx.connection, without)
+    detail = edit_detail(without.revision, {"slug": slug}, {"slug": None})
+    record(tx, act, EventKind.DELEGATION_EDITED, standings(tx, [held], terms, act.now)[0], **detail, ended=[])
+
+
+def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
+    """The delegation that has the slug and gives it up to nobody, since it is not over."""
+    found = store.find(tx.connection, slug)
+    return None if found is None or state(found, act.now) in OVER else found
+
+
+def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
+    """Those of these slugs that a new one can have."""
+    known = by_slugs(tx, slugs)
+    return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in OVER]
+
+
+def _series(stem: str, api: str) -> Iterator[str]:
+    yield stem[:_LONGEST].rstrip("-")
+    if api and len(f"{stem}-{api}") <= _LONGEST:
+        stem = f"{stem}-{api}"
+        yield stem
+    for number in count(2):
+        yield f"{stem[: _LONGEST - len(f'-{number}')].rstrip('-')}-{number}"
+
+
+_MOST_SHOWN = 5  # delegations named in a message
+
+
+def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
+    """Delete the client with its proofs and delegations, and end all its tokens. Raises `NotFound`."""
+    act.principal.require(Role.OPERATOR)
+    client = clients.get(tx, act, client_id)
+    held = standings(tx, store.of_client(tx.connection, client.id), terms, act.now)
+    for standing in held:
+        if standing.state not in OVER:
+            revocations.end(tx, SubjectKind.DELEGATION, standing.delegation.id, act.now)
+            record(tx, act, EventKind.DELEGATION_REVOKED, standing, because="its client was deleted")
+    store.remove_of_client(tx.connection, client.id)
+    gone = tuple(named(standing.delegation, standing.role, client) for standing in held)
+    changes.delete(tx, act, client, delegations=gone)
+    return client
+
+
+def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
+    """Delete the role, and with it the delegations of it that are over. Raises `NotFound`, or `Conflict`.
+
+    It is refused while a delegation is live or disabled: to end authority is a decision about each of them.
+    """
+    act.principal.require(Role.OPERATOR)
+    role = roles.get(tx, act, role_id)
+    held = store.of_role(tx.connection, role.id)
+    known = clients.by_ids(tx, {delegation.client_id for delegation in held})
+    names = {delegation.id: named(delegation, role, known[delegation.client_id]) for delegation in held}
+    if in_use := [delegation for delegation in held if state(delegation, act.now) not in OVER]:
+        raise _used(role, [names[delegation.id] for delegation in in_use])
+    store.remove_of_role(tx.connection, role.id)
+    roles.remove(tx, act, role, delegations=tuple(names.values()))
+    return role
+
+
+def _used(role: RoleDefinition, in_use: list[Named]) -> Conflict:
+    listed = ", ".join(f"{each.name} ({each.id})" for each in in_use[:_MOST_SHOWN])
+    more = len(in_use) - _MOST_SHOWN
+    count = "One trust delegation uses" if len(in_use) == 1 else f"{len(in_use)} trust delegations use"
+    return Conflict(
+        f"{count} the role {role.name!r}: {listed}{f' and {more} more' if more > 0 else ''}.",
+        "Revoke them first; what is over goes with the role.",
     )

@@ -18,7 +18,7 @@ from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import AgentShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
 from authsec_server.db import Tx
-from authsec_server.delegations import removal
+from authsec_server.delegations import service as delegations
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 
@@ -106,7 +106,7 @@ def removal_step(held: Client, present: Present, setting: Setting, *, revoked: C
     )
     return Step(
         change=change,
-        parts=((Turn.DELETE_AGENTS, lambda tx, act: removal.delete_client(tx, act, held.id, setting.terms)),),
+        parts=((Turn.DELETE_AGENTS, lambda tx, act: delegations.delete_client(tx, act, held.id, setting.terms)),),
         besides=len(revoked),
     )
 

@@ -14,7 +14,7 @@ from authsec_server.configuration.reading import Present
 from authsec_server.configuration.shapes import DelegationShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
 from authsec_server.db import Tx
-from authsec_server.delegations import editing, proposal, service
+from authsec_server.delegations import editing, service, validation
 from authsec_server.delegations.model import OVER, Delegation, DelegationState, Edit, Proposal, state
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
@@ -120,11 +120,11 @@ def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -
     its = {
         "agent": shape.agent,
         "role": shape.role,
-        "target_type": proposal.target_type(shape.target_type).value,
+        "target_type": validation.target_type(shape.target_type).value,
         "actions": sorted(set(shape.actions)),
         "max_duration": as_typed(_seconds(shape)),
-        "audiences": list(proposal.audiences(named)),
-        "excluded_proofs": [each.value for each in proposal.excluded_proofs(shape.excluded_proofs)],
+        "audiences": list(validation.audiences(named)),
+        "excluded_proofs": [each.value for each in validation.excluded_proofs(shape.excluded_proofs)],
         "ends_at": rfc3339(_end(shape)),
         "owner": owner,
         "description": naming.text("description", shape.description),
@@ -141,9 +141,9 @@ def _seconds(shape: DelegationShape) -> int:
     found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(text)
     if found is None:
         raise Invalid("max_duration", f"{naming.quoted(text)} is no duration.", instead_of(text))
-    if found < proposal.SHORTEST and isinstance(shape.max_duration, int):  # a unit that was forgotten
+    if found < validation.SHORTEST and isinstance(shape.max_duration, int):  # a unit that was forgotten
         message = (
-            f"max_duration without a unit is read as seconds: {found} of them, and {proposal.SHORTEST} are the least."
+            f"max_duration without a unit is read as seconds: {found} of them, and {validation.SHORTEST} are the least."
         )
         raise Invalid("max_duration", message, instead_of(text))
     return found

@@ -10,7 +10,7 @@ from authsec_server.configuration.nouns.staying import new_slug
 from authsec_server.configuration.shapes import RoleShape
 from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
-from authsec_server.delegations import removal
+from authsec_server.delegations import service as delegations
 from authsec_server.principal import Act
 from authsec_server.roles import service
 from authsec_server.roles.model import RoleDefinition, parse_actions
@@ -42,7 +42,7 @@ def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> Step | Non
 
 def removal_step(held: RoleDefinition) -> Step:
     """What takes the role away."""
-    do = partial(removal.delete_role, role_id=held.id)
+    do = partial(delegations.delete_role, role_id=held.id)
     return removing(Section.ROLES, held.slug, facts(held), turn=Turn.DELETE_ROLES, do=do)
 
 

@@ -17,7 +17,7 @@ from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
 from authsec_server.delegations.model import Standing
-from authsec_server.delegations.standing import standings
+from authsec_server.delegations.resolve import standings
 from authsec_server.principal import Act, Role
 
 

@@ -14,9 +14,9 @@ from authsec_server.apis.model import Api
 from authsec_server.console.apis.snippets import snippets
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import callers, tokens_out
-from authsec_server.delegations.callers import Caller
-from authsec_server.delegations.tokens_out import AtApi
+from authsec_server.delegations import effective, live_tokens
+from authsec_server.delegations.effective import Caller
+from authsec_server.delegations.live_tokens import AtApi
 
 PAGE = 50
 SHOWN = 200
@@ -46,7 +46,7 @@ async def detail(visit: Visit) -> Response:
 
     def load(tx: Tx) -> tuple[Api, list[Caller], dict[str, AtApi], list[Credential]]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
-        allowed = callers.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        allowed = effective.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
         return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
 
     api, allowed, followed, held = await visit.read(load)
@@ -65,5 +65,5 @@ async def detail(visit: Visit) -> Response:
 
 def _followed(tx: Tx, visit: Visit, shown: Sequence[Api]) -> dict[str, AtApi]:
     """By audience, who follows the feed of revocations."""
-    found = tokens_out.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
+    found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}

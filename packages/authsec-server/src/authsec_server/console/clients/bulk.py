@@ -14,9 +14,9 @@ from authsec_server.clients.model import Client
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, listing
+from authsec_server.delegations import consequences, search
 from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.filters import Uses
+from authsec_server.delegations.model import Uses
 from authsec_server.failures import Invalid
 
 TITLE = "Disable these clients?"
@@ -68,6 +68,6 @@ def _chosen(tx: Tx, visit: Visit, ids: Sequence[str]) -> Chosen:
         enabled=enabled,
         already=[client for client in ordered if not client.enabled],
         gone=len(ids) - len(known),
-        uses=listing.held_by(tx, enabled_ids, visit.act.now),
+        uses=search.held_by(tx, enabled_ids, visit.act.now),
         stops=consequences.of_clients(tx, visit.act, enabled_ids, visit.console.terms),
     )

@@ -28,7 +28,7 @@ from authsec_server.console.clients.misses import ClosestMiss, closest_misses
 from authsec_server.console.site import Visit
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
+from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import DelegationState, Standing
 from authsec_server.sources import service as sources

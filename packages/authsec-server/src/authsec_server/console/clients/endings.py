@@ -15,7 +15,7 @@ from authsec_server.clients.model import Client
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, listing, removal
+from authsec_server.delegations import consequences, search, service
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.effective import Effective, effective
 from authsec_server.delegations.model import Standing, Terms
@@ -55,7 +55,7 @@ ENDINGS = (
         done="client_tokens_revoked",
         change=lambda tx, act, client_id, _: changes.revoke_tokens(tx, act, client_id),
     ),
-    Ending(key="delete", heading="Delete {}?", button="Delete", done="client_deleted", change=removal.delete_client),
+    Ending(key="delete", heading="Delete {}?", button="Delete", done="client_deleted", change=service.delete_client),
 )
 
 
@@ -105,5 +105,5 @@ def _stake(tx: Tx, visit: Visit) -> Stake:
         client=client,
         stops=consequences.of_client(tx, act, client.id, terms),
         may=effective(tx, act, client.id, terms),
-        delegations=listing.of_client(tx, act, client.id, terms),
+        delegations=search.of_client(tx, act, client.id, terms),
     )

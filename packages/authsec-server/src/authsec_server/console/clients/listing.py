@@ -17,8 +17,8 @@ from authsec_server.clients.model import Client, ClientKind, Platform
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
-from authsec_server.delegations.filters import Uses
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.model import Uses
 
 TITLE = "MCP Servers / AI Agents"
 PAGE = 50

@@ -18,9 +18,8 @@ from authsec_server.console.site import Visit
 from authsec_server.console.sources.silent import Silence
 from authsec_server.console.words import plural
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
-from authsec_server.delegations.filters import UNUSED_FOR, Filters, Sort, unused
-from authsec_server.delegations.model import DelegationState
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.model import UNUSED_FOR, DelegationState, Filters, Sort, unused
 
 SOON = timedelta(days=7)
 LOOKED_AT = 200

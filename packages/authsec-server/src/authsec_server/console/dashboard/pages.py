@@ -21,9 +21,8 @@ from authsec_server.console.dashboard.picture import draw
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.silent import Silence, silent_ones
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
-from authsec_server.delegations.filters import Filters
-from authsec_server.delegations.model import DelegationState, Standing
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.model import DelegationState, Filters, Standing
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 

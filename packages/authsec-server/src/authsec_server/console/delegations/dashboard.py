@@ -16,9 +16,8 @@ from authsec_server.clients.model import Client
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import listing
-from authsec_server.delegations.filters import UNUSED_FOR, Filters, Sort, unused
-from authsec_server.delegations.model import DelegationState, TargetType
+from authsec_server.delegations import search
+from authsec_server.delegations.model import UNUSED_FOR, DelegationState, Filters, Sort, TargetType, unused
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
@@ -59,7 +58,7 @@ async def dashboard(visit: Visit) -> Response:
 
     def look(tx: Tx) -> dict[str, Any]:
         asked = _asked(tx, query, visit.act.now)
-        found, following = listing.page(tx, visit.act, terms, asked.filters, sort=sort, after=cursor, limit=PAGE)
+        found, following = search.page(tx, visit.act, terms, asked.filters, sort=sort, after=cursor, limit=PAGE)
         return {
             "asked": asked,
             "found": found,

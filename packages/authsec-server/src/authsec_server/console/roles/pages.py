@@ -12,9 +12,8 @@ from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
-from authsec_server.delegations.filters import Filters
-from authsec_server.delegations.model import DelegationState
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.model import DelegationState, Filters
 from authsec_server.roles import service as roles
 
 PAGE = 50

@@ -9,10 +9,9 @@ from starlette.routing import BaseRoute
 
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
-from authsec_server.delegations import removal
-from authsec_server.delegations.filters import Filters
-from authsec_server.delegations.model import DelegationState
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations import service
+from authsec_server.delegations.model import DelegationState, Filters
 from authsec_server.failures import Conflict, Failure
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
@@ -47,7 +46,7 @@ async def ask(visit: Visit, problem: Failure | None = None) -> Response:
 async def delete(visit: Visit) -> Response:
     """Delete it, unless somebody has delegated in it meanwhile."""
     try:
-        await visit.change(lambda tx, act: removal.delete_role(tx, act, visit.request.path_params["role"]))
+        await visit.change(lambda tx, act: service.delete_role(tx, act, visit.request.path_params["role"]))
     except Conflict as failure:
         return await ask(visit, failure)
     return visit.redirect("/console/roles", done="role_deleted")

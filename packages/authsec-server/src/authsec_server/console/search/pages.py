@@ -17,7 +17,7 @@ from authsec_server.clients import lists as clients
 from authsec_server.console.activity.stories import sentence
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
-from authsec_server.delegations import listing as delegations
+from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import title
 from authsec_server.roles import service as roles
 

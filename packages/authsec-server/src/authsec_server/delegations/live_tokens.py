@@ -12,7 +12,7 @@ from authsec_server.audit import outstanding
 from authsec_server.audit.model import Named
 from authsec_server.audit.outstanding import Alike, Outstanding
 from authsec_server.db import Tx
-from authsec_server.delegations import queries
+from authsec_server.delegations import store
 from authsec_server.delegations.store import NO_AUDIENCE
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
@@ -78,7 +78,7 @@ def of_this_change(
 
 def audiences(tx: Tx, default_audience: str) -> set[str]:
     """All that tokens can be for: registered, named by some delegation, or what those get that name none."""
-    return (queries.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
+    return (store.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
 
 
 def at_apis(tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]) -> tuple[AtApi, ...]:

@@ -1,13 +1,10 @@
-"""What a rehearsed change has ended: asked inside its transaction, just before that is undone.
-
-Nothing here knows which verb it was. The journal's events say whom it was about, the revocations what has ended, and
-the rows, as the change leaves them, who still gets tokens.
-"""
+"""What a change has ended: asked inside its dry run, just before that is undone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from authsec_server.audit import edits
@@ -18,22 +15,52 @@ from authsec_server.clients import following
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations import consequences, queries, store, tokens_out, would_stop
+from authsec_server.delegations import consequences, live_tokens, store
 from authsec_server.delegations.consequences import Consequences
+from authsec_server.delegations.live_tokens import AtApi
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
 from authsec_server.failures import Outdated
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
+from authsec_server.revocations.followers.model import Following
 from authsec_server.revocations.model import Subject, SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
-from authsec_server.web.rehearsal import Foreseen
+from authsec_server.web.instants import rfc3339
+from authsec_server.web.rehearsal import AtApi as AtApiShown
+from authsec_server.web.rehearsal import Foreseen, WouldStop
+
+
+def impact_as_json(what: Consequences, now: datetime) -> WouldStop:
+    """What would stop, as the admin API shows it. With `more`, the numbers are the least that it may be."""
+    return {
+        "agents": [{"client_id": each.id, "name": each.name, "goes_on": each.id in what.go_on} for each in what.agents],
+        "delegations": [{"id": each.id, "name": each.name} for each in what.delegations],
+        "live_tokens": what.live_tokens,
+        "until": rfc3339(what.out_until),
+        "apis": [_api(each) for each in what.apis],
+        "more": what.more,
+        "as_of": rfc3339(now),
+    }
+
+
+def _api(each: AtApi) -> AtApiShown:
+    return {
+        "audience": each.audience,
+        "name": each.name,
+        "api": each.slug or None,
+        "following": each.following is not Following.NO,
+        "proved": each.following is Following.PROVED,
+        "seen_at": rfc3339(each.seen_at),
+        "until": rfc3339(each.until),
+    }
+
 
 _OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # what only an event has that was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Insight:
+class ImpactProvider:
     """What the web's `Site` asks about changes."""
 
     terms: Terms
@@ -45,7 +72,7 @@ class Insight:
         what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
         return Foreseen(
             would_change=[_as_foreseen(as_json(each)) for each in written],
-            would_stop=would_stop.as_json(what, act.now) if what else None,
+            would_stop=impact_as_json(what, act.now) if what else None,
         )
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
@@ -67,7 +94,7 @@ def _ending(
     held, holders = _held(tx, act, ended), _holders(tx, ended)
     about = {event.client.id: event.client for event in events if event.client is not None}
     ids = {*about, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in held), *holders}
-    tokens = tokens_out.of_this_change(tx, act.now, ended, ids, _slugs(events))
+    tokens = live_tokens.of_this_change(tx, act.now, ended, ids, _slugs(events))
     known = clients.by_ids(tx, ids | {each.id for each in tokens.agents})
     names = about | {id_: Named(id=id_, name=client.name) for id_, client in known.items()}
     stopping = [each for each in held if _ends(each, ended, act)]
@@ -80,7 +107,7 @@ def _ending(
         delegations=_named(tx, events, ended, stopping, names),
         live_tokens=tokens.live,
         out_until=tokens.out_until,
-        apis=tokens_out.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
+        apis=live_tokens.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
         more=tokens.more or max(len(stopping), len(holders)) > consequences.MOST,
     )
 
@@ -98,7 +125,7 @@ def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
     found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
     for slug in _ids(ended, SubjectKind.ROLE):
         if role := roles.find(tx, slug):
-            found += queries.live_of_role(tx.connection, role.id, limit=consequences.MOST + 1, now=act.now)
+            found += store.live_of_role(tx.connection, role.id, limit=consequences.MOST + 1, now=act.now)
     return list({each.id: each for each in found}.values())
 
 

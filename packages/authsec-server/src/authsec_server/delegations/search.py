@@ -10,10 +10,9 @@ from authsec_server.audit import counts
 from authsec_server.clients import lists as clients
 from authsec_server.db import Tx
 from authsec_server.db.matching import unheard_of
-from authsec_server.delegations import queries, store
-from authsec_server.delegations.filters import Filters, Sort, Uses
-from authsec_server.delegations.model import Delegation, DelegationState, Standing, Terms
-from authsec_server.delegations.standing import standings
+from authsec_server.delegations import store
+from authsec_server.delegations.model import Delegation, DelegationState, Filters, Sort, Standing, Terms, Uses
+from authsec_server.delegations.resolve import standings
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
@@ -53,7 +52,7 @@ def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) 
     if unheard_of(audience):
         return [], False
     by_default = audience == terms.default_audience
-    found = queries.live_for(tx.connection, audience, by_default=by_default, limit=limit + 1, now=act.now)
+    found = store.live_for(tx.connection, audience, by_default=by_default, limit=limit + 1, now=act.now)
     return standings(tx, found[:limit], terms, act.now), len(found) > limit
 
 
@@ -72,24 +71,24 @@ def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
 
 def using(tx: Tx, role_ids: Collection[str], now: datetime) -> dict[str, Uses]:
     """How many delegations use each of these roles. One statement. Asks for no principal: for lists of roles."""
-    return dict.fromkeys(role_ids, Uses()) | queries.uses_by_role(tx.connection, role_ids, now)
+    return dict.fromkeys(role_ids, Uses()) | store.uses_by_role(tx.connection, role_ids, now)
 
 
 def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Uses]:
     """How many delegations each of these clients has. One statement. Asks for no principal: for lists of clients."""
-    return dict.fromkeys(client_ids, Uses()) | queries.uses_by_client(tx.connection, client_ids, now)
+    return dict.fromkeys(client_ids, Uses()) | store.uses_by_client(tx.connection, client_ids, now)
 
 
 def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:
     """How many delegations there are in each state."""
     act.principal.require(Role.VIEWER)
-    return queries.tally(tx.connection, now)
+    return store.tally(tx.connection, now)
 
 
 def sharing(tx: Tx, act: Act, terms: Terms) -> int:
     """How many live delegations give tokens for the shared default audience, by its name or by naming none."""
     act.principal.require(Role.VIEWER)
-    return queries.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)
+    return store.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)
 
 
 def _found(tx: Tx, act: Act, filters: Filters, sort: Sort, after: Delegation | None, limit: int) -> list[Delegation]:
@@ -98,4 +97,4 @@ def _found(tx: Tx, act: Act, filters: Filters, sort: Sort, after: Delegation | N
         return []
     called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
     used = None if filters.unused_since is None else counts.used(tx)
-    return queries.page(tx.connection, filters, called, used=used, sort=sort, after=after, limit=limit, now=act.now)
+    return store.page(tx.connection, filters, called, used=used, sort=sort, after=after, limit=limit, now=act.now)

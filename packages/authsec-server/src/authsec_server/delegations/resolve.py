@@ -1,10 +1,12 @@
-"""Delegations as they stand: looked up, tied to role and client as these are now, and named in the journal."""
+"""Delegations as they stand: looked up, tied to role and client as these are now, and named in the audit log."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+
+from sqlalchemy import select
 
 from authsec_server import naming
 from authsec_server.apis import service as apis
@@ -14,15 +16,34 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
+from authsec_server.db.batches import in_batches
 from authsec_server.delegations import store
-from authsec_server.delegations.by_slug import by_slugs
-from authsec_server.delegations.cautions import cautions, misspelt, named_before_apis
 from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
+from authsec_server.delegations.validation import misspelt, named_before_apis, warnings
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.nearest import nearest
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
+
+
+def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:
+    """The delegations with these slugs, in any state; unknown ones are left out. Asks for no principal."""
+    found: dict[str, Delegation] = {}
+    for some in in_batches(sorted(filter(naming.is_slug, slugs))):
+        called = select(store.delegations).where(store.delegations.c.slug.in_(some))
+        found |= {each.slug: each for each in map(store.delegation, tx.connection.execute(called))}
+    return found
+
+
+def number_of_clients(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, int]:
+    """How many each of these clients has, in any state; those without any are left out. Asks for no principal."""
+    found: dict[str, int] = {}
+    for some in in_batches(sorted(client_ids)):
+        uses = store.uses_by_client(tx.connection, some, now)
+        found |= {client_id: its.live + its.disabled + its.over for client_id, its in uses.items()}
+    return found
+
 
 _TOLD = 8  # delegations in a message
 
@@ -82,7 +103,7 @@ def tied(tx: Tx, ties: Sequence[Tie], terms: Terms, now: datetime) -> list[Stand
             role=role,
             client=client,
             state=state(delegation, now),
-            cautions=cautions(
+            cautions=warnings(
                 delegation,
                 client,
                 described=described,

@@ -1,0 +1,334 @@
+"""What may be delegated, what to warn of, and what an edit changes. Pure: all has been looked up before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsec_server.clients.model import Client, ClientKind, ProofKind
+from authsec_server.delegations.model import (
+    OVER,
+    Caution,
+    Delegation,
+    DelegationState,
+    Edit,
+    Proposal,
+    TargetType,
+    state,
+)
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+from authsec_server.nearest import nearest
+from authsec_server.roles.model import RoleDefinition
+from authsec_server.settings import ENV_PREFIX
+
+SHORTEST = 60  # seconds
+_UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
+MAX_AUDIENCES = 16
+_SHOWN = 12  # actions named in a message
+_LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
+
+
+def allowed_actions(asked: Proposal | Edit, role: RoleDefinition, *, already: Collection[str] = ()) -> tuple[str, ...]:
+    """The actions to be allowed, sorted. Never more than the role holds, and never none.
+
+    "All" is written out as the actions of this moment: a role that grows later widens no delegation silently. What the
+    delegation allows `already` may stay, though the role may have lost it: keeping it gives nothing.
+    """
+    if asked.all_actions:
+        if asked.actions:
+            raise Invalid("actions", "Both actions and all_actions are given.", "Give one of them.")
+        return role.actions
+    if not asked.actions:
+        raise Invalid("actions", "No actions are given: they would grant nothing.", "Name some, or set all_actions.")
+    for index, action in enumerate(asked.actions):
+        if action not in role.actions and action not in already:
+            raise _not_in_role(f"actions.{index}", action, role)
+    return tuple(sorted(set(asked.actions)))
+
+
+def _not_in_role(field: str, action: str, role: RoleDefinition) -> Invalid:
+    near = nearest(action, role.actions, likeness=0)
+    held = ", ".join(role.actions[:_SHOWN])
+    more = len(role.actions) - _SHOWN
+    return Invalid(
+        field,
+        f"{quoted(action)} is not an action of the role {role.name!r}; the nearest is {near}.",
+        f"The role has: {held}{f' and {more} more' if more > 0 else ''}",
+    )
+
+
+def target_type(text: str) -> TargetType:
+    """The target type. Raises `Invalid`, naming those there are."""
+    try:
+        return TargetType(text)
+    except ValueError:
+        near = nearest(text, TargetType, likeness=_LIKE_A_TYPE)
+        raise Invalid(
+            "target_type",
+            f"{quoted(text)} is no target type{f'; the nearest is {near}' if near else ''}.",
+            f"One of: {', '.join(TargetType)}",
+        ) from None
+
+
+def max_duration(seconds: int, cap: int) -> int:
+    """How long a token may live at most, in seconds: a minute to `cap`."""
+    if not SHORTEST <= seconds <= cap:
+        raise Invalid(
+            "max_duration",
+            f"max_duration must be {spoken(SHORTEST)} to {spoken(cap)} ({SHORTEST} to {cap} seconds).",
+            f"The upper limit is the setting {ENV_PREFIX}MAX_TOKEN_LIFETIME.",
+        )
+    return seconds
+
+
+def spoken(seconds: int) -> str:
+    """A duration as people say it, in its largest whole unit: `1 hour`, `90 minutes`, `45 seconds`."""
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
+
+
+def end(ends_at: datetime | None, now: datetime) -> datetime | None:
+    """When the delegation ends by itself; that must lie ahead."""
+    if ends_at is not None and ends_at <= now:
+        raise Invalid(
+            "ends_at", "ends_at is in the past.", "Give a later one, or none: then it does not end by itself."
+        )
+    return ends_at
+
+
+def excluded_proofs(kinds: Sequence[str]) -> tuple[ProofKind, ...]:
+    """The kinds of proof that do not suffice, sorted. Some kind must."""
+    excluded = {_proof_kind(f"excluded_proofs.{index}", kind) for index, kind in enumerate(kinds)}
+    if excluded == set(ProofKind):
+        raise Invalid("excluded_proofs", "Every kind of proof is excluded: nobody could use this.", "Leave one out.")
+    return tuple(sorted(excluded))
+
+
+def _proof_kind(field: str, kind: str) -> ProofKind:
+    try:
+        return ProofKind(kind)
+    except ValueError:
+        raise Invalid(field, f"{quoted(kind)} is no kind of proof.", f"One of: {', '.join(ProofKind)}") from None
+
+
+def audiences(resolved: Iterable[str]) -> tuple[str, ...]:
+    """The audiences, sorted, each once."""
+    found = tuple(sorted(set(resolved)))
+    if len(found) > MAX_AUDIENCES:
+        raise Invalid(
+            "audiences", f"There are more than {MAX_AUDIENCES} audiences.", "Delegate for each group of APIs."
+        )
+    return found
+
+
+_ACTIONS_SHOWN = 8  # actions or audiences named in a message
+
+
+def warnings(
+    delegation: Delegation,
+    client: Client,
+    *,
+    described: Collection[str],
+    registered: Collection[str],
+    default_audience: str,
+    now: datetime,
+) -> tuple[Caution, ...]:
+    """The cautions, the gravest first; none about what is over for good.
+
+    `described` actions and `registered` audiences are those of the APIs.
+    """
+    if state(delegation, now) in OVER:
+        return ()
+    return (
+        *_about_the_client(delegation, client, now),
+        *_about_audiences(delegation, registered, default_audience),
+        *_about_actions(delegation, described),
+    )
+
+
+def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
+    """Whether what is delegated now was delegated before: who revokes one of the two will think that it is over."""
+    for other in held:
+        same = other.audiences == new.audiences and set(new.actions) <= set(other.actions)
+        if same and state(other, now) is DelegationState.LIVE:
+            message = f"The delegation {other.id} allows the same already: to end it, both must be revoked."
+            return (Caution(code="delegation_repeats", message=message, delegation_id=other.id),)
+    return ()
+
+
+def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
+    """Audiences that no API has, each with the slug of an API that may have been meant by it: `near`."""
+    return tuple(
+        Caution(code="audience_misspelt", message=f"No API is called {audience}; the nearest is {slug}.")
+        for audience, slug in near.items()
+    )
+
+
+def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
+    """A caution for audiences that are names and no URLs, while no API is registered."""
+    if not names:
+        return ()
+    are = "is no URL" if len(names) == 1 else "are no URLs"
+    return (Caution(code="audience_misspelt", message=f"No API is registered, and {_some(names)} {are}."),)
+
+
+def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
+    kinds = {proof.kind for proof in client.proofs if proof.stands(now)}
+    if client.unattested(now):
+        yield Caution(
+            code="client_unattested",
+            message=f"{client.name} is unattested: anybody who knows its client_id gets this authority.",
+        )
+    elif not client.can_prove_itself(now):
+        yield Caution(
+            code="client_cannot_prove_itself",
+            message=f"{client.name} cannot prove itself to this authority yet, so it gets no token.",
+        )
+    elif delegation.accepts(ProofKind.SECRET) and client.holds_secret(now):
+        yield Caution(
+            code="client_holds_secret",
+            message=f"{client.name} may prove itself by a secret: whoever reads that once gets this authority until it "
+            "is rotated.",
+        )
+    if kinds and not any(map(delegation.accepts, kinds)):
+        yield Caution(
+            code="proofs_excluded", message=f"Every proof that {client.name} holds is excluded, so it gets no token."
+        )
+    if (client.kind is ClientKind.MCP_SERVER) is not (delegation.target_type is TargetType.MCP_SERVER):
+        is_one = "an MCP server" if client.kind is ClientKind.MCP_SERVER else "an AI agent"
+        yield Caution(
+            code="target_differs",
+            message=f"{client.name} is {is_one}, but its tokens say {delegation.target_type}.",
+        )
+    if not client.enabled:
+        yield Caution(code="client_disabled", message=f"{client.name} is disabled, so it gets no token.")
+
+
+def _about_audiences(delegation: Delegation, registered: Collection[str], default_audience: str) -> Iterator[Caution]:
+    if default_audience in (delegation.audiences or (default_audience,)):
+        yield Caution(
+            code="audience_shared",
+            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept it can use each "
+            "other's tokens. Name the API instead.",
+        )
+    unknown = [each for each in delegation.audiences if each not in registered and each != default_audience]
+    if unknown:
+        these = "the audience" if len(unknown) == 1 else "these audiences"
+        yield Caution(code="audience_not_registered", message=f"No API is registered for {these}: {_some(unknown)}")
+
+
+def _about_actions(delegation: Delegation, described: Collection[str]) -> Iterator[Caution]:
+    unknown = [action for action in delegation.actions if action not in described]
+    if unknown:
+        these = "the action" if len(unknown) == 1 else "these actions"
+        yield Caution(code="action_not_described", message=f"No API describes {these}: {_some(unknown)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _ACTIONS_SHOWN
+    return f"{', '.join(names[:_ACTIONS_SHOWN])}{f' and {more} more' if more > 0 else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One value before and after, as a person reads it. What `narrows` ends the tokens there are; some do both."""
+
+    field: str
+    label: str
+    before: str
+    after: str
+    narrows: bool = False
+    widens: bool = False
+
+
+def changes(before: Delegation, after: Delegation, *, default_audience: str) -> tuple[Change, ...]:
+    """What differs, in the order in which the form asks for it; nothing where nothing does."""
+    rows = (
+        Change(field="target_type", label="Target Type", before=before.target_type, after=after.target_type),
+        _actions(before, after),
+        _duration(before, after),
+        _end(before, after),
+        _audiences(before, after, default_audience),
+        _excluded(before, after),
+        Change(field="slug", label="Slug", before=before.slug, after=after.slug),
+        Change(field="owner", label="Owner", before=before.owner, after=after.owner),
+        Change(field="description", label="Description", before=before.description, after=after.description),
+    )
+    return tuple(row for row in rows if row.before != row.after or row.narrows or row.widens)
+
+
+def narrows(before: Delegation, after: Delegation, *, default_audience: str) -> bool:
+    """Whether a token from before may carry, or outlive, what could not be had after."""
+    return any(row.narrows for row in changes(before, after, default_audience=default_audience))
+
+
+def _actions(before: Delegation, after: Delegation) -> Change:
+    return Change(
+        field="actions",
+        label="Allowed Actions",
+        before=", ".join(before.actions),
+        after=", ".join(after.actions),
+        narrows=_loses(before.actions, after.actions),
+        widens=_loses(after.actions, before.actions),
+    )
+
+
+def _duration(before: Delegation, after: Delegation) -> Change:
+    return Change(
+        field="max_duration",
+        label="Maximum Duration",
+        before=spoken(before.max_duration),
+        after=spoken(after.max_duration),
+        narrows=after.max_duration < before.max_duration,
+        widens=after.max_duration > before.max_duration,
+    )
+
+
+def _end(before: Delegation, after: Delegation) -> Change:
+    return Change(
+        field="ends_at",
+        label="Ends",
+        before=_instant(before.ends_at),
+        after=_instant(after.ends_at),
+        narrows=_is_earlier(after.ends_at, before.ends_at),
+        widens=_is_earlier(before.ends_at, after.ends_at),
+    )
+
+
+def _audiences(before: Delegation, after: Delegation, default_audience: str) -> Change:
+    default = (default_audience,)
+    shared = f"{default_audience} (the default)"
+    return Change(
+        field="audiences",
+        label="APIs",
+        before=", ".join(before.audiences) or shared,
+        after=", ".join(after.audiences) or shared,
+        narrows=_loses(before.audiences or default, after.audiences or default),
+        widens=_loses(after.audiences or default, before.audiences or default),
+    )
+
+
+def _excluded(before: Delegation, after: Delegation) -> Change:
+    return Change(
+        field="excluded_proofs",
+        label="Proofs not accepted",
+        before=", ".join(before.excluded_proofs) or "none",
+        after=", ".join(after.excluded_proofs) or "none",
+        narrows=_loses(after.excluded_proofs, before.excluded_proofs),  # what is excluded is what cannot be used
+        widens=_loses(before.excluded_proofs, after.excluded_proofs),
+    )
+
+
+def _loses(before: Collection[str], after: Collection[str]) -> bool:
+    return not set(before) <= set(after)
+
+
+def _is_earlier(one: datetime | None, other: datetime | None) -> bool:
+    """No end at all is later than any."""
+    return one is not None and (other is None or one < other)
+
+
+def _instant(end: datetime | None) -> str:
+    return "never by itself" if end is None else f"{end:%Y-%m-%d %H:%M:%S} UTC"
