@@ -93,7 +93,7 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
 def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] = ()) -> None:
     """Delete the client with its proofs, and end its tokens for good; `delegations` are those that went before it.
 
-    For `delegations.removal`, in the same change: the database refuses while a delegation refers to the client. Its
+    For `delegations.service`, in the same change: the database refuses while a delegation refers to the client. Its
     client_id is never given again, since every new one is random; its slug is free.
     """
     act.principal.require(Role.OPERATOR)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import resting
+from authsec_server.clients.bindings import MOST_AT_ONCE
 from authsec_server.clients.holding import record, with_proofs
 from authsec_server.clients.model import Client, Proof
 from authsec_server.clients.proofs import platform_of
@@ -22,7 +23,6 @@ from authsec_server.sources import service as sources
 from authsec_server.sources.model import TrustSource, provable
 from authsec_server.sources.parsing import Changes
 
-MOST_AT_ONCE = 500  # each is recorded for itself, under the authority lock
 MOST_STRANDED = 20  # listed by name
 
 

@@ -21,7 +21,6 @@ from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.nearest import nearest
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.settings import ENV_PREFIX
 
 SHORTEST = 60  # seconds
 _UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
@@ -78,7 +77,7 @@ def max_duration(seconds: int, cap: int) -> int:
         raise Invalid(
             "max_duration",
             f"max_duration must be {spoken(SHORTEST)} to {spoken(cap)} ({SHORTEST} to {cap} seconds).",
-            f"The upper limit is the setting {ENV_PREFIX}MAX_TOKEN_LIFETIME.",
+            "The upper limit is the setting AUTHSEC_SERVER_MAX_TOKEN_LIFETIME.",
         )
     return seconds
 

@@ -81,7 +81,7 @@ def edit(
 def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, ...]) -> None:
     """Remove a role that nobody uses any more, and end its tokens; `delegations` are those that went with it.
 
-    For `delegations.removal`, which knows who uses it. The database refuses while a delegation refers to it.
+    For `delegations.service`, which knows who uses it. The database refuses while a delegation refers to it.
     """
     act.principal.require(Role.OPERATOR)
     store.remove(tx.connection, role.id)

@@ -15,7 +15,7 @@ from authsec_server.sources.credentials import CredentialsUnusable, read_credent
 from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
 from authsec_server.sources.model import TrustSource
 
-T = TypeVar("T")
+Answered = TypeVar("Answered")
 
 LIMITS = Limits(seconds=5.0, max_bytes=2 * 1024 * 1024)  # a pod may be as large as the cluster stores things
 AT_ONCE = 8  # requests to one cluster: a slow one must not take all of this server's threads
@@ -59,7 +59,9 @@ class ClusterLine:
         self._quiet_until = float("-inf")
         self._states: dict[Lookup, LookupState] = {}
 
-    def ask(self, lookup: Lookup, path: str, document: Mapping[str, Any] | None, read: Callable[[Answer], T]) -> T:
+    def ask(
+        self, lookup: Lookup, path: str, document: Mapping[str, Any] | None, read: Callable[[Answer], Answered]
+    ) -> Answered:
         """What `read` makes of the answer. Raises `LookupUnavailable`, also where `read` cannot use it."""
         with self._turn(lookup):
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import structlog
 from starlette.requests import Request
@@ -14,16 +14,13 @@ from authsec_server.db import rehearsing
 from authsec_server.failures import Invalid, NotPermitted
 from authsec_server.principal import Act
 from authsec_server.web import preconditions, rehearsal
-from authsec_server.web.bodies import Body, query_value
+from authsec_server.web.bodies import query_value
 from authsec_server.web.etags import etag_of
 from authsec_server.web.large_bodies import LargeBodies
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import A, AnyOperation, B, Call, NoBody, Operation
 from authsec_server.web.site import Site
 
 log = structlog.get_logger(__name__)
-
-B = TypeVar("B", bound=Body)
-A = TypeVar("A")
 
 
 def routes_of(site: Site, operations: Iterable[AnyOperation]) -> list[Route]:

@@ -6,16 +6,15 @@ few are held at once, since each becomes many times as large.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
-from authsec_server.web.bodies import MAX_BODY, Body, parsed, read_body, read_bytes
+from authsec_server.web.bodies import MAX_BODY, B, parsed, read_body, read_bytes
 from authsec_server.web.places import Places
 
-B = TypeVar("B", bound=Body)
 AT_ONCE: Final = 8  # that are read or parsed, or wait for that
 OF_ONE: Final = 3  # who administers; more would keep others out
 
