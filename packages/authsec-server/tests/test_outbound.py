@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Limits, Outbound, OutboundFailed, Policy, outbound_of
-from authsec_server.outbound.resolver import system_resolver
-from authsec_server.outbound.target import read_target
+from authsec_server.outbound.ssrf import read_target, system_resolver
 from authsec_server.settings import Settings, load_settings
 from hypothesis import given
 from hypothesis import strategies as st

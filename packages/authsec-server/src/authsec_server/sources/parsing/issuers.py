@@ -7,7 +7,7 @@ import re
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.outbound import OutboundFailed
-from authsec_server.outbound.target import read_target
+from authsec_server.outbound.ssrf import read_target
 from authsec_server.settings import is_loopback
 from authsec_server.sources.model import SourceKind
 

@@ -12,13 +12,9 @@ from urllib.parse import urlencode
 from authsec import strict_json
 
 from authsec_server.failures import StartupRefused
-from authsec_server.outbound.answer import Answer
-from authsec_server.outbound.exchange import Asked, Deadline, NotConnected, exchange
 from authsec_server.outbound.failure import FailureReason, OutboundFailed
-from authsec_server.outbound.policy import Policy
-from authsec_server.outbound.resolver import Resolve, system_resolver
-from authsec_server.outbound.route import connections
-from authsec_server.outbound.target import read_target
+from authsec_server.outbound.ssrf import Policy, Resolve, read_target, system_resolver
+from authsec_server.outbound.transport import Answer, Asked, Deadline, NotConnected, connections, exchange
 from authsec_server.settings import ENV_PREFIX, Settings
 
 _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-server"}

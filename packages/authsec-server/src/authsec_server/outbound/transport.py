@@ -9,17 +9,95 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Self
+from typing import Any, Self
+from urllib.parse import SplitResult, unquote, urlsplit
 
+from authsec import strict_json
+from authsec.errors import ConfigError
+from authsec.pools import proxy_for
 from authsec.wording import plain
 from urllib3 import BaseHTTPResponse
 from urllib3 import exceptions as urllib3
-from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
+from urllib3.util import make_headers, parse_url
 from urllib3.util.ssltransport import SSLTransport
 
-from authsec_server.outbound.answer import Answer
 from authsec_server.outbound.failure import FailureReason, OutboundFailed
-from authsec_server.outbound.target import Target, read_target
+from authsec_server.outbound.ssrf import IPAddress, Policy, Resolve, Target, addresses_of, read_target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer of any status but a redirect. Its body may hold a token, so it is in no repr.
+
+    `source` is what was asked, for messages; `headers` have names in lower case.
+    """
+
+    source: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def json_object(self, *, max_depth: int = 8) -> Mapping[str, Any]:
+        """The body as one strict JSON object. Raises `OutboundFailed`."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+            raise self._not_json(f"is not served as JSON (status {self.status})")
+        try:
+            value = strict_json.loads(self.body, max_bytes=len(self.body), max_depth=max_depth)
+        except strict_json.StrictJsonError as error:
+            raise self._not_json(f"is not strict JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise self._not_json("is not a JSON object")
+        return value
+
+    def _not_json(self, what: str) -> OutboundFailed:
+        return OutboundFailed(FailureReason.NOT_JSON, f"the answer of {self.source} {what}")
+
+
+def connections(
+    target: Target, policy: Policy, resolve: Resolve, trust: ssl.SSLContext, deadline: Deadline
+) -> list[HTTPConnection]:
+    """Connections not opened yet, in the order to be tried. Raises `OutboundFailed` where the policy forbids one."""
+    proxy = _proxy(target)
+    if proxy is not None:
+        # The proxy looks names up itself, and where it lets us go is its operator's rule. Addresses we judge as always.
+        if target.address is not None:
+            policy.check_address(target, target.address)
+        return [_through(proxy, target, trust)]
+    addresses = addresses_of(target, resolve, deadline.left())
+    for address in addresses:
+        policy.check_address(target, address)
+    return [_direct(target, address, trust) for address in addresses]
+
+
+def _direct(target: Target, address: IPAddress, trust: ssl.SSLContext) -> HTTPConnection:
+    if target.scheme == "http":
+        return HTTPConnection(str(address), target.port)
+    return HTTPSConnection(str(address), target.port, server_hostname=target.host, ssl_context=trust)
+
+
+def _through(proxy: SplitResult, target: Target, trust: ssl.SSLContext) -> HTTPConnection:
+    userinfo, _, address = proxy.netloc.rpartition("@")
+    connection = HTTPSConnection(
+        str(proxy.hostname),
+        proxy.port or (443 if proxy.scheme == "https" else 80),
+        proxy=parse_url(proxy._replace(netloc=address).geturl()),
+        proxy_config=ProxyConfig(trust, False, None, None),
+        server_hostname=target.host,
+        ssl_context=trust,
+    )
+    credentials = make_headers(proxy_basic_auth=unquote(userinfo)) if userinfo else None
+    connection.set_tunnel(target.host, target.port, credentials, scheme=proxy.scheme)
+    return connection
+
+
+def _proxy(target: Target) -> SplitResult | None:
+    try:
+        return proxy_for(urlsplit(target.origin))
+    except ConfigError as error:
+        raise OutboundFailed(FailureReason.PROXY_FAILED, str(error)) from None
+
 
 PIECE = 16_384
 
