@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from authsec_server.db import Tx, open_database
-from authsec_server.keys.custodian import Custodian
-from authsec_server.keys.master import load_master_key
+from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.settings import Settings

@@ -21,8 +21,8 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.audit.tree import Tree, leaf_hash, node_hash
 from authsec_server.db import Database, Tx
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import Principal, PrincipalKind, Role
 from hypothesis import given
 from hypothesis import strategies as st

@@ -27,8 +27,8 @@ from authsec_server.audit.service import record_act
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite_files import copy_database
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
 from test_journal_dropped_unseen import AUGUST, Old

@@ -14,8 +14,8 @@ from authsec_server.audit.model import Event
 from authsec_server.db import Database
 from authsec_server.failures import NotPermitted, Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.feed import PUBLISH_AFTER, PUBLISH_AHEAD, FeedKeys
-from authsec_server.keys.master import MasterKey, Purpose
+from authsec_server.keys.feed_keys import PUBLISH_AFTER, PUBLISH_AHEAD, FeedKeys
+from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.model import SealedKey
 from authsec_server.principal import LOCAL_OPERATOR, THE_SERVER, Act, Role
 

@@ -14,7 +14,7 @@ import pytest
 from authsec_server.db import Database, open_database
 from authsec_server.failures import StartupRefused
 from authsec_server.keys import store
-from authsec_server.keys.master import MasterKey, NotUnsealed, load_master_key
+from authsec_server.keys.master_key import MasterKey, NotUnsealed, load_master_key
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
 from authsec_server.settings import Settings

@@ -21,8 +21,8 @@ from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import text
 

@@ -24,9 +24,9 @@ from authsec_server.cli import register
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.journal import JournalKeys, replace_by_file
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_key_file import load_sealing_key
+from authsec_server.keys.sealing_keys import JournalKeys, replace_by_file
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result

@@ -27,8 +27,8 @@ from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.cli import audit_report
 from authsec_server.db import Database
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.settings import load_settings
 from click.testing import Result
 from sqlalchemy import text

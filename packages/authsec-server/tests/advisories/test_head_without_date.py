@@ -11,8 +11,8 @@ from authsec_server.audit.sealing.heads import TYPE
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import seal_heads
 from authsec_server.db import Database
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from sqlalchemy import insert
 
 

@@ -38,8 +38,8 @@ from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from hypothesis import given
 from hypothesis import strategies as st

@@ -30,8 +30,8 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
 from sqlalchemy import Connection, Executable, Row, delete, insert, select, text, update

@@ -17,8 +17,8 @@ from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
 from authsec_server.db import Database, Tx
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import Act
 from databases import raise_version_to
 from sqlalchemy import insert, select

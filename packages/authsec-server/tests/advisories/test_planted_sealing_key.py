@@ -25,9 +25,9 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKeyMaker
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey, Purpose
+from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, sign_list
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import delete, insert, select, update
 

@@ -16,7 +16,7 @@ from authsec.jose import PrivateKey
 from authsec_server.app import open_authority
 from authsec_server.failures import StartupRefused
 from authsec_server.keys import store
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.model import KeyState, SigningKey
 from authsec_server.settings import Settings
 

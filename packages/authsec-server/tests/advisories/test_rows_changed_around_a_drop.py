@@ -30,8 +30,8 @@ from authsec_server.clients.model import Changes, Onboarding
 from authsec_server.db import Database, Tx
 from authsec_server.db.table_digests import DIGESTED
 from authsec_server.failures import Conflict
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
 from sqlalchemy import text

@@ -19,8 +19,8 @@ from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import exporting
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from sqlalchemy import text
 
 EACH = 8_000_000  # bytes of an event that no server writes

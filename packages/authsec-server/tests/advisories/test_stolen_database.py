@@ -11,7 +11,7 @@ from typing import Any
 
 from authsec.jose import PrivateKey
 from authsec_server.keys import store
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 

@@ -25,8 +25,8 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.shown import as_json
 from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.tokens.revocation import revoked
 from databases import raise_version_to

@@ -22,8 +22,8 @@ from authsec_server.clients.model import Changes
 from authsec_server.db import Tx
 from authsec_server.delegations import editing
 from authsec_server.delegations.model import Edit
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import MasterKey
+from authsec_server.keys.master_key import MasterKey
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR, Role
 from sqlalchemy import text
 

@@ -25,7 +25,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_heads_file, last_issuer
 from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
-from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.private_files import check_data

@@ -24,7 +24,7 @@ from authsec_server.configuration.steps import Setting
 from authsec_server.delegations import api as delegations_api
 from authsec_server.delegations import grants_api, service
 from authsec_server.keys import api as keys_api
-from authsec_server.keys import journal_api
+from authsec_server.keys import sealing_key_api
 from authsec_server.roles import api as roles_api
 from authsec_server.sources import api as sources_api
 from authsec_server.sources import asked_api
@@ -63,7 +63,7 @@ def operations(house: House) -> list[AnyOperation]:
             lambda: house.comparison.problem,
             house.comparison.why_not_compared,
         ),
-        *journal_api.operations(keyring.journal_keys, issuer=house.settings.issuer),
+        *sealing_key_api.operations(keyring.journal_keys, issuer=house.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(house), house.trust.cluster_apis),
     ]

@@ -31,11 +31,11 @@ from authsec_server.delegations import live_tokens
 from authsec_server.delegations.impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.keys import service as keys
-from authsec_server.keys.custodian import Custodian
-from authsec_server.keys.feed import FeedKeys
-from authsec_server.keys.journal import JournalKeys
-from authsec_server.keys.master import load_master_key
+from authsec_server.keys.feed_keys import FeedKeys
+from authsec_server.keys.key_ring import Custodian
+from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.sealing_key_file import load_sealing_key
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.revocations.followers.noting import Noting

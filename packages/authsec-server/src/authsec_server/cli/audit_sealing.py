@@ -38,8 +38,8 @@ from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.sealing_key import OPTION, in_process, sealing_key_option
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Unavailable
-from authsec_server.keys.journal import SETTING, replace_by_file
 from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key
+from authsec_server.keys.sealing_keys import SETTING, replace_by_file
 from authsec_server.settings import ENV_PREFIX
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

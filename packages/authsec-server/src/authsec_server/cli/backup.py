@@ -16,7 +16,7 @@ from authsec_server.cli.output import Output, styled
 from authsec_server.cli.reach import CallFailed
 from authsec_server.db import copy_database
 from authsec_server.failures import Failure
-from authsec_server.keys.master import FILE_NAME
+from authsec_server.keys.master_key import FILE_NAME
 from authsec_server.settings import Settings
 
 

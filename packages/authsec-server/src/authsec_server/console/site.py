@@ -34,7 +34,7 @@ from authsec_server.console.static import Assets
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Failure, RoleTooSmall
-from authsec_server.keys.custodian import Custodian
+from authsec_server.keys.key_ring import Custodian
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.settings import Settings
 from authsec_server.sources.cluster_apis import ClusterApis

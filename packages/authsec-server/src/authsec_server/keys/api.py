@@ -12,8 +12,8 @@ from starlette.routing import Route
 from typing_extensions import TypedDict
 
 from authsec_server.keys import service
-from authsec_server.keys.custodian import Custodian
-from authsec_server.keys.feed import FeedKeys
+from authsec_server.keys.feed_keys import FeedKeys
+from authsec_server.keys.key_ring import Custodian
 from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
 from authsec_server.principal import Role
 from authsec_server.revocations import api as revocations_api

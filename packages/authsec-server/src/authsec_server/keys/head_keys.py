@@ -15,7 +15,7 @@ from authsec.jose import JoseError, PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.keys.master import NONCE_BYTES, MasterKey, NotUnsealed, Purpose
+from authsec_server.keys.master_key import NONCE_BYTES, MasterKey, NotUnsealed, Purpose
 from authsec_server.keys.model import SealedKey
 from authsec_server.principal import THE_SERVER
 

@@ -13,7 +13,7 @@ from authsec.jose import JoseError, PrivateKey
 from authsec_server.db import Database
 from authsec_server.failures import Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.master import MasterKey, NotUnsealed
+from authsec_server.keys.master_key import MasterKey, NotUnsealed
 
 
 class KeyUnusable(Unavailable):

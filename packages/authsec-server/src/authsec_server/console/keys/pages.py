@@ -12,7 +12,7 @@ from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.keys import service as keys
-from authsec_server.keys.custodian import STAYS_PUBLISHED
+from authsec_server.keys.key_ring import STAYS_PUBLISHED
 from authsec_server.keys.model import KeyState, SigningKey, activation_wait, key_in, may_activate
 from authsec_server.principal import Role
 

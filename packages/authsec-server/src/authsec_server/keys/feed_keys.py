@@ -17,7 +17,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
-from authsec_server.keys.master import MasterKey, Purpose
+from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.principal import Act, Role
 from authsec_server.revocations.heads import KEYS_MAX_AGE
 

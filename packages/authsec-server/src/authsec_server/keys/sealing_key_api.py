@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from authsec_server.audit.api import PATH
-from authsec_server.keys.journal import JournalKeys
+from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import Role
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 
