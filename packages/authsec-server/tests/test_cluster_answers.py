@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_server import no_longer, no_such_pod, pod, review
-from authsec_server.attestation.cluster_answers import pod_selectors, still_counts
+from authsec_server.attestation.cluster import pod_selectors, still_counts
 from authsec_server.attestation.kubernetes import bound_to
 from authsec_server.clients.model import Selector
 from authsec_server.sources.cluster_line import NotAnswered

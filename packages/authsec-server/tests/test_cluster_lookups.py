@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from api_server import OWN_TOKEN, ApiServer, no_longer, pod, review
 from attesting import ask, client, proof
-from authsec_server.attestation.clusters import Clusters
+from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.model import Evidence, Proved, Scheme
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from authsec_server.attestation.looked_up import LookedUp
+from authsec_server.attestation.cluster import LookedUp
 
 
 class Cluster:

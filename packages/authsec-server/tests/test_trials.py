@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from attesting import HELPER
 from authsec.jose import PrivateKey
-from authsec_server.attestation.clusters import Clusters
+from authsec_server.attestation.cluster import Clusters
+from authsec_server.attestation.explain.model import StepName
+from authsec_server.attestation.explain.service import A_MINUTE, Trials
 from authsec_server.attestation.model import Evidence, Scheme
-from authsec_server.attestation.trial.model import StepName
-from authsec_server.attestation.trial.service import A_MINUTE, Trials
 from authsec_server.attestation.workload_tokens import CLAIM_CHECKS
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Selector

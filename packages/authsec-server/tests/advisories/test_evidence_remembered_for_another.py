@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from attesting import HELPER, client, proof
+from authsec_server.attestation.evidence_cache import RememberedEvidence
 from authsec_server.attestation.model import Evidence, Proved, Refused, Scheme, Verified
-from authsec_server.attestation.remembered import RememberedEvidence
 from authsec_server.attestation.service import attest
 from authsec_server.attestation.workloads import Workloads, trusted_sources
 from authsec_server.clients.model import Selector

@@ -9,7 +9,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from authsec_server.attestation import secret as checked
+from authsec_server.attestation import client_secret as checked
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 PATH = "/authsec/api/v1/clients"

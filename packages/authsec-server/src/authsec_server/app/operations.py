@@ -12,7 +12,7 @@ from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.names import NAMES
 from authsec_server.app.wings import House
-from authsec_server.attestation.trial import api as trial_api
+from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
 from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import api as clients_api

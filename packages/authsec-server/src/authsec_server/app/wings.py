@@ -14,8 +14,8 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.proving import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
 from authsec_server.app.surroundings import Surroundings
-from authsec_server.attestation.clusters import Clusters
-from authsec_server.attestation.trial.service import Trials
+from authsec_server.attestation.cluster import Clusters
+from authsec_server.attestation.explain.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal

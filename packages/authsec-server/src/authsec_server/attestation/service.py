@@ -8,7 +8,7 @@ from typing import Final
 
 from authsec.jose import JoseError, parse_compact
 
-from authsec_server.attestation import key_pair, secret, store
+from authsec_server.attestation import client_secret, key_pair, store
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
 from authsec_server.attestation.workloads import Workloads, trusted_sources
 from authsec_server.clients.model import Client, ProofKind
@@ -39,7 +39,7 @@ def attest(
     if evidence is None:
         return _unproved(client, now)
     if evidence.scheme is Scheme.BASIC:
-        return secret.verify(evidence.credential, client, now)
+        return client_secret.verify(evidence.credential, client, now)
     if evidence.scheme is not Scheme.BEARER:
         return invalid(_HOW)
     trusted = trusted_sources(client, sources, now)

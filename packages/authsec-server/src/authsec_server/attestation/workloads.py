@@ -10,7 +10,8 @@ from typing import Final
 from authsec.jose import PublicKey, UnverifiedJws
 
 from authsec_server.attestation import kubernetes, oidc, spiffe
-from authsec_server.attestation.clusters import GONE, Clusters
+from authsec_server.attestation.cluster import GONE, Clusters
+from authsec_server.attestation.evidence_cache import RememberedEvidence
 from authsec_server.attestation.matching import match
 from authsec_server.attestation.model import (
     Evidence,
@@ -24,7 +25,6 @@ from authsec_server.attestation.model import (
     Verified,
     invalid,
 )
-from authsec_server.attestation.remembered import RememberedEvidence
 from authsec_server.attestation.workload_tokens import (
     DAY,
     FindKey,

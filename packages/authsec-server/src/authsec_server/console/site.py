@@ -23,7 +23,7 @@ from starlette.routing import Route
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
-from authsec_server.attestation.trial.service import Trials
+from authsec_server.attestation.explain.service import Trials
 from authsec_server.audit.live import LiveJournal
 from authsec_server.console import guard, navigation
 from authsec_server.console.failing import Failed, answered

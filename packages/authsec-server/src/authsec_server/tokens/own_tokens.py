@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from authsec.jose import JoseError, PublicKey, VerifiedJws, parse_compact
 
-from authsec_server.attestation.trial import pasted
+from authsec_server.attestation.explain import pasted
 from authsec_server.failures import Invalid
 from authsec_server.tokens.claims import ALGORITHM, TYPE
 

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.attestation.trial.model import Trial
+from authsec_server.attestation.explain.model import Trial
 from authsec_server.console.site import Console, Visit
 from authsec_server.principal import Role
 from authsec_server.sources import service as sources

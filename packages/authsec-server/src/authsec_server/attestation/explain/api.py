@@ -6,8 +6,8 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict  # as in `web.paging`
 
-from authsec_server.attestation.trial.model import Nearest, Said, Satisfied, Shown, Step, StepName, StepState, Trial
-from authsec_server.attestation.trial.service import Trials
+from authsec_server.attestation.explain.model import Nearest, Said, Satisfied, Shown, Step, StepName, StepState, Trial
+from authsec_server.attestation.explain.service import Trials
 from authsec_server.principal import Role
 from authsec_server.sources.model import Provenance
 from authsec_server.web.bodies import Body

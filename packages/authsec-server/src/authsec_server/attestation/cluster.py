@@ -1,0 +1,215 @@
+"""What the cluster that signed a token answers about the token and its pod; for a moment it is not asked again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final, Generic, TypeGuard, TypeVar
+
+from authsec_server.attestation.model import Bound, Evidence, Unchecked
+from authsec_server.clients.model import Selector
+from authsec_server.clients.selectors.parsing import MAX_VALUE
+from authsec_server.sources.cluster_apis import ClusterApis
+from authsec_server.sources.cluster_line import NotAnswered
+from authsec_server.sources.lookups import LookupUnavailable
+from authsec_server.sources.model import TrustSource
+
+MAX_SELECTORS: Final = 500
+_ENDED = {"Succeeded", "Failed"}
+_POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+def still_counts(review: Mapping[str, Any], bound: Bound, audience: str) -> bool:
+    """Whether the cluster says that the token counts, for this account and this audience (TokenReview, v1).
+
+    Raises `NotAnswered` for a yes that is not about this token: whoever reads only `authenticated` takes the word of a
+    server that ignores audiences.
+    """
+    status = review.get("status")
+    if review.get("kind") != "TokenReview" or not isinstance(status, dict):
+        raise NotAnswered("it answers a TokenReview with something else")
+    verdict = status.get("authenticated", False)  # left out where it is false
+    if verdict is False:
+        return False
+    if verdict is not True or status.get("error"):
+        raise NotAnswered("its TokenReview says neither yes nor no")
+    audiences, user = status.get("audiences"), status.get("user")
+    if not isinstance(audiences, list) or audience not in audiences:
+        raise NotAnswered(f"its TokenReview does not say that the token is for {audience}")
+    if not isinstance(user, dict) or not _is_about(user, bound):
+        raise NotAnswered("its TokenReview is about another account, or another pod, than the token")
+    return True
+
+
+def pod_selectors(pod: Mapping[str, Any] | None, bound: Bound) -> frozenset[Selector] | None:
+    """What there is to say of the pod that the token is bound to; None if it is gone, has ended, or is another by now.
+
+    Raises `NotAnswered` for what is no pod.
+    """
+    if pod is None:
+        return None
+    metadata, spec, status = (pod.get(name) for name in ("metadata", "spec", "status"))
+    if pod.get("kind") != "Pod" or not isinstance(metadata, dict) or not isinstance(spec, dict):
+        raise NotAnswered("it answers with something else than a pod")
+    if (metadata.get("namespace"), metadata.get("name")) != (bound.namespace, bound.pod_name):
+        raise NotAnswered("it answers with another pod")
+    phase = status.get("phase") if isinstance(status, dict) else None
+    if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
+        return None
+    said = (*_of_metadata(metadata), *_of_containers(spec))
+    if len(said) > MAX_SELECTORS:  # they are kept for a while, of many pods
+        raise NotAnswered(f"the pod has more than {MAX_SELECTORS} labels, owners and containers")
+    return frozenset(Selector(key=key, value=value) for key, value in said if _is_value(value))
+
+
+def _is_about(user: Mapping[str, Any], bound: Bound) -> bool:
+    extra = user.get("extra")
+    pods = extra.get(_POD_UID) if isinstance(extra, dict) else None  # older clusters do not say it
+    return (
+        bound.account_uid != ""
+        and user.get("username") == f"system:serviceaccount:{bound.namespace}:{bound.account}"
+        and user.get("uid") == bound.account_uid
+        and (pods is None or pods == [bound.pod_uid])
+    )
+
+
+def _of_metadata(metadata: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    labels = metadata.get("labels")
+    for name, value in (labels if isinstance(labels, dict) else {}).items():
+        yield f"k8s:pod-label:{name}", value
+    for owner in _objects(metadata.get("ownerReferences")):
+        yield f"k8s:pod-owner:{owner.get('kind')}", owner.get("name")
+
+
+def _of_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Of the containers that run for as long as the pod does.
+
+    Other init containers have ended before the agent began; ephemeral ones are what somebody who looks for an error has
+    put there. Neither is what the pod was made for.
+    """
+    sidecars = [each for each in _objects(spec.get("initContainers")) if each.get("restartPolicy") == "Always"]
+    for container in (*_objects(spec.get("containers")), *sidecars):
+        yield "k8s:container-name", container.get("name")
+        yield "k8s:container-image", container.get("image")
+
+
+def _is_value(value: object) -> TypeGuard[str]:
+    """Whether it could be registered: what is longer is no selector."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_VALUE
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+MAX_KEPT: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[V]):
+    value: V
+    until: float
+
+
+class LookedUp(Generic[K, V]):
+    """Answers by what was asked for; the oldest in use makes room. Safe for any number of threads.
+
+    An answer counts for `seconds` from when it was asked for, by the monotonic clock; with 0 each caller asks for
+    itself. A no is never kept, nor a failure: whoever comes next asks anew. Those who come while one is asking wait for
+    what it hears.
+    """
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float], *, at_most: int = MAX_KEPT) -> None:
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._at_most = at_most
+        self._kept: OrderedDict[K, _Kept[V]] = OrderedDict()
+        self._flights: dict[K, Future[V | None]] = {}
+        self._lock = Lock()
+
+    def get(self, key: K, ask: Callable[[], V | None]) -> V | None:
+        """The answer to `key`, by `ask` where none is kept; None is a no. Raises what `ask` raises."""
+        if not self._seconds:
+            return ask()
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and self._monotonic() < kept.until:
+                self._kept.move_to_end(key)
+                return kept.value
+            flight = self._flights.get(key)
+            mine = flight is None
+            if flight is None:
+                flight = self._flights[key] = Future()
+        if mine:
+            self._fly(key, flight, ask)
+        return flight.result()
+
+    def _fly(self, key: K, flight: Future[V | None], ask: Callable[[], V | None]) -> None:
+        """Whatever becomes of it, those who wait hear it and the next one may ask."""
+        until = self._monotonic() + self._seconds  # from now: it may be old by the time that it arrives
+        try:
+            value = ask()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, everybody who waits gets it
+            self._land(key, None)
+            flight.set_exception(error)
+        else:
+            self._land(key, None if value is None else _Kept(value, until))
+            flight.set_result(value)
+
+    def _land(self, key: K, kept: _Kept[V] | None) -> None:
+        with self._lock:
+            del self._flights[key]
+            self._kept.pop(key, None)
+            if kept is not None:
+                self._kept[key] = kept
+                if len(self._kept) > self._at_most:
+                    self._kept.popitem(last=False)
+
+
+GONE: Final = (
+    "The cluster says that this token counts no longer: its pod or its service account is gone, or the pod has ended. "
+    "Read the token anew for each request; a pod that runs has a good one."
+)
+_Review = tuple[str, int, bytes, str]  # source, its revision, SHA-256 of the evidence, audience
+_Pod = tuple[str, int, Bound]  # source, its revision, what the token is bound to
+
+
+class Clusters:
+    """Asks the clusters, and keeps what they said for `seconds`. Both questions raise `Unchecked`."""
+
+    def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
+        self._apis = apis
+        self._reviews: LookedUp[_Review, bool] = LookedUp(seconds, monotonic)
+        self._pods: LookedUp[_Pod, frozenset[Selector]] = LookedUp(seconds, monotonic)
+
+    def still_counts(self, source: TrustSource, evidence: Evidence, bound: Bound, audience: str) -> bool:
+        """Whether the cluster accepts the token for this audience now."""
+        mark = (source.id, source.revision, evidence.mark, audience)
+
+        def ask() -> bool | None:
+            return self._apis.review(
+                source, evidence.credential, audience, lambda said: still_counts(said, bound, audience) or None
+            )
+
+        try:
+            return self._reviews.get(mark, ask) is True
+        except LookupUnavailable as error:
+            raise Unchecked(source, error.sentence) from error
+
+    def pod(self, source: TrustSource, bound: Bound) -> frozenset[Selector] | None:
+        """What the cluster says of the token's pod; None if that is gone. Of a token without a pod, nothing."""
+        if not bound.pod_uid:
+            return frozenset()
+
+        def ask() -> frozenset[Selector] | None:
+            return self._apis.pod(source, bound.namespace, bound.pod_name, lambda said: pod_selectors(said, bound))
+
+        try:
+            return self._pods.get((source.id, source.revision, bound), ask)
+        except LookupUnavailable as error:
+            raise Unchecked(source, error.sentence) from error
