@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from authsec_server.outbound import Answer, FailureReason, OutboundFailed
-from authsec_server.sources.cluster_apis import ClusterApis
-from authsec_server.sources.cluster_line import AT_ONCE, QUIET_SECONDS
-from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
-from authsec_server.sources.model import ClusterApi
+from authsec_server.sources.cluster_client import AT_ONCE, QUIET_SECONDS, ClusterApis
+from authsec_server.sources.model import ClusterApi, Lookup, LookupState, LookupUnavailable
 from workload_evidence import NOW, kubernetes
 
 CLUSTER = ClusterApi(url="https://10.0.0.1", credentials="token", reviews=True, pods=True)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.db import Database
-from authsec_server.sources import holding, service
-from authsec_server.sources.freshness import Condition, refresh_seconds
+from authsec_server.sources import key_cache, service
+from authsec_server.sources.key_cache import Condition, refresh_seconds
 from authsec_server.sources.key_sets import WAITING_FOR_ONE
 from authsec_server.sources.model import KeysUnavailable
 from hypothesis import given
@@ -358,7 +358,7 @@ def test_a_flood_of_invented_names_asks_once(its: Asking) -> None:
 def test_of_those_who_ask_for_invented_names_few_wait_for_an_issuer_that_hangs(
     its: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(holding, "UNKNOWN_KEY_WAIT", 20.0)
+    monkeypatch.setattr(key_cache, "UNKNOWN_KEY_WAIT", 20.0)
     assert its.has("one")
     its.wait(minutes=5)
     gate = Gate(its.issuer)

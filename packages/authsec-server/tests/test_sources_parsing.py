@@ -9,12 +9,12 @@ import pytest
 import yaml
 from authsec.jose import PrivateKey
 from authsec_server.failures import Invalid
+from authsec_server.sources.addresses import parse_audience
+from authsec_server.sources.claims import PRESETS
 from authsec_server.sources.jwks import MAX_KEYS, UnusableKeys, as_document, read_key_set
+from authsec_server.sources.k8s_volume import projected_volume
 from authsec_server.sources.model import KeysFrom, Provenance, SourceKind, TrustSource, provable, provenance
 from authsec_server.sources.parsing import Changes, NewSource, cannot_share, checked, edited, narrows, same_keys
-from authsec_server.sources.parsing.issuers import parse_audience
-from authsec_server.sources.presets import PRESETS
-from authsec_server.sources.volume import projected_volume
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from authsec_server.db import Database
-from authsec_server.sources.freshness import Condition
+from authsec_server.sources.key_cache import Condition
 from issuers import ONE, Asking, Issuer
 
 EMPTY: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from api_server import CREDENTIALS, OWN_TOKEN, ApiServer
-from authsec_server.sources.credentials import MAX_BYTES, CredentialsUnusable, read_credentials
+from authsec_server.sources.cluster_client import MAX_BYTES, CredentialsUnusable, read_credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trusting import agent, shows, trust

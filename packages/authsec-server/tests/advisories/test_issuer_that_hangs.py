@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from authsec_server.sources.key_cache import Waiters
 from authsec_server.sources.key_sets import WAITING, WAITING_FOR_ONE
-from authsec_server.sources.waiters import Waiters
 from serving import serving
 from trusting import ENDPOINT, agent, trust
 from workload_evidence import CLUSTER, kubernetes, spire

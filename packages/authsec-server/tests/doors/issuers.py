@@ -15,7 +15,7 @@ from authsec_server.db import Database
 from authsec_server.outbound import Limits
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.sources import service
-from authsec_server.sources.freshness import KeysState
+from authsec_server.sources.key_cache import KeysState
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.sources.model import KeysUnavailable, TrustSource
 from authsec_server.sources.parsing import Changes, NewSource

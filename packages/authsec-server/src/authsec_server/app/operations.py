@@ -27,7 +27,7 @@ from authsec_server.keys import api as keys_api
 from authsec_server.keys import sealing_key_api
 from authsec_server.roles import api as roles_api
 from authsec_server.sources import api as sources_api
-from authsec_server.sources import asked_api
+from authsec_server.sources import refresh_api
 from authsec_server.tokens import events_api, revocation_api
 from authsec_server.web import openapi
 from authsec_server.web.answering import routes_of
@@ -96,7 +96,7 @@ def _of_sources(house: House) -> list[AnyOperation]:
             disable=following.disable_source,
             enable=partial(following.enable_source, trust_domain=trust_domain),
         ),
-        *asked_api.operations(trust.key_sets, trust.cluster_apis),
+        *refresh_api.operations(trust.key_sets, trust.cluster_apis),
         *client_sources_api.operations(trust_domain=trust_domain, issuer=issuer),
         *trial_api.operations(trust.trials),
     ]

@@ -42,7 +42,7 @@ from authsec_server.revocations.followers.noting import Noting
 from authsec_server.revocations.heads import Feed
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.settings import Settings
-from authsec_server.sources.cluster_apis import ClusterApis
+from authsec_server.sources.cluster_client import ClusterApis
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens.decision import Limits
 from authsec_server.tokens.introspection import Introspection

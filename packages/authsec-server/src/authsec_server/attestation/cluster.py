@@ -12,10 +12,8 @@ from typing import Any, Final, Generic, TypeGuard, TypeVar
 from authsec_server.attestation.model import Bound, Evidence, Unchecked
 from authsec_server.clients.model import Selector
 from authsec_server.clients.selectors.parsing import MAX_VALUE
-from authsec_server.sources.cluster_apis import ClusterApis
-from authsec_server.sources.cluster_line import NotAnswered
-from authsec_server.sources.lookups import LookupUnavailable
-from authsec_server.sources.model import TrustSource
+from authsec_server.sources.cluster_client import ClusterApis, NotAnswered
+from authsec_server.sources.model import LookupUnavailable, TrustSource
 
 MAX_SELECTORS: Final = 500
 _ENDED = {"Succeeded", "Failed"}

@@ -11,8 +11,8 @@ from typing import Any
 
 from authsec_server.attestation.model import Bound, Selectors
 from authsec_server.attestation.workload_tokens import Kind
+from authsec_server.sources.k8s_volume import projected_volume
 from authsec_server.sources.model import TrustSource
-from authsec_server.sources.volume import projected_volume
 
 
 def read(claims: Mapping[str, Any], source: TrustSource) -> Selectors | str:  # noqa: ARG001 - as every kind

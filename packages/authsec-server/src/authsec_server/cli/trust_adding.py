@@ -21,10 +21,10 @@ from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.trust_shown import next_steps, shown, shown_lookups
-from authsec_server.sources.exposed import holds_private_key
+from authsec_server.sources.claims import PRESETS
 from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
 from authsec_server.sources.model import SourceKind
-from authsec_server.sources.presets import PRESETS
+from authsec_server.sources.secret_scan import holds_private_key
 
 
 @click.group(cls=Commands)

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.output import block, styled, table, when
-from authsec_server.sources.lookups import Lookup
-from authsec_server.sources.volume import MOUNT, projected_volume
+from authsec_server.sources.k8s_volume import MOUNT, projected_volume
+from authsec_server.sources.model import Lookup
 
 _CONDITIONS = {
     "given": "given by an administrator; they are not fetched",

@@ -22,8 +22,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.asking_first import require_answers
-from authsec_server.sources.cluster_apis import ClusterApis
+from authsec_server.sources.cluster_client import ClusterApis, require_answers
 from authsec_server.web.bodies import Body
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation
 

@@ -11,12 +11,10 @@ from authsec.jose import PublicKey
 
 from authsec_server.db import Database
 from authsec_server.outbound import Limits, Outbound
-from authsec_server.sources.fetching import LIMITS
-from authsec_server.sources.freshness import Condition, KeysState
-from authsec_server.sources.holding import FetchedKeys
 from authsec_server.sources.jwks import read_key_set
+from authsec_server.sources.key_cache import Condition, FetchedKeys, KeysState, Waiters
+from authsec_server.sources.key_fetch import LIMITS
 from authsec_server.sources.model import KeysUnavailable, TrustSource
-from authsec_server.sources.waiters import Waiters
 
 WAITING = 16  # worker threads that wait for keys of any issuer; of 40, the others stay free
 WAITING_FOR_ONE = 4

@@ -8,6 +8,46 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+
+class LookupUnavailable(Exception):
+    """A cluster cannot be asked now, so nothing is proved by it. For the operator, not for callers."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class Lookup(StrEnum):
+    """What is asked of a cluster's API server."""
+
+    TOKEN_REVIEW = "token_review"  # noqa: S105 - the name of a question
+    POD_LOOKUP = "pod_lookup"
+
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return {"token_review": "Token review", "pod_lookup": "Pod look-up"}[self.value]
+
+    @property
+    def permission(self) -> str:
+        """What the cluster has to permit for it, as a verb and its object."""
+        return {"token_review": "create tokenreviews", "pod_lookup": "get pods"}[self.value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupState:
+    """When the cluster answered last, and when it last did not and why, in a clause; None and empty for never."""
+
+    answered_at: datetime | None = None
+    failed_at: datetime | None = None
+    failure: str = ""
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self.failed_at is not None and (self.answered_at is None or self.answered_at < self.failed_at)
+
+
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
 """What a source may sign with: what Kubernetes and SPIFFE (JWT-SVID section 3) allow. Any other is refused."""
 
@@ -169,3 +209,50 @@ def provable(source: TrustSource) -> tuple[str, ...]:
     if source.kind is SourceKind.KUBERNETES:
         return tuple(sorted([*_IN_KUBERNETES_TOKENS, *(_BY_LOOKUP if looks_up_pods(source) else ())]))
     return tuple(sorted(_IN_SVIDS if source.kind is SourceKind.SPIFFE else source.claims))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSource:
+    """A source to be registered; the words are those of `TrustSource`.
+
+    Without `slug` the name makes one. `preset` names claims of a well-known issuer (`presets`), and `claims` come on
+    top of it. `api_server` and what follows it become the source's `cluster`.
+    """
+
+    name: str
+    kind: str
+    issuer: str
+    keys_from: str
+    slug: str | None = None
+    keys_url: str = ""
+    given_keys: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)  # somebody pastes private ones
+    ca: str = ""
+    audience: str = ""
+    claims: Mapping[str, str] = field(default_factory=dict, hash=False)
+    preset: str = ""
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = ""
+    token_review: bool = False
+    pod_lookup: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What an edit asks for; None leaves a thing as it is. With another `keys_from`, the old address, keys and
+    certificates are forgotten unless they are given anew; with another `api_server`, its certificates alike.
+    """
+
+    name: str | None = None
+    issuer: str | None = None
+    keys_from: str | None = None
+    keys_url: str | None = None
+    given_keys: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
+    ca: str | None = None
+    audience: str | None = None
+    claims: Mapping[str, str] | None = field(default=None, hash=False)
+    api_server: str | None = None
+    api_ca: str | None = None
+    credentials: str | None = None
+    token_review: bool | None = None
+    pod_lookup: bool | None = None

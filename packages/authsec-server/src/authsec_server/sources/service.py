@@ -15,10 +15,10 @@ from authsec_server.revisions import changed, edit_detail, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.sources import parsing
+from authsec_server.sources.cluster_validation import fingerprints
 from authsec_server.sources.jwks import read_key_set
 from authsec_server.sources.model import SourceKind, TrustSource
 from authsec_server.sources.parsing import Changes, NewSource
-from authsec_server.sources.parsing.certificates import fingerprints
 from authsec_server.sources.store import keys, sources
 
 

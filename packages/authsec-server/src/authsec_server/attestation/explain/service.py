@@ -38,8 +38,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.lookups import LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, SourceKind, TrustSource, provenance
+from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, SourceKind, TrustSource, provenance
 from authsec_server.web.errors import TooOften
 from authsec_server.web.limits import Limiter
 

@@ -6,7 +6,7 @@ Pure. Names can be given up and registered by somebody else; the ids beside them
 from __future__ import annotations
 
 from authsec_server.clients.selectors.keys import SelectorKey
-from authsec_server.sources.presets import PRESETS
+from authsec_server.sources.claims import PRESETS
 
 _GITHUB = {
     "repository": "the repository by owner and name, e.g. example/support-agent",

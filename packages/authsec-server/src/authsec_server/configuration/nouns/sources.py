@@ -15,8 +15,8 @@ from authsec_server.configuration.steps import Do, Setting, Step, Turn, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.sources import parsing, service
+from authsec_server.sources.cluster_validation import fingerprints
 from authsec_server.sources.model import ClusterApi, TrustSource
-from authsec_server.sources.parsing.certificates import fingerprints
 
 _NONE: Final = ClusterApi(url="", credentials="")
 

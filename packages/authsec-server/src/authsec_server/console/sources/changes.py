@@ -14,9 +14,9 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.asking_first import require_answers
+from authsec_server.sources.claims import PRESETS
+from authsec_server.sources.cluster_client import require_answers
 from authsec_server.sources.model import SourceKind, TrustSource
-from authsec_server.sources.presets import PRESETS
 
 
 def routes(console: Console) -> list[BaseRoute]:

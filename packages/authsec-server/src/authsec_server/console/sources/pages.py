@@ -17,10 +17,17 @@ from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.sources import service as sources
-from authsec_server.sources.freshness import KeysState
-from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, TrustSource, provenance, shown_provenance
-from authsec_server.sources.volume import MOUNT, projected_volume
+from authsec_server.sources.k8s_volume import MOUNT, projected_volume
+from authsec_server.sources.key_cache import KeysState
+from authsec_server.sources.model import (
+    KeysUnavailable,
+    Lookup,
+    LookupState,
+    LookupUnavailable,
+    TrustSource,
+    provenance,
+    shown_provenance,
+)
 
 PAGE = 50
 SHOWN = 200  # agents that wait

@@ -10,9 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 from authsec_server.console.site import Console, Visit
 from authsec_server.sources import service as sources
-from authsec_server.sources.freshness import Condition
-from authsec_server.sources.lookups import Lookup, LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, TrustSource
+from authsec_server.sources.key_cache import Condition
+from authsec_server.sources.model import KeysUnavailable, Lookup, LookupUnavailable, TrustSource
 
 LOOKED_AT = 50
 

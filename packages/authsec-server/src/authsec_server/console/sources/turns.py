@@ -21,8 +21,7 @@ from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Invalid, Unavailable
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.lookups import LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, TrustSource
+from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, TrustSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

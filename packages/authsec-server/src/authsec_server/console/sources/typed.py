@@ -10,9 +10,9 @@ from authsec import strict_json
 
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
-from authsec_server.sources.exposed import EXPOSED, holds_private_key
 from authsec_server.sources.model import ClusterApi, KeysFrom, SourceKind, TrustSource
 from authsec_server.sources.parsing import Changes, NewSource
+from authsec_server.sources.secret_scan import EXPOSED, holds_private_key
 
 _OF_CLUSTER = ("api_server", "api_ca", "credentials", "token_review", "pod_lookup")
 MOST_KEYS = 256 * 1024  # bytes of a JWK Set

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from authsec_server.sources.parsing.asked import Changes, NewSource
-from authsec_server.sources.parsing.checking import checked, edited
-from authsec_server.sources.parsing.clusters import cluster_detail
-from authsec_server.sources.parsing.comparing import (
+from authsec_server.sources.cluster_validation import cluster_detail
+from authsec_server.sources.model import Changes, NewSource
+from authsec_server.sources.validation import (
     asks_otherwise,
     cannot_share,
+    checked,
+    edited,
     given_keys,
     given_thumbprints,
     narrows,

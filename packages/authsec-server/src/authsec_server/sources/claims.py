@@ -1,4 +1,4 @@
-"""Which claim of an OpenID Connect issuer is which selector."""
+"""Which claim of an OpenID Connect issuer is which selector. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,55 @@ from collections.abc import Mapping
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.sources.model import SourceKind
-from authsec_server.sources.presets import PRESETS
+
+ALWAYS = {"oidc:sub": "sub"}
+
+_GITHUB = (
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "ref",
+    "ref_type",
+    "environment",
+    "event_name",
+    "workflow_ref",
+    "job_workflow_ref",
+    "runner_environment",
+    "actor_id",
+)
+_GITLAB = (
+    "project_path",
+    "project_id",
+    "namespace_path",
+    "namespace_id",
+    "ref",
+    "ref_type",
+    "ref_protected",
+    "environment",
+    "environment_protected",
+    "pipeline_source",
+    "ci_config_ref_uri",
+    "runner_environment",
+    "user_id",
+)
+_GOOGLE = ("sub", "email", "email_verified", "azp")
+_AZURE = ("oid", "tid", "azp", "appid", "sub")
+
+
+def _named(prefix: str, claims: tuple[str, ...]) -> Mapping[str, str]:
+    return {f"{prefix}:{claim}": claim for claim in claims} | ALWAYS
+
+
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "github": _named("github", _GITHUB),
+    "gitlab": _named("gitlab", _GITLAB),
+    "google": _named("google", _GOOGLE),
+    "azure": _named("azure", _AZURE),
+}
+"""Selector → claim, by the name of the issuer: GitHub Actions, GitLab CI/CD, Google and Microsoft Entra identities."""
+
 
 MAX_CLAIMS = 50
 MAX_NAME = 120

@@ -12,11 +12,10 @@ from authsec_server.failures import Unavailable
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service
 from authsec_server.sources.api import PATH
-from authsec_server.sources.cluster_apis import ClusterApis
-from authsec_server.sources.freshness import Condition, KeysState
+from authsec_server.sources.cluster_client import ClusterApis
+from authsec_server.sources.key_cache import Condition, KeysState
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.lookups import Lookup, LookupState, LookupUnavailable
-from authsec_server.sources.model import KeysUnavailable, TrustSource
+from authsec_server.sources.model import KeysUnavailable, Lookup, LookupState, LookupUnavailable, TrustSource
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 

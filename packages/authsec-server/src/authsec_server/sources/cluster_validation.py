@@ -1,4 +1,4 @@
-"""The API server of a cluster: where it is, by which certificates it is known, who asks it and what."""
+"""The API server of a cluster, as it is asked for: where it is, and by which certificates it is known. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,48 @@ import re
 from dataclasses import asdict
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
-from authsec_server.sources.model import ClusterApi, SourceKind
-from authsec_server.sources.parsing.asked import Changes, NewSource
-from authsec_server.sources.parsing.certificates import fingerprints, parse_ca
-from authsec_server.sources.parsing.issuers import parse_url
+from authsec_server.sources.addresses import parse_url
+from authsec_server.sources.model import Changes, ClusterApi, NewSource, SourceKind
+
+MAX_PEM = 32 * 1024
+MAX_CERTIFICATES = 20
+
+
+def parse_ca(text: str, field: str = "ca") -> str:
+    """The certificates in PEM (RFC 7468 section 5), without what stands around them. Raises `Invalid`."""
+    if not text.strip():
+        return ""
+    if "PRIVATE KEY" in text:
+        raise Invalid(
+            field,
+            "This holds a PRIVATE key. It was not stored, but it has left its owner: consider it exposed.",
+            "Replace that key, and give the certificates alone: the blocks that say BEGIN CERTIFICATE.",
+        )
+    if len(text) > MAX_PEM:
+        raise Invalid(field, f"{field} must have at most {MAX_PEM:,} characters.", "Give the authorities alone.")
+    try:
+        found = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))
+    except ValueError:
+        found = []
+    if not 1 <= len(found) <= MAX_CERTIFICATES:
+        raise Invalid(
+            field,
+            f"{field} must hold 1 to {MAX_CERTIFICATES} certificates in PEM form.",
+            "Give the blocks from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.",
+        )
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
+
+
+def fingerprints(ca: str) -> list[str]:
+    """The SHA-256 of each certificate, in hex: how the journal names them."""
+    return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(ca.encode())] if ca else []
+
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
 _EXAMPLE = "https://10.0.0.1:6443"
