@@ -13,8 +13,7 @@ from authsec_server.clients.proof_status import ProofState, proof_status
 from authsec_server.db import Database
 from authsec_server.principal import Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource
-from authsec_server.sources.parsing import Changes
+from authsec_server.sources.model import Changes, TrustSource
 from vouched import OURS, actions, cluster, onboard, our_spire
 
 LABELLED = (("k8s:ns", "production"), ("k8s:sa", "support"), ("k8s:pod-label:app", "support"))

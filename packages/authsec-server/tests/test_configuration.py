@@ -24,7 +24,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict, Invalid, RoleTooSmall
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import NewSource
+from authsec_server.sources.model import NewSource
 
 Estate = Any  # conftest's
 

@@ -13,8 +13,7 @@ from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, O
 from authsec_server.principal import Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.sources import service
-from authsec_server.sources.model import SourceKind, TrustSource
-from authsec_server.sources.parsing import Changes, NewSource
+from authsec_server.sources.model import Changes, NewSource, SourceKind, TrustSource
 from authsec_server.sources.store import keys
 
 ONE, TWO = (PrivateKey.generate_ec().public for _ in range(2))

@@ -10,8 +10,17 @@ import pytest
 from authsec_server.failures import Invalid
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.sources import service
-from authsec_server.sources.model import ClusterApi, Provenance, TrustSource, provable, provenance, shown_provenance
-from authsec_server.sources.parsing import Changes, NewSource, checked, edited
+from authsec_server.sources.model import (
+    Changes,
+    ClusterApi,
+    NewSource,
+    Provenance,
+    TrustSource,
+    provable,
+    provenance,
+    shown_provenance,
+)
+from authsec_server.sources.validation import checked, edited
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient

@@ -13,8 +13,17 @@ from authsec_server.sources.addresses import parse_audience
 from authsec_server.sources.claims import PRESETS
 from authsec_server.sources.jwks import MAX_KEYS, UnusableKeys, as_document, read_key_set
 from authsec_server.sources.k8s_volume import projected_volume
-from authsec_server.sources.model import KeysFrom, Provenance, SourceKind, TrustSource, provable, provenance
-from authsec_server.sources.parsing import Changes, NewSource, cannot_share, checked, edited, narrows, same_keys
+from authsec_server.sources.model import (
+    Changes,
+    KeysFrom,
+    NewSource,
+    Provenance,
+    SourceKind,
+    TrustSource,
+    provable,
+    provenance,
+)
+from authsec_server.sources.validation import cannot_share, checked, edited, narrows, same_keys
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec_server.db import Database, Tx
-from authsec_server.sources.model import KeptKeys, TrustSource
-from authsec_server.sources.parsing import NewSource, checked
+from authsec_server.sources.model import KeptKeys, NewSource, TrustSource
 from authsec_server.sources.store import keys, sources
+from authsec_server.sources.validation import checked
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ID = "0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a11"

@@ -19,8 +19,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import KeysUnavailable, LookupUnavailable
-from authsec_server.sources.parsing import NewSource
+from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, NewSource
 from pages import get
 from starlette.testclient import TestClient
 from trusting import agent, operator, shows, trust

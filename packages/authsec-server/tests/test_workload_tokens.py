@@ -18,7 +18,7 @@ from authsec_server.clients import holding
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import Changes
+from authsec_server.sources.model import Changes
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Place, remedy
 from authsec_server.tokens.issue import Issued

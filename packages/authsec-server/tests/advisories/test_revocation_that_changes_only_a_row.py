@@ -21,7 +21,7 @@ from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import Changes
+from authsec_server.sources.model import Changes
 from databases import settings_for
 from trusting import agent, operator, shows, trust
 from workload_evidence import Issuer, github

@@ -24,8 +24,7 @@ from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceKind
-from authsec_server.sources.parsing import NewSource
+from authsec_server.sources.model import NewSource, SourceKind
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import text
 

@@ -17,8 +17,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.sources import service
 from authsec_server.sources.key_cache import KeysState
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.model import KeysUnavailable, TrustSource
-from authsec_server.sources.parsing import Changes, NewSource
+from authsec_server.sources.model import Changes, KeysUnavailable, NewSource, TrustSource
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DISCOVERY, JWKS = "/.well-known/openid-configuration", "/jwks"

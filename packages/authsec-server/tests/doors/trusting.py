@@ -10,7 +10,7 @@ from authsec_server.clients.store import clients, proofs
 from authsec_server.db import Tx
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.parsing import NewSource
+from authsec_server.sources.model import NewSource
 from sqlalchemy import update
 from starlette.testclient import TestClient
 from workload_evidence import Issuer

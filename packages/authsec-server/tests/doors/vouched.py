@@ -9,8 +9,7 @@ from authsec_server.clients.model import Client, Onboarding
 from authsec_server.db import Database
 from authsec_server.principal import Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import SourceKind, TrustSource
-from authsec_server.sources.parsing import NewSource
+from authsec_server.sources.model import NewSource, SourceKind, TrustSource
 from workload_evidence import GITHUB_CLAIMS, Issuer, github, kubernetes, spire
 
 OURS = "authsec.internal"

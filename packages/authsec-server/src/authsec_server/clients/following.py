@@ -20,8 +20,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import TrustSource, provable
-from authsec_server.sources.parsing import Changes
+from authsec_server.sources.model import Changes, TrustSource, provable
 
 MOST_STRANDED = 20  # listed by name
 

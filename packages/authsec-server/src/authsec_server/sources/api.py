@@ -14,7 +14,7 @@ from typing_extensions import TypedDict  # as in `web.paging`
 from authsec_server import naming
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
-from authsec_server.sources import parsing, service
+from authsec_server.sources import model, service
 from authsec_server.sources.cluster_client import ClusterApis, require_answers
 from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource, looks_up_pods, provable
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
@@ -88,7 +88,7 @@ class Edit(Protocol):
     """Changes a source, and what has to follow."""
 
     def __call__(
-        self, tx: Tx, act: Act, id_or_slug: str, /, *, revision: int, changes: parsing.Changes, may_look_up: bool
+        self, tx: Tx, act: Act, id_or_slug: str, /, *, revision: int, changes: model.Changes, may_look_up: bool
     ) -> TrustSource: ...
 
 
@@ -152,7 +152,7 @@ class Sources:
 
     async def create(self, call: Call[NewSource]) -> SourceShown:
         """Registers one."""
-        asked, may = parsing.NewSource(**dict(call.body)), self.cluster_apis.possible
+        asked, may = model.NewSource(**dict(call.body)), self.cluster_apis.possible
         source = await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may))
         return as_json(source, self.issuer)
 
@@ -162,7 +162,7 @@ class Sources:
 
     async def edit(self, call: Call[SourceChanges]) -> SourceShown:
         """Changes what is sent; the cluster is asked first where look-ups in it are turned on."""
-        changes = parsing.Changes(**{name: value for name, value in call.body.given().items() if name != "anyway"})
+        changes = model.Changes(**{name: value for name, value in call.body.given().items() if name != "anyway"})
         if not call.body.anyway:
             before = await call.read(lambda tx, act: service.to_refresh(tx, act, call.of("source")))
             revision = before.revision if call.expected is None else call.expected.revision

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from authsec_server.failures import Conflict
 from authsec_server.outbound import Answer, FailureReason, Limits, Outbound, OutboundFailed
-from authsec_server.sources import parsing
-from authsec_server.sources.model import Lookup, LookupState, LookupUnavailable, TrustSource
+from authsec_server.sources import validation
+from authsec_server.sources.model import Changes, Lookup, LookupState, LookupUnavailable, TrustSource
 
 MAX_BYTES = 16_384
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
@@ -277,15 +277,15 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
     raise NotAnswered(f"{answer.source} answers 404 as no API server does: is that its address?")
 
 
-def require_answers(cluster_apis: ClusterApis, source: TrustSource, *, revision: int, changes: parsing.Changes) -> None:
+def require_answers(cluster_apis: ClusterApis, source: TrustSource, *, revision: int, changes: Changes) -> None:
     """Raise `Conflict` if the cluster, asked as it would be with these changes, does not answer; or `Invalid`.
 
     Never inside a transaction. What the edit refuses in any case is not asked about.
     """
     if revision != source.revision or not cluster_apis.possible:
         return
-    edited = replace(source, **parsing.edited(source, changes))
-    if not parsing.asks_otherwise(source.cluster, edited.cluster):
+    edited = replace(source, **validation.edited(source, changes))
+    if not validation.asks_otherwise(source.cluster, edited.cluster):
         return
     states = cluster_apis.try_out(edited)
     failures = [f"{lookup.shown}: {state.failure}" for lookup, state in states.items() if state.failing]

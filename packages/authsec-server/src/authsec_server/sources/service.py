@@ -14,11 +14,10 @@ from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
-from authsec_server.sources import parsing
-from authsec_server.sources.cluster_validation import fingerprints
+from authsec_server.sources import validation
+from authsec_server.sources.cluster_validation import cluster_detail, fingerprints
 from authsec_server.sources.jwks import read_key_set
-from authsec_server.sources.model import SourceKind, TrustSource
-from authsec_server.sources.parsing import Changes, NewSource
+from authsec_server.sources.model import Changes, NewSource, SourceKind, TrustSource
 from authsec_server.sources.store import keys, sources
 
 
@@ -28,8 +27,8 @@ def create(tx: Tx, act: Act, asked: NewSource, *, may_look_up: bool = False) -> 
     Raises `Invalid`, or `Conflict` when the slug is taken or the issuer cannot be shared.
     """
     act.principal.require(Role.ADMIN)
-    source = parsing.checked(asked, id=act.new_id(), now=act.now)
-    if parsing.asks_otherwise(None, source.cluster):
+    source = validation.checked(asked, id=act.new_id(), now=act.now)
+    if validation.asks_otherwise(None, source.cluster):
         _require_folder(act, may_look_up)
     if taken := sources.find(tx.connection, source.slug):
         raise Conflict(
@@ -55,15 +54,15 @@ def edit(
     act.principal.require(Role.ADMIN)
     source = get(tx, act, id_or_slug)
     require_current(source, revision, "This trust source")
-    edited = changed(source, act, **parsing.edited(source, changes))
+    edited = changed(source, act, **validation.edited(source, changes))
     detail = edit_detail(edited.revision, _as_edited(source), _as_edited(edited))
     if not detail:
         return source
-    if parsing.asks_otherwise(source.cluster, edited.cluster):  # turning off takes no folder
+    if validation.asks_otherwise(source.cluster, edited.cluster):  # turning off takes no folder
         _require_folder(act, may_look_up)
     _refuse_shared_issuer(tx, edited)
     _save(tx, source, edited)
-    narrows = parsing.narrows(source, edited)
+    narrows = validation.narrows(source, edited)
     ended = [revocations.end(tx, SubjectKind.SOURCE, source.id, act.now)] if narrows else []
     _record(tx, act, EventKind.SOURCE_EDITED, edited, {**detail, **revocations.as_detail(*ended)})
     return edited
@@ -180,7 +179,7 @@ def _refuse_shared_issuer(tx: Tx, source: TrustSource) -> None:
     """A token names its issuer, and must belong to one source: where two are of one issuer, its key says to which."""
     others = [other for other in sources.of_issuer(tx.connection, source.issuer) if other.id != source.id]
     for other in others:
-        why = parsing.cannot_share(source, _thumbprints(tx, source), other, _thumbprints(tx, other))
+        why = validation.cannot_share(source, _thumbprints(tx, source), other, _thumbprints(tx, other))
         if why:
             raise Conflict(
                 f"{source.issuer} is the issuer of the trust source {other.name!r} ({other.slug}) already, and {why}.",
@@ -193,13 +192,13 @@ def _thumbprints(tx: Tx, source: TrustSource) -> frozenset[str]:
     """Of the keys that it is known to have: given ones, or the last that were fetched."""
     kept = keys.find(tx.connection, source)
     if kept is None or kept.jwks is None:
-        return parsing.given_thumbprints(source)
+        return validation.given_thumbprints(source)
     return read_key_set(source.kind, kept.jwks).thumbprints
 
 
 def _save(tx: Tx, before: TrustSource, after: TrustSource) -> None:
     sources.save(tx.connection, after)
-    if parsing.same_keys(before, after):  # else a new name would forget the keys while their issuer is away
+    if validation.same_keys(before, after):  # else a new name would forget the keys while their issuer is away
         keys.carry_over(tx.connection, after)
 
 
@@ -217,9 +216,9 @@ def _as_edited(source: TrustSource) -> dict[str, object]:
         "issuer": source.issuer,
         "keys_from": source.keys_from,
         "keys_url": source.keys_url,
-        "given_keys": parsing.given_keys(source),
+        "given_keys": validation.given_keys(source),
         "ca_sha256": fingerprints(source.ca),
         "audience": source.audience,
         "claims": dict(source.claims),
-        "cluster": parsing.cluster_detail(source.cluster),
+        "cluster": cluster_detail(source.cluster),
     }

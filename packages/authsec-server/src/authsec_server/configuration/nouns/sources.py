@@ -14,9 +14,9 @@ from authsec_server.configuration.shapes import SourceShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act
-from authsec_server.sources import parsing, service
+from authsec_server.sources import service, validation
 from authsec_server.sources.cluster_validation import fingerprints
-from authsec_server.sources.model import ClusterApi, TrustSource
+from authsec_server.sources.model import Changes, ClusterApi, NewSource, TrustSource
 
 _NONE: Final = ClusterApi(url="", credentials="")
 
@@ -32,7 +32,7 @@ def facts(source: TrustSource) -> Facts:
     return filled(
         {
             **_plain(source),
-            "given_keys": parsing.given_keys(source),
+            "given_keys": validation.given_keys(source),
             "ca": fingerprints(source.ca),
             "api_ca": fingerprints((source.cluster or _NONE).ca),
             "enabled": source.enabled,
@@ -40,18 +40,18 @@ def facts(source: TrustSource) -> Facts:
     )
 
 
-def asked(slug: str, shape: SourceShape) -> parsing.NewSource:
+def asked(slug: str, shape: SourceShape) -> NewSource:
     """What the document asks for, in the room's own terms."""
     its = {**dict(shape), "name": slug if shape.name is None else shape.name, "slug": slug}
     del its["enabled"]
-    return parsing.NewSource(**its)
+    return NewSource(**its)
 
 
-def edits(source: TrustSource, slug: str, shape: SourceShape) -> parsing.Changes:
+def edits(source: TrustSource, slug: str, shape: SourceShape) -> Changes:
     """The edit that makes the source what the document says."""
     whole = asked(slug, shape)
-    claims = parsing.checked(whole, id=source.id, now=source.created_at).claims
-    return parsing.Changes(
+    claims = validation.checked(whole, id=source.id, now=source.created_at).claims
+    return Changes(
         name=whole.name,
         issuer=whole.issuer,
         keys_from=whole.keys_from,
@@ -72,7 +72,7 @@ def step(slug: str, shape: SourceShape, held: TrustSource | None, setting: Setti
     """What makes the source what the document says; None where it is that. Raises `Invalid`."""
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"a {held.kind.shown}")
-    made = parsing.checked(asked(slug, shape), id="", now=UNMADE)
+    made = validation.checked(asked(slug, shape), id="", now=UNMADE)
     stays = held is None or held.enabled
     enabled = stays if shape.enabled is None else shape.enabled
     differing = differences(facts(held) if held else None, facts(replace(made, enabled=enabled)))

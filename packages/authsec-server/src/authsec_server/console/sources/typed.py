@@ -10,8 +10,7 @@ from authsec import strict_json
 
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
-from authsec_server.sources.model import ClusterApi, KeysFrom, SourceKind, TrustSource
-from authsec_server.sources.parsing import Changes, NewSource
+from authsec_server.sources.model import Changes, ClusterApi, KeysFrom, NewSource, SourceKind, TrustSource
 from authsec_server.sources.secret_scan import EXPOSED, holds_private_key
 
 _OF_CLUSTER = ("api_server", "api_ca", "credentials", "token_review", "pod_lookup")
