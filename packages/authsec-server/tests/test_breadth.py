@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.clients.breadth import breadth
 from authsec_server.clients.model import Selector
+from authsec_server.clients.proof_status import breadth
 from pages import get
 from workload_evidence import kubernetes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from authsec_server.cli.spire import spire_entries
-from authsec_server.clients.manifest import unreachable
+from authsec_server.clients.k8s_manifest import unreachable
 from click.testing import Result
 from workload_evidence import kubernetes, spire
 

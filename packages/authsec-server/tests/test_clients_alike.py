@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.clients.alike import sharing
 from authsec_server.clients.model import Client
+from authsec_server.clients.proof_status import sharing
 from authsec_server.db import Database
 from authsec_server.principal import Act
 from vouched import SEEN, cluster, onboard, our_spire

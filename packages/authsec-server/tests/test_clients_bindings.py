@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
-from authsec_server.clients import bindings, changes, following, holding, lists, service
+from authsec_server.clients import bindings, held_proofs, search, service
 from authsec_server.clients.filters import Attention, Filters
 from authsec_server.clients.model import Changes, Client, NewProof, Platform
 from authsec_server.db import Database, Tx
@@ -51,7 +51,7 @@ class House:
         return found
 
     def helpless(self) -> list[str]:
-        return [each.name for each in self.see(lambda tx, act: lists.page_of(tx, act, CANNOT_PROVE))[0]]
+        return [each.name for each in self.see(lambda tx, act: search.page_of(tx, act, CANNOT_PROVE))[0]]
 
     def journal(self, kind: EventKind) -> list[Event]:
         newest = self.see(lambda tx, act: audit.page(tx, act.principal).items)
@@ -59,7 +59,7 @@ class House:
 
     def add(self, client: Client, platform: str, **what: Any) -> Client:
         wanted = NewProof(platform=platform, **what)
-        return self.do(lambda tx, act: holding.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
+        return self.do(lambda tx, act: held_proofs.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
 
 
 @pytest.fixture
@@ -146,13 +146,13 @@ def test_a_disabled_source_proves_nothing_until_it_is_enabled(its: House) -> Non
     source = cluster(its.database, its.act)
     onboard(its.database, its.act)
     keyed = its.add(onboard(its.database, its.act, "Open"), "unattested")
-    its.do(lambda tx, act: following.disable_source(tx, act, source.id))
+    its.do(lambda tx, act: bindings.disable_source(tx, act, source.id))
     assert its.helpless() == ["Support"]
     assert not its.client(keyed).can_prove_itself(its.act.now)
-    edited = its.do(lambda tx, act: changes.edit(tx, act, "support", revision=1, changes=Changes(description="x")))
+    edited = its.do(lambda tx, act: service.edit(tx, act, "support", revision=1, changes=Changes(description="x")))
     assert edited.revision == 2, "nobody's edit is outdated by it"
     assert its.helpless() == ["Support"], "an edit does not make it count again"
-    its.do(lambda tx, act: following.enable_source(tx, act, source.slug))
+    its.do(lambda tx, act: bindings.enable_source(tx, act, source.slug))
     assert its.helpless() == []
     assert its.client(edited).can_prove_itself(its.act.now)
 
@@ -164,12 +164,12 @@ def test_what_is_derived_is_what_the_clients_say(its: House) -> None:
     mixed = onboard(its.database, its.act, "Mixed", source=source.slug)
     its.add(mixed, "kubernetes", selectors=SEEN, source=other.slug, expires_at=soon)
     onboard(its.database, its.act, "Alone", source=source.slug)
-    for verb in (following.disable_source, following.enable_source, following.disable_source):
+    for verb in (bindings.disable_source, bindings.enable_source, bindings.disable_source):
         its.do(lambda tx, act, verb=verb: verb(tx, act, source.slug))
         for now in (its.act.now, soon):
             asked = replace(its.act, now=now)
-            listed = its.database.read(lambda tx, asked=asked: lists.page_of(tx, asked, CANNOT_PROVE))[0]
-            everybody = its.see(lambda tx, act: lists.page_of(tx, act))[0]
+            listed = its.database.read(lambda tx, asked=asked: search.page_of(tx, asked, CANNOT_PROVE))[0]
+            everybody = its.see(lambda tx, act: search.page_of(tx, act))[0]
             assert listed == [each for each in everybody if not each.can_prove_itself(now)]
 
 
@@ -179,7 +179,7 @@ def test_a_source_that_proofs_name_stays(its: House) -> None:
     with pytest.raises(
         Conflict, match=r"1 proof of 1 client rests on the trust source 'cluster-a'\. Nothing else lets in Support"
     ) as caught:
-        its.do(lambda tx, act: following.remove_source(tx, act, source.slug))
+        its.do(lambda tx, act: bindings.remove_source(tx, act, source.slug))
     assert "--with-proofs" in caught.value.remedy
     assert its.client(client) == client
 
@@ -188,7 +188,7 @@ def test_a_source_goes_with_its_proofs(its: House) -> None:
     source = cluster(its.database, its.act)
     alone, other = onboard(its.database, its.act), onboard(its.database, its.act, "Other")
     other = its.add(other, "unattested")
-    its.do(lambda tx, act: following.remove_source(tx, act, source.slug, with_proofs=True))
+    its.do(lambda tx, act: bindings.remove_source(tx, act, source.slug, with_proofs=True))
     assert its.see(lambda tx, _: sources.find(tx, source.id)) is None
     bare = its.client(alone)
     assert (bare.proofs, bare.revision, bare.platform) == ((), 2, Platform.KUBERNETES)
@@ -205,7 +205,7 @@ def test_a_source_goes_with_its_proofs(its: House) -> None:
 
 def test_a_source_that_nobody_names_goes_alone(its: House) -> None:
     source = actions(its.database, its.act)
-    its.do(lambda tx, act: following.remove_source(tx, act, source.id))
+    its.do(lambda tx, act: bindings.remove_source(tx, act, source.id))
     assert its.see(lambda tx, _: sources.find(tx, source.id)) is None
 
 
@@ -218,21 +218,21 @@ def test_who_would_be_kept_out_is_known_beforehand(its: House) -> None:
     its.add(twice, "kubernetes", selectors=SEEN, source=other.slug)
 
     def users(which: TrustSource) -> tuple[int, int, list[str]]:
-        seen = its.see(lambda tx, act: following.users_of(tx, act, which))
+        seen = its.see(lambda tx, act: bindings.users_of(tx, act, which))
         return seen.proofs, seen.clients, [each.name for each in seen.stranded]
 
     assert users(source) == (3, 3, ["Alone"])
-    its.do(lambda tx, act: following.disable_source(tx, act, other.slug))
+    its.do(lambda tx, act: bindings.disable_source(tx, act, other.slug))
     assert users(source) == (3, 3, ["Alone", "Twice"]), "the other one counts no more"
     assert users(other) == (1, 1, []), "it lets nobody in already"
 
 
 def test_many_that_would_be_kept_out_are_cut_short(its: House) -> None:
     source = cluster(its.database, its.act)
-    for number in range(following.MOST_STRANDED + 1):
+    for number in range(bindings.MOST_STRANDED + 1):
         onboard(its.database, its.act, f"agent {number:02}")
-    seen = its.see(lambda tx, act: following.users_of(tx, act, source))
-    assert (len(seen.stranded), seen.more) == (following.MOST_STRANDED, True)
+    seen = its.see(lambda tx, act: bindings.users_of(tx, act, source))
+    assert (len(seen.stranded), seen.more) == (bindings.MOST_STRANDED, True)
 
 
 def test_spire_proves_what_waited_for_it(its: House) -> None:
@@ -250,13 +250,13 @@ def test_who_may(its: House) -> None:
     with pytest.raises(NotPermitted):
         its.database.change(lambda tx: bindings.bind(tx, viewer, source.slug))
     its.database.change(lambda tx: bindings.bind(tx, operator, source.slug))
-    for verb in (following.disable_source, following.enable_source, following.remove_source):
+    for verb in (bindings.disable_source, bindings.enable_source, bindings.remove_source):
         with pytest.raises(NotPermitted):
             its.database.change(lambda tx, verb=verb: verb(tx, operator, source.slug))
 
 
 def test_many_are_bound_and_taken_away_in_several_changes(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (bindings, following):
+    for module in (bindings, bindings):
         monkeypatch.setattr(module, "MOST_AT_ONCE", 2)
     held = [onboard(its.database, its.act, f"agent {number}") for number in range(5)]
     source = cluster(its.database, its.act)
@@ -265,7 +265,7 @@ def test_many_are_bound_and_taken_away_in_several_changes(its: House, monkeypatc
         its.bind(source, *(each.proofs[0].id for each in held))
 
     def remove() -> tuple[int, int]:
-        removed = its.do(lambda tx, act: following.remove_source(tx, act, source.id, with_proofs=True))
+        removed = its.do(lambda tx, act: bindings.remove_source(tx, act, source.id, with_proofs=True))
         return removed.proofs, removed.left
 
     assert remove() == (2, 3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
-from authsec_server.clients import changes, service
+from authsec_server.clients import service
 from authsec_server.clients.model import Changes, Client, Onboarding
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, Outdated
@@ -24,7 +24,7 @@ def onboard(database: Database, act: Act, name: str = "Customer Support", **what
 
 def edit(database: Database, act: Act, client: Client, **what: Any) -> Client:
     return database.change(
-        lambda tx: changes.edit(tx, act, client.id, revision=client.revision, changes=Changes(**what))
+        lambda tx: service.edit(tx, act, client.id, revision=client.revision, changes=Changes(**what))
     )
 
 
@@ -135,7 +135,7 @@ def test_the_second_of_two_editors_is_told_of_the_first(database: Database, act:
 
 def test_every_change_counts(database: Database, act: Act) -> None:
     client = onboard(database, act)
-    for number, verb in enumerate((changes.revoke_tokens, service.disable, service.enable), start=2):
+    for number, verb in enumerate((service.revoke_tokens, service.disable, service.enable), start=2):
         changed = database.change(lambda tx, verb=verb: verb(tx, act, client.slug))
         assert changed.revision == number
         assert stored(database, client) == changed
@@ -146,7 +146,7 @@ def test_every_change_counts(database: Database, act: Act) -> None:
 def test_revoking_tokens_ends_them_and_leaves_the_client_on(database: Database, act: Act) -> None:
     client = onboard(database, act)
     for number in (1, 2):
-        revoked = database.change(lambda tx: changes.revoke_tokens(tx, act, client.id))
+        revoked = database.change(lambda tx: service.revoke_tokens(tx, act, client.id))
         assert revoked.enabled
         assert len(ended(database)) == number, "each time anew: there may be new ones"
     assert {(each.subject_kind, each.subject_id) for each in ended(database)} == {(SubjectKind.CLIENT, client.id)}
@@ -160,8 +160,8 @@ def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
     unknown = ["6f1d2a34-0000-4000-8000-000000000001", "agent-1", "\0", ""]
     wanted = [held[2].id, held[0].id, *unknown, held[3].id, held[2].id]
     before = database.read(lambda tx: tx.version)
-    outcome = database.change(lambda tx: changes.disable_many(tx, by(act, "Ada"), wanted))
-    assert outcome == changes.BulkDisabled(
+    outcome = database.change(lambda tx: service.disable_many(tx, by(act, "Ada"), wanted))
+    assert outcome == service.BulkDisabled(
         disabled=(Named(id=held[2].id, name="agent 2"), Named(id=held[0].id, name="agent 0")),
         already=(Named(id=held[3].id, name="agent 3"),),
         unknown=tuple(unknown),
@@ -180,16 +180,16 @@ def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
 
 def test_too_many_or_none_are_refused(database: Database, act: Act) -> None:
     onboard(database, act)
-    for ids in ([], [f"{number}" for number in range(changes.MAX_AT_ONCE + 1)]):
+    for ids in ([], [f"{number}" for number in range(service.MAX_AT_ONCE + 1)]):
         with pytest.raises(Invalid, match=f"{len(ids)} clients are chosen") as caught:
-            database.change(lambda tx, ids=ids: changes.disable_many(tx, act, ids))
+            database.change(lambda tx, ids=ids: service.disable_many(tx, act, ids))
         assert caught.value.remedy == "Choose 1 to 200."
 
 
 def test_a_deleted_client_leaves_its_record_and_the_end_of_its_tokens(database: Database, act: Act) -> None:
     client = onboard(database, act, labels={"team": "crm"})
     gone = (Named(id="6f1d2a34-0000-4000-8000-000000000001", name="Support for Customer Support"),)
-    database.change(lambda tx: changes.delete(tx, act, client, delegations=gone))
+    database.change(lambda tx: service.delete(tx, act, client, delegations=gone))
     assert stored(database, client) is None
     (revocation,) = ended(database)
     assert (revocation.subject_kind, revocation.subject_id, revocation.version) == (SubjectKind.CLIENT, client.id, 2)
@@ -215,10 +215,10 @@ def test_a_viewer_changes_nothing(database: Database, act: Act) -> None:
     viewer = replace(act, principal=replace(act.principal, role=Role.VIEWER))
     client = onboard(database, act)
     for attempt in (
-        lambda tx: changes.edit(tx, viewer, client.id, revision=1, changes=Changes(name="Other")),
-        lambda tx: changes.revoke_tokens(tx, viewer, client.id),
-        lambda tx: changes.disable_many(tx, viewer, [client.id]),
-        lambda tx: changes.delete(tx, viewer, client),
+        lambda tx: service.edit(tx, viewer, client.id, revision=1, changes=Changes(name="Other")),
+        lambda tx: service.revoke_tokens(tx, viewer, client.id),
+        lambda tx: service.disable_many(tx, viewer, [client.id]),
+        lambda tx: service.delete(tx, viewer, client),
     ):
         with pytest.raises(NotPermitted):
             database.change(attempt)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.clients import changes, holding, lists, service
+from authsec_server.clients import held_proofs, search, service
 from authsec_server.clients.filters import Attention, Count, Filters, Sort, position, write_cursor
 from authsec_server.clients.model import Changes, Client, ClientKind, NewProof, Onboarding, Platform
 from authsec_server.clients.store import clients
@@ -77,7 +77,7 @@ def fill(database: Database, act: Act, number: int = 39) -> list[Client]:
                 hours = until[index]
                 end = None if hours is None else act.now + timedelta(hours=hours)
                 earlier = replace(act, now=act.now - timedelta(days=1))
-                client = holding.add_proof(tx, earlier, client.id, NewProof(platform=platform, expires_at=end))
+                client = held_proofs.add_proof(tx, earlier, client.id, NewProof(platform=platform, expires_at=end))
         return service.disable(tx, at, client.id) if index % 5 == 0 else client
 
     return database.change(work)
@@ -126,7 +126,7 @@ def read_all(database: Database, act: Act, limit: int, filters: Filters, **order
             return seen
         here = cursor
         found, cursor = database.read(
-            lambda tx, here=here: lists.page_of(tx, act, filters, cursor=here, limit=limit, **order)
+            lambda tx, here=here: search.page_of(tx, act, filters, cursor=here, limit=limit, **order)
         )
         assert len(found) == limit or cursor is None
         seen += found
@@ -137,7 +137,7 @@ def read_all(database: Database, act: Act, limit: int, filters: Filters, **order
 def test_pages_hold_each_client_once_and_in_order(
     database: Database, act: Act, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authsec_server.clients.selection.FEW", few)
+    monkeypatch.setattr("authsec_server.clients.queries.FEW", few)
     held = fill(database, act)
 
     @settings(max_examples=examples(60))
@@ -146,7 +146,7 @@ def test_pages_hold_each_client_once_and_in_order(
         wanted = [client for client in held if fits(client, filters, act)]
         wanted.sort(key=lambda client: position(client, sort), reverse=descending)
         assert read_all(database, act, limit, filters, sort=sort, descending=descending) == wanted
-        assert database.read(lambda tx: lists.count(tx, act, filters)) == Count(number=len(wanted), capped=False)
+        assert database.read(lambda tx: search.count(tx, act, filters)) == Count(number=len(wanted), capped=False)
 
     check()
 
@@ -154,21 +154,21 @@ def test_pages_hold_each_client_once_and_in_order(
 @pytest.mark.parametrize("label", ["team", "team=crm", "env=", "env=a=b", "nope"])
 def test_by_a_label_alone_the_labels_tell_how_many(database: Database, act: Act, label: str) -> None:
     wanted = [client for client in fill(database, act) if fits(client, Filters(label=label), act)]
-    counted = database.read(lambda tx: lists.count(tx, act, Filters(label=label)))
+    counted = database.read(lambda tx: search.count(tx, act, Filters(label=label)))
     assert counted == Count(number=len(wanted), capped=False)
 
 
 def test_a_client_that_is_renamed_or_deleted_meanwhile_disturbs_no_other(database: Database, act: Act) -> None:
     held = sorted(fill(database, act), key=lambda client: position(client, Sort.NAME))
-    first, cursor = database.read(lambda tx: lists.page_of(tx, act, limit=10))
+    first, cursor = database.read(lambda tx: search.page_of(tx, act, limit=10))
     last = first[-1]
-    database.change(lambda tx: changes.delete(tx, act, last))
+    database.change(lambda tx: service.delete(tx, act, last))
     database.change(
-        lambda tx: changes.edit(
+        lambda tx: service.edit(
             tx, act, held[12].id, revision=held[12].revision, changes=Changes(name="aaa, behind the reader")
         )
     )
-    rest, _ = database.read(lambda tx: lists.page_of(tx, act, cursor=cursor or "", limit=200))
+    rest, _ = database.read(lambda tx: search.page_of(tx, act, cursor=cursor or "", limit=200))
     assert [client.id for client in rest] == [client.id for client in held[10:] if client.id != held[12].id]
 
 
@@ -179,20 +179,20 @@ def test_what_changes_is_found_by_what_it_is_now(database: Database, act: Act) -
         )
     )
     asked = Changes(name="New", owner="Ben", slug="other", labels={"team": "ops"})
-    edited = database.change(lambda tx: changes.edit(tx, act, client.id, revision=1, changes=asked))
+    edited = database.change(lambda tx: service.edit(tx, act, client.id, revision=1, changes=asked))
     found = [Filters(text="new"), Filters(text="OTHER"), Filters(owner="ben"), Filters(label="team=ops")]
     gone = [Filters(text="old"), Filters(owner="ada"), Filters(label="team=crm")]
     for filters, wanted in [*((each, [edited]) for each in found), *((each, []) for each in gone)]:
-        assert database.read(lambda tx, filters=filters: lists.page_of(tx, act, filters)) == (wanted, None)
-    assert database.read(lambda tx: lists.owners(tx, act)) == ["Ben"]
-    bare = database.change(lambda tx: holding.remove_proof(tx, act, client.id, client.proofs[0].id))
+        assert database.read(lambda tx, filters=filters: search.page_of(tx, act, filters)) == (wanted, None)
+    assert database.read(lambda tx: search.owners(tx, act)) == ["Ben"]
+    bare = database.change(lambda tx: held_proofs.remove_proof(tx, act, client.id, client.proofs[0].id))
     cannot = Filters(attention=Attention.CANNOT_PROVE)
-    assert database.read(lambda tx: lists.page_of(tx, act, cannot)) == ([bare], None)
+    assert database.read(lambda tx: search.page_of(tx, act, cannot)) == ([bare], None)
 
 
 def test_owners_differ_by_more_than_case(database: Database, act: Act) -> None:
     fill(database, act)
-    assert database.read(lambda tx: lists.owners(tx, act)) == ["100%", "anna", "Team CRM", "Örtlich"]
+    assert database.read(lambda tx: search.owners(tx, act)) == ["100%", "anna", "Team CRM", "Örtlich"]
 
 
 def test_a_count_ends_where_it_tells_nothing_more(database: Database, act: Act) -> None:
@@ -205,8 +205,8 @@ def test_a_count_ends_where_it_tells_nothing_more(database: Database, act: Act) 
         )
 
     database.append(many)
-    assert str(database.read(lambda tx: lists.count(tx, act))) == "10,000+"
-    exactly = database.read(lambda tx: lists.count(tx, act, Filters(text="n")))
+    assert str(database.read(lambda tx: search.count(tx, act))) == "10,000+"
+    exactly = database.read(lambda tx: search.count(tx, act, Filters(text="n")))
     assert (exactly, str(exactly)) == (Count(number=10_000, capped=False), "10,000")
 
 
@@ -214,11 +214,11 @@ def test_search_finds_by_name_slug_and_the_beginning_of_the_id(database: Databas
     held = fill(database, act)
     some = held[7]
     for text in (some.id, some.id[:13], some.slug, some.slug.upper()):
-        assert some in database.read(lambda tx, text=text: lists.search(tx, act, text)), text
-    assert database.read(lambda tx: lists.search(tx, act, some.id[1:])) == [], "only its beginning"
-    assert database.read(lambda tx: lists.search(tx, act, "")) == []
-    assert len(database.read(lambda tx: lists.search(tx, act, "a", limit=3))) == 3
-    matching = select(clients.c.slug).where(clients.c.id.in_(lists.ids_matching("ÖKONOMIE 2")))
+        assert some in database.read(lambda tx, text=text: search.search(tx, act, text)), text
+    assert database.read(lambda tx: search.search(tx, act, some.id[1:])) == [], "only its beginning"
+    assert database.read(lambda tx: search.search(tx, act, "")) == []
+    assert len(database.read(lambda tx: search.search(tx, act, "a", limit=3))) == 3
+    matching = select(clients.c.slug).where(clients.c.id.in_(search.ids_matching("ÖKONOMIE 2")))
     assert set(database.read(lambda tx: tx.connection.execute(matching).scalars().all())) == {
         client.slug for client in held if "ökonomie 2" in client.name
     }
@@ -227,8 +227,8 @@ def test_search_finds_by_name_slug_and_the_beginning_of_the_id(database: Databas
 def test_what_nothing_can_be_called_finds_nothing(database: Database, act: Act) -> None:
     fill(database, act, 3)
     for filters in (Filters(text="\0"), Filters(owner="\0"), Filters(label="a=\0"), Filters(text="x" * 10_000)):
-        assert database.read(lambda tx, filters=filters: lists.page_of(tx, act, filters)) == ([], None)
-        assert database.read(lambda tx, filters=filters: lists.count(tx, act, filters)).number == 0
+        assert database.read(lambda tx, filters=filters: search.page_of(tx, act, filters)) == ([], None)
+        assert database.read(lambda tx, filters=filters: search.count(tx, act, filters)).number == 0
 
 
 @pytest.mark.parametrize("sort", Sort)
@@ -256,7 +256,7 @@ def test_a_made_up_cursor_is_refused(database: Database, act: Act, sort: Sort) -
     ]
     for cursor in made_up:
         with pytest.raises(Invalid, match="This cursor is not one") as caught:
-            database.read(lambda tx, cursor=cursor: lists.page_of(tx, act, sort=sort, cursor=cursor))
+            database.read(lambda tx, cursor=cursor: search.page_of(tx, act, sort=sort, cursor=cursor))
         assert caught.value.field == "cursor"
 
 
@@ -271,4 +271,4 @@ def test_the_longest_names_fit_the_indexes(database: Database, act: Act) -> None
             labels={"l" * 63: letter * 120},
         )
         client = database.change(lambda tx, wanted=wanted: service.create(tx, act, wanted))
-        assert database.read(lambda tx, wanted=wanted: lists.search(tx, act, wanted.name)) == [client]
+        assert database.read(lambda tx, wanted=wanted: search.search(tx, act, wanted.name)) == [client]

@@ -11,7 +11,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
-from authsec_server.clients import holding, service
+from authsec_server.clients import held_proofs, service
 from authsec_server.clients.model import MAX_PROOFS, Client, NewProof, Onboarding, Platform, ProofKind
 from authsec_server.clients.store import proofs
 from authsec_server.db import Database
@@ -34,11 +34,11 @@ def onboard(database: Database, act: Act, name: str = "Customer Support", **what
 
 
 def add(database: Database, act: Act, client: Client, platform: str, **what: Any) -> Client:
-    return database.change(lambda tx: holding.add_proof(tx, act, client.slug, NewProof(platform=platform, **what)))
+    return database.change(lambda tx: held_proofs.add_proof(tx, act, client.slug, NewProof(platform=platform, **what)))
 
 
 def remove(database: Database, act: Act, client: Client, proof_id: str) -> Client:
-    return database.change(lambda tx: holding.remove_proof(tx, act, client.id, proof_id))
+    return database.change(lambda tx: held_proofs.remove_proof(tx, act, client.id, proof_id))
 
 
 def stored(database: Database, client: Client) -> Client | None:

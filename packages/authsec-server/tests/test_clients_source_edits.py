@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from authsec_server.clients import following, lists, service
+from authsec_server.clients import bindings, search, service
 from authsec_server.clients.filters import Attention, Filters
 from authsec_server.clients.model import Client
 from authsec_server.clients.proof_status import ProofState, proof_status
@@ -23,7 +23,7 @@ ASKED = {"api_server": "https://10.0.0.1:6443", "credentials": "token", "pod_loo
 def edit(database: Database, act: Act, source: TrustSource, **what: Any) -> TrustSource:
     changes = Changes(**what)
     return database.change(
-        lambda tx: following.edit_source(
+        lambda tx: bindings.edit_source(
             tx, act, source.id, revision=source.revision, changes=changes, trust_domain=OURS, may_look_up=True
         )
     )
@@ -36,7 +36,7 @@ def seen(database: Database, act: Act, client: Client) -> tuple[bool, ProofState
     assert found is not None
     (proof,) = found.proofs
     source = database.read(lambda tx: sources.find(tx, proof.source_id or ""))
-    listed = [each.id for each in database.read(lambda tx: lists.page_of(tx, act, wanted))[0]]
+    listed = [each.id for each in database.read(lambda tx: search.page_of(tx, act, wanted))[0]]
     assert (client.id in listed) is not found.can_prove_itself(act.now)
     return found.can_prove_itself(act.now), proof_status(proof, source, act.now).state
 
@@ -48,9 +48,9 @@ def test_a_pod_that_is_looked_up_no_more_proves_no_label(database: Database, act
     off = edit(database, act, on, pod_lookup=False)
     assert seen(database, act, labelled) == (False, ProofState.CANNOT_PROVE)
     assert seen(database, act, plain) == (True, ProofState.PROVES)
-    database.change(lambda tx: following.disable_source(tx, act, off.id))
+    database.change(lambda tx: bindings.disable_source(tx, act, off.id))
     assert seen(database, act, plain) == (False, ProofState.SOURCE_DISABLED)
-    enabled = database.change(lambda tx: following.enable_source(tx, act, off.id, trust_domain=OURS))
+    enabled = database.change(lambda tx: bindings.enable_source(tx, act, off.id, trust_domain=OURS))
     assert seen(database, act, labelled) == (False, ProofState.CANNOT_PROVE), "to enable it adds nothing"
     assert seen(database, act, plain) == (True, ProofState.PROVES)
     edit(database, act, enabled, pod_lookup=True)

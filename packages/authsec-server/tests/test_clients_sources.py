@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from authsec_server.audit import service as audit
-from authsec_server.clients import holding, lists, service
+from authsec_server.clients import held_proofs, search, service
 from authsec_server.clients.filters import Attention, Filters
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.db import Database
@@ -18,12 +18,12 @@ from vouched import OURS, SEEN, actions, cluster, onboard, our_spire
 
 def add(database: Database, act: Act, client: Client, platform: str, source: str | None = None, **what: Any) -> Client:
     wanted = NewProof(platform=platform, source=source, **what)
-    return database.change(lambda tx: holding.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
+    return database.change(lambda tx: held_proofs.add_proof(tx, act, client.id, wanted, trust_domain=OURS))
 
 
 def helpless(database: Database, act: Act) -> list[str]:
     wanted = Filters(attention=Attention.CANNOT_PROVE)
-    return [each.name for each in database.read(lambda tx: lists.page_of(tx, act, wanted))[0]]
+    return [each.name for each in database.read(lambda tx: search.page_of(tx, act, wanted))[0]]
 
 
 def test_the_only_source_that_fits_is_taken(database: Database, act: Act) -> None:

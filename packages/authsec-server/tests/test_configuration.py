@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.clients import holding
+from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof
 from authsec_server.configuration.applying import apply, planned
@@ -248,7 +248,7 @@ def test_a_document_neither_holds_nor_makes_a_secret(estate: Estate) -> None:
     assert "agents proofs add open --platform secret" in told.notes[-1].text
     with pytest.raises(Invalid, match="a secret is not made of a document"):
         look(estate, agents={"new": {"proofs": [{"platform": "secret"}]}})
-    made = estate.do(lambda tx, act: holding.add_proof(tx, act, "open", NewProof(platform="secret")))
+    made = estate.do(lambda tx, act: held_proofs.add_proof(tx, act, "open", NewProof(platform="secret")))
     assert fields(look(estate, **with_secret).changes[0]) == {"proofs": ((), ("unattested",))}
     do(estate, **with_secret)
     assert made.fresh_secret not in str(export(estate))

@@ -10,7 +10,7 @@ from typing import Any
 from authsec.jose import PrivateKey
 from authsec_server.cli.configuration_shown import as_yaml
 from authsec_server.cli.yaml_documents import read_yaml
-from authsec_server.clients import holding
+from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof
 from authsec_server.configuration import nouns
@@ -167,7 +167,7 @@ def disable(tx: Tx, act: Act) -> object:
 
 
 def make_secret(tx: Tx, act: Act) -> object:
-    return holding.add_proof(tx, act, "two", NewProof(platform="secret"))
+    return held_proofs.add_proof(tx, act, "two", NewProof(platform="secret"))
 
 
 def revoke(tx: Tx, act: Act) -> object:

@@ -13,7 +13,7 @@ from authsec.jose import PrivateKey
 from authsec_server.apis import service as apis
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
-from authsec_server.clients import following, holding
+from authsec_server.clients import bindings, held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.db import Tx
@@ -263,7 +263,7 @@ def test_of_a_trust_source_the_tokens_by_its_word(estate: Any) -> None:
     minted(estate, agent, "two")
     found = told(estate, consequences.of_source, source.slug)
     assert (found.agents, found.live_tokens) == ((Named(id=agent.id, name="Helper"),), 1)
-    estate.do(lambda tx, act: following.disable_source(tx, act, source.id))
+    estate.do(lambda tx, act: bindings.disable_source(tx, act, source.id))
     assert told(estate, consequences.of_source, source.slug).live_tokens == 0
 
 
@@ -281,7 +281,7 @@ def test_a_rehearsal_finds_who_rested_on_a_source_even_when_it_is_removed(estate
     source = estate.do(lambda tx, act: sources.create(tx, act, a_source()))
     selectors = [("k8s:ns", "production"), ("k8s:sa", "helper")]
     one, two = (estate.agent(name, platform="kubernetes", selectors=selectors) for name in ("One", "Two"))
-    estate.do(lambda tx, act: holding.add_proof(tx, act, two.id, NewProof(platform="secret")))
+    estate.do(lambda tx, act: held_proofs.add_proof(tx, act, two.id, NewProof(platform="secret")))
     estate.role()
     for agent in (one, two):
         estate.delegate(client=agent.slug)
@@ -291,10 +291,10 @@ def test_a_rehearsal_finds_who_rested_on_a_source_even_when_it_is_removed(estate
         {"client_id": one.id, "name": "One", "goes_on": False},
         {"client_id": two.id, "name": "Two", "goes_on": True},
     ]
-    for verb in (following.disable_source, partial(following.remove_source, with_proofs=True)):
+    for verb in (bindings.disable_source, partial(bindings.remove_source, with_proofs=True)):
         stops = rehearsed(estate, lambda tx, act, verb=verb: verb(tx, act, source.id))
         assert (stops["agents"], stops["live_tokens"]) == (agents, 2), verb
-    assert rehearsed(estate, lambda tx, act: following.enable_source(tx, act, source.id)) is None
+    assert rehearsed(estate, lambda tx, act: bindings.enable_source(tx, act, source.id)) is None
 
 
 @pytest.mark.parametrize(("most", "more"), [(1, True), (2, False)])
@@ -312,7 +312,7 @@ def test_of_more_agents_than_are_looked_at_it_is_said_that_there_are_more(
     assert told(estate, consequences.of_source, source.slug).more is more
     assert asked(estate, consequences.of_role_edit, role.slug, fewer).more is more
     values: dict[str, Any] = {"revision": 1, "name": role.name, "description": "", "actions": fewer}
-    assert rehearsed(estate, lambda tx, act: following.disable_source(tx, act, source.id))["more"] is more
+    assert rehearsed(estate, lambda tx, act: bindings.disable_source(tx, act, source.id))["more"] is more
     assert rehearsed(estate, lambda tx, act: roles.edit(tx, act, role.id, **values))["more"] is more
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from authsec_server.clients.foreseen import Outlook, foresee
 from authsec_server.clients.model import Platform, Selector
+from authsec_server.clients.outlook import Outlook, foresee
 from authsec_server.sources.model import ClusterApi
 from pages import get, post
 from starlette.testclient import TestClient

@@ -14,7 +14,7 @@ from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
 from authsec.jose import parse_compact
 from authsec_server.apis import credentials
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.revocations import api as feed
 from introspecting import BILLING, CRM, INTROSPECT, register, token_for
 from serving import serving
@@ -67,7 +67,7 @@ class Behind:
 
     def revoke(self, token: str) -> None:
         client_id, act = parse_compact(token).claims["client_id"], operator(self.its)
-        self.its.authority.database.change(lambda tx: changes.revoke_tokens(tx, act, client_id))
+        self.its.authority.database.change(lambda tx: service.revoke_tokens(tx, act, client_id))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec.verifier.revocations.entries import subjects_of
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import metadata
 from authsec_server.revocations import service as revocations
@@ -51,7 +51,7 @@ def test_a_token_that_counts_is_told_with_its_claims(
     assert len(its.events()) == rows  # asking is no act
     revoke = operator(its)
     its.authority.database.change(
-        lambda tx: changes.revoke_tokens(tx, revoke, parse_compact(token).claims["client_id"])
+        lambda tx: service.revoke_tokens(tx, revoke, parse_compact(token).claims["client_id"])
     )
     assert ask(door, token, secret).json() == {"active": False}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import parse_compact
-from authsec_server.clients import holding
+from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding, ProofKind
 from authsec_server.db import Tx
@@ -208,7 +208,7 @@ def test_without_any_proof_there_is_nothing_to_show(estate: Any) -> None:
     client = estate.agent()
     estate.role()
     estate.delegate()
-    estate.do(lambda tx, act: holding.remove_proof(tx, act, client.id, client.proofs[0].id))
+    estate.do(lambda tx, act: held_proofs.remove_proof(tx, act, client.id, client.proofs[0].id))
     denied = look(estate, "helper")
     assert isinstance(denied, Denied)
     assert denied.reason is Reason.ATTESTATION_REQUIRED

@@ -15,7 +15,7 @@ from authsec_server.accounts import links, local_links
 from authsec_server.app.restoration import VERSIONS, Restoration, open_restoration
 from authsec_server.audit.sealing.outside import Lost
 from authsec_server.audit.sealing.restores import restores_in
-from authsec_server.clients import enrolments
+from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding
 from authsec_server.db import Tx
@@ -164,7 +164,7 @@ def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration
 
     def enrol(tx: Tx) -> str:
         client = clients.create(tx, act(restoration), onboarding)
-        enrolments.make(tx, act(restoration), client.id)
+        enrolment_service.make(tx, act(restoration), client.id)
         return client.id
 
     client = database.change(enrol)
@@ -173,4 +173,4 @@ def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration
         entrance.principal(cookie)
     state = database.read(lambda tx: links.look(tx, restoration.around.now(), another.code))
     assert not state.open
-    assert database.read(lambda tx: enrolments.open_of(tx, act(restoration), client)) == []
+    assert database.read(lambda tx: enrolment_service.open_of(tx, act(restoration), client)) == []

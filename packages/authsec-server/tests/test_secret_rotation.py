@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from authsec.client_secret import is_client_secret
 from authsec_server.audit.model import Named
-from authsec_server.clients import holding, rotation
+from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
+from authsec_server.clients.held_proofs import MAX_OVERLAP
 from authsec_server.clients.model import MAX_PROOFS, OVERLAP, Client, NewProof, Platform, Proof, ProofKind
-from authsec_server.clients.rotation import MAX_OVERLAP
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Role
 from authsec_server.revocations.model import SubjectKind
@@ -22,7 +22,7 @@ PLACE = {"platform": "unix", "selectors": (("unix:uid", "1"),)}
 
 
 def rotated(estate: Any, client: Client, **what: Any) -> Client:
-    made: Client = estate.do(lambda tx, act: rotation.rotate_secret(tx, act, client.slug, **what))
+    made: Client = estate.do(lambda tx, act: held_proofs.rotate_secret(tx, act, client.slug, **what))
     return made
 
 
@@ -102,7 +102,7 @@ def test_the_new_secret_lives_no_longer_than_was_meant(estate: Any) -> None:
     for hours in (5, 9):
         end = estate.act.now + timedelta(hours=hours)
         wanted = NewProof(platform="secret", expires_at=end)
-        estate.do(lambda tx, act, wanted=wanted: holding.add_proof(tx, act, client.id, wanted))
+        estate.do(lambda tx, act, wanted=wanted: held_proofs.add_proof(tx, act, client.id, wanted))
         later(estate, minutes=1)
     made = fresh(rotated(estate, client))
     assert made.expires_at == end
@@ -111,7 +111,7 @@ def test_the_new_secret_lives_no_longer_than_was_meant(estate: Any) -> None:
 def test_without_an_overlap_the_old_ones_and_their_tokens_end_at_once(estate: Any) -> None:
     client = estate.agent(**PLACE)
     later(estate, hours=1)
-    estate.do(lambda tx, act: holding.add_proof(tx, act, client.id, NewProof(platform="secret")))
+    estate.do(lambda tx, act: held_proofs.add_proof(tx, act, client.id, NewProof(platform="secret")))
     later(estate, hours=1)
     two = rotated(estate, client)
     later(estate, hours=1)
@@ -129,12 +129,12 @@ def test_one_without_a_secret_that_counts_is_given_none(estate: Any) -> None:
         rotated(estate, client)
     assert "agents proofs add helper --platform secret" in caught.value.remedy
     wanted = NewProof(platform="secret", expires_at=estate.act.now + timedelta(hours=1))
-    estate.do(lambda tx, act: holding.add_proof(tx, act, client.id, wanted))
+    estate.do(lambda tx, act: held_proofs.add_proof(tx, act, client.id, wanted))
     later(estate, hours=1)
     with pytest.raises(Conflict):
         rotated(estate, client)
     with pytest.raises(NotFound):
-        estate.do(lambda tx, act: rotation.rotate_secret(tx, act, "nobody"))
+        estate.do(lambda tx, act: held_proofs.rotate_secret(tx, act, "nobody"))
 
 
 @pytest.mark.parametrize("overlap", [timedelta(seconds=-1), MAX_OVERLAP + timedelta(seconds=1)])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.clients import changes as client_changes
-from authsec_server.clients import holding
+from authsec_server.clients import held_proofs
+from authsec_server.clients import service as client_changes
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
@@ -60,7 +60,7 @@ def narrow(tx: Tx, act: Act, token: Any) -> None:
 ENDINGS: dict[str, End] = {
     "its client was disabled": lambda tx, act, token: clients.disable(tx, act, token.client.id),
     "its client's tokens were revoked": lambda tx, act, token: client_changes.revoke_tokens(tx, act, token.client.id),
-    "its proof was removed": lambda tx, act, token: holding.remove_proof(
+    "its proof was removed": lambda tx, act, token: held_proofs.remove_proof(
         tx, act, token.client.id, token.detail["proof_id"]
     ),
     "its delegation was disabled": lambda tx, act, token: delegations.disable(tx, act, token.delegations[0].id, TERMS),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from authsec_server.clients.binding_matching import FITTING, chosen, fits, proves, require_suitable, what_fits
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selectors.parsing import KEYS
-from authsec_server.clients.vouching import FITTING, chosen, fits, proves, require_suitable, what_fits
 from authsec_server.failures import Invalid
 from authsec_server.sources.model import Provenance, SourceKind, TrustSource, provenance
 from hypothesis import given

@@ -14,7 +14,7 @@ from attesting import HELPER, SHOWN
 from authsec.jose import parse_compact
 from authsec_server.attestation.model import Unchecked
 from authsec_server.attestation.workloads import Workloads
-from authsec_server.clients import holding
+from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
@@ -244,7 +244,7 @@ def test_what_changes_between_proof_and_record_counts(its: Any, change: str) -> 
 
 def remove_proof(tx: Any, act: Any, client_id: str) -> None:
     client = clients.get(tx, act, client_id)
-    holding.remove_proof(tx, act, client_id, client.proofs[0].id)
+    held_proofs.remove_proof(tx, act, client_id, client.proofs[0].id)
 
 
 def request(client_id: str, token: str) -> Any:

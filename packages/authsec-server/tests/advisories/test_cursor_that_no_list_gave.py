@@ -12,7 +12,7 @@ import pytest
 from authsec_server.accounts import administrators
 from authsec_server.accounts import service as admin_keys
 from authsec_server.apis import service as apis
-from authsec_server.clients import lists as clients
+from authsec_server.clients import search as clients
 from authsec_server.delegations import search as delegations
 from authsec_server.failures import Invalid
 from authsec_server.roles import service as roles

@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from authsec_server.clients import changes, service
+from authsec_server.clients import service
 from authsec_server.clients.model import Changes, Client, Onboarding
 from authsec_server.db import Database
 from authsec_server.failures import Outdated
@@ -17,7 +17,7 @@ from authsec_server.principal import Act
 
 def edit(database: Database, act: Act, client: Client, asked: Changes, name: str) -> Client:
     its = replace(act, principal=replace(act.principal, name=name))
-    return database.change(lambda tx: changes.edit(tx, its, client.id, revision=client.revision, changes=asked))
+    return database.change(lambda tx: service.edit(tx, its, client.id, revision=client.revision, changes=asked))
 
 
 def onboard(database: Database, act: Act) -> Client:

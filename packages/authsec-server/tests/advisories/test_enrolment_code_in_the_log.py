@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.clients import enrolments
+from authsec_server.clients import enrolment_service
 from authsec_server.principal import Act
 from laptops import Laptop, code_for, pod_of
 from pages import get
@@ -25,7 +25,7 @@ def test_no_code_is_written_anywhere(house: Any, tmp_path: Path, capfd: pytest.C
     page = get(its.door(), path := f"/console/clients/{pod}/enrol").form(path).send()
     shown = page.html.partition("uv run authsec enrol ")[2][:39]
     again = get(its.door(), path)
-    new = its.authority.database.change(lambda tx: enrolments.make(tx, act, pod, hours=1))
+    new = its.authority.database.change(lambda tx: enrolment_service.make(tx, act, pod, hours=1))
     said = "".join(capfd.readouterr())
     journal = json.dumps([asdict(recorded) for recorded in its.events()], default=str)
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("authsec.sqlite3*")).decode("latin-1")

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from authsec_server.clients.model import Platform
-from authsec_server.clients.selectors import checking
-from authsec_server.clients.selectors.checking import RowState, check_selectors
-from authsec_server.clients.selectors.parsing import MAX_SELECTORS
+from authsec_server.clients.selectors import parsing
+from authsec_server.clients.selectors.parsing import MAX_SELECTORS, RowState, check_selectors
 from authsec_server.web.bodies import MAX_FIELDS
 
 NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)]
@@ -23,13 +22,13 @@ NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys for which the nearest is looked for."""
     keys: list[str] = []
-    nearest: Callable[[Platform, str], Any] = checking.nearest_key
+    nearest: Callable[[Platform, str], Any] = parsing.nearest_key
 
     def counted(platform: Platform, key: str) -> Any:
         keys.append(key)
         return nearest(platform, key)
 
-    monkeypatch.setattr(checking, "nearest_key", counted)
+    monkeypatch.setattr(parsing, "nearest_key", counted)
     return keys
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.clients import changes
+from authsec_server.clients import service as clients
 from authsec_server.clients.model import Changes
 from authsec_server.delegations import service
 from sealed_estate import Sealed, sealed_estate
@@ -36,7 +36,7 @@ def renamed(sealed: Sealed, *, at: timedelta) -> None:
     """The row and the event, as an attacker writes them, or a command on the server's machine."""
     slug = Changes(slug="money")
     sealed.estate.do(
-        lambda tx, act: changes.edit(tx, replace(act, now=act.now + at), "payments", revision=3, changes=slug)
+        lambda tx, act: clients.edit(tx, replace(act, now=act.now + at), "payments", revision=3, changes=slug)
     )
 
 
@@ -77,7 +77,7 @@ def test_a_deletion_that_only_an_unsealed_event_says_is_not_believed(sealed: Sea
 
 
 def test_a_revocation_that_only_an_unsealed_event_explains_is_not_believed(sealed: Sealed) -> None:
-    sealed.estate.do(lambda tx, act: changes.revoke_tokens(tx, act, "payments"))
+    sealed.estate.do(lambda tx, act: clients.revoke_tokens(tx, act, "payments"))
     report = checked(sealed, at=SEALED_AT)
     assert report.findings == ()
     assert any("Only an event without a seal says that the row" in each for each in report.skipped), report.skipped

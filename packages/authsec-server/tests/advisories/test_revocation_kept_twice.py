@@ -14,7 +14,7 @@ from audit_answers import LATER, fill
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Act
@@ -83,7 +83,7 @@ def test_one_change_may_end_one_agent_twice(estate: Any) -> None:
     its = sealed_estate(estate)
 
     def work(tx: Tx, act: Act) -> None:
-        changes.revoke_tokens(tx, act, "helper")
+        service.revoke_tokens(tx, act, "helper")
         clients.disable(tx, act, "helper")
 
     estate.do(work)

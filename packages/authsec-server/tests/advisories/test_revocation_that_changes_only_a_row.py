@@ -16,7 +16,7 @@ import pytest
 from attesting import SHOWN
 from authsec.jose import parse_compact
 from authsec_server.audit.model import EventKind
-from authsec_server.clients import following, holding, service
+from authsec_server.clients import bindings, held_proofs, service
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
@@ -36,7 +36,7 @@ def edit(tx: Tx, act: Act, issuer: Issuer, **changes: Any) -> object:
 
 def take_away(tx: Tx, act: Act, client_id: str, _: Issuer) -> object:
     (proof,) = service.get(tx, act, client_id).proofs
-    return holding.remove_proof(tx, act, client_id, proof.id)
+    return held_proofs.remove_proof(tx, act, client_id, proof.id)
 
 
 def made(tx: Tx, *, change: Change, by: Act, of: str, issuer: Issuer) -> object:
@@ -46,8 +46,8 @@ def made(tx: Tx, *, change: Change, by: Act, of: str, issuer: Issuer) -> object:
 ENDS: dict[str, Change] = {
     "the client is disabled": lambda tx, act, client_id, _: service.disable(tx, act, client_id),
     "its proof is taken away": take_away,
-    "the source is disabled": lambda tx, act, _, issuer: following.disable_source(tx, act, issuer.source.id),
-    "the source is removed": lambda tx, act, _, issuer: following.remove_source(
+    "the source is disabled": lambda tx, act, _, issuer: bindings.disable_source(tx, act, issuer.source.id),
+    "the source is removed": lambda tx, act, _, issuer: bindings.remove_source(
         tx, act, issuer.source.id, with_proofs=True
     ),
     "its tokens must be for another": lambda tx, act, _, issuer: edit(tx, act, issuer, audience="elsewhere"),
@@ -86,7 +86,7 @@ def test_allowing_it_again_revives_none(its: Any) -> None:
     trust(its, issuer)
     client_id = agent(its, issuer, *SHOWN[issuer.source.kind])
     before = parse_compact(shows(its, client_id, issuer.token()).json()["token"])
-    for change in (following.disable_source, following.enable_source):
+    for change in (bindings.disable_source, bindings.enable_source):
         its.authority.database.change(lambda tx, change=change: change(tx, operator(its), issuer.source.id))
     after = parse_compact(shows(its, client_id, issuer.token()).json()["token"])
     (ended,) = its.authority.database.read(lambda tx: revocations.since(tx, 0))

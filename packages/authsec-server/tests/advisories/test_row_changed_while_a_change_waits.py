@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.clients.model import Changes
 from authsec_server.db import Database, Tx, open_database
 from sealed_estate import sealed_estate
@@ -40,7 +40,7 @@ def test_a_raw_change_that_is_committed_while_a_change_waits_is_found(estate: An
 
     def edit() -> None:
         owner = Changes(owner="night shift")
-        estate.do(lambda tx, act: changes.edit(tx, act, "payments", revision=3, changes=owner))
+        estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=3, changes=owner))
 
     change_while_held(other, "UPDATE clients SET kind = 'mcp_server' WHERE slug = 'payments'", edit)
     other.close()

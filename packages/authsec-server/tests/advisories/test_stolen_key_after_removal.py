@@ -8,7 +8,7 @@ from typing import Any
 
 from authsec.jose import parse_compact
 from authsec_server.audit.model import EventKind
-from authsec_server.clients import holding, service
+from authsec_server.clients import held_proofs, service
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
@@ -28,7 +28,7 @@ def test_no_token_comes_of_it_and_those_out_end(house: Any) -> None:
     token = parse_compact(ask().json()["token"], max_bytes=8192)
     act = Act(principal=LOCAL_OPERATOR, now=its.clock.now(), request_id="r", address="", token_bytes=bytes)
     (proof,) = database.read(lambda tx: service.get(tx, act, agent.client_id)).proofs
-    database.change(lambda tx: holding.remove_proof(tx, act, agent.client_id, proof.id))
+    database.change(lambda tx: held_proofs.remove_proof(tx, act, agent.client_id, proof.id))
 
     answer = ask()
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")

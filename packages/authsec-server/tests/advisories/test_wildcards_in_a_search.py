@@ -5,7 +5,7 @@ agent is called `_`, and whoever looks for it cannot tell it from the others.
 from __future__ import annotations
 
 import pytest
-from authsec_server.clients import lists, service
+from authsec_server.clients import search, service
 from authsec_server.clients.filters import Filters
 from authsec_server.clients.model import Onboarding
 from authsec_server.db import Database
@@ -27,7 +27,7 @@ def test_what_is_typed_is_looked_for_as_it_stands(database: Database, act: Act, 
         (Filters(label=f"n={typed}"), exactly),
         (Filters(label=typed), []),
     ]:
-        found, _ = database.read(lambda tx, filters=filters: lists.page_of(tx, act, filters))
+        found, _ = database.read(lambda tx, filters=filters: search.page_of(tx, act, filters))
         assert [client.name for client in found] == names
-        assert database.read(lambda tx, filters=filters: lists.count(tx, act, filters)).number == len(names)
-    assert [client.name for client in database.read(lambda tx: lists.search(tx, act, typed))] == holding
+        assert database.read(lambda tx, filters=filters: search.count(tx, act, filters)).number == len(names)
+    assert [client.name for client in database.read(lambda tx: search.search(tx, act, typed))] == holding

@@ -17,7 +17,7 @@ from authsec_server.audit.asking import read_filter
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.clients.model import Changes
 from authsec_server.db import Tx
 from authsec_server.delegations import editing
@@ -82,8 +82,8 @@ def sealed_estate(estate: Any) -> Sealed:
     estate.role()
     estate.agent("Helper")
     estate.agent("Payments", slug="money")
-    estate.do(lambda tx, act: changes.edit(tx, act, "money", revision=1, changes=Changes(slug="payments")))
-    estate.do(lambda tx, act: changes.edit(tx, act, "payments", revision=2, changes=Changes(owner="team")))
+    estate.do(lambda tx, act: service.edit(tx, act, "money", revision=1, changes=Changes(slug="payments")))
+    estate.do(lambda tx, act: service.edit(tx, act, "payments", revision=2, changes=Changes(owner="team")))
     estate.delegate(slug="first")
     given = estate.delegate(client="payments", slug="second").delegation
     wanted = Edit(target_type=given.target_type, owner="team", max_duration=60, actions=given.actions, slug="other")

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 from authsec_server.app import operations
 from authsec_server.app.wings import House
 from authsec_server.audit.sealing import api as sealing_api
-from authsec_server.clients import enrolments_api
+from authsec_server.clients import enrolment_api
 from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.tokens import api as tokens_api
@@ -48,6 +48,6 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
             address_limit=house.settings.address_limit,
             monotonic=house.around.monotonic,
         ),
-        *enrolments_api.routes(house.enrolling),
+        *enrolment_api.routes(house.enrolling),
         *sealing_api.routes(house.keyring.journal_keys.published),
     ]

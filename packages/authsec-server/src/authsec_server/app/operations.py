@@ -16,7 +16,7 @@ from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
 from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import api as clients_api
-from authsec_server.clients import enrolments_api, following
+from authsec_server.clients import bindings, enrolment_api
 from authsec_server.clients import proofs_api as client_proofs_api
 from authsec_server.clients import sources_api as client_sources_api
 from authsec_server.configuration import api as configuration_api
@@ -82,7 +82,7 @@ def _of_clients(house: House) -> list[AnyOperation]:
     return [
         *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=house.terms)),
         *client_proofs_api.operations(trust_domain=trust_domain),
-        *enrolments_api.operations(),
+        *enrolment_api.operations(),
     ]
 
 
@@ -92,9 +92,9 @@ def _of_sources(house: House) -> list[AnyOperation]:
         *sources_api.operations(
             trust.cluster_apis,
             issuer=issuer,
-            edit=partial(following.edit_source, trust_domain=trust_domain),
-            disable=following.disable_source,
-            enable=partial(following.enable_source, trust_domain=trust_domain),
+            edit=partial(bindings.edit_source, trust_domain=trust_domain),
+            disable=bindings.disable_source,
+            enable=partial(bindings.enable_source, trust_domain=trust_domain),
         ),
         *refresh_api.operations(trust.key_sets, trust.cluster_apis),
         *client_sources_api.operations(trust_domain=trust_domain, issuer=issuer),

@@ -23,7 +23,7 @@ from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.heads import Keys
 from authsec_server.audit.sealing.outside import Lost, find_problem, has_heads, lost_of, outside_heads, unverified
 from authsec_server.audit.sealing.restores import Restore, restores_in, sign_restore
-from authsec_server.clients import enrolments
+from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx, open_database, raise_version
 from authsec_server.delegations.impact import ImpactProvider
@@ -175,7 +175,7 @@ def _restore(
     revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
     sessions.end_everybodys(tx, act.now)
     links.void_all(tx, act.now)
-    enrolments.forget_all(tx)
+    enrolment_service.forget_all(tx)
     disabled = [clients.disable(tx, act, each).slug for each in disable]
     revocations.begin_epoch(tx, tx.version)  # last: what has just ended gets such a number as well
     return tx, Restored(

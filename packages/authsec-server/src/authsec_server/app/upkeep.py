@@ -19,7 +19,7 @@ from authsec_server.app.wings import House
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
-from authsec_server.clients import enrolments
+from authsec_server.clients import enrolment_service
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.followers import service as followers
@@ -41,7 +41,7 @@ def maintenance(house: House) -> Callable[[], None]:
         database.append(lambda tx: attestation.forget_used(tx, now))
         database.append(house.people.sessions.keep)
         database.append(lambda tx: links.forget(tx, now))
-        database.append(lambda tx: enrolments.forget(tx, now))
+        database.append(lambda tx: enrolment_service.forget(tx, now))
         if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
             database.change(lambda tx: revocations.say_again(tx, now))
         database.append(lambda tx: revocations.forget(tx, now))

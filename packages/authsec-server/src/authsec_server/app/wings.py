@@ -24,7 +24,7 @@ from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.clients.enrolling import Enrolling
+from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import live_tokens

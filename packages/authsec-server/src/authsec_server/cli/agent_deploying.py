@@ -11,7 +11,7 @@ from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, harmless
 from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.spire import PARENT, spire_command, spire_entries
-from authsec_server.clients.manifest import IMAGE, left_out, manifest, names_image, unreachable
+from authsec_server.clients.k8s_manifest import IMAGE, left_out, manifest, names_image, unreachable
 from authsec_server.clients.model import Selector
 
 _KINDS = {  # of proofs that need no cluster: what the agent has, and the variable that names its file

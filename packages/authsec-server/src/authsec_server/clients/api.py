@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from authsec_server.clients import changes, lists, service
 from authsec_server.clients import model as rules
+from authsec_server.clients import search, service
 from authsec_server.clients.filters import Attention, Filters, Sort
 from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
-from authsec_server.clients.seen import ClientMade, ClientShown, Seen, as_json, made, see, see_all
+from authsec_server.clients.views import ClientMade, ClientShown, Seen, as_json, made, see, see_all
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
@@ -103,7 +103,7 @@ class Clients:
         )
 
         def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Seen], str | None]:
-            found, following = lists.page_of(tx, act, filters, sort=Sort.NAME, cursor=after, limit=limit)
+            found, following = search.page_of(tx, act, filters, sort=Sort.NAME, cursor=after, limit=limit)
             return see_all(tx, found), following
 
         return await paged(call, bool, load, lambda seen: self.shown(call, seen))  # what a cursor is, the list knows
@@ -124,7 +124,7 @@ class Clients:
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
             revision = call.matched(client, client.name)
-            return changes.edit(tx, act, client.id, revision=revision, changes=rules.Changes(**call.body.given()))
+            return service.edit(tx, act, client.id, revision=revision, changes=rules.Changes(**call.body.given()))
 
         return await self._seen(call, await call.change(work))
 
@@ -221,7 +221,7 @@ def _turns(its: Clients) -> list[AnyOperation]:
     turns: tuple[tuple[str, str, str, Verb], ...] = (
         ("disable", "disableClient", "Turn a client off, and end its tokens and enrolment codes", service.disable),
         ("enable", "enableClient", "Turn a client on again; what has ended stays ended", service.enable),
-        ("revoke-tokens", "revokeTokensOfClient", "End all tokens that a client has by now", changes.revoke_tokens),
+        ("revoke-tokens", "revokeTokensOfClient", "End all tokens that a client has by now", service.revoke_tokens),
     )
     return [
         Operation(

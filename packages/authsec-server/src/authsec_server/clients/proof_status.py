@@ -1,15 +1,18 @@
-"""What a proof is worth at the moment, in plain words: how it is proved, or what it lacks. Pure."""
+"""What a proof is worth at the moment, whom it lets in besides the agent, and which other clients share it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from authsec_server.clients.breadth import breadth
+from authsec_server.audit.model import Named
+from authsec_server.clients import binding_store
+from authsec_server.clients.binding_matching import what_fits, what_proves
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
-from authsec_server.clients.vouching import what_fits, what_proves
+from authsec_server.db import Tx
 from authsec_server.sources.model import Provenance, TrustSource, provenance, shown_provenance
 
 
@@ -169,3 +172,73 @@ def _without_source(proof: Proof) -> ProofStatus:
         "agent its tokens.",
         selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )
+
+
+_JOBS: Mapping[str, tuple[str, str, frozenset[str]]] = {  # what says whose job it is; a job chooses all else itself
+    "github:": (
+        "repository",
+        "github:repository_id",
+        frozenset({"repository", "repository_id", "repository_owner", "repository_owner_id", "workflow_ref"}),
+    ),
+    "gitlab:": (
+        "project",
+        "gitlab:project_id",
+        frozenset({"project_path", "project_id", "namespace_path", "namespace_id", "ci_config_ref_uri"}),
+    ),
+}
+
+
+def breadth(selectors: Sequence[Selector]) -> str:
+    """In a sentence, who else would be the agent, and what to add; empty where the selectors are narrow enough."""
+    seen = {each.key: each.value for each in selectors}
+    if any(key.startswith("k8s:") for key in seen):
+        return _of_pods(seen)
+    return next(
+        (_of_jobs(seen, beginning) for beginning in _JOBS if any(key.startswith(beginning) for key in seen)), ""
+    )
+
+
+def _of_pods(seen: Mapping[str, str]) -> str:
+    """Whoever may make pods in a namespace chooses their names, labels and images; not so their service accounts."""
+    if "k8s:pod-uid" in seen:
+        return ""
+    if "k8s:sa" in seen:
+        named = f"A service account {seen['k8s:sa']} of any namespace would be this agent: add k8s:ns."
+        return "" if "k8s:ns" in seen else named
+    where, add = "the cluster", "k8s:ns and k8s:sa"
+    if "k8s:ns" in seen:
+        where, add = f"namespace {seen['k8s:ns']}", "k8s:sa"
+    made = "" if seen.keys() == {"k8s:ns"} else " that is made to look so"
+    return f"Every pod of {where}{made} would be this agent: add {add}."
+
+
+def _of_jobs(seen: Mapping[str, str], beginning: str) -> str:
+    what, add, naming = _JOBS[beginning]
+    if "oidc:sub" in seen or any(beginning + each in seen for each in naming):
+        return ""
+    return f"Jobs of any {what} at that issuer would be this agent: add {add}."
+
+
+def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:
+    """The other clients that hold a proof like one of this client's, by the id of that proof, each by name."""
+    shared = {proof.id: _holders(tx, proof) for proof in client.proofs if proof.kind is ProofKind.SELECTORS}
+    return {proof_id: holders for proof_id, holders in shared.items() if holders}
+
+
+def _holders(tx: Tx, proof: Proof) -> tuple[Named, ...]:
+    if proof.source_id is None:
+        return ()
+    asked = frozenset(proof.selectors)
+    found = binding_store.of_source_with(tx.connection, proof.source_id, _rarest(proof))
+    alike = {
+        holder.id: holder
+        for holder, other in found
+        if holder.id != proof.client_id and frozenset(other.selectors) == asked
+    }
+    return tuple(alike.values())
+
+
+def _rarest(proof: Proof) -> str:
+    """The value that is likely to be in the fewest proofs, of those that JSON writes as they are; empty for none."""
+    plain = [each.value for each in proof.selectors if each.value.isascii() and not set(each.value) & {'"', "\\"}]
+    return max(plain, key=len, default="")

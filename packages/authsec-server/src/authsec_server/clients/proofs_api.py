@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from authsec_server.clients import holding, service
+from authsec_server.clients import held_proofs, service
 from authsec_server.clients.api import PATH, NewSelector
+from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Proof
-from authsec_server.clients.rotation import rotate_secret
-from authsec_server.clients.seen import ClientMade, ProofShown, made, proof_json, see
+from authsec_server.clients.views import ClientMade, ProofShown, made, proof_json, see
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body
@@ -55,7 +55,7 @@ class Proofs:
         """Lets the client prove itself so, too."""
         wanted, domain = call.body.wanted(), self.trust_domain
         client = await call.change(
-            lambda tx, act: holding.add_proof(tx, act, call.of("client"), wanted, trust_domain=domain)
+            lambda tx, act: held_proofs.add_proof(tx, act, call.of("client"), wanted, trust_domain=domain)
         )
         return made(await call.read(lambda tx, _: see(tx, client)), domain, call.act.now)
 
@@ -114,8 +114,8 @@ def operations(*, trust_domain: str) -> list[AnyOperation]:
 async def _remove(call: Call[NoBody]) -> ProofShown:
     def work(tx: Tx, act: Act) -> tuple[Client, Proof]:
         client = service.get(tx, act, call.of("client"))
-        proof = holding.held(client, call.of("proof"))
-        holding.remove_proof(tx, act, client.id, proof.id)
+        proof = held_proofs.held(client, call.of("proof"))
+        held_proofs.remove_proof(tx, act, client.id, proof.id)
         return client, proof
 
     had, gone = await call.change(work)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
-from authsec_server.clients import bindings, following
-from authsec_server.clients.bindings import Held
-from authsec_server.clients.following import Users
-from authsec_server.clients.seen import SelectorShown, selector_json
+from authsec_server.clients import bindings
+from authsec_server.clients.bindings import Held, Users
+from authsec_server.clients.views import SelectorShown, selector_json
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.sources import api as sources_api
@@ -87,7 +86,7 @@ class Resting:
         def look(tx: Tx, act: Act) -> tuple[Users, list[Held]]:
             source = sources.get(tx, act, call.of("source"))
             waiting = bindings.waiting(tx, act, source, trust_domain=self.trust_domain)
-            return following.users_of(tx, act, source), waiting
+            return bindings.users_of(tx, act, source), waiting
 
         seen, waiting = await call.read(look)
         return {
@@ -112,10 +111,10 @@ class Resting:
         """Removes it."""
         also = read_yes_or_no(call.request, "with_proofs") or False
 
-        def work(tx: Tx, act: Act) -> following.Removed:
+        def work(tx: Tx, act: Act) -> bindings.Removed:
             source = sources.get(tx, act, call.of("source"))
             call.matched(source, "This trust source")
-            return following.remove_source(tx, act, source.id, with_proofs=also)
+            return bindings.remove_source(tx, act, source.id, with_proofs=also)
 
         gone = await call.change(work)
         shown = as_json(gone.source, self.issuer)

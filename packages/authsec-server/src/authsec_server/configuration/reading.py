@@ -10,8 +10,8 @@ from typing import Final, Protocol, TypeVar
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Api
 from authsec_server.clients import service as clients
-from authsec_server.clients.by_slug import by_slugs as clients_by_slugs
 from authsec_server.clients.model import Client
+from authsec_server.clients.search import by_slugs as clients_by_slugs
 from authsec_server.db import Tx
 from authsec_server.delegations import search
 from authsec_server.delegations.model import Delegation, DelegationState, Filters, Sort

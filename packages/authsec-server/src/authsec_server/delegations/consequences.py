@@ -8,7 +8,7 @@ from datetime import datetime
 
 from authsec_server.apis import service as apis
 from authsec_server.audit.model import Event, Named
-from authsec_server.clients import following, holding
+from authsec_server.clients import bindings, held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
@@ -108,7 +108,7 @@ def of_proof(tx: Tx, act: Act, client_id: str, proof_id: str) -> Consequences:
     """Of taking the proof away from the client. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
-    return _of_proofs(tx, act, client, {holding.held(client, proof_id).id})
+    return _of_proofs(tx, act, client, {held_proofs.held(client, proof_id).id})
 
 
 def of_secrets(tx: Tx, act: Act, client_id: str, *, at_once: bool) -> Consequences:
@@ -123,7 +123,7 @@ def of_source(tx: Tx, act: Act, source_id: str) -> Consequences:
     """Of disabling or removing the trust source: `agents` are those who have tokens by its word. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     source = sources.get(tx, act, source_id)
-    holders = following.holders(tx, source, MOST + 1)
+    holders = bindings.holders(tx, source, MOST + 1)
     tokens = delegations_live_tokens.of_clients(tx, act.now, holders, lambda each: each.source_id == source.id)
     its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
     others = {client.id for client in its if _proves(client, act.now, lambda proof: proof.source_id != source.id)}

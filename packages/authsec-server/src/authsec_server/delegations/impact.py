@@ -11,7 +11,7 @@ from authsec_server.audit import edits
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.audit.shown import EventShown, as_json
-from authsec_server.clients import following
+from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
@@ -132,7 +132,7 @@ def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
 def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
     """The clients whose proofs rest on a trust source of which something has ended; so many as for a role."""
     known = [source for id_ in _ids(ended, SubjectKind.SOURCE) if (source := sources.find(tx, id_))]
-    return [client_id for source in known for client_id in following.holders(tx, source, consequences.MOST + 1)]
+    return [client_id for source in known for client_id in bindings.holders(tx, source, consequences.MOST + 1)]
 
 
 def _slugs(events: Collection[Event]) -> dict[str, str]:

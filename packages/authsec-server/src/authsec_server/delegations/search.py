@@ -7,7 +7,7 @@ from datetime import datetime
 
 from authsec_server import naming
 from authsec_server.audit import counts
-from authsec_server.clients import lists as clients
+from authsec_server.clients import search as clients
 from authsec_server.db import Tx
 from authsec_server.db.matching import unheard_of
 from authsec_server.delegations import store

@@ -10,7 +10,7 @@ from itertools import count
 from authsec_server import naming
 from authsec_server.apis import service as apis
 from authsec_server.audit.model import EventKind, Named
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
@@ -282,7 +282,7 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
             record(tx, act, EventKind.DELEGATION_REVOKED, standing, because="its client was deleted")
     store.remove_of_client(tx.connection, client.id)
     gone = tuple(named(standing.delegation, standing.role, client) for standing in held)
-    changes.delete(tx, act, client, delegations=gone)
+    service.delete(tx, act, client, delegations=gone)
     return client
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from authsec_server import naming
-from authsec_server.clients import bindings, changes, holding, service
+from authsec_server.clients import bindings, held_proofs, service
 from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding, Proof, ProofKind, parse_labels
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.nouns import proofs
@@ -197,7 +197,7 @@ def _add(agent: str, wanted: Wanted, after: int, setting: Setting, tx: Tx, act: 
     """One further proof. The first in time says on which platform the agent runs, so those of one act come in order."""
     in_order = replace(act, now=act.now + timedelta(microseconds=after))
     with proofs.within(wanted.index):
-        return holding.add_proof(tx, in_order, agent, wanted.new(), trust_domain=setting.trust_domain)
+        return held_proofs.add_proof(tx, in_order, agent, wanted.new(), trust_domain=setting.trust_domain)
 
 
 def _bind(wanted: Wanted, setting: Setting, tx: Tx, act: Act) -> object:
@@ -208,7 +208,7 @@ def _bind(wanted: Wanted, setting: Setting, tx: Tx, act: Act) -> object:
 
 
 def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:
-    return holding.remove_proof(tx, act, held.id, proof.id)
+    return held_proofs.remove_proof(tx, act, held.id, proof.id)
 
 
 def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
@@ -219,4 +219,4 @@ def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
         description=shape.description,
         labels=shape.labels,
     )
-    return changes.edit(tx, act, held.id, revision=service.get(tx, act, held.id).revision, changes=wanted)
+    return service.edit(tx, act, held.id, revision=service.get(tx, act, held.id).revision, changes=wanted)

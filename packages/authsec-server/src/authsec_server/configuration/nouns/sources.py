@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from authsec_server import naming
-from authsec_server.clients import following
+from authsec_server.clients import bindings
 from authsec_server.configuration.model import UNMADE, Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.nouns.staying import STAYS_OFF, require_kind
 from authsec_server.configuration.shapes import SourceShape
@@ -100,7 +100,7 @@ def note(held: TrustSource, shape: SourceShape) -> Note | None:
 
 def removal_step(held: TrustSource) -> Step:
     """What removes the source."""
-    do = partial(following.remove_source, id_or_slug=held.id)
+    do = partial(bindings.remove_source, id_or_slug=held.id)
     return removing(Section.SOURCES, held.slug, facts(held), turn=Turn.REMOVE_SOURCES, do=do)
 
 
@@ -128,7 +128,7 @@ def _create(slug: str, shape: SourceShape, setting: Setting, tx: Tx, act: Act) -
 
 
 def _edit(held: TrustSource, slug: str, shape: SourceShape, setting: Setting, tx: Tx, act: Act) -> object:
-    return following.edit_source(
+    return bindings.edit_source(
         tx,
         act,
         held.id,
@@ -141,5 +141,5 @@ def _edit(held: TrustSource, slug: str, shape: SourceShape, setting: Setting, tx
 
 def _turn(slug: str, enabled: bool, setting: Setting, tx: Tx, act: Act) -> object:
     if enabled:
-        return following.enable_source(tx, act, slug, trust_domain=setting.trust_domain)
-    return following.disable_source(tx, act, slug)
+        return bindings.enable_source(tx, act, slug, trust_domain=setting.trust_domain)
+    return bindings.disable_source(tx, act, slug)

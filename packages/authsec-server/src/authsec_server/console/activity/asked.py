@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from authsec_server import naming
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import EventKind
-from authsec_server.clients import lists
+from authsec_server.clients import search
 from authsec_server.clients import service as clients
 from authsec_server.console.forms import Form
 from authsec_server.db import Tx
@@ -109,7 +109,7 @@ def _client(tx: Tx, text: str) -> str:
     if not text or naming.is_uuid(text):
         return text
     client = clients.find(tx, text)
-    ids = [client.id] if client else lists.ids_of_name(tx, text)
+    ids = [client.id] if client else search.ids_of_name(tx, text)
     if len(ids) > 1:
         raise Invalid("client", "Several clients are called so.", "Give the slug or the Client ID.")
     if not ids:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from authsec_server import naming
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.forms import Form
@@ -47,14 +47,14 @@ async def disable(visit: Visit) -> Response:
     """Disable them, all in one change."""
     ids = visit.form.all("client")
     try:
-        await visit.change(lambda tx, act: changes.disable_many(tx, act, ids))
+        await visit.change(lambda tx, act: service.disable_many(tx, act, ids))
     except Invalid as problem:
         return await _page(visit, visit.form, problem)
     return visit.redirect("/console/clients", done="clients_disabled")
 
 
 async def _page(visit: Visit, asked: Form, problem: Invalid | None = None) -> Response:
-    ids = [each for each in dict.fromkeys(asked.all("client")) if naming.is_uuid(each)][: changes.MAX_AT_ONCE]
+    ids = [each for each in dict.fromkeys(asked.all("client")) if naming.is_uuid(each)][: service.MAX_AT_ONCE]
     chosen = await visit.read(lambda tx: _chosen(tx, visit, ids))
     return visit.render("clients/disable_many.html", title=TITLE, problem=problem, chosen=chosen)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from authsec_server.clients import enrolments
+from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
-from authsec_server.clients.manifest import IMAGE, manifest, names_image, unreachable
+from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.laptop import HOURS
@@ -63,7 +63,7 @@ def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolmen
         audience=audience,
         resource=resource,
     )
-    return client, connection, enrolments.open_of(tx, visit.act, client.id), _pods(tx, visit, client)
+    return client, connection, enrolment_service.open_of(tx, visit.act, client.id), _pods(tx, visit, client)
 
 
 def _pods(tx: Tx, visit: Visit, client: Client) -> Pods | None:

@@ -15,12 +15,11 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import TOKEN_KINDS, EventFilter, JournalPage
 from authsec_server.audit.model import Named, Recorded
-from authsec_server.clients import enrolments
-from authsec_server.clients.alike import sharing
-from authsec_server.clients.choosing import lacks
+from authsec_server.clients import enrolment_service
+from authsec_server.clients.binding_matching import lacks
 from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
-from authsec_server.clients.proof_status import ProofStatus, proof_status
+from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
@@ -125,7 +124,7 @@ def _overview(tx: Tx, visit: Visit) -> Overview:
     return Overview(
         client=client,
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
-        codes=enrolments.open_of(tx, act, client.id),
+        codes=enrolment_service.open_of(tx, act, client.id),
         misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
         standings=delegations.of_client(tx, act, client.id, terms),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from starlette.responses import Response
 
-from authsec_server.clients import changes
+from authsec_server.clients import service
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.clients.typed import TypedDetails, at_field, stored_details, typed_details
 from authsec_server.console.site import Visit
@@ -25,7 +25,7 @@ async def edit(visit: Visit) -> Response:
     try:
         wanted = typed.changes()
         edited = await visit.change(
-            lambda tx, act: changes.edit(tx, act, asked, revision=typed.revision, changes=wanted)
+            lambda tx, act: service.edit(tx, act, asked, revision=typed.revision, changes=wanted)
         )
     except (Invalid, Conflict) as problem:
         return await _form(visit, typed, at_field(problem))

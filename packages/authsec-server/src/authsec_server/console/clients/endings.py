@@ -9,7 +9,6 @@ from functools import partial
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.clients import changes
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.clients.found import found, home
@@ -53,7 +52,7 @@ ENDINGS = (
         heading="Revoke the tokens of {}?",
         button="Revoke tokens",
         done="client_tokens_revoked",
-        change=lambda tx, act, client_id, _: changes.revoke_tokens(tx, act, client_id),
+        change=lambda tx, act, client_id, _: clients.revoke_tokens(tx, act, client_id),
     ),
     Ending(key="delete", heading="Delete {}?", button="Delete", done="client_deleted", change=service.delete_client),
 )

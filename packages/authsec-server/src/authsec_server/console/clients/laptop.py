@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from authsec_server.clients import enrolments
+from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
 from authsec_server.clients.model import Client
 from authsec_server.console.clients.found import found, home
@@ -64,7 +64,7 @@ async def make(visit: Visit) -> Response:
     asked = visit.request.path_params["client"]
     try:
         hours = visit.form.number("hours", DEFAULT_HOURS)
-        made = await visit.change(lambda tx, act: enrolments.make(tx, act, asked, hours=hours))
+        made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
     except (Invalid, Conflict) as problem:
         return await form(visit, problem)
     lines = Lines(base_url=visit.console.settings.issuer, made=made)
@@ -80,10 +80,10 @@ async def make(visit: Visit) -> Response:
 async def take_back(visit: Visit) -> Response:
     """Let the code be used no more."""
     asked, enrolment = visit.request.path_params["client"], visit.request.path_params["enrolment"]
-    client = await visit.change(lambda tx, act: enrolments.take_back(tx, act, asked, enrolment))
+    client = await visit.change(lambda tx, act: enrolment_service.take_back(tx, act, asked, enrolment))
     return visit.redirect(home(client), done="code_taken_back")
 
 
 def _client(tx: Tx, visit: Visit) -> tuple[Client, list[Enrolment]]:
     client = found(tx, visit)
-    return client, enrolments.open_of(tx, visit.act, client.id)
+    return client, enrolment_service.open_of(tx, visit.act, client.id)

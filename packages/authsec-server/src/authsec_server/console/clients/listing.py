@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 
 from authsec_server.audit import counts
-from authsec_server.clients import lists
+from authsec_server.clients import search
 from authsec_server.clients.filters import Attention, Count, Filters, Sort
 from authsec_server.clients.model import Client, ClientKind, Platform
 from authsec_server.console.forms import Form
@@ -82,14 +82,14 @@ def read_filters(query: Form) -> Filters:
 
 def _listed(tx: Tx, visit: Visit, filters: Filters, sort: Sort, descending: bool, cursor: str) -> Listed:
     act = visit.act
-    found, following = lists.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
+    found, following = search.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
     all_of_them = not cursor and following is None
     ids = [client.id for client in found]
     return Listed(
         clients=found,
         following=following,
-        count=Count(number=len(found), capped=False) if all_of_them else lists.count(tx, act, filters),
-        owners=lists.owners(tx, act),
+        count=Count(number=len(found), capped=False) if all_of_them else search.count(tx, act, filters),
+        owners=search.owners(tx, act),
         uses=delegations.held_by(tx, ids, act.now),
         last_tokens=counts.last_tokens(tx, ids),
     )

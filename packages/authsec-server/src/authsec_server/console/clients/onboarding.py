@@ -9,10 +9,10 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from authsec_server.clients import service as clients
+from authsec_server.clients.binding_matching import FITTING, fits
 from authsec_server.clients.model import Platform, parse_platform
 from authsec_server.clients.selectors.keys import SelectorKey
 from authsec_server.clients.selectors.parsing import KEYS
-from authsec_server.clients.vouching import FITTING, fits
 from authsec_server.console import guard
 from authsec_server.console.clients import secret
 from authsec_server.console.clients.found import home

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from authsec_server.clients import holding
+from authsec_server.clients import held_proofs
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.clients.proof_status import removal_caution
 from authsec_server.console.clients import secret
@@ -34,7 +34,7 @@ async def add(visit: Visit) -> Response:
     asked, domain = visit.request.path_params["client"], visit.console.settings.trust_domain
     try:
         wanted = _new_proof(typed, expires)
-        client = await visit.change(lambda tx, act: holding.add_proof(tx, act, asked, wanted, trust_domain=domain))
+        client = await visit.change(lambda tx, act: held_proofs.add_proof(tx, act, asked, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _form(visit, typed, expires, at_field(problem))
     return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
@@ -57,7 +57,7 @@ async def ask(visit: Visit) -> Response:
 async def remove(visit: Visit) -> Response:
     """Remove it."""
     asked, proof_id = visit.request.path_params["client"], visit.request.path_params["proof"]
-    client = await visit.change(lambda tx, act: holding.remove_proof(tx, act, asked, proof_id))
+    client = await visit.change(lambda tx, act: held_proofs.remove_proof(tx, act, asked, proof_id))
     return visit.redirect(home(client), done="proof_removed")
 
 

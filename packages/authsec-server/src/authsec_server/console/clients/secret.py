@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
+from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client
-from authsec_server.clients.rotation import rotate_secret
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.site import Visit

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from authsec_server.clients.foreseen import Foresight, foresee
 from authsec_server.clients.model import Platform, Selector
+from authsec_server.clients.outlook import Foresight, foresee
 from authsec_server.clients.proof_status import SelectorStatus
-from authsec_server.clients.selectors.checking import RowCheck, RowState, check_selectors
+from authsec_server.clients.selectors.parsing import RowCheck, RowState, check_selectors
 from authsec_server.console.clients.typed_proof import Rows
 from authsec_server.sources.model import Provenance, TrustSource
 

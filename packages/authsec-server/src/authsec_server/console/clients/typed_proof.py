@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from authsec_server.clients.model import Platform, parse_platform
-from authsec_server.clients.selectors.checking import check_selectors, given
-from authsec_server.clients.selectors.parsing import KEYS
+from authsec_server.clients.selectors.parsing import KEYS, check_selectors, given
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
 

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from authsec_server.audit import counts
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.clients import following
-from authsec_server.clients import lists as clients
+from authsec_server.clients import bindings
+from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters
@@ -68,7 +68,7 @@ def _sealing(tx: Tx, visit: Visit) -> Iterator[Matter]:
 
 def _outages(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> Iterator[Matter]:
     for each in silent:
-        resting = following.users_of(tx, visit.act, each.source).clients
+        resting = bindings.users_of(tx, visit.act, each.source).clients
         if resting:
             yield Matter(
                 tone="bad",

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
 from authsec_server.audit import counts
-from authsec_server.clients import lists as clients
+from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters

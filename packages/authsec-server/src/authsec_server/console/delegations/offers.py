@@ -9,7 +9,7 @@ from datetime import timedelta
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Api, Described
 from authsec_server.audit import counts
-from authsec_server.clients import lists as client_lists
+from authsec_server.clients import search as client_lists
 from authsec_server.clients import service as clients
 from authsec_server.clients.filters import Filters, Sort
 from authsec_server.clients.model import Client

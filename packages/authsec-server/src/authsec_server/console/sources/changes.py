@@ -6,8 +6,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.clients import following
-from authsec_server.clients.following import Users
+from authsec_server.clients import bindings
+from authsec_server.clients.bindings import Users
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.typed import Typed
 from authsec_server.db import Tx
@@ -51,7 +51,7 @@ async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
 
     def load(tx: Tx) -> tuple[TrustSource, Users]:
         source = sources.get(tx, visit.act, visit.request.path_params["source"])
-        return source, following.users_of(tx, visit.act, source)
+        return source, bindings.users_of(tx, visit.act, source)
 
     source, users = await visit.read(load)
     posted = visit.request.method == "POST"
@@ -66,7 +66,7 @@ async def edit(visit: Visit) -> Response:
     typed, anyway = Typed.read(visit.form, source.kind), visit.form.ticked("anyway")
 
     def work(tx: Tx, act: Act) -> TrustSource:
-        return following.edit_source(
+        return bindings.edit_source(
             tx,
             act,
             reference,

@@ -9,9 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.clients import bindings, following
-from authsec_server.clients.bindings import Held
-from authsec_server.clients.following import Users
+from authsec_server.clients import bindings
+from authsec_server.clients.bindings import Held, Users
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
@@ -92,7 +91,7 @@ def _about(tx: Tx, visit: Visit) -> About:
     source = sources.get(tx, visit.act, visit.request.path_params["source"])
     return About(
         source=source,
-        users=following.users_of(tx, visit.act, source),
+        users=bindings.users_of(tx, visit.act, source),
         waiting=bindings.waiting(tx, visit.act, source, trust_domain=visit.console.settings.trust_domain),
     )
 

@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.clients import bindings, following
-from authsec_server.clients.following import Users
+from authsec_server.clients import bindings
+from authsec_server.clients.bindings import Users
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.pages import detail
 from authsec_server.db import Tx
@@ -46,21 +46,21 @@ TURNS = (
         heading="Disable {}?",
         button="Disable",
         done="source_disabled",
-        change=lambda tx, act, source, _: following.disable_source(tx, act, source),
+        change=lambda tx, act, source, _: bindings.disable_source(tx, act, source),
     ),
     Turn(
         key="enable",
         heading="Enable {}?",
         button="Enable",
         done="source_enabled",
-        change=lambda tx, act, source, domain: following.enable_source(tx, act, source, trust_domain=domain),
+        change=lambda tx, act, source, domain: bindings.enable_source(tx, act, source, trust_domain=domain),
     ),
     Turn(
         key="remove",
         heading="Remove {}?",
         button="Remove",
         done="source_removed",
-        change=lambda tx, act, source, _: following.remove_source(tx, act, source, with_proofs=True),
+        change=lambda tx, act, source, _: bindings.remove_source(tx, act, source, with_proofs=True),
         again=lambda removed: removed.left > 0,
     ),
 )
@@ -85,7 +85,7 @@ async def ask(turn: Turn, visit: Visit) -> Response:
 
     def load(tx: Tx) -> tuple[TrustSource, Users, Consequences]:
         source = sources.get(tx, visit.act, visit.request.path_params["source"])
-        return source, following.users_of(tx, visit.act, source), consequences.of_source(tx, visit.act, source.id)
+        return source, bindings.users_of(tx, visit.act, source), consequences.of_source(tx, visit.act, source.id)
 
     source, users, stops = await visit.read(load)
     title = turn.heading.format(source.name)

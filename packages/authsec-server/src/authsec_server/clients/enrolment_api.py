@@ -12,10 +12,10 @@ from starlette.routing import Route
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
-from authsec_server.clients import enrolments, service
+from authsec_server.clients import enrolment_service, service
 from authsec_server.clients.api import PATH
-from authsec_server.clients.enrolling import Enrolling
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, Redemption
+from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body, read_body
@@ -149,16 +149,16 @@ def as_json(enrolment: Enrolment) -> EnrolmentShown:
 
 async def _page(call: Call[NoBody]) -> Page[EnrolmentShown]:
     def look(tx: Tx, act: Act) -> list[Enrolment]:
-        return enrolments.open_of(tx, act, service.get(tx, act, call.of("client")).id)
+        return enrolment_service.open_of(tx, act, service.get(tx, act, call.of("client")).id)
 
     return await paged(call, naming.is_uuid, whole(look, by=lambda each: each.id), as_json)
 
 
 async def _make(call: Call[NewCode]) -> EnrolmentMade:
-    made = await call.change(lambda tx, act: enrolments.make(tx, act, call.of("client"), hours=call.body.hours))
+    made = await call.change(lambda tx, act: enrolment_service.make(tx, act, call.of("client"), hours=call.body.hours))
     return {**as_json(made.enrolment), "code": made.code, "name": made.client.name, "slug": made.client.slug}
 
 
 async def _take_back(call: Call[NoBody]) -> TakenBack:
-    await call.change(lambda tx, act: enrolments.take_back(tx, act, call.of("client"), call.of("enrolment")))
+    await call.change(lambda tx, act: enrolment_service.take_back(tx, act, call.of("client"), call.of("enrolment")))
     return {"id": call.of("enrolment"), "taken_back": True}

@@ -1,10 +1,13 @@
-"""The verbs that list, count and find clients, for people who look for some among many."""
+"""Lists of clients, for people who look for some among many, and many by their slugs at once."""
 
 from __future__ import annotations
 
-from sqlalchemy import Select
+from collections.abc import Collection
 
-from authsec_server.clients import selection, store
+from sqlalchemy import Select, select
+
+from authsec_server import naming
+from authsec_server.clients import queries, store
 from authsec_server.clients.filters import (
     MAX_COUNTED,
     Count,
@@ -16,6 +19,7 @@ from authsec_server.clients.filters import (
 )
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
+from authsec_server.db.batches import in_batches
 from authsec_server.principal import Act, Role
 
 MAX_PAGE = 200
@@ -40,9 +44,7 @@ def page_of(
     act.principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
     after = read_cursor(sort, cursor) if cursor else None
-    ids = selection.page(
-        tx.connection, filters, act.now, sort=sort, descending=descending, after=after, limit=limit + 1
-    )
+    ids = queries.page(tx.connection, filters, act.now, sort=sort, descending=descending, after=after, limit=limit + 1)
     known = store.by_ids(tx.connection, ids[:limit])
     found = [known[each] for each in ids[:limit]]
     return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
@@ -51,7 +53,7 @@ def page_of(
 def count(tx: Tx, act: Act, filters: Filters = ALL) -> Count:
     """How many clients there are; beyond 10,000 only that."""
     act.principal.require(Role.VIEWER)
-    number = selection.count(tx.connection, filters, act.now)
+    number = queries.count(tx.connection, filters, act.now)
     return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
 
 
@@ -62,15 +64,25 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
 
 def ids_of_name(tx: Tx, name: str) -> list[str]:
     """The client_ids of those that are called exactly so, in any case; two at most. Asks for no principal."""
-    return selection.called(tx.connection, name, 2)
+    return queries.called(tx.connection, name, 2)
 
 
 def owners(tx: Tx, act: Act) -> list[str]:
     """Who owns clients, by name, at most `MAX_OWNERS` of them."""
     act.principal.require(Role.VIEWER)
-    return selection.owners(tx.connection, MAX_OWNERS)
+    return queries.owners(tx.connection, MAX_OWNERS)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
     """The client_ids that a list would find for the text, as a part of another statement. For the rooms above."""
-    return selection.ids_matching(text)
+    return queries.ids_matching(text)
+
+
+def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
+    """The clients with these slugs, by slug; unknown ones are left out. Asks for no principal: for the rooms above."""
+    found: dict[str, Client] = {}
+    for some in in_batches(sorted(filter(naming.is_slug, slugs))):
+        called = select(store.clients.c.id).where(store.clients.c.slug.in_(some))
+        ids = tx.connection.execute(called).scalars().all()
+        found |= {client.slug: client for client in store.by_ids(tx.connection, ids).values()}
+    return found

@@ -1,15 +1,17 @@
-"""Which trust source vouches for a proof of selectors: which fit at all, and which can prove what is asked for. Pure.
-
-A proof rests on one source alone: another cluster has a namespace `production`, too.
-"""
+"""Which trust source vouches for a proof of selectors: which fit at all, and which one is chosen. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from authsec_server.clients.model import Platform, Selector
+from authsec_server import naming
+from authsec_server.clients.model import Platform, Proof, ProofKind, Selector
+from authsec_server.clients.proofs import platform_of
+from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
+from authsec_server.sources import service as sources
 from authsec_server.sources.model import Provenance, SourceKind, TrustSource, by_lookup, provable, provenance
 
 FITTING: Mapping[Platform, tuple[SourceKind, ...]] = {
@@ -156,3 +158,38 @@ def _vocabulary(key: str) -> str:
 
 def _article(kind: SourceKind) -> str:
     return "an" if kind is SourceKind.OIDC else "a"
+
+
+def sourced(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
+    """The proof with its trust source: `named` by id or slug, else the only one registered that can prove it.
+
+    One that is disabled is taken, too: it was registered for such workloads, and its word counts again some day. Where
+    none fits, the proof has none: the client cannot prove itself by it yet. `trust_domain` is that of the clients'
+    SPIFFE IDs. Raises `Invalid`.
+    """
+    if proof.kind is not ProofKind.SELECTORS:
+        if named is not None:
+            raise Invalid("source", f"{platform_of(proof).shown} needs no trust source.", "Leave it out.")
+        return proof
+    source = _source(tx, proof, named, trust_domain)
+    return proof if source is None else replace(proof, source_id=source.id, source_enabled=source.enabled)
+
+
+def lacks(tx: Tx, proof: Proof, trust_domain: str) -> str:
+    """What keeps this proof, which rests on no source, from having one of those there are; empty if none fits."""
+    return lacking(platform_of(proof), proof.selectors, _fitting(tx, platform_of(proof)), trust_domain)
+
+
+def _fitting(tx: Tx, platform: Platform) -> list[TrustSource]:
+    return sources.of_kinds(tx, FITTING[platform])
+
+
+def _source(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> TrustSource | None:
+    platform = platform_of(proof)
+    if named is None:
+        return chosen(platform, proof.selectors, _fitting(tx, platform), trust_domain)
+    source = sources.find(tx, named)
+    if source is None:
+        raise Invalid("source", f"There is no trust source {naming.quoted(named)}.", "See the list: authsec trust list")
+    require_suitable(platform, proof.selectors, source, trust_domain)
+    return source

@@ -13,8 +13,8 @@ from datetime import datetime
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, Refusal, Tally
 from authsec_server.clients.enrolment import Enrolled, EnrolmentRefused, Redemption, RefusalReason
+from authsec_server.clients.enrolment_service import Arrival, enrol, usable
 from authsec_server.clients.records import named
-from authsec_server.clients.redeeming import Arrival, enrol, usable
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.web.context import limit_key

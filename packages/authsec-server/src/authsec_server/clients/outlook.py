@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from authsec_server.clients.breadth import breadth
+from authsec_server.clients.binding_matching import chosen, fits, require_suitable
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.proof_status import SelectorStatus
-from authsec_server.clients.vouching import chosen, fits, require_suitable
+from authsec_server.clients.proof_status import SelectorStatus, breadth
 from authsec_server.failures import Invalid
 from authsec_server.sources.model import TrustSource, provenance
 

@@ -1,0 +1,245 @@
+"""The verbs of enrolment: making a code, taking it back, and using it up for a proof of the machine's key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from authsec.enrolment_code import CODE_BYTES, POSSESSION_TYPE, hashed, read_code, text_of
+from authsec.jose import JoseError, PublicKey, parse_compact
+
+from authsec_server import naming
+from authsec_server.accounts.standing import standing
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import EventKind, Named
+from authsec_server.clients import enrolment_store as codes
+from authsec_server.clients import service, store
+from authsec_server.clients.enrolment import (
+    CODE_LIFE,
+    DEFAULT_HOURS,
+    MAX_OPEN,
+    Enrolled,
+    Enrolment,
+    EnrolmentRefused,
+    NewEnrolment,
+    Redemption,
+    RefusalReason,
+    machine_name,
+    parse_hours,
+)
+from authsec_server.clients.held_proofs import record, refuse_too_many, with_proofs
+from authsec_server.clients.model import Client, Proof, ProofKind
+from authsec_server.clients.proofs import parse_key
+from authsec_server.clients.records import named
+from authsec_server.db import Tx
+from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.principal import Act, Principal, Role
+
+MAX_BYTES: Final = 4096
+MAX_LIFETIME: Final = 300  # seconds
+LEEWAY: Final = 30  # seconds of clock difference either way
+
+
+def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: str, issuer: str, now: datetime) -> str:
+    """What is wrong with it, or nothing. The signature comes first: until it holds, nothing inside is worth a word."""
+    try:
+        token = parse_compact(possession, max_bytes=MAX_BYTES)
+        token.verified_by(key, algorithms=key.algorithms)
+    except JoseError:
+        return "It is not signed with the private half of this public key."
+    if token.header.get("typ") != POSSESSION_TYPE:
+        return f"The header `typ` must be {POSSESSION_TYPE}."
+    claims = token.claims
+    if (claims.get("iss"), claims.get("aud"), claims.get("code_sha256")) != (client_id, issuer, code_sha256):
+        return f"It is about another client or another code, or for another authority than {issuer}."
+    return _untimely(claims, now.timestamp())
+
+
+def _untimely(claims: Mapping[str, Any], now: float) -> str:
+    issued, expires, begins = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
+    if not (type(issued) is int and type(expires) is int and type(begins) is int):
+        return "`iat` and `exp` are required, and they and `nbf` are whole seconds."
+    if expires <= now - LEEWAY:
+        return "It has expired. Is the machine's clock right?"
+    if max(issued, begins) > now + LEEWAY or expires > now + MAX_LIFETIME + LEEWAY:
+        return f"It is from the future, or lasts longer than {MAX_LIFETIME} seconds. Is the machine's clock right?"
+    return ""
+
+
+def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> NewEnrolment:
+    """A one-time code by which a machine may make itself a key of the client, good for so many hours.
+
+    Only inside a `change`. Raises `NotFound`, `Invalid`, or `Conflict` for a client that is disabled or has enough.
+    """
+    act.principal.require(Role.OPERATOR)
+    client = service.get(tx, act, id_or_slug)
+    _refuse_useless(tx, act, client)
+    code = text_of(act.token_bytes(CODE_BYTES))
+    enrolment = Enrolment(
+        id=act.new_id(),
+        client_id=client.id,
+        hours=parse_hours(hours),
+        made_by_kind=act.principal.kind,
+        made_by=Named(id=act.principal.id, name=act.principal.name),
+        created_at=act.now,
+        expires_at=act.now + CODE_LIFE,
+    )
+    codes.add(tx.connection, enrolment, hashed(read_code(code) or ""))
+    _record(tx, act, EventKind.ENROLMENT_MADE, client, enrolment)
+    return NewEnrolment(client=client, enrolment=enrolment, code=code)
+
+
+def open_of(tx: Tx, act: Act, client_id: str) -> list[Enrolment]:
+    """The codes of the client that can still be used, the oldest first."""
+    act.principal.require(Role.VIEWER)
+    return codes.of_client(tx.connection, client_id, act.now)
+
+
+def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
+    """Let the code be used no more. Raises `NotFound` where it was used by then, or has expired."""
+    act.principal.require(Role.OPERATOR)
+    client = service.get(tx, act, id_or_slug)
+    found = next((each for each in codes.of_client(tx.connection, client.id, act.now) if each.id == enrolment_id), None)
+    if found is None:
+        raise NotFound(
+            f"{client.name} has no open code {naming.quoted(enrolment_id)}.",
+            "It was used or taken back, or has expired. A key that it enrolled stays until that proof is removed.",
+        )
+    codes.remove(tx.connection, found.id)
+    _record(tx, act, EventKind.ENROLMENT_TAKEN_BACK, client, found)
+    return client
+
+
+def forget_all(tx: Tx) -> None:
+    """Forget every code: of a restored database nobody knows which were used."""
+    codes.remove_all(tx.connection)
+
+
+def forget(tx: Tx, now: datetime) -> None:
+    """Forget codes that have expired."""
+    codes.forget(tx.connection, now)
+
+
+def _refuse_useless(tx: Tx, act: Act, client: Client) -> None:
+    if not client.enabled:
+        raise Conflict(f"{client.name} is disabled: a key of it would get no token.", "Enable it first.")
+    if len(codes.of_client(tx.connection, client.id, act.now)) >= MAX_OPEN:
+        raise Conflict(
+            f"{client.name} has {MAX_OPEN} open codes, the most that there may be.",
+            "Use one, take one back, or wait: each is open for 15 minutes.",
+        )
+
+
+def _record(tx: Tx, act: Act, kind: EventKind, client: Client, enrolment: Enrolment) -> None:
+    audit.record_act(
+        tx,
+        act,
+        kind,
+        client=named(client),
+        subject=Named(id=enrolment.id, name="enrolment code"),
+        detail={"hours": enrolment.hours, "code_expires_at": enrolment.expires_at.isoformat()},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """When and from where a machine knocks."""
+
+    now: datetime
+    request_id: str
+    address: str
+    token_bytes: Callable[[int], bytes]
+
+    def by(self, principal: Principal) -> Act:
+        """What the machine does, as the act of who made the code: on their word it rests."""
+        return Act(
+            principal=principal,
+            now=self.now,
+            request_id=self.request_id,
+            address=self.address,
+            token_bytes=self.token_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usable:
+    """A code that is good, the client that it is for, and who made it, with the role that they have now."""
+
+    enrolment: Enrolment
+    client: Client
+    maker: Principal
+
+
+def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
+    """What the code is good for. Raises `EnrolmentRefused`."""
+    code = read_code(asked.code)
+    enrolment = codes.by_hash(tx.connection, hashed(code)) if code else None
+    client = service.load(tx, enrolment.client_id) if enrolment else None
+    if enrolment is None or client is None or not client.enabled:
+        raise EnrolmentRefused(RefusalReason.CODE_UNKNOWN)
+    if now >= enrolment.expires_at:
+        raise EnrolmentRefused(RefusalReason.CODE_EXPIRED, named(client))
+    maker = standing(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
+    if maker is None or maker.role < Role.OPERATOR:
+        raise EnrolmentRefused(RefusalReason.MAKER_GONE, named(client))
+    if client.id != asked.client_id:
+        raise EnrolmentRefused(RefusalReason.CODE_OF_ANOTHER, named(client))
+    return Usable(enrolment=enrolment, client=client, maker=maker)
+
+
+def enrol(tx: Tx, arrival: Arrival, asked: Redemption, *, issuer: str) -> Enrolled:
+    """Use up the code, and add the machine's key to the client's proofs. Only inside a `change`."""
+    found = usable(tx, arrival.now, asked)
+    act = arrival.by(found.maker)
+    proof = _enrolled_key(act, found, asked, issuer)
+    if not codes.remove(tx.connection, found.enrolment.id):  # exactly one of those who come at once takes it
+        raise EnrolmentRefused(RefusalReason.CODE_UNKNOWN)
+    service.refuse_taken_key(tx, proof)
+    kept = _without_expired(tx, act, found.client)
+    refuse_too_many(found.client, (*kept, proof))
+    holding = with_proofs(found.client, act, (*kept, proof))
+    store.add_proof(tx.connection, proof)
+    store.save(tx.connection, holding)
+    record(tx, act, EventKind.PROOF_ENROLLED, named(holding), proof)
+    return Enrolled(client=holding, proof=proof)
+
+
+def _enrolled_key(act: Act, found: Usable, asked: Redemption, issuer: str) -> Proof:
+    """The proof, once the machine is shown to hold its key. Raises `Invalid`."""
+    key = parse_key(asked.public_key)
+    wrong = complaint(
+        asked.possession,
+        key,
+        client_id=found.client.id,
+        code_sha256=hashed(read_code(asked.code) or ""),
+        issuer=issuer,
+        now=act.now,
+    )
+    if wrong:
+        raise Invalid("possession", wrong, f"{wrong} The code is not used up: try again.")
+    return Proof(
+        id=act.new_id(),
+        client_id=found.client.id,
+        kind=ProofKind.ENROLLED_KEY,
+        public_key=key.to_jwk(),
+        thumbprint=key.thumbprint(),
+        enrolled_by=found.enrolment.made_by.name,
+        machine=machine_name(asked.machine),
+        expires_at=act.now + timedelta(hours=found.enrolment.hours),
+        created_at=act.now,
+    )
+
+
+def _without_expired(tx: Tx, act: Act, client: Client) -> tuple[Proof, ...]:
+    """The client's proofs but for enrolled keys that have expired: a client may hold so many only."""
+    for proof in client.proofs:
+        if _is_over(proof, act.now):
+            store.remove_proof(tx.connection, proof.id)
+            record(tx, act, EventKind.PROOF_REMOVED, named(client), proof)
+    return tuple(proof for proof in client.proofs if not _is_over(proof, act.now))
+
+
+def _is_over(proof: Proof, now: datetime) -> bool:
+    return proof.kind is ProofKind.ENROLLED_KEY and not proof.stands(now)
