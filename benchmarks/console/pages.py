@@ -27,8 +27,8 @@ from statistics import median
 import structlog
 from addresses import addresses
 from authsec_server.accounts import local_links
-from authsec_server.accounts.cookies import cookie_name
 from authsec_server.accounts.model import Caller
+from authsec_server.accounts.session_auth import cookie_name
 from authsec_server.app import Authority, open_authority
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from authsec_server.accounts import service
+from authsec_server.accounts import admin_keys
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, is_admin_key, new_admin_key
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.accounts.store import admin_keys as store
@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 def create(
     database: Database, act: Act, name: str = "ci", role: Role = Role.ADMIN, life: timedelta | None = None
 ) -> tuple[AdminKey, str]:
-    return database.change(lambda tx: service.create(tx, act, name=name, role=role, life=life))
+    return database.change(lambda tx: admin_keys.create(tx, act, name=name, role=role, life=life))
 
 
 def find(database: Database, text: str) -> AdminKey | None:
-    return database.read(lambda tx: service.find(tx, text))
+    return database.read(lambda tx: admin_keys.find(tx, text))
 
 
 def as_role(act: Act, role: Role) -> Act:
@@ -75,7 +75,7 @@ def test_a_key_is_found_by_its_text_and_kept_as_a_hash(database: Database, act: 
 
 def test_its_creation_and_end_are_in_the_journal_without_the_secret(database: Database, act: Act) -> None:
     key, text = create(database, act)
-    database.change(lambda tx: service.revoke(tx, act, key.id))
+    database.change(lambda tx: admin_keys.revoke(tx, act, key.id))
     revoked, created = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert (created.event.kind, revoked.event.kind) == (EventKind.ADMIN_KEY_CREATED, EventKind.ADMIN_KEY_REVOKED)
     assert created.event.subject == revoked.event.subject == Named(id=key.id, name="ci")
@@ -88,18 +88,18 @@ def test_a_key_that_ends(database: Database, act: Act) -> None:
     key, text = create(database, act, life=timedelta(hours=1))
     assert key.refusal(act.now + timedelta(minutes=59)) is None
     assert key.refusal(act.now + timedelta(hours=1)) is KeyRefusal.EXPIRED
-    ended = database.change(lambda tx: service.revoke(tx, act, key.id))
+    ended = database.change(lambda tx: admin_keys.revoke(tx, act, key.id))
     assert ended.refusal(act.now) is KeyRefusal.REVOKED
     assert find(database, text) == ended
     later = replace(act, now=act.now + timedelta(minutes=5))
-    assert database.change(lambda tx: service.revoke(tx, later, key.id)) == ended, "what is revoked stays as it is"
+    assert database.change(lambda tx: admin_keys.revoke(tx, later, key.id)) == ended, "what is revoked stays as it is"
 
 
 def test_a_name_is_never_given_twice(database: Database, act: Act) -> None:
     key, _ = create(database, act)
     with pytest.raises(Conflict, match="an admin key 'ci' already"):
         create(database, act, " ci ")
-    database.change(lambda tx: service.revoke(tx, act, key.id))
+    database.change(lambda tx: admin_keys.revoke(tx, act, key.id))
     with pytest.raises(Conflict, match="perhaps a revoked one"):
         create(database, act)
 
@@ -123,15 +123,15 @@ def test_how_long_a_key_may_live(act: Act) -> None:
 @pytest.mark.parametrize("key_id", ["", "ci", "\0", "6f1d2a34-0000-4000-8000-000000000001", "x" * 10_000])
 def test_a_key_that_is_not_there(database: Database, act: Act, key_id: str) -> None:
     with pytest.raises(NotFound):
-        database.change(lambda tx: service.revoke(tx, act, key_id))
+        database.change(lambda tx: admin_keys.revoke(tx, act, key_id))
 
 
 def test_pages_by_name(database: Database, act: Act) -> None:
     for name in ("charlie", "alpha", "bravo"):
         create(database, act, name)
-    first, following = database.read(lambda tx: service.page(tx, act, limit=2))
+    first, following = database.read(lambda tx: admin_keys.page(tx, act, limit=2))
     assert ([key.name for key in first], following) == (["alpha", "bravo"], "bravo")
-    rest, end = database.read(lambda tx: service.page(tx, act, after="bravo", limit=2))
+    rest, end = database.read(lambda tx: admin_keys.page(tx, act, after="bravo", limit=2))
     assert ([key.name for key in rest], end) == (["charlie"], None)
 
 
@@ -142,15 +142,15 @@ def test_only_administrators_make_and_end_keys(database: Database, act: Act, rol
     with pytest.raises(NotPermitted):
         create(database, lesser, "mine", Role.VIEWER)
     with pytest.raises(NotPermitted):
-        database.change(lambda tx: service.revoke(tx, lesser, key.id))
-    assert [found.name for found in database.read(lambda tx: service.page(tx, lesser))[0]] == ["ci"]
+        database.change(lambda tx: admin_keys.revoke(tx, lesser, key.id))
+    assert [found.name for found in database.read(lambda tx: admin_keys.page(tx, lesser))[0]] == ["ci"]
 
 
 def test_the_last_use_is_written_at_most_once_a_minute(database: Database, act: Act) -> None:
     key, text = create(database, act)
     for seconds, written in [(0, 0), (59, 0), (60, 60), (90, 60)]:
         now = act.now + timedelta(seconds=seconds)
-        database.append(lambda tx, now=now: service.signed_in(tx, key, now, "req_1", "192.0.2.1"))
+        database.append(lambda tx, now=now: admin_keys.signed_in(tx, key, now, "req_1", "192.0.2.1"))
         found = find(database, text)
         assert found is not None
         assert found.last_used_at == act.now + timedelta(seconds=written)
@@ -160,7 +160,7 @@ def test_refusals_are_counted_by_the_minute(database: Database, act: Act) -> Non
     key, _ = create(database, act)
 
     def refuse(why: KeyRefusal, request_id: str, key: AdminKey | None = None) -> None:
-        database.append(lambda tx: service.refused(tx, why, act.now, request_id, "192.0.2.1", key=key))
+        database.append(lambda tx: admin_keys.refused(tx, why, act.now, request_id, "192.0.2.1", key=key))
 
     refuse(KeyRefusal.UNKNOWN, "req_1")
     refuse(KeyRefusal.UNKNOWN, "req_2")

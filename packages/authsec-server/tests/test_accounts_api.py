@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from authsec_server.accounts.authenticate import FAILURES_A_MINUTE
+from authsec_server.accounts.authentication import FAILURES_A_MINUTE
 
 PATH = "/authsec/api/v1/admin-keys"
 EVENTS = "/authsec/api/v1/events"

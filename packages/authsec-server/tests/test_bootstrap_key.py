@@ -17,8 +17,8 @@ from typing import Any
 import click
 import pytest
 from anyio.from_thread import BlockingPortal
-from authsec_server.accounts import service
-from authsec_server.accounts.bootstrap import bootstrap_key
+from authsec_server.accounts import admin_keys
+from authsec_server.accounts.admin_keys import bootstrap_key
 from authsec_server.accounts.model import new_admin_key
 from authsec_server.accounts.model.admin_keys import looks_random
 from authsec_server.app import Authority, open_authority
@@ -200,7 +200,7 @@ def test_what_is_refused_at_the_start(
     assert refused.remedy
     told = refused.message + refused.remedy
     assert all(part not in told for part in (GOOD[8:], GOOD[:30], "hunter2", "AAAA", "changeme", "0123"))
-    assert embedded.read(lambda tx: service.find(tx, GOOD)) is None
+    assert embedded.read(lambda tx: admin_keys.find(tx, GOOD)) is None
 
 
 def test_a_file_that_is_missing(tmp_path: Path, embedded: Database, act: Act) -> None:

@@ -394,7 +394,7 @@ def test_who_may_not_delegate_is_offered_nothing_and_refused(
     house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = replace(LOCAL_OPERATOR, role=Role.VIEWER)
-    monkeypatch.setattr("authsec_server.accounts.authenticate.LOCAL_OPERATOR", viewer)
+    monkeypatch.setattr("authsec_server.accounts.authentication.LOCAL_OPERATOR", viewer)
     door = house(local_operator=True).door()
     page = get(door, LIST)
     assert page.status == 200

@@ -245,7 +245,7 @@ def test_a_viewer_sees_all_and_changes_nothing(
     door: TestClient, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = replace(LOCAL_OPERATOR, role=Role.VIEWER)
-    monkeypatch.setattr("authsec_server.accounts.authenticate.LOCAL_OPERATOR", viewer)
+    monkeypatch.setattr("authsec_server.accounts.authentication.LOCAL_OPERATOR", viewer)
     page = get(door, f"{LIST}/{made['id']}")
     assert page.status == 200
     assert {"Edit", "Disable", "Enable", "Revoke"}.isdisjoint(page.links)

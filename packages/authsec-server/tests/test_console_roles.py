@@ -251,7 +251,7 @@ def test_a_viewer_sees_all_and_changes_nothing(
     door: TestClient, role: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = replace(LOCAL_OPERATOR, role=Role.VIEWER)
-    monkeypatch.setattr("authsec_server.accounts.authenticate.LOCAL_OPERATOR", viewer)
+    monkeypatch.setattr("authsec_server.accounts.authentication.LOCAL_OPERATOR", viewer)
     assert "New role" not in get(door, LIST).links
     assert {"Edit", "Delete", "Create trust delegation"}.isdisjoint(get(door, f"{LIST}/support").links)
     for path in ("new", "support/edit", "support/delete"):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from authsec_server.accounts.authenticate import FAILURES_A_MINUTE
+from authsec_server.accounts.authentication import FAILURES_A_MINUTE
 
 PATH = "/authsec/api/v1/keys"
 

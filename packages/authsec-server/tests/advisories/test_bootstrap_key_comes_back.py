@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.accounts import service
-from authsec_server.accounts.bootstrap import bootstrap_key
+from authsec_server.accounts import admin_keys
+from authsec_server.accounts.admin_keys import bootstrap_key
 from authsec_server.accounts.model import new_admin_key
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal
 from authsec_server.db import Database
@@ -46,12 +46,12 @@ def text() -> str:
 
 
 def all_keys(database: Database, act: Act) -> list[AdminKey]:
-    return database.read(lambda tx: service.page(tx, act))[0]
+    return database.read(lambda tx: admin_keys.page(tx, act))[0]
 
 
 def test_a_revoked_one_stays_revoked(start: Start, text: str, database: Database, act: Act) -> None:
     first = start(text)
-    database.change(lambda tx: service.revoke(tx, act, "bootstrap"))
+    database.change(lambda tx: admin_keys.revoke(tx, act, "bootstrap"))
     again = start(text, hours=1)
     assert (again.id, again.refusal(act.now)) == (first.id, KeyRefusal.REVOKED)
     assert len(all_keys(database, act)) == 1
@@ -69,7 +69,7 @@ def test_an_expired_one_stays_expired(start: Start, text: str, database: Databas
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
 def test_a_smaller_key_is_not_made_an_admins(start: Start, role: Role, database: Database, act: Act) -> None:
     """The key of a dashboard was put where the bootstrap key belongs: whoever had it would administer."""
-    made, text = database.change(lambda tx: service.create(tx, act, name="dashboard", role=role))
+    made, text = database.change(lambda tx: admin_keys.create(tx, act, name="dashboard", role=role))
     assert start(text) == made
     assert [(key.name, key.role) for key in all_keys(database, act)] == [("dashboard", role)]
 

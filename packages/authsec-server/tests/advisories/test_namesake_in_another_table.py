@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.accounts import service as accounts
+from authsec_server.accounts import admin_keys as accounts
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import local_links
-from authsec_server.accounts.guesses import FAILURES_A_MINUTE, GUESSES_A_MINUTE
+from authsec_server.accounts.throttle import FAILURES_A_MINUTE, GUESSES_A_MINUTE
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR
 from authsec_server.web.errors import TooOften, Unauthenticated

@@ -6,7 +6,7 @@ import traceback
 from typing import Any
 
 import pytest
-from authsec_server.accounts import entering
+from authsec_server.accounts import transactions
 from authsec_server.accounts.model import Caller
 from authsec_server.failures import Failure, Invalid
 from authsec_server.web.errors import TooOften, Unauthenticated
@@ -20,7 +20,7 @@ def test_nothing_shows_itself(entrance: Entrance) -> None:
     new = entrance.sign_in.set_up_first(
         link.code, email="ann@example.com", name="Ann", password=entrance.password, caller=entrance.caller()
     )
-    account = entrance.database.read(lambda tx: entering.account(tx, "ann@example.com"))
+    account = entrance.database.read(lambda tx: transactions.account(tx, "ann@example.com"))
     assert account.password_hash.startswith("$argon2id$")
     shown = repr([link, new, account, Caller(request_id="r", address="", cookie=new.cookie), entrance.sign_in])
     for secret in (link.code, new.cookie, account.password_hash, entrance.password):

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from authsec_server.accounts import admin_keys as accounts
 from authsec_server.accounts import administrators
-from authsec_server.accounts import service as accounts
 from authsec_server.app.names import NAMES
 from authsec_server.audit import service as audit
 from authsec_server.audit.asking import read_filter

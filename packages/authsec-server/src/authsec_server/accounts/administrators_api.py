@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing_extensions import TypedDict
 
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.api import RoleName
+from authsec_server.accounts.admin_keys_api import RoleName
 from authsec_server.accounts.links_api import LinkShown, link_json
 from authsec_server.accounts.model import Administrator
 from authsec_server.accounts.model.administrators import read_email

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from datetime import datetime
 
 from authsec_server import naming
-from authsec_server.accounts import administrators, entering, links, local_links
-from authsec_server.accounts.entering import Account, LinkRefused, Refused
-from authsec_server.accounts.guesses import Guess, Guesses, guess
+from authsec_server.accounts import administrators, links, local_links, transactions
 from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import passwords
 from authsec_server.accounts.model.administrators import Administrator, checked_email
 from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkStanding, LinkState, NewLink
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
+from authsec_server.accounts.throttle import Guess, Guesses, guess
+from authsec_server.accounts.transactions import Account, LinkRefused, Refused
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import LOCAL_OPERATOR, Principal, Role
@@ -54,13 +54,13 @@ class SignIn:
 
     def by_password(self, email: str, password: str, caller: Caller) -> NewSession:
         """A session for whoever knows address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""
-        found = self._database.read(lambda tx: entering.account(tx, email))
+        found = self._database.read(lambda tx: transactions.account(tx, email))
         charged = self._charge(guess(email, found, caller.address), found, caller)
         account = self._verified(found, password, caller)
         rehashed = self._rehashed(account, password)
         try:
             session = self._database.record(
-                lambda tx: entering.with_password(tx, self._arrival(caller), account, rehashed=rehashed)
+                lambda tx: transactions.with_password(tx, self._arrival(caller), account, rehashed=rehashed)
             )
         except Refused as refused:
             raise self._turned_away(refused, caller) from None
@@ -69,7 +69,7 @@ class SignIn:
 
     def change_password(self, principal: Principal, *, current: str, new: str, caller: Caller) -> None:
         """Replace one's own password, and end one's other sessions. Raises `Invalid` at `current` or `password`."""
-        found = self._database.read(lambda tx: entering.account_of(tx, principal))
+        found = self._database.read(lambda tx: transactions.account_of(tx, principal))
         charged = self._charge(guess("", found, caller.address), found, caller)
         try:
             account = self._verified(found, current, caller)
@@ -80,7 +80,9 @@ class SignIn:
         password_hash = self._hashing.hash(password)
         try:
             self._database.change(
-                lambda tx: entering.with_new_password(tx, self._arrival(caller).by(principal), account, password_hash)
+                lambda tx: transactions.with_new_password(
+                    tx, self._arrival(caller).by(principal), account, password_hash
+                )
             )
         except Refused as refused:
             raise self._turned_away(refused, caller) from None
@@ -96,7 +98,7 @@ class SignIn:
         password_hash = self._hashing.hash(passwords.acceptable(password, known=[address, shown]))
         return self._with_link(
             caller,
-            lambda tx, arrival: entering.set_up_first(
+            lambda tx, arrival: transactions.set_up_first(
                 tx, arrival, code, email=address, name=shown, password_hash=password_hash
             ),
         )
@@ -106,12 +108,12 @@ class SignIn:
         state = self._open_link(code, LinkPurpose.SET_PASSWORD, caller)
         known = _known(state.administrator) if state.administrator else []
         password_hash = self._hashing.hash(passwords.acceptable(password, known=known))
-        return self._with_link(caller, lambda tx, arrival: entering.set_password(tx, arrival, code, password_hash))
+        return self._with_link(caller, lambda tx, arrival: transactions.set_password(tx, arrival, code, password_hash))
 
     def by_link(self, code: str, caller: Caller) -> NewSession:
         """A session for whoever holds a sign-in link, once. Only upon a POST. Raises `Conflict`, `TooOften`."""
         self._open_link(code, LinkPurpose.SIGN_IN, caller)  # before the lock, which agents need as well
-        return self._with_link(caller, lambda tx, arrival: entering.with_link(tx, arrival, code))
+        return self._with_link(caller, lambda tx, arrival: transactions.with_link(tx, arrival, code))
 
     def by_identity(
         self, *, issuer: str, subject: str, email: str, name: str, role: Role, caller: Caller
@@ -123,8 +125,10 @@ class SignIn:
 
         def enter(tx: Tx) -> NewSession:
             arrival = self._arrival(caller)
-            who = entering.from_identity(tx, arrival, issuer=issuer, subject=subject, email=email, name=name, role=role)
-            return entering.with_identity(tx, arrival, who)
+            who = transactions.from_identity(
+                tx, arrival, issuer=issuer, subject=subject, email=email, name=name, role=role
+            )
+            return transactions.with_identity(tx, arrival, who)
 
         try:
             return self._database.change(enter)
@@ -166,7 +170,7 @@ class SignIn:
             return None  # there is a first administrator: the answer, and no failure
 
     def _without_role(self, whom: tuple[str, str], caller: Caller) -> Administrator | None:
-        return self._database.change(lambda tx: entering.without_role(tx, self._arrival(caller), *whom))
+        return self._database.change(lambda tx: transactions.without_role(tx, self._arrival(caller), *whom))
 
     def _arrival(self, caller: Caller) -> Arrival:
         return Arrival(caller=caller, now=self._now(), token_bytes=self._token_bytes)
@@ -221,7 +225,7 @@ class SignIn:
         return Unauthenticated(said)
 
     def _count(self, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None, caller: Caller) -> None:
-        self._database.append(lambda tx: entering.refused(tx, self._arrival(caller), why, whose))
+        self._database.append(lambda tx: transactions.refused(tx, self._arrival(caller), why, whose))
 
 
 def _known(administrator: Administrator) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from authsec_server.accounts import service
+from authsec_server.accounts import admin_keys
 from authsec_server.accounts.store import administrators as people
 from authsec_server.db import Tx
 from authsec_server.naming import is_uuid
@@ -16,7 +16,7 @@ def standing(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> P
     if kind is PrincipalKind.LOCAL_OPERATOR:
         return LOCAL_OPERATOR
     if kind is PrincipalKind.ADMIN_KEY:
-        key = service.by_id(tx, principal_id)
+        key = admin_keys.by_id(tx, principal_id)
         return key.principal() if key and key.refusal(now) is None else None
     if kind is PrincipalKind.ADMINISTRATOR and is_uuid(principal_id):
         administrator = people.by_id(tx.connection, principal_id)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from authsec_server.accounts.bootstrap import bootstrap_key
+from authsec_server.accounts.admin_keys import bootstrap_key
 from authsec_server.accounts.model import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.doors import routes

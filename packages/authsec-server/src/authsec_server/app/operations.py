@@ -6,8 +6,8 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
+from authsec_server.accounts import admin_keys_api as admin_keys_api
 from authsec_server.accounts import administrators_api, links_api
-from authsec_server.accounts import api as admin_keys_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.names import NAMES

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from authsec_server.accounts.cookies import SessionEnded
+from authsec_server.accounts.session_auth import SessionEnded
 from authsec_server.console import guard
 from authsec_server.failures import Failure, RoleTooSmall, Unavailable
 from authsec_server.web.context import context_of

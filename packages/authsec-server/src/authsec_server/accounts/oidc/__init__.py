@@ -6,9 +6,9 @@ session, the neighbours in `accounts` know; pages and cookies are `console`'s.
 
 from __future__ import annotations
 
+from authsec_server.accounts.oidc.flow import CALLBACK_PATH, Begun, Finished, OpenIdSignIn, sign_in_of
 from authsec_server.accounts.oidc.identity import VerifiedIdentity
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
-from authsec_server.accounts.oidc.sign_in import CALLBACK_PATH, Begun, Finished, OpenIdSignIn, sign_in_of
 from authsec_server.accounts.oidc.transaction import TRANSACTION_SECONDS
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Who the provider says is there. Pure."""
+"""Who the provider says is there, and which role that gives here. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from authsec.wording import plain
 
 from authsec_server.accounts.model.administrators import read_email
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
-from authsec_server.accounts.oidc.roles import RoleRule
 from authsec_server.naming import MAX_NAME
 from authsec_server.principal import Role
 
@@ -65,3 +64,31 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
     """A claim for people to read, on one line."""
     value = claims.get(name)
     return plain(value, MAX_NAME) if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRule:
+    """`claim` names a claim of strings, or leads to one by dots (`realm_access.roles`); `values` says who gets what."""
+
+    claim: str
+    values: Mapping[Role, frozenset[str]]
+
+    def role(self, claims: Mapping[str, Any]) -> Role | None:
+        """The highest role that the claim's values give, compared to the letter; None if they give none."""
+        held = _texts(self.find(claims))
+        return max((role for role, values in self.values.items() if values & held), default=None)
+
+    def find(self, claims: Mapping[str, Any]) -> object:
+        """The claim; None if it is not there. A claim by the whole name comes first: names may be URLs, with dots."""
+        if self.claim in claims:
+            return claims[self.claim]
+        value: object = claims
+        for part in self.claim.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+
+def _texts(claim: object) -> frozenset[str]:
+    """A string is one value, never several by spaces or commas: those occur in names of groups."""
+    items = claim if isinstance(claim, list) else [claim]
+    return frozenset(item for item in items if isinstance(item, str) and item)

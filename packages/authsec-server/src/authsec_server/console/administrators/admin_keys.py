@@ -7,7 +7,7 @@ from datetime import timedelta
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import service
+from authsec_server.accounts import admin_keys
 from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
 from authsec_server.principal import Role
@@ -42,7 +42,7 @@ async def create(visit: Visit) -> Response:
             raise Invalid("role", "Choose one of the roles.")
         life = timedelta(days=min(typed.number("days"), 100_000)) if typed.text("days") else None
         key, text = await visit.change(
-            lambda tx, act: service.create(tx, act, name=typed.text("name"), role=role, life=life)
+            lambda tx, act: admin_keys.create(tx, act, name=typed.text("name"), role=role, life=life)
         )
     except (Invalid, Conflict) as failure:
         field = {"expires_in": "days"}
@@ -54,7 +54,7 @@ async def create(visit: Visit) -> Response:
 
 async def ask(visit: Visit) -> Response:
     """Whether it is meant."""
-    key = await visit.read(lambda tx: service.by_id(tx, visit.request.path_params["key"]))
+    key = await visit.read(lambda tx: admin_keys.by_id(tx, visit.request.path_params["key"]))
     if key is None:
         raise NotFound("There is no such admin key.")
     return visit.render("administrators/revoke_key.html", title=f"Revoke {key.name}?", key=key)
@@ -62,5 +62,5 @@ async def ask(visit: Visit) -> Response:
 
 async def revoke(visit: Visit) -> Response:
     """Let nobody in with it any more."""
-    await visit.change(lambda tx, act: service.revoke(tx, act, visit.request.path_params["key"]))
+    await visit.change(lambda tx, act: admin_keys.revoke(tx, act, visit.request.path_params["key"]))
     return visit.redirect("/console/administrators", done="admin_key_revoked")

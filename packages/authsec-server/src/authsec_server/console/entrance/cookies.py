@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from authsec_server.accounts.cookies import caller_of, cookie_name
 from authsec_server.accounts.model import Caller, NewSession
+from authsec_server.accounts.session_auth import caller_of, cookie_name
 from authsec_server.console.site import Console, Guest
 
 

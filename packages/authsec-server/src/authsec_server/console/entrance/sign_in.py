@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.cookies import cookie_name
+from authsec_server.accounts.session_auth import cookie_name
 from authsec_server.console.entrance.cookies import caller, drop, let_in
 from authsec_server.console.guard import local_path
 from authsec_server.console.site import Console, Guest, Visit

@@ -1,22 +1,34 @@
-"""The verbs of admin keys."""
+"""The verbs of admin keys, and the bootstrap key, by which automation administers a new authority."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import chain, count
+from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from authsec_server import naming
-from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, is_admin_key, key_name, new_admin_key
+from authsec_server.accounts.model.admin_keys import (
+    AdminKey,
+    KeyRefusal,
+    expiry,
+    is_admin_key,
+    key_name,
+    looks_random,
+    new_admin_key,
+)
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.accounts.store import admin_keys as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
-from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotFound
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Conflict, NotFound, StartupRefused
 from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act, Role
+from authsec_server.private_files import read_private
+from authsec_server.settings import Settings
 from authsec_server.web.context import limit_key
 
 LAST_USE_EVERY = timedelta(minutes=1)
@@ -150,3 +162,38 @@ def _add(
 
 def _named(key: AdminKey) -> Named:
     return Named(id=key.id, name=key.name)
+
+
+NAME: Final = "bootstrap"
+_CALLED: Final = "bootstrap key file"
+
+
+def bootstrap_key(settings: Settings, database: Database, act: Act) -> AdminKey | None:
+    """The key in the file that the settings name, known from now on; None where they name none.
+
+    Several servers may start at once: one records it. Raises `StartupRefused` unless the file is private and good.
+    """
+    if settings.bootstrap_key_file is None:
+        return None
+    text = _text_in(settings.bootstrap_key_file)
+    life = timedelta(seconds=settings.bootstrap_key_lifetime)
+    return database.read(lambda tx: find(tx, text)) or database.change(
+        lambda tx: adopt(tx, act, text, name=NAME, life=life)
+    )
+
+
+def _text_in(path: Path) -> str:
+    command = f"authsec admin bootstrap-key --to-file {path}"
+    text = read_private(path, _CALLED, if_missing=f"Make one, or leave the setting out: {command}").strip()
+    key = text.decode("ascii", "replace")
+    if not is_admin_key(key):
+        raise StartupRefused(
+            f"The {_CALLED} {path} does not hold an admin key and nothing else: authsec_ and 43 characters.",
+            f"Remove it, and make one: {command}",
+        )
+    if not looks_random(key):
+        raise StartupRefused(
+            f"The key in the {_CALLED} {path} was not made at random: anybody might guess it.",
+            f"Remove it, and make one: {command}",
+        )
+    return key

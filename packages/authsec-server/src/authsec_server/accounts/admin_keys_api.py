@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from authsec_server import naming
-from authsec_server.accounts import service
+from authsec_server.accounts import admin_keys
 from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
 from authsec_server.principal import Role
 from authsec_server.web.bodies import Body
@@ -101,21 +101,21 @@ def operations() -> list[AnyOperation]:
 
 
 async def _page(call: Call[NoBody]) -> Page[AdminKeyShown]:
-    return await paged(call, naming.is_name, service.page, lambda key: as_json(key, call.act.now))
+    return await paged(call, naming.is_name, admin_keys.page, lambda key: as_json(key, call.act.now))
 
 
 async def _create(call: Call[NewAdminKey]) -> AdminKeyMade:
     name, role, life = call.body.name, Role[call.body.role.upper()], call.body.life
-    key, text = await call.change(lambda tx, act: service.create(tx, act, name=name, role=role, life=life))
+    key, text = await call.change(lambda tx, act: admin_keys.create(tx, act, name=name, role=role, life=life))
     return {**as_json(key, call.act.now), "key": text}
 
 
 async def _show(call: Call[NoBody]) -> AdminKeyShown:
-    return as_json(await call.read(lambda tx, act: service.get(tx, act, call.of("key"))), call.act.now)
+    return as_json(await call.read(lambda tx, act: admin_keys.get(tx, act, call.of("key"))), call.act.now)
 
 
 async def _revoke(call: Call[NoBody]) -> AdminKeyShown:
-    return as_json(await call.change(lambda tx, act: service.revoke(tx, act, call.of("key"))), call.act.now)
+    return as_json(await call.change(lambda tx, act: admin_keys.revoke(tx, act, call.of("key"))), call.act.now)
 
 
 def as_json(key: AdminKey, now: datetime) -> AdminKeyShown:

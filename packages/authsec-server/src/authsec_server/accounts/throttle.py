@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from authsec_server.accounts.entering import Account
 from authsec_server.accounts.model.administrators import read_email
+from authsec_server.accounts.transactions import Account
 from authsec_server.web.context import limit_key
 from authsec_server.web.limits import Limiter
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from authsec_server import naming
-from authsec_server.accounts import service
+from authsec_server.accounts import admin_keys
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
@@ -76,7 +76,7 @@ class AdminKeys:
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
         """Raise `Unauthenticated` when the key has been revoked or has expired since it was looked up."""
-        key = service.by_id(tx, principal.id)
+        key = admin_keys.by_id(tx, principal.id)
         refusal = key.refusal(self._now()) if key else KeyRefusal.UNKNOWN
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
@@ -97,7 +97,7 @@ class AdminKeys:
         scheme, _, text = sent[0].partition(" ")
         if len(sent) > 1 or scheme.lower() != "bearer" or not is_admin_key(text):
             return _Refused(why=KeyRefusal.MALFORMED)
-        key = self._database.read(lambda tx: service.find(tx, text))
+        key = self._database.read(lambda tx: admin_keys.find(tx, text))
         if key is None:
             return _Refused(why=KeyRefusal.UNKNOWN)
         refusal = key.refusal(self._now())
@@ -107,12 +107,14 @@ class AdminKeys:
         once_a_minute = f"{key.id} {context.address}"
         if self._signed_in(once_a_minute, self._monotonic()):
             return
-        self._database.append(lambda tx: service.signed_in(tx, key, self._now(), context.request_id, context.address))
+        self._database.append(
+            lambda tx: admin_keys.signed_in(tx, key, self._now(), context.request_id, context.address)
+        )
         self._signed_in.done(once_a_minute, self._monotonic())  # only now: a record that failed is owed again
 
     def _count(self, refused: _Refused, context: RequestContext) -> None:
         self._database.append(
-            lambda tx: service.refused(
+            lambda tx: admin_keys.refused(
                 tx, refused.why, self._now(), context.request_id, context.address, key=refused.key
             )
         )

@@ -1,0 +1,192 @@
+"""The OpenID provider: what it says of itself, its keys, and this server as its client."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote_plus
+
+from authsec.jose import PublicKey
+from authsec.verifier.key_set import usable_keys
+from authsec.wording import plain
+
+from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
+from authsec_server.outbound import Outbound, OutboundFailed
+
+_LONGEST_SECRET = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A client registered at `issuer`. Without `secret_file` it is a public client: PKCE alone protects its codes."""
+
+    issuer: str
+    client_id: str
+    secret_file: Path | None
+    redirect_uri: str
+    scopes: str
+
+    def authentication(self, methods: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Form fields and headers by which it authenticates at the token endpoint, which takes `methods`.
+
+        Raises `SignInRefused` when its secret cannot be read, or is not taken in any way known here.
+        """
+        if self.secret_file is None:  # `none` is tried even where it is not announced: Keycloak never announces it
+            return {"client_id": self.client_id}, {}
+        secret = self.secret()
+        if "client_secret_basic" in methods:  # RFC 6749 section 2.3.1: each part is form-encoded first
+            pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
+            return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        if "client_secret_post" in methods:
+            return {"client_id": self.client_id, "client_secret": secret}, {}
+        raise SignInRefused(
+            OpenIdRefusal.MISCONFIGURED, "the provider takes neither client_secret_basic nor client_secret_post"
+        )
+
+    def secret(self) -> str:
+        """The secret as the file has it now: whoever renews it need not restart the server. Raises `SignInRefused`."""
+        assert self.secret_file is not None
+        try:
+            secret = self.secret_file.read_text("utf-8")[:_LONGEST_SECRET].strip()
+        except (OSError, UnicodeDecodeError):
+            secret = ""
+        if not secret:
+            raise SignInRefused(OpenIdRefusal.MISCONFIGURED, f"there is no client secret in {self.secret_file}")
+        return secret
+
+
+_SUFFIX = "/.well-known/openid-configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider's endpoints and what matters of its abilities. `names_itself`: its answers carry `iss` (RFC 9207)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None
+    auth_methods: frozenset[str]
+    names_itself: bool
+
+
+def discovery_url(issuer: str) -> str:
+    """Where the provider describes itself."""
+    return issuer.rstrip("/") + _SUFFIX
+
+
+def read_provider(document: Mapping[str, Any], issuer: str, outbound: Outbound) -> Provider:
+    """The provider that `document` describes. Raises `SignInRefused`, with what does not fit in its note."""
+    named = document.get("issuer")
+    if named != issuer:  # to the letter (section 4.3): stops one provider from posing as another
+        raise _unfit(f"it names the issuer {plain(str(named), 200)!r}, and the settings say {issuer!r}")
+    if "code" not in _texts(document, "response_types_supported"):
+        raise _unfit("it does not offer the authorization code flow")
+    if "S256" not in _texts(document, "code_challenge_methods_supported", absent="S256"):
+        raise _unfit("it does not offer PKCE with S256")
+    has_userinfo = "userinfo_endpoint" in document
+    return Provider(
+        issuer=issuer,
+        authorization_endpoint=_endpoint(document, "authorization_endpoint", outbound),
+        token_endpoint=_endpoint(document, "token_endpoint", outbound),
+        jwks_uri=_endpoint(document, "jwks_uri", outbound),
+        userinfo_endpoint=_endpoint(document, "userinfo_endpoint", outbound) if has_userinfo else None,
+        auth_methods=_texts(document, "token_endpoint_auth_methods_supported", absent="client_secret_basic"),
+        names_itself=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _endpoint(document: Mapping[str, Any], name: str, outbound: Outbound) -> str:
+    url = document.get(name)
+    if not isinstance(url, str):
+        raise _unfit(f"it has no {name}")
+    try:
+        outbound.check_url(url)  # a browser is sent to one of them: `javascript:` and the like must not get that far
+    except OutboundFailed as error:
+        raise _unfit(f"{name}: {error}") from None
+    return url
+
+
+def _texts(document: Mapping[str, Any], name: str, *, absent: str = "") -> frozenset[str]:
+    """A list of strings; `absent` is what its absence means."""
+    values = document.get(name, [absent])
+    return frozenset(value for value in values if isinstance(value, str)) if isinstance(values, list) else frozenset()
+
+
+def _unfit(what: str) -> SignInRefused:
+    return SignInRefused(OpenIdRefusal.MISCONFIGURED, f"the provider's discovery document does not fit: {what}")
+
+
+FRESH_SECONDS = 3600.0
+UNKNOWN_KEY_PAUSE = 60.0  # a new key is looked for at most so often: whoever invents names must not make us hammer
+RETRY_PAUSE = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    value: T
+    at: float
+
+
+class Directory:
+    """What is known of one provider. Used from any thread; one fetch at a time.
+
+    While the provider does not answer, those who come within five seconds of a failure are refused with it at once:
+    they would only hold threads that others need.
+    """
+
+    def __init__(self, issuer: str, outbound: Outbound, monotonic: Callable[[], float]) -> None:
+        self._issuer = issuer
+        self._outbound = outbound
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._provider: _Kept[Provider] | None = None
+        self._keys: _Kept[Mapping[str, PublicKey]] | None = None
+        self._failed: _Kept[str] | None = None
+
+    def provider(self) -> Provider:
+        """The provider. Raises `SignInRefused`."""
+        with self._lock:
+            return self._current_provider()
+
+    def key(self, kid: str) -> PublicKey | None:
+        """The provider's key of this name, None if it has none. Raises `SignInRefused`."""
+        with self._lock:
+            kept = self._keys
+            if kept is None or self._age(kept) >= (FRESH_SECONDS if kid in kept.value else UNKNOWN_KEY_PAUSE):
+                kept = self._keys = self._fetch_keys()
+            return kept.value.get(kid)
+
+    def _current_provider(self) -> Provider:
+        kept = self._provider
+        if kept is None or self._age(kept) >= FRESH_SECONDS:
+            document = self._fetch(discovery_url(self._issuer))
+            kept = self._provider = _Kept(read_provider(document, self._issuer, self._outbound), self._monotonic())
+        return kept.value
+
+    def _fetch_keys(self) -> _Kept[Mapping[str, PublicKey]]:
+        keys = usable_keys(self._fetch(self._current_provider().jwks_uri))
+        return _Kept(keys, self._monotonic())
+
+    def _fetch(self, url: str) -> Mapping[str, Any]:
+        if self._failed is not None and self._age(self._failed) < RETRY_PAUSE:
+            raise SignInRefused(OpenIdRefusal.UNAVAILABLE, self._failed.value)
+        try:
+            answer = self._outbound.get(url)
+            if answer.status == 200:
+                return answer.json_object()
+            failure = f"{answer.source} answers {answer.status}"
+        except OutboundFailed as error:
+            failure = str(error)
+        self._failed = _Kept(failure, self._monotonic())
+        raise SignInRefused(OpenIdRefusal.UNAVAILABLE, failure)
+
+    def _age(self, kept: _Kept[Any]) -> float:
+        return self._monotonic() - kept.at
