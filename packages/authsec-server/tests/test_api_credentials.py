@@ -18,7 +18,7 @@ from authsec_server.apis.proving import ApiCredentials, NotProved
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
-from authsec_server.web.context import RequestContext
+from authsec_server.web.request_context import RequestContext
 from sqlalchemy import text
 from starlette.testclient import TestClient
 

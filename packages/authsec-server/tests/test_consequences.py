@@ -30,7 +30,7 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 from authsec_server.sources.model import NewSource
-from authsec_server.web.rehearsal import Foreseen
+from authsec_server.web.dry_run import Foreseen
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from authsec_server.web.context import address_of, limit_key
-from authsec_server.web.limits import Limiter, Recently
+from authsec_server.web.request_context import address_of, limit_key
+from authsec_server.web.throttle import Limiter, Recently
 from hypothesis import given
 from hypothesis import strategies as st
 

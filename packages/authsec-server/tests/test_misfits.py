@@ -9,7 +9,7 @@ import pytest
 from authsec_server.app import operations
 from authsec_server.configuration.shapes import Document
 from authsec_server.web.bodies import Body
-from authsec_server.web.misfits import misfits
+from authsec_server.web.validation import misfits
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
-from authsec_server.web import protocol
-from authsec_server.web.protocol import MAX_HEAD, BoundedProtocol
+from authsec_server.web import uvicorn_protocol
+from authsec_server.web.uvicorn_protocol import MAX_HEAD, BoundedProtocol
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -25,7 +25,7 @@ async def hello(request: Request) -> PlainTextResponse:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A server on loopback that waits half a second for a request's head."""
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(uvicorn_protocol, "HEAD_SECONDS", 0.5)
     app = Starlette(routes=[Route("/", hello, methods=["GET", "POST"])])
     config = uvicorn.Config(app, http=BoundedProtocol, log_config=None, lifespan="off")
     server = uvicorn.Server(config)

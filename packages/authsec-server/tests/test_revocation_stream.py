@@ -18,7 +18,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.revocations import api, live, stream
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
-from authsec_server.web.places import Places
+from authsec_server.web.bodies import Places
 from databases import settings_for
 from serving import serving
 from starlette.requests import ClientDisconnect

@@ -16,9 +16,8 @@ import anyio
 import pytest
 from authsec_server.configuration.api import MAX_DOCUMENT, Compared
 from authsec_server.failures import Unavailable
-from authsec_server.web import large_bodies
-from authsec_server.web.bodies import BYTES_OF_A_VALUE, MAX_BODY, MOST_MISFITS, parsed
-from authsec_server.web.large_bodies import OF_ONE, LargeBodies
+from authsec_server.web import bodies as web
+from authsec_server.web.bodies import BYTES_OF_A_VALUE, MAX_BODY, MOST_MISFITS, OF_ONE, LargeBodies, parsed
 from starlette.requests import Request
 
 House = Any
@@ -53,7 +52,7 @@ class Slow:
 def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     """In place of what parses large bodies."""
     fake = Slow()
-    monkeypatch.setattr(large_bodies, "parsed", fake)
+    monkeypatch.setattr(web, "parsed", fake)
     return fake
 
 

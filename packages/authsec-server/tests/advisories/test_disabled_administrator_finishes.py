@@ -20,7 +20,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
 from authsec_server.web.errors import Unauthenticated
-from authsec_server.web.site import Site
+from authsec_server.web.unit_of_work import Site
 
 Entrance = Any
 ENDINGS = ["disabled", "demoted", "reset", "signed out", "expired"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from authsec_server.accounts.throttle import GUESSES_A_MINUTE, Guess, Guesses
 from authsec_server.web.errors import TooOften, Unauthenticated
-from authsec_server.web.limits import MAX_KEYS
+from authsec_server.web.throttle import MAX_KEYS
 
 Entrance = Any
 

@@ -27,7 +27,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations.followers import noting, service
 from authsec_server.revocations.followers.model import MOST_AUDIENCES, Following, Seen, read_claim
 from authsec_server.revocations.followers.noting import MOST_NETWORKS, Noting
-from authsec_server.web.context import RequestContext
+from authsec_server.web.request_context import RequestContext
 from databases import settings_for
 from hypothesis import given
 from hypothesis import strategies as st

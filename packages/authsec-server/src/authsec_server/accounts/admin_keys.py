@@ -29,7 +29,7 @@ from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act, Role
 from authsec_server.private_files import read_private
 from authsec_server.settings import Settings
-from authsec_server.web.context import limit_key
+from authsec_server.web.request_context import limit_key
 
 LAST_USE_EVERY = timedelta(minutes=1)
 

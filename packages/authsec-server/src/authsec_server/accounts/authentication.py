@@ -17,9 +17,9 @@ from authsec_server.accounts import admin_keys
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
-from authsec_server.web.context import RequestContext, context_of, limit_key
 from authsec_server.web.errors import TooOften, Unauthenticated
-from authsec_server.web.limits import Limiter, Recently
+from authsec_server.web.request_context import RequestContext, context_of, limit_key
+from authsec_server.web.throttle import Limiter, Recently
 
 FAILURES_A_MINUTE = 20
 

@@ -15,8 +15,8 @@ from authsec_server.accounts.model.entering import Caller
 from authsec_server.accounts.model.sessions import SEEN_EVERY, Session, SessionTerms
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Principal
-from authsec_server.web.context import context_of
 from authsec_server.web.errors import Unauthenticated
+from authsec_server.web.request_context import context_of
 
 NOBODY = "Nobody is signed in."
 ENDED = "This session has ended. Sign in again."

@@ -13,8 +13,8 @@ from hashlib import sha256
 
 from authsec_server.accounts.model.administrators import read_email
 from authsec_server.accounts.transactions import Account
-from authsec_server.web.context import limit_key
-from authsec_server.web.limits import Limiter
+from authsec_server.web.request_context import limit_key
+from authsec_server.web.throttle import Limiter
 
 FAILURES_A_MINUTE = 20  # from one address
 GUESSES_A_MINUTE = 10  # at one account

@@ -23,7 +23,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
-from authsec_server.web.context import limit_key
+from authsec_server.web.request_context import limit_key
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # no administrator has this id (RFC 9562 section 5.9)
 

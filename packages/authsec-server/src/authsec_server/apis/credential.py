@@ -13,7 +13,7 @@ from typing import Final
 
 from authsec.api_credential import is_api_credential
 
-from authsec_server.web.basic import read_basic
+from authsec_server.web.oauth import read_basic
 
 MAX_STANDING: Final = 2  # the one in use, and the next: what it takes to replace one without a gap
 KEPT: Final = timedelta(days=90)  # one that has ended: so long the journal can say which it was that came in vain

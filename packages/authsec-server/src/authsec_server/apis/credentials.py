@@ -20,7 +20,7 @@ from authsec_server.audit.model import EventKind, Named, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
-from authsec_server.web.context import limit_key
+from authsec_server.web.request_context import limit_key
 
 LAST_USE_EVERY = timedelta(minutes=1)
 

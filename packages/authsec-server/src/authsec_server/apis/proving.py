@@ -9,9 +9,9 @@ from datetime import datetime
 from authsec_server.apis import credentials
 from authsec_server.apis.credential import CredentialRefusal, Holder, shown_in
 from authsec_server.db import Database
-from authsec_server.web.context import RequestContext, limit_key
 from authsec_server.web.errors import TooOften
-from authsec_server.web.limits import Limiter
+from authsec_server.web.request_context import RequestContext, limit_key
+from authsec_server.web.throttle import Limiter
 
 FAILURES_A_MINUTE = 20  # from one network
 

@@ -30,8 +30,7 @@ from authsec_server.sources import api as sources_api
 from authsec_server.sources import refresh_api
 from authsec_server.tokens import events_api, revocation_api
 from authsec_server.web import openapi
-from authsec_server.web.answering import routes_of
-from authsec_server.web.operations import AnyOperation
+from authsec_server.web.operations import AnyOperation, routes_of
 
 
 def routes(house: House) -> list[BaseRoute]:

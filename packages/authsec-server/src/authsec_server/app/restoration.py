@@ -34,8 +34,8 @@ from authsec_server.keys.model import NewKey
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.settings import Settings
+from authsec_server.web.dry_run import Foreseen
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.rehearsal import Foreseen
 
 VERSIONS: int = 1_000_000
 """So far the version rises above all that is known: further than any authority came between backup and loss."""

@@ -51,8 +51,8 @@ from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.tokens.revocation import GivingUp
 from authsec_server.web.health import Liveness, Problem, Readiness
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.limits import Limiter
-from authsec_server.web.site import Site
+from authsec_server.web.throttle import Limiter
+from authsec_server.web.unit_of_work import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

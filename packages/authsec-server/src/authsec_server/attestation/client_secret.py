@@ -14,7 +14,7 @@ from authsec.client_secret import is_client_secret
 
 from authsec_server.attestation.model import Proved, Refused, invalid
 from authsec_server.clients.model import MAX_PROOFS, Client, Proof, ProofKind
-from authsec_server.web.basic import read_basic
+from authsec_server.web.oauth import read_basic
 
 _HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the secret as it was shown, whole."
 _UNKNOWN: Final = (

@@ -15,7 +15,7 @@ from authsec_server.audit.shape import MAX_NAMED
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
-from authsec_server.web.context import limit_key
+from authsec_server.web.request_context import limit_key
 
 MAX_PAGE = 201  # a page of the admin API, and one more to know whether another follows
 MAX_NUMBER = 2**63 - 1

@@ -20,7 +20,7 @@ from authsec_server.cli.yaml_documents import NotReadable, read_yaml
 from authsec_server.configuration.api import MAX_DOCUMENT
 from authsec_server.configuration.model import Section
 from authsec_server.configuration.shapes import Document as Shape
-from authsec_server.web.misfits import Misfit, misfits, unknown
+from authsec_server.web.validation import Misfit, misfits, unknown
 
 STDIN: Final = Path("-")
 _ENDINGS: Final = frozenset({".yaml", ".yml", ".json"})

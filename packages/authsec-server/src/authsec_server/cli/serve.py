@@ -29,7 +29,7 @@ from authsec_server.db.served import last_issuer, remember_heads_file, remember_
 from authsec_server.failures import Failure, StartupRefused
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
-from authsec_server.web.protocol import BoundedProtocol
+from authsec_server.web.uvicorn_protocol import BoundedProtocol
 
 log = structlog.get_logger(__name__)
 

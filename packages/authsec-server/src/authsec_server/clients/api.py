@@ -16,9 +16,9 @@ from authsec_server.clients.views import ClientMade, ClientShown, Seen, as_json,
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
-from authsec_server.web.choices import one_of, read_one_of, read_yes_or_no, yes_or_no
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
 from authsec_server.web.paging import PAGING, Page, paged
+from authsec_server.web.params import one_of, read_one_of, read_yes_or_no, yes_or_no
 
 PATH = f"{API}/clients"
 Verb = Callable[[Tx, Act, str], Client]

@@ -18,13 +18,11 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, Redemptio
 from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
-from authsec_server.web.bodies import Body, read_body
-from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.bodies import Body, Places, read_body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation, resource
 from authsec_server.web.paging import PAGING, Page, paged, whole
-from authsec_server.web.places import Places
-from authsec_server.web.routing import resource
+from authsec_server.web.request_context import context_of, limit_key
 
 ENROL = "/authsec/v1/enrolments"
 AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle

@@ -17,9 +17,9 @@ from authsec_server.clients.enrolment_service import Arrival, enrol, usable
 from authsec_server.clients.records import named
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.web.context import limit_key
 from authsec_server.web.errors import TooOften
-from authsec_server.web.limits import Limiter
+from authsec_server.web.request_context import limit_key
+from authsec_server.web.throttle import Limiter
 
 FAILURES_A_MINUTE = 20  # from one network
 

@@ -16,8 +16,8 @@ from authsec_server.sources import api as sources_api
 from authsec_server.sources import service as sources
 from authsec_server.sources.api import SourceShown, as_json
 from authsec_server.web.bodies import Body
-from authsec_server.web.choices import read_yes_or_no, yes_or_no
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
+from authsec_server.web.params import read_yes_or_no, yes_or_no
 
 PATH = sources_api.PATH + "/{source}"
 

@@ -13,8 +13,8 @@ from authsec_server.console.failing import Failed
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, Guest
 from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
-from authsec_server.web.context import context_of
 from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
+from authsec_server.web.request_context import context_of
 
 _REFUSED = Failed(
     status=400,

@@ -16,8 +16,8 @@ from starlette.responses import RedirectResponse, Response
 from authsec_server.accounts.session_auth import SessionEnded
 from authsec_server.console import guard
 from authsec_server.failures import Failure, RoleTooSmall, Unavailable
-from authsec_server.web.context import context_of
 from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where
+from authsec_server.web.request_context import context_of
 
 log = structlog.get_logger(__name__)
 

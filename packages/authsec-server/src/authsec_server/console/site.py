@@ -41,10 +41,10 @@ from authsec_server.sources.cluster_client import ClusterApis
 from authsec_server.sources.key_sets import KeySets
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
-from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.bodies import Places
 from authsec_server.web.errors import status_of
-from authsec_server.web.places import Places
-from authsec_server.web.site import Site
+from authsec_server.web.request_context import context_of, limit_key
+from authsec_server.web.unit_of_work import Site
 from authsec_server.web.withheld import withheld
 
 T = TypeVar("T")

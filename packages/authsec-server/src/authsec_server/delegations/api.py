@@ -25,10 +25,10 @@ from authsec_server.delegations.resolve import client_called, role_called
 from authsec_server.delegations.shown import DelegationShown, as_json
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
-from authsec_server.web.choices import one_of, read_one_of
 from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation, Parameter
 from authsec_server.web.paging import PAGING, Page, paged
+from authsec_server.web.params import one_of, read_one_of
 
 PATH = f"{API}/delegations"
 Verb = Callable[[Tx, Act, str, Terms], Standing]

@@ -26,9 +26,9 @@ from authsec_server.revocations.followers.model import Following
 from authsec_server.revocations.model import Subject, SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
+from authsec_server.web.dry_run import AtApi as AtApiShown
+from authsec_server.web.dry_run import Foreseen, WouldStop
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.rehearsal import AtApi as AtApiShown
-from authsec_server.web.rehearsal import Foreseen, WouldStop
 
 
 def impact_as_json(what: Consequences, now: datetime) -> WouldStop:

@@ -20,12 +20,11 @@ from authsec_server.revocations.followers.noting import Noting
 from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed, as_jwk
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.stream import MEDIA_TYPE, Stream
-from authsec_server.web.bodies import query_int
-from authsec_server.web.context import RequestContext, context_of, limit_key
+from authsec_server.web.bodies import Places, query_int
 from authsec_server.web.errors import TooOften
-from authsec_server.web.limits import Limiter
-from authsec_server.web.places import Places
-from authsec_server.web.routing import resource
+from authsec_server.web.operations import resource
+from authsec_server.web.request_context import RequestContext, context_of, limit_key
+from authsec_server.web.throttle import Limiter
 
 PATH = "/authsec/v1/revocations"
 KEYS_PATH = PATH + "/keys"

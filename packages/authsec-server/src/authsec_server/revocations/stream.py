@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from authsec_server.failures import Unavailable
 from authsec_server.revocations.heads import Document
-from authsec_server.web.server_sent import message
+from authsec_server.web.sse import message
 
 MEDIA_TYPE = "text/event-stream"
 TAKE_SECONDS = 15.0  # whoever takes nothing for so long loses the place

@@ -17,8 +17,8 @@ from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.issue import DelegationTokens, Issued
 from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.request import TokenRequest, parse
-from authsec_server.web.context import context_of
 from authsec_server.web.errors import error_response, retry_after
+from authsec_server.web.request_context import context_of
 
 PATH = "/authsec/uflow/sdk/delegation-token"
 

@@ -16,10 +16,10 @@ from authsec_server.apis.proving import ApiCredentials, NotProved
 from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.metrics import INTROSPECTED
-from authsec_server.web.context import context_of
 from authsec_server.web.errors import TooOften, error_response
 from authsec_server.web.oauth import oauth, read_parameters
-from authsec_server.web.routing import resource
+from authsec_server.web.operations import resource
+from authsec_server.web.request_context import context_of
 
 PATH = "/authsec/v1/introspect"
 _CHALLENGE = 'Bearer realm="authsec introspection", Basic realm="authsec introspection"'

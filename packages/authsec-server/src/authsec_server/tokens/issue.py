@@ -41,8 +41,8 @@ from authsec_server.tokens.decision import (
     with_unknown,
 )
 from authsec_server.tokens.request import TokenRequest
-from authsec_server.web.context import limit_key
-from authsec_server.web.limits import Limiter
+from authsec_server.web.request_context import limit_key
+from authsec_server.web.throttle import Limiter
 
 
 class TokenLimits:

@@ -14,13 +14,12 @@ from starlette.routing import Route
 
 from authsec_server.failures import Invalid
 from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
-from authsec_server.web.bodies import read_fields
-from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.bodies import Places, read_fields
 from authsec_server.web.errors import TooOften
-from authsec_server.web.limits import Limiter
 from authsec_server.web.oauth import TOKEN_PATH, oauth, oauth_error
-from authsec_server.web.places import Places
-from authsec_server.web.routing import resource
+from authsec_server.web.operations import resource
+from authsec_server.web.request_context import context_of, limit_key
+from authsec_server.web.throttle import Limiter
 
 AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: each may dawdle
 

@@ -19,10 +19,10 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Revocation, Subject, SubjectKind, rests_on
 from authsec_server.roles import service as roles
 from authsec_server.tokens.own_tokens import OwnTokens
-from authsec_server.web.context import limit_key
 from authsec_server.web.errors import TooOften
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.limits import Limiter
+from authsec_server.web.request_context import limit_key
+from authsec_server.web.throttle import Limiter
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:

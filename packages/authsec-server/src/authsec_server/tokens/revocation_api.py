@@ -14,13 +14,11 @@ from authsec_server.principal import Role
 from authsec_server.tokens import revocation
 from authsec_server.tokens.own_tokens import OwnTokens, read_pasted
 from authsec_server.tokens.revocation import Ended, GivingUp
-from authsec_server.web.bodies import Body
-from authsec_server.web.context import context_of, limit_key
+from authsec_server.web.bodies import Body, Places
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
-from authsec_server.web.operations import API, AnyOperation, Call, Operation
-from authsec_server.web.places import Places
-from authsec_server.web.routing import resource
+from authsec_server.web.operations import API, AnyOperation, Call, Operation, resource
+from authsec_server.web.request_context import context_of, limit_key
 
 REVOKE = "/authsec/v1/revoke"
 PATH = f"{API}/tokens/revoke"

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import anyio
+import anyio.to_thread
 from authsec import strict_json
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from authsec_server.failures import Invalid
-from authsec_server.web.misfits import misfits
+from authsec_server.failures import Invalid, Unavailable
+from authsec_server.web.validation import misfits
+
+
+class Places:
+    """Places for `at_once` in all, and `of_one` network or person; no line before them. For one event loop."""
+
+    def __init__(self, *, at_once: int, of_one: int) -> None:
+        self._at_once = at_once
+        self._of_one = of_one
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, whose: str) -> Iterator[None]:
+        """Hold a place. Raises `Unavailable` when all are taken."""
+        if self._taken.total() >= self._at_once or self._taken[whose] >= self._of_one:
+            raise Unavailable("Too many do this at this moment.")
+        self._taken[whose] += 1
+        try:
+            yield
+        finally:
+            self._taken -= Counter({whose: 1})  # which also forgets who holds none
+
 
 MAX_BODY = 64 * 1024
 BODY_SECONDS = 10  # a body that comes slower holds a place that others need
@@ -126,3 +151,28 @@ def query_int(request: Request, name: str, *, default: int | None = None) -> int
     if not (value.isascii() and value.isdigit() and len(value) <= 18):
         raise Invalid(name, f"{name} must be a whole number.")
     return int(value)
+
+
+AT_ONCE: Final = 8  # that are read or parsed, or wait for that
+OF_ONE: Final = 3  # who administers; more would keep others out
+
+
+class LargeBodies:
+    """For one event loop."""
+
+    def __init__(self) -> None:
+        self._places = Places(at_once=AT_ONCE, of_one=OF_ONE)
+        self._thread = anyio.CapacityLimiter(1)  # not one of those that requests for tokens take
+
+    async def read(self, request: Request, shape: type[B], *, at_most: int, whose: str) -> B:
+        """The request's JSON body as `shape`, of at most so many bytes. Raises `Invalid`, naming the member.
+
+        Raises `Unavailable` where a larger body than usual may come, and too many of `whose` have come.
+        """
+        if at_most <= MAX_BODY:
+            return await read_body(request, shape)
+        with self._places.one(whose):
+            data = await read_bytes(request, at_most=at_most)
+            if len(data) <= MAX_BODY:
+                return parsed(data, shape)
+            return await anyio.to_thread.run_sync(parsed, data, shape, limiter=self._thread)

@@ -22,9 +22,9 @@ from authsec_server.failures import (
     Outdated,
     Unavailable,
 )
-from authsec_server.web.context import context_of
 from authsec_server.web.etags import etag
 from authsec_server.web.instants import rfc3339
+from authsec_server.web.request_context import context_of
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authsec_server.web.context import RequestContext, address_of, put_context
 from authsec_server.web.errors import error_response, unexpected
+from authsec_server.web.request_context import RequestContext, address_of, put_context
 
 log = structlog.get_logger(__name__)
 

@@ -1,8 +1,11 @@
-"""OAuth endpoints: their paths, and their refusals: bodies of RFC 6749 section 5.2, with what ours always say."""
+"""OAuth endpoints: HTTP Basic as clients send it (RFC 7617), paths, and refusals (RFC 6749 section 5.2)."""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote_plus
 
 from authsec import strict_json
 from starlette.exceptions import HTTPException
@@ -12,7 +15,25 @@ from starlette.responses import JSONResponse, Response
 from authsec_server.failures import Failure
 from authsec_server.web.bodies import read_fields
 from authsec_server.web.errors import HANDLERS, TooOften, error_response
-from authsec_server.web.routing import Handler
+from authsec_server.web.operations import Handler
+
+MAX_BYTES: Final = 1024  # each character of either part may be percent-encoded
+
+
+def read_basic(credential: str) -> tuple[str, str] | None:
+    """The two parts; None where it is no such text.
+
+    Each part was form-encoded before they were joined, so a colon can only be the joint.
+    """
+    if len(credential) > MAX_BYTES:
+        return None
+    try:
+        joined = b64decode(credential, validate=True).decode("ascii")
+    except ValueError:  # of either: the same answer to whatever is no such text
+        return None
+    named, joint, secret = joined.partition(":")
+    return (unquote_plus(named), unquote_plus(secret)) if joint else None
+
 
 AUTHORIZATION_PATH = "/oauth/authorize"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path

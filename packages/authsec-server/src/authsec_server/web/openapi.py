@@ -16,9 +16,9 @@ from starlette.routing import Route
 from typing_extensions import TypedDict  # as in `paging`
 
 from authsec_server.web import etags
+from authsec_server.web.dry_run import NAME as DRY_RUN
+from authsec_server.web.dry_run import DryRun
 from authsec_server.web.operations import API, AnyOperation, Parameter
-from authsec_server.web.rehearsal import NAME as DRY_RUN
-from authsec_server.web.rehearsal import DryRun
 
 PATH = f"{API}/openapi.json"
 _IN_PATH = re.compile(r"\{([a-z_]+)\}")

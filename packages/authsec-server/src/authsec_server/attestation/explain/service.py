@@ -40,7 +40,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
 from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, SourceKind, TrustSource, provenance
 from authsec_server.web.errors import TooOften
-from authsec_server.web.limits import Limiter
+from authsec_server.web.throttle import Limiter
 
 T = TypeVar("T")
 _GOOD = {

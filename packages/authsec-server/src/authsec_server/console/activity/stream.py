@@ -17,7 +17,7 @@ from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import Unauthenticated
-from authsec_server.web.server_sent import message
+from authsec_server.web.sse import message
 
 HEARTBEAT_SECONDS = 15
 CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has run out sees no more

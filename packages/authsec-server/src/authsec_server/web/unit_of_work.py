@@ -14,8 +14,8 @@ from starlette.requests import Request
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotPermitted, Outdated
 from authsec_server.principal import Act, Principal
-from authsec_server.web.context import context_of
-from authsec_server.web.rehearsal import Foreseen
+from authsec_server.web.dry_run import Foreseen
+from authsec_server.web.request_context import context_of
 
 log = structlog.get_logger(__name__)
 
