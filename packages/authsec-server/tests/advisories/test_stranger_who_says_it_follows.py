@@ -22,7 +22,7 @@ import anyio.from_thread
 import httpx
 import pytest
 from authsec_server.apis import service as apis
-from authsec_server.apis.proving import FAILURES_A_MINUTE, ApiCredentials
+from authsec_server.apis.authentication import FAILURES_A_MINUTE, ApiCredentials
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations.followers import noting, service
 from authsec_server.revocations.followers.model import MOST_AUDIENCES, Following, Seen, read_claim

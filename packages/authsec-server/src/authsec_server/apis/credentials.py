@@ -11,7 +11,7 @@ from authsec.api_credential import CREDENTIAL_BYTES, text_of
 from authsec_server import naming
 from authsec_server.accounts.model.admin_keys import expiry
 from authsec_server.accounts.model.secret import hashed
-from authsec_server.apis import credential_rows as rows
+from authsec_server.apis import credential_store as rows
 from authsec_server.apis import service
 from authsec_server.apis.credential import KEPT, MAX_STANDING, Credential, CredentialRefusal, Holder
 from authsec_server.apis.model import Api

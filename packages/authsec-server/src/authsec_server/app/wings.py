@@ -11,7 +11,7 @@ from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
 from authsec_server.accounts.session_auth import Sessions, cookie_name
 from authsec_server.accounts.sign_in import SignIn
-from authsec_server.apis.proving import ApiCredentials
+from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
 from authsec_server.app.surroundings import Surroundings
 from authsec_server.attestation.cluster import Clusters

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from authsec_server.apis.authentication import ApiCredentials, NotProved
 from authsec_server.apis.credential import Holder
-from authsec_server.apis.proving import ApiCredentials, NotProved
 from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.metrics import INTROSPECTED
