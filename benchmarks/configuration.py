@@ -22,11 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from authsec_server.configuration.applying import apply, planned
+from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
-from authsec_server.configuration.planning import MOST_WORK, Asked
+from authsec_server.configuration.planning import MOST_WORK, Asked, apply, planned
 from authsec_server.configuration.reading import present
-from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Setting
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.delegations.model import Terms

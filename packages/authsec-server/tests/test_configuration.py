@@ -11,12 +11,11 @@ from authsec.jose import PrivateKey
 from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof
-from authsec_server.configuration.applying import apply, planned
+from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.model import Change, Verb
-from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.planning import Asked, apply, planned
 from authsec_server.configuration.reading import present
-from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Plan, Setting
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from authsec_server.configuration import api
 from authsec_server.configuration.api import MAX_DOCUMENT
-from authsec_server.configuration.applying import planned
-from authsec_server.configuration.planning import MOST_WORK
+from authsec_server.configuration.planning import MOST_WORK, planned
 from authsec_server.configuration.steps import Plan
 from authsec_server.db import Tx
 from authsec_server.db.database import Access

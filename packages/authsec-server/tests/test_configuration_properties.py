@@ -13,13 +13,12 @@ from authsec_server.cli.yaml_documents import read_yaml
 from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof
-from authsec_server.configuration import nouns
-from authsec_server.configuration.applying import apply, planned
+from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
+from authsec_server.configuration.kinds import __init__
 from authsec_server.configuration.model import Change, Section, Verb
-from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.planning import Asked, apply, planned
 from authsec_server.configuration.reading import present
-from authsec_server.configuration.shapes import Document
 from authsec_server.configuration.steps import Setting
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
@@ -181,11 +180,11 @@ def compared(tx: Tx, act: Act) -> Things:
     """All that there is, as it is compared."""
     its = present(tx, act)
     found: dict[Section, dict[str, Any]] = {
-        Section.SOURCES: {slug: nouns.sources.facts(each) for slug, each in its.sources.items()},
-        Section.APIS: {slug: nouns.apis.facts(each) for slug, each in its.apis.items()},
-        Section.ROLES: {slug: nouns.roles.facts(each) for slug, each in its.roles.items()},
-        Section.AGENTS: {slug: nouns.agents.facts(each, its) for slug, each in its.agents.items()},
-        Section.DELEGATIONS: {slug: nouns.delegations.facts(each, its) for slug, each in its.delegations.items()},
+        Section.SOURCES: {slug: __init__.sources.facts(each) for slug, each in its.sources.items()},
+        Section.APIS: {slug: __init__.apis.facts(each) for slug, each in its.apis.items()},
+        Section.ROLES: {slug: __init__.roles.facts(each) for slug, each in its.roles.items()},
+        Section.AGENTS: {slug: __init__.agents.facts(each, its) for slug, each in its.agents.items()},
+        Section.DELEGATIONS: {slug: __init__.delegations.facts(each, its) for slug, each in its.delegations.items()},
     }
     return {(section, slug): dict(facts) for section, things in found.items() for slug, facts in things.items()}
 

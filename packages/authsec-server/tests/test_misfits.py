@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from authsec_server.app import operations
-from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.document import Document
 from authsec_server.web.bodies import Body
 from authsec_server.web.validation import misfits
 from hypothesis import given

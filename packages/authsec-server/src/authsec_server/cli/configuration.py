@@ -17,7 +17,7 @@ from authsec_server.cli.ending import confirm, foreseen, say, yes_option
 from authsec_server.cli.kept_open import kept_open
 from authsec_server.cli.output import Output
 from authsec_server.cli.reach import CallFailed
-from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.document import Document
 
 _WILL: Final = {"create": "to create", "edit": "to change", "remove": "to remove"}
 _DONE: Final = {"create": "created", "edit": "changed", "remove": "removed"}

@@ -18,8 +18,8 @@ from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.yaml_documents import Document as Read
 from authsec_server.cli.yaml_documents import NotReadable, read_yaml
 from authsec_server.configuration.api import MAX_DOCUMENT
+from authsec_server.configuration.document import Document as Shape
 from authsec_server.configuration.model import Section
-from authsec_server.configuration.shapes import Document as Shape
 from authsec_server.web.validation import Misfit, misfits, unknown
 
 STDIN: Final = Path("-")

@@ -9,14 +9,13 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
-from authsec_server.configuration.applying import apply, planned
+from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
+from authsec_server.configuration.kinds import sources as as_sources
 from authsec_server.configuration.model import Change, Difference, Section, Verb
-from authsec_server.configuration.nouns import sources as as_sources
-from authsec_server.configuration.one_by_one import OneByOne
-from authsec_server.configuration.planning import Asked
+from authsec_server.configuration.planning import Asked, apply, planned
 from authsec_server.configuration.reading import present
-from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.serialised import OneByOne
 from authsec_server.configuration.steps import Plan, Setting, at
 from authsec_server.db import Tx
 from authsec_server.failures import Outdated

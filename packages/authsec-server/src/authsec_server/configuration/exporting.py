@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from authsec_server.configuration.kinds import agents, apis, delegations, roles, sources
 from authsec_server.configuration.model import Facts, Section
-from authsec_server.configuration.nouns import agents, apis, delegations, roles, sources
 from authsec_server.configuration.reading import Present
 
 

@@ -1,4 +1,4 @@
-"""What a document would change, found out by comparing it with what there is. Nothing is done here."""
+"""What a document would change, found out by comparing it with what there is; and carrying it out."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from itertools import chain
 from typing import Any, Final
 
 from authsec_server.apis.model import parse_identifier
+from authsec_server.configuration.document import Document
+from authsec_server.configuration.kinds import agents, apis, delegations, roles, sources
 from authsec_server.configuration.model import Change, Note, Section, Verb
-from authsec_server.configuration.nouns import agents, apis, delegations, roles, sources
-from authsec_server.configuration.reading import Present, Scope
-from authsec_server.configuration.shapes import Document
+from authsec_server.configuration.reading import Present, Scope, present
 from authsec_server.configuration.steps import Plan, Setting, Step, at
+from authsec_server.db import Tx
 from authsec_server.delegations.model import OVER, state
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.nearest import told_nearest
+from authsec_server.principal import Act
 
 MOST_WORK: Final = 650
 """Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a
@@ -248,3 +250,17 @@ def _some(note: Note | None) -> Iterable[Note]:
 
 def _slugs(steps: Iterable[Step]) -> Iterator[tuple[Section, str]]:
     return ((step.change.section, step.change.slug) for step in steps)
+
+
+def planned(tx: Tx, act: Act, asked: Asked, setting: Setting) -> Plan:
+    """What it would change, as things stand in this transaction. Raises `Invalid`."""
+    return plan(asked, present(tx, act, scope_of(asked)), setting)
+
+
+def apply(tx: Tx, act: Act, found: Plan) -> None:
+    """Do what was planned, of this very authority version. Each act is recorded, and takes its role, as by itself."""
+    parts = [(turn, step.change, do) for step in found.steps for turn, do in step.parts]
+    # Of one turn, edits come first: they may give up what something new takes.
+    for _, change, do in sorted(parts, key=lambda part: (part[0], part[1].verb is Verb.CREATE)):
+        with at(change.section, change.slug):
+            do(tx, act)

@@ -10,12 +10,12 @@ from functools import partial
 from authsec_server import naming
 from authsec_server.clients import bindings, held_proofs, service
 from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding, Proof, ProofKind, parse_labels
+from authsec_server.configuration.document import AgentShape
+from authsec_server.configuration.immutables import STAYS_OFF, new_slug, require_kind
+from authsec_server.configuration.kinds import proofs
+from authsec_server.configuration.kinds.proofs import SECRET, Compared, Wanted
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
-from authsec_server.configuration.nouns import proofs
-from authsec_server.configuration.nouns.proofs import SECRET, Compared, Wanted
-from authsec_server.configuration.nouns.staying import STAYS_OFF, new_slug, require_kind
 from authsec_server.configuration.reading import Present
-from authsec_server.configuration.shapes import AgentShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations

@@ -7,9 +7,9 @@ from functools import partial
 from authsec_server import naming
 from authsec_server.apis import service
 from authsec_server.apis.model import Action, Api, ApiKind, parse_described, parse_identifier
+from authsec_server.configuration.document import ApiShape
+from authsec_server.configuration.immutables import new_slug, require_kind
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
-from authsec_server.configuration.nouns.staying import new_slug, require_kind
-from authsec_server.configuration.shapes import ApiShape
 from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from authsec_server import naming
+from authsec_server.configuration.document import RoleShape
+from authsec_server.configuration.immutables import new_slug
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
-from authsec_server.configuration.nouns.staying import new_slug
-from authsec_server.configuration.shapes import RoleShape
 from authsec_server.configuration.steps import Step, Turn, making, removing
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations

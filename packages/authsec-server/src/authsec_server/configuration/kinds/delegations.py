@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import partial
 
 from authsec_server import naming
+from authsec_server.configuration.document import DelegationShape
 from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
+from authsec_server.configuration.immutables import STAYS_OFF, new_slug
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
-from authsec_server.configuration.nouns.staying import STAYS_OFF, new_slug
 from authsec_server.configuration.reading import Present
-from authsec_server.configuration.shapes import DelegationShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service, validation

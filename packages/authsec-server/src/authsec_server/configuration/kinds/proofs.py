@@ -17,8 +17,8 @@ from authsec.jose import PublicKey
 from authsec_server import naming
 from authsec_server.clients.model import Client, NewProof, Platform, Proof, ProofKind
 from authsec_server.clients.proofs import make_proof, platform_of
+from authsec_server.configuration.document import ProofShape
 from authsec_server.configuration.model import UNMADE, Facts, filled
-from authsec_server.configuration.shapes import ProofShape
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.web.instants import parse_instant, rfc3339
 

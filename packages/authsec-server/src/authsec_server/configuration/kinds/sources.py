@@ -8,9 +8,9 @@ from typing import Final
 
 from authsec_server import naming
 from authsec_server.clients import bindings
+from authsec_server.configuration.document import SourceShape
+from authsec_server.configuration.immutables import STAYS_OFF, require_kind
 from authsec_server.configuration.model import UNMADE, Change, Facts, Note, Section, Verb, differences, filled
-from authsec_server.configuration.nouns.staying import STAYS_OFF, require_kind
-from authsec_server.configuration.shapes import SourceShape
 from authsec_server.configuration.steps import Do, Setting, Step, Turn, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act
