@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from authsec_server.app import operations
+from authsec_server.app import routes
 from authsec_server.configuration.document import Document
 from authsec_server.web.bodies import Body
 from authsec_server.web.validation import misfits
@@ -51,7 +51,7 @@ def test_a_body_of_another_form_is_told(admin: Any, path: str, body: Any, field:
 
 def shapes(root: type[Body] = Body) -> Iterator[type[Body]]:
     """Every shape that a body may have; the API's operations import them all."""
-    assert operations
+    assert routes
     for each in root.__subclasses__():
         yield each
         yield from shapes(each)

@@ -12,7 +12,7 @@ import anyio
 import pytest
 import structlog
 import structlog.testing
-from authsec_server.app import upkeep
+from authsec_server.app import lifecycle
 from authsec_server.web.health import PATIENCE
 from starlette.applications import Starlette
 
@@ -198,7 +198,7 @@ def test_ready_means_the_database_too(house: Any) -> None:
 
 def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it failed of: keys that no longer rotate while the server seems well are found too late."""
-    monkeypatch.setattr(upkeep, "MAINTENANCE_SECONDS", 0.01)
+    monkeypatch.setattr(lifecycle, "MAINTENANCE_SECONDS", 0.01)
     tries: list[int] = []
 
     async def until_the_third() -> None:
@@ -211,7 +211,7 @@ def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPa
             if len(tries) == 3:
                 anyio.from_thread.run_sync(third.set)
 
-        served = Starlette(lifespan=upkeep.lifespan(maintain, anyio.sleep_forever))
+        served = Starlette(lifespan=lifecycle.lifespan(maintain, anyio.sleep_forever))
         with anyio.fail_after(10):
             async with served.router.lifespan_context(served):
                 await third.wait()

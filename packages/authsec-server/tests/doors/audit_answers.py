@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from authsec_server.app.names import NAMES
+from authsec_server.app.audit_names import NAMES
 from authsec_server.audit import counts, outstanding
 from authsec_server.audit import service as audit
 from authsec_server.audit.asking import read_filter

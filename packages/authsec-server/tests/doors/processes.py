@@ -23,7 +23,7 @@ AUTHSEC: Final = (sys.executable, str(Path(sys.executable).with_name("authsec"))
 _COMMANDS: Final = ("admin", "audit", "audit_sealing", "audit_showing", "backup", "restore", "serve")
 IMPORTED: Final = (  # what a command and a server import, and what they import only once they need it
     "authsec.cli",
-    "authsec_server.app.pages",
+    "authsec_server.app.console_pages",
     "authsec_server.cli.in_process",
     "authsec_server.db.postgresql",
     "alembic.command",

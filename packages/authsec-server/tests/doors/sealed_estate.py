@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from authsec_server.accounts import admin_keys as accounts
 from authsec_server.accounts import administrators
-from authsec_server.app.names import NAMES
+from authsec_server.app.audit_names import NAMES
 from authsec_server.audit import service as audit
 from authsec_server.audit.asking import read_filter
 from authsec_server.audit.sealing.sealer import Sealer

@@ -4,7 +4,7 @@
 order for as long as it is served.
 """
 
-from authsec_server.app.opening import Authority, as_served, open_authority, refuse_to_serve
-from authsec_server.app.surroundings import Surroundings
+from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve
+from authsec_server.app.runtime import Surroundings
 
 __all__ = ["Authority", "Surroundings", "as_served", "open_authority", "refuse_to_serve"]

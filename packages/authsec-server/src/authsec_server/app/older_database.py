@@ -8,7 +8,7 @@ from typing import Any, Final
 import anyio
 import structlog
 
-from authsec_server.app.wings import House
+from authsec_server.app.services import House
 from authsec_server.audit.sealing.comparison import Comparison
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import METADATA_ADDRESSES

@@ -14,9 +14,9 @@ from pathlib import Path
 from authsec.jose import PrivateKey
 
 from authsec_server.accounts import links, sessions
-from authsec_server.app.opening import as_served, heads_as_served
-from authsec_server.app.surroundings import Surroundings
-from authsec_server.app.wings import Keyring, keyring_of
+from authsec_server.app.lifecycle import as_served, heads_as_served
+from authsec_server.app.runtime import Surroundings
+from authsec_server.app.services import Keyring, keyring_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing

@@ -6,7 +6,7 @@ from functools import cache
 
 from starlette.routing import BaseRoute
 
-from authsec_server.app.wings import House
+from authsec_server.app.services import House
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.routes import routes
 from authsec_server.console.site import Console

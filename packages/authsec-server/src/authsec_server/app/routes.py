@@ -1,4 +1,4 @@
-"""The admin API, put together from the rooms: what each declares becomes routes and the OpenAPI document."""
+"""Every route of the authority, put together from the rooms; and the admin API's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from authsec_server.accounts import admin_keys_api as admin_keys_api
 from authsec_server.accounts import administrators_api, links_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
-from authsec_server.app.names import NAMES
-from authsec_server.app.wings import House
+from authsec_server.app.audit_names import NAMES
+from authsec_server.app.services import House
 from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
 from authsec_server.audit.sealing import api as sealing_api
@@ -25,15 +25,55 @@ from authsec_server.delegations import api as delegations_api
 from authsec_server.delegations import grants_api, service
 from authsec_server.keys import api as keys_api
 from authsec_server.keys import sealing_key_api
+from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
 from authsec_server.sources import api as sources_api
 from authsec_server.sources import refresh_api
-from authsec_server.tokens import events_api, revocation_api
-from authsec_server.web import openapi
+from authsec_server.tokens import api as tokens_api
+from authsec_server.tokens import events_api, introspection_api, oauth_api, revocation_api
+from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
 
 
-def routes(house: House) -> list[BaseRoute]:
+def routes(house: House, *, pages: bool) -> list[BaseRoute]:
+    """All of them; the console's, if there are to be `pages`."""
+    for_programs = [
+        *admin_api_routes(house),
+        *health.routes(house.readiness, house.liveness),
+        *_for_agents_and_apis(house),
+    ]
+    if not pages:
+        return for_programs
+    from authsec_server.app.console_pages import console_routes  # a command has no use for its hundred modules
+
+    return [*for_programs, *console_routes(house)]
+
+
+def _for_agents_and_apis(house: House) -> list[BaseRoute]:
+    told = house.told
+    return [
+        *keys_api.routes(house.settings, house.keyring.custodian),
+        *tokens_api.routes(house.tokens),
+        *introspection_api.routes(house.api_credentials, house.introspection),
+        *revocations_api.routes(
+            told.feed,
+            told.live_feed,
+            house.keyring.feed_keys.published,
+            noting=told.noting,
+            recognise=house.api_credentials.audience,
+        ),
+        *revocation_api.routes(house.giving_up),
+        *oauth_api.routes(
+            issuer=house.settings.issuer,
+            address_limit=house.settings.address_limit,
+            monotonic=house.around.monotonic,
+        ),
+        *enrolment_api.routes(house.enrolling),
+        *sealing_api.routes(house.keyring.journal_keys.published),
+    ]
+
+
+def admin_api_routes(house: House) -> list[BaseRoute]:
     """Every operation's, and the document's."""
     declared = operations(house)
     return [openapi.route(declared), *routes_of(house.site, declared)]

@@ -1,25 +1,33 @@
-"""Opening an authority: its database, its schema, its rooms; and closing it."""
+"""Opening an authority, keeping it in order once a minute for as long as it is served, and closing it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.types import Lifespan
 
+from authsec_server.accounts import links
 from authsec_server.accounts.admin_keys import bootstrap_key
 from authsec_server.accounts.model import AdminKey
 from authsec_server.accounts.sign_in import SignIn
-from authsec_server.app.doors import routes
 from authsec_server.app.older_database import compare, may_be_read, watch
-from authsec_server.app.surroundings import Surroundings
-from authsec_server.app.upkeep import lifespan, maintenance
-from authsec_server.app.wings import House, heads_of, house_of
+from authsec_server.app.routes import routes
+from authsec_server.app.runtime import Surroundings
+from authsec_server.app.services import House, heads_of, house_of
+from authsec_server.attestation import service as attestation
+from authsec_server.audit import service as audit
+from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.comparison import Comparison, comparison_of
 from authsec_server.audit.sealing.dropping import Dropper
+from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, open_database
 from authsec_server.db.served import last_heads_file, last_issuer
@@ -30,14 +38,78 @@ from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
 from authsec_server.private_files import check_data
 from authsec_server.revocations import api as revocations_api
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.followers import service as followers
 from authsec_server.revocations.heads import Feed
 from authsec_server.settings import Settings, is_loopback
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
-from authsec_server.web.errors import HANDLERS
+from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
 from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
 from authsec_server.web.withheld import Withheld
+
+log = structlog.get_logger(__name__)
+
+MAINTENANCE_SECONDS = 60
+
+
+def maintenance(house: House) -> Callable[[], None]:
+    """All that is due now and then, as one call. It blocks its thread."""
+    database, around = house.database, house.around
+
+    def maintain() -> None:
+        now = around.now()
+        act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=around.token_bytes)
+        database.append(lambda tx: audit.prepare_months(tx, now))
+        database.append(lambda tx: attestation.forget_used(tx, now))
+        database.append(house.people.sessions.keep)
+        database.append(lambda tx: links.forget(tx, now))
+        database.append(lambda tx: enrolment_service.forget(tx, now))
+        if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
+            database.change(lambda tx: revocations.say_again(tx, now))
+        database.append(lambda tx: revocations.forget(tx, now))
+        database.append(lambda tx: followers.forget(tx, now))
+        house.keyring.custodian.keep(act)
+        house.keyring.feed_keys.keep(now)
+        house.keyring.journal_keys.keep(now)
+        roll_up(database, now)
+
+    return maintain
+
+
+def lifespan(
+    maintain: Callable[[], None],
+    *followers: Callable[[], Coroutine[Any, Any, None]],
+    withheld: Callable[[], bool] = lambda: False,
+) -> Lifespan[Starlette]:
+    """Keeps the authority in order, seals its journal and follows it and its feed, for as long as it is served.
+
+    Nothing is maintained while it is `withheld`: the database is older than its outside heads.
+    """
+
+    @asynccontextmanager
+    async def while_served(_app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_keep_in_order, maintain, withheld)
+            for follow in followers:
+                tasks.start_soon(follow)
+            yield
+            tasks.cancel_scope.cancel()
+
+    return while_served
+
+
+async def _keep_in_order(maintain: Callable[[], None], withheld: Callable[[], bool]) -> None:
+    while True:
+        await anyio.sleep(MAINTENANCE_SECONDS)
+        if withheld():
+            continue
+        try:
+            await anyio.to_thread.run_sync(maintain)
+        except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate and partitions be made next minute
+            log.error("maintenance failed and will be tried again", error=type(error).__name__, where=where(error))
+
 
 PROBES = (health.LIVE, health.READY)
 

@@ -13,7 +13,7 @@ from authsec_server.accounts.session_auth import Sessions, cookie_name
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
-from authsec_server.app.surroundings import Surroundings
+from authsec_server.app.runtime import Surroundings
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import Trials
 from authsec_server.attestation.workloads import Workloads
