@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from authsec_server.cli.spire import spire_entries
+from authsec_server.cli.agents_deploy import spire_entries
 from authsec_server.clients.k8s_manifest import unreachable
 from click.testing import Result
 from workload_evidence import kubernetes, spire

@@ -11,7 +11,7 @@ import pytest
 from authsec.client_secret import is_client_secret
 from authsec.keygen import write_key_pair
 from authsec_server.cli.agent_proofs import meant
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 from click.testing import Result
 from workload_evidence import kubernetes
 

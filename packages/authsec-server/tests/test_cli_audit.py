@@ -270,7 +270,7 @@ def test_a_support_case_from_its_request_id(authsec: Authsec, admin: TestClient)
 
 def test_all_of_it_to_take_away(authsec: Authsec, admin: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     asked(admin)
-    monkeypatch.setattr("authsec_server.cli.audit_asking._PAGE", 2)
+    monkeypatch.setattr("authsec_server.cli.audit._PAGE", 2)
     lines = [json.loads(line) for line in authsec("audit", "export").stdout.splitlines()]
     listed = json.loads(authsec("audit", "list", "--json", "--limit", "200").stdout)["items"]
     assert lines == listed[::-1]

@@ -19,11 +19,11 @@ from authsec_server.app import Authority, open_authority
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.store import events, sealed_events
-from authsec_server.cli import audit_following
-from authsec_server.cli.audit_following import Follower
+from authsec_server.cli import audit_follow
+from authsec_server.cli.audit_follow import Follower
 from authsec_server.cli.caller import Caller
 from authsec_server.cli.output import open_output
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 from authsec_server.principal import THE_SERVER
 from authsec_server.settings import load_settings
 from click.testing import Result
@@ -85,7 +85,7 @@ def log(tmp_path: Path, begun_today: Path, authsec: Callable[..., Result]) -> It
 
 
 def test_each_comes_once_though_a_lower_number_is_committed_later(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_following, "_PAGE", 2)
+    monkeypatch.setattr(audit_follow, "_PAGE", 2)
     follower = log.follower()
     had: list[int] = []
     for number in (1000, 900, 1001, 899, 950):

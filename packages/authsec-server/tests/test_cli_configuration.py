@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from authsec_server.app import open_authority
-from authsec_server.cli import in_process
+from authsec_server.cli import local
 from click.testing import Result
 
 Authsec = Callable[..., Result]
@@ -234,6 +234,6 @@ def test_the_authority_is_opened_once_for_all_that_apply_asks(
         opened.append(args)
         return open_authority(*args, **options)
 
-    monkeypatch.setattr(in_process, "open_authority", counted)
+    monkeypatch.setattr(local, "open_authority", counted)
     assert authsec("apply", "-f", named, "--yes").exit_code == 0
     assert len(opened) == 1

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.remote import Remote
+from authsec_server.cli.transport import CallFailed
 
 SOME_KEY = "authsec_" + "A" * 43
 UNDONE = {"error": "The database is away.", "reason": "unavailable", "details": "Retry shortly.", "retryable": True}

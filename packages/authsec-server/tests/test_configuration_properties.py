@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from authsec.jose import PrivateKey
-from authsec_server.cli.configuration_shown import as_yaml
-from authsec_server.cli.yaml_documents import read_yaml
+from authsec_server.cli.configuration import as_yaml
+from authsec_server.cli.yaml_reader import read_yaml
 from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof

@@ -18,7 +18,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.store import events
-from authsec_server.console.activity import asked
+from authsec_server.console.activity import query as activity
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
 from pages import Page, get
 from people import first_administrator, invited
@@ -114,7 +114,7 @@ def newest(its: House, kind: EventKind) -> Event:
 
 
 def test_the_groups_to_choose_from_hold_every_kind_once() -> None:
-    kinds = [kind for _, group in asked.GROUPS.values() for kind in group]
+    kinds = [kind for _, group in activity.GROUPS.values() for kind in group]
     assert sorted(kinds) == sorted(EventKind)
 
 

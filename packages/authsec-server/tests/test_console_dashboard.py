@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.console.dashboard import attention, pages
+from authsec_server.console.dashboard import alerts, pages
 from authsec_server.delegations.model import UNUSED_FOR
 from databases import settings_for
 from pages import Page, get
@@ -205,7 +205,7 @@ def test_agents_that_cannot_prove_themselves_need_attention(door: TestClient) ->
 def test_a_client_that_is_refused_again_and_again_needs_attention(opened: House, door: TestClient) -> None:
     delegate(door, agent(door, "Lost"))
     client = door.get(f"{API}/clients/lost").json()["client_id"]
-    ask(door, client, attention.REPEATED - 1)
+    ask(door, client, alerts.REPEATED - 1)
     opened.clock.at += timedelta(minutes=1)
     assert matters(door) == {}
     ask(door, client)

@@ -142,7 +142,7 @@ def test_whatever_keeps_a_new_role_from_being_used_all_that_was_typed_stays(
 def test_looking_again_keeps_a_new_role_that_was_begun(
     door: TestClient, role: str, agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authsec_server.console.delegations.offers.MOST", 1)
+    monkeypatch.setattr("authsec_server.console.delegations.steps.MOST", 1)
     make(door, "clients", name="Night Owl", platform="unattested")
     form = get(door, NEW).form().send(client_text="customer", to="context", **TYPED_ROLE).form()
     assert {name: form.value(name) for name in TYPED_ROLE} == TYPED_ROLE
@@ -153,7 +153,7 @@ def test_looking_again_keeps_a_new_role_that_was_begun(
 def test_what_was_looked_for_is_kept_where_no_role_is_chosen(
     door: TestClient, role: str, agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authsec_server.console.delegations.offers.MOST", 1)
+    monkeypatch.setattr("authsec_server.console.delegations.steps.MOST", 1)
     make(door, "clients", name="Night Owl", platform="unattested")
     page = get(door, NEW).form().send(client_text="customer", to="actions", client=agent)
     assert "No role is chosen." in page.text

@@ -283,7 +283,7 @@ def test_a_role_that_cannot_be_made_says_why_at_its_field(
 
 
 def test_clients_beyond_the_list_are_found_by_their_name(door: TestClient, role: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("authsec_server.console.delegations.offers.MOST", 2)
+    monkeypatch.setattr("authsec_server.console.delegations.steps.MOST", 2)
     ids = [make(door, "clients", name=f"Agent {letter}", platform="unattested")["client_id"] for letter in "abcd"]
     page = get(door, NEW)
     assert len(page.form().options["client"]) == 3  # "Choose a client" and two

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.console import stopping
+from authsec_server.console import impact_text
 from authsec_server.revocations.followers import service as followers
 from databases import settings_for
 from pages import get
@@ -139,7 +139,7 @@ def said(**changed: Any) -> str:
         "more": False,
         "as_of": "2026-11-25T12:00:00Z",
     }
-    return stopping.summary(stops | changed)
+    return impact_text.summary(stops | changed)
 
 
 ENDS = [{"name": "B", "goes_on": False}]

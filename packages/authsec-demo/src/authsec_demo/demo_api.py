@@ -10,7 +10,7 @@ from pathlib import Path
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
-from authsec_server.cli.listening import taken_by
+from authsec_server.cli.greeting import taken_by
 
 from authsec_demo.evidence import App, Receive, Scope, Send
 from authsec_demo.exports import EXAMPLE, model_exports, show_exports

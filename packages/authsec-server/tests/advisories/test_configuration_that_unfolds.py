@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from authsec_server.cli.yaml_documents import NotReadable, read_yaml
+from authsec_server.cli.yaml_reader import NotReadable, read_yaml
 from authsec_server.configuration.api import MAX_DOCUMENT
 from click.testing import Result
 

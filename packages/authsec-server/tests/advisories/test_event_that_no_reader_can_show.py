@@ -20,8 +20,8 @@ from authsec_server.audit.shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_eve
 from authsec_server.audit.shown import as_json
 from authsec_server.audit.store import recorded
 from authsec_server.cli import audit as listing
-from authsec_server.cli import audit_showing as showing
-from authsec_server.console.activity import evidence, stories
+from authsec_server.cli import audit as showing
+from authsec_server.console.activity import text as activity
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
 from authsec_server.tokens.hints import remedy_of
@@ -92,8 +92,8 @@ def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
     assert showing._story(told)
     assert list(export.as_csv_lines([shown]))
     assert json.dumps(shown, allow_nan=False)
-    assert stories.sentence(its) is not None
-    evidence.told_of(its.event)
+    assert activity.sentence(its) is not None
+    activity.told_of(its.event)
 
 
 PLANTED: Mapping[str, Mapping[str, Any]] = {

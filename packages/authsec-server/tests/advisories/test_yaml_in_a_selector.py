@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from authsec_server.cli.spire import spire_command, spire_entries
+from authsec_server.cli.agents_deploy import spire_command, spire_entries
 from authsec_server.clients.k8s_manifest import manifest
 from authsec_server.clients.model import Selector
 from hypothesis import given

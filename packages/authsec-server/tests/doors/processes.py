@@ -24,7 +24,7 @@ _COMMANDS: Final = ("admin", "audit", "audit_sealing", "audit_showing", "backup"
 IMPORTED: Final = (  # what a command and a server import, and what they import only once they need it
     "authsec.cli",
     "authsec_server.app.console_pages",
-    "authsec_server.cli.in_process",
+    "authsec_server.cli.local",
     "authsec_server.db.postgresql",
     "alembic.command",
     "alembic.config",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx2
 import yaml
-from authsec_server.cli.cluster_rbac import permissions
+from authsec_server.cli.trust_adding import permissions
 from authsec_server.sources.model import Provenance, shown_provenance
 from rich.table import Table
 

@@ -14,11 +14,10 @@ from authsec_server.accounts.model import is_admin_key
 from authsec_server.cli import administrators
 from authsec_server.cli.bootstrap_key import bootstrap_key
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.changing import change_command
-from authsec_server.cli.ending import ask_for_good, yes_option
+from authsec_server.cli.confirm import ask_for_good, change_command, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
-from authsec_server.cli.units import DURATION
+from authsec_server.cli.params import DURATION
 
 
 @click.group(cls=Commands)

@@ -10,8 +10,7 @@ import click
 from authsec.config import is_loopback
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.changing import change_command, edit, local_change_command
-from authsec_server.cli.ending import confirm, foreseen, say, yes_option
+from authsec_server.cli.confirm import change_command, confirm, edit, foreseen, local_change_command, say, yes_option
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 

@@ -7,7 +7,7 @@ from authsec.config import export_line
 from authsec.terminal import command_line
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.changing import change_command
+from authsec_server.cli.confirm import change_command
 from authsec_server.cli.output import Output, styled, table, when
 from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
 

@@ -11,11 +11,10 @@ from authsec.config import export_line
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.changing import change_command
-from authsec_server.cli.ending import ask_first, yes_option
+from authsec_server.cli.confirm import ask_first, change_command, yes_option
+from authsec_server.cli.files import in_two_steps, kept
 from authsec_server.cli.output import Output, styled, when
-from authsec_server.cli.secret_files import in_two_steps, kept
-from authsec_server.cli.units import DURATION
+from authsec_server.cli.params import DURATION
 from authsec_server.clients.model import OVERLAP, Platform
 
 SECRET_FILE = "AUTHSEC_AGENT_SECRET_FILE"  # noqa: S105 - a variable's name

@@ -7,22 +7,83 @@ from pathlib import Path
 from typing import Any
 
 import click
+from authsec.config import export_line
 from authsec.deferred import Commands
+from rich.text import Text
 
-from authsec_server.cli.agent_deploying import show_manifest, spire_entry
 from authsec_server.cli.agent_enrolment import enrolment, enrolments
-from authsec_server.cli.agent_evidence import evidence_options
-from authsec_server.cli.agent_proofs import proofs
-from authsec_server.cli.agent_secrets import require_use_for, rotate_secret, secret_file_option, with_secret
-from authsec_server.cli.agent_shown import next_steps, platform_of, shown, state_of
+from authsec_server.cli.agent_proofs import evidence_options, proofs
+from authsec_server.cli.agent_proofs import shown as shown_proof
+from authsec_server.cli.agent_secrets import lines, require_use_for, rotate_secret, secret_file_option, with_secret
+from authsec_server.cli.agents_deploy import show_manifest, spire_entry
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.changing import change_command, delete, edit
-from authsec_server.cli.edited_lists import edited
-from authsec_server.cli.ending import ask_first, yes_option
-from authsec_server.cli.output import Output, table
+from authsec_server.cli.confirm import ask_first, change_command, delete, edit, yes_option
+from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.params import edited
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.model import Platform
+
+_USUAL = ("--target", "AutoGen AI agent", "--action", "ACTION", "--max-duration", "1h")
+
+
+def shown(agent: Mapping[str, Any]) -> Text:
+    return block(
+        {
+            "agent": agent["slug"],
+            "name": agent["name"],
+            "client_id": agent["client_id"],
+            "spiffe_id": agent["spiffe_id"],
+            "platform": platform_of(agent),
+            "state": state_of(agent),
+            **_proofs(agent),
+            "owner": agent["owner"],
+            "description": agent["description"],
+            "labels": [f"{name}={value}" for name, value in agent["labels"].items()],
+            "created": f"{when(agent['created_at'])} UTC",
+        }
+    )
+
+
+def _proofs(agent: Mapping[str, Any]) -> dict[str, object]:
+    """What the agent can show; one row a proof, each row with a heading of its own."""
+    rows = [shown_proof(proof) for proof in agent["proofs"]]
+    return {"proof" if len(rows) == 1 else f"proof {number}": row for number, row in enumerate(rows, 1)}
+
+
+def platform_of(agent: Mapping[str, Any]) -> Text:
+    return styled("UNATTESTED", "bold red") if agent["unattested"] else cell(agent["platform"])
+
+
+def state_of(agent: Mapping[str, Any]) -> Text:
+    if not agent["enabled"]:
+        return styled("disabled", "yellow")
+    if any(proof["state"] == "weak" for proof in agent["proofs"]):
+        return styled("enabled, weak proof", "yellow")
+    if agent["unattested"] or agent["can_prove_itself"]:
+        return styled("enabled", "green")
+    return styled("no proof yet", "yellow")
+
+
+def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | None) -> list[Text | str]:
+    """What a person does now, as lines to copy."""
+    steps: list[Text | str] = [""]
+    if not agent["unattested"] and not agent["can_prove_itself"]:
+        steps += [
+            styled("It cannot prove itself yet: until it can, the agent gets no token.", "yellow"),
+            "",
+        ]
+    steps += [
+        styled("Next, delegate authority to it: of a role, the actions that it needs (repeat --action):", "dim"),
+        f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--agent', agent['slug'], *_USUAL)}",
+        styled("and tell the agent where the authority is, and who it is:", "dim"),
+        f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
+        f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",
+    ]
+    if agent["platform"] == "key":
+        steps.append(f"  {export_line('AUTHSEC_AGENT_KEY_FILE', 'the file of its private key')}")
+    return steps + lines(agent, secret_file)
+
 
 _PLATFORMS = [platform.value for platform in Platform]
 _ATTENTION = [each.value for each in Attention]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 
 
 def may_be_misspelt(audiences: Iterable[str]) -> bool:

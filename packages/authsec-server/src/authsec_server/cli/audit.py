@@ -2,16 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
 
 import click
 from authsec.deferred import Commands, Deferred
+from authsec.terminal import command_line
 from rich.text import Text
 
-from authsec_server.cli.audit_asking import asking_options, query_of
-from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.output import NOTHING, Output, cell, often, styled, table, when
+from authsec_server.audit import export
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.kept_open import kept_open
+from authsec_server.cli.output import NOTHING, Output, block, cell, often, styled, table, when
+from authsec_server.cli.params import DURATION
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_PAGE = 200
+
+
+class Moment(click.ParamType[str]):
+    """A point in time: RFC 3339, a day (its beginning, UTC), or how long ago."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if _DATE.fullmatch(text):
+            return f"{text}T00:00:00Z"
+        try:
+            if datetime.fromisoformat(text.upper()).tzinfo is not None:
+                return text
+        except ValueError:
+            pass  # it is no point in time, and may be a duration
+        try:
+            ago = timedelta(seconds=DURATION.convert(text, param, ctx))
+            return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
+        except (click.UsageError, OverflowError):
+            self.fail(f"{text!r} is no time; write 2026-11-25T08:00:00Z, 2026-11-25, or 2h for two hours ago.")
+
+
+_OPTIONS = (
+    click.option("--agent", "--client", "client", help="Only what is about this agent: its slug or client_id."),
+    click.option("--delegation", help="Only what is about this delegation: its slug or id."),
+    click.option("--by", help="Only what this person did: an administrator's email, an admin key's name, or an id."),
+    click.option(
+        "--kind",
+        multiple=True,
+        help="Only this kind, e.g. token.refused; `client.` for all of them. Repeat. docs/audit.md lists them.",
+    ),
+    click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only what ended so."),
+    click.option("--reason", help="Only what was refused for this reason, e.g. attestation_required."),
+    click.option("--address", help="Only what came from this address."),
+    click.option("--request-id", help="Only what happened in this request."),
+    click.option("--jti", help="Only what is about this token."),
+    click.option("--since", type=Moment(), help="Not before: 2026-11-25T08:00:00Z, 2026-11-25, or 2h ago."),
+    click.option("--until", type=Moment(), help="Only before that time."),
+)
+
+
+def asking_options(command: Command) -> Command:
+    """Gives a command the filters of the journal, all of them; its `wanted` are query parameters of the API."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def query_of(wanted: dict[str, Any]) -> dict[str, str]:
+    """The options as query parameters; those that are not given are left out."""
+    kinds = ",".join(wanted.get("kind") or ())
+    return {name: value for name, value in {**wanted, "kind": kinds}.items() if value}
+
+
+def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """All that meets it by now, oldest first, page by page; what happens meanwhile is not in it."""
+    newest = caller.get("events", limit=1)["items"]
+    top = newest[0]["id"] if newest else 0
+    cursor: str | None = None
+    while True:
+        page = caller.get("events", order="oldest", limit=_PAGE, cursor=cursor, **query)
+        yield from (each for each in page["items"] if each["id"] <= top)
+        cursor = page["next"]
+        if cursor is None or int(cursor) >= top:
+            return
+
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
@@ -171,3 +248,88 @@ def _tried(detail: Mapping[str, Any]) -> Text:
     if detail.get("holds"):
         return styled("holds", "green")
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "does not hold", "red")
+
+
+_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss"}
+
+
+@click.command()
+@click.argument("number_or_request_id", metavar="NUMBER|REQUEST_ID")
+@admin_command
+def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
+    """Print one event whole, or all of one request: what happened, why, and what would have satisfied it."""
+    answer = caller.get(path("events", number_or_request_id))
+    first, *others = answer["items"]
+    told = [_story(first)]
+    if number_or_request_id == str(first["event"]["id"]):
+        rest = [f"{each['event']['id']} {each['event']['kind']}" for each in others]
+        told += [Text(f"In the same request: {', '.join(rest)}", style="dim")] if rest else []
+    else:
+        told += [Text("\n").join([Text(""), _story(each)]) for each in others]
+    output.result(answer, *told)
+
+
+@click.command("export")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@asking_options
+@admin_command
+def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
+    """Print all events that are asked for, oldest first: as JSON Lines, or as CSV for a spreadsheet.
+
+    Beside each event stand the place and the leaf of its seal: `export-sealed` has the event in that place, with that
+    hash. By itself what was filtered proves nothing; and what is not sealed yet has neither. `as_sealed` is false of an
+    event that was changed since.
+    """
+    with kept_open(caller) as its:
+        events = everything(its, query_of(wanted))
+        for line in export.as_csv_lines(events) if form == "csv" else (f"{json.dumps(each)}\n" for each in events):
+            click.echo(line, nl=False)
+
+
+def _story(story: Mapping[str, Any]) -> Text:
+    """One event as a person reads it; what it lacks is left out."""
+    event, remedy = story["event"], story["remedy"]
+    detail = event["detail"]
+    told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
+    rest = {name: value for name, value in detail.items() if name not in _SHOWN_ELSEWHERE}
+    facts: dict[str, object] = {
+        "Event": f"{event['id']}, {event['kind']}",
+        "Time (UTC)": when(event["at"]) + (f", {often(event['count'])} in that minute" if event["counted"] else ""),
+        "Who": who(event),
+        "From": event["address"],
+        "What": what(event),
+        "Decision": decision(event) if event["decision"] or event["kind"] == "source.tried" else None,
+        "Why": told,
+        "Not delegated": " ".join(detail.get("missing") or ()),
+        "Would satisfy it": remedy and styled(remedy["text"], "bold"),
+        "Agent": _named(event["client"]),
+        "Delegations": "\n".join(filter(None, map(_named, event["delegations"]))),
+        "Roles": "\n".join(filter(None, map(_named, event["roles"]))),
+        "About": _named(event["subject"]),
+        "Token": event["jti"],
+        "Expires": event["expires_at"] and when(event["expires_at"]),
+        "Revoked": story["revoked_at"] and when(story["revoked_at"]),
+        "Signed by": event["kid"],
+        "Authority version": event["authority_version"],
+        "Request": event["request_id"],
+        "Tables written": ", ".join(event.get("tables", ())),  # older servers do not say
+        "Seal": _seal(event),
+        "Details": json.dumps(rest, ensure_ascii=False) if rest else None,
+    }
+    return block({name: value for name, value in facts.items() if value not in (None, "") and str(value) != "-"})
+
+
+def _seal(event: Mapping[str, Any]) -> Text | str:
+    """Where it is sealed, or that it is not what was sealed there: a server of before does not tell."""
+    if not event["leaf"]:
+        return "none yet"
+    if event.get("as_sealed") is False:
+        where = f"It does not match its seal in place {event['place']}: it was changed. See what else was:"
+        return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
+    return f"place {event['place']}, leaf {event['leaf']}"
+
+
+def _named(named: Mapping[str, str] | None) -> str:
+    if named is None:
+        return ""
+    return f"{named['name'] or '(no name)'} ({named['id']})" if named["id"] else named["name"]

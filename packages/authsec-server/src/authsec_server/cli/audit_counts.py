@@ -9,8 +9,8 @@ import click
 from authsec_server.audit.sealing import count_rebuild
 from authsec_server.audit.sealing.count_rebuild import Rebuilt
 from authsec_server.cli.caller import Caller, local_command
-from authsec_server.cli.ending import confirm
-from authsec_server.cli.in_process import InProcess
+from authsec_server.cli.confirm import confirm
+from authsec_server.cli.local import InProcess
 from authsec_server.cli.output import Output, styled
 from authsec_server.cli.sealing_key import sealing_key_option
 

@@ -19,8 +19,8 @@ from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, NoHead, read_head
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.trail import Report
-from authsec_server.cli.named_files import read_named
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.files import read_named
+from authsec_server.cli.transport import CallFailed
 
 _MAX_FILE = 64 * 1024
 _MAX_HEADS = 1024 * 1024 * 1024  # a head each second of a month

@@ -11,9 +11,9 @@ import click
 from sqlalchemy import make_url
 
 from authsec_server.cli.caller import Caller, local_command
-from authsec_server.cli.in_process import InProcess, failed
+from authsec_server.cli.local import InProcess, failed
 from authsec_server.cli.output import Output, styled
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 from authsec_server.db import copy_database
 from authsec_server.failures import Failure
 from authsec_server.keys.master_key import FILE_NAME

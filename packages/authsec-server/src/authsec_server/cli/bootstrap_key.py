@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from authsec_server.accounts.model import new_admin_key
-from authsec_server.cli.secret_files import in_two_steps, kept
+from authsec_server.cli.files import in_two_steps, kept
 
 
 @click.command("bootstrap-key")

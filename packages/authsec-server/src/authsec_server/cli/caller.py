@@ -13,10 +13,9 @@ from urllib.parse import quote
 import click
 from authsec.terminal import command_line
 
-from authsec_server.cli.answered import result
 from authsec_server.cli.output import open_output
-from authsec_server.cli.reach import CallFailed, Reach
 from authsec_server.cli.remote import Remote
+from authsec_server.cli.transport import CallFailed, Reach, result
 from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
@@ -150,7 +149,7 @@ def _reach_here(data: Path | None, database: str | None) -> Reach:
 
 def _here(data: Path | None, database: str | None) -> Reach | None:
     """The authority with this data; None where nothing says which. Raises `CallFailed`."""
-    from authsec_server.cli.in_process import authority_here  # only here: the whole server comes with it
+    from authsec_server.cli.local import authority_here  # only here: the whole server comes with it
 
     return authority_here(data, database)
 

@@ -12,11 +12,11 @@ import click
 from authsec.exits import Exit
 from pydantic import ValidationError
 
-from authsec_server.cli.named_files import read_named
+from authsec_server.cli.files import read_named
 from authsec_server.cli.output import say_failed
-from authsec_server.cli.reach import CallFailed
-from authsec_server.cli.yaml_documents import Document as Read
-from authsec_server.cli.yaml_documents import NotReadable, read_yaml
+from authsec_server.cli.transport import CallFailed
+from authsec_server.cli.yaml_reader import Document as Read
+from authsec_server.cli.yaml_reader import NotReadable, read_yaml
 from authsec_server.configuration.api import MAX_DOCUMENT
 from authsec_server.configuration.document import Document as Shape
 from authsec_server.configuration.model import Section

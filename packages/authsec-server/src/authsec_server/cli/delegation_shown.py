@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from authsec_server.cli.output import block, cell, styled, when
-from authsec_server.cli.units import as_typed
+from authsec_server.cli.params import as_typed
 
 _DEFAULT = "the shared default"  # of audiences
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}

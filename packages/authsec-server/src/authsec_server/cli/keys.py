@@ -9,8 +9,7 @@ import click
 from authsec.deferred import Commands
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.changing import change_command
-from authsec_server.cli.ending import ask_for_good, reason_option, yes_option
+from authsec_server.cli.confirm import ask_for_good, change_command, reason_option, yes_option
 from authsec_server.cli.output import Output, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
 

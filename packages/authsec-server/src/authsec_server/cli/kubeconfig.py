@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import yaml
 from authsec.config import is_loopback
 
-from authsec_server.cli.named_files import read_named
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.files import read_named
+from authsec_server.cli.transport import CallFailed
 
 MAX_FILE = 1024 * 1024
 INSTEAD = (

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from authsec_server.cli.files import read_named
 from authsec_server.cli.kubeconfig import ApiServer
-from authsec_server.cli.named_files import read_named
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 
 MAX_FILE = 256 * 1024
 CURRENT = ""  # the current context

@@ -17,7 +17,7 @@ from authsec.exits import Exit
 from authsec.pools import trust_store
 
 from authsec_server.accounts.model import is_admin_key
-from authsec_server.cli.reach import API, CallFailed
+from authsec_server.cli.transport import API, CallFailed
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
 _WHOLE: Final = httpx2.Timeout(600, connect=5)  # a whole configuration: thousands of things may be compared or changed

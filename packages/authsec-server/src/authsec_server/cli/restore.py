@@ -14,11 +14,11 @@ from authsec_server.audit.sealing.outside import Lost, last_lines, unverified
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.cli.audit_files import no_head
 from authsec_server.cli.caller import Caller, local_command
-from authsec_server.cli.ending import confirm, say
-from authsec_server.cli.in_process import InProcess, errors_only, failed
+from authsec_server.cli.confirm import confirm, say
+from authsec_server.cli.local import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
-from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.sealing_key import sealing_key_option
+from authsec_server.cli.transport import CallFailed
 from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339

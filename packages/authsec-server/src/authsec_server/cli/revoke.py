@@ -9,9 +9,8 @@ from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.changing import change_command
+from authsec_server.cli.confirm import ask_first, change_command, foreseen, reason_option, say, yes_option
 from authsec_server.cli.delegations import revoke_delegation
-from authsec_server.cli.ending import ask_first, foreseen, reason_option, say, yes_option
 from authsec_server.cli.output import Output, harmless, when
 
 _MOST = 32_768  # characters read from stdin: more than any token has

@@ -10,11 +10,10 @@ from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.changing import change_command, delete, edit
-from authsec_server.cli.edited_lists import edited, list_options
-from authsec_server.cli.ending import yes_option
+from authsec_server.cli.confirm import change_command, delete, edit, yes_option
 from authsec_server.cli.output import Output, block, table, when
 from authsec_server.cli.paging import Paged, note_more, page_options
+from authsec_server.cli.params import edited, list_options
 
 
 @click.group(cls=Commands)

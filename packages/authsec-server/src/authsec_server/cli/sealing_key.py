@@ -12,9 +12,9 @@ import click
 from authsec.exits import Exit
 
 from authsec_server.cli.caller import Caller
-from authsec_server.cli.in_process import InProcess
+from authsec_server.cli.local import InProcess
 from authsec_server.cli.output import Output
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 from authsec_server.keys.sealing_keys import NO_FILE, SETTING
 
 OPTION = "--sealing-key-file"

@@ -21,8 +21,7 @@ import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
-from authsec_server.cli.listening import taken_by
+from authsec_server.cli.greeting import greet, taken_by, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
 from authsec_server.db.served import last_issuer, remember_heads_file, remember_issuer

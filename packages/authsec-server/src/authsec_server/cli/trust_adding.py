@@ -2,29 +2,149 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx2
+import yaml
 from authsec import strict_json
+from authsec.config import is_loopback
 from authsec.deferred import Commands
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.changing import change_command
-from authsec_server.cli.cluster_keys import read_cluster
-from authsec_server.cli.cluster_rbac import steps
-from authsec_server.cli.kubeconfig import read_kubeconfig
+from authsec_server.cli.confirm import change_command
+from authsec_server.cli.files import read_named
+from authsec_server.cli.kubeconfig import INSTEAD, ApiServer, read_kubeconfig
 from authsec_server.cli.lookup_options import FILE, MAX_FILE, certificates, from_kubeconfig, lookup_options, lookups
-from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
 from authsec_server.cli.trust_shown import next_steps, shown, shown_lookups
 from authsec_server.sources.claims import PRESETS
 from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
 from authsec_server.sources.model import SourceKind
 from authsec_server.sources.secret_scan import holds_private_key
+
+MAX_ANSWER = 256 * 1024
+_TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds
+
+
+def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
+    """The issuer, and the JWK Set. Raises `CallFailed`, with how to get them otherwise."""
+    secure = api.server.startswith("https://")
+    host = httpx2.URL(api.server).host
+    headers = {"Authorization": f"Bearer {api.token}"} if api.token else {}
+    with httpx2.Client(
+        verify=_trust(api) if secure else False,
+        trust_env=secure and not is_loopback(host),
+        follow_redirects=False,  # the credentials are for this address only
+        timeout=_TIMEOUT,
+        headers=headers,
+    ) as client:
+        discovery = _object(client, f"{api.server}/.well-known/openid-configuration")
+        keys = _object(client, f"{api.server}/openid/v1/jwks")
+    issuer = discovery.get("issuer")
+    if not isinstance(issuer, str):
+        raise CallFailed(f"{api.server} does not say which issuer its tokens have.", INSTEAD)
+    return issuer, keys
+
+
+def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
+    try:
+        answer = client.get(url)
+    except httpx2.HTTPError as error:
+        why = "its certificate is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "nothing answers there"
+        raise CallFailed(f"{url} cannot be had: {why}.", INSTEAD) from None
+    if answer.status_code != 200:
+        raise CallFailed(f"{url} answers {answer.status_code}.", INSTEAD)
+    try:
+        value = strict_json.loads(answer.content, max_bytes=MAX_ANSWER)
+    except strict_json.StrictJsonError:
+        value = None
+    if not isinstance(value, dict):
+        raise CallFailed(f"{url} does not answer as a Kubernetes API server does.", INSTEAD)
+    return value
+
+
+def _trust(api: ApiServer) -> ssl.SSLContext:
+    """Whom to trust, and the client's own certificate, which the library takes from a file only."""
+    try:
+        trust = ssl.create_default_context(cadata=api.ca)
+        if api.certificate and api.key:
+            with tempfile.TemporaryDirectory() as folder:  # only its owner can look into it
+                pair = Path(folder) / "client.pem"
+                pair.write_bytes(api.certificate + b"\n" + api.key)
+                trust.load_cert_chain(pair)
+    except (ssl.SSLError, ValueError):
+        raise CallFailed("The certificates of this kubeconfig cannot be read.", INSTEAD) from None
+    return trust
+
+
+NAMESPACE = "authsec"
+ACCOUNT = "authsec-lookups"
+_REVIEWS = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+
+
+def prepared(source: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
+    """The cluster as if what is wanted of it were on; with nothing wanted, what is on, and if nothing is, both.
+
+    Raises `CallFailed` for what is no cluster.
+    """
+    if source["kind"] != "kubernetes":
+        raise CallFailed(f"{source['slug']} is no Kubernetes cluster, so nothing is looked up in it.")
+    on = {name: source[name] for name in wanted}
+    asked = wanted if any(wanted.values()) else on if any(on.values()) else dict.fromkeys(wanted, True)
+    return {**source, **asked, "credentials": source["credentials"] or f"{source['slug']}.token"}
+
+
+def permissions(source: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
+    """The account, its role and what binds them, for the look-ups of this source that are on."""
+    rules = [*([_REVIEWS] if source["token_review"] else []), *([_PODS] if source["pod_lookup"] else [])]
+    rbac = "rbac.authorization.k8s.io"
+    named = {"name": account, "namespace": namespace}
+    made = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": named},
+        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": ACCOUNT},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": ACCOUNT},
+            "subjects": [{"kind": "ServiceAccount", **named}],
+        },
+    ]
+    return "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in made)
+
+
+def token_command(source: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
+    """The line that puts the account's token where the authority reads it, readable by its owner alone."""
+    return (
+        f"(umask 077; kubectl create token {account} --namespace {namespace} --duration 24h "
+        f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{source["credentials"]}")'
+    )
+
+
+def steps(source: Mapping[str, Any]) -> list[str]:
+    """What is still to be done, for people."""
+    return [
+        "",
+        "Apply this in the cluster, so that it may be asked:",
+        "",
+        *permissions(source).splitlines(),
+        "",
+        "And put that account's token where this authority reads it, on its machine; again before it expires, at best "
+        "by a timer, since the file is read at each use:",
+        "",
+        f"    {token_command(source)}",
+        "",
+        f"Then `authsec trust check {source['slug']}` says whether it works.",
+    ]
 
 
 @click.group(cls=Commands)

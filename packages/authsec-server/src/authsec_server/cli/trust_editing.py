@@ -9,13 +9,11 @@ from typing import Any
 import click
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.changing import change_command
-from authsec_server.cli.cluster_rbac import ACCOUNT, NAMESPACE, permissions, prepared, steps, token_command
-from authsec_server.cli.ending import ask_if_tokens_end, editing, yes_option
+from authsec_server.cli.confirm import ask_if_tokens_end, change_command, editing, yes_option
 from authsec_server.cli.kubeconfig import read_kubeconfig
 from authsec_server.cli.lookup_options import FILE, certificates, from_kubeconfig, lookup_options, lookups
 from authsec_server.cli.output import Output
-from authsec_server.cli.trust_adding import named_keys
+from authsec_server.cli.trust_adding import ACCOUNT, NAMESPACE, named_keys, permissions, prepared, steps, token_command
 from authsec_server.cli.trust_shown import counted, shown, shown_lookups
 from authsec_server.sources.model import SourceKind
 

@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from authsec_server.cli.caller import Caller, admin_command, path
-from authsec_server.cli.named_files import read_named
+from authsec_server.cli.files import read_named
 from authsec_server.cli.output import Output, harmless, styled, table, when
 from authsec_server.console.words import ago
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from authsec_server.console.failing import Failed
+from authsec_server.console.errors import Failed
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, Guest
 from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH

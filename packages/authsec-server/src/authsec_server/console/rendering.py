@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from authsec_server.audit.model import Recorded
-from authsec_server.console import charts, stopping, words
+from authsec_server.console import charts, impact_text, words
 from authsec_server.console.static import Assets
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.impact import impact_as_json
@@ -78,13 +78,13 @@ def _happened(context: jinja2.runtime.Context, recorded: Recorded) -> Markup:
 @jinja2.pass_context
 def _agents(context: jinja2.runtime.Context, what: Consequences) -> list[tuple[str, list[str]]]:
     """Who stops, and who only loses tokens: how many, and their names."""
-    return stopping.agents(impact_as_json(what, context["now"]))
+    return impact_text.agents(impact_as_json(what, context["now"]))
 
 
 @jinja2.pass_context
 def _at_apis(context: jinja2.runtime.Context, what: Consequences) -> list[str]:
     """Where the tokens are taken that would end: a sentence for each way in which APIs learn of it, or do not."""
-    return stopping.at_apis(impact_as_json(what, context["now"]))
+    return impact_text.at_apis(impact_as_json(what, context["now"]))
 
 
 def _coded(message: str) -> Markup:

@@ -26,7 +26,7 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.attestation.explain.service import Trials
 from authsec_server.audit.live import LiveJournal
 from authsec_server.console import guard, navigation
-from authsec_server.console.failing import Failed, answered
+from authsec_server.console.errors import Failed, answered
 from authsec_server.console.forms import Form, query_of, read_form
 from authsec_server.console.notices import notice
 from authsec_server.console.rendering import Renderer

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from authsec_server.audit import export
 from authsec_server.console import guard
-from authsec_server.console.activity import asked
+from authsec_server.console.activity import query
 from authsec_server.console.site import Console, Visit
 
 FORMS = {
@@ -46,7 +46,7 @@ async def download(visit: Visit) -> Response:
     if form not in FORMS:
         raise HTTPException(404)
     lines, media_type = FORMS[form]
-    its = await visit.read(lambda tx: asked.read(tx, visit.query))
+    its = await visit.read(lambda tx: query.read(tx, visit.query))
     rows = lines(visit.console.site.database, visit.act.principal, its.wanted)
     name = f"authsec-events-{visit.act.now:%Y%m%dT%H%M%SZ}.{form}"
     headers = dict(guard.HEADERS) | {"Content-Disposition": f'attachment; filename="{name}"'}

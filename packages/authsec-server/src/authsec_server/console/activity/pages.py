@@ -19,7 +19,7 @@ from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.service import SoFar
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.console.activity import asked, ending, evidence, stories
+from authsec_server.console.activity import ending, query, text
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
@@ -55,8 +55,8 @@ async def trail(visit: Visit) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[asked.Asked, JournalPage, list[Point], int, SoFar]:
-        its = asked.read(tx, visit.query)
+    def load(tx: Tx) -> tuple[query.Asked, JournalPage, list[Point], int, SoFar]:
+        its = query.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
         return its, found, _series(tx, its, now), newest, sealing.so_far(tx, visit.act.principal, now)
@@ -66,21 +66,21 @@ async def trail(visit: Visit) -> Response:
         its, found, points, newest, sealed = await visit.read(load)
     except Invalid as failure:
         problem = failure
-        typed = {name: (visit.query.all(name) or ("",))[0] for name in asked.FIELDS}
-        its = asked.Asked(wanted=EventFilter(), typed=typed)
+        typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
+        its = query.Asked(wanted=EventFilter(), typed=typed)
         found, points, newest = JournalPage(items=(), next=None), [], 0
     return visit.render(
         "activity/trail.html",
         title="Activity",
         problem=problem,
         asked=its,
-        groups=asked.GROUPS,
+        groups=query.GROUPS,
         found=found,
         cursor=before or "",
         points=points,
         charted=_charted(its.wanted),
         hours=HOURS,
-        stories=stories,
+        stories=text,
         live=before is None and problem is None and its.wanted.until is None,
         newest=newest,
         sealed=sealed,
@@ -97,12 +97,12 @@ async def story(visit: Visit) -> Response:
     event = told.recorded.event
     return visit.render(
         "activity/story.html",
-        title=stories.sentence(told.recorded),
+        title=text.sentence(told.recorded),
         told=told,
         recorded=told.recorded,
         event=event,
-        stories=stories,
-        proof=evidence.told_of(event),
+        stories=text,
+        proof=text.told_of(event),
         overdue=visit.act.now - event.at > sealing.OVERDUE_AFTER,
         may_end=visit.may("operator") and _can_be_used(told, visit.act.now),
         detail=json.dumps(dict(event.detail), indent=2, ensure_ascii=False, sort_keys=True),
@@ -139,7 +139,7 @@ def _charted(wanted: EventFilter) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
-def _series(tx: Tx, its: asked.Asked, now: datetime) -> list[Point]:
+def _series(tx: Tx, its: query.Asked, now: datetime) -> list[Point]:
     """By the hour for two days, else by the day; nothing where it could not tell of what is listed."""
     if not its.counted:
         return []

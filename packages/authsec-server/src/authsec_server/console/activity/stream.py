@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from authsec_server.audit.live import Watcher
 from authsec_server.audit.model import Recorded
 from authsec_server.console import guard
-from authsec_server.console.activity import asked, stories
+from authsec_server.console.activity import query, text
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.console.site import Console, Visit
 from authsec_server.failures import Unavailable
@@ -21,7 +21,7 @@ from authsec_server.web.sse import message
 
 HEARTBEAT_SECONDS = 15
 CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has run out sees no more
-MAY_SHUT_OUT = asked.GROUPS["administration"][1]  # and at once, where these say that it was ended
+MAY_SHUT_OUT = query.GROUPS["administration"][1]  # and at once, where these say that it was ended
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -31,7 +31,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def stream(visit: Visit) -> Response:
     """Every event from now on that meets the query's filter. It ends at once when too many watch."""
-    its = await visit.read(lambda tx: asked.read(tx, visit.query))
+    its = await visit.read(lambda tx: query.read(tx, visit.query))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
     after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
     return StreamingResponse(
@@ -41,7 +41,7 @@ async def stream(visit: Visit) -> Response:
     )
 
 
-async def _lines(visit: Visit, its: asked.Asked, after: int) -> AsyncIterator[str]:
+async def _lines(visit: Visit, its: query.Asked, after: int) -> AsyncIterator[str]:
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"
@@ -49,7 +49,7 @@ async def _lines(visit: Visit, its: asked.Asked, after: int) -> AsyncIterator[st
                 if recorded is None:
                     yield ": still here\n\n"
                 elif its.wanted.matches(recorded.event):
-                    row = visit.part("activity/row.html", recorded=recorded, stories=stories, fresh=True)
+                    row = visit.part("activity/row.html", recorded=recorded, stories=text, fresh=True)
                     yield message(row, number=recorded.id)
             yield message("", kind="lagging" if watcher.lagging else "ended")
     except Unavailable:

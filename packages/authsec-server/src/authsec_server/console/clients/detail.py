@@ -23,7 +23,7 @@ from authsec_server.clients.proof_status import ProofStatus, proof_status, shari
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
-from authsec_server.console.clients.misses import ClosestMiss, closest_misses
+from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
 from authsec_server.console.site import Visit
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx

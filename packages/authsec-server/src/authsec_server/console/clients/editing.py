@@ -7,8 +7,8 @@ from dataclasses import replace
 from starlette.responses import Response
 
 from authsec_server.clients import service
+from authsec_server.console.clients.forms import TypedDetails, at_field, stored_details, typed_details
 from authsec_server.console.clients.found import found, home
-from authsec_server.console.clients.typed import TypedDetails, at_field, stored_details, typed_details
 from authsec_server.console.site import Visit
 from authsec_server.failures import Conflict, Invalid, Outdated
 

@@ -15,12 +15,10 @@ from authsec_server.clients.selectors.keys import SelectorKey
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients import secret
+from authsec_server.console.clients.forms import EXAMPLES, Rows, Spoken, TypedClient, TypedProof, speak, typed_client
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.clients.told import Spoken, speak
-from authsec_server.console.clients.typed import TypedClient, typed_client
-from authsec_server.console.clients.typed_proof import EXAMPLES, Rows, TypedProof
 from authsec_server.console.site import Visit
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.failures import Conflict, Invalid

@@ -9,10 +9,9 @@ from authsec_server.clients.model import Client, NewProof
 from authsec_server.clients.proof_status import removal_caution
 from authsec_server.console.clients import secret
 from authsec_server.console.clients.detail import Held, held
+from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.clients.onboarding import section_context
-from authsec_server.console.clients.typed import at_field
-from authsec_server.console.clients.typed_proof import TypedProof, typed_proof
 from authsec_server.console.delegations.typed import instant
 from authsec_server.console.site import Visit
 from authsec_server.db import Tx

@@ -16,8 +16,8 @@ from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters
-from authsec_server.console.dashboard.attention import matters
-from authsec_server.console.dashboard.picture import draw
+from authsec_server.console.dashboard.alerts import matters
+from authsec_server.console.dashboard.graph import draw
 from authsec_server.console.site import Console, Visit
 from authsec_server.console.sources.silent import Silence, silent_ones
 from authsec_server.db import Tx

@@ -8,9 +8,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients.model import ProofKind
-from authsec_server.console.delegations import offers
-from authsec_server.console.delegations.draft import Draft, typed_draft
-from authsec_server.console.delegations.faults import reworded
+from authsec_server.console.delegations import steps
+from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
 from authsec_server.console.delegations.typed import amount_and_unit, instant, seconds, shown_instant, units_offered
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
@@ -88,13 +87,13 @@ async def _form(visit: Visit, draft: Draft, problem: Failure | None = None) -> R
     def look(tx: Tx) -> dict[str, Any]:
         standing = _stored(tx, visit)
         its = standing.delegation
-        offered = offers.actions(tx, visit.act, its.role_id, its.client_id, besides=its.actions)
+        offered = steps.actions(tx, visit.act, its.role_id, its.client_id, besides=its.actions)
         pressed = visit.form.text("select")
         return {
             "standing": standing,
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
-            "audiences": offers.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
+            "audiences": steps.audiences(tx, visit.act, (*its.audiences, *draft.audiences), draft.actions),
             "known": _known(tx, visit, draft, its) if isinstance(problem, Outdated) else {},
         }
 

@@ -2,24 +2,109 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients.model import ProofKind
-from authsec_server.console.delegations import offers
-from authsec_server.console.delegations.draft import ACTIONS, CONTEXT, DURATION, REVIEW, Draft, typed_draft
-from authsec_server.console.delegations.faults import NOT_YET, fault
-from authsec_server.console.delegations.foreseen import foreseen_draft
-from authsec_server.console.delegations.leaving import leave_actions, leave_context, leave_duration
-from authsec_server.console.delegations.showing import looking_at_context, show, shown
+from authsec_server.console.delegations import steps
+from authsec_server.console.delegations.detail import foreseen_draft
+from authsec_server.console.delegations.draft import (
+    ACTIONS,
+    CONTEXT,
+    DURATION,
+    NOT_YET,
+    REVIEW,
+    STEPS,
+    Draft,
+    Step,
+    client_fault,
+    fault,
+    typed_draft,
+)
+from authsec_server.console.delegations.steps import (
+    NEW_ROLE,
+    looking_at_context,
+    show,
+    show_context,
+    shown,
+    typed_besides,
+)
 from authsec_server.console.delegations.typed import units_offered
+from authsec_server.console.forms import Form
+from authsec_server.console.roles.typed import TypedRole, at_fields, typed_role
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
-from authsec_server.failures import Conflict
+from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
+from authsec_server.roles import service as roles
+
+
+async def leave_context(visit: Visit) -> Response:
+    """Go on, look again, or make the new role and use it. Whoever goes on with a new role typed means it, too."""
+    typed = typed_role(visit.form, NEW_ROLE)
+    draft = await visit.read(lambda tx: steps.chosen_in_role(tx, typed_draft(visit.form)))
+    to = _asked_for(visit.form, CONTEXT)
+    if visit.form.ticked("make_role"):
+        return await _with_new_role(visit, draft, typed, CONTEXT)
+    if to is CONTEXT:
+        again = visit.redirect(draft.at(CONTEXT, **typed_besides(visit)))
+        return await show_context(visit, draft, None) if typed.begun else again
+    problem = await visit.read(lambda tx: _stays(tx, visit, draft, typed))
+    if problem:
+        return await show_context(visit, draft, problem)
+    return await _with_new_role(visit, draft, typed, to) if typed.begun else visit.redirect(draft.at(to))
+
+
+async def leave_actions(visit: Visit) -> Response:
+    """Go on or back; or tick all or none, which needs no script."""
+
+    def work(tx: Tx) -> Draft:
+        draft, pressed = typed_draft(visit.form), visit.form.text("select")
+        role = roles.find(tx, draft.role)
+        if role and pressed:
+            draft = replace(draft, actions=role.actions if pressed == "all" else ())
+        return steps.chosen(tx, draft)
+
+    to = ACTIONS if visit.form.ticked("select") else _asked_for(visit.form, ACTIONS)
+    return visit.redirect((await visit.read(work)).at(to))
+
+
+async def leave_duration(visit: Visit) -> Response:
+    """Go on or back."""
+    draft = await visit.read(lambda tx: steps.chosen(tx, typed_draft(visit.form)))
+    return visit.redirect(draft.at(_asked_for(visit.form, DURATION)))
+
+
+def _asked_for(form: Form, step: Step) -> Step:
+    """The step that the pressed button names; without one, the next."""
+    return next((each for each in STEPS if each.key == form.text("to")), STEPS[step.number])
+
+
+def _stays(tx: Tx, visit: Visit, draft: Draft, typed: TypedRole) -> Invalid | None:
+    """Why one cannot go on from the first step; whether the new role can be made shows when it is."""
+    if not typed.begun:
+        found = fault(tx, visit.act, draft, visit.console.terms)
+        return found.problem if found and found.step is CONTEXT else None
+    if draft.role:
+        message = "A role is chosen, and a new one is typed below."
+        return Invalid("role", message, "Take the choice back to use the new one, or empty the new one's fields.")
+    return client_fault(tx, draft)
+
+
+async def _with_new_role(visit: Visit, draft: Draft, typed: TypedRole, to: Step) -> Response:
+    """Make the role, and be at that step with it; what was chosen besides stays chosen."""
+    try:
+        role = await visit.change(lambda tx, act: roles.create(tx, act, name=typed.name, actions=typed.actions))
+    except (Invalid, Conflict) as failure:
+        problem = at_fields(typed, failure, NEW_ROLE)
+        if problem.field == f"{NEW_ROLE}slug":  # the one that the name makes: here it has no field of its own
+            problem = Invalid(f"{NEW_ROLE}name", problem.message, "Give it another name.")
+        return await show_context(visit, draft, problem)
+    return visit.redirect(replace(draft, role=role.slug, actions=(), whole=False).at(to), done="role_created")
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -41,7 +126,7 @@ async def actions(visit: Visit) -> Response:
     """Which of the role's actions."""
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
-        return {"offered": offers.actions(tx, visit.act, draft.role, draft.client), "ticked": draft.actions}
+        return {"offered": steps.actions(tx, visit.act, draft.role, draft.client), "ticked": draft.actions}
 
     return await show(visit, ACTIONS, look)
 
@@ -51,7 +136,7 @@ async def duration(visit: Visit) -> Response:
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
         return {
-            "audiences": offers.audiences(tx, visit.act, draft.audiences, draft.actions),
+            "audiences": steps.audiences(tx, visit.act, draft.audiences, draft.actions),
             "units": units_offered(draft.unit),
             "proof_kinds": list(ProofKind),
         }
@@ -70,7 +155,7 @@ async def create(visit: Visit) -> Response:
 
     def work(tx: Tx, act: Act) -> str:
         if found := fault(tx, act, draft, terms):
-            return offers.chosen(tx, draft).at(found.step, check="1")
+            return steps.chosen(tx, draft).at(found.step, check="1")
         made = delegations.create(tx, act, draft.proposal(), terms)
         return f"/console/delegations?new={made.delegation.id}&done=delegation_created"
 
@@ -84,6 +169,6 @@ def _reviewed(tx: Tx, visit: Visit, draft: Draft) -> dict[str, Any]:
     standing = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
     return {
         "standing": standing,
-        "held": offers.held_already(tx, visit.act, standing.delegation),
+        "held": steps.held_already(tx, visit.act, standing.delegation),
         "foreseen": foreseen_draft(tx, visit, standing),
     }

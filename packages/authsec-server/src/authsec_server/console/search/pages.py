@@ -14,7 +14,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Named
 from authsec_server.clients import search as clients
-from authsec_server.console.activity.stories import sentence
+from authsec_server.console.activity.text import sentence
 from authsec_server.console.site import Console, Visit
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations

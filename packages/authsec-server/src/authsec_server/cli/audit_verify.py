@@ -31,11 +31,11 @@ from authsec_server.cli.audit_files import (
 from authsec_server.cli.audit_report import tell
 from authsec_server.cli.caller import Caller, admin_command, local_command
 from authsec_server.cli.caller import dry_run as rehearsed
-from authsec_server.cli.ending import confirm
-from authsec_server.cli.in_process import InProcess, Opened, failed
+from authsec_server.cli.confirm import confirm
+from authsec_server.cli.local import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
-from authsec_server.cli.reach import CallFailed
 from authsec_server.cli.sealing_key import OPTION, in_process, sealing_key_option
+from authsec_server.cli.transport import CallFailed
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key

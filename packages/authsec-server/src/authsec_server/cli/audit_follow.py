@@ -20,11 +20,11 @@ import click
 from authsec.exits import Exit
 
 from authsec_server.cli.caller import Caller, admin_command
+from authsec_server.cli.files import read_named
 from authsec_server.cli.kept_open import kept_open
-from authsec_server.cli.named_files import read_named
 from authsec_server.cli.output import Output, when
-from authsec_server.cli.reach import CallFailed
-from authsec_server.cli.until_ended import UntilEnded, until_ended
+from authsec_server.cli.signals import UntilEnded, until_ended
+from authsec_server.cli.transport import CallFailed
 
 _POLL: Final = 0.5  # seconds; sealing itself waits for up to one
 _RETRY: Final = 5.0

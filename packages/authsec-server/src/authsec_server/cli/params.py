@@ -1,4 +1,4 @@
-"""Lists that an edit sets, adds to or takes from: `--action`, `--add-action`, `--remove-action`."""
+"""What people type on the command line: durations, and lists that an edit sets, adds to or takes from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,29 @@ from typing import Any, TypeVar
 
 import click
 
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
+from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
 from authsec_server.nearest import told_nearest
+
+__all__ = ["DURATION", "Duration", "as_typed"]
+
+
+class Duration(click.ParamType[int]):
+    """A duration in whole seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = seconds_of(str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration. {instead_of(str(value))}", param, ctx)
+        return found
+
+
+DURATION = Duration()
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -18,8 +18,8 @@ import structlog
 from authsec.exits import Exit
 
 from authsec_server.app import Authority, Surroundings, as_served, open_authority
-from authsec_server.cli.listening import listens
-from authsec_server.cli.reach import API, CallFailed
+from authsec_server.cli.greeting import listens
+from authsec_server.cli.transport import API, CallFailed
 from authsec_server.db import open_database
 from authsec_server.failures import Conflict, Failure, Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act

@@ -1,4 +1,4 @@
-"""Secrets that are had once, put into a new file that nobody else may read rather than shown."""
+"""Files that somebody names, read up to a bound; and secrets put into a new file that nobody else may read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from authsec_server.cli.reach import CallFailed
+from authsec_server.cli.transport import CallFailed
+
+
+def read_named(path: Path, *, at_most: int, remedy: str = "") -> bytes:
+    """The content of the file, of `at_most` so many bytes. Raises `CallFailed`, with the remedy that is given."""
+    content = read_beginning(path, at_most + 1, remedy=remedy)
+    if len(content) > at_most:
+        raise CallFailed(f"{path} is larger than {at_most:,} bytes.", remedy)
+    return content
+
+
+def read_beginning(path: Path, count: int, *, remedy: str = "") -> bytes:
+    """The first so many bytes of the file. Raises `CallFailed`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise CallFailed(f"{path} cannot be read: {error.strerror}.", remedy) from None
 
 
 def kept(

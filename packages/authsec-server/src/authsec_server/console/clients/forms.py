@@ -1,0 +1,311 @@
+"""What a person has typed into a form about a client, what it asks the room for, and what is said of each row. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding, Platform, Selector, parse_platform
+from authsec_server.clients.outlook import Foresight, foresee
+from authsec_server.clients.proof_status import SelectorStatus
+from authsec_server.clients.selectors.parsing import KEYS, RowCheck, RowState, check_selectors, given
+from authsec_server.console.forms import Form
+from authsec_server.failures import Conflict, Invalid
+from authsec_server.sources.model import Provenance, TrustSource
+
+Rows = Sequence[tuple[str, str]]
+
+EXAMPLES: Mapping[Platform, Rows] = {
+    Platform.KUBERNETES: (
+        ("k8s:ns", "production"),
+        ("k8s:sa", "customer-support-sa"),
+        ("k8s:pod-label:app", "customer-support"),
+        ("k8s:container-name", "agent"),
+    ),
+    Platform.DOCKER: (("docker:label:app", "customer-support"), ("docker:image_id", "sha256:…")),
+    Platform.UNIX: (("unix:user", "support-agent"), ("unix:path", "/opt/support/agent")),
+    Platform.SPIFFE: (("spiffe:id", "spiffe://example.org/customer-support"),),
+    Platform.OIDC: (
+        ("github:repository", "example/customer-support"),
+        ("github:repository_id", "655361111"),
+        ("github:environment", "production"),
+    ),
+}
+"""What the empty rows of a platform suggest; for Kubernetes the published walk-through's example."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedProof:
+    """One platform, and what was typed for each of them: whoever changes their mind finds everything again."""
+
+    platform: str = ""
+    rows: Mapping[str, Rows] = field(default_factory=lambda: {each: _blank(each) for each in KEYS})
+    public_key: str = field(default="", repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict)  # the trust source chosen for each platform, by its id
+    added: str = ""  # the platform that a row has just been added to
+
+    def with_row(self, platform: str) -> TypedProof:
+        """The same with one more empty row for that platform."""
+        if platform not in self.rows:
+            return self
+        return replace(self, rows={**self.rows, platform: (*self.rows[platform], ("", ""))}, added=platform)
+
+    def chosen(self) -> Platform:
+        """The platform. Raises `Invalid` for none, and for rows of it that are not right yet."""
+        if not self.platform:
+            raise Invalid("platform", "Choose the platform that the client runs on.")
+        platform = parse_platform(self.platform)
+        if platform in KEYS:
+            checked = check_selectors(platform, self.rows[platform])
+            wrong = next((row for row in checked.rows if row.problem), None)
+            if wrong:
+                raise Invalid(
+                    "selectors", wrong.problem, "" if wrong.nearest else wrong.remedy
+                )  # the form lists all keys
+            if checked.problem:
+                raise Invalid("selectors", checked.problem)
+        return platform
+
+    @property
+    def selectors(self) -> tuple[tuple[str, str], ...]:
+        """The chosen platform's rows that are not empty."""
+        return given(self.rows.get(self.platform, ()))
+
+    @property
+    def source(self) -> str | None:
+        """The trust source chosen for the platform; None to take the one that fits."""
+        return self.sources.get(self.platform) or None
+
+    @property
+    def asked_key(self) -> str | None:
+        """The key, where the chosen platform takes one."""
+        return (self.public_key or None) if self.platform == Platform.KEY else None
+
+    @property
+    def shown_key(self) -> str:
+        """What may be sent back to the browser: never a private key, which somebody will paste."""
+        return "" if "PRIVATE" in self.public_key else self.public_key
+
+
+def typed_proof(form: Form) -> TypedProof:
+    """The part of a form that says how the client proves itself."""
+    return TypedProof(
+        platform=form.text("platform"),
+        rows={each: _rows(form, each) for each in KEYS},
+        public_key=form.text("public_key"),
+        sources={each: form.text(f"{each}-source") for each in KEYS},
+    )
+
+
+def _blank(platform: Platform) -> Rows:
+    return tuple(("", "") for _ in EXAMPLES[platform])
+
+
+def _rows(form: Form, platform: Platform) -> Rows:
+    keys, values = form.all(f"{platform}-key"), form.all(f"{platform}-value")
+    if len(keys) != len(values):
+        raise Invalid("selectors", "The rows are incomplete.", "Send the form again.")
+    return tuple((key.strip(), value.strip()) for key, value in zip(keys, values, strict=True)) or _blank(platform)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedClient:
+    """The form "Onboard New Client"."""
+
+    kind: str = ClientKind.AI_AGENT
+    name: str = ""
+    proof: TypedProof = field(default_factory=TypedProof)
+    slug: str = ""
+    owner: str = ""
+    description: str = ""
+    labels: str = ""
+
+    @property
+    def has_details(self) -> bool:
+        """Whether any of the optional details is filled in."""
+        return bool(self.slug or self.owner or self.description or self.labels)
+
+    def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
+        """The problem at the field that a person sees: that of a slug which the name makes is the name's."""
+        if isinstance(problem, Conflict) and problem.field == "slug" and not self.slug:
+            return Conflict(problem.message, "Give this one another name, or a slug of its own.", field="name")
+        return at_field(problem)
+
+    def onboarding(self) -> Onboarding:
+        """What is asked for. Raises `Invalid` where the form itself cannot be understood."""
+        return Onboarding(
+            name=self.name,
+            kind=parse_kind(self.kind),
+            platform=self.proof.chosen(),
+            selectors=self.proof.selectors,
+            public_key=self.proof.asked_key,
+            source=self.proof.source,
+            slug=self.slug or None,
+            owner=self.owner or None,
+            description=self.description,
+            labels=parse_label_lines(self.labels),
+        )
+
+
+def typed_client(form: Form) -> TypedClient:
+    """The form as it was filled in."""
+    return TypedClient(
+        kind=form.text("kind", ClientKind.AI_AGENT),
+        name=form.text("name"),
+        proof=typed_proof(form),
+        slug=form.text("slug"),
+        owner=form.text("owner"),
+        description=form.text("description").replace("\r\n", "\n"),
+        labels=form.text("labels"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedDetails:
+    """The form that edits a client: what describes it. `revision` is the one that the editor had read."""
+
+    name: str
+    slug: str
+    owner: str
+    description: str
+    labels: str
+    revision: int
+
+    def changes(self) -> Changes:
+        """What is asked for. Raises `Invalid` where the form itself cannot be understood."""
+        return Changes(
+            name=self.name,
+            slug=self.slug,
+            owner=self.owner,
+            description=self.description,
+            labels=parse_label_lines(self.labels),
+        )
+
+
+def typed_details(form: Form) -> TypedDetails:
+    """The form as it was filled in."""
+    return TypedDetails(
+        name=form.text("name"),
+        slug=form.text("slug"),
+        owner=form.text("owner"),
+        description=form.text("description").replace("\r\n", "\n"),
+        labels=form.text("labels").replace("\r\n", "\n"),
+        revision=form.number("revision"),
+    )
+
+
+def stored_details(client: Client) -> TypedDetails:
+    """The form as it would be filled in to leave the client as it is."""
+    return TypedDetails(
+        name=client.name,
+        slug=client.slug,
+        owner=client.owner,
+        description=client.description,
+        labels=label_lines(client.labels),
+        revision=client.revision,
+    )
+
+
+def parse_kind(text: str) -> ClientKind:
+    """What is onboarded. Raises `Invalid`."""
+    try:
+        return ClientKind(text)
+    except ValueError:
+        raise Invalid("kind", "Choose AI Agent or MCP Server.") from None
+
+
+def parse_label_lines(text: str) -> dict[str, str]:
+    """`name=value`, one a line. Raises `Invalid`."""
+    labels: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, joint, value = (part.strip() for part in line.partition("="))
+        if not joint:
+            raise Invalid("labels", f"The line {line[:80]!r} is no label.", "Write name=value, one label a line.")
+        if name in labels:
+            raise Invalid("labels", f"The label {name[:80]!r} is given twice.", "Give each label once.")
+        labels[name] = value
+    return labels
+
+
+def label_lines(labels: Mapping[str, str]) -> str:
+    """The labels as the form takes them."""
+    return "\n".join(f"{name}={value}" for name, value in labels.items())
+
+
+def at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
+    """The problem at the field that a person sees: single rows and labels stand in one field each."""
+    if isinstance(problem, Conflict):
+        return problem
+    return Invalid(problem.field.partition(".")[0], problem.message, problem.remedy)
+
+
+class Tone(StrEnum):
+    """How it is said; each is a class of the style sheet."""
+
+    PLAIN = "hint"
+    GOOD = "hint good-text"
+    WARN = "hint warn-text"
+    WRONG = "problem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What stands below a row. `meanwhile` stands there instead while its key is still being typed: nobody is blamed
+    for what is only unfinished.
+    """
+
+    tone: Tone
+    text: str
+    meanwhile: str
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the row cannot stay so."""
+        return self.tone is Tone.WRONG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What is said of the rows, in the order typed, and what becomes of them as a proof."""
+
+    foresight: Foresight
+    rows: tuple[Told, ...]
+
+    @property
+    def first_wrong(self) -> int:
+        """The row to go to; -1 where no row is wrong by itself."""
+        return next((index for index, told in enumerate(self.rows) if told.wrong), -1)
+
+
+def speak(
+    platform: Platform, rows: Rows, registered: list[TrustSource], *, named: str, trust_domain: str, judged: bool
+) -> Spoken:
+    """What to say of these rows. `judged`: they were sent as they are, so that what is unfinished is wrong."""
+    check = check_selectors(platform, rows)
+    right = [Selector(key=row.key, value=row.value) for row in check.rows if row.state is RowState.OK]
+    foresight = foresee(platform, right, registered, named=named, trust_domain=trust_domain)
+    statuses = {status.selector: status for status in foresight.selectors}
+    told = (_told(row, statuses.get(Selector(key=row.key, value=row.value)), judged) for row in check.rows)
+    return Spoken(foresight=foresight, rows=tuple(told))
+
+
+def _told(row: RowCheck, status: SelectorStatus | None, judged: bool) -> Told:
+    meanwhile = f"{row.identifies}: {row.value_is}" if row.identifies else ""
+    if row.state is RowState.WRONG or (judged and row.state is RowState.INCOMPLETE):
+        # The nearest key says it; all keys are listed in the form.
+        problem = row.problem if row.nearest else f"{row.problem} {row.remedy}".strip()
+        return Told(tone=Tone.WRONG, text=problem, meanwhile=meanwhile)
+    if row.state is not RowState.OK:
+        return Told(tone=Tone.PLAIN, text=meanwhile, meanwhile=meanwhile)
+    if status is None:
+        return Told(tone=Tone.PLAIN, text=row.identifies, meanwhile=row.identifies)
+    tone, mark = _verdict(status)
+    text = f"{mark}{row.identifies} · {status.shown}"
+    return Told(tone=tone, text=text, meanwhile=text)
+
+
+def _verdict(status: SelectorStatus) -> tuple[Tone, str]:
+    if status.provenance is None:
+        return Tone.WARN, ""
+    return (Tone.WRONG, "✗ ") if status.provenance is Provenance.NEVER else (Tone.GOOD, "✓ ")
