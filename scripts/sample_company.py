@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from authsec.jose import PrivateKey, assemble, signing_input
-from authsec_server.app import Surroundings, open_authority
+from authsec_server.app import Runtime, open_authority
 from authsec_server.db import Database
 from authsec_server.revocations.followers import service as followers
 from authsec_server.settings import Settings
@@ -234,7 +234,7 @@ def found(
 @contextmanager
 def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]) -> Iterator[Past]:
     clock = Clock(now)
-    around = Surroundings(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
+    around = Runtime(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
     with (
         capture_logs(),  # hundreds of lines that nobody wants to read
         open_authority(_may_look_up(settings), local_operator=True, surroundings=around) as authority,

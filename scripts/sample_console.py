@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import sample_company
 from authsec_demo.loopback import serving
-from authsec_server.app import Surroundings, open_authority
+from authsec_server.app import Runtime, open_authority
 from authsec_server.settings import load_settings
 from playwright.sync_api import StorageState, StorageStateCookie
 from starlette.testclient import TestClient
@@ -40,7 +40,7 @@ def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
         folder.mkdir()
     else:
         sample_company.found(settings, NOW, token_bytes=dice)
-    around = Surroundings(now=lambda: NOW, token_bytes=dice)
+    around = Runtime(now=lambda: NOW, token_bytes=dice)
     with capture_logs(), open_authority(settings, local_operator=True, surroundings=around) as authority:
         operator = TestClient(authority.app, base_url=settings.issuer)
         clients = operator.get("/authsec/api/v1/clients").json()["items"]

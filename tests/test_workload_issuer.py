@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from authsec import AuthSecClient, AuthSecConfig, DelegationDenied
 from authsec.jose import PrivateKey
-from authsec_server.app import Surroundings, open_authority
+from authsec_server.app import Runtime, open_authority
 from authsec_server.settings import load_settings
 from starlette.testclient import TestClient
 
@@ -104,7 +104,7 @@ class Hands:
 @pytest.fixture
 def hands(tmp_path: Path) -> Iterator[Hands]:
     clock = Clock()
-    around = Surroundings(now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes)
+    around = Runtime(now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes)
     settings = load_settings(data=tmp_path, outbound_private_hosts="127.0.0.1")
     with open_authority(settings, local_operator=True, surroundings=around) as opened:
         yield Hands(TestClient(opened.app, base_url=opened.issuer), clock)

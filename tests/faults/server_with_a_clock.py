@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from authsec.cli import main
-from authsec_server.app.runtime import Surroundings
+from authsec_server.app.runtime import Runtime
 
 STEP = timedelta(hours=3)
 _off = timedelta()
@@ -28,6 +28,6 @@ def _now() -> datetime:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, _moved(STEP))
     signal.signal(signal.SIGUSR2, _moved(-STEP))
-    defaults = {**(Surroundings.__init__.__kwdefaults__ or {}), "now": _now}
-    setattr(Surroundings.__init__, "__kwdefaults__", defaults)  # noqa: B010 - the clock is a test's, the rest is real
+    defaults = {**(Runtime.__init__.__kwdefaults__ or {}), "now": _now}
+    setattr(Runtime.__init__, "__kwdefaults__", defaults)  # noqa: B010 - the clock is a test's, the rest is real
     main()

@@ -26,7 +26,7 @@ from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import Caller, NewSession, SessionTerms
 from authsec_server.accounts.session_auth import Sessions
 from authsec_server.accounts.sign_in import SignIn
-from authsec_server.app import Authority, Surroundings, open_authority
+from authsec_server.app import Authority, Runtime, open_authority
 from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.pages import above
 from authsec_server.cli import register
@@ -64,7 +64,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def begun_today(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data of an authority that was started once, to be copied: its keys take a quarter of a second."""
-    return _begun(tmp_path_factory.mktemp("begun"), Surroundings())
+    return _begun(tmp_path_factory.mktemp("begun"), Runtime())
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def begun_at_noon(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _begun(tmp_path_factory.mktemp("begun"), Clock().around())
 
 
-def _begun(data: Path, around: Surroundings) -> Path:
+def _begun(data: Path, around: Runtime) -> Path:
     with open_authority(Settings(data=data), surroundings=around):
         return data
 
@@ -214,11 +214,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.at.timestamp()
 
-    def around(self) -> Surroundings:
+    def around(self) -> Runtime:
         """An authority's surroundings, with this clock and cheap passwords."""
-        return Surroundings(
-            now=self.now, monotonic=self.monotonic, token_bytes=secrets.token_bytes, hashing=cheap_hashing
-        )
+        return Runtime(now=self.now, monotonic=self.monotonic, token_bytes=secrets.token_bytes, hashing=cheap_hashing)
 
 
 @pytest.fixture

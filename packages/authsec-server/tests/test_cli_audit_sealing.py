@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from authsec.jose import PrivateKey, sign_compact
-from authsec_server.app import Surroundings, open_authority
+from authsec_server.app import Runtime, open_authority
 from authsec_server.audit.sealing.heads import TYPE
 from authsec_server.cli import register
 from authsec_server.settings import load_settings
@@ -241,7 +241,7 @@ def year_old(data: Path) -> None:
     for table in ("seal_heads", "sealed_events"):
         spoil(data, f"DELETE FROM {table}")
     then = datetime.now(UTC).replace(year=2025) + timedelta(minutes=10)
-    around = Surroundings(now=lambda: then)
+    around = Runtime(now=lambda: then)
     with open_authority(load_settings(data=data), local_operator=True, surroundings=around) as authority:
         while authority.dropper.sealer.seal():
             pass

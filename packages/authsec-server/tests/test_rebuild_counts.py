@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.app import Surroundings, open_authority
+from authsec_server.app import Runtime, open_authority
 from authsec_server.audit import pages, rollup
 from authsec_server.audit import service as audit
 from authsec_server.audit.count_rows import Mark, read_mark
@@ -280,7 +280,7 @@ def test_one_that_was_killed_is_finished_by_the_next(counted: Any, monkeypatch: 
 
 def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    around = Surroundings(now=lambda: now - timedelta(minutes=15))  # else the mark is later than the events
+    around = Runtime(now=lambda: now - timedelta(minutes=15))  # else the mark is later than the events
     with open_authority(load_settings(data=tmp_path), local_operator=True, surroundings=around) as authority:
         for minutes in (10, 11):
             event = Event(

@@ -20,7 +20,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
 from authsec_server.web.errors import Unauthenticated
-from authsec_server.web.unit_of_work import Site
+from authsec_server.web.unit_of_work import UnitOfWork
 
 Entrance = Any
 ENDINGS = ["disabled", "demoted", "reset", "signed out", "expired"]
@@ -43,7 +43,7 @@ def end(entrance: Entrance, ann: NewSession, bob: NewSession, ending: str) -> No
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_what_was_begun_before_is_not_finished(entrance: Entrance, ending: str) -> None:
     ann, bob = entrance.first(), entrance.another("bob@example.com")
-    site = Site(
+    site = UnitOfWork(
         database=entrance.database,
         now=entrance.clock.now,
         token_bytes=secrets.token_bytes,

@@ -5,6 +5,6 @@ order for as long as it is served.
 """
 
 from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve
-from authsec_server.app.runtime import Surroundings
+from authsec_server.app.runtime import Runtime
 
-__all__ = ["Authority", "Surroundings", "as_served", "open_authority", "refuse_to_serve"]
+__all__ = ["Authority", "Runtime", "as_served", "open_authority", "refuse_to_serve"]

@@ -6,14 +6,14 @@ from functools import cache
 
 from starlette.routing import BaseRoute
 
-from authsec_server.app.services import House
+from authsec_server.app.services import Services
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.routes import routes
 from authsec_server.console.site import Console
 from authsec_server.console.static import Assets
 
 
-def console_routes(house: House) -> list[BaseRoute]:
+def console_routes(house: Services) -> list[BaseRoute]:
     """All of the console's."""
     return routes(_console(house))
 
@@ -25,7 +25,7 @@ def _files() -> tuple[Assets, Renderer]:
     return assets, Renderer(assets)
 
 
-def _console(house: House) -> Console:
+def _console(house: Services) -> Console:
     assets, renderer = _files()
     return Console(
         site=house.people.site,

@@ -20,8 +20,8 @@ from authsec_server.accounts.model import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
-from authsec_server.app.runtime import Surroundings
-from authsec_server.app.services import House, heads_of, house_of
+from authsec_server.app.runtime import Runtime
+from authsec_server.app.services import Services, heads_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
@@ -54,7 +54,7 @@ log = structlog.get_logger(__name__)
 MAINTENANCE_SECONDS = 60
 
 
-def maintenance(house: House) -> Callable[[], None]:
+def maintenance(house: Services) -> Callable[[], None]:
     """All that is due now and then, as one call. It blocks its thread."""
     database, around = house.database, house.around
 
@@ -137,7 +137,7 @@ class Authority:
 
 @contextmanager
 def open_authority(
-    settings: Settings, *, local_operator: bool = False, pages: bool = True, surroundings: Surroundings | None = None
+    settings: Settings, *, local_operator: bool = False, pages: bool = True, surroundings: Runtime | None = None
 ) -> Iterator[Authority]:
     """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
 
@@ -161,7 +161,7 @@ def open_authority(
             comparison = comparison_of(settings.audit_heads, database)
             comparison.read_file()  # before the database: another server may write to both
             database.migrate()
-        house = house_of(settings, database, comparison, local_operator, surroundings or Surroundings())
+        house = services_of(settings, database, comparison, local_operator, surroundings or Runtime())
         if local_operator:
             _compare_for_command(comparison)
         else:
@@ -182,7 +182,7 @@ def _compare_for_command(comparison: Comparison) -> None:
 
 def refuse_to_serve(settings: Settings) -> None:
     """Raise `StartupRefused` for what the settings alone show to be wrong, before anything is made for this server."""
-    around = Surroundings()
+    around = Runtime()
     settings.issuer  # noqa: B018 - it raises
     heads_of(settings, outbound_of(settings, around.monotonic), around).check()
 
@@ -202,13 +202,13 @@ def heads_as_served(settings: Settings, database: Database) -> str:
     return settings.audit_heads or database.read(last_heads_file)
 
 
-def _bootstrap_key(house: House) -> AdminKey | None:
+def _bootstrap_key(house: Services) -> AdminKey | None:
     around = house.around
     act = Act(principal=THE_SERVER, now=around.now(), request_id="", address="", token_bytes=around.token_bytes)
     return bootstrap_key(house.settings, house.database, act)
 
 
-def _assembled(house: House, *, serves: bool, pages: bool) -> Authority:
+def _assembled(house: Services, *, serves: bool, pages: bool) -> Authority:
     maintain = maintenance(house)
     bootstrap = None
     if not house.comparison.problem:
@@ -249,7 +249,7 @@ def _assembled(house: House, *, serves: bool, pages: bool) -> Authority:
     )
 
 
-def _middleware(house: House) -> list[Middleware]:
+def _middleware(house: Services) -> list[Middleware]:
     settings = house.settings
     return [
         Middleware(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import anyio
 import structlog
 
-from authsec_server.app.services import House
+from authsec_server.app.services import Services
 from authsec_server.audit.sealing.comparison import Comparison
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import METADATA_ADDRESSES
@@ -37,7 +37,7 @@ def _tell(comparison: Comparison, problem: str | None) -> None:
         log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
 
 
-def watch(house: House, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
+def watch(house: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
     """Looks whether the database has gone back, or a restore was recorded, for as long as it runs."""
 
     def look() -> None:

@@ -15,7 +15,7 @@ from authsec.jose import PrivateKey
 
 from authsec_server.accounts import links, sessions
 from authsec_server.app.lifecycle import as_served, heads_as_served
-from authsec_server.app.runtime import Surroundings
+from authsec_server.app.runtime import Runtime
 from authsec_server.app.services import Keyring, keyring_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
@@ -61,7 +61,7 @@ class Restoration:
     database: Database
     keyring: Keyring
     settings: Settings
-    around: Surroundings
+    around: Runtime
 
     def heads_file(self) -> Path | None:
         """The file that the server of this data appends heads to, as far as it is known and there."""
@@ -208,7 +208,7 @@ def _nothing_restored() -> Conflict:
 
 
 @contextmanager
-def open_restoration(settings: Settings, around: Surroundings | None = None) -> Iterator[Restoration]:
+def open_restoration(settings: Settings, around: Runtime | None = None) -> Iterator[Restoration]:
     """Open the database and bring its schema up to date, and write nothing else.
 
     Raises `StartupRefused`, or `Conflict` for a database that nothing was restored into: left as it is, a dump can
@@ -220,7 +220,7 @@ def open_restoration(settings: Settings, around: Surroundings | None = None) -> 
             raise _nothing_restored()
         database.migrate()
         settings = as_served(settings, database)
-        around = around or Surroundings()
+        around = around or Runtime()
         keyring = keyring_of(settings, database, around)
         yield Restoration(database=database, keyring=keyring, settings=settings, around=around)
     finally:

@@ -11,7 +11,7 @@ from authsec_server.accounts import administrators_api, links_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.audit_names import NAMES
-from authsec_server.app.services import House
+from authsec_server.app.services import Services
 from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
 from authsec_server.audit.sealing import api as sealing_api
@@ -35,7 +35,7 @@ from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
 
 
-def routes(house: House, *, pages: bool) -> list[BaseRoute]:
+def routes(house: Services, *, pages: bool) -> list[BaseRoute]:
     """All of them; the console's, if there are to be `pages`."""
     for_programs = [
         *admin_api_routes(house),
@@ -49,7 +49,7 @@ def routes(house: House, *, pages: bool) -> list[BaseRoute]:
     return [*for_programs, *console_routes(house)]
 
 
-def _for_agents_and_apis(house: House) -> list[BaseRoute]:
+def _for_agents_and_apis(house: Services) -> list[BaseRoute]:
     told = house.told
     return [
         *keys_api.routes(house.settings, house.keyring.custodian),
@@ -73,13 +73,13 @@ def _for_agents_and_apis(house: House) -> list[BaseRoute]:
     ]
 
 
-def admin_api_routes(house: House) -> list[BaseRoute]:
+def admin_api_routes(house: Services) -> list[BaseRoute]:
     """Every operation's, and the document's."""
     declared = operations(house)
     return [openapi.route(declared), *routes_of(house.site, declared)]
 
 
-def operations(house: House) -> list[AnyOperation]:
+def operations(house: Services) -> list[AnyOperation]:
     """All of them, in the order of the document."""
     keyring = house.keyring
     return [
@@ -108,7 +108,7 @@ def operations(house: House) -> list[AnyOperation]:
     ]
 
 
-def _setting(house: House) -> Setting:
+def _setting(house: Services) -> Setting:
     return Setting(
         terms=house.terms,
         trust_domain=house.settings.trust_domain,
@@ -116,7 +116,7 @@ def _setting(house: House) -> Setting:
     )
 
 
-def _of_clients(house: House) -> list[AnyOperation]:
+def _of_clients(house: Services) -> list[AnyOperation]:
     trust_domain = house.settings.trust_domain
     return [
         *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=house.terms)),
@@ -125,7 +125,7 @@ def _of_clients(house: House) -> list[AnyOperation]:
     ]
 
 
-def _of_sources(house: House) -> list[AnyOperation]:
+def _of_sources(house: Services) -> list[AnyOperation]:
     trust, issuer, trust_domain = house.trust, house.settings.issuer, house.settings.trust_domain
     return [
         *sources_api.operations(

@@ -12,7 +12,7 @@ from authsec_server.accounts.hashing import Hashing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Runtime:
     """Time, randomness and what they cost. Nothing below the composition root reads a clock or rolls a die by itself.
 
     `hashing` makes the hashing of people's passwords, slow on purpose.

@@ -13,7 +13,7 @@ from authsec_server.accounts.session_auth import Sessions, cookie_name
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
-from authsec_server.app.runtime import Surroundings
+from authsec_server.app.runtime import Runtime
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import Trials
 from authsec_server.attestation.workloads import Workloads
@@ -52,7 +52,7 @@ from authsec_server.tokens.revocation import GivingUp
 from authsec_server.web.health import Liveness, Problem, Readiness
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.throttle import Limiter
-from authsec_server.web.unit_of_work import Site
+from authsec_server.web.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +80,14 @@ class Trust:
 class People:
     """How administrators come in. `site` is for pages, where a session says who asks."""
 
-    site: Site
+    site: UnitOfWork
     sessions: Sessions
     sign_in: SignIn
     open_id: OpenIdSignIn | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Streams:
     """What others are told as it happens: the journal's events, and what has ended."""
 
     journal: LiveJournal
@@ -97,11 +97,11 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class Services:
     """All of it. `site` is for programs, where an admin key says who asks."""
 
     settings: Settings
-    around: Surroundings
+    around: Runtime
     database: Database
     terms: Terms
     readiness: Readiness
@@ -110,12 +110,12 @@ class House:
     keyring: Keyring
     trust: Trust
     people: People
-    told: Told
+    told: Streams
     sealer: Sealer
     dropper: Dropper
     elsewhere: HeadsElsewhere
     comparison: Comparison
-    site: Site
+    site: UnitOfWork
     api_credentials: ApiCredentials
     tokens: DelegationTokens
     ours: OwnTokens
@@ -124,9 +124,9 @@ class House:
     enrolling: Enrolling
 
 
-def house_of(
-    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, around: Surroundings
-) -> House:
+def services_of(
+    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, around: Runtime
+) -> Services:
     """The house over this database. `local_operator`: whoever asks is the operator at this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
     keyring = keyring_of(settings, database, around)
@@ -134,7 +134,7 @@ def house_of(
     trust = _trust(settings, database, around)
     readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
-    site = Site(
+    site = UnitOfWork(
         database=database,
         now=now,
         token_bytes=token_bytes,
@@ -173,7 +173,7 @@ def house_of(
         # A head of a clock that is ahead would make servers whose clocks are right unready.
         paused=lambda: comparison.problem is not None or probe.clock_differs(),
     )
-    return House(
+    return Services(
         settings=settings,
         around=around,
         database=database,
@@ -184,7 +184,7 @@ def house_of(
         keyring=keyring,
         trust=trust,
         people=_people(settings, site, trust.outbound, local_operator, around),
-        told=_told(settings, database, keyring.feed_keys, readiness, comparison, around),
+        told=_streams(settings, database, keyring.feed_keys, readiness, comparison, around),
         sealer=sealer,
         elsewhere=elsewhere,
         comparison=comparison,
@@ -206,7 +206,7 @@ def house_of(
     )
 
 
-def heads_of(settings: Settings, outbound: Outbound, around: Surroundings) -> HeadsElsewhere:
+def heads_of(settings: Settings, outbound: Outbound, around: Runtime) -> HeadsElsewhere:
     """Where heads of the journal go beside the database, as the settings want it."""
     return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=around.now)
 
@@ -227,7 +227,7 @@ def _older(comparison: Comparison) -> Problem | None:
     return Problem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
-def keyring_of(settings: Settings, database: Database, around: Surroundings) -> Keyring:
+def keyring_of(settings: Settings, database: Database, around: Runtime) -> Keyring:
     """The keys in this database. Raises `StartupRefused` where the master key does not open them."""
     master_key = load_master_key(settings, database, around.token_bytes)
     signer = Signer(database, master_key)
@@ -251,7 +251,7 @@ def keyring_of(settings: Settings, database: Database, around: Surroundings) -> 
     )
 
 
-def _trust(settings: Settings, database: Database, around: Surroundings) -> Trust:
+def _trust(settings: Settings, database: Database, around: Runtime) -> Trust:
     issuer, now, monotonic = settings.issuer, around.now, around.monotonic
     outbound = outbound_of(settings, monotonic)
     key_sets = KeySets(database, outbound, now=now, monotonic=monotonic)
@@ -273,7 +273,7 @@ def _trust(settings: Settings, database: Database, around: Surroundings) -> Trus
     )
 
 
-def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: bool, around: Surroundings) -> People:
+def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_operator: bool, around: Runtime) -> People:
     now, monotonic, token_bytes = around.now, around.monotonic, around.token_bytes
     sessions = Sessions(
         site.database,
@@ -292,14 +292,14 @@ def _people(settings: Settings, site: Site, outbound: Outbound, local_operator: 
     )
 
 
-def _told(
+def _streams(
     settings: Settings,
     database: Database,
     feed_keys: FeedKeys,
     readiness: Readiness,
     comparison: Comparison,
-    around: Surroundings,
-) -> Told:
+    around: Runtime,
+) -> Streams:
     def ending() -> bool:
         return readiness.draining
 
@@ -311,7 +311,7 @@ def _told(
         withheld=lambda: comparison.problem,
     )
     known = partial(live_tokens.audiences, default_audience=settings.default_audience)
-    return Told(
+    return Streams(
         journal=LiveJournal(database, now=around.now, ending=ending),
         feed=feed,
         live_feed=LiveFeed(feed, ending=ending),
@@ -320,7 +320,7 @@ def _told(
 
 
 def _tokens(
-    settings: Settings, database: Database, signer: Signer, workloads: Workloads, around: Surroundings
+    settings: Settings, database: Database, signer: Signer, workloads: Workloads, around: Runtime
 ) -> DelegationTokens:
     return DelegationTokens(
         database=database,

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.app import Surroundings
+from authsec_server.app import Runtime
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.cli.audit_files import (
@@ -152,7 +152,7 @@ def verify_journal(
                 kept=kept.heads,
                 given=[read_given(path) for path in with_files],
                 ends=ends,
-                now=Surroundings().now(),
+                now=Runtime().now(),
                 deep=deep,
             )
             report = database.check(check)
@@ -197,7 +197,7 @@ def verify_exported(
     with readable(), an_export(file):
         kept = read_heads(head_files, exporting.keys_of(Exported(file), known) if head_files else {})
         given = [read_given(path) for path in with_files]
-        report = exporting.verify_export(Exported(file), known, kept.heads, given, ends, now=Surroundings().now())
+        report = exporting.verify_export(Exported(file), known, kept.heads, given, ends, now=Runtime().now())
     tell(open_output(as_json=as_json), report, kept, with_files)
 
 

@@ -15,7 +15,7 @@ from authsec.terminal import command_line
 
 from authsec_server.cli.output import open_output
 from authsec_server.cli.remote import Remote
-from authsec_server.cli.transport import CallFailed, Reach, result
+from authsec_server.cli.transport import CallFailed, Transport, result
 from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
@@ -32,7 +32,7 @@ class Caller:
     One that `rehearses` changes nothing: where it would, it raises `Rehearsed`.
     """
 
-    reach: Reach
+    reach: Transport
     where: tuple[str, ...] = ()
     rehearses: bool = False
 
@@ -101,7 +101,7 @@ def local_command(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _with_caller(
-    command: Callable[..., None], reach: Callable[[Path | None, str | None], Reach]
+    command: Callable[..., None], reach: Callable[[Path | None, str | None], Transport]
 ) -> Callable[..., None]:
     @click.option("--data", type=click.Path(path_type=Path), help="On the server's machine: its data folder.")
     @click.option("--database", help="On the server's machine: its database, postgresql://…")
@@ -120,7 +120,7 @@ def _with_caller(
     return run
 
 
-def _reach(data: Path | None, database: str | None) -> Reach:
+def _reach(data: Path | None, database: str | None) -> Transport:
     """What is named on the command line counts first, then an admin key, then the data folder of this place."""
     key = _environment("AUTHSEC_ADMIN_KEY")
     if key and not (data or database):
@@ -140,14 +140,14 @@ def _reach(data: Path | None, database: str | None) -> Reach:
     return here
 
 
-def _reach_here(data: Path | None, database: str | None) -> Reach:
+def _reach_here(data: Path | None, database: str | None) -> Transport:
     here = _here(data, database)
     if here is None:
         raise click.UsageError(f"{_NAME_ITS_DATA}\nThis command works there only.")
     return here
 
 
-def _here(data: Path | None, database: str | None) -> Reach | None:
+def _here(data: Path | None, database: str | None) -> Transport | None:
     """The authority with this data; None where nothing says which. Raises `CallFailed`."""
     from authsec_server.cli.local import authority_here  # only here: the whole server comes with it
 

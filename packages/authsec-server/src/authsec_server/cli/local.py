@@ -17,7 +17,7 @@ import httpx2
 import structlog
 from authsec.exits import Exit
 
-from authsec_server.app import Authority, Surroundings, as_served, open_authority
+from authsec_server.app import Authority, Runtime, as_served, open_authority
 from authsec_server.cli.greeting import listens
 from authsec_server.cli.transport import API, CallFailed
 from authsec_server.db import open_database
@@ -115,7 +115,7 @@ class Opened:
 
     def act(self) -> Act:
         """What the operator does without a call of the API."""
-        around = Surroundings()
+        around = Runtime()
         return Act(
             principal=LOCAL_OPERATOR, now=around.now(), request_id="", address="", token_bytes=around.token_bytes
         )

@@ -42,13 +42,13 @@ class CallFailed(click.ClickException):
         say_failed(self.message, self.remedy, self.request_id)
 
 
-class Reach(Protocol):
+class Transport(Protocol):
     """A way to an authority."""
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send one request to `path` below the API's root. Raises `CallFailed` when there is no response."""
 
-    def kept_open(self) -> AbstractContextManager[Reach]:
+    def kept_open(self) -> AbstractContextManager[Transport]:
         """The same for many calls. Raises `CallFailed`."""
 
     def address(self) -> str:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from authsec_server.console.errors import Failed
 from authsec_server.console.forms import Form
-from authsec_server.console.site import Console, Guest
+from authsec_server.console.site import Console, PublicRequest
 from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
 from authsec_server.web.request_context import context_of
@@ -41,7 +41,7 @@ def route(console: Console) -> Route:
 
 
 def _page(console: Console, request: Request) -> Response:
-    return Guest(console=console, request=request, form=Form()).render(
+    return PublicRequest(console=console, request=request, form=Form()).render(
         "failure.html",
         title="This app can't sign you in here",
         status=_REFUSED.status,

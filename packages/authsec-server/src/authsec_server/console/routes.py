@@ -25,7 +25,7 @@ from authsec_server.console import (
     sources,
     theme,
 )
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 
 ROOMS = (
     entrance,
@@ -62,5 +62,5 @@ async def _to_console(_request: Request) -> Response:
     return RedirectResponse("/console", 303, dict(guard.HEADERS))
 
 
-async def _missing(_visit: Visit) -> Response:
+async def _missing(_visit: PageRequest) -> Response:
     raise HTTPException(404)

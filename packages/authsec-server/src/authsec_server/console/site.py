@@ -44,7 +44,7 @@ from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places
 from authsec_server.web.errors import status_of
 from authsec_server.web.request_context import context_of, limit_key
-from authsec_server.web.unit_of_work import Site
+from authsec_server.web.unit_of_work import UnitOfWork
 from authsec_server.web.withheld import withheld
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in al
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guest:
+class PublicRequest:
     """A request to a page that needs no sign-in. `form` is empty but for a POST."""
 
     console: Console
@@ -124,7 +124,7 @@ class Guest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visit(Guest):
+class PageRequest(PublicRequest):
     """A request of somebody who has signed in."""
 
     act: Act
@@ -138,15 +138,15 @@ class Visit(Guest):
         return await self.console.site.change(self.act, work)
 
 
-Page = Callable[[Visit], Awaitable[Response]]
-OpenPage = Callable[[Guest], Awaitable[Response]]
+Page = Callable[[PageRequest], Awaitable[Response]]
+OpenPage = Callable[[PublicRequest], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
     """What every page has at hand. `site` knows people by their session."""
 
-    site: Site
+    site: UnitOfWork
     settings: Settings
     assets: Assets
     renderer: Renderer
@@ -174,7 +174,7 @@ class Console:
             try:
                 act.principal.require(least)
                 handler, form = await self._pick(request, get, post)
-                return await handler(Visit(console=self, request=request, form=form, act=act))
+                return await handler(PageRequest(console=self, request=request, form=form, act=act))
             except RoleTooSmall as why:  # and not for a page of another site: that it was they who asked is not known
                 await self.site.refused(act, why, f"{request.method} /console{path}")
                 raise
@@ -188,7 +188,7 @@ class Console:
             network = limit_key(context_of(request.scope).address)
             with self.guests.one(network) if request.method == "POST" else nullcontext():
                 handler, form = await self._pick(request, get, post)
-            return await handler(Guest(console=self, request=request, form=form))
+            return await handler(PublicRequest(console=self, request=request, form=form))
 
         return self._route(path, endpoint, get, post)
 
@@ -213,7 +213,7 @@ class Console:
 
     def failure(self, request: Request, failed: Failed) -> Response:
         """The page that says why there is no other."""
-        guest = Guest(console=self, request=request, form=Form())
+        guest = PublicRequest(console=self, request=request, form=Form())
         request_id = context_of(request.scope).request_id
         page = guest.render(
             "failure.html", title=failed.title, status=failed.status, failed=failed, request_id=request_id

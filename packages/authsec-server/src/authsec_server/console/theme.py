@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from authsec_server.console.guard import local_path
-from authsec_server.console.site import THEME_COOKIE, THEMES, Console, Guest
+from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PublicRequest
 
 YEAR = 365 * 86_400
 
@@ -14,7 +14,7 @@ YEAR = 365 * 86_400
 def route(console: Console) -> Route:
     """The switch."""
 
-    async def switch(guest: Guest) -> Response:
+    async def switch(guest: PublicRequest) -> Response:
         response = guest.redirect(local_path(guest.form.text("back"), "/console"))
         chosen = guest.form.text("theme")
         if chosen in THEMES:

@@ -19,7 +19,7 @@ from authsec_server.web import dry_run, preconditions
 from authsec_server.web.bodies import MAX_BODY, Body, LargeBodies, query_value
 from authsec_server.web.dry_run import Rehearsal
 from authsec_server.web.etags import Tag, etag_of
-from authsec_server.web.unit_of_work import Site
+from authsec_server.web.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 B = TypeVar("B", bound=Body)
@@ -50,7 +50,7 @@ class Call(Generic[B]):
     """
 
     request: Request
-    site: Site
+    site: UnitOfWork
     act: Act
     body: B
     expected: Tag | None = None
@@ -152,7 +152,7 @@ def resource(path: str, *, get: Handler | None = None, post: Handler | None = No
 log = structlog.get_logger(__name__)
 
 
-def routes_of(site: Site, operations: Iterable[AnyOperation]) -> list[Route]:
+def routes_of(site: UnitOfWork, operations: Iterable[AnyOperation]) -> list[Route]:
     """One route for each path, so that a 405 names every method that is possible there (RFC 9110 section 15.5.6)."""
     by_path: dict[str, dict[str, AnyOperation]] = {}
     for each in operations:
@@ -164,7 +164,7 @@ def routes_of(site: Site, operations: Iterable[AnyOperation]) -> list[Route]:
     return [_route(site, bodies, path, its) for path, its in by_path.items()]
 
 
-def _route(site: Site, bodies: LargeBodies, path: str, its: Mapping[str, AnyOperation]) -> Route:
+def _route(site: UnitOfWork, bodies: LargeBodies, path: str, its: Mapping[str, AnyOperation]) -> Route:
     its = {**its, "HEAD": its["GET"]} if "GET" in its else its
 
     async def answer(request: Request) -> Response:
@@ -173,7 +173,7 @@ def _route(site: Site, bodies: LargeBodies, path: str, its: Mapping[str, AnyOper
     return Route(path, answer, methods=list(its))
 
 
-async def _answered(site: Site, bodies: LargeBodies, operation: Operation[B, A], request: Request) -> Response:
+async def _answered(site: UnitOfWork, bodies: LargeBodies, operation: Operation[B, A], request: Request) -> Response:
     act = await site.act(request)
     try:
         return await _permitted(site, bodies, operation, request, act)
@@ -183,7 +183,7 @@ async def _answered(site: Site, bodies: LargeBodies, operation: Operation[B, A],
 
 
 async def _permitted(
-    site: Site, bodies: LargeBodies, operation: Operation[B, A], request: Request, act: Act
+    site: UnitOfWork, bodies: LargeBodies, operation: Operation[B, A], request: Request, act: Act
 ) -> Response:
     act.principal.require(operation.least)
     rehearsed = dry_run.asked_for(request, changes=operation.changes)

@@ -43,7 +43,7 @@ class Insight(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class UnitOfWork:
     """The database, the clock, randomness, the way to learn who asks, and what a change means for whoever only asks.
 
     `count_refusal` has the journal hold that a principal may not do an operation.

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model import Administrator, Session
 from authsec_server.console.entrance.cookies import caller
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Invalid
 from authsec_server.principal import PrincipalKind
@@ -28,7 +28,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def show(visit: Visit, problem: Failure | None = None) -> Response:
+async def show(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Who one is here, the password form, the sessions."""
 
     def load(tx: Tx) -> tuple[Administrator | None, list[Session]]:
@@ -48,7 +48,7 @@ async def show(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def change_password(visit: Visit) -> Response:
+async def change_password(visit: PageRequest) -> Response:
     """A new password for who knows the old one; every other session ends."""
     form = visit.form
     try:
@@ -72,13 +72,13 @@ async def change_password(visit: Visit) -> Response:
     return visit.redirect("/console/account", done="password_changed")
 
 
-async def end_session(visit: Visit) -> Response:
+async def end_session(visit: PageRequest) -> Response:
     """End one of one's own sessions."""
     await visit.change(lambda tx, act: sessions.end(tx, act, visit.request.path_params["session"]))
     return visit.redirect("/console/account", done="session_ended")
 
 
-async def end_others(visit: Visit) -> Response:
+async def end_others(visit: PageRequest) -> Response:
     """End all of one's own sessions but this."""
     await visit.change(sessions.end_others)
     return visit.redirect("/console/account", done="sessions_ended")

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Recorded
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
@@ -26,12 +26,12 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def form(visit: Visit, problem: Failure | None = None) -> Response:
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Which token: nothing that was pasted is shown again, it may be a token."""
     return visit.render("activity/which_token.html", title="End a token", problem=problem)
 
 
-async def find(visit: Visit) -> Response:
+async def find(visit: PageRequest) -> Response:
     """From a token that was pasted, or its `jti`, to the page of that token. What was pasted stays in the body."""
     try:
         jti = pasted = read_pasted(visit.form.text("token"))
@@ -46,7 +46,7 @@ async def find(visit: Visit) -> Response:
     return visit.redirect(f"/console/activity/{found.id}/end-token")
 
 
-async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What stops with it, and whether it is meant."""
 
     def look(tx: Tx) -> tuple[Recorded, Consequences]:
@@ -57,7 +57,7 @@ async def ask(visit: Visit, problem: Failure | None = None) -> Response:
     return visit.render("activity/end_token.html", title="End this token?", problem=problem, recorded=issued, what=what)
 
 
-async def end(visit: Visit) -> Response:
+async def end(visit: PageRequest) -> Response:
     """End it."""
     issued = await visit.read(lambda tx: _issued(tx, visit))
     try:
@@ -70,7 +70,7 @@ async def end(visit: Visit) -> Response:
     return visit.redirect(f"/console/activity/{issued.id}", done=done)
 
 
-def _issued(tx: Tx, visit: Visit) -> Recorded:
+def _issued(tx: Tx, visit: PageRequest) -> Recorded:
     number = visit.request.path_params["event"]
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")

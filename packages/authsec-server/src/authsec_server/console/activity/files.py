@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from authsec_server.audit import export
 from authsec_server.console import guard
 from authsec_server.console.activity import query
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 
 FORMS = {
     "jsonl": (export.json_lines, "application/jsonl"),
@@ -40,7 +40,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/activity/export.{form}", download)]
 
 
-async def download(visit: Visit) -> Response:
+async def download(visit: PageRequest) -> Response:
     """Everything that meets the filter, oldest first, as it is read: no size is too large."""
     form = visit.request.path_params["form"]
     if form not in FORMS:

@@ -20,7 +20,7 @@ from authsec_server.audit.sealing.service import SoFar
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.activity import ending, query, text
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.tokens.hints import Remedy, remedy_of
@@ -50,7 +50,7 @@ class Told:
     revoked_at: datetime | None
 
 
-async def trail(visit: Visit) -> Response:
+async def trail(visit: PageRequest) -> Response:
     """The events that were asked for. A filter that means nothing is said at its field, above an empty page."""
     before = visit.query.number("cursor") or None
     now = visit.act.now
@@ -87,7 +87,7 @@ async def trail(visit: Visit) -> Response:
     )
 
 
-async def story(visit: Visit) -> Response:
+async def story(visit: PageRequest) -> Response:
     """One event, and what else happened in its request."""
     number = visit.request.path_params["event"]
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
@@ -109,7 +109,7 @@ async def story(visit: Visit) -> Response:
     )
 
 
-def _told(tx: Tx, visit: Visit, number: int) -> Told:
+def _told(tx: Tx, visit: PageRequest, number: int) -> Told:
     principal = visit.act.principal
     found = audit.event(tx, principal, number)
     request_id = found.event.request_id

@@ -14,7 +14,7 @@ from authsec_server.audit.model import Recorded
 from authsec_server.console import guard
 from authsec_server.console.activity import query, text
 from authsec_server.console.addresses import ACTIVITY_STREAM
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.failures import Unavailable
 from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.sse import message
@@ -29,7 +29,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page(ACTIVITY_STREAM.removeprefix("/console"), stream)]
 
 
-async def stream(visit: Visit) -> Response:
+async def stream(visit: PageRequest) -> Response:
     """Every event from now on that meets the query's filter. It ends at once when too many watch."""
     its = await visit.read(lambda tx: query.read(tx, visit.query))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
@@ -41,7 +41,7 @@ async def stream(visit: Visit) -> Response:
     )
 
 
-async def _lines(visit: Visit, its: query.Asked, after: int) -> AsyncIterator[str]:
+async def _lines(visit: PageRequest, its: query.Asked, after: int) -> AsyncIterator[str]:
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"
@@ -56,7 +56,7 @@ async def _lines(visit: Visit, its: query.Asked, after: int) -> AsyncIterator[st
         yield message("", kind="ended")
 
 
-async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recorded | None]:
+async def _while_still_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
     """The events, and now and then None; it ends with the stream, or with the person's session."""
     checked = visit.console.site.now()
     while True:
@@ -74,7 +74,7 @@ async def _while_still_in(visit: Visit, watcher: Watcher) -> AsyncIterator[Recor
         yield recorded
 
 
-async def _still_in(visit: Visit) -> bool:
+async def _still_in(visit: PageRequest) -> bool:
     """Whether the session stands: who was shut out must not go on watching."""
     confirm = visit.console.site.authenticate.confirm
     try:

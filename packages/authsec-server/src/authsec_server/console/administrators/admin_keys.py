@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.failures import Conflict, Failure, Invalid, NotFound
 from authsec_server.principal import Role
 
@@ -21,7 +21,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def form(visit: Visit, problem: Failure | None = None) -> Response:
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What the key is for."""
     return visit.render(
         "administrators/new_key.html",
@@ -33,7 +33,7 @@ async def form(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def create(visit: Visit) -> Response:
+async def create(visit: PageRequest) -> Response:
     """Make the key and show it, this once."""
     typed = visit.form
     try:
@@ -52,7 +52,7 @@ async def create(visit: Visit) -> Response:
     return visit.render("administrators/key.html", title="Admin key", key=key, text=text)
 
 
-async def ask(visit: Visit) -> Response:
+async def ask(visit: PageRequest) -> Response:
     """Whether it is meant."""
     key = await visit.read(lambda tx: admin_keys.by_id(tx, visit.request.path_params["key"]))
     if key is None:
@@ -60,7 +60,7 @@ async def ask(visit: Visit) -> Response:
     return visit.render("administrators/revoke_key.html", title=f"Revoke {key.name}?", key=key)
 
 
-async def revoke(visit: Visit) -> Response:
+async def revoke(visit: PageRequest) -> Response:
     """Let nobody in with it any more."""
     await visit.change(lambda tx, act: admin_keys.revoke(tx, act, visit.request.path_params["key"]))
     return visit.redirect("/console/administrators", done="admin_key_revoked")

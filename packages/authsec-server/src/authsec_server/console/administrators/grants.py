@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import admin_keys as admin_keys
 from authsec_server.accounts import administrators
 from authsec_server.console.forms import query_of
-from authsec_server.console.site import Console, Page, Visit
+from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
@@ -45,7 +45,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 def _asking(find: Found) -> Page:
-    async def ask(visit: Visit) -> Response:
+    async def ask(visit: PageRequest) -> Response:
         def look(tx: Tx) -> tuple[Whose, list[Standing], list[Standing], Consequences]:
             its = find(tx, visit.act, visit.request.path_params["whose"])
             given, terms, now = given_by(tx, visit.act, its.hand), visit.console.terms, visit.act.now
@@ -73,7 +73,7 @@ def _asking(find: Found) -> Page:
 
 
 def _revoking(find: Found) -> Page:
-    async def revoke(visit: Visit) -> Response:
+    async def revoke(visit: PageRequest) -> Response:
         def work(tx: Tx, act: Act) -> Whose:
             its = find(tx, act, visit.request.path_params["whose"])
             also = _also_changed_since(visit)
@@ -86,7 +86,7 @@ def _revoking(find: Found) -> Page:
     return revoke
 
 
-def _also_changed_since(visit: Visit) -> bool:
+def _also_changed_since(visit: PageRequest) -> bool:
     """Whether the page is that of all they ever changed: its form leads to the same address."""
     return query_of(visit.request).ticked("also_changed_since")
 

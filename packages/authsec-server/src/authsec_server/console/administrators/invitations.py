@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators
 from authsec_server.accounts.model import Administrator, NewLink
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Role
 
@@ -20,7 +20,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def form(visit: Visit, problem: Failure | None = None) -> Response:
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Who is to be invited."""
     return visit.render(
         "administrators/invite.html",
@@ -32,7 +32,7 @@ async def form(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def invite(visit: Visit) -> Response:
+async def invite(visit: PageRequest) -> Response:
     """Invite them: the link is for whoever invites to hand over."""
     typed = visit.form
     try:
@@ -49,14 +49,14 @@ async def invite(visit: Visit) -> Response:
     return _shown(visit, person, link, "Invitation")
 
 
-async def ask_reset(visit: Visit, problem: Failure | None = None) -> Response:
+async def ask_reset(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What a reset ends."""
     reference = visit.request.path_params["administrator"]
     person = await visit.read(lambda tx: administrators.get(tx, visit.act, reference))
     return visit.render("administrators/reset.html", title="Reset password", problem=problem, person=person)
 
 
-async def reset(visit: Visit) -> Response:
+async def reset(visit: PageRequest) -> Response:
     """The old password and the sessions end; a link makes the new password."""
     reference = visit.request.path_params["administrator"]
     try:
@@ -66,6 +66,6 @@ async def reset(visit: Visit) -> Response:
     return _shown(visit, person, link, "New password")
 
 
-def _shown(visit: Visit, person: Administrator, link: NewLink, title: str) -> Response:
+def _shown(visit: PageRequest, person: Administrator, link: NewLink, title: str) -> Response:
     address = visit.console.settings.issuer + link.path
     return visit.render("administrators/link.html", title=title, person=person, link=link.link, address=address)

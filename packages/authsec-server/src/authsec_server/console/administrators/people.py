@@ -12,7 +12,7 @@ from authsec_server.accounts import admin_keys as admin_keys
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model import Administrator
 from authsec_server.audit import service as audit
-from authsec_server.console.site import Console, Page, Visit
+from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, PrincipalKind, Role
@@ -37,7 +37,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """Everybody who may sign in, and the keys of programs."""
     after = visit.query.text("cursor")
     (people, following), (keys, more_keys) = await visit.read(
@@ -57,7 +57,7 @@ async def listing(visit: Visit) -> Response:
     )
 
 
-async def detail(visit: Visit, problem: Failure | None = None) -> Response:
+async def detail(visit: PageRequest, problem: Failure | None = None) -> Response:
     """One administrator."""
 
     def load(tx: Tx) -> dict[str, Any]:
@@ -82,7 +82,7 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
     return visit.render("administrators/detail.html", title=person.name, problem=problem, typed=typed, **found)
 
 
-async def edit(visit: Visit) -> Response:
+async def edit(visit: PageRequest) -> Response:
     """Another address, name or role."""
     reference, form = visit.request.path_params["administrator"], visit.form
 
@@ -104,7 +104,7 @@ async def edit(visit: Visit) -> Response:
     return visit.redirect(f"/console/administrators/{person.id}", done="saved")
 
 
-async def ask_disable(visit: Visit) -> Response:
+async def ask_disable(visit: PageRequest) -> Response:
     """What ends with it, and what does not."""
 
     def load(tx: Tx) -> tuple[Administrator, int]:
@@ -118,7 +118,7 @@ async def ask_disable(visit: Visit) -> Response:
 def turned(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
     """A button on the page of one administrator."""
 
-    async def turn(visit: Visit) -> Response:
+    async def turn(visit: PageRequest) -> Response:
         reference = visit.request.path_params["administrator"]
         try:
             await visit.change(lambda tx, act: verb(tx, act, reference))

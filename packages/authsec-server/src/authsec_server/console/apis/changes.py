@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import MAX_ACTIONS, Action, Api, ApiKind
 from authsec_server.console.forms import Form
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
@@ -85,13 +85,13 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def form(visit: Visit, problem: Failure | None = None) -> Response:
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What to register."""
     typed = Typed.read(visit.form)
     return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, revision=0)
 
 
-async def create(visit: Visit) -> Response:
+async def create(visit: PageRequest) -> Response:
     """Register it."""
     typed = Typed.read(visit.form)
     if visit.form.ticked("more"):
@@ -116,7 +116,7 @@ async def create(visit: Visit) -> Response:
     return visit.redirect(f"/console/apis/{api.slug}", done="api_registered")
 
 
-async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
+async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What is stored, to be changed; after a problem, what was typed."""
     api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.request.path_params["api"]))
     posted = visit.request.method == "POST"
@@ -133,7 +133,7 @@ async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def edit(visit: Visit) -> Response:
+async def edit(visit: PageRequest) -> Response:
     """Store what was typed, unless somebody else was first."""
     typed, reference = Typed.read(visit.form), visit.request.path_params["api"]
     read = visit.form.number("revision")
@@ -159,7 +159,7 @@ async def edit(visit: Visit) -> Response:
     return visit.redirect(f"/console/apis/{api.slug}", done="saved" if api.revision > read else "unchanged")
 
 
-async def ask(visit: Visit) -> Response:
+async def ask(visit: PageRequest) -> Response:
     """What goes with it, and what stays."""
 
     def load(tx: Tx) -> tuple[Api, Consequences]:
@@ -170,7 +170,7 @@ async def ask(visit: Visit) -> Response:
     return visit.render("apis/delete.html", title="Delete this API?", api=api, what=what)
 
 
-async def delete(visit: Visit) -> Response:
+async def delete(visit: PageRequest) -> Response:
     """Delete it."""
     await visit.change(lambda tx, act: apis.delete(tx, act, visit.request.path_params["api"]))
     return visit.redirect("/console/apis", done="api_deleted")

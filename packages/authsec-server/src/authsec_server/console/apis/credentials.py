@@ -12,7 +12,7 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.credential import Credential
 from authsec_server.apis.model import Api
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Act, Role
@@ -28,7 +28,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def form(visit: Visit, problem: Failure | None = None) -> Response:
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What tells it from the next one, and how long it lasts."""
 
     def load(tx: Tx) -> tuple[Api, list[Credential]]:
@@ -45,7 +45,7 @@ async def form(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def create(visit: Visit) -> Response:
+async def create(visit: PageRequest) -> Response:
     """Make it and show it, this once."""
     typed = visit.form
 
@@ -66,7 +66,7 @@ async def create(visit: Visit) -> Response:
     )
 
 
-async def ask(visit: Visit) -> Response:
+async def ask(visit: PageRequest) -> Response:
     """Whether it is meant, and whether it is in use."""
 
     def load(tx: Tx) -> tuple[Api, Credential, list[Credential]]:
@@ -84,20 +84,20 @@ async def ask(visit: Visit) -> Response:
     )
 
 
-async def revoke(visit: Visit) -> Response:
+async def revoke(visit: PageRequest) -> Response:
     """Let it prove nothing any more."""
     await visit.change(lambda tx, act: credentials.revoke(tx, act, _api(visit), _credential(visit)))
     return visit.redirect(f"/console/apis/{_api(visit)}", done="api_credential_revoked")
 
 
-def _api(visit: Visit) -> str:
+def _api(visit: PageRequest) -> str:
     return str(visit.request.path_params["api"])
 
 
-def _credential(visit: Visit) -> str:
+def _credential(visit: PageRequest) -> str:
     return str(visit.request.path_params["credential"])
 
 
-def _standing(tx: Tx, visit: Visit, api: Api) -> list[Credential]:
+def _standing(tx: Tx, visit: PageRequest, api: Api) -> list[Credential]:
     held = credentials.of_api(tx, visit.act, api.slug)
     return [each for each in held if each.refusal(visit.act.now) is None]

@@ -12,7 +12,7 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.credential import Credential
 from authsec_server.apis.model import Api
 from authsec_server.console.apis.snippets import snippets
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import effective, live_tokens
 from authsec_server.delegations.effective import Caller
@@ -27,7 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/apis", listing), console.page("/apis/{api}", detail)]
 
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """All APIs, by slug."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
 
@@ -41,7 +41,7 @@ async def listing(visit: Visit) -> Response:
     )
 
 
-async def detail(visit: Visit) -> Response:
+async def detail(visit: PageRequest) -> Response:
     """One API."""
 
     def load(tx: Tx) -> tuple[Api, list[Caller], dict[str, AtApi], list[Credential]]:
@@ -63,7 +63,7 @@ async def detail(visit: Visit) -> Response:
     )
 
 
-def _followed(tx: Tx, visit: Visit, shown: Sequence[Api]) -> dict[str, AtApi]:
+def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, AtApi]:
     """By audience, who follows the feed of revocations."""
     found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}

@@ -12,7 +12,7 @@ from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.forms import Form
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, search
 from authsec_server.delegations.consequences import Consequences
@@ -38,12 +38,12 @@ class Chosen:
         return sum(uses.live for uses in self.uses.values())
 
 
-async def ask(visit: Visit) -> Response:
+async def ask(visit: PageRequest) -> Response:
     """What will stop."""
     return await _page(visit, visit.query)
 
 
-async def disable(visit: Visit) -> Response:
+async def disable(visit: PageRequest) -> Response:
     """Disable them, all in one change."""
     ids = visit.form.all("client")
     try:
@@ -53,13 +53,13 @@ async def disable(visit: Visit) -> Response:
     return visit.redirect("/console/clients", done="clients_disabled")
 
 
-async def _page(visit: Visit, asked: Form, problem: Invalid | None = None) -> Response:
+async def _page(visit: PageRequest, asked: Form, problem: Invalid | None = None) -> Response:
     ids = [each for each in dict.fromkeys(asked.all("client")) if naming.is_uuid(each)][: service.MAX_AT_ONCE]
     chosen = await visit.read(lambda tx: _chosen(tx, visit, ids))
     return visit.render("clients/disable_many.html", title=TITLE, problem=problem, chosen=chosen)
 
 
-def _chosen(tx: Tx, visit: Visit, ids: Sequence[str]) -> Chosen:
+def _chosen(tx: Tx, visit: PageRequest, ids: Sequence[str]) -> Chosen:
     known = clients.by_ids(tx, ids)
     ordered = sorted(known.values(), key=lambda client: (naming.folded(client.name), client.id))
     enabled = [client for client in ordered if client.enabled]

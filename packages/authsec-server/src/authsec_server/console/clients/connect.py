@@ -13,7 +13,7 @@ from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.laptop import HOURS
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN, Connection, example_action
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
 from authsec_server.sources import service as sources
@@ -34,7 +34,7 @@ class Pods:
     caution: str = ""
 
 
-async def connect(visit: Visit) -> Response:
+async def connect(visit: PageRequest) -> Response:
     """The page."""
     client, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit))
     return visit.render(
@@ -51,7 +51,7 @@ async def connect(visit: Visit) -> Response:
     )
 
 
-def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolment], Pods | None]:
+def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[Enrolment], Pods | None]:
     client = found(tx, visit)
     scope, audience, resource = _use(tx, visit, client)
     connection = Connection(
@@ -66,7 +66,7 @@ def _connection(tx: Tx, visit: Visit) -> tuple[Client, Connection, list[Enrolmen
     return client, connection, enrolment_service.open_of(tx, visit.act, client.id), _pods(tx, visit, client)
 
 
-def _pods(tx: Tx, visit: Visit, client: Client) -> Pods | None:
+def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
     """By its first proof that stands and that a cluster's token can show; None where no cluster vouches for it."""
     issuer, named = visit.console.settings.issuer, sources.by_ids(tx, client.source_ids)
     for proof in client.proofs:
@@ -83,7 +83,7 @@ def _pods(tx: Tx, visit: Visit, client: Client) -> Pods | None:
     return None
 
 
-def _use(tx: Tx, visit: Visit, client: Client) -> tuple[str, str, str]:
+def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
     """An action for the example, the API that it is for, and again that API where the agent must name it."""
     outcome = preview(tx, visit.act, visit.console.tokens.issuance, client.id)
     if not isinstance(outcome, Denied):

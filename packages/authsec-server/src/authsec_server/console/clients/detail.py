@@ -24,7 +24,7 @@ from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -104,7 +104,7 @@ class Overview:
         return by_day
 
 
-async def overview(visit: Visit) -> Response:
+async def overview(visit: PageRequest) -> Response:
     """The page."""
     seen = await visit.read(lambda tx: _overview(tx, visit))
     return visit.render(
@@ -117,7 +117,7 @@ async def overview(visit: Visit) -> Response:
     )
 
 
-def _overview(tx: Tx, visit: Visit) -> Overview:
+def _overview(tx: Tx, visit: PageRequest) -> Overview:
     act, terms = visit.act, visit.console.terms
     client = found(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)

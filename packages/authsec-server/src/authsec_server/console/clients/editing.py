@@ -9,16 +9,16 @@ from starlette.responses import Response
 from authsec_server.clients import service
 from authsec_server.console.clients.forms import TypedDetails, at_field, stored_details, typed_details
 from authsec_server.console.clients.found import found, home
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.failures import Conflict, Invalid, Outdated
 
 
-async def form(visit: Visit) -> Response:
+async def form(visit: PageRequest) -> Response:
     """The client as it is, to be typed over."""
     return await _form(visit, None)
 
 
-async def edit(visit: Visit) -> Response:
+async def edit(visit: PageRequest) -> Response:
     """Save what was typed; where somebody else was faster, show what it is now beside it."""
     typed = typed_details(visit.form)
     asked = visit.request.path_params["client"]
@@ -35,7 +35,7 @@ async def edit(visit: Visit) -> Response:
 
 
 async def _form(
-    visit: Visit, typed: TypedDetails | None, problem: Invalid | Conflict | Outdated | None = None
+    visit: PageRequest, typed: TypedDetails | None, problem: Invalid | Conflict | Outdated | None = None
 ) -> Response:
     client = await visit.read(lambda tx: found(tx, visit))
     now_is = stored_details(client)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.clients.found import found, home
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, search, service
 from authsec_server.delegations.consequences import Consequences
@@ -78,7 +78,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def ask(ending: Ending, visit: Visit) -> Response:
+async def ask(ending: Ending, visit: PageRequest) -> Response:
     """What it will stop, and what stays usable until when."""
     stake = await visit.read(lambda tx: _stake(tx, visit))
     return visit.render(
@@ -90,14 +90,14 @@ async def ask(ending: Ending, visit: Visit) -> Response:
     )
 
 
-async def do(ending: Ending, visit: Visit) -> Response:
+async def do(ending: Ending, visit: PageRequest) -> Response:
     """Do it."""
     asked, terms = visit.request.path_params["client"], visit.console.terms
     client = await visit.change(lambda tx, act: ending.change(tx, act, asked, terms))
     return visit.redirect("/console/clients" if ending.key == "delete" else home(client), done=ending.done)
 
 
-def _stake(tx: Tx, visit: Visit) -> Stake:
+def _stake(tx: Tx, visit: PageRequest) -> Stake:
     client = found(tx, visit)
     act, terms = visit.act, visit.console.terms
     return Stake(

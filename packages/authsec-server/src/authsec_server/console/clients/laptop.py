@@ -12,7 +12,7 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolm
 from authsec_server.clients.model import Client
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.clients.lines import PROOF_VARIABLES, for_bash, for_powershell
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid
 
@@ -45,7 +45,7 @@ class Lines:
         return f"uv run authsec enrol {self.made.code}"
 
 
-async def form(visit: Visit, problem: Invalid | Conflict | None = None) -> Response:
+async def form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
     """For how long."""
     client, codes = await visit.read(lambda tx: _client(tx, visit))
     return visit.render(
@@ -59,7 +59,7 @@ async def form(visit: Visit, problem: Invalid | Conflict | None = None) -> Respo
     )
 
 
-async def make(visit: Visit) -> Response:
+async def make(visit: PageRequest) -> Response:
     """Make a code and show it, this once."""
     asked = visit.request.path_params["client"]
     try:
@@ -77,13 +77,13 @@ async def make(visit: Visit) -> Response:
     )
 
 
-async def take_back(visit: Visit) -> Response:
+async def take_back(visit: PageRequest) -> Response:
     """Let the code be used no more."""
     asked, enrolment = visit.request.path_params["client"], visit.request.path_params["enrolment"]
     client = await visit.change(lambda tx, act: enrolment_service.take_back(tx, act, asked, enrolment))
     return visit.redirect(home(client), done="code_taken_back")
 
 
-def _client(tx: Tx, visit: Visit) -> tuple[Client, list[Enrolment]]:
+def _client(tx: Tx, visit: PageRequest) -> tuple[Client, list[Enrolment]]:
     client = found(tx, visit)
     return client, enrolment_service.open_of(tx, visit.act, client.id)

@@ -15,7 +15,7 @@ from authsec_server.clients import search
 from authsec_server.clients.filters import Attention, Count, Filters, Sort
 from authsec_server.clients.model import Client, ClientKind, Platform
 from authsec_server.console.forms import Form
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import Uses
@@ -46,12 +46,12 @@ class Listed:
     last_tokens: Mapping[str, datetime]
 
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """The page."""
     return visit.render("clients/list.html", title=TITLE, **await list_context(visit, visit.query))
 
 
-async def list_context(visit: Visit, query: Form | None = None) -> dict[str, Any]:
+async def list_context(visit: PageRequest, query: Form | None = None) -> dict[str, Any]:
     """What the template of the list needs; without a query the first page of all clients."""
     asked = query or Form()
     filters, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
@@ -80,7 +80,7 @@ def read_filters(query: Form) -> Filters:
     )
 
 
-def _listed(tx: Tx, visit: Visit, filters: Filters, sort: Sort, descending: bool, cursor: str) -> Listed:
+def _listed(tx: Tx, visit: PageRequest, filters: Filters, sort: Sort, descending: bool, cursor: str) -> Listed:
     act = visit.act
     found, following = search.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
     all_of_them = not cursor and following is None

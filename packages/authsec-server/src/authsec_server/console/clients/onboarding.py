@@ -19,7 +19,7 @@ from authsec_server.console.clients.forms import EXAMPLES, Rows, Spoken, TypedCl
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.sources import service as sources
@@ -46,12 +46,12 @@ class Section:
     source: str  # the id of the one chosen
 
 
-async def blank(visit: Visit) -> Response:
+async def blank(visit: PageRequest) -> Response:
     """The empty dialog."""
     return await _dialog(visit, TypedClient())
 
 
-async def onboard(visit: Visit) -> Response:
+async def onboard(visit: PageRequest) -> Response:
     """Onboard what was typed, or show one more row to type into."""
     typed, domain = typed_client(visit.form), visit.console.settings.trust_domain
     if visit.form.ticked("add"):
@@ -64,7 +64,7 @@ async def onboard(visit: Visit) -> Response:
     return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="client_onboarded")
 
 
-async def check(visit: Visit) -> Response:
+async def check(visit: PageRequest) -> Response:
     """What is to be said about the rows typed so far; for the script that asks while somebody types."""
     rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
     platform, named = parse_platform(visit.form.text("platform")), visit.form.text("source")
@@ -81,7 +81,7 @@ async def check(visit: Visit) -> Response:
     return JSONResponse({"rows": told, "outlook": outlook}, headers=dict(guard.HEADERS))
 
 
-async def section_context(visit: Visit, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
+async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
     """What the fields of a proof need. `judged`: they were sent, so the chosen platform's rows say what is wrong."""
     registered = await visit.read(lambda tx: sources.of_kinds(tx, [*SourceKind]))
     domain = visit.console.settings.trust_domain
@@ -117,7 +117,7 @@ def _section(
     )
 
 
-async def _dialog(visit: Visit, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:
+async def _dialog(visit: PageRequest, typed: TypedClient, problem: Invalid | Conflict | None = None) -> Response:
     return visit.render(
         "clients/onboard.html",
         title=TITLE,

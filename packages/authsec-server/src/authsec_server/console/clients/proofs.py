@@ -13,19 +13,19 @@ from authsec_server.console.clients.forms import TypedProof, at_field, typed_pro
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.clients.onboarding import section_context
 from authsec_server.console.delegations.typed import instant
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.failures import Conflict, Invalid, NotFound
 
 
-async def blank(visit: Visit) -> Response:
+async def blank(visit: PageRequest) -> Response:
     """The empty form."""
     return await _form(visit, TypedProof(), "")
 
 
-async def add(visit: Visit) -> Response:
+async def add(visit: PageRequest) -> Response:
     """Add what was typed, or show one more row to type into."""
     typed, expires = typed_proof(visit.form), visit.form.text("expires_at")
     if visit.form.ticked("add"):
@@ -39,7 +39,7 @@ async def add(visit: Visit) -> Response:
     return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
 
 
-async def ask(visit: Visit) -> Response:
+async def ask(visit: PageRequest) -> Response:
     """What removing the proof brings about."""
     client, proof, stops = await visit.read(lambda tx: _ending(tx, visit))
     caution = removal_caution(client, proof.proof, visit.act.now)
@@ -53,7 +53,7 @@ async def ask(visit: Visit) -> Response:
     )
 
 
-async def remove(visit: Visit) -> Response:
+async def remove(visit: PageRequest) -> Response:
     """Remove it."""
     asked, proof_id = visit.request.path_params["client"], visit.request.path_params["proof"]
     client = await visit.change(lambda tx, act: held_proofs.remove_proof(tx, act, asked, proof_id))
@@ -74,7 +74,9 @@ def _new_proof(typed: TypedProof, expires: str) -> NewProof:
     )
 
 
-async def _form(visit: Visit, typed: TypedProof, expires: str, problem: Invalid | Conflict | None = None) -> Response:
+async def _form(
+    visit: PageRequest, typed: TypedProof, expires: str, problem: Invalid | Conflict | None = None
+) -> Response:
     client = await visit.read(lambda tx: found(tx, visit))
     return visit.render(
         "clients/add_proof.html",
@@ -87,7 +89,7 @@ async def _form(visit: Visit, typed: TypedProof, expires: str, problem: Invalid 
     )
 
 
-def _ending(tx: Tx, visit: Visit) -> tuple[Client, Held, Consequences]:
+def _ending(tx: Tx, visit: PageRequest) -> tuple[Client, Held, Consequences]:
     client = found(tx, visit)
     proof_id = visit.request.path_params["proof"]
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):

@@ -11,7 +11,7 @@ from authsec_server.clients.held_proofs import rotate_secret
 from authsec_server.clients.model import OVERLAP, Client
 from authsec_server.console.clients.found import found
 from authsec_server.console.clients.lines import SECRET_FILE, SECRET_VARIABLE
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
@@ -25,7 +25,7 @@ OVERLAPS: Mapping[str, str] = {
 }
 
 
-async def ask(visit: Visit, problem: Invalid | Conflict | None = None) -> Response:
+async def ask(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
     """How long the secrets from before count yet, and what stops if they end at once."""
 
     def load(tx: Tx) -> tuple[Client, Consequences]:
@@ -44,7 +44,7 @@ async def ask(visit: Visit, problem: Invalid | Conflict | None = None) -> Respon
     )
 
 
-async def rotate(visit: Visit) -> Response:
+async def rotate(visit: PageRequest) -> Response:
     """Make another secret and show it, this once."""
     asked = visit.request.path_params["client"]
     try:
@@ -55,7 +55,7 @@ async def rotate(visit: Visit) -> Response:
     return shown(visit, client)
 
 
-def shown(visit: Visit, client: Client) -> Response:
+def shown(visit: PageRequest, client: Client) -> Response:
     """The page with the secret that has just been made. It cannot be had again: nobody keeps it, this page neither."""
     return visit.render(
         "clients/secret.html",

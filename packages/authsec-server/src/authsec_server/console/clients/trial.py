@@ -13,7 +13,7 @@ from starlette.responses import Response
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.console.clients.found import found
 from authsec_server.console.forms import Form
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.console.sources.silent import silent_among
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective
@@ -60,7 +60,7 @@ class Tried:
         return json.dumps(its, indent=2, ensure_ascii=False)
 
 
-async def test(visit: Visit) -> Response:
+async def test(visit: PageRequest) -> Response:
     """The form, and the answer to what it asks: a GET form, since it changes nothing."""
     trial = read_trial(visit.query)
     tried = await visit.read(lambda tx: _tried(tx, visit, trial))
@@ -80,7 +80,7 @@ def read_trial(query: Form) -> Trial:
     return Trial(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
 
 
-def _tried(tx: Tx, visit: Visit, trial: Trial) -> Tried:
+def _tried(tx: Tx, visit: PageRequest, trial: Trial) -> Tried:
     client = found(tx, visit)
     outcome = preview(
         tx,

@@ -14,7 +14,7 @@ from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.console.sources.silent import Silence
 from authsec_server.console.words import plural
 from authsec_server.db import Tx
@@ -42,7 +42,7 @@ class Matter:
     more: str = ""
 
 
-def matters(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> list[Matter]:
+def matters(tx: Tx, visit: PageRequest, silent: Sequence[Silence]) -> list[Matter]:
     """The gravest first. `silent` are the sources that cannot tell at present."""
     return [
         *_sealing(tx, visit),
@@ -56,7 +56,7 @@ def matters(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> list[Matter]:
     ]
 
 
-def _sealing(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     if sealing.so_far(tx, visit.act.principal, visit.act.now).is_overdue:
         yield Matter(
             tone="bad",
@@ -66,7 +66,7 @@ def _sealing(tx: Tx, visit: Visit) -> Iterator[Matter]:
         )
 
 
-def _outages(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> Iterator[Matter]:
+def _outages(tx: Tx, visit: PageRequest, silent: Sequence[Silence]) -> Iterator[Matter]:
     for each in silent:
         resting = bindings.users_of(tx, visit.act, each.source).clients
         if resting:
@@ -79,7 +79,7 @@ def _outages(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> Iterator[Matter
             )
 
 
-def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _clients(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     unattested = clients.count(tx, visit.act, ClientFilters(attention=Attention.UNATTESTED, enabled=True))
     if unattested.number:
         yield Matter(
@@ -99,7 +99,7 @@ def _clients(tx: Tx, visit: Visit) -> Iterator[Matter]:
         )
 
 
-def _weak(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _weak(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     for attention, words, more in _WEAK:
         found = clients.count(tx, visit.act, ClientFilters(attention=attention, enabled=True))
         if found.number:
@@ -107,7 +107,7 @@ def _weak(tx: Tx, visit: Visit) -> Iterator[Matter]:
             yield Matter(tone="warn", text=text, path=f"{_ATTENTION}{attention}", more=more)
 
 
-def _refusals(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _refusals(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     repeated = counts.repeated_refusals(tx, visit.act.now - timedelta(days=1), REPEATED, limit=4)
     named = clients_service.by_ids(tx, [each.client_id for each in repeated])
     for each in repeated:
@@ -119,7 +119,7 @@ def _refusals(tx: Tx, visit: Visit) -> Iterator[Matter]:
             )
 
 
-def _ending(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _ending(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     soon = Filters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
     first, _ = delegations.page(tx, visit.act, visit.console.terms, soon, sort=Sort.ENDS, limit=1)
     if first:
@@ -133,7 +133,7 @@ def _ending(tx: Tx, visit: Visit) -> Iterator[Matter]:
         )
 
 
-def _audiences(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     default = visit.console.terms.default_audience
     shared = delegations.sharing(tx, visit.act, visit.console.terms)
     if shared:
@@ -145,7 +145,7 @@ def _audiences(tx: Tx, visit: Visit) -> Iterator[Matter]:
         )
 
 
-def _unused(tx: Tx, visit: Visit) -> Iterator[Matter]:
+def _unused(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     """Live for a month and never used: whoever needs it not should not have it."""
     number = len(delegations.first(tx, visit.act, unused(visit.act.now), sort=Sort.OLDEST, limit=LOOKED_AT + 1))
     if number:

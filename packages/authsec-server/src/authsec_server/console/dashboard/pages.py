@@ -18,7 +18,7 @@ from authsec_server.clients.filters import Attention
 from authsec_server.clients.filters import Filters as ClientFilters
 from authsec_server.console.dashboard.alerts import matters
 from authsec_server.console.dashboard.graph import draw
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.console.sources.silent import Silence, silent_ones
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -36,14 +36,14 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("", dashboard), console.page("/picture", picture)]
 
 
-async def dashboard(visit: Visit) -> Response:
+async def dashboard(visit: PageRequest) -> Response:
     """What is going on; on an empty server, the two steps to the first token."""
     silent = await silent_ones(visit)
     found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
 
 
-async def picture(visit: Visit) -> Response:
+async def picture(visit: PageRequest) -> Response:
     """Who may do what on whose behalf, around one owner, role, client or API; else the newest."""
     focus, standings, more = await visit.read(lambda tx: _focused(tx, visit))
     drawn = draw(standings, visit.console.terms.default_audience, visit.act.now)
@@ -52,7 +52,7 @@ async def picture(visit: Visit) -> Response:
     )
 
 
-def _dashboard(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> dict[str, Any]:
+def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[Silence]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, Filters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
@@ -71,7 +71,7 @@ def _dashboard(tx: Tx, visit: Visit, silent: Sequence[Silence]) -> dict[str, Any
     }
 
 
-def _unvouched(tx: Tx, visit: Visit) -> bool:
+def _unvouched(tx: Tx, visit: PageRequest) -> bool:
     """Whether agents wait for a trust source, and there is none at all."""
     waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
     return clients.count(tx, visit.act, waiting).number > 0 and not sources.page(tx, visit.act, limit=1)[0]
@@ -86,7 +86,7 @@ class Focus:
     path: str
 
 
-def _focused(tx: Tx, visit: Visit) -> tuple[Focus | None, Sequence[Standing], bool]:
+def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Standing], bool]:
     act, terms, query = visit.act, visit.console.terms, visit.query
     if audience := query.text("api"):
         known = apis.named(tx, act, audience)
@@ -102,7 +102,7 @@ def _focused(tx: Tx, visit: Visit) -> tuple[Focus | None, Sequence[Standing], bo
     return focus, found, following is not None
 
 
-def _around(tx: Tx, visit: Visit) -> tuple[Focus | None, Filters]:
+def _around(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Filters]:
     act, query = visit.act, visit.query
     live = Filters(state=DelegationState.LIVE)
     if slug := query.text("role"):

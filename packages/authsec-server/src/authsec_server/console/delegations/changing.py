@@ -11,7 +11,7 @@ from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
 from authsec_server.console.delegations.typed import amount_and_unit, instant, seconds, shown_instant, units_offered
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, editing
 from authsec_server.delegations import service as delegations
@@ -26,7 +26,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/delegations/{delegation}/edit", form, post=change, least=Role.OPERATOR)]
 
 
-async def form(visit: Visit) -> Response:
+async def form(visit: PageRequest) -> Response:
     """The form, with what there is."""
 
     def look(tx: Tx) -> tuple[Standing, Draft]:
@@ -41,7 +41,7 @@ async def form(visit: Visit) -> Response:
     return await _form(visit, draft)
 
 
-async def change(visit: Visit) -> Response:
+async def change(visit: PageRequest) -> Response:
     """What the form's buttons ask for: to tick all or none, to see what it comes to, to go back, or to do it."""
     typed = visit.form
     draft, revision = typed_draft(typed), typed.number("revision")
@@ -66,7 +66,7 @@ async def change(visit: Visit) -> Response:
     return visit.redirect(_home(visit), done="saved")
 
 
-async def _review(visit: Visit, draft: Draft, revision: int) -> Response:
+async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
     def look(tx: Tx) -> dict[str, Any]:
         its, terms = _stored(tx, visit).delegation, visit.console.terms
         require_current(its, revision, "This delegation")
@@ -81,7 +81,7 @@ async def _review(visit: Visit, draft: Draft, revision: int) -> Response:
     return visit.render("delegations/changes.html", title="Review the changes", home=_home(visit), sent=sent, **seen)
 
 
-async def _form(visit: Visit, draft: Draft, problem: Failure | None = None) -> Response:
+async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None) -> Response:
     """The form as it was typed, at the revision there is now: whoever was told what changed may overrule it."""
 
     def look(tx: Tx) -> dict[str, Any]:
@@ -111,7 +111,7 @@ async def _form(visit: Visit, draft: Draft, problem: Failure | None = None) -> R
     )
 
 
-def _known(tx: Tx, visit: Visit, draft: Draft, its: Delegation) -> dict[str, str]:
+def _known(tx: Tx, visit: PageRequest, draft: Draft, its: Delegation) -> dict[str, str]:
     """What the server has by now, for each field that was typed otherwise; nothing where it cannot be compared."""
     try:
         _, rows = editing.proposed_edit(tx, visit.act, its.id, edit_of(draft, its), visit.console.terms)
@@ -156,9 +156,9 @@ def edit_of(draft: Draft, its: Delegation) -> Edit:
     )
 
 
-def _stored(tx: Tx, visit: Visit) -> Standing:
+def _stored(tx: Tx, visit: PageRequest) -> Standing:
     return delegations.get(tx, visit.act, visit.request.path_params["delegation"], visit.console.terms)
 
 
-def _home(visit: Visit) -> str:
+def _home(visit: PageRequest) -> str:
     return f"/console/delegations/{visit.request.path_params['delegation']}"

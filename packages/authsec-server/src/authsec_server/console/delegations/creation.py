@@ -35,7 +35,7 @@ from authsec_server.console.delegations.steps import (
 from authsec_server.console.delegations.typed import units_offered
 from authsec_server.console.forms import Form
 from authsec_server.console.roles.typed import TypedRole, at_fields, typed_role
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Conflict, Invalid
@@ -43,7 +43,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 
 
-async def leave_context(visit: Visit) -> Response:
+async def leave_context(visit: PageRequest) -> Response:
     """Go on, look again, or make the new role and use it. Whoever goes on with a new role typed means it, too."""
     typed = typed_role(visit.form, NEW_ROLE)
     draft = await visit.read(lambda tx: steps.chosen_in_role(tx, typed_draft(visit.form)))
@@ -59,7 +59,7 @@ async def leave_context(visit: Visit) -> Response:
     return await _with_new_role(visit, draft, typed, to) if typed.begun else visit.redirect(draft.at(to))
 
 
-async def leave_actions(visit: Visit) -> Response:
+async def leave_actions(visit: PageRequest) -> Response:
     """Go on or back; or tick all or none, which needs no script."""
 
     def work(tx: Tx) -> Draft:
@@ -73,7 +73,7 @@ async def leave_actions(visit: Visit) -> Response:
     return visit.redirect((await visit.read(work)).at(to))
 
 
-async def leave_duration(visit: Visit) -> Response:
+async def leave_duration(visit: PageRequest) -> Response:
     """Go on or back."""
     draft = await visit.read(lambda tx: steps.chosen(tx, typed_draft(visit.form)))
     return visit.redirect(draft.at(_asked_for(visit.form, DURATION)))
@@ -84,7 +84,7 @@ def _asked_for(form: Form, step: Step) -> Step:
     return next((each for each in STEPS if each.key == form.text("to")), STEPS[step.number])
 
 
-def _stays(tx: Tx, visit: Visit, draft: Draft, typed: TypedRole) -> Invalid | None:
+def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invalid | None:
     """Why one cannot go on from the first step; whether the new role can be made shows when it is."""
     if not typed.begun:
         found = fault(tx, visit.act, draft, visit.console.terms)
@@ -95,7 +95,7 @@ def _stays(tx: Tx, visit: Visit, draft: Draft, typed: TypedRole) -> Invalid | No
     return client_fault(tx, draft)
 
 
-async def _with_new_role(visit: Visit, draft: Draft, typed: TypedRole, to: Step) -> Response:
+async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: Step) -> Response:
     """Make the role, and be at that step with it; what was chosen besides stays chosen."""
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, name=typed.name, actions=typed.actions))
@@ -117,12 +117,12 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def context(visit: Visit) -> Response:
+async def context(visit: PageRequest) -> Response:
     """Which role, for which kind of program, for which client."""
     return await show(visit, CONTEXT, looking_at_context(visit))
 
 
-async def actions(visit: Visit) -> Response:
+async def actions(visit: PageRequest) -> Response:
     """Which of the role's actions."""
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
@@ -131,7 +131,7 @@ async def actions(visit: Visit) -> Response:
     return await show(visit, ACTIONS, look)
 
 
-async def duration(visit: Visit) -> Response:
+async def duration(visit: PageRequest) -> Response:
     """How long a token may live, when the delegation ends, and for which APIs its tokens are."""
 
     def look(tx: Tx, draft: Draft) -> dict[str, Any]:
@@ -144,12 +144,12 @@ async def duration(visit: Visit) -> Response:
     return await show(visit, DURATION, look)
 
 
-async def review(visit: Visit) -> Response:
+async def review(visit: PageRequest) -> Response:
     """What it comes to, before it is made: the very claims that its tokens would carry."""
     return await show(visit, REVIEW, lambda tx, draft: _reviewed(tx, visit, draft))
 
 
-async def create(visit: Visit) -> Response:
+async def create(visit: PageRequest) -> Response:
     """Delegate; or go back to the step at which something is wrong by now. The same is not delegated twice."""
     draft, terms = typed_draft(visit.form), visit.console.terms
 
@@ -165,7 +165,7 @@ async def create(visit: Visit) -> Response:
         return shown(visit, REVIEW, draft, conflict, await visit.read(lambda tx: _reviewed(tx, visit, draft)))
 
 
-def _reviewed(tx: Tx, visit: Visit, draft: Draft) -> dict[str, Any]:
+def _reviewed(tx: Tx, visit: PageRequest, draft: Draft) -> dict[str, Any]:
     standing = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
     return {
         "standing": standing,

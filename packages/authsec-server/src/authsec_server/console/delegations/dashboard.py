@@ -14,7 +14,7 @@ from authsec_server.audit import counts
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.forms import Form
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search
 from authsec_server.delegations.model import UNUSED_FOR, DelegationState, Filters, Sort, TargetType, unused
@@ -51,7 +51,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/delegations", dashboard)]
 
 
-async def dashboard(visit: Visit) -> Response:
+async def dashboard(visit: PageRequest) -> Response:
     """The table."""
     query, terms = visit.query, visit.console.terms
     sort, cursor = _one_of(Sort, query.text("sort")) or Sort.NEWEST, query.text("cursor")

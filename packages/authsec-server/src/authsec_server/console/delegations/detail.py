@@ -14,7 +14,7 @@ from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.console.delegations.draft import NOT_YET
 from authsec_server.console.delegations.steps import USED_WITHIN
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.effective import effective
@@ -28,7 +28,7 @@ VERSION = "(the authority's version when the token is asked for)"
 _LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
 
 
-def foreseen(tx: Tx, visit: Visit, standing: Standing) -> dict[str, Any]:
+def foreseen(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
     """What the template wants to know of it: `claims` as JSON, or else `denied`; and whether the client can `prove`."""
     shown = preview_delegation(tx, visit.act, visit.console.tokens.issuance, standing)
     if isinstance(shown, Denied):
@@ -36,7 +36,7 @@ def foreseen(tx: Tx, visit: Visit, standing: Standing) -> dict[str, Any]:
     return {"claims": _as_text(shown.claims), "denied": "", "provable": shown.provable, "by_id": False}
 
 
-def foreseen_draft(tx: Tx, visit: Visit, standing: Standing) -> dict[str, Any]:
+def foreseen_draft(tx: Tx, visit: PageRequest, standing: Standing) -> dict[str, Any]:
     """The same of one that has no id yet; with `by_id`, its id will settle what stands beside those there are."""
     seen = foreseen(tx, visit, standing)
     if not seen["claims"]:
@@ -60,7 +60,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/delegations/{delegation}", detail)]
 
 
-async def detail(visit: Visit) -> Response:
+async def detail(visit: PageRequest) -> Response:
     """All there is to know about it."""
     before = visit.query.number("before") or None
 
@@ -91,7 +91,7 @@ async def detail(visit: Visit) -> Response:
     )
 
 
-def _dormant(tx: Tx, visit: Visit, standing: Standing) -> set[str]:
+def _dormant(tx: Tx, visit: PageRequest, standing: Standing) -> set[str]:
     """The actions that it allows and that no token carries, since the role no longer holds them."""
     held = effective(tx, visit.act, standing.client.id, visit.console.terms)
     return {each.action for each in held if each.dormant and each.delegation.id == standing.delegation.id}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.site import Console, Page, Visit
+from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations import service as delegations
@@ -62,7 +62,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 def _asking(turn: Turn) -> Page:
-    async def ask(visit: Visit) -> Response:
+    async def ask(visit: PageRequest) -> Response:
         def look(tx: Tx) -> tuple[Standing, Consequences]:
             found = visit.request.path_params["delegation"], visit.console.terms
             return delegations.get(tx, visit.act, *found), consequences.of_delegation(tx, visit.act, *found)
@@ -81,7 +81,7 @@ def _asking(turn: Turn) -> Page:
 
 
 def _doing(turn: Turn) -> Page:
-    async def do(visit: Visit) -> Response:
+    async def do(visit: PageRequest) -> Response:
         delegation_id = visit.request.path_params["delegation"]
         await visit.change(lambda tx, act: turn.verb(tx, act, delegation_id, visit.console.terms))
         return visit.redirect(f"/console/delegations/{delegation_id}", done=turn.done)

@@ -18,7 +18,7 @@ from authsec_server.clients.filters import Filters, Sort
 from authsec_server.clients.model import Client
 from authsec_server.console.delegations.draft import ALL, CONTEXT, STEPS, Draft, Step, fault, typed_draft
 from authsec_server.console.roles.typed import Offered, described_actions, typed_role
-from authsec_server.console.site import Visit
+from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Delegation, DelegationState, TargetType, live_twin, state
@@ -176,7 +176,7 @@ NEW_ROLE = "role_"
 Look = Callable[[Tx, Draft], dict[str, Any]]
 
 
-async def show(visit: Visit, step: Step, look: Look) -> Response:
+async def show(visit: PageRequest, step: Step, look: Look) -> Response:
     """The step with what its address says."""
 
     def work(tx: Tx) -> tuple[str, Draft, Invalid | None, dict[str, Any]]:
@@ -191,7 +191,7 @@ async def show(visit: Visit, step: Step, look: Look) -> Response:
     return visit.redirect(elsewhere) if elsewhere else shown(visit, step, draft, problem, seen)
 
 
-def shown(visit: Visit, step: Step, draft: Draft, problem: Failure | None, seen: dict[str, Any]) -> Response:
+def shown(visit: PageRequest, step: Step, draft: Draft, problem: Failure | None, seen: dict[str, Any]) -> Response:
     """The page of the step."""
     return visit.render(
         f"delegations/new/{step.key}.html",
@@ -205,13 +205,13 @@ def shown(visit: Visit, step: Step, draft: Draft, problem: Failure | None, seen:
     )
 
 
-async def show_context(visit: Visit, draft: Draft, problem: Failure | None) -> Response:
+async def show_context(visit: PageRequest, draft: Draft, problem: Failure | None) -> Response:
     """The first step once more, with all that was typed there."""
     look = looking_at_context(visit)
     return shown(visit, CONTEXT, draft, problem, await visit.read(lambda tx: look(tx, draft)))
 
 
-def looking_at_context(visit: Visit) -> Look:
+def looking_at_context(visit: PageRequest) -> Look:
     """What the first step shows: what was chosen and looked for, and the new role as far as it was typed."""
     typed = visit.form if visit.request.method == "POST" else visit.query
 
@@ -228,7 +228,7 @@ def looking_at_context(visit: Visit) -> Look:
     return look
 
 
-def typed_besides(visit: Visit) -> dict[str, str]:
+def typed_besides(visit: PageRequest) -> dict[str, str]:
     """What the first step looked for, to be kept in an address."""
     typed = visit.form if visit.request.method == "POST" else visit.query
     return {name: typed.text(name) for name in ("role_text", "client_text")}

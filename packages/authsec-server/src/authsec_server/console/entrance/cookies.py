@@ -6,15 +6,15 @@ from starlette.responses import Response
 
 from authsec_server.accounts.model import Caller, NewSession
 from authsec_server.accounts.session_auth import caller_of, cookie_name
-from authsec_server.console.site import Console, Guest
+from authsec_server.console.site import Console, PublicRequest
 
 
-def caller(guest: Guest) -> Caller:
+def caller(guest: PublicRequest) -> Caller:
     """Who knocks, with the session that their browser may still have."""
     return caller_of(guest.request, cookie_name(guest.console.settings.issuer))
 
 
-def let_in(guest: Guest, new: NewSession, path: str, **query: object) -> Response:
+def let_in(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
     """Go on to `path` with the new session. The cookie ends with the browser, the session when the server says."""
     response = guest.redirect(path, **query)
     put(response, guest.console, cookie_name(guest.console.settings.issuer), new.cookie)

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts.model import LinkPurpose, LinkState, NewSession
 from authsec_server.console.entrance.cookies import caller, let_in
-from authsec_server.console.site import Console, Guest
+from authsec_server.console.site import Console, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid
 
 TITLES = {
@@ -25,7 +25,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.open_page("/set-up", show, post=use)]
 
 
-async def show(guest: Guest, problem: Failure | None = None) -> Response:
+async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
     """What the link is for. A link that no longer works says so, and how to get another."""
     form = guest.form if guest.request.method == "POST" else guest.query
     state: LinkState = await run_in_threadpool(guest.console.sign_in.look, form.text("code"))
@@ -45,7 +45,7 @@ async def show(guest: Guest, problem: Failure | None = None) -> Response:
     )
 
 
-async def use(guest: Guest) -> Response:
+async def use(guest: PublicRequest) -> Response:
     """Use the link up, and let in whoever used it."""
     state: LinkState = await run_in_threadpool(guest.console.sign_in.look, guest.form.text("code"))
     try:
@@ -55,7 +55,7 @@ async def use(guest: Guest) -> Response:
     return let_in(guest, new, "/console", done="welcome")
 
 
-def _enter(guest: Guest, state: LinkState) -> NewSession:
+def _enter(guest: PublicRequest, state: LinkState) -> NewSession:
     form, sign_in = guest.form, guest.console.sign_in
     code = form.text("code")
     if state.purpose is LinkPurpose.SIGN_IN:

@@ -12,7 +12,7 @@ from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.session_auth import cookie_name
 from authsec_server.console.entrance.cookies import caller, drop, let_in
 from authsec_server.console.guard import local_path
-from authsec_server.console.site import Console, Guest, Visit
+from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Failure, Invalid
 from authsec_server.web.errors import TooOften, Unauthenticated
 
@@ -27,7 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def show(guest: Guest, problem: Failure | None = None) -> Response:
+async def show(guest: PublicRequest, problem: Failure | None = None) -> Response:
     """The form, and the way through the company's own sign-in where there is one."""
     asked = guest.form if guest.request.method == "POST" else guest.query
     open_id = guest.console.open_id
@@ -43,7 +43,7 @@ async def show(guest: Guest, problem: Failure | None = None) -> Response:
     )
 
 
-async def enter(guest: Guest) -> Response:
+async def enter(guest: PublicRequest) -> Response:
     """Let in whoever has the password."""
     email, password = guest.form.text("email"), guest.form.exact("password")
     try:
@@ -56,7 +56,7 @@ async def enter(guest: Guest) -> Response:
     return let_in(guest, new, local_path(guest.form.text("next"), HOME))
 
 
-async def leave(visit: Visit) -> Response:
+async def leave(visit: PageRequest) -> Response:
     """End this session, and have the browser forget it."""
     await visit.change(lambda tx, act: sessions.end(tx, act, act.principal.session_id))
     response = visit.redirect("/console/sign-in", done="signed_out")

@@ -14,7 +14,7 @@ from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, Sign
 from authsec_server.console import guard
 from authsec_server.console.entrance.cookies import caller, drop, is_secure, let_in, put
 from authsec_server.console.guard import local_path
-from authsec_server.console.site import Console, Guest
+from authsec_server.console.site import Console, PublicRequest
 from authsec_server.web.errors import Unauthenticated
 
 
@@ -26,7 +26,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def begin(guest: Guest) -> Response:
+async def begin(guest: PublicRequest) -> Response:
     """Off to the provider, with what the browser must bring back."""
     open_id = _open_id(guest)
     try:
@@ -38,7 +38,7 @@ async def begin(guest: Guest) -> Response:
     return response
 
 
-async def finish(guest: Guest) -> Response:
+async def finish(guest: PublicRequest) -> Response:
     """Back from the provider: let in whom it says, in the role that it says. The transaction ends here, either way."""
     open_id = _open_id(guest)
     await run_in_threadpool(guest.console.sign_in.before_the_provider, caller(guest))
@@ -66,18 +66,18 @@ async def finish(guest: Guest) -> Response:
     return response
 
 
-async def _turned_away(guest: Guest, refused: SignInRefused) -> Response:
+async def _turned_away(guest: PublicRequest, refused: SignInRefused) -> Response:
     count = partial(guest.console.sign_in.refuse_identity, refused.code, caller(guest), whom=refused.whom)
     await run_in_threadpool(count)
     return _page(guest, 503 if refused.retryable else 403, refused.message, refused.remedy)
 
 
-def _page(guest: Guest, status: int, message: str, remedy: str) -> Response:
+def _page(guest: PublicRequest, status: int, message: str, remedy: str) -> Response:
     title = "You were not signed in"
     return guest.render("entrance/refused.html", title=title, status=status, message=message, remedy=remedy)
 
 
-def _open_id(guest: Guest) -> OpenIdSignIn:
+def _open_id(guest: PublicRequest) -> OpenIdSignIn:
     if guest.console.open_id is None:
         raise HTTPException(404)
     return guest.console.open_id

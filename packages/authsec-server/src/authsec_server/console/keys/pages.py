@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.delegations.consequences import Consequences
@@ -26,7 +26,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """Every key there was."""
     every = await visit.read(lambda tx: keys.every(tx, visit.act))
     return visit.render(
@@ -38,7 +38,7 @@ async def listing(visit: Visit) -> Response:
     )
 
 
-async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What a rotation does now, and whether verifiers have seen the next key."""
     every = await visit.read(lambda tx: keys.every(tx, visit.act))
     prepared = key_in(every, KeyState.PREPARED)
@@ -54,7 +54,7 @@ async def ask(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def rotate(visit: Visit) -> Response:
+async def rotate(visit: PageRequest) -> Response:
     """Let the prepared key sign. A new key takes long to make: that comes before the transaction."""
     custodian, force = visit.console.custodian, visit.form.ticked("force")
     fresh = await run_in_threadpool(custodian.make)
@@ -65,7 +65,7 @@ async def rotate(visit: Visit) -> Response:
     return visit.redirect("/console/keys", done="key_rotated")
 
 
-async def ask_revoke(visit: Visit, problem: Failure | None = None) -> Response:
+async def ask_revoke(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What stops with the key, and which one signs instead."""
 
     def look(tx: Tx) -> tuple[SigningKey, SigningKey | None, Consequences]:
@@ -85,7 +85,7 @@ async def ask_revoke(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-async def revoke(visit: Visit) -> Response:
+async def revoke(visit: PageRequest) -> Response:
     """Believe it no more."""
     custodian, kid = visit.console.custodian, visit.request.path_params["kid"]
     fresh = await run_in_threadpool(custodian.make_two)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.console.roles.typed import TypedRole, at_fields, described_actions, stored_role, typed_role
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -26,12 +26,12 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def new(visit: Visit) -> Response:
+async def new(visit: PageRequest) -> Response:
     """An empty form."""
     return await _new(visit, TypedRole())
 
 
-async def create(visit: Visit) -> Response:
+async def create(visit: PageRequest) -> Response:
     """Create the role."""
     typed = typed_role(visit.form)
 
@@ -52,7 +52,7 @@ async def create(visit: Visit) -> Response:
     return visit.redirect(f"/console/roles/{role.slug}", done="role_created")
 
 
-async def edit(visit: Visit) -> Response:
+async def edit(visit: PageRequest) -> Response:
     """The form, with what there is."""
 
     def look(tx: Tx) -> TypedRole:
@@ -61,7 +61,7 @@ async def edit(visit: Visit) -> Response:
     return await _edit(visit, await visit.read(look))
 
 
-async def change(visit: Visit) -> Response:
+async def change(visit: PageRequest) -> Response:
     """What the form's buttons ask for: to see what it comes to, to go back, or to do it."""
     typed, revision = typed_role(visit.form), visit.form.number("revision")
     if visit.form.ticked("again"):
@@ -87,7 +87,7 @@ async def change(visit: Visit) -> Response:
     return visit.redirect(f"/console/roles/{role.slug}", done="saved" if role.revision > revision else "unchanged")
 
 
-async def _review(visit: Visit, typed: TypedRole, revision: int) -> Response | None:
+async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:
     """Before and after; None where no action changes, so that nobody loses or gains anything."""
 
     def look(tx: Tx) -> dict[str, Any]:
@@ -107,12 +107,12 @@ async def _review(visit: Visit, typed: TypedRole, revision: int) -> Response | N
     return visit.render("roles/changes.html", title="Review the changes", sent=visit.form.pairs(), typed=typed, **seen)
 
 
-async def _new(visit: Visit, typed: TypedRole, problem: Failure | None = None) -> Response:
+async def _new(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
     offered = await visit.read(lambda tx: described_actions(tx, visit.act))
     return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
 
 
-async def _edit(visit: Visit, typed: TypedRole, problem: Failure | None = None) -> Response:
+async def _edit(visit: PageRequest, typed: TypedRole, problem: Failure | None = None) -> Response:
     """The form as it was typed, at the revision there is now: whoever was told what changed may overrule it."""
     role, offered = await visit.read(lambda tx: (_stored(tx, visit), described_actions(tx, visit.act)))
     known = {}
@@ -132,5 +132,5 @@ async def _edit(visit: Visit, typed: TypedRole, problem: Failure | None = None) 
     )
 
 
-def _stored(tx: Tx, visit: Visit) -> RoleDefinition:
+def _stored(tx: Tx, visit: PageRequest) -> RoleDefinition:
     return roles.get(tx, visit.act, visit.request.path_params["role"])

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
 from authsec_server.audit import counts
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import DelegationState, Filters
@@ -26,7 +26,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/roles", listing), console.page("/roles/{role}", detail)]
 
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """All roles, or those that are called so."""
     text, after = visit.query.text("q")[:200], visit.query.text("cursor")
 
@@ -38,7 +38,7 @@ async def listing(visit: Visit) -> Response:
     return visit.render("roles/list.html", title="Roles & Actions", text=text, cursor=after, **await visit.read(look))
 
 
-async def detail(visit: Visit) -> Response:
+async def detail(visit: PageRequest) -> Response:
     """One role."""
 
     def look(tx: Tx) -> dict[str, Any]:

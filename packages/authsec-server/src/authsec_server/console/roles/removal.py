@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations import service
@@ -25,7 +25,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/roles/{role}/delete", ask, post=delete, least=Role.OPERATOR)]
 
 
-async def ask(visit: Visit, problem: Failure | None = None) -> Response:
+async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What goes with it, or what stands in the way."""
 
     def look(tx: Tx) -> dict[str, Any]:
@@ -43,7 +43,7 @@ async def ask(visit: Visit, problem: Failure | None = None) -> Response:
     return visit.render("roles/delete.html", title="Delete this role?", problem=problem, **await visit.read(look))
 
 
-async def delete(visit: Visit) -> Response:
+async def delete(visit: PageRequest) -> Response:
     """Delete it, unless somebody has delegated in it meanwhile."""
     try:
         await visit.change(lambda tx, act: service.delete_role(tx, act, visit.request.path_params["role"]))

@@ -15,7 +15,7 @@ from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Named
 from authsec_server.clients import search as clients
 from authsec_server.console.activity.text import sentence
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import title
@@ -40,7 +40,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/search", search)]
 
 
-async def search(visit: Visit) -> Response:
+async def search(visit: PageRequest) -> Response:
     """Everything that fits, by kind. Whatever is the only hit is shown at once."""
     text = visit.query.text("q")[:MOST_TEXT]
     found = await visit.read(lambda tx: _found(tx, visit, text)) if text else {}
@@ -51,7 +51,7 @@ async def search(visit: Visit) -> Response:
     return visit.render("search/results.html", title="Search", text=text, found=found, each=EACH, former=former)
 
 
-def _former(tx: Tx, visit: Visit, text: str) -> Named | None:
+def _former(tx: Tx, visit: PageRequest, text: str) -> Named | None:
     """The client that had this Client ID, as the journal last called it."""
     if not naming.is_uuid(text):
         return None
@@ -59,7 +59,7 @@ def _former(tx: Tx, visit: Visit, text: str) -> Named | None:
     return last[0].event.client if last else None
 
 
-def _found(tx: Tx, visit: Visit, text: str) -> dict[str, list[Hit]]:
+def _found(tx: Tx, visit: PageRequest, text: str) -> dict[str, list[Hit]]:
     act, terms = visit.act, visit.console.terms
     return {
         "Clients": [

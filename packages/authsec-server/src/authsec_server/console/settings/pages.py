@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.console.words import duration
 from authsec_server.keys.master_key import FILE_NAME
 from authsec_server.principal import Role
@@ -41,7 +41,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/settings", show, least=Role.ADMIN)]
 
 
-async def show(visit: Visit) -> Response:
+async def show(visit: PageRequest) -> Response:
     """Every setting."""
     settings = visit.console.settings
     rows = [

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.console.sources.typed import Typed
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -27,7 +27,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def form(visit: Visit, problem: Failure | None = None) -> Response:
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Which kind of source; once that is chosen, what is to be known of it."""
     kind = visit.form.text("kind") or visit.query.text("kind")
     if kind not in set(SourceKind):
@@ -35,7 +35,7 @@ async def form(visit: Visit, problem: Failure | None = None) -> Response:
     return _form(visit, Typed.read(visit.form, kind), None, f"New {SourceKind(kind).shown}", problem)
 
 
-async def create(visit: Visit) -> Response:
+async def create(visit: PageRequest) -> Response:
     """Register it."""
     typed = Typed.read(visit.form, visit.form.text("kind"))
     try:
@@ -46,7 +46,7 @@ async def create(visit: Visit) -> Response:
     return visit.redirect(f"/console/sources/{source.slug}", done="source_registered")
 
 
-async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
+async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What is stored, to be changed; after a problem, what was typed."""
 
     def load(tx: Tx) -> tuple[TrustSource, Users]:
@@ -59,7 +59,7 @@ async def edit_form(visit: Visit, problem: Failure | None = None) -> Response:
     return _form(visit, typed, source, f"Edit {source.name}", problem, users)
 
 
-async def edit(visit: Visit) -> Response:
+async def edit(visit: PageRequest) -> Response:
     """Store what was typed, unless somebody else was first."""
     reference, read = visit.request.path_params["source"], visit.form.number("revision")
     source = await visit.read(lambda tx: sources.get(tx, visit.act, reference))
@@ -86,12 +86,12 @@ async def edit(visit: Visit) -> Response:
     return visit.redirect(f"/console/sources/{edited.slug}", done="saved" if edited.revision > read else "unchanged")
 
 
-def _may_look_up(visit: Visit) -> bool:
+def _may_look_up(visit: PageRequest) -> bool:
     return visit.console.settings.credentials_dir is not None
 
 
 def _form(
-    visit: Visit,
+    visit: PageRequest,
     typed: Typed,
     source: TrustSource | None,
     title: str,

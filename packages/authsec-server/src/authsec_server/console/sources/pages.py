@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Held, Users
 from authsec_server.clients.selectors.parsing import KEYS
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.sources import service as sources
@@ -46,7 +46,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/sources", listing), console.page("/sources/{source}", detail)]
 
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """All sources, by slug, each with how its keys stand."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
     found, following_page = await visit.read(lambda tx: sources.page(tx, visit.act, text=text, after=after, limit=PAGE))
@@ -60,7 +60,7 @@ async def listing(visit: Visit) -> Response:
     )
 
 
-async def detail(visit: Visit, problem: Failure | None = None) -> Response:
+async def detail(visit: PageRequest, problem: Failure | None = None) -> Response:
     """One source."""
     about = await visit.read(lambda tx: _about(tx, visit))
     source = about.source
@@ -87,7 +87,7 @@ async def detail(visit: Visit, problem: Failure | None = None) -> Response:
     )
 
 
-def _about(tx: Tx, visit: Visit) -> About:
+def _about(tx: Tx, visit: PageRequest) -> About:
     source = sources.get(tx, visit.act, visit.request.path_params["source"])
     return About(
         source=source,
@@ -96,7 +96,7 @@ def _about(tx: Tx, visit: Visit) -> About:
     )
 
 
-def _lookups(visit: Visit, source: TrustSource) -> Mapping[Lookup, LookupState]:
+def _lookups(visit: PageRequest, source: TrustSource) -> Mapping[Lookup, LookupState]:
     """How its look-ups went last, in this process. Raises `Unavailable`."""
     try:
         return visit.console.cluster_apis.state(source)
@@ -104,7 +104,7 @@ def _lookups(visit: Visit, source: TrustSource) -> Mapping[Lookup, LookupState]:
         raise Unavailable(error.sentence) from None
 
 
-async def keys_of(visit: Visit, source: TrustSource) -> KeysState:
+async def keys_of(visit: PageRequest, source: TrustSource) -> KeysState:
     """How the source's keys stand. Raises `Unavailable`."""
     try:
         return await run_in_threadpool(visit.console.key_sets.state, source)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from starlette.concurrency import run_in_threadpool
 
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.sources import service as sources
 from authsec_server.sources.key_cache import Condition
 from authsec_server.sources.model import KeysUnavailable, Lookup, LookupUnavailable, TrustSource
@@ -30,13 +30,13 @@ class Silence:
     some: bool = False
 
 
-async def silent_ones(visit: Visit) -> Sequence[Silence]:
+async def silent_ones(visit: PageRequest) -> Sequence[Silence]:
     """Of all enabled sources, as far as a page goes."""
     found, _ = await visit.read(lambda tx: sources.page(tx, visit.act, limit=LOOKED_AT))
     return [*(await _silent(visit, found)).values()]
 
 
-async def silent_among(visit: Visit, ids: Collection[str]) -> Mapping[str, Silence]:
+async def silent_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, Silence]:
     """Of the sources with these ids, by id."""
     if not ids:
         return {}
@@ -44,7 +44,7 @@ async def silent_among(visit: Visit, ids: Collection[str]) -> Mapping[str, Silen
     return await _silent(visit, [*found.values()])
 
 
-async def _silent(visit: Visit, found: Sequence[TrustSource]) -> Mapping[str, Silence]:
+async def _silent(visit: PageRequest, found: Sequence[TrustSource]) -> Mapping[str, Silence]:
     """Asks no other server, but the database: never inside a transaction."""
     told = await run_in_threadpool(lambda: [_silence(visit.console, source) for source in found if source.enabled])
     return {each.source.id: each for each in told if each is not None}

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
-from authsec_server.console.site import Console, Visit
+from authsec_server.console.site import Console, PageRequest
 from authsec_server.console.sources.pages import detail
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences
@@ -80,7 +80,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def ask(turn: Turn, visit: Visit) -> Response:
+async def ask(turn: Turn, visit: PageRequest) -> Response:
     """What it brings about."""
 
     def load(tx: Tx) -> tuple[TrustSource, Users, Consequences]:
@@ -92,7 +92,7 @@ async def ask(turn: Turn, visit: Visit) -> Response:
     return visit.render("sources/turn.html", title=title, turn=turn, source=source, users=users, stops=stops)
 
 
-async def do(turn: Turn, visit: Visit) -> Response:
+async def do(turn: Turn, visit: PageRequest) -> Response:
     """Do it."""
     reference, domain = visit.request.path_params["source"], visit.console.settings.trust_domain
     while turn.again(await visit.change(lambda tx, act: turn.change(tx, act, reference, domain))):
@@ -101,17 +101,17 @@ async def do(turn: Turn, visit: Visit) -> Response:
     return visit.redirect("/console/sources" if gone else f"/console/sources/{reference}", done=turn.done)
 
 
-async def refresh(visit: Visit) -> Response:
+async def refresh(visit: PageRequest) -> Response:
     """Fetch its keys now. Whether that worked, the page shows."""
     return await _asked(visit, visit.console.key_sets.refresh)
 
 
-async def check(visit: Visit) -> Response:
+async def check(visit: PageRequest) -> Response:
     """Ask its cluster now. How that went, the page shows."""
     return await _asked(visit, visit.console.cluster_apis.check)
 
 
-async def _asked(visit: Visit, ask: Callable[[TrustSource], object]) -> Response:
+async def _asked(visit: PageRequest, ask: Callable[[TrustSource], object]) -> Response:
     reference = visit.request.path_params["source"]
     source = await visit.read(lambda tx: sources.to_refresh(tx, visit.act, reference))
     try:
@@ -121,7 +121,7 @@ async def _asked(visit: Visit, ask: Callable[[TrustSource], object]) -> Response
     return visit.redirect(f"/console/sources/{source.slug}")
 
 
-async def bind(visit: Visit) -> Response:
+async def bind(visit: PageRequest) -> Response:
     """Have the chosen proofs rest on it from now on."""
     reference, chosen = visit.request.path_params["source"], visit.form.all("proof")
     domain = visit.console.settings.trust_domain
