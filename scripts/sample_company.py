@@ -237,7 +237,7 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
     around = Runtime(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
     with (
         capture_logs(),  # hundreds of lines that nobody wants to read
-        open_authority(_may_look_up(settings), local_operator=True, surroundings=around) as authority,
+        open_authority(_may_look_up(settings), local_operator=True, runtime=around) as authority,
     ):
         http = TestClient(authority.app, base_url=settings.issuer, client=("10.20.3.17", 50_000))
         yield Past(http=http, clock=clock, issuer=settings.issuer, database=authority.database)

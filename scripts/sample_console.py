@@ -41,13 +41,13 @@ def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
     else:
         sample_company.found(settings, NOW, token_bytes=dice)
     around = Runtime(now=lambda: NOW, token_bytes=dice)
-    with capture_logs(), open_authority(settings, local_operator=True, surroundings=around) as authority:
+    with capture_logs(), open_authority(settings, local_operator=True, runtime=around) as authority:
         operator = TestClient(authority.app, base_url=settings.issuer)
         clients = operator.get("/authsec/api/v1/clients").json()["items"]
         link = operator.post("/authsec/api/v1/setup-links", json={"purpose": "first_administrator"}).json()["path"]
     with (
         capture_logs(),
-        open_authority(settings, surroundings=around) as authority,
+        open_authority(settings, runtime=around) as authority,
         serving(authority.app) as url,
     ):
         while authority.dropper.sealer.seal():  # what a server does each second; this one does nothing by itself

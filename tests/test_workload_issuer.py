@@ -106,7 +106,7 @@ def hands(tmp_path: Path) -> Iterator[Hands]:
     clock = Clock()
     around = Runtime(now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes)
     settings = load_settings(data=tmp_path, outbound_private_hosts="127.0.0.1")
-    with open_authority(settings, local_operator=True, surroundings=around) as opened:
+    with open_authority(settings, local_operator=True, runtime=around) as opened:
         yield Hands(TestClient(opened.app, base_url=opened.issuer), clock)
 
 

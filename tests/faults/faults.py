@@ -33,7 +33,7 @@ Inject = Callable[[Scene], Over]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault, the databases that it concerns, and the surroundings that it needs.
+    """A fault, the databases that it concerns, and the runtime that it needs.
 
     `rounds` are those of the short and of the long form. `crowd` further threads ask for tokens.
     `stays_unready`: `/readyz` may go on to name the fault afterwards, while tokens are issued.

@@ -74,7 +74,7 @@ def begun_at_noon(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _begun(data: Path, around: Runtime) -> Path:
-    with open_authority(Settings(data=data), surroundings=around):
+    with open_authority(Settings(data=data), runtime=around):
         return data
 
 
@@ -215,7 +215,7 @@ class Clock:
         return self.at.timestamp()
 
     def around(self) -> Runtime:
-        """An authority's surroundings, with this clock and cheap passwords."""
+        """An authority's runtime, with this clock and cheap passwords."""
         return Runtime(now=self.now, monotonic=self.monotonic, token_bytes=secrets.token_bytes, hashing=cheap_hashing)
 
 
@@ -321,7 +321,7 @@ def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterat
             if "database" not in settings and not (tmp_path / "authsec.sqlite3").exists():
                 shutil.copytree(begun_at_noon, tmp_path, dirs_exist_ok=True)
             its = load_settings(data=tmp_path, **settings)
-            opened = open_authority(its, local_operator=local_operator, surroundings=clock.around())
+            opened = open_authority(its, local_operator=local_operator, runtime=clock.around())
             return House(stack.enter_context(opened), clock, stack, portal)
 
         yield build

@@ -61,7 +61,7 @@ class Deployment:
         its = load_settings(
             data=self.folder, database=self.database_url, master_key_file=master_key, **(named | settings)
         )
-        with open_authority(its, local_operator=local_operator, surroundings=self.clock.around()) as opened:
+        with open_authority(its, local_operator=local_operator, runtime=self.clock.around()) as opened:
             yield opened
 
     def door(self, authority: Authority, key: str = GOOD) -> TestClient:

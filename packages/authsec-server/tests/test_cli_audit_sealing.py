@@ -242,7 +242,7 @@ def year_old(data: Path) -> None:
         spoil(data, f"DELETE FROM {table}")
     then = datetime.now(UTC).replace(year=2025) + timedelta(minutes=10)
     around = Runtime(now=lambda: then)
-    with open_authority(load_settings(data=data), local_operator=True, surroundings=around) as authority:
+    with open_authority(load_settings(data=data), local_operator=True, runtime=around) as authority:
         while authority.dropper.sealer.seal():
             pass
 

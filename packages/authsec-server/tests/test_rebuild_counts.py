@@ -281,7 +281,7 @@ def test_one_that_was_killed_is_finished_by_the_next(counted: Any, monkeypatch: 
 def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     around = Runtime(now=lambda: now - timedelta(minutes=15))  # else the mark is later than the events
-    with open_authority(load_settings(data=tmp_path), local_operator=True, surroundings=around) as authority:
+    with open_authority(load_settings(data=tmp_path), local_operator=True, runtime=around) as authority:
         for minutes in (10, 11):
             event = Event(
                 at=now - timedelta(minutes=minutes),

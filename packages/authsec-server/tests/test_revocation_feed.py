@@ -153,7 +153,7 @@ def test_maintenance_forgets_what_matters_no_more(house: Callable[..., House], t
     its = house()
     end(its, *tokens("old", "newest"))
     late = replace(its.clock, at=its.clock.at + timedelta(days=8))
-    with open_authority(Settings(data=tmp_path), surroundings=late.around()):
+    with open_authority(Settings(data=tmp_path), runtime=late.around()):
         assert numbers(read(its.door(), 0)) == [2]
 
 

@@ -164,15 +164,13 @@ def test_keygen_prints_the_public_key_alone_on_stdout(tmp_path: Path) -> None:
     assert "is for the authority, and is printed above" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("surroundings", "program"), [({"UV_RUN_RECURSION_DEPTH": "1"}, "uv run authsec"), ({}, "authsec")]
-)
+@pytest.mark.parametrize(("runtime", "program"), [({"UV_RUN_RECURSION_DEPTH": "1"}, "uv run authsec"), ({}, "authsec")])
 def test_the_lines_to_paste_run_as_this_one_was_run(
-    surroundings: dict[str, str], program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: dict[str, str], program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a clone there is no `authsec` but by `uv run`, and a folder may have a space in its name."""
     monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
-    for name, value in surroundings.items():
+    for name, value in runtime.items():
         monkeypatch.setenv(name, value)
     path = tmp_path / "my keys" / "agent.pem"
     path.parent.mkdir()
@@ -183,9 +181,9 @@ def test_the_lines_to_paste_run_as_this_one_was_run(
 
 def test_commands_in_errors_run_as_this_one_was_run(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
-    for surroundings, command in (("1", "`uv run authsec agents list`"), ("", "`authsec agents list`")):
-        monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", surroundings)
-        if not surroundings:
+    for runtime, command in (("1", "`uv run authsec agents list`"), ("", "`authsec agents list`")):
+        monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", runtime)
+        if not runtime:
             monkeypatch.delenv("UV_RUN_RECURSION_DEPTH")
         monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", "customer-support")
         assert command in " ".join(run("smoke").stdout.split())

@@ -152,7 +152,7 @@ def test_verify_names_the_newest_and_says_where_all_are_named(
     monkeypatch.setattr(audit_report, "LATE_TOLD", 2)
     clock.at = datetime.now(UTC) - timedelta(minutes=20)
     numbers = []
-    with open_authority(load_settings(data=tmp_path), local_operator=True, surroundings=clock.around()) as authority:
+    with open_authority(load_settings(data=tmp_path), local_operator=True, runtime=clock.around()) as authority:
         for _ in range(4):
             clock.at += timedelta(minutes=2)
             event = Event(at=clock.at - timedelta(days=7), kind=EventKind.ROLE_CREATED, request_id="req_1")

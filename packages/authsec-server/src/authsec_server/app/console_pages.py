@@ -13,9 +13,9 @@ from authsec_server.console.site import Console
 from authsec_server.console.static import Assets
 
 
-def console_routes(house: Services) -> list[BaseRoute]:
+def console_routes(services: Services) -> list[BaseRoute]:
     """All of the console's."""
-    return routes(_console(house))
+    return routes(_console(services))
 
 
 @cache
@@ -25,23 +25,23 @@ def _files() -> tuple[Assets, Renderer]:
     return assets, Renderer(assets)
 
 
-def _console(house: Services) -> Console:
+def _console(services: Services) -> Console:
     assets, renderer = _files()
     return Console(
-        site=house.people.site,
-        settings=house.settings,
+        site=services.people.site,
+        settings=services.settings,
         assets=assets,
         renderer=renderer,
-        terms=house.terms,
-        tokens=house.tokens,
-        ours=house.ours,
-        custodian=house.keyring.custodian,
-        sign_in=house.people.sign_in,
-        session_terms=house.people.sessions.terms,
-        open_id=house.people.open_id,
-        live=house.told.journal,
-        key_sets=house.trust.key_sets,
-        cluster_apis=house.trust.cluster_apis,
-        trials=house.trust.trials,
-        older=lambda: house.comparison.problem,
+        terms=services.terms,
+        tokens=services.tokens,
+        ours=services.ours,
+        custodian=services.keyring.custodian,
+        sign_in=services.people.sign_in,
+        session_terms=services.people.sessions.terms,
+        open_id=services.people.open_id,
+        live=services.told.journal,
+        key_sets=services.trust.key_sets,
+        cluster_apis=services.trust.cluster_apis,
+        trials=services.trust.trials,
+        older=lambda: services.comparison.problem,
     )

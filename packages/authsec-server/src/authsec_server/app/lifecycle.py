@@ -54,25 +54,25 @@ log = structlog.get_logger(__name__)
 MAINTENANCE_SECONDS = 60
 
 
-def maintenance(house: Services) -> Callable[[], None]:
+def maintenance(services: Services) -> Callable[[], None]:
     """All that is due now and then, as one call. It blocks its thread."""
-    database, around = house.database, house.around
+    database, runtime = services.database, services.runtime
 
     def maintain() -> None:
-        now = around.now()
-        act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=around.token_bytes)
+        now = runtime.now()
+        act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=runtime.token_bytes)
         database.append(lambda tx: audit.prepare_months(tx, now))
         database.append(lambda tx: attestation.forget_used(tx, now))
-        database.append(house.people.sessions.keep)
+        database.append(services.people.sessions.keep)
         database.append(lambda tx: links.forget(tx, now))
         database.append(lambda tx: enrolment_service.forget(tx, now))
         if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
             database.change(lambda tx: revocations.say_again(tx, now))
         database.append(lambda tx: revocations.forget(tx, now))
         database.append(lambda tx: followers.forget(tx, now))
-        house.keyring.custodian.keep(act)
-        house.keyring.feed_keys.keep(now)
-        house.keyring.journal_keys.keep(now)
+        services.keyring.custodian.keep(act)
+        services.keyring.feed_keys.keep(now)
+        services.keyring.journal_keys.keep(now)
         roll_up(database, now)
 
     return maintain
@@ -137,7 +137,7 @@ class Authority:
 
 @contextmanager
 def open_authority(
-    settings: Settings, *, local_operator: bool = False, pages: bool = True, surroundings: Runtime | None = None
+    settings: Settings, *, local_operator: bool = False, pages: bool = True, runtime: Runtime | None = None
 ) -> Iterator[Authority]:
     """Open the database, bring schema and keys up to date and assemble the rooms; close it all at the end.
 
@@ -161,13 +161,13 @@ def open_authority(
             comparison = comparison_of(settings.audit_heads, database)
             comparison.read_file()  # before the database: another server may write to both
             database.migrate()
-        house = services_of(settings, database, comparison, local_operator, surroundings or Runtime())
+        services = services_of(settings, database, comparison, local_operator, runtime or Runtime())
         if local_operator:
             _compare_for_command(comparison)
         else:
             compare(comparison)
             database.begin_serving()
-        yield _assembled(house, serves=not local_operator, pages=pages)
+        yield _assembled(services, serves=not local_operator, pages=pages)
     finally:
         database.close()
 
@@ -182,9 +182,9 @@ def _compare_for_command(comparison: Comparison) -> None:
 
 def refuse_to_serve(settings: Settings) -> None:
     """Raise `StartupRefused` for what the settings alone show to be wrong, before anything is made for this server."""
-    around = Runtime()
+    runtime = Runtime()
     settings.issuer  # noqa: B018 - it raises
-    heads_of(settings, outbound_of(settings, around.monotonic), around).check()
+    heads_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
 
 
 def as_served(settings: Settings, database: Database) -> Settings:
@@ -202,59 +202,59 @@ def heads_as_served(settings: Settings, database: Database) -> str:
     return settings.audit_heads or database.read(last_heads_file)
 
 
-def _bootstrap_key(house: Services) -> AdminKey | None:
-    around = house.around
-    act = Act(principal=THE_SERVER, now=around.now(), request_id="", address="", token_bytes=around.token_bytes)
-    return bootstrap_key(house.settings, house.database, act)
+def _bootstrap_key(services: Services) -> AdminKey | None:
+    runtime = services.runtime
+    act = Act(principal=THE_SERVER, now=runtime.now(), request_id="", address="", token_bytes=runtime.token_bytes)
+    return bootstrap_key(services.settings, services.database, act)
 
 
-def _assembled(house: Services, *, serves: bool, pages: bool) -> Authority:
-    maintain = maintenance(house)
+def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
+    maintain = maintenance(services)
     bootstrap = None
-    if not house.comparison.problem:
+    if not services.comparison.problem:
         maintain()
-        bootstrap = _bootstrap_key(house) if serves else None  # the journal has room for it by now
+        bootstrap = _bootstrap_key(services) if serves else None  # the journal has room for it by now
         if serves:
-            house.probe.attempt()  # the first answer of a server that can work says so
+            services.probe.attempt()  # the first answer of a server that can work says so
     app = Starlette(
-        routes=routes(house, pages=pages),
+        routes=routes(services, pages=pages),
         exception_handlers=HANDLERS,
         lifespan=lifespan(
             maintain,
-            house.probe.run,
-            house.sealer.run,
-            house.elsewhere.run,
-            house.told.journal.run,
-            house.told.live_feed.run,
-            house.told.noting.run,
-            watch(house, maintain),
-            withheld=lambda: house.comparison.problem is not None,
+            services.probe.run,
+            services.sealer.run,
+            services.elsewhere.run,
+            services.told.journal.run,
+            services.told.live_feed.run,
+            services.told.noting.run,
+            watch(services, maintain),
+            withheld=lambda: services.comparison.problem is not None,
         ),
-        middleware=_middleware(house),
+        middleware=_middleware(services),
     )
     app.router.redirect_slashes = False  # it would lead to plain HTTP where a proxy ends TLS, secrets and all
     return Authority(
         app=app,
-        issuer=house.settings.issuer,
-        database=house.database,
-        tokens=house.tokens,
-        readiness=house.readiness,
-        sign_in=house.people.sign_in,
-        outbound=house.trust.outbound,
-        feed=house.told.feed,
-        dropper=house.dropper,
-        journal_keys=house.keyring.journal_keys,
-        comparison=house.comparison,
+        issuer=services.settings.issuer,
+        database=services.database,
+        tokens=services.tokens,
+        readiness=services.readiness,
+        sign_in=services.people.sign_in,
+        outbound=services.trust.outbound,
+        feed=services.told.feed,
+        dropper=services.dropper,
+        journal_keys=services.keyring.journal_keys,
+        comparison=services.comparison,
         bootstrap=bootstrap,
     )
 
 
-def _middleware(house: Services) -> list[Middleware]:
-    settings = house.settings
+def _middleware(services: Services) -> list[Middleware]:
+    settings = services.settings
     return [
         Middleware(
             Contextualise,
-            token_bytes=house.around.token_bytes,
+            token_bytes=services.runtime.token_bytes,
             trusted_proxies=settings.trusted_proxies,
             quiet=(*PROBES, STATIC),
         ),
@@ -265,7 +265,7 @@ def _middleware(house: Services) -> list[Middleware]:
             at_most=settings.max_in_flight,
             always=(*PROBES, revocations_api.PATH, *keys_api.METADATA_ADDRESSES),
         ),
-        Middleware(Withheld, why=lambda: house.comparison.problem, reading=may_be_read),
+        Middleware(Withheld, why=lambda: services.comparison.problem, reading=may_be_read),
         Middleware(ExpectedHosts, hosts=_hosts(settings), anywhere=PROBES),
     ]
 

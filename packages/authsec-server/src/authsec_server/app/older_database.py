@@ -37,27 +37,27 @@ def _tell(comparison: Comparison, problem: str | None) -> None:
         log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
 
 
-def watch(house: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
+def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
     """Looks whether the database has gone back, or a restore was recorded, for as long as it runs."""
 
     def look() -> None:
-        if not house.comparison.problem and not house.comparison.has_gone_back():
+        if not services.comparison.problem and not services.comparison.has_gone_back():
             return
-        house.comparison.read_file()
-        if problem := house.comparison.compare():
-            _tell(house.comparison, problem)
+        services.comparison.read_file()
+        if problem := services.comparison.compare():
+            _tell(services.comparison, problem)
             return
-        house.comparison.begin_anew()
-        house.sealer.begin_anew()
+        services.comparison.begin_anew()
+        services.sealer.begin_anew()
         maintain()
-        house.database.begin_serving()
-        house.probe.attempt()  # else the first answer says that no probe has succeeded yet
-        house.comparison.problem = None  # last: from here on requests are answered
+        services.database.begin_serving()
+        services.probe.attempt()  # else the first answer says that no probe has succeeded yet
+        services.comparison.problem = None  # last: from here on requests are answered
         log.warning("the restored database is served")
 
     async def run() -> None:
         while True:
-            await anyio.sleep(LOOK_AGAIN_SECONDS if house.comparison.problem else LOOK_SECONDS)
+            await anyio.sleep(LOOK_AGAIN_SECONDS if services.comparison.problem else LOOK_SECONDS)
             try:
                 await anyio.to_thread.run_sync(look)
             except Unavailable:

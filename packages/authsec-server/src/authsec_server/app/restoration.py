@@ -61,7 +61,7 @@ class Restoration:
     database: Database
     keyring: Keyring
     settings: Settings
-    around: Runtime
+    runtime: Runtime
 
     def heads_file(self) -> Path | None:
         """The file that the server of this data appends heads to, as far as it is known and there."""
@@ -136,10 +136,10 @@ class Restoration:
     def _act(self) -> Act:
         return Act(
             principal=LOCAL_OPERATOR,
-            now=self.around.now(),
+            now=self.runtime.now(),
             request_id="",
             address="",
-            token_bytes=self.around.token_bytes,
+            token_bytes=self.runtime.token_bytes,
         )
 
     def _record(self, tx: Tx, act: Act, restored: Restored, key: PrivateKey) -> None:
@@ -208,7 +208,7 @@ def _nothing_restored() -> Conflict:
 
 
 @contextmanager
-def open_restoration(settings: Settings, around: Runtime | None = None) -> Iterator[Restoration]:
+def open_restoration(settings: Settings, runtime: Runtime | None = None) -> Iterator[Restoration]:
     """Open the database and bring its schema up to date, and write nothing else.
 
     Raises `StartupRefused`, or `Conflict` for a database that nothing was restored into: left as it is, a dump can
@@ -220,8 +220,8 @@ def open_restoration(settings: Settings, around: Runtime | None = None) -> Itera
             raise _nothing_restored()
         database.migrate()
         settings = as_served(settings, database)
-        around = around or Runtime()
-        keyring = keyring_of(settings, database, around)
-        yield Restoration(database=database, keyring=keyring, settings=settings, around=around)
+        runtime = runtime or Runtime()
+        keyring = keyring_of(settings, database, runtime)
+        yield Restoration(database=database, keyring=keyring, settings=settings, runtime=runtime)
     finally:
         database.close()

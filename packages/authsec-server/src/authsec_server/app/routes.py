@@ -35,98 +35,98 @@ from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
 
 
-def routes(house: Services, *, pages: bool) -> list[BaseRoute]:
+def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
     """All of them; the console's, if there are to be `pages`."""
     for_programs = [
-        *admin_api_routes(house),
-        *health.routes(house.readiness, house.liveness),
-        *_for_agents_and_apis(house),
+        *admin_api_routes(services),
+        *health.routes(services.readiness, services.liveness),
+        *_for_agents_and_apis(services),
     ]
     if not pages:
         return for_programs
     from authsec_server.app.console_pages import console_routes  # a command has no use for its hundred modules
 
-    return [*for_programs, *console_routes(house)]
+    return [*for_programs, *console_routes(services)]
 
 
-def _for_agents_and_apis(house: Services) -> list[BaseRoute]:
-    told = house.told
+def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
+    told = services.told
     return [
-        *keys_api.routes(house.settings, house.keyring.custodian),
-        *tokens_api.routes(house.tokens),
-        *introspection_api.routes(house.api_credentials, house.introspection),
+        *keys_api.routes(services.settings, services.keyring.custodian),
+        *tokens_api.routes(services.tokens),
+        *introspection_api.routes(services.api_credentials, services.introspection),
         *revocations_api.routes(
             told.feed,
             told.live_feed,
-            house.keyring.feed_keys.published,
+            services.keyring.feed_keys.published,
             noting=told.noting,
-            recognise=house.api_credentials.audience,
+            recognise=services.api_credentials.audience,
         ),
-        *revocation_api.routes(house.giving_up),
+        *revocation_api.routes(services.giving_up),
         *oauth_api.routes(
-            issuer=house.settings.issuer,
-            address_limit=house.settings.address_limit,
-            monotonic=house.around.monotonic,
+            issuer=services.settings.issuer,
+            address_limit=services.settings.address_limit,
+            monotonic=services.runtime.monotonic,
         ),
-        *enrolment_api.routes(house.enrolling),
-        *sealing_api.routes(house.keyring.journal_keys.published),
+        *enrolment_api.routes(services.enrolling),
+        *sealing_api.routes(services.keyring.journal_keys.published),
     ]
 
 
-def admin_api_routes(house: Services) -> list[BaseRoute]:
+def admin_api_routes(services: Services) -> list[BaseRoute]:
     """Every operation's, and the document's."""
-    declared = operations(house)
-    return [openapi.route(declared), *routes_of(house.site, declared)]
+    declared = operations(services)
+    return [openapi.route(declared), *routes_of(services.site, declared)]
 
 
-def operations(house: Services) -> list[AnyOperation]:
+def operations(services: Services) -> list[AnyOperation]:
     """All of them, in the order of the document."""
-    keyring = house.keyring
+    keyring = services.keyring
     return [
-        *_of_clients(house),
-        *_of_sources(house),
+        *_of_clients(services),
+        *_of_sources(services),
         *roles_api.operations(service.delete_role),
         *apis_api.operations(),
         *credentials_api.operations(),
-        *delegations_api.operations(house.terms),
-        *grants_api.operations(house.terms),
+        *delegations_api.operations(services.terms),
+        *grants_api.operations(services.terms),
         *keys_api.operations(keyring.custodian, keyring.feed_keys),
-        *revocation_api.operations(house.ours),
-        *administrators_api.operations(issuer=house.settings.issuer),
-        *links_api.operations(issuer=house.settings.issuer),
+        *revocation_api.operations(services.ours),
+        *administrators_api.operations(issuer=services.settings.issuer),
+        *links_api.operations(issuer=services.settings.issuer),
         *admin_keys_api.operations(),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
             keyring.journal_keys.published,
-            house.elsewhere.standing,
-            lambda: house.comparison.problem,
-            house.comparison.why_not_compared,
+            services.elsewhere.standing,
+            lambda: services.comparison.problem,
+            services.comparison.why_not_compared,
         ),
-        *sealing_key_api.operations(keyring.journal_keys, issuer=house.settings.issuer),
+        *sealing_key_api.operations(keyring.journal_keys, issuer=services.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events
-        *configuration_api.operations(_setting(house), house.trust.cluster_apis),
+        *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]
 
 
-def _setting(house: Services) -> Setting:
+def _setting(services: Services) -> Setting:
     return Setting(
-        terms=house.terms,
-        trust_domain=house.settings.trust_domain,
-        may_look_up=house.trust.cluster_apis.possible,
+        terms=services.terms,
+        trust_domain=services.settings.trust_domain,
+        may_look_up=services.trust.cluster_apis.possible,
     )
 
 
-def _of_clients(house: Services) -> list[AnyOperation]:
-    trust_domain = house.settings.trust_domain
+def _of_clients(services: Services) -> list[AnyOperation]:
+    trust_domain = services.settings.trust_domain
     return [
-        *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=house.terms)),
+        *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=services.terms)),
         *client_proofs_api.operations(trust_domain=trust_domain),
         *enrolment_api.operations(),
     ]
 
 
-def _of_sources(house: Services) -> list[AnyOperation]:
-    trust, issuer, trust_domain = house.trust, house.settings.issuer, house.settings.trust_domain
+def _of_sources(services: Services) -> list[AnyOperation]:
+    trust, issuer, trust_domain = services.trust, services.settings.issuer, services.settings.trust_domain
     return [
         *sources_api.operations(
             trust.cluster_apis,

@@ -101,7 +101,7 @@ class Services:
     """All of it. `site` is for programs, where an admin key says who asks."""
 
     settings: Settings
-    around: Runtime
+    runtime: Runtime
     database: Database
     terms: Terms
     readiness: Readiness
@@ -125,13 +125,13 @@ class Services:
 
 
 def services_of(
-    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, around: Runtime
+    settings: Settings, database: Database, comparison: Comparison, local_operator: bool, runtime: Runtime
 ) -> Services:
-    """The house over this database. `local_operator`: whoever asks is the operator at this machine."""
-    issuer, now, monotonic, token_bytes = settings.issuer, around.now, around.monotonic, around.token_bytes
-    keyring = keyring_of(settings, database, around)
+    """The services over this database. `local_operator`: whoever asks is the operator at this machine."""
+    issuer, now, monotonic, token_bytes = settings.issuer, runtime.now, runtime.monotonic, runtime.token_bytes
+    keyring = keyring_of(settings, database, runtime)
     comparison.keys, comparison.issuer = keyring.journal_keys.by_kid, issuer
-    trust = _trust(settings, database, around)
+    trust = _trust(settings, database, runtime)
     readiness, liveness = Readiness(monotonic), Liveness()
     terms = Terms(max_token_lifetime=settings.max_token_lifetime, default_audience=settings.default_audience)
     site = UnitOfWork(
@@ -143,7 +143,7 @@ def services_of(
         count_refusal=audit.count_not_permitted,
     )
     ours = OwnTokens(issuer=issuer, keys=keyring.custodian.verification_keys)
-    elsewhere = heads_of(settings, trust.outbound, around)
+    elsewhere = heads_of(settings, trust.outbound, runtime)
     if not local_operator:
         elsewhere.check()
         keyring.journal_keys.check()
@@ -175,7 +175,7 @@ def services_of(
     )
     return Services(
         settings=settings,
-        around=around,
+        runtime=runtime,
         database=database,
         terms=terms,
         readiness=readiness,
@@ -183,8 +183,8 @@ def services_of(
         probe=probe,
         keyring=keyring,
         trust=trust,
-        people=_people(settings, site, trust.outbound, local_operator, around),
-        told=_streams(settings, database, keyring.feed_keys, readiness, comparison, around),
+        people=_people(settings, site, trust.outbound, local_operator, runtime),
+        told=_streams(settings, database, keyring.feed_keys, readiness, comparison, runtime),
         sealer=sealer,
         elsewhere=elsewhere,
         comparison=comparison,
@@ -196,7 +196,7 @@ def services_of(
         ),
         site=site,
         api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
-        tokens=_tokens(settings, database, keyring.signer, trust.workloads, around),
+        tokens=_tokens(settings, database, keyring.signer, trust.workloads, runtime),
         ours=ours,
         giving_up=GivingUp(
             database=database, tokens=ours, rate=Limiter(settings.address_limit), now=now, monotonic=monotonic
@@ -206,9 +206,9 @@ def services_of(
     )
 
 
-def heads_of(settings: Settings, outbound: Outbound, around: Runtime) -> HeadsElsewhere:
+def heads_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> HeadsElsewhere:
     """Where heads of the journal go beside the database, as the settings want it."""
-    return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=around.now)
+    return heads_elsewhere(settings.audit_heads, settings.audit_heads_token_file, outbound, now=runtime.now)
 
 
 def _undelivered(elsewhere: HeadsElsewhere) -> dict[str, str]:
@@ -227,32 +227,32 @@ def _older(comparison: Comparison) -> Problem | None:
     return Problem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
-def keyring_of(settings: Settings, database: Database, around: Runtime) -> Keyring:
+def keyring_of(settings: Settings, database: Database, runtime: Runtime) -> Keyring:
     """The keys in this database. Raises `StartupRefused` where the master key does not open them."""
-    master_key = load_master_key(settings, database, around.token_bytes)
+    master_key = load_master_key(settings, database, runtime.token_bytes)
     signer = Signer(database, master_key)
     return Keyring(
         signer=signer,
         custodian=Custodian(
-            database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=around.token_bytes
+            database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=runtime.token_bytes
         ),
         feed_keys=FeedKeys(
             database,
             master_key,
             max_age=timedelta(seconds=settings.signing_key_max_age),
-            token_bytes=around.token_bytes,
+            token_bytes=runtime.token_bytes,
         ),
         journal_keys=JournalKeys(
             database,
             master_key,
-            token_bytes=around.token_bytes,
+            token_bytes=runtime.token_bytes,
             file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
         ),
     )
 
 
-def _trust(settings: Settings, database: Database, around: Runtime) -> Trust:
-    issuer, now, monotonic = settings.issuer, around.now, around.monotonic
+def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
+    issuer, now, monotonic = settings.issuer, runtime.now, runtime.monotonic
     outbound = outbound_of(settings, monotonic)
     key_sets = KeySets(database, outbound, now=now, monotonic=monotonic)
     cluster_apis = ClusterApis(outbound, credentials_dir=settings.credentials_dir, now=now, monotonic=monotonic)
@@ -273,8 +273,8 @@ def _trust(settings: Settings, database: Database, around: Runtime) -> Trust:
     )
 
 
-def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_operator: bool, around: Runtime) -> People:
-    now, monotonic, token_bytes = around.now, around.monotonic, around.token_bytes
+def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_operator: bool, runtime: Runtime) -> People:
+    now, monotonic, token_bytes = runtime.now, runtime.monotonic, runtime.token_bytes
     sessions = Sessions(
         site.database,
         name=cookie_name(settings.issuer),
@@ -287,7 +287,7 @@ def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_oper
     return People(
         site=site if local_operator else replace(site, authenticate=sessions),
         sessions=sessions,
-        sign_in=SignIn(site.database, now=now, monotonic=monotonic, token_bytes=token_bytes, hashing=around.hashing()),
+        sign_in=SignIn(site.database, now=now, monotonic=monotonic, token_bytes=token_bytes, hashing=runtime.hashing()),
         open_id=sign_in_of(settings, outbound, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )
 
@@ -298,7 +298,7 @@ def _streams(
     feed_keys: FeedKeys,
     readiness: Readiness,
     comparison: Comparison,
-    around: Runtime,
+    runtime: Runtime,
 ) -> Streams:
     def ending() -> bool:
         return readiness.draining
@@ -307,20 +307,20 @@ def _streams(
         database=database,
         issuer=settings.issuer,
         signing_key=feed_keys.signing_key,
-        now=around.now,
+        now=runtime.now,
         withheld=lambda: comparison.problem,
     )
     known = partial(live_tokens.audiences, default_audience=settings.default_audience)
     return Streams(
-        journal=LiveJournal(database, now=around.now, ending=ending),
+        journal=LiveJournal(database, now=runtime.now, ending=ending),
         feed=feed,
         live_feed=LiveFeed(feed, ending=ending),
-        noting=Noting(database, known=known, now=around.now),
+        noting=Noting(database, known=known, now=runtime.now),
     )
 
 
 def _tokens(
-    settings: Settings, database: Database, signer: Signer, workloads: Workloads, around: Runtime
+    settings: Settings, database: Database, signer: Signer, workloads: Workloads, runtime: Runtime
 ) -> DelegationTokens:
     return DelegationTokens(
         database=database,
@@ -331,10 +331,10 @@ def _tokens(
             address=settings.address_limit,
             unproved=settings.unproved_limit,
             client=settings.client_limit,
-            clock=around.monotonic,
+            clock=runtime.monotonic,
         ),
         issuer=settings.issuer,
         trust_domain=settings.trust_domain,
-        now=around.now,
-        token_bytes=around.token_bytes,
+        now=runtime.now,
+        token_bytes=runtime.token_bytes,
     )

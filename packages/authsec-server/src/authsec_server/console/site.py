@@ -1,6 +1,6 @@
-"""What a page is given, and how its answer leaves: `Console` once, a `Visit` for each request of somebody signed in.
+"""What a page is given, and how its answer leaves: `Console` once, a `PageRequest` for each of somebody signed in.
 
-async def listing(visit: Visit) -> Response:
+async def listing(visit: PageRequest) -> Response:
     roles = await visit.read(lambda tx: service.page(tx, visit.act))
     return visit.render("roles/list.html", title="Roles & Actions", roles=roles)
 

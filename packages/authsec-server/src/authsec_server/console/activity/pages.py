@@ -40,7 +40,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Story:
     """One event and what belongs to it: the rest of its request, the client if it is still there, what would help."""
 
     recorded: Recorded
@@ -93,7 +93,7 @@ async def story(visit: PageRequest) -> Response:
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
 
-    told = await visit.read(lambda tx: _told(tx, visit, int(number)))
+    told = await visit.read(lambda tx: _story(tx, visit, int(number)))
     event = told.recorded.event
     return visit.render(
         "activity/story.html",
@@ -109,14 +109,14 @@ async def story(visit: PageRequest) -> Response:
     )
 
 
-def _told(tx: Tx, visit: PageRequest, number: int) -> Told:
+def _story(tx: Tx, visit: PageRequest, number: int) -> Story:
     principal = visit.act.principal
     found = audit.event(tx, principal, number)
     request_id = found.event.request_id
     rest = audit.of_request(tx, principal, request_id) if request_id else ()
     client = clients.find(tx, found.event.client.id) if found.event.client else None
     can_prove = client is None or client.can_prove_itself(visit.act.now) or client.unattested(visit.act.now)
-    return Told(
+    return Story(
         recorded=found,
         rest=[each for each in rest if each.id != found.id],
         client=client,
@@ -125,7 +125,7 @@ def _told(tx: Tx, visit: PageRequest, number: int) -> Told:
     )
 
 
-def _can_be_used(told: Told, now: datetime) -> bool:
+def _can_be_used(told: Story, now: datetime) -> bool:
     """Whether it is about a token that has neither expired nor been revoked."""
     event = told.recorded.event
     if event.kind is not EventKind.TOKEN_ISSUED or event.expires_at is None:

@@ -165,7 +165,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ProofStory:
     """The proof behind a token or a refusal. `source` is the name of whose word it was; what is not known is empty.
 
     `sentence` says what differed; `gone`: the cluster said that the workload is gone. `failed` is what was wrong with a
@@ -180,7 +180,7 @@ class Told:
     failed: str = ""
 
 
-def told_of(event: Event) -> Told | None:
+def told_of(event: Event) -> ProofStory | None:
     """What the event says of it; None where it says nothing of any trust source."""
     its = event.detail
     source = its.get("source")
@@ -189,7 +189,7 @@ def told_of(event: Event) -> Told | None:
     miss: Mapping[str, Any] = its.get("miss", {})
     proved: Mapping[str, str] = its.get("proved_by", {})
     rows = [Row(key=key, how=_how(key, how)) for key, how in proved.items()]
-    return Told(
+    return ProofStory(
         source=str(source.get("name", "")),
         checked=_checked(miss.get("validation") or its.get("validation")),
         rows=(*rows, *map(_missed, miss.get("selectors", ()))),

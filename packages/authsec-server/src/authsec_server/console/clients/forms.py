@@ -250,7 +250,7 @@ class Tone(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RowFeedback:
     """What stands below a row. `meanwhile` stands there instead while its key is still being typed: nobody is blamed
     for what is only unfinished.
     """
@@ -266,11 +266,11 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spoken:
+class Feedback:
     """What is said of the rows, in the order typed, and what becomes of them as a proof."""
 
     foresight: Foresight
-    rows: tuple[Told, ...]
+    rows: tuple[RowFeedback, ...]
 
     @property
     def first_wrong(self) -> int:
@@ -280,29 +280,29 @@ class Spoken:
 
 def speak(
     platform: Platform, rows: Rows, registered: list[TrustSource], *, named: str, trust_domain: str, judged: bool
-) -> Spoken:
+) -> Feedback:
     """What to say of these rows. `judged`: they were sent as they are, so that what is unfinished is wrong."""
     check = check_selectors(platform, rows)
     right = [Selector(key=row.key, value=row.value) for row in check.rows if row.state is RowState.OK]
     foresight = foresee(platform, right, registered, named=named, trust_domain=trust_domain)
     statuses = {status.selector: status for status in foresight.selectors}
-    told = (_told(row, statuses.get(Selector(key=row.key, value=row.value)), judged) for row in check.rows)
-    return Spoken(foresight=foresight, rows=tuple(told))
+    told = (_row_feedback(row, statuses.get(Selector(key=row.key, value=row.value)), judged) for row in check.rows)
+    return Feedback(foresight=foresight, rows=tuple(told))
 
 
-def _told(row: RowCheck, status: SelectorStatus | None, judged: bool) -> Told:
+def _row_feedback(row: RowCheck, status: SelectorStatus | None, judged: bool) -> RowFeedback:
     meanwhile = f"{row.identifies}: {row.value_is}" if row.identifies else ""
     if row.state is RowState.WRONG or (judged and row.state is RowState.INCOMPLETE):
         # The nearest key says it; all keys are listed in the form.
         problem = row.problem if row.nearest else f"{row.problem} {row.remedy}".strip()
-        return Told(tone=Tone.WRONG, text=problem, meanwhile=meanwhile)
+        return RowFeedback(tone=Tone.WRONG, text=problem, meanwhile=meanwhile)
     if row.state is not RowState.OK:
-        return Told(tone=Tone.PLAIN, text=meanwhile, meanwhile=meanwhile)
+        return RowFeedback(tone=Tone.PLAIN, text=meanwhile, meanwhile=meanwhile)
     if status is None:
-        return Told(tone=Tone.PLAIN, text=row.identifies, meanwhile=row.identifies)
+        return RowFeedback(tone=Tone.PLAIN, text=row.identifies, meanwhile=row.identifies)
     tone, mark = _verdict(status)
     text = f"{mark}{row.identifies} · {status.shown}"
-    return Told(tone=tone, text=text, meanwhile=text)
+    return RowFeedback(tone=tone, text=text, meanwhile=text)
 
 
 def _verdict(status: SelectorStatus) -> tuple[Tone, str]:

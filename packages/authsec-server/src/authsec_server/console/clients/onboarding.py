@@ -15,7 +15,7 @@ from authsec_server.clients.selectors.keys import SelectorKey
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients import secret
-from authsec_server.console.clients.forms import EXAMPLES, Rows, Spoken, TypedClient, TypedProof, speak, typed_client
+from authsec_server.console.clients.forms import EXAMPLES, Feedback, Rows, TypedClient, TypedProof, speak, typed_client
 from authsec_server.console.clients.found import home
 from authsec_server.console.clients.lines import KEY_FILE, KEYGEN
 from authsec_server.console.clients.listing import list_context
@@ -39,7 +39,7 @@ class Section:
     rows: Rows
     examples: Rows
     keys: Sequence[SelectorKey]
-    spoken: Spoken
+    spoken: Feedback
     judged: bool
     kinds: Sequence[SourceKind]  # of sources that can know such workloads
     sources: Sequence[TrustSource]  # that know them
