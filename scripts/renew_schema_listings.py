@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from authsec_server.audit.months import prepare_months
+from authsec_server.audit.partitions import prepare_months
 from authsec_server.db import Tx, open_database
 from authsec_server.db.catalog import listing_text
 from authsec_server.db.system_catalogs import system_catalogs_file, system_catalogs_text

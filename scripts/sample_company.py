@@ -16,7 +16,7 @@ from typing import Any
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.app import Runtime, open_authority
 from authsec_server.db import Database
-from authsec_server.revocations.followers import service as followers
+from authsec_server.revocations import subscribers as followers
 from authsec_server.settings import Settings
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs

@@ -33,13 +33,12 @@ from uuid import UUID
 
 from authsec_server.app import Authority, open_authority
 from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.leaves import event_hash
-from authsec_server.audit.months import prepare_months
+from authsec_server.audit.merkle_tree import Tree, event_hash
+from authsec_server.audit.partitions import prepare_months
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import sign_head
 from authsec_server.audit.store import event_delegations, events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.settings import Settings, load_settings
 from sqlalchemy import func, insert, select, text

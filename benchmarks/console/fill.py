@@ -21,7 +21,7 @@ from authsec_server.accounts.model import Administrator
 from authsec_server.accounts.store.administrators import add as add_administrator
 from authsec_server.apis.store import add as add_api
 from authsec_server.audit import rollup
-from authsec_server.audit.months import prepare_months
+from authsec_server.audit.partitions import prepare_months
 from authsec_server.audit.store import events
 from authsec_server.clients.store import add as add_client
 from authsec_server.db import Database, Tx, open_database

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from authsec_server.audit import counts, outstanding
+from authsec_server.audit import counts, live_tokens
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, EventKind
@@ -64,8 +64,8 @@ def verbs(tx: Tx, now: datetime) -> Mapping[str, Callable[[Tx], Any]]:
         "minted_under, busiest client": lambda tx: audit.minted_under(tx, WHO, busiest, delegation),
         "minted_under, nothing": lambda tx: audit.minted_under(tx, WHO, busiest, "0" * 36),
         "principal_acts": lambda tx: audit.principal_acts(tx, WHO, PrincipalKind.ADMINISTRATOR, _somebody(tx)),
-        "tokens that are out, busiest client": lambda tx: outstanding.of_clients(tx, now, [busiest]),
-        "tokens that are out, 1,000 clients": lambda tx: outstanding.of_clients(tx, now, busy[:1000]),
+        "tokens that are out, busiest client": lambda tx: live_tokens.of_clients(tx, now, [busiest]),
+        "tokens that are out, 1,000 clients": lambda tx: live_tokens.of_clients(tx, now, busy[:1000]),
         "series, a day by hours": lambda tx: counts.series(tx, now - DAY, now, HOUR),
         "series, 60 days by days": lambda tx: counts.series(tx, now - 60 * DAY, now, DAY),
         "series, busiest client, 30 days": lambda tx: counts.series(tx, now - 30 * DAY, now, DAY, client_id=busiest),

@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from authsec_server.audit import months, rollup
+from authsec_server.audit import partitions, rollup
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.sealing.dropped import DropRecord
-from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
@@ -36,7 +36,7 @@ class Counted:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = JUNE
-        database.append(lambda tx: months.prepare_months(tx.connection, JUNE))
+        database.append(lambda tx: partitions.prepare_months(tx.connection, JUNE))
         keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(JUNE)
         self.key, self.keys, self.journal_keys = keys.signing_key(), keys.by_kid(), keys

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 from authsec_server.app import open_authority
-from authsec_server.audit.sealing import elsewhere, sinks
-from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, Standing, heads_elsewhere
+from authsec_server.audit.sealing import sinks
 from authsec_server.audit.sealing.heads import Head
-from authsec_server.audit.sealing.sinks import ToAddress
+from authsec_server.audit.sealing.sinks import HeadsElsewhere, Standing, ToAddress, heads_elsewhere
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Limits
 from authsec_server.settings import load_settings
@@ -58,7 +57,7 @@ def test_a_file_gets_a_line_for_each_head_behind_what_is_there(tmp_path: Path) -
 def test_what_was_not_taken_is_told_of_and_tried_again_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elsewhere, "MOST", MOST)
+    monkeypatch.setattr(sinks, "MOST", MOST)
     folder = tmp_path / "mounted"
     heads = to_file(folder / "heads")
     with capture_logs() as said:
@@ -111,7 +110,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
 
         def take(self, _: Head) -> None:
             told.append(heads.standing())
-            at[0] += elsewhere.STUCK
+            at[0] += sinks.STUCK
             told.append(heads.standing())
 
     heads = HeadsElsewhere(Hanging(), now=lambda: at[0])
@@ -125,7 +124,7 @@ def test_a_sink_that_hangs_is_told_of_while_it_hangs() -> None:
 ENDING = """
 import anyio, threading
 from datetime import UTC, datetime
-from authsec_server.audit.sealing.elsewhere import HeadsElsewhere
+from authsec_server.audit.sealing.sinks import HeadsElsewhere
 from authsec_server.audit.sealing.heads import Head
 
 handed = threading.Event()
@@ -158,7 +157,7 @@ def test_a_sink_that_hangs_for_ever_keeps_neither_server_nor_process_from_ending
 
 
 def test_a_mount_that_hangs_does_not_keep_a_server_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(sinks, "CHECK_SECONDS", 0.1)
     mounted = Event()
 
     class Hanging:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from authsec_server.audit import outstanding, pages
+from authsec_server.audit import live_tokens, pages
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
+from authsec_server.audit.live_tokens import Outstanding
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
-from authsec_server.audit.outstanding import Outstanding
 from authsec_server.db import Database, Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
@@ -237,7 +237,7 @@ def test_tokens_that_are_out_stand_together_where_they_are_alike(
     )
 
     def look(*clients: str, taken_back: tuple[str, ...] = ()) -> Outstanding:
-        return database.read(lambda tx: outstanding.of_clients(tx, NOW, clients, taken_back=taken_back))
+        return database.read(lambda tx: live_tokens.of_clients(tx, NOW, clients, taken_back=taken_back))
 
     def out(*clients: str, taken_back: tuple[str, ...] = ()) -> set[tuple[object, ...]]:
         found = look(*clients, taken_back=taken_back).tokens
@@ -252,10 +252,10 @@ def test_tokens_that_are_out_stand_together_where_they_are_alike(
     assert out() == out("nobody") == set()
     (full,) = [each for each in look("a").tokens if each.proof_id]
     assert (full.audience, full.proof_id, full.source_id, full.kid) == (("crm",), "p", "s", "")
-    (signed,) = database.read(lambda tx: outstanding.of_key(tx, NOW, "k")).tokens
+    (signed,) = database.read(lambda tx: live_tokens.of_key(tx, NOW, "k")).tokens
     assert (signed.client_id, signed.count) == ("a", 2), "no token lives for thirty days"
     assert not look("a").more
-    monkeypatch.setattr(outstanding, "MOST", 2)
+    monkeypatch.setattr(live_tokens, "MOST", 2)
     assert look("a").more
 
 

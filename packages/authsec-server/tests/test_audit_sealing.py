@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 from authsec_server.audit import service as audit
-from authsec_server.audit.leaves import COVERED
+from authsec_server.audit.merkle_tree import COVERED, Tree, leaf_hash, node_hash
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.heads import HeadRefused, read_head
@@ -19,7 +19,6 @@ from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
-from authsec_server.audit.tree import Tree, leaf_hash, node_hash
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import JournalKeys

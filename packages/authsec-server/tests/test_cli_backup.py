@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from authsec_server.app import open_authority
-from authsec_server.audit.sealing.comparison import COPIED
+from authsec_server.audit.sealing.outside import COPIED
 from authsec_server.cli.backup import backup
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.settings import Settings, load_settings

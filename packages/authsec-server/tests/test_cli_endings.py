@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
-from authsec_server.revocations.followers import service as followers
+from authsec_server.revocations import subscribers as followers
 from click import testing
 from click.testing import CliRunner, Result
 

@@ -24,9 +24,9 @@ from authsec_server.delegations.model import Delegation, Edit
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.followers import service as followers
-from authsec_server.revocations.followers.model import Following
+from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 from authsec_server.sources.model import NewSource

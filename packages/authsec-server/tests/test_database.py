@@ -20,7 +20,7 @@ from authsec_server.db import Database, Tx, metadata, open_database
 from authsec_server.db.database import Access
 from authsec_server.db.locks import MIGRATION_LOCK
 from authsec_server.db.postgresql import is_outage
-from authsec_server.db.postgresql_options import PING_SECONDS
+from authsec_server.db.postgresql_connection import PING_SECONDS
 from authsec_server.db.served import last_heads_file, last_issuer, remember_heads_file, remember_issuer
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.principal import Act

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 from authsec.jose import PrivateKey
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import sign_head
 from authsec_server.audit.sealing.lines import head_line
 from authsec_server.audit.sealing.restores import Restore, sign_restore
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.service import record_act
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite_files import copy_database
 from authsec_server.keys.master_key import MasterKey

@@ -16,8 +16,8 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.db import open_database
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from authsec_server.revocations.followers import noting, service
-from authsec_server.revocations.followers.model import Following
+from authsec_server.revocations import subscribers
+from authsec_server.revocations.subscribers import Following
 from databases import settings_for
 from serving import serving
 
@@ -29,8 +29,8 @@ House = Any
 @pytest.fixture
 def its(house: Callable[..., House], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     """An authority on each database, with two APIs; it notes who follows without a pause."""
-    monkeypatch.setattr(noting, "BETWEEN_ROUNDS", 0.01)
-    monkeypatch.setattr(noting, "AT_LEAST_EVERY", 0.05)
+    monkeypatch.setattr(subscribers, "BETWEEN_ROUNDS", 0.01)
+    monkeypatch.setattr(subscribers, "AT_LEAST_EVERY", 0.05)
     made = house(**settings_for(database_url, tmp_path))
     for identifier in (CRM, CHAT):
         made.authority.database.change(
@@ -51,7 +51,7 @@ def act_of(its: House) -> Act:
 
 def following(its: House, *audiences: str) -> dict[str, Following]:
     """What is known by now."""
-    seen = its.authority.database.read(lambda tx: service.seen(tx, audiences or (CRM, CHAT)))
+    seen = its.authority.database.read(lambda tx: subscribers.seen(tx, audiences or (CRM, CHAT)))
     return {each.audience: each.at(its.clock.at) for each in seen.values()}
 
 
@@ -88,12 +88,12 @@ def test_a_stream_counts_while_it_stands_and_two_minutes_longer(its: House, data
                 its.clock.at += timedelta(minutes=2, seconds=1)
                 until({CRM: Following.SAID, CHAT: Following.SAID}, its)
         with closing(open_database(database_url)) as other:  # as another server of this database sees it
-            assert other.read(lambda tx: set(service.seen(tx, [CRM]))) == {CRM}
+            assert other.read(lambda tx: set(subscribers.seen(tx, [CRM]))) == {CRM}
         its.clock.at += timedelta(minutes=2)
         until({CRM: Following.SAID, CHAT: Following.SAID}, its)
         its.clock.at += timedelta(seconds=1)
         until({CRM: Following.NO, CHAT: Following.NO}, its)
-    its.authority.database.append(lambda tx: service.forget(tx, its.clock.at + service.KEPT_FOR))
+    its.authority.database.append(lambda tx: subscribers.forget(tx, its.clock.at + subscribers.KEPT_FOR))
     assert following(its) == {}
 
 
@@ -121,7 +121,7 @@ def test_the_feed_goes_on_though_nothing_can_be_noted(its: House, monkeypatch: p
     def broken(*_: object) -> None:
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(service, "note", broken)
+    monkeypatch.setattr(subscribers, "note", broken)
     with serving(its) as url:
         assert page(url, **{"AuthSec-Audience": CHAT}) == 200
         with reader(url, **{"AuthSec-Audience": CHAT}) as lines:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import outside, store
-from authsec_server.audit.sealing.comparison import Comparison, comparison_of
 from authsec_server.audit.sealing.heads import read_head, sign_head
+from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.sealer import Sealer
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import JournalKeys

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.db import postgresql_hints as hints
-from authsec_server.db.postgresql_options import (
+from authsec_server.db.postgresql_connection import (
     BOUNDS,
     CONNECT_SECONDS,
     PING_SECONDS,

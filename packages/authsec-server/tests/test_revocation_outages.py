@@ -16,7 +16,7 @@ import pytest
 from authsec_server.failures import Unavailable
 from authsec_server.revocations import live
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.heads import Feed
+from authsec_server.revocations.feed import Feed
 from authsec_server.revocations.model import SubjectKind
 from databases import settings_for
 from serving import serving

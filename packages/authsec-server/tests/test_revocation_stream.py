@@ -15,7 +15,7 @@ import anyio
 import httpx
 import pytest
 from authsec_server.db import Database, open_database
-from authsec_server.revocations import api, live, stream
+from authsec_server.revocations import api, live
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.web.bodies import Places
@@ -168,7 +168,7 @@ def _status(url: str) -> int:
 
 
 def test_whoever_takes_nothing_loses_the_place(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "TAKE_SECONDS", 0.02)
+    monkeypatch.setattr(live, "TAKE_SECONDS", 0.02)
     its, places = house(), Places(at_once=1, of_one=1)
 
     async def stuck() -> None:
@@ -176,7 +176,7 @@ def test_whoever_takes_nothing_loses_the_place(house: Callable[..., House], monk
         held.enter_context(places.one("somebody"))
         pages = live.LiveFeed(its.authority.feed).pages(0)
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-        never_taken = stream.Stream(await anext(pages), pages, held)
+        never_taken = live.Stream(await anext(pages), pages, held)
         await never_taken(scope, anyio.Event().wait, lambda _part: anyio.sleep_forever())
 
     with pytest.raises(ClientDisconnect):

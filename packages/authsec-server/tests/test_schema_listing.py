@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.audit.months import prepare_months
+from authsec_server.audit.partitions import prepare_months
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.db.catalog import listing_text, normalised, schema_findings
 from authsec_server.db.integrity import Integrity, integrity

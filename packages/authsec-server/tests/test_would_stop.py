@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.console import impact_text
-from authsec_server.revocations.followers import service as followers
+from authsec_server.revocations import subscribers as followers
 from databases import settings_for
 from pages import get
 from starlette.testclient import TestClient

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.heads import Head, sign_head
 from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database
 from sqlalchemy import delete, insert, select, text
 

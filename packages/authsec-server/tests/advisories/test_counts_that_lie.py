@@ -17,8 +17,8 @@ from authsec.jose import parse_compact
 from authsec_server.audit import recount, rollup
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.sealing.dropped import DropRecord, read_drop, sign_drop
-from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.heads import HeadRefused
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import open_database
 from authsec_server.failures import Unavailable

@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.sealing.heads import sign_head
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, seal_heads, sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from sqlalchemy import delete, insert, select
 

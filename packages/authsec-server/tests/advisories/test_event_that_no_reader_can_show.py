@@ -17,8 +17,8 @@ from authsec_server.audit import export
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_event
-from authsec_server.audit.shown import as_json
 from authsec_server.audit.store import recorded
+from authsec_server.audit.views import as_json
 from authsec_server.cli import audit as listing
 from authsec_server.cli import audit as showing
 from authsec_server.console.activity import text as activity

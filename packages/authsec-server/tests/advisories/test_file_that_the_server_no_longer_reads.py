@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from audit_answers import CLIENTS, LATER, SealedLog, answers, fill
-from authsec_server.audit import outstanding
+from authsec_server.audit import live_tokens
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx, open_database, sqlite
 from authsec_server.failures import Fault, Unavailable
@@ -93,7 +93,7 @@ def test_a_file_that_is_replaced_under_the_server_is_refused(
 
 def tokens(tx: Tx) -> list[str]:
     """The tokens that a dry run shows."""
-    return sorted(map(repr, outstanding.of_clients(tx, LATER, CLIENTS).tokens))
+    return sorted(map(repr, live_tokens.of_clients(tx, LATER, CLIENTS).tokens))
 
 
 @pytest.mark.parametrize(

@@ -17,25 +17,24 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.audit import months
+from authsec_server.audit import partitions as audit_partitions
 from authsec_server.audit import service as audit
 from authsec_server.audit.count_rows import TABLES
-from authsec_server.audit.leaves import COVERED
+from authsec_server.audit.merkle_tree import COVERED, Tree
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.audit.sealing.dropped import DropRecord, believed, read_drop, runs, sign_drop
-from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Head, HeadRefused, sign_head
 from authsec_server.audit.sealing.lines import NotAnExport
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.succession import succession
 from authsec_server.audit.sealing.trail import Report, Trail
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, hourly_counts, seal_heads, sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.keys.master_key import MasterKey
@@ -57,7 +56,7 @@ class Old:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = JUNE
-        database.append(lambda tx: months.prepare_months(tx.connection, JUNE))
+        database.append(lambda tx: audit_partitions.prepare_months(tx.connection, JUNE))
         keys = JournalKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
         keys.keep(JUNE)
         self.key, self.keys = keys.signing_key(), keys.by_kid()

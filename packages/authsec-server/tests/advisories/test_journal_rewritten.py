@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
-from authsec_server.audit.leaves import COVERED, event_hash, text_hash
+from authsec_server.audit.merkle_tree import COVERED, Tree, event_hash, text_hash
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded
 from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, Keys, sign_head
@@ -28,7 +28,6 @@ from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import JournalKeys

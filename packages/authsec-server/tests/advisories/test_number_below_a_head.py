@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.audit.leaves import event_hash
+from authsec_server.audit.merkle_tree import Tree, event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import add, ranges_of
 from authsec_server.audit.sealing import store
@@ -15,7 +15,6 @@ from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.heads import Head, sign_head
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from sqlalchemy import delete, insert, select
 

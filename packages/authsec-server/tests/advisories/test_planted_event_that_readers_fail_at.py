@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import structlog
 from audit_answers import ANN, CLIENTS, LATER, answers, fill, readers
-from authsec_server.audit import counts, outstanding, pages
+from authsec_server.audit import counts, pages
+from authsec_server.audit import live_tokens as audit_live_tokens
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind
@@ -21,8 +22,8 @@ from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.shape import MAX_ACTION, MAX_ID, MAX_LISTED, MAX_NAME, OPTIONAL_TEXTS, TEXTS
-from authsec_server.audit.shown import as_json
 from authsec_server.audit.store import daily_uses, events, last_uses
+from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
 from authsec_server.delegations import live_tokens
@@ -203,9 +204,9 @@ def test_two_events_of_many_occurrences_end_no_check_and_no_sum(database: Databa
 
 def test_a_dry_run_leaves_out_a_planted_event(database: Database) -> None:
     fill(database)
-    before = database.read(lambda tx: outstanding.of_clients(tx, LATER, CLIENTS))
+    before = database.read(lambda tx: audit_live_tokens.of_clients(tx, LATER, CLIENTS))
     database.append(lambda tx: plant(tx, **_detail(audience=5)))
-    assert database.read(lambda tx: outstanding.of_clients(tx, LATER, CLIENTS)) == before
+    assert database.read(lambda tx: audit_live_tokens.of_clients(tx, LATER, CLIENTS)) == before
 
 
 def test_a_planted_event_does_not_count_as_a_use(database: Database) -> None:

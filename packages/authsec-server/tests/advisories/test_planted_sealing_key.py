@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing.heads import sign_head
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import seal_heads
 from authsec_server.audit.sealing.succession import sign_replacement
 from authsec_server.audit.store import sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
 from authsec_server.keys import store

@@ -15,7 +15,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.count_rows import TABLES
-from authsec_server.audit.leaves import COVERED, event_hash
+from authsec_server.audit.merkle_tree import COVERED, Tree, event_hash
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import service
 from authsec_server.audit.sealing.dropped import sign_drop
@@ -27,7 +27,6 @@ from authsec_server.audit.sealing.succession import sign_replacement, succession
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, RoleTooSmall
 from authsec_server.keys.master_key import MasterKey

@@ -18,9 +18,9 @@ from authsec.jose import PrivateKey
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.pages import above
 from authsec_server.audit.rollup import roll_up
-from authsec_server.audit.sealing.dropping import Dropper
 from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.given import Given
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log

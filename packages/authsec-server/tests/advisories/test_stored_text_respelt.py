@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
-from authsec_server.audit import outstanding
+from authsec_server.audit import live_tokens
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named
@@ -87,8 +87,8 @@ class Sealed:
         ]
         return [
             *asked,
-            lambda tx: outstanding.of_clients(tx, NOW, ["c-1"]),
-            lambda tx: outstanding.of_key(tx, NOW, "kid"),
+            lambda tx: live_tokens.of_clients(tx, NOW, ["c-1"]),
+            lambda tx: live_tokens.of_key(tx, NOW, "kid"),
         ]
 
     def answers(self) -> list[object]:

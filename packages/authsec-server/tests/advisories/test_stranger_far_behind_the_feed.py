@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 from authsec_server.revocations import api, live, store
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.heads import Document
+from authsec_server.revocations.feed import Document
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.model import Revocation, SubjectKind
 from databases import settings_for

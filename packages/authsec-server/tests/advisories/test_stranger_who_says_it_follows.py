@@ -24,9 +24,8 @@ import pytest
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import FAILURES_A_MINUTE, ApiCredentials
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from authsec_server.revocations.followers import noting, service
-from authsec_server.revocations.followers.model import MOST_AUDIENCES, Following, Seen, read_claim
-from authsec_server.revocations.followers.noting import MOST_NETWORKS, Noting
+from authsec_server.revocations import subscribers
+from authsec_server.revocations.subscribers import MOST_AUDIENCES, MOST_NETWORKS, Following, Noting, Seen, read_claim
 from authsec_server.web.request_context import RequestContext
 from databases import settings_for
 from hypothesis import given
@@ -41,7 +40,7 @@ House = Any
 @pytest.fixture
 def its(house: Callable[..., House], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     """An authority with one API, on each database."""
-    monkeypatch.setattr(noting, "BETWEEN_ROUNDS", 0.01)
+    monkeypatch.setattr(subscribers, "BETWEEN_ROUNDS", 0.01)
     made = house(**settings_for(database_url, tmp_path))
     act = Act(principal=LOCAL_OPERATOR, now=made.clock.at, request_id="r", address="", token_bytes=lambda n: b"7" * n)
     made.authority.database.change(lambda tx: apis.create(tx, act, name="Customers", identifier=OURS))
@@ -49,7 +48,7 @@ def its(house: Callable[..., House], database_url: str, tmp_path: Path, monkeypa
 
 
 def kept(its: House, *audiences: str) -> dict[str, Seen]:
-    found: dict[str, Seen] = its.authority.database.read(lambda tx: service.seen(tx, audiences or (OURS,)))
+    found: dict[str, Seen] = its.authority.database.read(lambda tx: subscribers.seen(tx, audiences or (OURS,)))
     return found
 
 
@@ -145,7 +144,7 @@ def test_a_credential_that_proves_nothing_is_not_written_for_again_and_again(its
 
 def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every refusal is counted in the journal: 128 streams that stand would have it written to for ever."""
-    monkeypatch.setattr(noting, "AT_LEAST_EVERY", 0.01)
+    monkeypatch.setattr(subscribers, "AT_LEAST_EVERY", 0.01)
     asked, done = {"wrong": 0, "right": 0}, anyio.Event()
 
     def wrong() -> None:
@@ -153,7 +152,7 @@ def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monke
 
     def right() -> str:
         asked["right"] += 1
-        its.clock.at += noting.EVERY  # so that each round has news
+        its.clock.at += subscribers.EVERY  # so that each round has news
         if asked["right"] == 5:
             anyio.from_thread.run_sync(done.set)
         return OURS

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from authsec_server.app.audit_names import NAMES
-from authsec_server.audit import counts, outstanding
+from authsec_server.audit import counts, live_tokens
 from authsec_server.audit import service as audit
 from authsec_server.audit.asking import read_filter
 from authsec_server.audit.filters import EventFilter
@@ -22,7 +22,7 @@ from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.heads import Head, Keys
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.shown import as_json
+from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx, metadata
 from authsec_server.db.database import Access
 from authsec_server.keys.master_key import MasterKey
@@ -291,8 +291,8 @@ def readers() -> Mapping[str, Reader]:
     found["in the order of sealing"] = lambda tx: [
         as_json(each) for each in sealing.following(tx, ANN, after=-1, limit=200).events
     ]
-    found["sum of live tokens"] = lambda tx: sorted(map(repr, outstanding.of_clients(tx, LATER, CLIENTS).tokens))
-    found["sum of a key's tokens"] = lambda tx: sorted(map(repr, outstanding.of_key(tx, LATER, "kid").tokens))
+    found["sum of live tokens"] = lambda tx: sorted(map(repr, live_tokens.of_clients(tx, LATER, CLIENTS).tokens))
+    found["sum of a key's tokens"] = lambda tx: sorted(map(repr, live_tokens.of_key(tx, LATER, "kid").tokens))
     found |= _sums()
     return found
 

@@ -14,8 +14,8 @@ from authsec_server.apis import service
 from authsec_server.apis.model import Action, Api, ApiKind
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
-from authsec_server.revocations.followers import service as followers
-from authsec_server.revocations.followers.model import Following, Seen
+from authsec_server.revocations import subscribers as followers
+from authsec_server.revocations.subscribers import Following, Seen
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Operation

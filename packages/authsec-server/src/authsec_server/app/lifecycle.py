@@ -25,8 +25,8 @@ from authsec_server.app.services import Services, heads_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
-from authsec_server.audit.sealing.comparison import Comparison, comparison_of
-from authsec_server.audit.sealing.dropping import Dropper
+from authsec_server.audit.sealing.outside import Comparison, comparison_of
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, open_database
@@ -39,8 +39,8 @@ from authsec_server.principal import THE_SERVER, Act
 from authsec_server.private_files import check_data
 from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.followers import service as followers
-from authsec_server.revocations.heads import Feed
+from authsec_server.revocations import subscribers as followers
+from authsec_server.revocations.feed import Feed
 from authsec_server.settings import Settings, is_loopback
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health

@@ -9,7 +9,7 @@ import anyio
 import structlog
 
 from authsec_server.app.services import Services
-from authsec_server.audit.sealing.comparison import Comparison
+from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import METADATA_ADDRESSES
 from authsec_server.web import health

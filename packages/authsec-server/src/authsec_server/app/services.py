@@ -19,11 +19,11 @@ from authsec_server.attestation.explain.service import Trials
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.live import LiveJournal
-from authsec_server.audit.sealing.comparison import Comparison
-from authsec_server.audit.sealing.dropping import Dropper
-from authsec_server.audit.sealing.elsewhere import HeadsElsewhere, heads_elsewhere
 from authsec_server.audit.sealing.heads import Head
+from authsec_server.audit.sealing.outside import Comparison
+from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.sinks import HeadsElsewhere, heads_elsewhere
 from authsec_server.clients.enrolment_endpoint import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
@@ -38,9 +38,9 @@ from authsec_server.keys.sealing_key_file import load_sealing_key
 from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.keys.signer import Signer
 from authsec_server.outbound import Outbound, outbound_of
-from authsec_server.revocations.followers.noting import Noting
-from authsec_server.revocations.heads import Feed
+from authsec_server.revocations.feed import Feed
 from authsec_server.revocations.live import LiveFeed
+from authsec_server.revocations.subscribers import Noting
 from authsec_server.settings import Settings
 from authsec_server.sources.cluster_client import ClusterApis
 from authsec_server.sources.key_sets import KeySets

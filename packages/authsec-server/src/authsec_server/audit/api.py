@@ -7,7 +7,7 @@ import re
 from authsec_server.audit import service
 from authsec_server.audit.asking import PARAMETERS, Names, read_filter
 from authsec_server.audit.filters import JournalPage
-from authsec_server.audit.shown import EventShown, as_json
+from authsec_server.audit.views import EventShown, as_json
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act

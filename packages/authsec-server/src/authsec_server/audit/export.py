@@ -17,7 +17,7 @@ from typing import Any
 from authsec_server.audit import pages
 from authsec_server.audit.filters import EVERYTHING, EventFilter, JournalPage
 from authsec_server.audit.model import Recorded
-from authsec_server.audit.shown import as_json
+from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Principal, Role
 

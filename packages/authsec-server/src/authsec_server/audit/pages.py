@@ -28,7 +28,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from authsec_server.audit import number_ranges
 from authsec_server.audit.filters import EventFilter, JournalPage
-from authsec_server.audit.leaves import event_hash
+from authsec_server.audit.merkle_tree import event_hash
 from authsec_server.audit.model import Decision, EventKind, Recorded, Seal
 from authsec_server.audit.reading import Size, fitting, read_events, sizes_of
 from authsec_server.audit.shape import MAX_NUMBER, is_event

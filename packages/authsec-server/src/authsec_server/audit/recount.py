@@ -36,7 +36,7 @@ from authsec_server.audit.count_rows import (
 from authsec_server.audit.counting import Counts, Outcome
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room, scratch_database
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 
 MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one

@@ -27,7 +27,7 @@ from authsec_server.audit.model import Named
 from authsec_server.clients import store
 from authsec_server.clients.model import CHECKED, NEVER, Client, Proof, ProofKind
 from authsec_server.clients.store import clients, proof_of, proofs
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import Instant
 from authsec_server.sources.model import TrustSource
 

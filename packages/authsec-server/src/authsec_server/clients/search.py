@@ -19,7 +19,7 @@ from authsec_server.clients.filters import (
 )
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 from authsec_server.principal import Act, Role
 
 MAX_PAGE = 200

@@ -15,11 +15,13 @@ from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from authsec_server.db.catalog import conditions_of_indexes
 from authsec_server.db.index_walk import walk_indexes
-from authsec_server.db.postgresql_catalog import careful, home, month_of
-from authsec_server.db.postgresql_rights import (
+from authsec_server.db.postgresql_catalog import (
     NO_RIGHT,
     NOT_NOW,
     Skipped,
+    careful,
+    home,
+    month_of,
     reason_of,
     skipped_sentences,
     sqlstate,

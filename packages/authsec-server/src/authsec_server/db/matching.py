@@ -1,10 +1,23 @@
-"""What people look for: by a part of a name or the beginning of an id, as a condition; by a name that is misspelt."""
+"""What people look for, as a condition: a part of a name, the beginning of an id; and many values, some at a time."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, false, or_, select
+
+T = TypeVar("T")
+SIZE: Final = 500
+
+
+def in_batches(values: Iterable[T], size: int = SIZE) -> Iterator[list[T]]:
+    """The values in their order, so many at a time."""
+    rest = iter(values)
+    while some := list(islice(rest, size)):
+        yield some
+
 
 LONGEST: Final = 2000  # characters that are looked for, as many as anything has that is looked through
 _AROUND: Final = 100  # to each side; to compare them takes milliseconds, during which others may wait for a lock

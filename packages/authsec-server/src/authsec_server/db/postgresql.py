@@ -13,19 +13,22 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
 from authsec_server.db.migrate import has_schema, is_current, upgrade
-from authsec_server.db.postgresql_connection import NoAnswer, bound, driver_of
-from authsec_server.db.postgresql_hints import CHANNEL, Listener
-from authsec_server.db.postgresql_options import (
+from authsec_server.db.postgresql_connection import (
     BOUNDS,
     PATIENT_SECONDS,
     POOL_SECONDS,
     SESSION_SECONDS,
+    NoAnswer,
+    Silence,
+    bound,
     connect_arguments,
+    driver_of,
     narrower,
     session_options,
+    unanswered,
 )
+from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
-from authsec_server.db.postgresql_silence import Silence, unanswered
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
 # READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.

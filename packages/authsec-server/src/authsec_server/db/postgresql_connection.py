@@ -1,23 +1,83 @@
-"""A connection to PostgreSQL whose every call ends within a deadline.
-
-A proxy that stops forwarding keeps its sockets open and its kernel acknowledges what is sent, so neither keepalives nor
-`tcp_user_timeout` end the wait. psycopg never blocks in libpq: it waits in `Connection.wait`, for connect, statement,
-commit and rollback alike. The deadline is checked there, in the thread that waits.
-"""
+"""A connection to PostgreSQL whose every call ends within a deadline; and a PostgreSQL that does not answer."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import URL, Connection, Engine, event, text
 
-from authsec_server.db.postgresql_options import PATIENT_SECONDS, PING_SECONDS, SILENT_SECONDS
-from authsec_server.db.postgresql_session import pin
+from authsec_server.db.database import Access
+from authsec_server.db.postgresql_session import OPTIONS, pin
+from authsec_server.failures import Fault, Unavailable
+
+PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
+CONNECT_SECONDS: Final = 3  # for each host of the URL
+SESSION_SECONDS: Final = 300  # then a connection is closed, and its successor looks for its tables anew
+POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
+SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
+MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
+PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that reads or deletes months of events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The bounds of one transaction, in milliseconds, as PostgreSQL's settings of these names."""
+
+    lock_timeout: int
+    statement_timeout: int
+    idle_in_transaction_session_timeout: int
+
+    @property
+    def call_seconds(self) -> float:
+        """How long the client waits for one answer."""
+        return self.statement_timeout / 1000 + MARGIN_SECONDS
+
+
+_OF_SESSIONS: Final = Bounds(lock_timeout=5000, statement_timeout=15_000, idle_in_transaction_session_timeout=30_000)
+BOUNDS: Final = {
+    Access.READ: _OF_SESSIONS,
+    Access.CHECK: _OF_SESSIONS,
+    # Append: a frozen server must not keep a row that a revocation needs.
+    Access.APPEND: Bounds(lock_timeout=5000, statement_timeout=15_000, idle_in_transaction_session_timeout=2500),
+    # Record: a frozen server must not delay a revocation by more than 3 s.
+    Access.RECORD: Bounds(lock_timeout=3000, statement_timeout=5000, idle_in_transaction_session_timeout=2000),
+    # Change: others wait for an apply, which plans for seconds between two statements.
+    Access.CHANGE: Bounds(lock_timeout=5000, statement_timeout=15_000, idle_in_transaction_session_timeout=15_000),
+}
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """What libpq is told for each connection. TCP settings in the URL are the operator's and win."""
+    network = {
+        "keepalives": 1,
+        "keepalives_idle": 10,  # seconds
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,  # milliseconds
+        "connect_timeout": CONNECT_SECONDS,
+    }
+    chosen = {name: value for name, value in network.items() if name not in url.query}
+    return {**chosen, "client_encoding": "utf8"}
+
+
+def narrower(access: Access) -> dict[str, int]:
+    """The settings of this kind of transaction that differ from the session's."""
+    ours = asdict(_OF_SESSIONS)
+    return {name: value for name, value in asdict(BOUNDS[access]).items() if value != ours[name]}
+
+
+def session_options() -> str:
+    """The settings of a session: nothing waits for ever, and a commit is durable before it is answered."""
+    settings = {**asdict(_OF_SESSIONS), "synchronous_commit": "on", **OPTIONS}
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
 
 RV = TypeVar("RV")
 LOOK_SECONDS: Final = 0.1  # so often a wait looks at its deadline
@@ -98,3 +158,44 @@ def be_patient(connection: Connection) -> None:
     for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
     driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
+
+
+class Silence:
+    """Whether PostgreSQL is silent. Times are monotonic, in seconds."""
+
+    def __init__(self) -> None:
+        self._heard_at = float("-inf")
+        self._silent = False
+        self._asking = threading.Lock()
+
+    @contextmanager
+    def asking(self) -> Iterator[float]:
+        """Ask PostgreSQL: when this began. Raises `Unavailable` while it is silent and another caller asks."""
+        if not self._silent:
+            yield monotonic()
+            return
+        if not self._asking.acquire(blocking=False):
+            raise unanswered()
+        try:
+            yield monotonic()
+        finally:
+            self._asking.release()
+
+    def is_silent(self) -> bool:
+        """Whether calls got no answer, and none got one since."""
+        return self._silent
+
+    def heard(self) -> None:
+        """PostgreSQL has answered."""
+        self._heard_at = monotonic()
+        self._silent = False
+
+    def suspect(self, since: float) -> None:
+        """A call that began at `since` got no answer: PostgreSQL is silent, unless another call got one meanwhile."""
+        if self._heard_at < since:
+            self._silent = True
+
+
+def unanswered() -> Unavailable:
+    """The failure that callers get."""
+    return Unavailable("The database does not answer.", fault=Fault.SILENT)

@@ -16,8 +16,7 @@ import structlog
 from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.postgresql_connection import BoundedConnection, bound
-from authsec_server.db.postgresql_options import connect_arguments
+from authsec_server.db.postgresql_connection import BoundedConnection, bound, connect_arguments
 
 log = structlog.get_logger(__name__)
 

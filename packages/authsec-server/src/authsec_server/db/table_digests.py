@@ -47,7 +47,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import metadata
 
 PRIME: Final = 2**3072 - 1103717

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from authsec_server.audit import edits
+from authsec_server.audit import service
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
-from authsec_server.audit.shown import EventShown, as_json
+from authsec_server.audit.views import EventShown, as_json
 from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, ProofKind
@@ -22,8 +22,8 @@ from authsec_server.delegations.model import Delegation, DelegationState, Terms,
 from authsec_server.failures import Outdated
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.followers.model import Following
 from authsec_server.revocations.model import Subject, SubjectKind
+from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 from authsec_server.web.dry_run import AtApi as AtApiShown
@@ -67,7 +67,7 @@ class ImpactProvider:
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
         """The events that this change has written, and what has ended by it."""
-        written = edits.of_this_change(tx, act)
+        written = service.of_this_change(tx, act)
         ended = {each.subject for each in revocations.of_this_change(tx)}
         what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
         return Foreseen(
@@ -77,7 +77,7 @@ class ImpactProvider:
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
         """The fields that others changed since."""
-        return edits.changed_fields(tx, outdated.thing, outdated.since)
+        return service.changed_fields(tx, outdated.thing, outdated.since)
 
 
 def _as_foreseen(event: EventShown) -> dict[str, Any]:

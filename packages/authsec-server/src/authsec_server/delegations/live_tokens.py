@@ -8,16 +8,16 @@ from datetime import datetime
 from types import MappingProxyType
 
 from authsec_server.apis import service as apis
-from authsec_server.audit import outstanding
+from authsec_server.audit import live_tokens
+from authsec_server.audit.live_tokens import Alike, Outstanding
 from authsec_server.audit.model import Named
-from authsec_server.audit.outstanding import Alike, Outstanding
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.store import NO_AUDIENCE
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.followers import service as followers
-from authsec_server.revocations.followers.model import Following
+from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.model import Subject, SubjectKind, rests_on
+from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
 
 
@@ -51,12 +51,12 @@ class TokensOut:
 def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], rests: Callable[[Alike], bool]) -> TokensOut:
     """The tokens of these clients for which `rests` holds."""
     taken_back = revocations.taken_back(tx)
-    return _counted(tx, outstanding.of_clients(tx, now, client_ids, taken_back=taken_back), rests)
+    return _counted(tx, live_tokens.of_clients(tx, now, client_ids, taken_back=taken_back), rests)
 
 
 def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
     """The tokens that this key signed."""
-    return _counted(tx, outstanding.of_key(tx, now, kid, taken_back=revocations.taken_back(tx)), lambda _: True)
+    return _counted(tx, live_tokens.of_key(tx, now, kid, taken_back=revocations.taken_back(tx)), lambda _: True)
 
 
 def of_this_change(
@@ -68,8 +68,8 @@ def of_this_change(
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
     taken_back = revocations.taken_back(tx)
-    found = [outstanding.of_clients(tx, now, client_ids, taken_back=taken_back)]
-    found += [outstanding.of_key(tx, now, kid, taken_back=taken_back) for kid in kids]
+    found = [live_tokens.of_clients(tx, now, client_ids, taken_back=taken_back)]
+    found += [live_tokens.of_key(tx, now, kid, taken_back=taken_back) for kid in kids]
     every = dict.fromkeys(each for part in found for each in part.tokens)
     its = _subjects(tx, every, slugs)
     ending = {each: rested for each, rested in its.items() if not rested.isdisjoint(ended)}

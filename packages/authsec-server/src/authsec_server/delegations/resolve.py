@@ -16,7 +16,7 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
 from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
 from authsec_server.delegations.validation import misspelt, named_before_apis, warnings

@@ -14,7 +14,7 @@ from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (

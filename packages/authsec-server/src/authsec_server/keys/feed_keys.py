@@ -19,7 +19,7 @@ from authsec_server.keys import store
 from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_by_server
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.principal import Act, Role
-from authsec_server.revocations.heads import KEYS_MAX_AGE
+from authsec_server.revocations.feed import KEYS_MAX_AGE
 
 PUBLISH_AHEAD = KEYS_MAX_AGE + timedelta(seconds=60)  # the minute: until every server has seen the key itself
 PUBLISH_AFTER = timedelta(hours=1)  # a head counts for seconds; clocks differ

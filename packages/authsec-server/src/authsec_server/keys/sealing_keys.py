@@ -28,7 +28,7 @@ from authsec_server.keys.head_keys import HeadKey, HeadKeyMaker, named, record_b
 from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.keys.sealing_key_file import KeyFile, SealingKey, read_list, read_unproved_list, sign_list
 from authsec_server.principal import Act, Role
-from authsec_server.revocations.heads import as_jwk
+from authsec_server.revocations.feed import as_jwk
 from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
 

@@ -15,11 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.failures import Invalid
-from authsec_server.revocations.followers.model import Claim, read_claim
-from authsec_server.revocations.followers.noting import Noting
-from authsec_server.revocations.heads import KEYS_MAX_AGE, Feed, as_jwk
-from authsec_server.revocations.live import LiveFeed
-from authsec_server.revocations.stream import MEDIA_TYPE, Stream
+from authsec_server.revocations.feed import KEYS_MAX_AGE, Feed, as_jwk
+from authsec_server.revocations.live import MEDIA_TYPE, LiveFeed, Stream
+from authsec_server.revocations.subscribers import Claim, Noting, read_claim
 from authsec_server.web.bodies import Places, query_int
 from authsec_server.web.errors import TooOften
 from authsec_server.web.operations import resource

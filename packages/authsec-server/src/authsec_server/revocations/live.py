@@ -1,21 +1,20 @@
-"""The feed as it grows, for all who follow it: one look at the database for everybody, many times a second.
-
-What the database tells of changes is a hint to look at once; the truth is whether the number of the newest entry has
-moved. So nothing is missed when a hint is, on SQLite and behind a connection pool too.
-"""
+"""The feed as it grows, for all who follow it: one look at the database for everybody, and a stream for each."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import anyio
 import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from authsec_server.failures import Unavailable
-from authsec_server.revocations.heads import Document, Feed
-from authsec_server.revocations.reading import Reading
+from authsec_server.revocations.feed import Document, Feed, Reading
+from authsec_server.web.sse import message
 
 log = structlog.get_logger(__name__)
 
@@ -129,3 +128,40 @@ class LiveFeed:
         self._reading.begin_turn()
         self._turn.set()
         self._turn = anyio.Event()
+
+
+MEDIA_TYPE = "text/event-stream"
+TAKE_SECONDS = 15.0  # whoever takes nothing for so long loses the place
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy shall keep events back
+
+
+class Stream(StreamingResponse):
+    """The first page and all that follow. `places` are what it holds until it ends."""
+
+    def __init__(self, first: Document, following: AsyncIterator[Document], places: ExitStack) -> None:
+        super().__init__(_messages(first, following), media_type=MEDIA_TYPE, headers=_HEADERS)
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(part: Message) -> None:
+            try:
+                with anyio.fail_after(TAKE_SECONDS):
+                    await send(part)
+            except TimeoutError:
+                raise ClientDisconnect from None
+
+        with self._places:
+            await super().__call__(scope, receive, send_in_time)
+
+
+async def _messages(first: Document, following: AsyncIterator[Document]) -> AsyncIterator[bytes]:
+    yield _message(first)
+    try:
+        async for document in following:
+            yield _message(document)
+    except Unavailable:
+        return  # the reader comes back and is told why there is nothing
+
+
+def _message(document: Document) -> bytes:
+    return message(document.text, number=document.through, kind="batch").encode()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from authsec_server.db import Tx
-from authsec_server.db.batches import in_batches
 from authsec_server.db.database import Access
+from authsec_server.db.matching import in_batches
 from authsec_server.revocations import store
 from authsec_server.revocations.model import Page, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP

@@ -22,8 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.db.batches import in_batches
-from authsec_server.db.matching import matches, neighbours
+from authsec_server.db.matching import in_batches, matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import is_uuid, only_one
 from authsec_server.roles.model import RoleDefinition

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 from authsec_server.audit import service as audit
 from authsec_server.audit.api import PATH
 from authsec_server.audit.model import Recorded
-from authsec_server.audit.shown import EventShown, as_json
+from authsec_server.audit.views import EventShown, as_json
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound

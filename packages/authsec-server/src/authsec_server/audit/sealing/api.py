@@ -14,8 +14,8 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 
 from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
-from authsec_server.audit.sealing.elsewhere import NOWHERE, Standing
-from authsec_server.audit.shown import EventShown, as_json
+from authsec_server.audit.sealing.sinks import NOWHERE, Standing
+from authsec_server.audit.views import EventShown, as_json
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
 from authsec_server.web.paging import PAGING, read_numbered_page

@@ -50,7 +50,7 @@ from authsec_server.audit.store import (
     sealed_events,
 )
 from authsec_server.db import Database, Tx
-from authsec_server.db.batches import in_batches
+from authsec_server.db.matching import in_batches
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from authsec_server.audit.leaves import event_text, text_hash
+from authsec_server.audit.merkle_tree import event_text, text_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import numbers_fitting
 from authsec_server.audit.sealing import store

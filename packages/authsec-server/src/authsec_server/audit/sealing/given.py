@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from authsec_server.audit.leaves import text_hash
+from authsec_server.audit.merkle_tree import text_hash
 from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_compact
 
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.tree import Tree
 
 TYPE: Final = "authsec-journal-head+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)

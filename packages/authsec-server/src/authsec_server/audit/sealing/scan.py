@@ -29,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-from authsec_server.audit.leaves import COVERED, event_text, text_hash
+from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.reading import any_text
 from authsec_server.audit.shape import MAX_NAME
 from authsec_server.audit.store import event_delegations, events, number_ranges, seal_heads, sealed_events

@@ -22,7 +22,7 @@ from authsec.jose import PrivateKey
 from sqlalchemy import Row
 
 from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.leaves import event_hash
+from authsec_server.audit.merkle_tree import Tree, event_hash
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.reading import numbers_fitting
@@ -30,7 +30,6 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.heads import Head, HeadRefused, Keys, read_head, sign_head
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.shape import MAX_NUMBER, is_event, is_number
-from authsec_server.audit.tree import Tree
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 

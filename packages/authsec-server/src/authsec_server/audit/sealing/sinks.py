@@ -1,12 +1,20 @@
-"""Where heads are sent: a file that is appended to, or an address that they are posted to."""
+"""Heads sent where the database's administrators cannot write: appended to a file, or posted to an address."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Final, Protocol
+
+import anyio
+import structlog
+from prometheus_client import Counter, Gauge
 
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.failures import StartupRefused
@@ -107,3 +115,142 @@ class ToAddress:
         if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
             raise NotTaken(f"the token file {self.token_file} does not hold one token on one line")
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
+
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
+STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken, hangs: a mount whose server is gone
+MOST: Final = 1000  # heads that wait; of more, the oldest are let go: a later one covers all that they did
+CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where heads are to go
+LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
+DELIVERED = Counter("authsec_audit_heads_delivered_total", "Heads of the sealed journal that were taken elsewhere.")
+WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that were not taken elsewhere yet.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Whether heads are sent elsewhere, and since when none was taken there; `problem` says why."""
+
+    sent: bool = False
+    undelivered_since: datetime | None = None
+    problem: str = ""
+
+
+NOWHERE: Final = Standing()
+
+
+class HeadsElsewhere:
+    """Hands heads to the sink, one after the other. `give` is called from any thread and never waits."""
+
+    def __init__(self, sink: Sink | None, *, now: Callable[[], datetime]) -> None:
+        self._sink = sink
+        self._now = now
+        self._waiting: deque[Head] = deque(maxlen=MOST)
+        self._last = ""
+        self._standing = Standing(sent=sink is not None)
+        self._handed_at: datetime | None = None  # since when the sink has had a head without an answer
+        self._ending = Event()
+
+    def check(self) -> None:
+        """Raise `StartupRefused` where the settings name nothing that could take a head.
+
+        A mount that does not answer is not waited for: it may come back, and tokens are to be given meanwhile.
+        """
+        if self._sink is None:
+            return
+        refusals: list[StartupRefused] = []
+        asking = Thread(target=_ask, args=(self._sink, refusals), name="authsec-heads-check", daemon=True)
+        asking.start()
+        asking.join(CHECK_SECONDS)
+        if refusals:
+            raise refusals[0]
+
+    def give(self, head: Head) -> None:
+        """A head that was signed, or that another server has signed and this one has verified."""
+        if self._sink is not None and head.signed != self._last:
+            self._last = head.signed
+            self._waiting.append(head)
+            WAITING.set(len(self._waiting))
+
+    def standing(self) -> Standing:
+        """How it stands, also while the sink hangs."""
+        since, its = self._handed_at, self._standing
+        if since is None or self._now() - since < STUCK:
+            return its
+        problem = f"a head was handed over more than {STUCK.seconds} s ago, and there is no answer"
+        return Standing(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
+
+    def deliver(self) -> bool:
+        """Hand over what waits, until the end; whether all of it was taken. Blocks its thread."""
+        while self._sink is not None and self._waiting and not self._ending.is_set():
+            head = self._waiting[0]
+            self._handed_at = self._now()
+            try:
+                self._sink.take(head)
+            except NotTaken as failure:
+                self._failed(str(failure))
+                return False
+            finally:
+                self._handed_at = None
+            if self._waiting and self._waiting[0] is head:  # else it was let go meanwhile, for later ones
+                self._waiting.popleft()
+            DELIVERED.inc()
+            WAITING.set(len(self._waiting))
+            self._worked()
+        return True
+
+    async def run(self) -> None:
+        """Deliver for as long as this runs."""
+        if self._sink is None:
+            return
+        # A daemon of its own: neither the end of the server nor that of its process waits for a mount that hangs.
+        thread = Thread(target=self._keep_delivering, name="authsec-heads-elsewhere", daemon=True)
+        thread.start()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._ending.set()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(thread.join, LAST_SECONDS)
+
+    def _keep_delivering(self) -> None:
+        failures = 0
+        while not self._ending.is_set():
+            try:
+                failures = 0 if self.deliver() else failures + 1
+            except Exception as error:  # noqa: BLE001 - whatever it was, later heads must go out
+                self._failed(type(error).__name__)
+                failures += 1
+            self._ending.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else POLL_SECONDS)
+
+    def _failed(self, problem: str) -> None:
+        before = self._standing
+        since = before.undelivered_since or self._now()
+        self._standing = Standing(sent=True, undelivered_since=since, problem=problem)
+        if before.problem != problem:
+            log.error("heads of the journal are not taken elsewhere", why=problem, since=since.isoformat())
+
+    def _worked(self) -> None:
+        if self._standing.undelivered_since is not None:
+            log.info("heads of the journal are taken elsewhere again")
+        self._standing = Standing(sent=True)
+
+
+def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
+    try:
+        sink.check()
+    except StartupRefused as refused:  # told in the thread that waits for it
+        refusals.append(refused)
+
+
+def heads_elsewhere(
+    where: str, token_file: Path | None, outbound: Outbound, *, now: Callable[[], datetime]
+) -> HeadsElsewhere:
+    """As the settings want it: a file, an address, or nothing."""
+    if not where:
+        return HeadsElsewhere(None, now=now)
+    if "://" in where:
+        return HeadsElsewhere(ToAddress(outbound=outbound, url=where, token_file=token_file), now=now)
+    return HeadsElsewhere(IntoFile(path=Path(where)), now=now)

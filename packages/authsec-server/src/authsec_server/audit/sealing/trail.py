@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.sealing.covering import Covering, gaps
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.given import Given
@@ -15,7 +16,6 @@ from authsec_server.audit.sealing.heads import Head, HeadRefused, read_head
 from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.restores import Restore, excuses
 from authsec_server.audit.sealing.succession import Succession
-from authsec_server.audit.tree import Tree
 
 MOST = 100  # findings that are told one by one
 CLOCKS = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ

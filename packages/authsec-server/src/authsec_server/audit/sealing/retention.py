@@ -1,37 +1,125 @@
-"""Dropping old months from the journal: only what an export holds as it was sealed, and only once a record is sealed.
-
-First everything is looked at: the journal is as it was sealed, the export too, and it has every event that is to go.
-Then the record, signed by the sealing key, becomes an event, and is sealed. Only then rows are deleted; what is killed
-in between is taken up by the next call. The leaves and the heads stay: what is left can be proved as before.
-"""
+"""Dropping old months: only what an export holds as it was sealed, and only once a record is sealed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from authsec_server.audit import months
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
+
+from authsec_server.audit import partitions
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of
-from authsec_server.audit.sealing import dropping_rows as rows
 from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.dropped import DropRecord, believed, sign_drop
+from authsec_server.audit.sealing.dropped import STAYING, DropRecord, Run, believed, runs, sign_drop
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import Keys
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
+from authsec_server.audit.sealing.store import be_patient, size_before
 from authsec_server.audit.sealing.table_check import digests_of_rows
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
+
+BATCH = 500  # events; on SQLite tokens wait while they are deleted
+
+
+@dataclass(slots=True, kw_only=True)
+class ToGo:
+    """What is to be dropped: how many events, their lowest and highest number, their `places` in the log.
+
+    `lacking` of them are not in the export as they were sealed.
+    """
+
+    events: int = 0
+    numbers: Run = (0, 0)
+    places: tuple[Run, ...] = ()
+    lacking: int = 0
+
+    def meet(self, number: int, held: bool) -> None:
+        """One more of them; whether the export holds it."""
+        low, high = self.numbers if self.events else (number, number)
+        self.events += 1
+        self.numbers = (min(low, number), max(high, number))
+        self.lacking += not held
+
+
+def to_go(tx: Tx, *, before: datetime, export: Given) -> ToGo:
+    """The events dated before that time under a head signed before it, but those that stay. However many there are."""
+    be_patient(tx.connection)
+    seals = sealed_events.c
+    which = and_(
+        events.c.at < before,
+        events.c.kind.not_in(sorted(STAYING)),
+        seals.position < size_before(tx.connection, before),
+    )
+    statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
+    in_order = statement.where(which).order_by(seals.position).execution_options(yield_per=BATCH)
+    found = ToGo()
+
+    def places() -> Iterator[int]:
+        for row in tx.connection.execute(in_order):
+            held = export.held_at(row.position)
+            found.meet(row.event_id, held is not None and held.leaf == bytes(row.hash))
+            yield row.position
+
+    found.places = runs(places())
+    return found
+
+
+def not_sealed(connection: Connection, before: datetime) -> bool:
+    """Whether something dated before that time has no seal."""
+    sealed = exists().where(sealed_events.c.event_id == events.c.id)
+    return connection.execute(select(events.c.id).where(events.c.at < before, ~sealed).limit(1)).first() is not None
+
+
+def dated_before(connection: Connection, before: datetime, such: ColumnElement[bool]) -> bool:
+    """Whether `such` an event is dated before that time."""
+    return connection.execute(select(events.c.id).where(events.c.at < before, such).limit(1)).first() is not None
+
+
+def issued_alive(connection: Connection, before: datetime, now: datetime) -> bool:
+    """Whether a token that was issued before that time has not expired by `now`."""
+    issued = and_(events.c.at < before, events.c.expires_at > now, events.c.kind == EventKind.TOKEN_ISSUED)
+    return connection.execute(select(events.c.id).where(issued).limit(1)).first() is not None
+
+
+def some_left(connection: Connection, record: DropRecord) -> bool:
+    """Whether a row of those that the record names is still there."""
+    return connection.execute(_left(record).limit(1)).first() is not None
+
+
+def delete_some(connection: Connection, record: DropRecord) -> int:
+    """Delete some of the rows that the record names; how many. 0: none is left."""
+    numbers = list(connection.execute(_left(record).limit(BATCH)).scalars())
+    return connection.execute(delete(events).where(events.c.id.in_(numbers))).rowcount if numbers else 0
+
+
+def beside(record: DropRecord) -> ColumnElement[bool]:
+    """The condition of events that the record does not name: they came late, or they stay."""
+    return ~exists().where(sealed_events.c.event_id == events.c.id, _named(record))
+
+
+def _left(record: DropRecord) -> Select[tuple[int]]:
+    low, high = record.numbers
+    seals = sealed_events.c
+    statement = select(events.c.id).join(sealed_events, seals.event_id == events.c.id)
+    return statement.where(events.c.id.between(low, high), _named(record)).order_by(events.c.id)
+
+
+def _named(record: DropRecord) -> ColumnElement[bool]:
+    return or_(*(sealed_events.c.position.between(first, last) for first, last in record.places))
+
 
 ALIVE = timedelta(hours=1)  # tokens that have expired are taken to live so much longer: clocks differ
 TURNS = 10_000  # in which the record is sealed, each of a batch of events
@@ -101,7 +189,7 @@ class Dropper:
 
     def _checked(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool
-    ) -> tuple[rows.ToGo, _Confirmed]:
+    ) -> tuple[ToGo, _Confirmed]:
         """The events to drop, and the digests for the record. Raises `Invalid` or `Conflict` where it may not.
 
         With `sealing` what waits for a seal is sealed first, and no event without a seal is believed.
@@ -110,7 +198,7 @@ class Dropper:
         if sealing:
             self._seal_all()
         confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
-        wanted = self.database.read(partial(rows.to_go, before=before, export=Given("export", export)))
+        wanted = self.database.read(partial(to_go, before=before, export=Given("export", export)))
         _check_held(wanted)
         return wanted, confirmed
 
@@ -152,9 +240,7 @@ class Dropper:
             )
         return found
 
-    def _record(
-        self, tx: Tx, *, act: Act, wanted: rows.ToGo, confirmed: _Confirmed, before: datetime, sha256: str
-    ) -> int:
+    def _record(self, tx: Tx, *, act: Act, wanted: ToGo, confirmed: _Confirmed, before: datetime, sha256: str) -> int:
         close_months(tx.connection, before)  # from here on their counts stay what is signed
         newest = store.last_signed(tx.connection)  # first: an event that the next check misses is sealed behind it
         _check_quiet(tx, before, confirmed.progress)
@@ -191,9 +277,9 @@ class Dropper:
 
     def _remove(self, record: DropRecord) -> None:
         """Delete the rows: whole partitions where there are some, the rest bit by bit."""
-        while self.database.append(lambda tx: months.drop_partition(tx.connection, record.before, rows.beside(record))):
+        while self.database.append(lambda tx: partitions.drop_partition(tx.connection, record.before, beside(record))):
             pass
-        while self.database.append(lambda tx: rows.delete_some(tx.connection, record)):
+        while self.database.append(lambda tx: delete_some(tx.connection, record)):
             pass
 
 
@@ -201,7 +287,7 @@ def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
     """A sealed record of which some rows are still there."""
     store.be_patient(tx.connection)
     signed = (signed for place, signed in store.records(tx.connection, EventKind.EVENTS_DROPPED) if place is not None)
-    return next((record for record in believed(signed, keys) if rows.some_left(tx.connection, record)), None)
+    return next((record for record in believed(signed, keys) if some_left(tx.connection, record)), None)
 
 
 def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
@@ -209,12 +295,12 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
     store.be_patient(tx.connection)
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         raise Invalid("before", "A month that is not over cannot be dropped.", f"The latest is: --before {now:%Y-%m}")
-    if rows.issued_alive(tx.connection, before, now - ALIVE):
+    if issued_alive(tx.connection, before, now - ALIVE):
         raise Conflict("Tokens of those months still count.", "Wait until the last of them has expired.")
     not_counted = is_not_counted(progress_of(tx.connection))
-    if before > now - SETTLING or rows.dated_before(tx.connection, before, not_counted):
+    if before > now - SETTLING or dated_before(tx.connection, before, not_counted):
         raise Conflict("Not all of it is counted yet.", "A server counts it within a few minutes once it runs.")
-    if rows.not_sealed(tx.connection, before):
+    if not_sealed(tx.connection, before):
         raise Conflict("Not all of it is sealed yet.", "A server seals it within a few minutes once it runs.")
 
 
@@ -223,14 +309,14 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
 
     The counts of the record would be without it, though a roll-up may have counted it meanwhile.
     """
-    if rows.dated_before(tx.connection, before, is_not_counted(progress)):
+    if dated_before(tx.connection, before, is_not_counted(progress)):
         raise Conflict(
             "An event of those months came meanwhile, so nothing was dropped: the clock of a server is behind.",
             "Try again in a few minutes, once a server has sealed and counted the event.",
         )
 
 
-def _check_held(wanted: rows.ToGo) -> None:
+def _check_held(wanted: ToGo) -> None:
     """The export has each event that is to go, as its leaf in this database says."""
     if not wanted.events:
         raise Conflict("There is nothing to drop: the journal has no event of those months.")

@@ -1,22 +1,88 @@
-"""Noting who follows the feed, beside the feed: it never waits for this, and never fails by it.
-
-Only audiences that the authority gives tokens for are kept, at most once a minute each: strangers who name others, or
-the same ones all the time, have nothing written.
-"""
+"""Which APIs follow the feed, as far as the authority can know: what was seen at the feed, kept for all its servers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import anyio
 import structlog
 
 from authsec_server.db import Database, Tx
-from authsec_server.revocations.followers import service
-from authsec_server.revocations.followers.model import Claim
+from authsec_server.revocations import store
+
+FOLLOWS_FOR = timedelta(minutes=2)  # after it was seen last; a stream that stands is noted every minute
+MOST_AUDIENCES = 16  # in one claim
+MOST_CHARACTERS = 4096  # of one claim
+
+
+class Following(StrEnum):
+    """How well it is known that an API follows."""
+
+    PROVED = "proved"  # by its own credential
+    SAID = "said"  # somebody says so who may be anybody
+    NO = "no"  # not seen in the last two minutes
+
+
+Proof = Callable[[], str | None]  # the audience of the API whose credential came along, as it stands by then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What one reader of the feed says of itself. For its `proof` it is asked when there is time, each minute anew."""
+
+    audiences: frozenset[str] = frozenset()
+    proof: Proof | None = field(default=None, repr=False)  # it holds the credential
+
+    def __bool__(self) -> bool:
+        return bool(self.audiences) or self.proof is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """When somebody last followed the feed for an audience, and when last with proof."""
+
+    audience: str
+    seen_at: datetime
+    proved_at: datetime | None
+
+    def at(self, now: datetime) -> Following:
+        """Whether it follows, by what is known then."""
+        if self.proved_at is not None and now - self.proved_at <= FOLLOWS_FOR:
+            return Following.PROVED
+        return Following.SAID if now - self.seen_at <= FOLLOWS_FOR else Following.NO
+
+
+def read_claim(headers: Collection[str], proof: Proof | None = None) -> Claim:
+    """The claim in these values of the header. One that is too long, or has what no audience has, claims nothing."""
+    text = " ".join(headers)
+    names = frozenset(text.split(" ")) - {""} if len(text) <= MOST_CHARACTERS else frozenset()
+    if len(names) > MOST_AUDIENCES or not all(name.isascii() and name.isprintable() for name in names):
+        names = frozenset()
+    return Claim(audiences=names, proof=proof)
+
+
+KEPT_FOR = timedelta(days=30)  # that somebody followed once
+
+
+def seen(tx: Tx, audiences: Collection[str]) -> dict[str, Seen]:
+    """What is known of these audiences' followers; an audience for which nobody ever did is left out."""
+    rows = store.followers_of(tx.connection, audiences)
+    return {row.audience: Seen(audience=row.audience, seen_at=row.seen_at, proved_at=row.proved_at) for row in rows}
+
+
+def note(tx: Tx, proved: Mapping[str, bool], now: datetime) -> None:
+    """Note that these audiences are followed for now, and of each whether that was proved."""
+    store.note_follower(tx.connection, proved, now)
+
+
+def forget(tx: Tx, now: datetime) -> None:
+    """Delete what was seen last so long ago that it tells nobody anything."""
+    store.delete_followers_before(tx.connection, now - KEPT_FOR)
+
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +159,7 @@ class Noting:
         known = (named | proved) & set(self._database.read(self._known))
         fresh = {each: each in proved for each in known if (each, each in proved) not in self._noted}
         if fresh:
-            self._database.append(lambda tx: service.note(tx, fresh, now))
+            self._database.append(lambda tx: note(tx, fresh, now))
             self._noted |= dict.fromkeys(fresh.items(), now)
         return [claim for claim, audience in proofs if audience is None]
 

@@ -1,26 +1,23 @@
-"""The feed as it is read: pages in JSON, each with a signed head.
-
-Whoever stands between the authority and an API can neither change an entry nor leave one out: the head covers them all.
-Nor can it keep back what is new: a head is as old as its `iat`, and readers want a fresh one every few seconds.
-And a head says by its digest which entry the page follows: numbers are given twice where a database is restored.
-"""
+"""The feed as it is read: pages and snapshots in JSON, each with a signed head; read once for all at one place."""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+import anyio
 from authsec import strict_json
 from authsec.jose import PrivateKey, PublicKey, sign_compact
 
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.revocations import service
 from authsec_server.revocations.model import Page, Revocation
-from authsec_server.revocations.snapshots import Snapshots, Written
 from authsec_server.web.instants import rfc3339
 
 TYPE = "authsec-revocations+jwt"
@@ -114,3 +111,85 @@ def _digest(published: object) -> str:
 
 def _numbers(page: Page) -> dict[str, Any]:
     return {"since": page.since, "through": page.through, "last": page.last, "snapshot": page.snapshot}
+
+
+PAGE = 1000
+KEPT_DOCUMENTS = 64  # of those who are behind: strangers may claim to be anywhere
+ENDS = 16  # the last ends of the feed: who was not served for some turns is still at one of them
+
+
+class Reading:
+    """The pages of one turn after the other. For one event loop; reads in threads of its own."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._at_the_end = _Line(feed, ENDS)
+        self._behind = _Line(feed, KEPT_DOCUMENTS)
+        self._ends: deque[int] = deque(maxlen=ENDS)
+
+    def begin_turn(self) -> None:
+        """What was read so far is too old from now on."""
+        self._at_the_end.documents, self._behind.documents = {}, {}
+
+    async def after(self, since: int) -> Document:
+        """What comes after `since`. Raises `Unavailable`."""
+        line = self._at_the_end if since in self._ends else self._behind
+        document = await line.after(since)
+        if document.complete and document.through not in self._ends:  # nobody can make this up
+            self._ends.append(document.through)
+        return document
+
+
+class _Line:
+    """One reads at a time, in a thread of their own: requests for tokens may queue up for all others."""
+
+    def __init__(self, feed: Feed, kept: int) -> None:
+        self.documents: dict[int, Document] = {}
+        self._feed = feed
+        self._kept = kept
+        self._alone = anyio.Lock()
+        self._thread = anyio.CapacityLimiter(1)
+
+    async def after(self, since: int) -> Document:
+        async with self._alone:
+            documents = self.documents  # of this turn: what is read now is too old for the next
+            if since in documents:
+                return documents[since]
+            document = await anyio.to_thread.run_sync(self._feed.document, since, PAGE, limiter=self._thread)
+            if len(documents) < self._kept and not (document.snapshot and since):  # those are long, and written already
+                documents[since] = document
+            return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Entries as they go out, and the digest by which a head covers them."""
+
+    text: str = field(repr=False)
+    sha256: str
+
+
+class Snapshots:
+    """The last one; `write` says how entries are written. For many threads."""
+
+    def __init__(self, write: Callable[[Sequence[Revocation]], Written]) -> None:
+        self._write = write
+        self._lock = threading.Lock()  # held while one is made: the others wait for it instead of making their own
+        self._of: tuple[int, Revocation | None] | None = None
+        self._entries: tuple[Revocation, ...] = ()
+        self._written = write(())
+
+    def entries(self, tx: Tx) -> tuple[Revocation, ...]:
+        """The newest entry of each subject."""
+        extent = service.extent(tx)
+        with self._lock:
+            if self._of != extent:
+                entries = service.snapshot(tx)
+                self._of, self._entries, self._written = extent, entries, self._write(entries)
+            return self._entries
+
+    def written(self, entries: tuple[Revocation, ...]) -> Written:
+        """These entries, of a snapshot or of any page, as they go out."""
+        with self._lock:
+            if entries is self._entries:
+                return self._written
+        return self._write(entries)
