@@ -13,9 +13,9 @@ from authsec_server.cli.yaml_reader import read_yaml
 from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof
+from authsec_server.configuration import kinds
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
-from authsec_server.configuration.kinds import __init__
 from authsec_server.configuration.model import Change, Section, Verb
 from authsec_server.configuration.planning import Asked, apply, planned
 from authsec_server.configuration.reading import present
@@ -180,11 +180,11 @@ def compared(tx: Tx, act: Act) -> Things:
     """All that there is, as it is compared."""
     its = present(tx, act)
     found: dict[Section, dict[str, Any]] = {
-        Section.SOURCES: {slug: __init__.sources.facts(each) for slug, each in its.sources.items()},
-        Section.APIS: {slug: __init__.apis.facts(each) for slug, each in its.apis.items()},
-        Section.ROLES: {slug: __init__.roles.facts(each) for slug, each in its.roles.items()},
-        Section.AGENTS: {slug: __init__.agents.facts(each, its) for slug, each in its.agents.items()},
-        Section.DELEGATIONS: {slug: __init__.delegations.facts(each, its) for slug, each in its.delegations.items()},
+        Section.SOURCES: {slug: kinds.sources.facts(each) for slug, each in its.sources.items()},
+        Section.APIS: {slug: kinds.apis.facts(each) for slug, each in its.apis.items()},
+        Section.ROLES: {slug: kinds.roles.facts(each) for slug, each in its.roles.items()},
+        Section.AGENTS: {slug: kinds.agents.facts(each, its) for slug, each in its.agents.items()},
+        Section.DELEGATIONS: {slug: kinds.delegations.facts(each, its) for slug, each in its.delegations.items()},
     }
     return {(section, slug): dict(facts) for section, things in found.items() for slug, facts in things.items()}
 
