@@ -20,7 +20,7 @@ from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 
 CONTENDER = Path(__file__).with_name("contender.py")
-SECONDS = 3
+SECONDS = 1.5
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
 
