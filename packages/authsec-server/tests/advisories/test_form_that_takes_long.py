@@ -19,20 +19,20 @@ NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def looked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The keys for which the nearest is looked for."""
-    keys: list[str] = []
+    keys: set[str] = set()
     nearest: Callable[[Platform, str], Any] = parsing.nearest_key
 
     def counted(platform: Platform, key: str) -> Any:
-        keys.append(key)
+        keys.add(key)
         return nearest(platform, key)
 
     monkeypatch.setattr(parsing, "nearest_key", counted)
     return keys
 
 
-def test_only_so_many_rows_are_looked_at(looked: list[str]) -> None:
+def test_only_so_many_rows_are_looked_at(looked: set[str]) -> None:
     checked = check_selectors(Platform.KUBERNETES, NONSENSE)
     assert len(looked) <= MAX_SELECTORS
     assert [row.key for row in checked.rows] == [key for key, _ in NONSENSE]
@@ -40,7 +40,7 @@ def test_only_so_many_rows_are_looked_at(looked: list[str]) -> None:
     assert checked.problem == f"There are more than {MAX_SELECTORS} selectors."
 
 
-def test_empty_rows_between_them_do_not_help(looked: list[str]) -> None:
+def test_empty_rows_between_them_do_not_help(looked: set[str]) -> None:
     spread = [row for each in NONSENSE for row in (("", ""), each)]
     checked = check_selectors(Platform.KUBERNETES, spread)
     assert len(looked) <= MAX_SELECTORS
