@@ -1,0 +1,101 @@
+"""`authsec audit show` and `export`: one event whole, and all that were asked for, to take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from authsec.terminal import command_line
+from rich.text import Text
+
+from authsec_server.audit import export
+from authsec_server.cli.audit import asking_options, decision, everything, query_of, what, who
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.kept_open import kept_open
+from authsec_server.cli.output import Output, block, often, styled, when
+
+_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss"}
+
+
+@click.command()
+@click.argument("number_or_request_id", metavar="NUMBER|REQUEST_ID")
+@admin_command
+def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
+    """Print one event whole, or all of one request: what happened, why, and what would have satisfied it."""
+    answer = caller.get(path("events", number_or_request_id))
+    first, *others = answer["items"]
+    told = [_story(first)]
+    if number_or_request_id == str(first["event"]["id"]):
+        rest = [f"{each['event']['id']} {each['event']['kind']}" for each in others]
+        told += [Text(f"In the same request: {', '.join(rest)}", style="dim")] if rest else []
+    else:
+        told += [Text("\n").join([Text(""), _story(each)]) for each in others]
+    output.result(answer, *told)
+
+
+@click.command("export")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@asking_options
+@admin_command
+def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
+    """Print all events that are asked for, oldest first: as JSON Lines, or as CSV for a spreadsheet.
+
+    Beside each event stand the place and the leaf of its seal: `export-sealed` has the event in that place, with that
+    hash. By itself what was filtered proves nothing; and what is not sealed yet has neither. `as_sealed` is false of an
+    event that was changed since.
+    """
+    with kept_open(caller) as its:
+        events = everything(its, query_of(wanted))
+        for line in export.as_csv_lines(events) if form == "csv" else (f"{json.dumps(each)}\n" for each in events):
+            click.echo(line, nl=False)
+
+
+def _story(story: Mapping[str, Any]) -> Text:
+    """One event as a person reads it; what it lacks is left out."""
+    event, remedy = story["event"], story["remedy"]
+    detail = event["detail"]
+    told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
+    rest = {name: value for name, value in detail.items() if name not in _SHOWN_ELSEWHERE}
+    facts: dict[str, object] = {
+        "Event": f"{event['id']}, {event['kind']}",
+        "Time (UTC)": when(event["at"]) + (f", {often(event['count'])} in that minute" if event["counted"] else ""),
+        "Who": who(event),
+        "From": event["address"],
+        "What": what(event),
+        "Decision": decision(event) if event["decision"] or event["kind"] == "source.tried" else None,
+        "Why": told,
+        "Not delegated": " ".join(detail.get("missing") or ()),
+        "Would satisfy it": remedy and styled(remedy["text"], "bold"),
+        "Agent": _named(event["client"]),
+        "Delegations": "\n".join(filter(None, map(_named, event["delegations"]))),
+        "Roles": "\n".join(filter(None, map(_named, event["roles"]))),
+        "About": _named(event["subject"]),
+        "Token": event["jti"],
+        "Expires": event["expires_at"] and when(event["expires_at"]),
+        "Revoked": story["revoked_at"] and when(story["revoked_at"]),
+        "Signed by": event["kid"],
+        "Authority version": event["authority_version"],
+        "Request": event["request_id"],
+        "Tables written": ", ".join(event.get("tables", ())),  # older servers do not say
+        "Seal": _seal(event),
+        "Details": json.dumps(rest, ensure_ascii=False) if rest else None,
+    }
+    return block({name: value for name, value in facts.items() if value not in (None, "") and str(value) != "-"})
+
+
+def _seal(event: Mapping[str, Any]) -> Text | str:
+    """Where it is sealed, or that it is not what was sealed there: a server of before does not tell."""
+    if not event["leaf"]:
+        return "none yet"
+    if event.get("as_sealed") is False:
+        where = f"It does not match its seal in place {event['place']}: it was changed. See what else was:"
+        return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
+    return f"place {event['place']}, leaf {event['leaf']}"
+
+
+def _named(named: Mapping[str, str] | None) -> str:
+    if named is None:
+        return ""
+    return f"{named['name'] or '(no name)'} ({named['id']})" if named["id"] else named["name"]
