@@ -30,3 +30,15 @@ except ImportError: print("no verifier")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["asked", "no verifier", ""]
+
+
+def test_an_import_brings_what_it_names_and_no_more() -> None:
+    program = """
+import sys
+import authsec
+print([name for name in ("asyncio", "urllib3", "authsec.client") if name in sys.modules])
+from authsec import AuthSecClient
+print("authsec.client" in sys.modules, "authsec.verifier" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["[]", "True False", ""]

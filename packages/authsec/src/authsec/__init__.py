@@ -5,34 +5,34 @@ Agents: `AuthSecClient` gets short-lived delegation tokens. APIs: `TokenVerifier
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from authsec.client import AuthSecClient
-from authsec.config import AuthSecConfig
-from authsec.credentials import KeyFile, TokenFile
-from authsec.errors import (
-    AgentRequired,
-    AuthenticationError,
-    AuthSecError,
-    ConfigError,
-    DelegationDenied,
-    InsufficientScope,
-    InvalidResponse,
-    InvalidToken,
-    KeysUnavailable,
-    RateLimited,
-    RevocationsUnavailable,
-    ServerError,
-    TokenRequestError,
-    TransportError,
-    VerificationError,
-    VerificationUnavailable,
-)
-from authsec.tokens import DelegationToken
-from authsec.withheld import ToolError
-
 if TYPE_CHECKING:
+    from authsec.client import AuthSecClient
+    from authsec.config import AuthSecConfig
+    from authsec.credentials import KeyFile, TokenFile
+    from authsec.errors import (
+        AgentRequired,
+        AuthenticationError,
+        AuthSecError,
+        ConfigError,
+        DelegationDenied,
+        InsufficientScope,
+        InvalidResponse,
+        InvalidToken,
+        KeysUnavailable,
+        RateLimited,
+        RevocationsUnavailable,
+        ServerError,
+        TokenRequestError,
+        TransportError,
+        VerificationError,
+        VerificationUnavailable,
+    )
+    from authsec.tokens import DelegationToken
     from authsec.verifier import SeveralAuthorities, TokenVerifier, VerifiedToken
+    from authsec.withheld import ToolError
 
 __all__ = [
     "AgentRequired",
@@ -62,13 +62,27 @@ __all__ = [
     "VerifiedToken",
 ]
 
-_OF_THE_VERIFIER = {"SeveralAuthorities", "TokenVerifier", "VerifiedToken"}
+_MODULES = {
+    "AuthSecClient": "client",
+    "AuthSecConfig": "config",
+    "DelegationToken": "tokens",
+    "KeyFile": "credentials",
+    "SeveralAuthorities": "verifier",
+    "TokenFile": "credentials",
+    "TokenVerifier": "verifier",
+    "ToolError": "withheld",
+    "VerifiedToken": "verifier",
+}  # of the others, which are errors: `errors`
 
 
 def __getattr__(name: str) -> Any:
-    """PEP 562: what stands on the extra `verify` is imported when asked for, so that agents need not install it."""
-    if name in _OF_THE_VERIFIER:
-        import authsec.verifier
+    """PEP 562: each name is imported when asked for, so that agents need no extra `verify`, and an import is short."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"authsec.{_MODULES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
 
-        return getattr(authsec.verifier, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
