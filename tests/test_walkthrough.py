@@ -1,4 +1,4 @@
-"""The README's walk-through at the command line: its own blocks, from `authsec serve` to the model's answer."""
+"""The walk-through of the docs at the command line, and the short path of the README: their own blocks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+WALK_THROUGH = (ROOT / "docs/walk-through.md").read_text("utf-8")
 AUTHORITY, DEMO_API = "http://127.0.0.1:7468", "http://127.0.0.1:7469"
 A_WHILE = 120
 
 
-def block(beginning: str) -> str:
-    """The one shell block of the README that begins so."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def block(beginning: str, page: str = WALK_THROUGH) -> str:
+    """The one shell block of the page that begins so."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (found,) = (lines for lines in blocks if lines.startswith(beginning))
     return found
 
@@ -106,6 +107,17 @@ def onboarded(clone: Clone, authority: str, *, onboarding: str) -> str:
     """Steps 1 and 2; the lines of Step 6 for the new agent."""
     client_id = re.findall(r"^client_id +([0-9a-f-]{36})$", clone.paste(onboarding), re.MULTILINE)[0]
     return block("export AUTHSEC_BASE_URL").replace(AUTHORITY, authority).replace("your-client-id", client_id)
+
+
+def test_the_short_path_ends_with_a_token_and_then_with_a_refusal(clone: Clone, authority: str) -> None:
+    client_id = re.findall(r"^client_id +([0-9a-f-]{36})$", clone.paste(block("uv run authsec keygen", README)), re.M)[
+        0
+    ]
+    as_agent = block("export AUTHSEC_AGENT_KEY_FILE", README)
+    as_agent = as_agent.replace(AUTHORITY, authority).replace("your-client-id", client_id)
+    assert "All is well" in clone.paste(as_agent)
+    clone.paste(block("uv run authsec revoke", README).strip() + " --yes")
+    assert "delegation_ended" in clone.paste(as_agent, status=1)
 
 
 def test_an_unattested_agent_needs_no_line_for_a_key_file(clone: Clone, authority: str) -> None:

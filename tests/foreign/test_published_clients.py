@@ -1,6 +1,6 @@
 """The client packages that were published for this contract, unmodified, get their tokens from this authority.
 
-They are other people's (see Step 3 of the README). When the authority refuses, some of them make up a
+They are other people's (see Step 3 of the walk-through). When the authority refuses, some of them make up a
 token that nobody signed; so a token is verified here, not just looked at.
 
 authsec-crewai 0.1.0 is left out: its client is authsec-autogen's, line by line, and cannot be imported without CrewAI.
