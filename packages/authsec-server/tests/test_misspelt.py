@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from authsec_server.clients import service as clients
 from authsec_server.failures import NotFound
-from authsec_server.nearest import nearest
+from authsec_server.suggest import nearest
 from click.testing import Result
 
 Authsec = Callable[..., Result]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.nearest import told_nearest
+from authsec_server.suggest import told_nearest
 
 T = TypeVar("T")
 

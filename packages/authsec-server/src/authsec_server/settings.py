@@ -18,7 +18,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from authsec_server import misset
+from authsec_server import settings_errors
 from authsec_server.failures import StartupRefused
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
@@ -267,7 +267,7 @@ def load_settings(**given: Any) -> Settings:
     """Settings from the environment; what is `given` (command-line options) comes first. Raises `StartupRefused`."""
     options = {name: value for name, value in given.items() if value is not None}
     known = [name.upper() for name in Settings.model_fields]
-    if unknown := list(misset.unknown_names(os.environ, ENV_PREFIX, known)):
+    if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):
         raise StartupRefused(
             f"In the environment, {'; '.join(unknown)}.", "Rename or unset it: docs/settings.md has all that there are."
         )
@@ -285,7 +285,7 @@ def _refused(error: ValidationError) -> StartupRefused:
     errors = error.errors()
     problems = "; ".join(_problem(each) for each in errors)
     remedy = "Mend them and start again."
-    if any(misset.set_by_kubernetes(each["input"]) for each in errors):
+    if any(settings_errors.set_by_kubernetes(each["input"]) for each in errors):
         remedy = (
             "Kubernetes sets this for a Service of that name: give the pod `enableServiceLinks: false`, or the "
             "Service another name."
@@ -294,5 +294,5 @@ def _refused(error: ValidationError) -> StartupRefused:
 
 
 def _problem(error: ErrorDetails) -> str:
-    said = misset.problem(error)
+    said = settings_errors.problem(error)
     return f"{ENV_PREFIX}{str(error['loc'][0]).upper()}: {said}" if error["loc"] else said

@@ -25,10 +25,10 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, NotFound, StartupRefused
-from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act, Role
 from authsec_server.private_files import read_private
 from authsec_server.settings import Settings
+from authsec_server.suggest import told_nearest
 from authsec_server.web.request_context import limit_key
 
 LAST_USE_EVERY = timedelta(minutes=1)

@@ -7,7 +7,7 @@ from authsec_server.accounts.model.administrators import Administrator, read_ema
 from authsec_server.accounts.store import administrators as store
 from authsec_server.db import Tx
 from authsec_server.failures import NotFound
-from authsec_server.nearest import told_nearest
+from authsec_server.suggest import told_nearest
 
 
 def administrator(tx: Tx, reference: str) -> Administrator:

@@ -11,9 +11,9 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
-from authsec_server.nearest import nearest
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
+from authsec_server.suggest import nearest
 
 FEW = 500  # actions or audiences that are asked for one by one
 

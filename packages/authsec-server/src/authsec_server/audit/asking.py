@@ -12,8 +12,8 @@ from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, EventKind
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
-from authsec_server.nearest import told_nearest
 from authsec_server.principal import PrincipalKind
+from authsec_server.suggest import told_nearest
 from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import Parameter
 

@@ -9,7 +9,7 @@ import click
 
 from authsec_server.cli.transport import CallFailed
 from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
-from authsec_server.nearest import told_nearest
+from authsec_server.suggest import told_nearest
 
 __all__ = ["DURATION", "Duration", "as_typed"]
 

@@ -18,8 +18,8 @@ from authsec_server.db import Tx
 from authsec_server.delegations.model import OVER, state
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
-from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act
+from authsec_server.suggest import told_nearest
 
 MOST_WORK: Final = 650
 """Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a

@@ -21,10 +21,10 @@ from authsec_server.delegations import store
 from authsec_server.delegations.model import Caution, Delegation, Standing, Terms, state, title
 from authsec_server.delegations.validation import misspelt, named_before_apis, warnings
 from authsec_server.failures import Invalid, NotFound
-from authsec_server.nearest import nearest
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
+from authsec_server.suggest import nearest
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Delegation]:

@@ -19,8 +19,8 @@ from authsec_server.delegations.model import (
 )
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
-from authsec_server.nearest import nearest
 from authsec_server.roles.model import RoleDefinition
+from authsec_server.suggest import nearest
 
 SHORTEST = 60  # seconds
 _UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))

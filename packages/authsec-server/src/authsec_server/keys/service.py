@@ -26,10 +26,10 @@ from authsec_server.keys.model import (
     may_be_forgotten,
     rotation_due,
 )
-from authsec_server.nearest import told_nearest
 from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.suggest import told_nearest
 
 _KID = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 

@@ -16,9 +16,9 @@ from authsec_server.attestation.model import Failed, Miss, Proved
 from authsec_server.audit.shape import fits
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
-from authsec_server.nearest import nearest
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.sources.model import TrustSource
+from authsec_server.suggest import nearest
 
 _NAMED = 8  # actions in the details of a refusal
 

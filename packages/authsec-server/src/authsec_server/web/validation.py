@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from authsec_server import naming
-from authsec_server.nearest import told_nearest
+from authsec_server.suggest import told_nearest
 
 _FORMS: Final[Mapping[object, str]] = {str: "a text", int: "a whole number", bool: "true or false", dict: "a map"}
 _GIVEN: Final[Mapping[type, str]] = {

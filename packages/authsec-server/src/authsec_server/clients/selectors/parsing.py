@@ -12,7 +12,7 @@ from authsec_server.clients.selectors.issuers import ISSUERS
 from authsec_server.clients.selectors.keys import DOCKER, KUBERNETES, SPIFFE, UNIX, SelectorKey
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
-from authsec_server.nearest import nearest
+from authsec_server.suggest import nearest
 
 MAX_SELECTORS = 32
 MAX_VALUE = 255

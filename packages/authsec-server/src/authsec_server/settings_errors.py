@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from authsec_server.nearest import nearest
+from authsec_server.suggest import nearest
 
 # Into the containers of a namespace goes each of its Services: SERVICE_HOST, SERVICE_PORT…, PORT=tcp://…, PORT_80_TCP….
 _LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
