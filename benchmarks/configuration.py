@@ -24,7 +24,7 @@ from typing import Any
 
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
-from authsec_server.configuration.planning import MOST_WORK, Asked, apply, planned
+from authsec_server.configuration.planning import MOST_WORK, PlanRequest, apply, planned
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.steps import Setting
 from authsec_server.db import Database, Tx, open_database
@@ -47,7 +47,7 @@ def main(url: str) -> None:
     document = Document.model_validate(_document(AGENTS))
     size = len(json.dumps(_document(AGENTS)))
     print(f"{AGENTS} agents, {AGENTS} delegations, {ROLES} roles, {APIS} APIs: {size:,} bytes of JSON")
-    asked = Asked(document=document)
+    asked = PlanRequest(document=document)
     _took("compared", lambda tx: planned(tx, _act(), asked, SETTING), database.read)
     _took("rehearsed (and undone)", lambda tx: _apply(tx, asked), database.rehearse)
     with _waiting(database):
@@ -57,10 +57,10 @@ def main(url: str) -> None:
     wider = _document(AGENTS)
     for role in wider["roles"].values():
         role["actions"].append("orders:read")
-    edits = Asked(document=Document.model_validate(wider))
+    edits = PlanRequest(document=Document.model_validate(wider))
     with _waiting(database):
         _took("20 roles edited", lambda tx: _apply(tx, edits), database.change)
-    emptied = Asked(document=Document(agents={}, delegations={}), prune=True)
+    emptied = PlanRequest(document=Document(agents={}, delegations={}), prune=True)
     with _waiting(database):
         _took(f"pruned: {2 * AGENTS} removed", lambda tx: _apply(tx, emptied), database.change)
     _largest(database)
@@ -73,20 +73,20 @@ def _largest(database: Database) -> None:
     for its in whole["delegations"].values():
         del its["audiences"]
     for section in ("agents", "delegations"):
-        its = Asked(document=Document.model_validate({section: whole[section]}))
+        its = PlanRequest(document=Document.model_validate({section: whole[section]}))
         _took(f"{MOST_WORK} {section} made", partial(_apply, asked=its), database.change)
     for section in ("agents", "delegations"):
         off = {section: {slug: its | {"enabled": False} for slug, its in whole[section].items()}}
-        turned = Asked(document=Document.model_validate(off))
+        turned = PlanRequest(document=Document.model_validate(off))
         _took(f"{MOST_WORK} {section} turned off", partial(_apply, asked=turned), database.rehearse)
     described = {"agents": {slug: its | {"labels": {"team": "x"}} for slug, its in whole["agents"].items()}}
-    edits = Asked(document=Document.model_validate(described))
+    edits = PlanRequest(document=Document.model_validate(described))
     _took(f"{MOST_WORK} agents edited", lambda tx: _apply(tx, edits), database.rehearse)
-    revoked = Asked(document=Document(delegations={}), prune=True)
+    revoked = PlanRequest(document=Document(delegations={}), prune=True)
     _took(f"{MOST_WORK} delegations revoked", lambda tx: _apply(tx, revoked), database.rehearse)
 
 
-def _apply(tx: Tx, asked: Asked) -> None:
+def _apply(tx: Tx, asked: PlanRequest) -> None:
     apply(tx, _act(), planned(tx, _act(), asked, SETTING))
 
 

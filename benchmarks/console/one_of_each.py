@@ -10,7 +10,7 @@ from authsec_server.apis.store import apis
 from authsec_server.audit.model import Decision, EventKind
 from authsec_server.audit.store import client_counts, events
 from authsec_server.clients import service
-from authsec_server.clients.filters import Sort, position, write_cursor
+from authsec_server.clients.filters import ClientSort, position, write_cursor
 from authsec_server.clients.model import Client
 from authsec_server.clients.store import clients
 from authsec_server.db import Tx
@@ -43,7 +43,7 @@ class Examples:
     busy: Agent
     quiet: Agent
     many: tuple[str, ...]
-    cursors: dict[Sort, str]
+    cursors: dict[ClientSort, str]
     delegation: str
     later: str
     role: str
@@ -80,7 +80,7 @@ def find_examples(tx: Tx) -> Examples:
         busy=_agent(tx, busiest),
         quiet=_agent(tx, quietest),
         many=tuple(tx.connection.execute(select(clients.c.id).order_by(clients.c.sort_name).limit(50)).scalars()),
-        cursors={sort: _middle(tx, sort) for sort in Sort},
+        cursors={sort: _middle(tx, sort) for sort in ClientSort},
         delegation=_first(tx, of_busiest.limit(1)),
         later=_first(tx, _halfway(tx, select(delegations.c.id).order_by(delegations.c.created_at.desc()))),
         role=role.slug,
@@ -111,11 +111,11 @@ def _agent(tx: Tx, client_id: str) -> Agent:
     return Agent(client=client, proof=client.proofs[0].id)
 
 
-def _middle(tx: Tx, sort: Sort) -> str:
-    by: dict[Sort, ColumnElement[Any]] = {
-        Sort.NAME: clients.c.sort_name,
-        Sort.CREATED: clients.c.created_at,
-        Sort.OWNER: clients.c.sort_owner,
+def _middle(tx: Tx, sort: ClientSort) -> str:
+    by: dict[ClientSort, ColumnElement[Any]] = {
+        ClientSort.NAME: clients.c.sort_name,
+        ClientSort.CREATED: clients.c.created_at,
+        ClientSort.OWNER: clients.c.sort_owner,
     }
     client_id = _first(tx, _halfway(tx, select(clients.c.id).order_by(by[sort], clients.c.id)))
     return write_cursor(sort, position(service.by_ids(tx, [client_id])[client_id], sort))

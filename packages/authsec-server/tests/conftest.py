@@ -23,7 +23,7 @@ from argon2 import PasswordHasher
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.accounts import administrators
 from authsec_server.accounts.hashing import Hashing
-from authsec_server.accounts.model import Caller, NewSession, SessionTerms
+from authsec_server.accounts.model import BrowserCaller, NewSession, SessionTerms
 from authsec_server.accounts.session_auth import Sessions
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Runtime, open_authority
@@ -337,8 +337,8 @@ class Entrance:
     sessions: Sessions
     password: str = "violet tram kiosk 7"
 
-    def caller(self, address: str = "192.0.2.1", cookie: str = "") -> Caller:
-        return Caller(request_id="req_test", address=address, user_agent="Browser/1", cookie=cookie)
+    def caller(self, address: str = "192.0.2.1", cookie: str = "") -> BrowserCaller:
+        return BrowserCaller(request_id="req_test", address=address, user_agent="Browser/1", cookie=cookie)
 
     def first(self, email: str = "ann@example.com", name: str = "Ann") -> NewSession:
         """The first administrator, signed in."""

@@ -13,7 +13,7 @@ from authsec_server.accounts.model.secret import hashed
 from authsec_server.apis import credential_store, credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials, NotProved
-from authsec_server.apis.credential import CredentialRefusal, Holder, Shown, shown_in
+from authsec_server.apis.credential import CredentialRefusal, Holder, ShownCredential, shown_in
 from authsec_server.apis.model import Api
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict
@@ -174,7 +174,7 @@ def test_over_http(admin: TestClient) -> None:
 
 def test_two_schemes_read_alike() -> None:
     secret = "authsec_api_" + "a" * 43
-    assert shown_in([f"Bearer {secret}"]) == Shown(text=secret)
-    assert shown_in([basic("crm", secret)]) == Shown(text=secret, api="crm")
+    assert shown_in([f"Bearer {secret}"]) == ShownCredential(text=secret)
+    assert shown_in([basic("crm", secret)]) == ShownCredential(text=secret, api="crm")
     assert secret not in repr(shown_in([f"Bearer {secret}"]))
     assert shown_in([]) is CredentialRefusal.MISSING

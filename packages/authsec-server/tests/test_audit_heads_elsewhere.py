@@ -18,9 +18,9 @@ import pytest
 from authsec_server.app import open_authority
 from authsec_server.audit.sealing import sinks
 from authsec_server.audit.sealing.heads import Head
-from authsec_server.audit.sealing.sinks import HeadsElsewhere, Standing, ToAddress, heads_elsewhere
+from authsec_server.audit.sealing.sinks import HeadsElsewhere, SinkState, ToAddress, heads_elsewhere
 from authsec_server.failures import StartupRefused
-from authsec_server.outbound import Limits
+from authsec_server.outbound import OutboundLimits
 from authsec_server.settings import load_settings
 from click.testing import Result
 from starlette.testclient import TestClient
@@ -89,7 +89,7 @@ def test_a_pipe_or_a_device_never_blocks_and_takes_nothing(tmp_path: Path) -> No
     assert not heads.deliver()  # nobody reads
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert not heads.deliver()
-    assert heads.standing() == Standing(sent=True, undelivered_since=NOW, problem=f"{path} is no regular file")
+    assert heads.standing() == SinkState(sent=True, undelivered_since=NOW, problem=f"{path} is no regular file")
     assert os.read(reader, 100) == b""
     os.close(reader)
     path.unlink()
@@ -237,7 +237,7 @@ def test_one_that_fails_hangs_or_lies_has_taken_nothing(sink: Sink, monkeypatch:
     ):
         sink.instead = instead
         seconds = 0.3 if callable(instead) else 10.0
-        monkeypatch.setattr(sinks, "_LIMITS", Limits(seconds=seconds, max_bytes=1000))
+        monkeypatch.setattr(sinks, "_LIMITS", OutboundLimits(seconds=seconds, max_bytes=1000))
         assert not sink.heads.deliver(), why
         told = sink.heads.standing().problem
         assert why in told

@@ -11,8 +11,8 @@ import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.clients import bindings, held_proofs, search, service
-from authsec_server.clients.filters import Attention, Filters
-from authsec_server.clients.model import Changes, Client, NewProof, Platform
+from authsec_server.clients.filters import Attention, ClientFilters
+from authsec_server.clients.model import Client, ClientEdit, NewProof, Platform
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
@@ -22,7 +22,7 @@ from authsec_server.sources.model import TrustSource
 from vouched import OURS, SEEN, actions, cluster, onboard, our_spire
 
 T = TypeVar("T")
-CANNOT_PROVE = Filters(attention=Attention.CANNOT_PROVE)
+CANNOT_PROVE = ClientFilters(attention=Attention.CANNOT_PROVE)
 REPOSITORY = (("github:repository", "example/agent"),)
 
 
@@ -38,7 +38,7 @@ class House:
     def see(self, work: Callable[[Tx, Act], T]) -> T:
         return self.database.read(lambda tx: work(tx, self.act))
 
-    def bind(self, source: TrustSource, *proof_ids: str) -> list[bindings.Held]:
+    def bind(self, source: TrustSource, *proof_ids: str) -> list[bindings.RestingProof]:
         return self.do(lambda tx, act: bindings.bind(tx, act, source.slug, proof_ids or None, trust_domain=OURS))
 
     def waiting(self, source: TrustSource) -> list[str]:
@@ -149,7 +149,7 @@ def test_a_disabled_source_proves_nothing_until_it_is_enabled(its: House) -> Non
     its.do(lambda tx, act: bindings.disable_source(tx, act, source.id))
     assert its.helpless() == ["Support"]
     assert not its.client(keyed).can_prove_itself(its.act.now)
-    edited = its.do(lambda tx, act: service.edit(tx, act, "support", revision=1, changes=Changes(description="x")))
+    edited = its.do(lambda tx, act: service.edit(tx, act, "support", revision=1, changes=ClientEdit(description="x")))
     assert edited.revision == 2, "nobody's edit is outdated by it"
     assert its.helpless() == ["Support"], "an edit does not make it count again"
     its.do(lambda tx, act: bindings.enable_source(tx, act, source.slug))

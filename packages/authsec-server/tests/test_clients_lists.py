@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.clients import held_proofs, search, service
-from authsec_server.clients.filters import Attention, Count, Filters, Sort, position, write_cursor
-from authsec_server.clients.model import Changes, Client, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count, position, write_cursor
+from authsec_server.clients.model import Client, ClientEdit, ClientKind, NewProof, Onboarding, Platform
 from authsec_server.clients.store import clients
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Invalid
@@ -83,7 +83,7 @@ def fill(database: Database, act: Act, number: int = 39) -> list[Client]:
     return database.change(work)
 
 
-def fits(client: Client, filters: Filters, act: Act) -> bool:
+def fits(client: Client, filters: ClientFilters, act: Act) -> bool:
     """Whether the client is one of those, said once more and plainly."""
     text, (label, _, value) = folded(filters.text), filters.label.partition("=")
     unattested, proves = client.unattested(act.now), client.can_prove_itself(act.now)
@@ -106,7 +106,7 @@ def fits(client: Client, filters: Filters, act: Act) -> bool:
 
 
 FILTERS = st.builds(
-    Filters,
+    ClientFilters,
     text=st.sampled_from(["", "", "a", "ALPHA", "ök", "ÖK", "ss", "%", "_", "🤖", "-b", "\\", "/", "zzz"]),
     kind=st.sampled_from([None, None, *ClientKind]),
     platform=st.sampled_from([None, None, *Platform]),
@@ -117,7 +117,7 @@ FILTERS = st.builds(
 )
 
 
-def read_all(database: Database, act: Act, limit: int, filters: Filters, **order: Any) -> list[Client]:
+def read_all(database: Database, act: Act, limit: int, filters: ClientFilters, **order: Any) -> list[Client]:
     """All pages, one behind the other."""
     seen: list[Client] = []
     cursor: str | None = ""
@@ -141,8 +141,8 @@ def test_pages_hold_each_client_once_and_in_order(
     held = fill(database, act)
 
     @settings(max_examples=examples(60))
-    @given(filters=FILTERS, sort=st.sampled_from(Sort), descending=st.booleans(), limit=st.integers(1, 45))
-    def check(filters: Filters, sort: Sort, descending: bool, limit: int) -> None:
+    @given(filters=FILTERS, sort=st.sampled_from(ClientSort), descending=st.booleans(), limit=st.integers(1, 45))
+    def check(filters: ClientFilters, sort: ClientSort, descending: bool, limit: int) -> None:
         wanted = [client for client in held if fits(client, filters, act)]
         wanted.sort(key=lambda client: position(client, sort), reverse=descending)
         assert read_all(database, act, limit, filters, sort=sort, descending=descending) == wanted
@@ -153,19 +153,19 @@ def test_pages_hold_each_client_once_and_in_order(
 
 @pytest.mark.parametrize("label", ["team", "team=crm", "env=", "env=a=b", "nope"])
 def test_by_a_label_alone_the_labels_tell_how_many(database: Database, act: Act, label: str) -> None:
-    wanted = [client for client in fill(database, act) if fits(client, Filters(label=label), act)]
-    counted = database.read(lambda tx: search.count(tx, act, Filters(label=label)))
+    wanted = [client for client in fill(database, act) if fits(client, ClientFilters(label=label), act)]
+    counted = database.read(lambda tx: search.count(tx, act, ClientFilters(label=label)))
     assert counted == Count(number=len(wanted), capped=False)
 
 
 def test_a_client_that_is_renamed_or_deleted_meanwhile_disturbs_no_other(database: Database, act: Act) -> None:
-    held = sorted(fill(database, act), key=lambda client: position(client, Sort.NAME))
+    held = sorted(fill(database, act), key=lambda client: position(client, ClientSort.NAME))
     first, cursor = database.read(lambda tx: search.page_of(tx, act, limit=10))
     last = first[-1]
     database.change(lambda tx: service.delete(tx, act, last))
     database.change(
         lambda tx: service.edit(
-            tx, act, held[12].id, revision=held[12].revision, changes=Changes(name="aaa, behind the reader")
+            tx, act, held[12].id, revision=held[12].revision, changes=ClientEdit(name="aaa, behind the reader")
         )
     )
     rest, _ = database.read(lambda tx: search.page_of(tx, act, cursor=cursor or "", limit=200))
@@ -178,15 +178,20 @@ def test_what_changes_is_found_by_what_it_is_now(database: Database, act: Act) -
             tx, act, Onboarding(name="Old", platform="unattested", owner="Ada", labels={"team": "crm"})
         )
     )
-    asked = Changes(name="New", owner="Ben", slug="other", labels={"team": "ops"})
+    asked = ClientEdit(name="New", owner="Ben", slug="other", labels={"team": "ops"})
     edited = database.change(lambda tx: service.edit(tx, act, client.id, revision=1, changes=asked))
-    found = [Filters(text="new"), Filters(text="OTHER"), Filters(owner="ben"), Filters(label="team=ops")]
-    gone = [Filters(text="old"), Filters(owner="ada"), Filters(label="team=crm")]
+    found = [
+        ClientFilters(text="new"),
+        ClientFilters(text="OTHER"),
+        ClientFilters(owner="ben"),
+        ClientFilters(label="team=ops"),
+    ]
+    gone = [ClientFilters(text="old"), ClientFilters(owner="ada"), ClientFilters(label="team=crm")]
     for filters, wanted in [*((each, [edited]) for each in found), *((each, []) for each in gone)]:
         assert database.read(lambda tx, filters=filters: search.page_of(tx, act, filters)) == (wanted, None)
     assert database.read(lambda tx: search.owners(tx, act)) == ["Ben"]
     bare = database.change(lambda tx: held_proofs.remove_proof(tx, act, client.id, client.proofs[0].id))
-    cannot = Filters(attention=Attention.CANNOT_PROVE)
+    cannot = ClientFilters(attention=Attention.CANNOT_PROVE)
     assert database.read(lambda tx: search.page_of(tx, act, cannot)) == ([bare], None)
 
 
@@ -206,7 +211,7 @@ def test_a_count_ends_where_it_tells_nothing_more(database: Database, act: Act) 
 
     database.append(many)
     assert str(database.read(lambda tx: search.count(tx, act))) == "10,000+"
-    exactly = database.read(lambda tx: search.count(tx, act, Filters(text="n")))
+    exactly = database.read(lambda tx: search.count(tx, act, ClientFilters(text="n")))
     assert (exactly, str(exactly)) == (Count(number=10_000, capped=False), "10,000")
 
 
@@ -226,19 +231,24 @@ def test_search_finds_by_name_slug_and_the_beginning_of_the_id(database: Databas
 
 def test_what_nothing_can_be_called_finds_nothing(database: Database, act: Act) -> None:
     fill(database, act, 3)
-    for filters in (Filters(text="\0"), Filters(owner="\0"), Filters(label="a=\0"), Filters(text="x" * 10_000)):
+    for filters in (
+        ClientFilters(text="\0"),
+        ClientFilters(owner="\0"),
+        ClientFilters(label="a=\0"),
+        ClientFilters(text="x" * 10_000),
+    ):
         assert database.read(lambda tx, filters=filters: search.page_of(tx, act, filters)) == ([], None)
         assert database.read(lambda tx, filters=filters: search.count(tx, act, filters)).number == 0
 
 
-@pytest.mark.parametrize("sort", Sort)
-def test_a_made_up_cursor_is_refused(database: Database, act: Act, sort: Sort) -> None:
+@pytest.mark.parametrize("sort", ClientSort)
+def test_a_made_up_cursor_is_refused(database: Database, act: Act, sort: ClientSort) -> None:
     (client,) = fill(database, act, 1)
 
     def encoded(*parts: str) -> str:
         return urlsafe_b64encode("\n".join(parts).encode()).decode()
 
-    others = [write_cursor(other, position(client, other)) for other in Sort if other is not sort]
+    others = [write_cursor(other, position(client, other)) for other in ClientSort if other is not sort]
     made_up = [
         *others,
         "x",

@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from authsec_server.clients import bindings, search, service
-from authsec_server.clients.filters import Attention, Filters
+from authsec_server.clients.filters import Attention, ClientFilters
 from authsec_server.clients.model import Client
 from authsec_server.clients.proof_status import ProofState, proof_status
 from authsec_server.db import Database
 from authsec_server.principal import Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import Changes, TrustSource
+from authsec_server.sources.model import SourceEdit, TrustSource
 from vouched import OURS, actions, cluster, onboard, our_spire
 
 LABELLED = (("k8s:ns", "production"), ("k8s:sa", "support"), ("k8s:pod-label:app", "support"))
@@ -21,7 +21,7 @@ ASKED = {"api_server": "https://10.0.0.1:6443", "credentials": "token", "pod_loo
 
 
 def edit(database: Database, act: Act, source: TrustSource, **what: Any) -> TrustSource:
-    changes = Changes(**what)
+    changes = SourceEdit(**what)
     return database.change(
         lambda tx: bindings.edit_source(
             tx, act, source.id, revision=source.revision, changes=changes, trust_domain=OURS, may_look_up=True
@@ -31,7 +31,7 @@ def edit(database: Database, act: Act, source: TrustSource, **what: Any) -> Trus
 
 def seen(database: Database, act: Act, client: Client) -> tuple[bool, ProofState]:
     """Whether it can prove itself, as lists have it; and what its page says of its proof. They must agree."""
-    wanted = Filters(attention=Attention.CANNOT_PROVE)
+    wanted = ClientFilters(attention=Attention.CANNOT_PROVE)
     found = database.read(lambda tx: service.load(tx, client.id))
     assert found is not None
     (proof,) = found.proofs

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.clients import held_proofs, search, service
-from authsec_server.clients.filters import Attention, Filters
+from authsec_server.clients.filters import Attention, ClientFilters
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
@@ -22,7 +22,7 @@ def add(database: Database, act: Act, client: Client, platform: str, source: str
 
 
 def helpless(database: Database, act: Act) -> list[str]:
-    wanted = Filters(attention=Attention.CANNOT_PROVE)
+    wanted = ClientFilters(attention=Attention.CANNOT_PROVE)
     return [each.name for each in database.read(lambda tx: search.page_of(tx, act, wanted))[0]]
 
 

@@ -14,7 +14,7 @@ from authsec_server.clients.model import NewProof
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.model import Change, Verb
-from authsec_server.configuration.planning import Asked, apply, planned
+from authsec_server.configuration.planning import PlanRequest, apply, planned
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.steps import Plan, Setting
 from authsec_server.db import Tx
@@ -23,7 +23,7 @@ from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict, Invalid, RoleTooSmall
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import NewSource
+from authsec_server.sources.model import ProposedSource
 
 Estate = Any  # conftest's
 
@@ -80,19 +80,19 @@ def document(**sections: Any) -> Document:
 
 
 def do(estate: Estate, prune: bool = False, renew: bool = False, **sections: Any) -> Plan:
-    asked = Asked(document=document(**sections), prune=prune, renew=renew)
+    asked = PlanRequest(document=document(**sections), prune=prune, renew=renew)
     plan: Plan = estate.do(lambda tx, act: applied(tx, act, asked))
     return plan
 
 
-def applied(tx: Tx, act: Act, asked: Asked) -> Plan:
+def applied(tx: Tx, act: Act, asked: PlanRequest) -> Plan:
     plan = planned(tx, act, asked, SETTING)
     apply(tx, act, plan)
     return plan
 
 
 def look(estate: Estate, prune: bool = False, **sections: Any) -> Plan:
-    asked = Asked(document=document(**sections), prune=prune)
+    asked = PlanRequest(document=document(**sections), prune=prune)
     plan: Plan = estate.see(lambda tx, act: planned(tx, act, asked, SETTING))
     return plan
 
@@ -371,7 +371,7 @@ def test_nobody_does_by_a_document_what_they_could_not_do_singly(estate: Estate)
 
 def test_given_keys_and_certificates_are_written_whole_and_compared_by_what_they_are(estate: Estate) -> None:
     key = PrivateKey.generate_ec().public
-    asked = NewSource(
+    asked = ProposedSource(
         name="Given",
         kind="spiffe",
         issuer="example.org",

@@ -17,7 +17,7 @@ from authsec_server.configuration import kinds
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.model import Change, Section, Verb
-from authsec_server.configuration.planning import Asked, apply, planned
+from authsec_server.configuration.planning import PlanRequest, apply, planned
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.steps import Setting
 from authsec_server.db import Tx
@@ -225,14 +225,14 @@ def test_whatever_there_is_exported_and_applied_changes_nothing(estate: Estate, 
                     each(tx, estate.act)
                     continue
                 document, prune, renew = each
-                asked = Asked(document=Document.model_validate(document), prune=prune, renew=renew)
+                asked = PlanRequest(document=Document.model_validate(document), prune=prune, renew=renew)
                 told, before = planned(tx, estate.act, asked, SETTING), compared(tx, estate.act)
                 apply(tx, estate.act, told)
                 require_just_that(told.changes, before, compared(tx, estate.act))
-                again = planned(tx, estate.act, Asked(document=asked.document, prune=prune), SETTING)
+                again = planned(tx, estate.act, PlanRequest(document=asked.document, prune=prune), SETTING)
                 assert again.changes == (), "what was applied is there"
         exported = {section: dict(things) for section, things in document_of(present(tx, estate.act)).items()}
-        plan = planned(tx, estate.act, Asked(document=Document.model_validate(exported), prune=True), SETTING)
+        plan = planned(tx, estate.act, PlanRequest(document=Document.model_validate(exported), prune=True), SETTING)
         assert plan.changes == ()
         (read,) = read_yaml(as_yaml(exported))
         assert read.value == {section: things for section, things in exported.items() if things}

@@ -20,7 +20,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import consequences, live_tokens, service
 from authsec_server.delegations.consequences import Consequences
 from authsec_server.delegations.impact import ImpactProvider
-from authsec_server.delegations.model import Delegation, Edit
+from authsec_server.delegations.model import Delegation, DelegationEdit
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
@@ -29,7 +29,7 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.revocations.subscribers import Following
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import NewSource
+from authsec_server.sources.model import ProposedSource
 from authsec_server.web.dry_run import Foreseen
 
 
@@ -140,14 +140,14 @@ def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) 
         assert (found.delegations, found.live_tokens, found.out_until) == ((), 0, until)
 
 
-def an_edit(**what: Any) -> Edit:
+def an_edit(**what: Any) -> DelegationEdit:
     same: dict[str, Any] = {
         "target_type": "AutoGen AI agent",
         "max_duration": 3600,
         "actions": ("customers:read",),
         "owner": "local operator",
     }
-    return Edit(**{**same, **what})
+    return DelegationEdit(**{**same, **what})
 
 
 def test_of_an_edit_only_narrowing_stops_something(estate: Any, helper: Client) -> None:
@@ -354,8 +354,8 @@ def told(estate: Any, question: Callable[..., Consequences], *what: Any, **more:
     return answer
 
 
-def a_source() -> NewSource:
+def a_source() -> ProposedSource:
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "1"}]}
-    return NewSource(
+    return ProposedSource(
         name="Production", kind="kubernetes", issuer="https://cluster.example", keys_from="given", given_keys=keys
     )

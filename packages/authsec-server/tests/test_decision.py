@@ -11,7 +11,7 @@ from authsec_server.clients.model import Client, ClientKind, Platform, Proof, Pr
 from authsec_server.delegations.model import Delegation, TargetType
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.tokens.claims import claims
-from authsec_server.tokens.decision import Authority, Denied, Facts, Granted, Limits, Reason, decide
+from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, LifetimeLimits, Reason, decide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from examples import examples
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ACTIONS = ["customers:read", "customers:delete", "orders:read", "orders:refund"]
 AUDIENCES = ["https://a.example", "https://b.example", "payments"]
-LIMITS = Limits(default_audience="authsec-api", max_token_lifetime=86_400)
+LIMITS = LifetimeLimits(default_audience="authsec-api", max_token_lifetime=86_400)
 PROVED = Proved(proof_id="p1", kind=ProofKind.KEY_PAIR)
 
 
@@ -45,7 +45,7 @@ def client(**changes: object) -> Client:
     return replace(it, **changes)
 
 
-def authority(id_: str = "d1", *, role: tuple[str, ...] = ("customers:read",), **changes: object) -> Authority:
+def authority(id_: str = "d1", *, role: tuple[str, ...] = ("customers:read",), **changes: object) -> GrantedAuthority:
     delegation = Delegation(
         id=id_,
         role_id=f"r-{id_}",
@@ -60,15 +60,15 @@ def authority(id_: str = "d1", *, role: tuple[str, ...] = ("customers:read",), *
     definition = RoleDefinition(
         id=f"r-{id_}", slug=f"role-{id_}", name="Role", description="", actions=role, created_at=NOW
     )
-    return Authority(delegation=replace(delegation, **changes), role=definition)
+    return GrantedAuthority(delegation=replace(delegation, **changes), role=definition)
 
 
-def facts(*authorities: Authority, client: Client | None = None) -> Facts:
+def facts(*authorities: GrantedAuthority, client: Client | None = None) -> Facts:
     return Facts(version=7, client=client or globals()["client"](), authorities=authorities, audiences={})
 
 
 def outcome(
-    *authorities: Authority,
+    *authorities: GrantedAuthority,
     client: Client | None = None,
     actions: tuple[str, ...] | None = None,
     resources: tuple[str, ...] = (),
@@ -77,7 +77,7 @@ def outcome(
     return decide(facts(*authorities, client=client), proved, actions, resources, LIMITS, NOW)
 
 
-def reason(*authorities: Authority, **asked: object) -> Reason:
+def reason(*authorities: GrantedAuthority, **asked: object) -> Reason:
     denied = outcome(*authorities, **asked)
     assert isinstance(denied, Denied)
     return denied.reason
@@ -131,7 +131,7 @@ asked_resources = st.lists(st.sampled_from([*AUDIENCES, "authsec-api", "unknown"
 @settings(max_examples=examples(1500))
 @given(some_authorities, asked_actions, asked_resources, st.none() | st.floats(0, 5000), st.booleans())
 def test_a_token_never_carries_more_than_was_delegated(
-    authorities: list[Authority],
+    authorities: list[GrantedAuthority],
     actions: tuple[str, ...] | None,
     resources: tuple[str, ...],
     proof_ends: float | None,
@@ -165,7 +165,7 @@ def test_a_token_never_carries_more_than_was_delegated(
 @settings(max_examples=examples(500))
 @given(some_authorities, some_actions, asked_resources)
 def test_the_smaller_request_that_is_named_passes(
-    authorities: list[Authority], actions: tuple[str, ...], resources: tuple[str, ...]
+    authorities: list[GrantedAuthority], actions: tuple[str, ...], resources: tuple[str, ...]
 ) -> None:
     denied = outcome(*authorities, actions=actions, resources=resources)
     if isinstance(denied, Denied) and denied.smaller:
@@ -175,7 +175,7 @@ def test_the_smaller_request_that_is_named_passes(
 @settings(max_examples=examples(500))
 @given(some_authorities, asked_actions, asked_resources)
 def test_taking_authority_away_never_gives_more(
-    authorities: list[Authority], actions: tuple[str, ...] | None, resources: tuple[str, ...]
+    authorities: list[GrantedAuthority], actions: tuple[str, ...] | None, resources: tuple[str, ...]
 ) -> None:
     """Without any one delegation, an explicit request gets at most what it got with it."""
     if actions is None or not resources:

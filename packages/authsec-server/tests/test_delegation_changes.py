@@ -10,9 +10,9 @@ import pytest
 from authsec_server.attestation.model import Proved
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
 from authsec_server.delegations.model import Delegation, TargetType
-from authsec_server.delegations.validation import Change, changes, narrows
+from authsec_server.delegations.validation import TermChange, changes, narrows
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.tokens.decision import Authority, Denied, Facts, Granted, Limits, decide
+from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, LifetimeLimits, decide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,8 +61,10 @@ some_delegation = st.builds(
 
 
 def outcome(delegation: Delegation, kind: ProofKind, actions: tuple[str, ...], audience: str) -> Granted | Denied:
-    facts = Facts(version=1, client=CLIENT, authorities=(Authority(delegation=delegation, role=ROLE),), audiences={})
-    limits = Limits(default_audience=DEFAULT, max_token_lifetime=86_400)
+    facts = Facts(
+        version=1, client=CLIENT, authorities=(GrantedAuthority(delegation=delegation, role=ROLE),), audiences={}
+    )
+    limits = LifetimeLimits(default_audience=DEFAULT, max_token_lifetime=86_400)
     return decide(facts, Proved(proof_id=kind, kind=kind), actions, (audience,), limits, NOW)
 
 
@@ -108,10 +110,10 @@ def test_there_and_back_is_the_same_the_other_way_round(before: Delegation, afte
     assert changes(before, before, default_audience=DEFAULT) == ()
 
 
-ROWS: list[tuple[dict[str, Any], Change]] = [
+ROWS: list[tuple[dict[str, Any], TermChange]] = [
     (
         {"actions": ("customers:read", "orders:read")},
-        Change(
+        TermChange(
             field="actions",
             label="Allowed Actions",
             before="customers:delete, customers:read",
@@ -122,11 +124,11 @@ ROWS: list[tuple[dict[str, Any], Change]] = [
     ),
     (
         {"max_duration": 900},
-        Change(field="max_duration", label="Maximum Duration", before="1 hour", after="15 minutes", narrows=True),
+        TermChange(field="max_duration", label="Maximum Duration", before="1 hour", after="15 minutes", narrows=True),
     ),
     (
         {"audiences": (DEFAULT, "payments")},
-        Change(
+        TermChange(
             field="audiences",
             label="APIs",
             before="authsec-api (the default)",
@@ -136,26 +138,30 @@ ROWS: list[tuple[dict[str, Any], Change]] = [
     ),
     (
         {"audiences": (DEFAULT,)},
-        Change(field="audiences", label="APIs", before="authsec-api (the default)", after="authsec-api"),
+        TermChange(field="audiences", label="APIs", before="authsec-api (the default)", after="authsec-api"),
     ),
     (
         {"excluded_proofs": (ProofKind.UNATTESTED,)},
-        Change(field="excluded_proofs", label="Proofs not accepted", before="none", after="unattested", narrows=True),
+        TermChange(
+            field="excluded_proofs", label="Proofs not accepted", before="none", after="unattested", narrows=True
+        ),
     ),
     (
         {"ends_at": datetime(2026, 12, 1, 9, 30, tzinfo=UTC)},
-        Change(field="ends_at", label="Ends", before="never by itself", after="2026-12-01 09:30:00 UTC", narrows=True),
+        TermChange(
+            field="ends_at", label="Ends", before="never by itself", after="2026-12-01 09:30:00 UTC", narrows=True
+        ),
     ),
     (
         {"target_type": TargetType.CREWAI},
-        Change(field="target_type", label="Target Type", before="AutoGen AI agent", after="CrewAI AI agent"),
+        TermChange(field="target_type", label="Target Type", before="AutoGen AI agent", after="CrewAI AI agent"),
     ),
-    ({"owner": "Others"}, Change(field="owner", label="Owner", before="Team", after="Others")),
+    ({"owner": "Others"}, TermChange(field="owner", label="Owner", before="Team", after="Others")),
 ]
 
 
 @pytest.mark.parametrize(("values", "row"), ROWS, ids=[row.field for _, row in ROWS])
-def test_each_change_in_plain_words(values: dict[str, Any], row: Change) -> None:
+def test_each_change_in_plain_words(values: dict[str, Any], row: TermChange) -> None:
     assert changes(DELEGATION, replace(DELEGATION, **values), default_audience=DEFAULT) == (row,)
 
 

@@ -12,7 +12,15 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.rollup import roll_up
 from authsec_server.delegations import search, service
-from authsec_server.delegations.model import DelegationState, Filters, Sort, Standing, TargetType, Uses, state
+from authsec_server.delegations.model import (
+    DelegationFilters,
+    DelegationSort,
+    DelegationState,
+    Standing,
+    TargetType,
+    Uses,
+    state,
+)
 from authsec_server.failures import Invalid
 
 
@@ -53,7 +61,7 @@ def _at(estate: Any, now: datetime) -> Any:
     return replace(estate.act, now=now)
 
 
-def paged(estate: Any, filters: Filters, sort: Sort, limit: int = 5) -> list[str]:
+def paged(estate: Any, filters: DelegationFilters, sort: DelegationSort, limit: int = 5) -> list[str]:
     """The ids on all pages, one after the other."""
     seen: list[str] = []
     after: str | None = ""
@@ -67,7 +75,7 @@ def paged(estate: Any, filters: Filters, sort: Sort, limit: int = 5) -> list[str
     return seen
 
 
-def fits(standing: Standing, filters: Filters, now: datetime) -> bool:
+def fits(standing: Standing, filters: DelegationFilters, now: datetime) -> bool:
     """The filters, by the rules."""
     delegation = standing.delegation
     names = [standing.role.name, standing.role.slug, standing.client.name, standing.client.slug]
@@ -86,9 +94,9 @@ def fits(standing: Standing, filters: Filters, now: datetime) -> bool:
     )
 
 
-def order(standing: Standing, sort: Sort) -> tuple[Any, ...]:
+def order(standing: Standing, sort: DelegationSort) -> tuple[Any, ...]:
     delegation = standing.delegation
-    if sort is Sort.ENDS:
+    if sort is DelegationSort.ENDS:
         return (delegation.ends_at or datetime.max.replace(tzinfo=UTC), delegation.id)
     return (delegation.created_at, delegation.id)
 
@@ -96,29 +104,32 @@ def order(standing: Standing, sort: Sort) -> tuple[Any, ...]:
 def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd: list[Standing]) -> None:
     one = crowd[5]
     soon = estate.act.now + timedelta(hours=10)
-    some: list[Filters] = [
-        Filters(),
-        *(Filters(state=each) for each in DelegationState),
-        *(Filters(text=text) for text in ("SUPP", "100%", "arztin", "Ärztin", "report", one.delegation.id[:9], "zzz")),
-        Filters(role_id=one.role.id),
-        Filters(client_id=one.client.id, state=DelegationState.LIVE),
-        Filters(target_type=TargetType.CREWAI),
-        *(Filters(audience=each) for each in ("payments", "authsec-api", "pay", "nobody", "\0")),
-        *(Filters(text="\0"), Filters(role_id="\0"), Filters(client_id="\0")),
-        Filters(ends_before=soon, state=DelegationState.LIVE),
-        Filters(text="support", audience="payments", target_type=TargetType.AUTOGEN),
+    some: list[DelegationFilters] = [
+        DelegationFilters(),
+        *(DelegationFilters(state=each) for each in DelegationState),
+        *(
+            DelegationFilters(text=text)
+            for text in ("SUPP", "100%", "arztin", "Ärztin", "report", one.delegation.id[:9], "zzz")
+        ),
+        DelegationFilters(role_id=one.role.id),
+        DelegationFilters(client_id=one.client.id, state=DelegationState.LIVE),
+        DelegationFilters(target_type=TargetType.CREWAI),
+        *(DelegationFilters(audience=each) for each in ("payments", "authsec-api", "pay", "nobody", "\0")),
+        *(DelegationFilters(text="\0"), DelegationFilters(role_id="\0"), DelegationFilters(client_id="\0")),
+        DelegationFilters(ends_before=soon, state=DelegationState.LIVE),
+        DelegationFilters(text="support", audience="payments", target_type=TargetType.AUTOGEN),
     ]
     for filters in some:
-        for sort in Sort:
+        for sort in DelegationSort:
             fitting = [standing for standing in crowd if fits(standing, filters, estate.act.now)]
-            fitting.sort(key=lambda standing, sort=sort: order(standing, sort), reverse=sort is Sort.NEWEST)
+            fitting.sort(key=lambda standing, sort=sort: order(standing, sort), reverse=sort is DelegationSort.NEWEST)
             expected = [standing.delegation.id for standing in fitting]
             assert paged(estate, filters, sort) == expected, (filters, sort)
 
 
-@pytest.mark.parametrize("sort", list(Sort))
+@pytest.mark.parametrize("sort", list(DelegationSort))
 def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
-    estate: Any, crowd: list[Standing], sort: Sort
+    estate: Any, crowd: list[Standing], sort: DelegationSort
 ) -> None:
     counted, late, refused = crowd[2:5], crowd[4:7], crowd[7]
     before = crowd[12].delegation.created_at
@@ -147,13 +158,13 @@ def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
     used = {standing.delegation.id for standing in (*counted, *late)}
     unused = [each for each in crowd if each.delegation.id not in used and each.delegation.created_at < before]
     assert refused in unused
-    unused.sort(key=lambda standing: order(standing, sort), reverse=sort is Sort.NEWEST)
-    found = paged(estate, Filters(unused_since=before), sort, limit=2)
+    unused.sort(key=lambda standing: order(standing, sort), reverse=sort is DelegationSort.NEWEST)
+    found = paged(estate, DelegationFilters(unused_since=before), sort, limit=2)
     assert found == [standing.delegation.id for standing in unused]
 
 
 def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(estate: Any, crowd: list[Standing]) -> None:
-    found = paged(estate, Filters(audience="authsec-api"), Sort.NEWEST)
+    found = paged(estate, DelegationFilters(audience="authsec-api"), DelegationSort.NEWEST)
     assert found
     assert all("authsec-api" in each.delegation.audiences for each in crowd if each.delegation.id in found)
 

@@ -9,7 +9,7 @@ import pytest
 from authsec_server import naming
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, editing, search, service
-from authsec_server.delegations.model import Delegation, Edit, Filters, Standing
+from authsec_server.delegations.model import Delegation, DelegationEdit, DelegationFilters, Standing
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act
 from hypothesis import HealthCheck, given, settings
@@ -48,7 +48,7 @@ def offered(estate: Any) -> tuple[str, int]:
 
 
 def renamed(estate: Any, its: Delegation, slug: str | None) -> Delegation:
-    wanted = Edit(
+    wanted = DelegationEdit(
         target_type=its.target_type, max_duration=its.max_duration, actions=its.actions, owner=its.owner, slug=slug
     )
     standing: Standing = estate.do(
@@ -73,7 +73,7 @@ def test_a_slug_is_made_of_client_and_role_or_chosen(estate: Any) -> None:
     assert made == ["helper-support", "helper-support-2", "helper-support-3"]
     chosen = estate.delegate(max_duration=900, slug="nightly-export").delegation
     assert get(estate, "nightly-export") == get(estate, chosen.id) == chosen
-    found, _ = estate.see(lambda tx, act: search.page(tx, act, estate.terms, Filters(text="LY-EXP")))
+    found, _ = estate.see(lambda tx, act: search.page(tx, act, estate.terms, DelegationFilters(text="LY-EXP")))
     assert [each.delegation for each in found] == [chosen]
     for slug in ("Nightly", "", chosen.id, "\0"):
         with pytest.raises(Invalid, match="slug"):
@@ -135,7 +135,9 @@ def test_narrowing_by_slug_ends_the_tokens_and_a_new_slug_ends_none(estate: Any)
     its = renamed(estate, its, "other")
     assert estate.endings() == []
     assert renamed(estate, its, None).slug == "other"
-    narrower = Edit(target_type=its.target_type, max_duration=3600, actions=("customers:read",), owner=its.owner)
+    narrower = DelegationEdit(
+        target_type=its.target_type, max_duration=3600, actions=("customers:read",), owner=its.owner
+    )
     estate.do(lambda tx, act: editing.edit(tx, act, "other", narrower, estate.terms, revision=its.revision))
     assert [subject for _, subject, _ in estate.endings()] == [its.id]
 

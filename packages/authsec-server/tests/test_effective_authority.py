@@ -11,8 +11,8 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.model import Action, Api
 from authsec_server.clients import service as clients
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.effective import Caller, Effective, effective, who_may_call
-from authsec_server.delegations.model import Edit
+from authsec_server.delegations.effective import ApiCaller, Effective, effective, who_may_call
+from authsec_server.delegations.model import DelegationEdit
 from authsec_server.failures import NotFound
 from authsec_server.roles import service as roles
 
@@ -55,8 +55,8 @@ def test_what_is_not_live_gives_nothing(estate: Any) -> None:
         estate.see(lambda tx, act: effective(tx, act, "nobody", estate.terms))
 
 
-def callers(estate: Any, api: Api) -> list[Caller]:
-    found: list[Caller] = estate.see(lambda tx, act: who_may_call(tx, act, api, estate.terms))
+def callers(estate: Any, api: Api) -> list[ApiCaller]:
+    found: list[ApiCaller] = estate.see(lambda tx, act: who_may_call(tx, act, api, estate.terms))
     return found
 
 
@@ -95,7 +95,7 @@ def test_an_edited_delegation_is_found_under_its_new_audience_only(estate: Any) 
     estate.role()
     estate.agent()
     delegation = estate.delegate(audiences=("customers-api",)).delegation
-    wanted = Edit(
+    wanted = DelegationEdit(
         target_type="AutoGen AI agent",
         max_duration=3600,
         actions=("customers:read",),

@@ -19,7 +19,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, NewSource
+from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, ProposedSource
 from pages import get
 from starlette.testclient import TestClient
 from trusting import agent, operator, shows, trust
@@ -306,7 +306,7 @@ def test_the_cluster_is_asked_about_good_tokens_alone(
 def trust_and_look_up(its: Any, issuer: Issuer) -> None:
     """Have the authority trust this cluster, and ask it about tokens and pods."""
     api = {"api_server": "https://k8s.example", "credentials": "k8s", "token_review": True, "pod_lookup": True}
-    new = NewSource(
+    new = ProposedSource(
         name=issuer.source.name,
         kind=issuer.source.kind,
         issuer=issuer.source.issuer,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from authsec_server.failures import StartupRefused
-from authsec_server.outbound import Limits, Outbound, OutboundFailed, Policy, outbound_of
+from authsec_server.outbound import Outbound, OutboundFailed, OutboundLimits, Policy, outbound_of
 from authsec_server.outbound.ssrf import read_target, system_resolver
 from authsec_server.settings import Settings, load_settings
 from hypothesis import given
@@ -145,7 +145,7 @@ def test_a_look_up_that_does_not_end_is_left_behind() -> None:
 
     door = Outbound(Policy.of(), trust=ssl.create_default_context(), monotonic=time.monotonic, resolve=resolve)
     began = time.monotonic()
-    reason, _ = why(door, "https://idp.example/", limits=Limits(seconds=0.1))
+    reason, _ = why(door, "https://idp.example/", limits=OutboundLimits(seconds=0.1))
     assert reason == "timeout"
     assert time.monotonic() - began < 0.9
 

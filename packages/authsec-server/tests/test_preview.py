@@ -15,11 +15,11 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service
-from authsec_server.delegations.model import Edit, Proposal, Standing, Terms
+from authsec_server.delegations.model import DelegationEdit, Proposal, Standing, Terms
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.roles import service as roles
-from authsec_server.tokens.decision import Denied, Issuance, Limits, Reason
+from authsec_server.tokens.decision import Denied, Issuance, LifetimeLimits, Reason
 from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.preview import JTI, Preview, preview, preview_delegation
 from authsec_server.tokens.request import parse
@@ -34,7 +34,7 @@ TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 ISSUANCE = Issuance(
     issuer="https://issuer",
     trust_domain="example.org",
-    limits=Limits(default_audience="authsec-api", max_token_lifetime=86_400),
+    limits=LifetimeLimits(default_audience="authsec-api", max_token_lifetime=86_400),
 )
 ACTIONS = ["customers:delete", "customers:read", "orders:read"]
 
@@ -254,7 +254,7 @@ def test_an_edit_is_previewed_in_place_of_what_is_stored(estate: Any) -> None:
     estate.role()
     estate.agent()
     delegation = estate.delegate().delegation
-    wanted = Edit(
+    wanted = DelegationEdit(
         target_type="AutoGen AI agent", max_duration=60, actions=("customers:delete",), owner=delegation.owner
     )
     standing, _ = estate.see(lambda tx, act: editing.proposed_edit(tx, act, delegation.id, wanted, estate.terms))

@@ -30,7 +30,7 @@ from authsec_server.audit.sealing.heads import Head
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite import SQLite
 from authsec_server.failures import Fault, Unavailable
-from authsec_server.web.health import PATIENCE, Liveness, Problem, Readiness
+from authsec_server.web.health import PATIENCE, Liveness, Readiness, ReadinessProblem
 from databases import settings_for
 from prometheus_client import REGISTRY
 from sqlalchemy import make_url
@@ -289,7 +289,7 @@ def test_a_damaged_database_and_a_problem_of_another_part_are_told_at_once() -> 
     database.damaged = "page 7"  # type: ignore[assignment]  # as the database sets it
     assert its.status == "database_damaged"
     database.damaged = None
-    older = Problem(status="older_than_heads", sentence="The database is older than its heads.")
+    older = ReadinessProblem(status="older_than_heads", sentence="The database is older than its heads.")
     its.readiness.checks.append(lambda: older)
     assert its.readiness.problem() == older
     its.readiness.draining = True

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from authsec_server.accounts.model import Caller
+from authsec_server.accounts.model import BrowserCaller
 from authsec_server.app import open_authority
 from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
@@ -84,7 +84,7 @@ def test_once_somebody_administers(tmp_path: Path) -> None:
     with open_authority(Settings(data=tmp_path)) as authority:
         link = authority.sign_in.first_link()
         assert link is not None
-        caller = Caller(request_id="req_test", address="192.0.2.1", user_agent="Browser/1")
+        caller = BrowserCaller(request_id="req_test", address="192.0.2.1", user_agent="Browser/1")
         authority.sign_in.set_up_first(
             link.code, email="ann@example.com", name="Ann", password="violet tram kiosk 7", caller=caller
         )

@@ -13,7 +13,7 @@ from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, O
 from authsec_server.principal import Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.sources import service
-from authsec_server.sources.model import Changes, NewSource, SourceKind, TrustSource
+from authsec_server.sources.model import ProposedSource, SourceEdit, SourceKind, TrustSource
 from authsec_server.sources.store import keys
 
 ONE, TWO = (PrivateKey.generate_ec().public for _ in range(2))
@@ -33,7 +33,7 @@ def jwks(**named: Any) -> dict[str, Any]:
 
 
 def create(estate: Any, base: dict[str, Any] = CI, **what: Any) -> TrustSource:
-    made: TrustSource = estate.do(lambda tx, act: service.create(tx, act, NewSource(**{**base, **what})))
+    made: TrustSource = estate.do(lambda tx, act: service.create(tx, act, ProposedSource(**{**base, **what})))
     return made
 
 
@@ -44,7 +44,7 @@ def pasted(estate: Any, name: str, **named: Any) -> TrustSource:
 def edit(estate: Any, source: TrustSource, revision: int | None = None, **what: Any) -> TrustSource:
     read = source.revision if revision is None else revision
     made: TrustSource = estate.do(
-        lambda tx, act: service.edit(tx, act, source.id, revision=read, changes=Changes(**what))
+        lambda tx, act: service.edit(tx, act, source.id, revision=read, changes=SourceEdit(**what))
     )
     return made
 
@@ -205,8 +205,11 @@ def test_a_key_that_was_fetched_is_one_that_a_source_has(estate: Any) -> None:
     ("change", "stays"),
     [
         (lambda tx, act, its: service.disable(tx, act, its.id), True),
-        (lambda tx, act, its: service.edit(tx, act, its.id, revision=1, changes=Changes(name="Other")), True),
-        (lambda tx, act, its: service.edit(tx, act, its.id, revision=1, changes=Changes(issuer="https://x.y")), False),
+        (lambda tx, act, its: service.edit(tx, act, its.id, revision=1, changes=SourceEdit(name="Other")), True),
+        (
+            lambda tx, act, its: service.edit(tx, act, its.id, revision=1, changes=SourceEdit(issuer="https://x.y")),
+            False,
+        ),
     ],
     ids=["disable", "rename", "another issuer"],
 )
@@ -241,8 +244,8 @@ def test_only_an_admin_changes_whose_word_counts(estate: Any) -> None:
     operator = Principal(kind=PrincipalKind.ADMIN_KEY, id="k", name="Ops", role=Role.OPERATOR)
     estate.act = replace(estate.act, principal=operator)
     changes: list[Callable[..., object]] = [
-        lambda tx, act: service.create(tx, act, NewSource(**CI)),
-        lambda tx, act: service.edit(tx, act, "ci", revision=1, changes=Changes(name="Mine")),
+        lambda tx, act: service.create(tx, act, ProposedSource(**CI)),
+        lambda tx, act: service.edit(tx, act, "ci", revision=1, changes=SourceEdit(name="Mine")),
         lambda tx, act: service.disable(tx, act, "ci"),
         lambda tx, act: service.enable(tx, act, "ci"),
         lambda tx, act: service.remove(tx, act, source),

@@ -11,10 +11,10 @@ from authsec_server.failures import Invalid
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.sources import service
 from authsec_server.sources.model import (
-    Changes,
     ClusterApi,
-    NewSource,
+    ProposedSource,
     Provenance,
+    SourceEdit,
     TrustSource,
     provable,
     provenance,
@@ -41,11 +41,11 @@ ASKED: dict[str, Any] = {
 
 
 def source(**what: Any) -> TrustSource:
-    return checked(NewSource(**{**CLUSTER, **what}), id="an id", now=NOW)
+    return checked(ProposedSource(**{**CLUSTER, **what}), id="an id", now=NOW)
 
 
 def after(before: TrustSource, **changes: Any) -> TrustSource:
-    return replace(before, **edited(before, Changes(**changes)))
+    return replace(before, **edited(before, SourceEdit(**changes)))
 
 
 def test_a_cluster_with_its_api_server(peers: Any) -> None:
@@ -143,16 +143,16 @@ ENDS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 def test_tokens_end_where_what_proved_them_may_no_longer(
     estate: Any, what: dict[str, Any], changes: dict[str, Any], ends: bool
 ) -> None:
-    asked = NewSource(**{**CLUSTER, **ASKED, **what})
+    asked = ProposedSource(**{**CLUSTER, **ASKED, **what})
     made = estate.do(lambda tx, act: service.create(tx, act, asked, may_look_up=True))
     assert estate.see(lambda tx, act: service.get(tx, act, made.id)) == made
-    wanted = Changes(**changes)
+    wanted = SourceEdit(**changes)
     estate.do(lambda tx, act: service.edit(tx, act, made.id, revision=1, changes=wanted, may_look_up=True))
     assert [subject for kind, subject, _ in estate.endings() if kind is SubjectKind.SOURCE] == [made.id] * ends
 
 
 def test_the_journal_names_certificates_by_their_sum(estate: Any, peers: Any) -> None:
-    asked = NewSource(**CLUSTER, **ASKED, api_ca=peers.Certificate("x").pem.decode())
+    asked = ProposedSource(**CLUSTER, **ASKED, api_ca=peers.Certificate("x").pem.decode())
     estate.do(lambda tx, act: service.create(tx, act, asked, may_look_up=True))
     (event,) = estate.events("source.")
     assert "BEGIN" not in str(event.detail)

@@ -14,10 +14,10 @@ from authsec_server.sources.claims import PRESETS
 from authsec_server.sources.jwks import MAX_KEYS, UnusableKeys, as_document, read_key_set
 from authsec_server.sources.k8s_volume import projected_volume
 from authsec_server.sources.model import (
-    Changes,
     KeysFrom,
-    NewSource,
+    ProposedSource,
     Provenance,
+    SourceEdit,
     SourceKind,
     TrustSource,
     provable,
@@ -58,7 +58,7 @@ def private_jwk() -> dict[str, Any]:
 
 
 def source(base: dict[str, Any] = CLUSTER, **what: Any) -> TrustSource:
-    return checked(NewSource(**{**base, **what}), id="an id", now=NOW)
+    return checked(ProposedSource(**{**base, **what}), id="an id", now=NOW)
 
 
 def pasted(base: dict[str, Any] = CLUSTER, *keys: dict[str, Any], **what: Any) -> TrustSource:
@@ -245,7 +245,7 @@ def test_a_private_key_is_refused_loudly_and_nothing_of_it_is_repeated() -> None
     assert (failure.field, "consider that key exposed" in failure.message) == ("given_keys", True)
     assert "PRIVATE" in failure.message
     assert entry["d"] not in failure.message + failure.remedy
-    assert entry["d"] not in repr(NewSource(**CLUSTER, given_keys=jwks(entry)))
+    assert entry["d"] not in repr(ProposedSource(**CLUSTER, given_keys=jwks(entry)))
 
 
 def test_a_symmetric_key_is_refused() -> None:
@@ -307,7 +307,7 @@ def test_more_keys_than_any_issuer_has_are_not_read() -> None:
 
 def test_an_edit_leaves_alone_what_it_does_not_name() -> None:
     made = source(CI, audience="us")
-    values = edited(made, Changes(name="Builds"))
+    values = edited(made, SourceEdit(name="Builds"))
     assert values == {
         "name": "Builds",
         "issuer": made.issuer,
@@ -323,17 +323,17 @@ def test_an_edit_leaves_alone_what_it_does_not_name() -> None:
 
 def test_with_other_keys_the_old_address_and_certificates_are_forgotten(peers: Any) -> None:
     made = source(DOMAIN, keys_url=BUNDLE_URL, ca=peers.Certificate("x").pem.decode())
-    values = edited(made, Changes(keys_from="given", given_keys=jwks(jwk(use="jwt-svid"))))
+    values = edited(made, SourceEdit(keys_from="given", given_keys=jwks(jwk(use="jwt-svid"))))
     assert (values["keys_url"], values["ca"], values["keys_from"]) == ("", "", KeysFrom.GIVEN)
-    kept = edited(made, Changes(keys_url="https://other.example.org/bundle"))
+    kept = edited(made, SourceEdit(keys_url="https://other.example.org/bundle"))
     assert (kept["keys_url"], kept["ca"]) == ("https://other.example.org/bundle", made.ca)
 
 
 def test_an_edit_is_checked_like_a_registration() -> None:
     for changes, field in (
-        (Changes(issuer="spiffe://x"), "issuer"),
-        (Changes(keys_from="given"), "given_keys"),
-        (Changes(claims={}), "claims"),
+        (SourceEdit(issuer="spiffe://x"), "issuer"),
+        (SourceEdit(keys_from="given"), "given_keys"),
+        (SourceEdit(claims={}), "claims"),
     ):
         with pytest.raises(Invalid) as caught:
             edited(source(CI), changes)

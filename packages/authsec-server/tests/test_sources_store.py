@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec_server.db import Database, Tx
-from authsec_server.sources.model import KeptKeys, NewSource, TrustSource
+from authsec_server.sources.model import KeptKeys, ProposedSource, TrustSource
 from authsec_server.sources.store import keys, sources
 from authsec_server.sources.validation import checked
 
@@ -18,7 +18,9 @@ ID = "0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a11"
 
 @pytest.fixture
 def source(database: Database) -> TrustSource:
-    asked = NewSource(name="CI", kind="oidc", issuer="https://ci.example.com", keys_from="discovery", preset="gitlab")
+    asked = ProposedSource(
+        name="CI", kind="oidc", issuer="https://ci.example.com", keys_from="discovery", preset="gitlab"
+    )
     made = checked(asked, id=ID, now=NOW)
     database.append(lambda tx: sources.add(tx.connection, made))
     return made

@@ -18,7 +18,7 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import Changes
+from authsec_server.sources.model import SourceEdit
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Place, remedy
 from authsec_server.tokens.issue import Issued
@@ -226,7 +226,7 @@ def test_what_changes_between_proof_and_record_counts(its: Any, change: str) -> 
     find = finder(issuer)
     acts = {
         "disabled": lambda tx, act: sources.disable(tx, act, issuer.source.id),
-        "edited": lambda tx, act: sources.edit(tx, act, issuer.source.id, revision=1, changes=Changes(name="Other")),
+        "edited": lambda tx, act: sources.edit(tx, act, issuer.source.id, revision=1, changes=SourceEdit(name="Other")),
         "removed": lambda tx, act: remove_proof(tx, act, client_id),
     }
 

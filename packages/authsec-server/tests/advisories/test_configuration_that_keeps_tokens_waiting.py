@@ -19,7 +19,7 @@ from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.configuration import planning
 from authsec_server.configuration import planning as configuration
 from authsec_server.configuration.document import Document
-from authsec_server.configuration.planning import MOST_SUGGESTIONS, MOST_WORK, Asked, planned
+from authsec_server.configuration.planning import MOST_SUGGESTIONS, MOST_WORK, PlanRequest, planned
 from authsec_server.configuration.serialised import MOST_OF_ONE, OneByOne
 from authsec_server.configuration.steps import Setting
 from authsec_server.delegations.model import Terms
@@ -99,7 +99,7 @@ def test_a_document_of_thousands_of_changes_is_refused_before_the_rest_is_planne
             for n in range(3000)
         },
     }
-    asked = Asked(document=Document.model_validate(document))
+    asked = PlanRequest(document=Document.model_validate(document))
     with pytest.raises(Invalid, match=f"more than {MOST_WORK} changes"):
         estate.see(lambda tx, act: planned(tx, act, asked, SETTING))
     assert step.calls <= MOST_WORK // 16
@@ -145,7 +145,7 @@ def test_an_act_takes_a_few_statements_whatever_it_is(estate: Any) -> None:
         (gone, True),
         (none, True),
     ):
-        asked = Asked(document=Document.model_validate(document), prune=prune)
+        asked = PlanRequest(document=Document.model_validate(document), prune=prune)
         plan = estate.see(lambda tx, act, asked=asked: planned(tx, act, asked, SETTING))
         with asked_of_the_database() as statements:
             estate.do(lambda tx, act, plan=plan: configuration.apply(tx, act, plan))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators
-from authsec_server.accounts.model import Caller
+from authsec_server.accounts.model import BrowserCaller
 from authsec_server.web.errors import Unauthenticated
 
-CALLER = Caller(request_id="req_test", address="198.51.100.7")
+CALLER = BrowserCaller(request_id="req_test", address="198.51.100.7")
 
 
 def enter(its: Any, identity: Any) -> Any:

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from authsec_server.accounts import admin_keys as admin_keys
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.model.entering import Arrival, Caller
+from authsec_server.accounts.model.entering import Arrival, BrowserCaller
 from authsec_server.accounts.model.sessions import SignInMethod
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import text
 
-CALLER = Caller(request_id="req_1", address="192.0.2.9")
+CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
 WHO = {"administrators": ("administrator", "last_sign_in_at"), "admin_keys": ("admin_key", "last_used_at")}
 DAYS = timedelta(days=3)
 

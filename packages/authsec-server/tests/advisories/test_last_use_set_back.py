@@ -9,11 +9,11 @@ import pytest
 from authsec_server.accounts import admin_keys as admin_keys
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.entering import Arrival, Caller
+from authsec_server.accounts.model.entering import Arrival, BrowserCaller
 from authsec_server.accounts.model.sessions import SignInMethod
 from sealed_estate import Sealed, sealed_estate
 
-CALLER = Caller(request_id="req_1", address="192.0.2.9")
+CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
 COLUMNS = {"administrators": "last_sign_in_at", "admin_keys": "last_used_at"}
 
 

@@ -21,7 +21,7 @@ from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import Changes
+from authsec_server.sources.model import SourceEdit
 from databases import settings_for
 from trusting import agent, operator, shows, trust
 from workload_evidence import Issuer, github
@@ -31,7 +31,7 @@ Change = Callable[[Tx, Act, str, Issuer], object]
 
 def edit(tx: Tx, act: Act, issuer: Issuer, **changes: Any) -> object:
     source = sources.get(tx, act, issuer.source.id)
-    return sources.edit(tx, act, source.id, revision=source.revision, changes=Changes(**changes))
+    return sources.edit(tx, act, source.id, revision=source.revision, changes=SourceEdit(**changes))
 
 
 def take_away(tx: Tx, act: Act, client_id: str, _: Issuer) -> object:

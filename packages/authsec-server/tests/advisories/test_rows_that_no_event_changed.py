@@ -17,14 +17,14 @@ from authsec_server.apis.model import Action
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.service import record_act
 from authsec_server.clients import service
-from authsec_server.clients.model import Changes
+from authsec_server.clients.model import ClientEdit
 from authsec_server.db import Tx, metadata
 from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored, write_products
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.principal import Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import NewSource, SourceKind
+from authsec_server.sources.model import ProposedSource, SourceKind
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import text
 
@@ -68,7 +68,7 @@ def sealed(estate: Any) -> Sealed:
     its.estate.do(lambda tx, act: apis.create(tx, act, name="CRM", identifier="https://crm.example", actions=read))
     its.estate.delegate(client="labelled", slug="third", audiences=("https://crm.example",))
     its.estate.do(lambda tx, act: credentials.create(tx, act, "crm", name="one"))
-    issuer = NewSource(
+    issuer = ProposedSource(
         name="CI",
         kind=SourceKind.OIDC,
         issuer="https://ci.example",
@@ -104,7 +104,7 @@ def test_a_row_that_was_put_in_or_taken_out_is_found(sealed: Sealed, table: str)
 
 def test_a_change_of_the_same_row_does_not_cover_it_up(sealed: Sealed) -> None:
     run(sealed, "UPDATE clients SET description = 'Planted' WHERE slug = 'helper'")
-    edit = Changes(owner="night shift")
+    edit = ClientEdit(owner="night shift")
     sealed.estate.do(lambda tx, act: service.edit(tx, act, "helper", revision=1, changes=edit))
     sealed.seal()
     assert any(each.startswith("Rows of clients were changed in the database") for each in sealed.findings())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.outbound import Limits, OutboundFailed
+from authsec_server.outbound import OutboundFailed, OutboundLimits
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -40,7 +40,7 @@ def test_the_time_limit_is_for_everything(peer: Any, peers: Any, beginning: byte
     its = peer(dripping(beginning, drop))
     began = time.monotonic()
     with pytest.raises(OutboundFailed) as failed:
-        peers.outbound("127.0.0.1").get(its.url, limits=Limits(seconds=0.3))
+        peers.outbound("127.0.0.1").get(its.url, limits=OutboundLimits(seconds=0.3))
     assert failed.value.reason == "timeout"
     assert time.monotonic() - began < 1.5
 
@@ -50,7 +50,7 @@ def test_over_tls_as_well(peer: Any, peers: Any) -> None:
     its = peer(dripping(HEAD + b"Connection: close\r\n\r\n", b" "), certificate=certificate)
     door = peers.outbound("idp.example", trust=certificate.trusted(), names={"idp.example": ["127.0.0.1"]})
     with pytest.raises(OutboundFailed) as failed:
-        door.get(f"https://idp.example:{its.port}/", limits=Limits(seconds=0.3))
+        door.get(f"https://idp.example:{its.port}/", limits=OutboundLimits(seconds=0.3))
     assert failed.value.reason == "timeout"
 
 
@@ -58,7 +58,7 @@ def test_an_answer_cut_off_by_the_limit_is_not_taken_for_a_whole_one(peer: Any, 
     whole = itertools.repeat(b"{}")  # JSON as it stands; more was to come
     its = peer(dripping(HEAD + b"Connection: close\r\n\r\n" + next(whole), b" "))
     with pytest.raises(OutboundFailed):
-        peers.outbound("127.0.0.1").get(its.url, limits=Limits(seconds=0.2))
+        peers.outbound("127.0.0.1").get(its.url, limits=OutboundLimits(seconds=0.2))
 
 
 def test_a_proxy_that_drips_is_left_too(peer: Any, peers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +66,6 @@ def test_a_proxy_that_drips_is_left_too(peer: Any, peers: Any, monkeypatch: pyte
     monkeypatch.delenv("NO_PROXY", raising=False)
     began = time.monotonic()
     with pytest.raises(OutboundFailed) as failed:
-        peers.outbound().get("https://idp.example/", limits=Limits(seconds=0.3))
+        peers.outbound().get("https://idp.example/", limits=OutboundLimits(seconds=0.3))
     assert failed.value.reason == "timeout"
     assert time.monotonic() - began < 1.5

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from authsec_server.clients import search, service
-from authsec_server.clients.filters import Filters
+from authsec_server.clients.filters import ClientFilters
 from authsec_server.clients.model import Onboarding
 from authsec_server.db import Database
 from authsec_server.principal import Act
@@ -22,10 +22,10 @@ def test_what_is_typed_is_looked_for_as_it_stands(database: Database, act: Act, 
     holding = [name for name in sorted(NAMES) if typed in name]
     exactly = [name for name in NAMES if typed == name]
     for filters, names in [
-        (Filters(text=typed), holding),
-        (Filters(owner=typed), exactly),
-        (Filters(label=f"n={typed}"), exactly),
-        (Filters(label=typed), []),
+        (ClientFilters(text=typed), holding),
+        (ClientFilters(owner=typed), exactly),
+        (ClientFilters(label=f"n={typed}"), exactly),
+        (ClientFilters(label=typed), []),
     ]:
         found, _ = database.read(lambda tx, filters=filters: search.page_of(tx, act, filters))
         assert [client.name for client in found] == names

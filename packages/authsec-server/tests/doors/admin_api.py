@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authsec_server.accounts.model import Caller
+from authsec_server.accounts.model import BrowserCaller
 from databases import settings_for
 from issuers import ONE
 from one_of_everything import BODIES, filled
@@ -168,7 +168,7 @@ def estate_of(house: Callable[..., House], database_url: str, tmp_path: Path) ->
 
 def _people(its: House, make: Callable[..., dict[str, Any]]) -> None:
     """Two admins who can sign in, so that either may be changed; and somebody who has not come yet."""
-    sign_in, caller = its.authority.sign_in, Caller(request_id="r", address="192.0.2.9")
+    sign_in, caller = its.authority.sign_in, BrowserCaller(request_id="r", address="192.0.2.9")
     first = sign_in.first_link()
     sign_in.set_up_first(first.code, email="ann@example.com", name="Ann", password="violet tram kiosk", caller=caller)
     link = make("administrators", email="bob@example.com", name="Bob", role="admin")["link"]

@@ -12,12 +12,12 @@ from typing import Any
 
 from authsec.jose import PrivateKey, PublicKey
 from authsec_server.db import Database
-from authsec_server.outbound import Limits
+from authsec_server.outbound import OutboundLimits
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.sources import service
 from authsec_server.sources.key_cache import KeysState
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.sources.model import Changes, KeysUnavailable, NewSource, TrustSource
+from authsec_server.sources.model import KeysUnavailable, ProposedSource, SourceEdit, TrustSource
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DISCOVERY, JWKS = "/.well-known/openid-configuration", "/jwks"
@@ -85,17 +85,17 @@ class Asking:
     def register(self, **what: Any) -> TrustSource:
         """A source at this issuer."""
         asked = {"name": "CI", "kind": "oidc", "issuer": self.issuer.url, "keys_from": "discovery", "preset": "gitlab"}
-        source = NewSource(**{**asked, **what})
+        source = ProposedSource(**{**asked, **what})
         return self.database.change(lambda tx: service.create(tx, self.act, source))
 
     def edit(self, **what: Any) -> None:
         """Change the source."""
-        changes, read = Changes(**what), self.source.revision
+        changes, read = SourceEdit(**what), self.source.revision
         self.source = self.database.change(
             lambda tx: service.edit(tx, self.act, self.source.id, revision=read, changes=changes)
         )
 
-    def restart(self, limits: Limits = Limits(seconds=2)) -> None:  # noqa: B008 - a frozen value
+    def restart(self, limits: OutboundLimits = OutboundLimits(seconds=2)) -> None:  # noqa: B008 - a frozen value
         """Another process over the same database, which knows nothing yet."""
         self.key_sets = KeySets(
             self.database,

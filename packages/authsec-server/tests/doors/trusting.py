@@ -10,7 +10,7 @@ from authsec_server.clients.store import clients, proofs
 from authsec_server.db import Tx
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import NewSource
+from authsec_server.sources.model import ProposedSource
 from sqlalchemy import update
 from starlette.testclient import TestClient
 from workload_evidence import Issuer
@@ -32,7 +32,7 @@ def trust(its: Any, issuer: Issuer, *, may_look_up: bool = False, **asked: Any) 
     """Have the authority trust this issuer, by the keys that it has."""
     known = issuer.source
     given = {"keys_from": "given", "given_keys": issuer.jwks} | asked
-    new = NewSource(
+    new = ProposedSource(
         name=known.name,
         kind=known.kind,
         issuer=known.issuer,

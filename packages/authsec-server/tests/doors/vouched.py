@@ -9,7 +9,7 @@ from authsec_server.clients.model import Client, Onboarding
 from authsec_server.db import Database
 from authsec_server.principal import Act
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import NewSource, SourceKind, TrustSource
+from authsec_server.sources.model import ProposedSource, SourceKind, TrustSource
 from workload_evidence import GITHUB_CLAIMS, Issuer, github, kubernetes, spire
 
 OURS = "authsec.internal"
@@ -19,7 +19,7 @@ SEEN = (("k8s:ns", "production"), ("k8s:sa", "support"))
 def register(database: Database, act: Act, issuer: Issuer, name: str = "") -> TrustSource:
     """The source of that issuer, registered by its keys."""
     known = issuer.source
-    asked = NewSource(
+    asked = ProposedSource(
         name=name or known.name,
         kind=known.kind,
         issuer=known.issuer,

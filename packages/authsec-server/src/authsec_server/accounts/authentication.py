@@ -43,7 +43,7 @@ class LocalOperator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Refused:
+class _RefusedKeys:
     why: KeyRefusal
     key: AdminKey | None = None
 
@@ -69,7 +69,7 @@ class AdminKeys:
 
     def _enter(self, sent: Sequence[str], context: RequestContext) -> Principal:
         found = self._look_up(sent)
-        if isinstance(found, _Refused):
+        if isinstance(found, _RefusedKeys):
             raise self._turned_away(found, context)
         self._record(found, context)
         return found.principal()
@@ -81,27 +81,27 @@ class AdminKeys:
         if refusal:
             raise Unauthenticated(_MESSAGES[refusal].format(name=naming.quoted(principal.name)))
 
-    def _turned_away(self, refused: _Refused, context: RequestContext) -> Exception:
+    def _turned_away(self, refused: _RefusedKeys, context: RequestContext) -> Exception:
         """A failure counts against its address; a key that is right comes in whatever others do there."""
         if wait := self._failures.charge(limit_key(context.address), self._monotonic()):
-            self._count(_Refused(why=KeyRefusal.RATE_LIMITED), context)
+            self._count(_RefusedKeys(why=KeyRefusal.RATE_LIMITED), context)
             return TooOften("Too many requests with a wrong admin key, or none, came from this address.", wait)
         self._count(refused, context)
         return Unauthenticated(
             _MESSAGES[refused.why].format(name=naming.quoted(refused.key.name) if refused.key else "")
         )
 
-    def _look_up(self, sent: Sequence[str]) -> AdminKey | _Refused:
+    def _look_up(self, sent: Sequence[str]) -> AdminKey | _RefusedKeys:
         if not sent:
-            return _Refused(why=KeyRefusal.MISSING)
+            return _RefusedKeys(why=KeyRefusal.MISSING)
         scheme, _, text = sent[0].partition(" ")
         if len(sent) > 1 or scheme.lower() != "bearer" or not is_admin_key(text):
-            return _Refused(why=KeyRefusal.MALFORMED)
+            return _RefusedKeys(why=KeyRefusal.MALFORMED)
         key = self._database.read(lambda tx: admin_keys.find(tx, text))
         if key is None:
-            return _Refused(why=KeyRefusal.UNKNOWN)
+            return _RefusedKeys(why=KeyRefusal.UNKNOWN)
         refusal = key.refusal(self._now())
-        return _Refused(why=refusal, key=key) if refusal else key
+        return _RefusedKeys(why=refusal, key=key) if refusal else key
 
     def _record(self, key: AdminKey, context: RequestContext) -> None:
         once_a_minute = f"{key.id} {context.address}"
@@ -112,7 +112,7 @@ class AdminKeys:
         )
         self._signed_in.done(once_a_minute, self._monotonic())  # only now: a record that failed is owed again
 
-    def _count(self, refused: _Refused, context: RequestContext) -> None:
+    def _count(self, refused: _RefusedKeys, context: RequestContext) -> None:
         self._database.append(
             lambda tx: admin_keys.refused(
                 tx, refused.why, self._now(), context.request_id, context.address, key=refused.key

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from authsec_server.accounts import sessions
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.entering import Caller
+from authsec_server.accounts.model.entering import BrowserCaller
 from authsec_server.accounts.model.sessions import SEEN_EVERY, Session, SessionTerms
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Principal
@@ -36,10 +36,10 @@ def cookie_name(issuer: str) -> str:
     return "__Host-authsec-session" if parts.scheme == "https" else f"authsec-session-{parts.port or 80}"
 
 
-def caller_of(request: Request, name: str) -> Caller:
+def caller_of(request: Request, name: str) -> BrowserCaller:
     """Who sends this request, before anybody is known; `name` is the cookie's."""
     context = context_of(request.scope)
-    return Caller(
+    return BrowserCaller(
         request_id=context.request_id,
         address=context.address,
         user_agent=request.headers.get("user-agent", ""),

@@ -14,11 +14,11 @@ from authsec_server.accounts import administrators, links, local_links, transact
 from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import passwords
 from authsec_server.accounts.model.administrators import Administrator, checked_email
-from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
+from authsec_server.accounts.model.entering import Arrival, BrowserCaller, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkStanding, LinkState, NewLink
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.accounts.throttle import Guess, Guesses, guess
-from authsec_server.accounts.transactions import Account, LinkRefused, Refused
+from authsec_server.accounts.transactions import Account, LinkRefused, RefusedSignIn
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import LOCAL_OPERATOR, Principal, Role
@@ -52,7 +52,7 @@ class SignIn:
         self._hashing = hashing or Hashing()
         self._guesses = Guesses(monotonic)
 
-    def by_password(self, email: str, password: str, caller: Caller) -> NewSession:
+    def by_password(self, email: str, password: str, caller: BrowserCaller) -> NewSession:
         """A session for whoever knows address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""
         found = self._database.read(lambda tx: transactions.account(tx, email))
         charged = self._charge(guess(email, found, caller.address), found, caller)
@@ -62,12 +62,12 @@ class SignIn:
             session = self._database.record(
                 lambda tx: transactions.with_password(tx, self._arrival(caller), account, rehashed=rehashed)
             )
-        except Refused as refused:
+        except RefusedSignIn as refused:
             raise self._turned_away(refused, caller) from None
         self._guesses.give_back(charged)
         return session
 
-    def change_password(self, principal: Principal, *, current: str, new: str, caller: Caller) -> None:
+    def change_password(self, principal: Principal, *, current: str, new: str, caller: BrowserCaller) -> None:
         """Replace one's own password, and end one's other sessions. Raises `Invalid` at `current` or `password`."""
         found = self._database.read(lambda tx: transactions.account_of(tx, principal))
         charged = self._charge(guess("", found, caller.address), found, caller)
@@ -84,14 +84,14 @@ class SignIn:
                     tx, self._arrival(caller).by(principal), account, password_hash
                 )
             )
-        except Refused as refused:
+        except RefusedSignIn as refused:
             raise self._turned_away(refused, caller) from None
 
     def look(self, code: str) -> LinkState:
         """What has become of a link. Uses nothing up: what opens links by itself, such as a mail scanner, may."""
         return self._database.read(lambda tx: links.look(tx, self._now(), code))
 
-    def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: Caller) -> NewSession:
+    def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: BrowserCaller) -> NewSession:
         """The first administrator, signed in. Raises `Invalid` at the field, `Conflict`, `TooOften`."""
         self._open_link(code, LinkPurpose.FIRST_ADMINISTRATOR, caller)
         address, shown = checked_email("email", email), naming.name("name", name)
@@ -103,20 +103,20 @@ class SignIn:
             ),
         )
 
-    def set_password(self, code: str, *, password: str, caller: Caller) -> NewSession:
+    def set_password(self, code: str, *, password: str, caller: BrowserCaller) -> NewSession:
         """Somebody invited or reset, with the password that they choose, signed in. Raises as `set_up_first` does."""
         state = self._open_link(code, LinkPurpose.SET_PASSWORD, caller)
         known = _known(state.administrator) if state.administrator else []
         password_hash = self._hashing.hash(passwords.acceptable(password, known=known))
         return self._with_link(caller, lambda tx, arrival: transactions.set_password(tx, arrival, code, password_hash))
 
-    def by_link(self, code: str, caller: Caller) -> NewSession:
+    def by_link(self, code: str, caller: BrowserCaller) -> NewSession:
         """A session for whoever holds a sign-in link, once. Only upon a POST. Raises `Conflict`, `TooOften`."""
         self._open_link(code, LinkPurpose.SIGN_IN, caller)  # before the lock, which agents need as well
         return self._with_link(caller, lambda tx, arrival: transactions.with_link(tx, arrival, code))
 
     def by_identity(
-        self, *, issuer: str, subject: str, email: str, name: str, role: Role, caller: Caller
+        self, *, issuer: str, subject: str, email: str, name: str, role: Role, caller: BrowserCaller
     ) -> NewSession:
         """A session for whom an OpenID provider vouches; its ID token was verified by the caller.
 
@@ -132,10 +132,10 @@ class SignIn:
 
         try:
             return self._database.change(enter)
-        except Refused as refused:
+        except RefusedSignIn as refused:
             raise self._turned_away(refused, caller, said=_IDENTITY_REFUSED.get(refused.why, WRONG)) from None
 
-    def before_the_provider(self, caller: Caller) -> None:
+    def before_the_provider(self, caller: BrowserCaller) -> None:
         """Raise `TooOften` where too many have failed, before an OpenID provider is asked anything for this one.
 
         What a browser brings back it can make up. Strangers could have us ask until the provider hears us no more.
@@ -144,7 +144,9 @@ class SignIn:
             self._count(SignInRefusal.RATE_LIMITED, None, caller)
             raise TooOften(TOO_OFTEN, wait)
 
-    def refuse_identity(self, reason: OpenIdRefusal, caller: Caller, *, whom: tuple[str, str] | None = None) -> None:
+    def refuse_identity(
+        self, reason: OpenIdRefusal, caller: BrowserCaller, *, whom: tuple[str, str] | None = None
+    ) -> None:
         """Count that somebody came back from an OpenID provider and was not let in. Raises `TooOften`.
 
         `whom` are issuer and subject of one whom it gives no role: what sessions they have here end.
@@ -161,7 +163,7 @@ class SignIn:
 
     def first_link(self) -> NewLink | None:
         """The link by which the first administrator is made, for the terminal of `authsec serve`; None if there is."""
-        at_the_terminal = Caller(request_id="", address="")
+        at_the_terminal = BrowserCaller(request_id="", address="")
         try:
             return self._database.change(
                 lambda tx: local_links.for_the_first(tx, self._arrival(at_the_terminal).by(LOCAL_OPERATOR))
@@ -169,26 +171,26 @@ class SignIn:
         except Conflict:
             return None  # there is a first administrator: the answer, and no failure
 
-    def _without_role(self, whom: tuple[str, str], caller: Caller) -> Administrator | None:
+    def _without_role(self, whom: tuple[str, str], caller: BrowserCaller) -> Administrator | None:
         return self._database.change(lambda tx: transactions.without_role(tx, self._arrival(caller), *whom))
 
-    def _arrival(self, caller: Caller) -> Arrival:
+    def _arrival(self, caller: BrowserCaller) -> Arrival:
         return Arrival(caller=caller, now=self._now(), token_bytes=self._token_bytes)
 
-    def _charge(self, charged: Guess, account: Account | None, caller: Caller) -> Guess:
+    def _charge(self, charged: Guess, account: Account | None, caller: BrowserCaller) -> Guess:
         if wait := self._guesses.charge(charged):
             self._count(SignInRefusal.RATE_LIMITED, account.administrator if account else None, caller)
             raise TooOften(TOO_OFTEN, wait)
         return charged
 
-    def _verified(self, account: Account | None, password: str, caller: Caller) -> Account:
+    def _verified(self, account: Account | None, password: str, caller: BrowserCaller) -> Account:
         """The account, if this is its password. The same work whether there is one or not."""
         right = self._hashing.verify(account.password_hash if account else None, password)
         if account is None:
-            raise self._turned_away(Refused(SignInRefusal.UNKNOWN), caller)
+            raise self._turned_away(RefusedSignIn(SignInRefusal.UNKNOWN), caller)
         if not right:
             why = SignInRefusal.WRONG_PASSWORD if account.password_hash else SignInRefusal.NO_PASSWORD
-            raise self._turned_away(Refused(why, account.administrator), caller)
+            raise self._turned_away(RefusedSignIn(why, account.administrator), caller)
         return account
 
     def _rehashed(self, account: Account, password: str) -> str | None:
@@ -197,20 +199,20 @@ class SignIn:
             return None
         return self._hashing.hash(passwords.entered(password))
 
-    def _open_link(self, code: str, purpose: LinkPurpose, caller: Caller) -> LinkState:
+    def _open_link(self, code: str, purpose: LinkPurpose, caller: BrowserCaller) -> LinkState:
         """The link, if it is open: nobody has a password hashed, or checked, who does not hold one."""
         state = self.look(code)
         if not state.open or state.purpose is not purpose:
             raise self._link_refused(state, caller)
         return state
 
-    def _with_link(self, caller: Caller, enter: Callable[[Tx, Arrival], NewSession]) -> NewSession:
+    def _with_link(self, caller: BrowserCaller, enter: Callable[[Tx, Arrival], NewSession]) -> NewSession:
         try:
             return self._database.change(lambda tx: enter(tx, self._arrival(caller)))
         except LinkRefused as refused:
             raise self._link_refused(refused.state, caller) from None
 
-    def _link_refused(self, state: LinkState, caller: Caller) -> Exception:
+    def _link_refused(self, state: LinkState, caller: BrowserCaller) -> Exception:
         """256 bits are not guessed; the limit keeps trying cheap. A link that is right is never limited."""
         standing = LinkStanding.UNKNOWN if state.open else state.standing  # open, but for something else
         if wait := self._guesses.charge_network(caller.address):
@@ -220,11 +222,11 @@ class SignIn:
         self._count(why, state.administrator, caller)
         return Conflict(MESSAGES[standing], REMEDY)
 
-    def _turned_away(self, refused: Refused, caller: Caller, *, said: str = WRONG) -> Unauthenticated:
+    def _turned_away(self, refused: RefusedSignIn, caller: BrowserCaller, *, said: str = WRONG) -> Unauthenticated:
         self._count(refused.why, refused.whose, caller)
         return Unauthenticated(said)
 
-    def _count(self, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None, caller: Caller) -> None:
+    def _count(self, why: SignInRefusal | OpenIdRefusal, whose: Administrator | None, caller: BrowserCaller) -> None:
         self._database.append(lambda tx: transactions.refused(tx, self._arrival(caller), why, whose))
 
 

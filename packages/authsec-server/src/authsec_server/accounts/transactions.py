@@ -37,7 +37,7 @@ class Account:
     networks: Set[str]
 
 
-class Refused(Exception):
+class RefusedSignIn(Exception):
     """Nobody was let in. `whose` is the administrator it concerns, where there is one."""
 
     def __init__(self, why: SignInRefusal, whose: Administrator | None = None) -> None:
@@ -125,7 +125,7 @@ def from_identity(
         )
         return _from_new_identity(tx, arrival, new)
     if not found.enabled:
-        raise Refused(SignInRefusal.DISABLED, found)
+        raise RefusedSignIn(SignInRefusal.DISABLED, found)
     return administrators.follow_role(tx, arrival.by(found.principal("")), found, role)
 
 
@@ -168,15 +168,15 @@ def _still(tx: Tx, verified: Account) -> Administrator:
     """The administrator as they are now. Raises `Refused` if they were disabled, or their password was changed."""
     now = store.by_id(tx.connection, verified.administrator.id)
     if now is None or not now.enabled:
-        raise Refused(SignInRefusal.DISABLED, now)
+        raise RefusedSignIn(SignInRefusal.DISABLED, now)
     if store.password_hash(tx.connection, now.id) != verified.password_hash:
-        raise Refused(SignInRefusal.CHANGED_MEANWHILE, now)
+        raise RefusedSignIn(SignInRefusal.CHANGED_MEANWHILE, now)
     return now
 
 
 def _from_new_identity(tx: Tx, arrival: Arrival, new: Administrator) -> Administrator:
     if holder := store.by_email(tx.connection, new.email):
-        raise Refused(SignInRefusal.IDENTITY_EMAIL_TAKEN, holder)
+        raise RefusedSignIn(SignInRefusal.IDENTITY_EMAIL_TAKEN, holder)
     administrators.add(tx, new)
     detail = {"email": new.email, "role": new.role.name.lower(), "issuer": new.issuer}
     _record_set_up(tx, arrival, new, detail)

@@ -74,7 +74,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ShownCredential:
     """What a request shows: something of the form of a credential, and the API that it says it is, where it says so."""
 
     text: str = field(repr=False)
@@ -85,7 +85,7 @@ class Shown:
         return self.api in {"", holder.slug, holder.api_id}
 
 
-def shown_in(authorizations: Sequence[str]) -> Shown | CredentialRefusal:
+def shown_in(authorizations: Sequence[str]) -> ShownCredential | CredentialRefusal:
     """What the Authorization headers show: `Bearer`, or `Basic` with the API's slug or id (RFC 7662 section 2.1).
 
     Two headers show nothing: which one would count?
@@ -100,4 +100,4 @@ def shown_in(authorizations: Sequence[str]) -> Shown | CredentialRefusal:
         named = read
     if named is None or len(authorizations) > 1 or not is_api_credential(named[1]):
         return CredentialRefusal.MALFORMED
-    return Shown(api=named[0], text=named[1])
+    return ShownCredential(api=named[0], text=named[1])

@@ -8,7 +8,7 @@ from authsec_server.accounts.oidc.refusal import OpenIdRefusal
 from authsec_server.apis.credential import CredentialRefusal
 from authsec_server.audit.asking import Names
 from authsec_server.clients import service as clients
-from authsec_server.clients.enrolment import RefusalReason as EnrolmentReason
+from authsec_server.clients.enrolment import EnrolmentRefusal as EnrolmentReason
 from authsec_server.db import Tx
 from authsec_server.delegations import resolve
 from authsec_server.failures import NotFound, NotPermitted

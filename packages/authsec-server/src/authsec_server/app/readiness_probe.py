@@ -22,7 +22,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.db.durable_write import write_durably
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.web.errors import where
-from authsec_server.web.health import UNAVAILABLE, Liveness, Problem, Readiness
+from authsec_server.web.health import UNAVAILABLE, Liveness, Readiness, ReadinessProblem
 
 log = structlog.get_logger(__name__)
 
@@ -67,13 +67,13 @@ class ReadinessProbe:
         self._readiness = readiness
         self._now = now
         self._monotonic = monotonic
-        self._wrong_clock: Problem | None = None
+        self._wrong_clock: ReadinessProblem | None = None
         self._clocks: Clocks | None = None  # of the last success
         self._clock_differs = False
         self._thread: Thread | None = None
         self._ending = Event()
         self._waiting_since: float | None = None  # for a worker thread
-        self._told: Problem | None = None
+        self._told: ReadinessProblem | None = None
         readiness.checks += [self._damage, lambda: self._wrong_clock]
         readiness.notes.append(lambda: sealing_stopped(self._clocks))
         liveness.checks += [self._ended_thread, self._stuck_workers]
@@ -90,7 +90,7 @@ class ReadinessProbe:
             self._readiness.probe_failed(_problem(failure))
         except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
             log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
-            self._readiness.probe_failed(Problem(status=UNAVAILABLE, sentence="The database cannot record."))
+            self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot record."))
         else:
             self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
@@ -143,36 +143,38 @@ class ReadinessProbe:
             log.warning("the server is not ready", status=problem.status, problem=problem.sentence)
         self._told = problem
 
-    def _damage(self) -> Problem | None:
+    def _damage(self) -> ReadinessProblem | None:
         if not self._database.damaged:
             return None
-        return Problem(
+        return ReadinessProblem(
             status=Fault.DAMAGED,
             sentence="The database file is damaged. Restore a backup, then start the server again.",
         )
 
-    def _ended_thread(self) -> Problem | None:
+    def _ended_thread(self) -> ReadinessProblem | None:
         if self._database.has_stopped():
-            return Problem(status="writer_stopped", sentence="The thread that writes to the database has ended.")
+            return ReadinessProblem(
+                status="writer_stopped", sentence="The thread that writes to the database has ended."
+            )
         if self._thread is not None and not self._thread.is_alive():
-            return Problem(status="probe_stopped", sentence="The thread that probes the database has ended.")
+            return ReadinessProblem(status="probe_stopped", sentence="The thread that probes the database has ended.")
         return None
 
-    def _stuck_workers(self) -> Problem | None:
+    def _stuck_workers(self) -> ReadinessProblem | None:
         since = self._waiting_since
         if since is None or self._monotonic() - since < WORKERS_STUCK:
             return None
-        return Problem(
+        return ReadinessProblem(
             status="workers_stuck", sentence=f"No worker thread has become free for {WORKERS_STUCK:.0f} seconds."
         )
 
 
-def _problem(failure: Unavailable) -> Problem:
+def _problem(failure: Unavailable) -> ReadinessProblem:
     status = UNAVAILABLE if failure.fault is Fault.UNKNOWN else failure.fault
-    return Problem(status=status, sentence=failure.message)
+    return ReadinessProblem(status=status, sentence=failure.message)
 
 
-def wrong_clock(clocks: Clocks) -> Problem | None:
+def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
     """Why nothing may be dated by this server's clock. Servers whose clocks differ a little are in order."""
     if clocks.last_head is not None and clocks.last_head - clocks.after > CLOCK_TOLERANCE:
         behind = clocks.last_head - clocks.after
@@ -197,8 +199,10 @@ def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
     }
 
 
-def _wrong(difference: str) -> Problem:
-    return Problem(status="clock_wrong", sentence=f"This server's clock is {difference}. Synchronise the clocks.")
+def _wrong(difference: str) -> ReadinessProblem:
+    return ReadinessProblem(
+        status="clock_wrong", sentence=f"This server's clock is {difference}. Synchronise the clocks."
+    )
 
 
 def _rounded(difference: timedelta) -> timedelta:

@@ -44,12 +44,12 @@ from authsec_server.revocations.subscribers import Noting
 from authsec_server.settings import Settings
 from authsec_server.sources.cluster_client import ClusterApis
 from authsec_server.sources.key_sets import KeySets
-from authsec_server.tokens.decision import Limits
+from authsec_server.tokens.decision import LifetimeLimits
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.issue import DelegationTokens, TokenLimits
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.tokens.revocation import GivingUp
-from authsec_server.web.health import Liveness, Problem, Readiness
+from authsec_server.web.health import Liveness, Readiness, ReadinessProblem
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.throttle import Limiter
 from authsec_server.web.unit_of_work import UnitOfWork
@@ -222,9 +222,9 @@ def _not_compared(comparison: Comparison) -> dict[str, str]:
     return {"audit_heads_not_compared": comparison.not_compared} if comparison.not_compared else {}
 
 
-def _older(comparison: Comparison) -> Problem | None:
+def _older(comparison: Comparison) -> ReadinessProblem | None:
     """The database is older than its outside heads: nothing is issued before an operator says that it was restored."""
-    return Problem(status="database_older", sentence=comparison.problem) if comparison.problem else None
+    return ReadinessProblem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
 def keyring_of(settings: Settings, database: Database, runtime: Runtime) -> Keyring:
@@ -326,7 +326,9 @@ def _tokens(
         database=database,
         signer=signer,
         workloads=workloads,
-        limits=Limits(default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime),
+        limits=LifetimeLimits(
+            default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime
+        ),
         rates=TokenLimits(
             address=settings.address_limit,
             unproved=settings.unproved_limit,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, Generic, TypeGuard, TypeVar
 
-from authsec_server.attestation.model import Bound, Evidence, Unchecked
+from authsec_server.attestation.model import Evidence, TokenBinding, Unchecked
 from authsec_server.clients.model import Selector
 from authsec_server.clients.selectors.parsing import MAX_VALUE
 from authsec_server.sources.cluster_client import ClusterApis, NotAnswered
@@ -20,7 +20,7 @@ _ENDED = {"Succeeded", "Failed"}
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
-def still_counts(review: Mapping[str, Any], bound: Bound, audience: str) -> bool:
+def still_counts(review: Mapping[str, Any], bound: TokenBinding, audience: str) -> bool:
     """Whether the cluster says that the token counts, for this account and this audience (TokenReview, v1).
 
     Raises `NotAnswered` for a yes that is not about this token: whoever reads only `authenticated` takes the word of a
@@ -42,7 +42,7 @@ def still_counts(review: Mapping[str, Any], bound: Bound, audience: str) -> bool
     return True
 
 
-def pod_selectors(pod: Mapping[str, Any] | None, bound: Bound) -> frozenset[Selector] | None:
+def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozenset[Selector] | None:
     """What there is to say of the pod that the token is bound to; None if it is gone, has ended, or is another by now.
 
     Raises `NotAnswered` for what is no pod.
@@ -63,7 +63,7 @@ def pod_selectors(pod: Mapping[str, Any] | None, bound: Bound) -> frozenset[Sele
     return frozenset(Selector(key=key, value=value) for key, value in said if _is_value(value))
 
 
-def _is_about(user: Mapping[str, Any], bound: Bound) -> bool:
+def _is_about(user: Mapping[str, Any], bound: TokenBinding) -> bool:
     extra = user.get("extra")
     pods = extra.get(_POD_UID) if isinstance(extra, dict) else None  # older clusters do not say it
     return (
@@ -174,7 +174,7 @@ GONE: Final = (
     "Read the token anew for each request; a pod that runs has a good one."
 )
 _Review = tuple[str, int, bytes, str]  # source, its revision, SHA-256 of the evidence, audience
-_Pod = tuple[str, int, Bound]  # source, its revision, what the token is bound to
+_Pod = tuple[str, int, TokenBinding]  # source, its revision, what the token is bound to
 
 
 class Clusters:
@@ -185,7 +185,7 @@ class Clusters:
         self._reviews: LookedUp[_Review, bool] = LookedUp(seconds, monotonic)
         self._pods: LookedUp[_Pod, frozenset[Selector]] = LookedUp(seconds, monotonic)
 
-    def still_counts(self, source: TrustSource, evidence: Evidence, bound: Bound, audience: str) -> bool:
+    def still_counts(self, source: TrustSource, evidence: Evidence, bound: TokenBinding, audience: str) -> bool:
         """Whether the cluster accepts the token for this audience now."""
         mark = (source.id, source.revision, evidence.mark, audience)
 
@@ -199,7 +199,7 @@ class Clusters:
         except LookupUnavailable as error:
             raise Unchecked(source, error.sentence) from error
 
-    def pod(self, source: TrustSource, bound: Bound) -> frozenset[Selector] | None:
+    def pod(self, source: TrustSource, bound: TokenBinding) -> frozenset[Selector] | None:
         """What the cluster says of the token's pod; None if that is gone. Of a token without a pod, nothing."""
         if not bound.pod_uid:
             return frozenset()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from authsec_server.attestation.model import Bound, Selectors
+from authsec_server.attestation.model import Selectors, TokenBinding
 from authsec_server.attestation.workload_tokens import Kind
 from authsec_server.sources.k8s_volume import projected_volume
 from authsec_server.sources.model import TrustSource
@@ -42,11 +42,11 @@ def audience_help(audience: str) -> str:
     return f"Mount a projected volume in the pod and send the token in it:\n{projected_volume(audience)}"
 
 
-def bound_to(claims: Mapping[str, Any]) -> Bound:
+def bound_to(claims: Mapping[str, Any]) -> TokenBinding:
     """What the token is bound to, of claims that `read` took."""
     bound = claims["kubernetes.io"]
     named = {"pod_name": _member(bound, "pod", "name"), "pod_uid": _member(bound, "pod", "uid")}
-    return Bound(
+    return TokenBinding(
         namespace=bound["namespace"],
         account=bound["serviceaccount"]["name"],
         account_uid=_text(_member(bound, "serviceaccount", "uid")),

@@ -59,7 +59,7 @@ class Validation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class TokenBinding:
     """What a cluster's token is bound to: an account, and a pod where it names one. What it does not say is empty."""
 
     namespace: str
@@ -104,7 +104,7 @@ class Verified:
     kind: SourceKind
     selectors: Set[Selector]
     until: datetime  # the token's `exp`, at most a day from then
-    bound: Bound | None = None
+    bound: TokenBinding | None = None
     looked_up: bool = False
 
 

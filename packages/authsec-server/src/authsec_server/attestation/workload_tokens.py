@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
-from authsec_server.attestation.model import Bound
+from authsec_server.attestation.model import TokenBinding
 from authsec_server.clients.model import Selector
 from authsec_server.sources.model import ALGORITHMS, SourceKind, TrustSource
 
@@ -42,7 +42,7 @@ class Kind:
     audience_help: Callable[[str], str]
     names_issuer: bool = True
     longest: int | None = DAY
-    bound: Callable[[Mapping[str, Any]], Bound] | None = None
+    bound: Callable[[Mapping[str, Any]], TokenBinding] | None = None
 
 
 def malformed(token: UnverifiedJws) -> str:

@@ -51,7 +51,7 @@ _DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class CountDifference:
     """A key of a table under which the events `say` something else than is `kept`; None: no row. Odd rows aside.
 
     `rows`: how many there are with this key.
@@ -110,12 +110,12 @@ class Recount:
             for table in TABLES:
                 self.digests[table.name] = _digest(row for row in self._rows(connection, table) if row.at < until)
 
-    def differences(self, table: CountTable) -> Iterator[Difference]:
+    def differences(self, table: CountTable) -> Iterator[CountDifference]:
         """In the order of the key."""
         size, values = len(table.key), len(table.values)
         for row in self._scratch.execute(_differing(table), (self._from,)):
             say, kept, number = row[size : size + values], row[size + values : -1], row[-1]
-            yield Difference(
+            yield CountDifference(
                 table=table,
                 key=row[:size],
                 say=None if all(value is None for value in say) else say,

@@ -96,7 +96,7 @@ class Follower:
         self._told = text
 
 
-class Place(click.ParamType[int]):
+class FollowPlace(click.ParamType[int]):
     """A place in the sealed log; -1 is before the first."""
 
     name = "place"
@@ -109,7 +109,7 @@ class Place(click.ParamType[int]):
 
 @click.command()
 @click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="File in which it keeps how far it was.")
-@click.option("--after", type=Place(), help="Begin behind this place, the last `place` that you have.")
+@click.option("--after", type=FollowPlace(), help="Begin behind this place, the last `place` that you have.")
 @click.option("--from-start", is_flag=True, help="Begin with the first event that was ever sealed.")
 @admin_command
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:

@@ -36,7 +36,7 @@ _HEADS: Final = {
 _UNATTESTED: Final = "unattested"
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever was built
+class _ConfigurationDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever was built
     """Writes texts of several lines as such; what YAML 1.1 would take for something else comes in quotes."""
 
 
@@ -44,7 +44,7 @@ def _text(dumper: Any, value: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
 
-_Dumper.add_representer(str, _text)
+_ConfigurationDumper.add_representer(str, _text)
 
 
 def as_yaml(configuration: Mapping[str, Mapping[str, Any]]) -> str:
@@ -52,7 +52,9 @@ def as_yaml(configuration: Mapping[str, Mapping[str, Any]]) -> str:
     held = {section: dict(things) for section, things in configuration.items() if things}
     if not held:
         return f"{HEAD}{{}}\n"
-    text = yaml.dump(held, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000)
+    text = yaml.dump(
+        held, Dumper=_ConfigurationDumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=10_000
+    )
     return HEAD + str(text)
 
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from authsec_server.cli.files import read_named
 from authsec_server.cli.output import say_failed
 from authsec_server.cli.transport import CallFailed
-from authsec_server.cli.yaml_reader import Document as Read
 from authsec_server.cli.yaml_reader import NotReadable, read_yaml
+from authsec_server.cli.yaml_reader import YamlDocument as Read
 from authsec_server.configuration.api import MAX_DOCUMENT
 from authsec_server.configuration.document import Document as Shape
 from authsec_server.configuration.model import Section
@@ -28,7 +28,7 @@ _MOST: Final = 20  # problems that are told at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class FileProblem:
     """What is wrong, where, and what would be right."""
 
     place: str
@@ -41,7 +41,7 @@ class NotAcceptable(click.ClickException):
 
     exit_code = Exit.FAILED
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
         super().__init__(problems[0].message)
         self.problems = problems
 
@@ -77,10 +77,10 @@ def read_configuration(named: Sequence[Path]) -> Configuration:
                 _add(read, document.value, {its: f"{path}:{line}" for its, line in document.lines.items()}, path)
         except NotReadable as problem:
             place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
-            raise NotAcceptable([Problem(place=place, message=problem.message, remedy=problem.remedy)]) from None
+            raise NotAcceptable([FileProblem(place=place, message=problem.message, remedy=problem.remedy)]) from None
         except UnicodeDecodeError:
             remedy = "Save it as UTF-8; in Windows PowerShell: authsec export | Out-File -Encoding utf8 FILE"
-            raise NotAcceptable([Problem(place=str(path), message="This is not UTF-8.", remedy=remedy)]) from None
+            raise NotAcceptable([FileProblem(place=str(path), message="This is not UTF-8.", remedy=remedy)]) from None
     if problems := [*_private(read, read.value, ""), *_misshapen(read)]:
         raise NotAcceptable(problems)
     return read
@@ -111,7 +111,7 @@ def _add(read: Configuration, value: Any, places: Mapping[str, str], path: Path)
     if not isinstance(value, dict):
         problem = "This file says nothing." if value is None else "This is no map of sections."
         raise NotAcceptable(
-            [Problem(place=str(path), message=problem, remedy=f"Begin with one of: {', '.join(Section)}")]
+            [FileProblem(place=str(path), message=problem, remedy=f"Begin with one of: {', '.join(Section)}")]
         )
     for section, things in value.items():
         if section not in set(Section):
@@ -123,35 +123,35 @@ def _add(read: Configuration, value: Any, places: Mapping[str, str], path: Path)
             where = f"{section}.{slug}"
             if slug in held:
                 twice = f"{Section(section).one} {slug} stands in {read.place(where)} already."
-                raise NotAcceptable([Problem(place=places[where], message=twice, remedy="Keep one of the two.")])
+                raise NotAcceptable([FileProblem(place=places[where], message=twice, remedy="Keep one of the two.")])
             held[slug] = thing
     read.places |= {its: place for its, place in places.items() if its.partition(".")[0] in value}
 
 
-def _no_things(place: str, section: str, things: object) -> Problem:
+def _no_things(place: str, section: str, things: object) -> FileProblem:
     if things is None:
-        return Problem(
+        return FileProblem(
             place=place,
             message=f"{section} has nothing in it.",
             remedy=f"Leave it out; or, if there are to be none at all, write {section}: {{}}",
         )
-    return Problem(
+    return FileProblem(
         place=place,
         message=f"{section} is no map.",
         remedy=f"Under {section}, each {Section(section).one} stands under its slug, as in customer-support:",
     )
 
 
-def _unknown(place: str, name: str, known: Sequence[str]) -> Problem:
+def _unknown(place: str, name: str, known: Sequence[str]) -> FileProblem:
     message, remedy = unknown(name, known)
-    return Problem(place=place, message=message, remedy=remedy)
+    return FileProblem(place=place, message=message, remedy=remedy)
 
 
-def _private(read: Configuration, value: Any, path: str) -> Iterator[Problem]:
+def _private(read: Configuration, value: Any, path: str) -> Iterator[FileProblem]:
     """A private key in a file of a repository is found before it goes any further."""
     if isinstance(value, str):
         if "PRIVATE KEY-----" in value:
-            yield Problem(
+            yield FileProblem(
                 place=read.place(path),
                 message="This is a PRIVATE key. It was not sent, but it stands in a file: consider it exposed.",
                 remedy="Make another pair: authsec keygen FILE. Only what is in FILE.pub belongs here.",
@@ -161,14 +161,14 @@ def _private(read: Configuration, value: Any, path: str) -> Iterator[Problem]:
             yield from _private(read, its, f"{path}.{name}" if path else str(name))
 
 
-def _misshapen(read: Configuration) -> Iterator[Problem]:
+def _misshapen(read: Configuration) -> Iterator[FileProblem]:
     try:
         Shape.model_validate(read.value)
     except ValidationError as refused:
         yield from (_told(read.place(each.field), each) for each in misfits(refused, Shape))
 
 
-def _told(place: str, misfit: Misfit) -> Problem:
+def _told(place: str, misfit: Misfit) -> FileProblem:
     """The problem, with how it is written in YAML."""
     name, remedy = str(misfit.path[-1]), misfit.remedy
     written = {
@@ -178,7 +178,7 @@ def _told(place: str, misfit: Misfit) -> Problem:
         "model_type": "Write each member on a line of its own, as in name: value",
         "string_type": _quoted(name, misfit.given),
     }
-    return Problem(place=place, message=misfit.message, remedy=remedy or written.get(misfit.kind, ""))
+    return FileProblem(place=place, message=misfit.message, remedy=remedy or written.get(misfit.kind, ""))
 
 
 def _quoted(name: str, given: object) -> str:

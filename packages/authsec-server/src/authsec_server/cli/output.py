@@ -50,7 +50,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Co
     """A table. What does not fit is folded between words, never cut; the columns in `whole` stay on one line."""
     if not rows:
         return Text("none", style="dim")
-    made = Listing()
+    made = FittedTable()
     for column in columns:
         made.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
@@ -115,7 +115,7 @@ def _plain(value: object) -> str:
 _GAP: Final = 2  # between columns
 
 
-class Listing(Table):
+class FittedTable(Table):
     """A table whose words are never broken to make it fit. The cells and heads are `Text`."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ _WORDS: Final[Mapping[str, bool | None]] = {
 }
 
 
-class Place(Protocol):
+class YamlPlace(Protocol):
     """Where in the text something stands, counted from 0: a mark of PyYAML's own parser, or of libyaml's."""
 
     @property
@@ -39,7 +39,7 @@ class Place(Protocol):
 class NotReadable(Exception):
     """What is wrong with the text, where (line and column from 1), and what would be right."""
 
-    def __init__(self, message: str, remedy: str, mark: Place | None) -> None:
+    def __init__(self, message: str, remedy: str, mark: YamlPlace | None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
@@ -48,7 +48,7 @@ class NotReadable(Exception):
 
 
 @dataclass(slots=True)
-class Document:
+class YamlDocument:
     """What a document says. `lines` has for each value, by the names and positions that lead to it, where it begins."""
 
     value: Any = None
@@ -64,13 +64,13 @@ class _Open:
     name: str | None = None
 
 
-def read_yaml(text: str) -> Iterator[Document]:
+def read_yaml(text: str) -> Iterator[YamlDocument]:
     """The documents in the text. Raises `NotReadable` at the first thing wrong."""
-    document, stack = Document(), list[_Open]()
+    document, stack = YamlDocument(), list[_Open]()
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             if isinstance(event, yaml.DocumentStartEvent):
-                document, stack = Document(), []
+                document, stack = YamlDocument(), []
             elif isinstance(event, yaml.DocumentEndEvent):
                 yield document
             elif isinstance(event, yaml.NodeEvent):
@@ -87,7 +87,7 @@ def read_yaml(text: str) -> Iterator[Document]:
         raise NotReadable(f"This is not YAML: {error}.".splitlines()[0], _HINT, None) from None
 
 
-def _is_tab(text: str, mark: Place | None) -> bool:
+def _is_tab(text: str, mark: YamlPlace | None) -> bool:
     lines = text.splitlines()
     return mark is not None and mark.line < len(lines) and lines[mark.line][mark.column :].startswith("\t")
 
@@ -95,7 +95,7 @@ def _is_tab(text: str, mark: Place | None) -> bool:
 _HINT: Final = "Is something indented otherwise than its neighbours, or a text with a colon not in quotes?"
 
 
-def _begin(event: yaml.NodeEvent, document: Document, stack: list[_Open]) -> None:
+def _begin(event: yaml.NodeEvent, document: YamlDocument, stack: list[_Open]) -> None:
     mark = event.start_mark
     if isinstance(event, yaml.AliasEvent) or event.anchor:
         raise NotReadable("Anchors and aliases (& and *) are not read.", "Write out what is meant.", mark)
@@ -130,7 +130,7 @@ def _name(event: yaml.NodeEvent, top: _Open) -> str:
     return name
 
 
-def _put(document: Document, top: _Open | None, value: Any) -> None:
+def _put(document: YamlDocument, top: _Open | None, value: Any) -> None:
     if top is None:
         document.value = value
     elif isinstance(top.value, list):

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from authsec_server.clients import model as rules
 from authsec_server.clients import search, service
-from authsec_server.clients.filters import Attention, Filters, Sort
+from authsec_server.clients.filters import Attention, ClientFilters, ClientSort
 from authsec_server.clients.model import Client, ClientKind, Onboarding, Platform
-from authsec_server.clients.views import ClientMade, ClientShown, Seen, as_json, made, see, see_all
+from authsec_server.clients.views import ClientMade, ClientShown, SeenClients, as_json, made, see, see_all
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
@@ -81,7 +81,7 @@ class ClientChanges(Changes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clients:
+class ClientOperations:
     """The room's handlers. `trust_domain` is that of the clients' SPIFFE IDs.
 
     `delete` also ends what was delegated to a client, which the rooms above know.
@@ -92,7 +92,7 @@ class Clients:
 
     async def page(self, call: Call[NoBody]) -> Page[ClientShown]:
         """Clients, in the order of their names."""
-        filters = Filters(
+        filters = ClientFilters(
             text=call.query("text") or "",
             kind=read_one_of(call.request, "kind", ClientKind),
             platform=read_one_of(call.request, "platform", Platform),
@@ -102,8 +102,8 @@ class Clients:
             attention=read_one_of(call.request, "attention", Attention),
         )
 
-        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Seen], str | None]:
-            found, following = search.page_of(tx, act, filters, sort=Sort.NAME, cursor=after, limit=limit)
+        def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[SeenClients], str | None]:
+            found, following = search.page_of(tx, act, filters, sort=ClientSort.NAME, cursor=after, limit=limit)
             return see_all(tx, found), following
 
         return await paged(call, bool, load, lambda seen: self.shown(call, seen))  # what a cursor is, the list knows
@@ -124,7 +124,7 @@ class Clients:
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))
             revision = call.matched(client, client.name)
-            return service.edit(tx, act, client.id, revision=revision, changes=rules.Changes(**call.body.given()))
+            return service.edit(tx, act, client.id, revision=revision, changes=rules.ClientEdit(**call.body.given()))
 
         return await self._seen(call, await call.change(work))
 
@@ -146,7 +146,7 @@ class Clients:
 
         return turn
 
-    def shown(self, call: Call[NoBody] | Call[ClientChanges], seen: Seen) -> ClientShown:
+    def shown(self, call: Call[NoBody] | Call[ClientChanges], seen: SeenClients) -> ClientShown:
         """The client as it is shown."""
         return as_json(seen, self.trust_domain, call.act.now)
 
@@ -156,7 +156,7 @@ class Clients:
 
 def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
     """The operations of this room; see `Clients`."""
-    its = Clients(trust_domain=trust_domain, delete=delete)
+    its = ClientOperations(trust_domain=trust_domain, delete=delete)
     return [
         Operation(
             method="GET",
@@ -216,7 +216,7 @@ def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
     ]
 
 
-def _turns(its: Clients) -> list[AnyOperation]:
+def _turns(its: ClientOperations) -> list[AnyOperation]:
     """What is done to a client as it is, however often it was changed before."""
     turns: tuple[tuple[str, str, str, Verb], ...] = (
         ("disable", "disableClient", "Turn a client off, and end its tokens and enrolment codes", service.disable),

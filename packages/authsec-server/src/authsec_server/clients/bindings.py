@@ -16,7 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.sources import service as sources
-from authsec_server.sources.model import Changes, TrustSource, provable
+from authsec_server.sources.model import SourceEdit, TrustSource, provable
 
 MOST_AT_ONCE = 500  # each is recorded for itself, under the authority lock
 
@@ -24,37 +24,38 @@ _Mark = tuple[str, frozenset[Selector]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class RestingProof:
     """A proof, and the client that holds it."""
 
     client: Named
     proof: Proof
 
 
-def waiting(tx: Tx, act: Act, source: TrustSource, *, trust_domain: str = "") -> list[Held]:
+def waiting(tx: Tx, act: Act, source: TrustSource, *, trust_domain: str = "") -> list[RestingProof]:
     """The proofs without a source that this one could prove, by the names of their clients.
 
     `trust_domain` is that of the clients' SPIFFE IDs, as for `service.create`.
     """
     act.principal.require(Role.VIEWER)
     return [
-        Held(client=client, proof=proof)
+        RestingProof(client=client, proof=proof)
         for client, proof in binding_store.without_source(tx.connection)
         if proves(platform_of(proof), proof.selectors, source, trust_domain)
     ]
 
 
-def resting_on(tx: Tx, act: Act, source: TrustSource, *, limit: int) -> list[Held]:
+def resting_on(tx: Tx, act: Act, source: TrustSource, *, limit: int) -> list[RestingProof]:
     """The proofs that rest on the source, by the names of their clients; at most so many."""
     act.principal.require(Role.VIEWER)
     return [
-        Held(client=client, proof=proof) for client, proof in binding_store.of_source(tx.connection, source.id, limit)
+        RestingProof(client=client, proof=proof)
+        for client, proof in binding_store.of_source(tx.connection, source.id, limit)
     ]
 
 
 def bind(
     tx: Tx, act: Act, id_or_slug: str, proof_ids: Collection[str] | None = None, *, trust_domain: str = ""
-) -> list[Held]:
+) -> list[RestingProof]:
     """Have these proofs rest on the source from now on, or all that wait for one like it; those that were bound.
 
     Of all at most `MOST_AT_ONCE`, in the order of `waiting`: ask again until none is bound.
@@ -80,9 +81,11 @@ def bind(
     return bound
 
 
-def _asked(tx: Tx, source: TrustSource, proof_ids: Collection[str], held: set[_Mark], trust_domain: str) -> list[Held]:
+def _asked(
+    tx: Tx, source: TrustSource, proof_ids: Collection[str], held: set[_Mark], trust_domain: str
+) -> list[RestingProof]:
     known = binding_store.by_ids(tx.connection, [each for each in proof_ids if naming.is_uuid(each)])
-    found = {proof.id: Held(client=client, proof=proof) for client, proof in known}
+    found = {proof.id: RestingProof(client=client, proof=proof) for client, proof in known}
     asked = []
     for proof_id in proof_ids:
         each = found.get(proof_id)
@@ -96,7 +99,7 @@ def _asked(tx: Tx, source: TrustSource, proof_ids: Collection[str], held: set[_M
     return asked
 
 
-def _require_bindable(tx: Tx, asked: Held, source: TrustSource, held: set[_Mark], trust_domain: str) -> None:
+def _require_bindable(tx: Tx, asked: RestingProof, source: TrustSource, held: set[_Mark], trust_domain: str) -> None:
     proof, name = asked.proof, asked.client.name
     if proof.kind is not ProofKind.SELECTORS:
         raise Invalid("proofs", f"A {proof.kind} proof of {name} needs no trust source.", "Leave it out.")
@@ -171,7 +174,7 @@ def edit_source(
     id_or_slug: str,
     *,
     revision: int,
-    changes: Changes,
+    changes: SourceEdit,
     trust_domain: str = "",
     may_look_up: bool = False,
 ) -> TrustSource:

@@ -66,7 +66,7 @@ class Enrolled:
     proof: Proof
 
 
-class RefusalReason(StrEnum):
+class EnrolmentRefusal(StrEnum):
     """Why a machine was not enrolled, as the journal has it; a caller is told less."""
 
     RATE_LIMITED = "rate_limited"
@@ -95,8 +95,8 @@ class EnrolmentRefused(NotPermitted):
 
     reason = "enrolment_refused"
 
-    def __init__(self, why: RefusalReason, client: Named | None = None) -> None:
-        super().__init__(*(_OF_ANOTHER if why is RefusalReason.CODE_OF_ANOTHER else _NO_SUCH_CODE))
+    def __init__(self, why: EnrolmentRefusal, client: Named | None = None) -> None:
+        super().__init__(*(_OF_ANOTHER if why is EnrolmentRefusal.CODE_OF_ANOTHER else _NO_SUCH_CODE))
         self.why = why
         self.client = client  # for the journal
 

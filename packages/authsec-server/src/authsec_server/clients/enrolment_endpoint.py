@@ -12,8 +12,8 @@ from datetime import datetime
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, Refusal, Tally
-from authsec_server.clients.enrolment import Enrolled, EnrolmentRefused, Redemption, RefusalReason
-from authsec_server.clients.enrolment_service import Arrival, enrol, usable
+from authsec_server.clients.enrolment import Enrolled, EnrolmentRefusal, EnrolmentRefused, Redemption
+from authsec_server.clients.enrolment_service import EnrollingMachine, enrol, usable
 from authsec_server.clients.records import named
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
@@ -48,10 +48,12 @@ class Enrolling:
 
         Each try is charged before it is checked: a thousand at once are not one. One that was right is given back.
         """
-        arrival = Arrival(now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes)
+        arrival = EnrollingMachine(
+            now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes
+        )
         network = limit_key(address)
         if wait := self._failures.charge(network, self._monotonic()):
-            self._count(arrival, RefusalReason.RATE_LIMITED, None)
+            self._count(arrival, EnrolmentRefusal.RATE_LIMITED, None)
             raise TooOften("Too many enrolments have failed.", wait)
         client: Named | None = None
         try:
@@ -67,7 +69,7 @@ class Enrolling:
         self._failures.give_back(network)
         return enrolled
 
-    def _count(self, arrival: Arrival, why: RefusalReason, client: Named | None) -> None:
+    def _count(self, arrival: EnrollingMachine, why: EnrolmentRefusal, client: Named | None) -> None:
         refusal = Refusal(
             kind=EventKind.ENROLMENT_REFUSED, address=limit_key(arrival.address), client=client, reason=why
         )
@@ -75,7 +77,7 @@ class Enrolling:
         self._database.append(lambda tx: audit.count_refusals(tx, tallies, arrival.now))
 
 
-def _why(failure: EnrolmentRefused | Invalid | Conflict) -> RefusalReason:
+def _why(failure: EnrolmentRefused | Invalid | Conflict) -> EnrolmentRefusal:
     if isinstance(failure, EnrolmentRefused):
         return failure.why
-    return RefusalReason.KEY_INVALID if isinstance(failure, Invalid) else RefusalReason.NOT_ADDED
+    return EnrolmentRefusal.KEY_INVALID if isinstance(failure, Invalid) else EnrolmentRefusal.NOT_ADDED

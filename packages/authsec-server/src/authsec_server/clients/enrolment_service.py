@@ -22,10 +22,10 @@ from authsec_server.clients.enrolment import (
     MAX_OPEN,
     Enrolled,
     Enrolment,
+    EnrolmentRefusal,
     EnrolmentRefused,
     NewEnrolment,
     Redemption,
-    RefusalReason,
     machine_name,
     parse_hours,
 )
@@ -144,7 +144,7 @@ def _record(tx: Tx, act: Act, kind: EventKind, client: Client, enrolment: Enrolm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class EnrollingMachine:
     """When and from where a machine knocks."""
 
     now: datetime
@@ -178,24 +178,24 @@ def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
     enrolment = codes.by_hash(tx.connection, hashed(code)) if code else None
     client = service.load(tx, enrolment.client_id) if enrolment else None
     if enrolment is None or client is None or not client.enabled:
-        raise EnrolmentRefused(RefusalReason.CODE_UNKNOWN)
+        raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     if now >= enrolment.expires_at:
-        raise EnrolmentRefused(RefusalReason.CODE_EXPIRED, named(client))
+        raise EnrolmentRefused(EnrolmentRefusal.CODE_EXPIRED, named(client))
     maker = standing(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
     if maker is None or maker.role < Role.OPERATOR:
-        raise EnrolmentRefused(RefusalReason.MAKER_GONE, named(client))
+        raise EnrolmentRefused(EnrolmentRefusal.MAKER_GONE, named(client))
     if client.id != asked.client_id:
-        raise EnrolmentRefused(RefusalReason.CODE_OF_ANOTHER, named(client))
+        raise EnrolmentRefused(EnrolmentRefusal.CODE_OF_ANOTHER, named(client))
     return Usable(enrolment=enrolment, client=client, maker=maker)
 
 
-def enrol(tx: Tx, arrival: Arrival, asked: Redemption, *, issuer: str) -> Enrolled:
+def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) -> Enrolled:
     """Use up the code, and add the machine's key to the client's proofs. Only inside a `change`."""
     found = usable(tx, arrival.now, asked)
     act = arrival.by(found.maker)
     proof = _enrolled_key(act, found, asked, issuer)
     if not codes.remove(tx.connection, found.enrolment.id):  # exactly one of those who come at once takes it
-        raise EnrolmentRefused(RefusalReason.CODE_UNKNOWN)
+        raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     service.refuse_taken_key(tx, proof)
     kept = _without_expired(tx, act, found.client)
     refuse_too_many(found.client, (*kept, proof))

@@ -24,7 +24,7 @@ class Attention(StrEnum):
     ENROLLED = "enrolled"  # a machine that somebody enrolled holds a key of it for some hours
 
 
-class Sort(StrEnum):
+class ClientSort(StrEnum):
     """By what a list is ordered."""
 
     NAME = "name"
@@ -33,7 +33,7 @@ class Sort(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class ClientFilters:
     """Which clients: those for which all of it holds; what is empty or None holds for all.
 
     `text` is a part of the name or slug, or the beginning of the client_id, in any case; so is `owner`, as a whole.
@@ -64,28 +64,32 @@ Position = tuple[str | datetime, ...]
 """Where a client stands in an order: what it is sorted by, and its id, since that may be equal."""
 
 
-def position(client: Client, sort: Sort) -> Position:
+def position(client: Client, sort: ClientSort) -> Position:
     """Where the client stands."""
     name, owner = naming.folded(client.name), naming.folded(client.owner)
-    by: dict[Sort, Position] = {Sort.NAME: (name,), Sort.CREATED: (client.created_at,), Sort.OWNER: (owner, name)}
+    by: dict[ClientSort, Position] = {
+        ClientSort.NAME: (name,),
+        ClientSort.CREATED: (client.created_at,),
+        ClientSort.OWNER: (owner, name),
+    }
     return (*by[sort], client.id)
 
 
-def write_cursor(sort: Sort, last: Position) -> str:
+def write_cursor(sort: ClientSort, last: Position) -> str:
     """A position as text for an address. No name has a line break, so it may stand between the parts."""
     parts = [part.isoformat() if isinstance(part, datetime) else part for part in last]
     return urlsafe_b64encode("\n".join([sort, *parts]).encode()).decode().rstrip("=")
 
 
-def read_cursor(sort: Sort, cursor: str) -> Position:
+def read_cursor(sort: ClientSort, cursor: str) -> Position:
     """The position. It comes from the caller: raises `Invalid` unless a list in this order can have given it out."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         kind, *parts = urlsafe_b64decode(padded.encode("ascii")).decode().split("\n")
-        after: Position = (datetime.fromisoformat(parts[0]), *parts[1:]) if sort is Sort.CREATED else tuple(parts)
+        after: Position = (datetime.fromisoformat(parts[0]), *parts[1:]) if sort is ClientSort.CREATED else tuple(parts)
     except (binascii.Error, ValueError, IndexError):
         raise _no_cursor() from None
-    length = 3 if sort is Sort.OWNER else 2
+    length = 3 if sort is ClientSort.OWNER else 2
     fits = kind == sort and len(after) == length and naming.is_uuid(parts[-1]) and "\0" not in "".join(parts)
     if not fits or (isinstance(after[0], datetime) and after[0].tzinfo is None):
         raise _no_cursor()

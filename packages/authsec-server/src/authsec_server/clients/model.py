@@ -204,7 +204,7 @@ class Onboarding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class ClientEdit:
     """What an edit asks for; None leaves a thing as it is. Nothing of it has been checked yet."""
 
     name: str | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, and_, false, func, literal, or_, select, tuple_
 
-from authsec_server.clients.filters import MAX_COUNTED, Attention, Filters, Position, Sort
+from authsec_server.clients.filters import MAX_COUNTED, Attention, ClientFilters, ClientSort, Position
 from authsec_server.clients.model import ProofKind
 from authsec_server.clients.store import client_labels, clients, proofs
 from authsec_server.db.matching import unheard_of
@@ -16,19 +16,19 @@ from authsec_server.naming import folded
 FEW = 20_000  # holders of a label: up to so many are looked up one by one; among more, the order's first are tried
 _WEAK = {Attention.SECRET: ProofKind.SECRET, Attention.ENROLLED: ProofKind.ENROLLED_KEY}
 # Each has an index that also holds whatever is filtered by.
-_ORDERS: dict[Sort, tuple[Column[str], ...]] = {
-    Sort.NAME: (clients.c.sort_name, clients.c.id),
-    Sort.CREATED: (clients.c.created_at, clients.c.id),
-    Sort.OWNER: (clients.c.sort_owner, clients.c.sort_name, clients.c.id),
+_ORDERS: dict[ClientSort, tuple[Column[str], ...]] = {
+    ClientSort.NAME: (clients.c.sort_name, clients.c.id),
+    ClientSort.CREATED: (clients.c.created_at, clients.c.id),
+    ClientSort.OWNER: (clients.c.sort_owner, clients.c.sort_name, clients.c.id),
 }
 
 
 def page(
     connection: Connection,
-    filters: Filters,
+    filters: ClientFilters,
     now: datetime,
     *,
-    sort: Sort,
+    sort: ClientSort,
     descending: bool,
     after: Position | None,
     limit: int,
@@ -44,9 +44,9 @@ def page(
     return list(connection.execute(ordered).scalars())
 
 
-def count(connection: Connection, filters: Filters, now: datetime) -> int:
+def count(connection: Connection, filters: ClientFilters, now: datetime) -> int:
     """How many there are, counted to one beyond `MAX_COUNTED`."""
-    if filters.label and filters == Filters(label=filters.label) and not unheard_of(filters.label):
+    if filters.label and filters == ClientFilters(label=filters.label) and not unheard_of(filters.label):
         return _counted(connection, _holders(filters.label), MAX_COUNTED + 1)  # the labels alone can tell
     return _counted(connection, select(clients.c.id).where(*_conditions(connection, filters, now)), MAX_COUNTED + 1)
 
@@ -68,7 +68,7 @@ def ids_matching(text: str) -> Select[tuple[str]]:
     return select(clients.c.id).where(_matches(text))
 
 
-def _conditions(connection: Connection, filters: Filters, now: datetime) -> Iterator[ColumnElement[bool]]:
+def _conditions(connection: Connection, filters: ClientFilters, now: datetime) -> Iterator[ColumnElement[bool]]:
     if unheard_of(filters.owner + filters.label):
         yield false()
         return

@@ -10,9 +10,9 @@ from authsec_server import naming
 from authsec_server.clients import queries, store
 from authsec_server.clients.filters import (
     MAX_COUNTED,
+    ClientFilters,
+    ClientSort,
     Count,
-    Filters,
-    Sort,
     position,
     read_cursor,
     write_cursor,
@@ -24,15 +24,15 @@ from authsec_server.principal import Act, Role
 
 MAX_PAGE = 200
 MAX_OWNERS = 500
-ALL = Filters()
+ALL = ClientFilters()
 
 
 def page_of(
     tx: Tx,
     act: Act,
-    filters: Filters = ALL,
+    filters: ClientFilters = ALL,
     *,
-    sort: Sort = Sort.NAME,
+    sort: ClientSort = ClientSort.NAME,
     descending: bool = False,
     cursor: str = "",
     limit: int = 50,
@@ -50,7 +50,7 @@ def page_of(
     return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
 
 
-def count(tx: Tx, act: Act, filters: Filters = ALL) -> Count:
+def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
     """How many clients there are; beyond 10,000 only that."""
     act.principal.require(Role.VIEWER)
     number = queries.count(tx.connection, filters, act.now)
@@ -59,7 +59,7 @@ def count(tx: Tx, act: Act, filters: Filters = ALL) -> Count:
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
     """The first clients by name whose name or slug contains the text, or whose client_id begins with it."""
-    return page_of(tx, act, Filters(text=text), limit=limit)[0] if text else []
+    return page_of(tx, act, ClientFilters(text=text), limit=limit)[0] if text else []
 
 
 def ids_of_name(tx: Tx, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store, store
 from authsec_server.clients.binding_matching import sourced
-from authsec_server.clients.model import Changes, Client, Onboarding, Proof, parse_labels, parse_platform
+from authsec_server.clients.model import Client, ClientEdit, Onboarding, Proof, parse_labels, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.clients.records import described, named, whole
 from authsec_server.db import Tx
@@ -172,7 +172,7 @@ class BulkDisabled:
     unknown: tuple[str, ...]
 
 
-def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes) -> Client:
+def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: ClientEdit) -> Client:
     """Change what describes the client; `revision` is the one that the editor had read.
 
     A new slug ends nothing: tokens, delegations and SPIFFE IDs name the client_id. But whoever says the old slug finds
@@ -248,7 +248,7 @@ def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] =
     )
 
 
-def _edited(client: Client, act: Act, changes: Changes) -> Client:
+def _edited(client: Client, act: Act, changes: ClientEdit) -> Client:
     return changed(
         client,
         act,

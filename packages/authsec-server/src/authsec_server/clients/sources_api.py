@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.clients import bindings
-from authsec_server.clients.bindings import Held, Users
+from authsec_server.clients.bindings import RestingProof, Users
 from authsec_server.clients.views import SelectorShown, selector_json
 from authsec_server.db import Tx
 from authsec_server.principal import Act, Role
@@ -83,7 +83,7 @@ class Resting:
     async def users(self, call: Call[NoBody]) -> UsersShown:
         """Who rests on the source."""
 
-        def look(tx: Tx, act: Act) -> tuple[Users, list[Held]]:
+        def look(tx: Tx, act: Act) -> tuple[Users, list[RestingProof]]:
             source = sources.get(tx, act, call.of("source"))
             waiting = bindings.waiting(tx, act, source, trust_domain=self.trust_domain)
             return bindings.users_of(tx, act, source), waiting
@@ -158,7 +158,7 @@ def operations(*, trust_domain: str, issuer: str) -> list[AnyOperation]:
     ]
 
 
-def _held(each: Held) -> HeldShown:
+def _held(each: RestingProof) -> HeldShown:
     return {
         "client_id": each.client.id,
         "name": each.client.name,

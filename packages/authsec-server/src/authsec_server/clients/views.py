@@ -83,7 +83,7 @@ class ClientMade(ClientShown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeenClients:
     """A client; by their ids, the trust sources that its proofs rest on, and when each proof was last used."""
 
     client: Client
@@ -91,19 +91,19 @@ class Seen:
     used: Mapping[str, datetime]
 
 
-def see(tx: Tx, client: Client) -> Seen:
+def see(tx: Tx, client: Client) -> SeenClients:
     """The client, as it was read or has just been changed. Within a `read`, as for all that counts uses."""
     return see_all(tx, [client])[0]
 
 
-def see_all(tx: Tx, clients: Sequence[Client]) -> list[Seen]:
+def see_all(tx: Tx, clients: Sequence[Client]) -> list[SeenClients]:
     """These clients. Two statements more, however many."""
     known = sources.by_ids(tx, frozenset().union(*(client.source_ids for client in clients)))
     used = counts.proof_last_uses(tx, [proof.id for client in clients for proof in client.proofs])
-    return [Seen(client=client, sources=known, used=used) for client in clients]
+    return [SeenClients(client=client, sources=known, used=used) for client in clients]
 
 
-def as_json(seen: Seen, trust_domain: str, now: datetime) -> ClientShown:
+def as_json(seen: SeenClients, trust_domain: str, now: datetime) -> ClientShown:
     """The client."""
     client = seen.client
     return {
@@ -128,7 +128,7 @@ def as_json(seen: Seen, trust_domain: str, now: datetime) -> ClientShown:
     }
 
 
-def made(seen: Seen, trust_domain: str, now: datetime) -> ClientMade:
+def made(seen: SeenClients, trust_domain: str, now: datetime) -> ClientMade:
     """The client, with the secret that was made for it, if one was."""
     shown = cast("ClientMade", as_json(seen, trust_domain, now))  # which lacks what need not be there
     if seen.client.fresh_secret:
@@ -136,7 +136,7 @@ def made(seen: Seen, trust_domain: str, now: datetime) -> ClientMade:
     return shown
 
 
-def proof_json(proof: Proof, seen: Seen, now: datetime) -> ProofShown:
+def proof_json(proof: Proof, seen: SeenClients, now: datetime) -> ProofShown:
     """One of the client's proofs, or one that it has just lost."""
     source = seen.sources.get(proof.source_id or "")
     status = proof_status(proof, source, now)

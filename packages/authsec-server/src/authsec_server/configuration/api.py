@@ -13,7 +13,7 @@ from authsec_server.configuration.document import Document
 from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.kinds import sources as as_sources
 from authsec_server.configuration.model import Change, Difference, Section, Verb
-from authsec_server.configuration.planning import Asked, apply, planned
+from authsec_server.configuration.planning import PlanRequest, apply, planned
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.serialised import OneByOne
 from authsec_server.configuration.steps import Plan, Setting, at
@@ -198,8 +198,8 @@ def _difference(difference: Difference) -> DifferenceShown:
     }
 
 
-def _asked(body: Compared) -> Asked:
-    return Asked(document=body.configuration, prune=body.prune, renew=body.renew)
+def _asked(body: Compared) -> PlanRequest:
+    return PlanRequest(document=body.configuration, prune=body.prune, renew=body.renew)
 
 
 def _require_version(body: Applied, version: int, act: Act) -> None:

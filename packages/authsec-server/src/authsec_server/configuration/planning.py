@@ -13,7 +13,7 @@ from authsec_server.configuration.document import Document
 from authsec_server.configuration.kinds import agents, apis, delegations, roles, sources
 from authsec_server.configuration.model import Change, Note, Section, Verb
 from authsec_server.configuration.reading import Present, Scope, present
-from authsec_server.configuration.steps import Plan, Setting, Step, at
+from authsec_server.configuration.steps import Plan, PlannedStep, Setting, at
 from authsec_server.db import Tx
 from authsec_server.delegations.model import OVER, state
 from authsec_server.failures import Invalid
@@ -35,7 +35,7 @@ READ_AS_FAST_AS_ONE_ACT: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PlanRequest:
     """A document and what is to be done with it.
 
     `prune`: of each section that it has, what it does not name goes. `renew`: delegations that it names and that are
@@ -56,7 +56,7 @@ class Asked:
         return self.prune and self.names(section) is not None
 
 
-def scope_of(asked: Asked) -> Scope:
+def scope_of(asked: PlanRequest) -> Scope:
     """What has to be read for it."""
     given = asked.document.delegations or {}
     return Scope(
@@ -67,7 +67,7 @@ def scope_of(asked: Asked) -> Scope:
     )
 
 
-def plan(asked: Asked, present: Present, setting: Setting) -> Plan:
+def plan(asked: PlanRequest, present: Present, setting: Setting) -> Plan:
     """All that is to be done, and what is to be known. Raises `Invalid`, naming the place in the document.
 
     Work is counted step by step, so a document of thousands of changes is refused before the rest is planned.
@@ -78,7 +78,7 @@ def plan(asked: Asked, present: Present, setting: Setting) -> Plan:
     return Plan(steps=tuple(_telling_renamed(in_order)), notes=tuple(_notes(asked, present, {*_slugs(steps)})))
 
 
-def _within_bound(steps: Iterable[Step]) -> Iterator[Step]:
+def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
     """The steps. Raises `Invalid` at the first one that exceeds `MOST_WORK`."""
     work = 0
     for step in steps:
@@ -94,7 +94,7 @@ def _within_bound(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
 
 
-def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
+def _wanted(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     document = asked.document
     for slug, source in (document.sources or {}).items():
         with at(Section.SOURCES, slug):
@@ -114,7 +114,7 @@ def _wanted(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
     yield from _delegated(asked, present, setting)
 
 
-def _delegated(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
+def _delegated(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     known = _audiences(asked, present)
     suggestions: dict[str, str] = {}
 
@@ -129,7 +129,9 @@ def _delegated(asked: Asked, present: Present, setting: Setting) -> Iterator[Ste
             yield from _one(step and _telling_unregistered(step, known, setting, suggestions))
 
 
-def _telling_unregistered(step: Step, known: Collection[str], setting: Setting, suggestions: dict[str, str]) -> Step:
+def _telling_unregistered(
+    step: PlannedStep, known: Collection[str], setting: Setting, suggestions: dict[str, str]
+) -> PlannedStep:
     """An audience need not be an API's; but a slug that was mistyped is one, too, and its tokens are for nobody.
 
     `suggestions` has a similar name for each audience that was searched for in this document.
@@ -143,7 +145,7 @@ def _telling_unregistered(step: Step, known: Collection[str], setting: Setting, 
     return replace(step, change=replace(step.change, notes=(*step.change.notes, *notes)))
 
 
-def _weighed(steps: Iterable[Step], asked: Asked, present: Present) -> Iterator[Step]:
+def _weighed(steps: Iterable[PlannedStep], asked: PlanRequest, present: Present) -> Iterator[PlannedStep]:
     """A delegation is made beside all that its agent has: of one with hundreds, each takes longer than the last."""
     has = Counter({slug: present.delegated.get(held.id, 0) for slug, held in present.agents.items()})
     for step in steps:
@@ -155,11 +157,11 @@ def _weighed(steps: Iterable[Step], asked: Asked, present: Present) -> Iterator[
         yield step
 
 
-def _one(step: Step | None) -> Iterable[Step]:
+def _one(step: PlannedStep | None) -> Iterable[PlannedStep]:
     return () if step is None else (step,)
 
 
-def _audiences(asked: Asked, present: Present) -> Mapping[str, str]:
+def _audiences(asked: PlanRequest, present: Present) -> Mapping[str, str]:
     """The audiences that APIs have by then, by slug and by themselves."""
     named = asked.document.apis or {}
     stay = {slug: api.identifier for slug, api in present.apis.items() if not asked.prunes(Section.APIS)}
@@ -167,7 +169,7 @@ def _audiences(asked: Asked, present: Present) -> Mapping[str, str]:
     return by_then | {identifier: identifier for identifier in by_then.values()}
 
 
-def _require(field: str, slug: str, section: Section, asked: Asked, present: Collection[str]) -> None:
+def _require(field: str, slug: str, section: Section, asked: PlanRequest, present: Collection[str]) -> None:
     """What others refer to has to be there by then."""
     named = asked.names(section) or ()
     if slug in named or (slug in present and not asked.prunes(section)):
@@ -185,7 +187,7 @@ def _require(field: str, slug: str, section: Section, asked: Asked, present: Col
     )
 
 
-def _removed(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]:
+def _removed(asked: PlanRequest, present: Present, setting: Setting) -> Iterator[PlannedStep]:
     gone = {section: _gone(asked, section, getattr(present, section)) for section in Section}
     live = {slug: its for slug, its in present.delegations.items() if state(its, present.now) not in OVER}
     for slug in gone[Section.SOURCES]:
@@ -204,12 +206,12 @@ def _removed(asked: Asked, present: Present, setting: Setting) -> Iterator[Step]
         yield delegations.removal_step(its, present, setting, with_agent=its.client_id in going)
 
 
-def _gone(asked: Asked, section: Section, present: Collection[str]) -> list[str]:
+def _gone(asked: PlanRequest, section: Section, present: Collection[str]) -> list[str]:
     named = asked.names(section) or ()
     return [slug for slug in present if slug not in named] if asked.prunes(section) else []
 
 
-def _telling_renamed(steps: Collection[Step]) -> Iterator[Step]:
+def _telling_renamed(steps: Collection[PlannedStep]) -> Iterator[PlannedStep]:
     """To give a thing another slug in a document is to remove it and make another; who did so should hear of it."""
     made = {_alike(step.change): step.change.slug for step in steps if step.change.verb is Verb.CREATE}
     for step in steps:
@@ -232,7 +234,7 @@ def _renamed(change: Change, twin: str) -> Change:
     return replace(change, notes=(*change.notes, told))
 
 
-def _notes(asked: Asked, present: Present, changed: Collection[tuple[Section, str]]) -> Iterator[Note]:
+def _notes(asked: PlanRequest, present: Present, changed: Collection[tuple[Section, str]]) -> Iterator[Note]:
     document = asked.document
     for slug, source in (document.sources or {}).items():
         if slug in present.sources:
@@ -248,11 +250,11 @@ def _some(note: Note | None) -> Iterable[Note]:
     return () if note is None else (note,)
 
 
-def _slugs(steps: Iterable[Step]) -> Iterator[tuple[Section, str]]:
+def _slugs(steps: Iterable[PlannedStep]) -> Iterator[tuple[Section, str]]:
     return ((step.change.section, step.change.slug) for step in steps)
 
 
-def planned(tx: Tx, act: Act, asked: Asked, setting: Setting) -> Plan:
+def planned(tx: Tx, act: Act, asked: PlanRequest, setting: Setting) -> Plan:
     """What it would change, as things stand in this transaction. Raises `Invalid`."""
     return plan(asked, present(tx, act, scope_of(asked)), setting)
 

@@ -14,7 +14,7 @@ from authsec_server.clients.model import Client
 from authsec_server.clients.search import by_slugs as clients_by_slugs
 from authsec_server.db import Tx
 from authsec_server.delegations import search
-from authsec_server.delegations.model import Delegation, DelegationState, Filters, Sort
+from authsec_server.delegations.model import Delegation, DelegationFilters, DelegationSort, DelegationState
 from authsec_server.delegations.resolve import by_slugs as delegations_by_slugs
 from authsec_server.delegations.resolve import number_of_clients
 from authsec_server.principal import Act, Role
@@ -100,7 +100,7 @@ def _delegations(tx: Tx, act: Act, scope: Scope) -> Mapping[str, Delegation]:
     found = delegations_by_slugs(tx, scope.delegations)
     if scope.every_delegation:
         for state in (DelegationState.LIVE, DelegationState.DISABLED):
-            every = search.first(tx, act, Filters(state=state), sort=Sort.OLDEST, limit=_EVERY)
+            every = search.first(tx, act, DelegationFilters(state=state), sort=DelegationSort.OLDEST, limit=_EVERY)
             found |= {each.slug: each for each in every}
     return dict(sorted(found.items()))
 

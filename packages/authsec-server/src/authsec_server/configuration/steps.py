@@ -18,7 +18,7 @@ Do = Callable[[Tx, Act], object]
 _IN_A_DOCUMENT = {"client": "agent"}  # members that a document calls otherwise
 
 
-class Turn(IntEnum):
+class PlanTurn(IntEnum):
     """The order of what is done. What goes makes room first, as for a key; what others rest on goes last."""
 
     REVOKE_DELEGATIONS = 1
@@ -44,11 +44,11 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class PlannedStep:
     """A change with what does it. `besides`: how many acts or look-ups one of the parts brings with it."""
 
     change: Change
-    parts: tuple[tuple[Turn, Do], ...]
+    parts: tuple[tuple[PlanTurn, Do], ...]
     besides: int = 0
 
     @property
@@ -61,7 +61,7 @@ class Step:
 class Plan:
     """All steps, in the order of the document, and what is to be known beside them."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlannedStep, ...]
     notes: tuple[Note, ...]
 
     @property
@@ -75,19 +75,21 @@ class Plan:
         return sum(step.work for step in self.steps)
 
 
-def making(section: Section, slug: str, before: Facts | None, after: Facts, *, turn: Turn, do: Do) -> Step | None:
+def making(
+    section: Section, slug: str, before: Facts | None, after: Facts, *, turn: PlanTurn, do: Do
+) -> PlannedStep | None:
     """What one act makes or changes; None where it is so already. `before` is None for what is new."""
     differing = differences(before, after)
     if not differing:
         return None
     verb = Verb.CREATE if before is None else Verb.EDIT
-    return Step(change=Change(verb=verb, section=section, slug=slug, differences=differing), parts=((turn, do),))
+    return PlannedStep(change=Change(verb=verb, section=section, slug=slug, differences=differing), parts=((turn, do),))
 
 
-def removing(section: Section, slug: str, before: Facts, *, turn: Turn, do: Do) -> Step:
+def removing(section: Section, slug: str, before: Facts, *, turn: PlanTurn, do: Do) -> PlannedStep:
     """What one act takes away."""
     change = Change(verb=Verb.REMOVE, section=section, slug=slug, differences=differences(before, {}))
-    return Step(change=change, parts=((turn, do),))
+    return PlannedStep(change=change, parts=((turn, do),))
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from authsec_server.console.errors import Failed
+from authsec_server.console.errors import FailedPage
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PublicRequest
 from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
 from authsec_server.web.request_context import context_of
 
-_REFUSED = Failed(
+_REFUSED = FailedPage(
     status=400,
     message="The app that sent you here wants you to sign in with OAuth. This authority does not support that yet.",
     remedy="Nothing was granted. You can close this page.",

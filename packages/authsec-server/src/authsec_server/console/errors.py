@@ -42,7 +42,7 @@ ASK = "Ask an administrator who has that role."  # a person in the console; prog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class FailedPage:
     """Why a page could not be given, for the person who asked for it."""
 
     status: int
@@ -56,7 +56,7 @@ class Failed:
         return TITLES.get(self.status, "Something went wrong")
 
 
-def answered(endpoint: Endpoint, show: Callable[[Request, Failed], Response]) -> Endpoint:
+def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]) -> Endpoint:
     """The endpoint, with a page for whatever it raises."""
 
     async def answer(request: Request) -> Response:
@@ -71,24 +71,24 @@ def answered(endpoint: Endpoint, show: Callable[[Request, Failed], Response]) ->
         except Exception as error:  # noqa: BLE001 - a person gets a page, the operator the place where it happened
             request_id = context_of(request.scope).request_id
             log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
-            return show(request, Failed(status=500, message="The server failed at this page."))
+            return show(request, FailedPage(status=500, message="The server failed at this page."))
 
     return answer
 
 
-def _failed(failure: Failure | TooOften | HTTPException) -> Failed:
+def _failed(failure: Failure | TooOften | HTTPException) -> FailedPage:
     if isinstance(failure, TooOften):
         remedy = f"Try again in {math.ceil(failure.retry_after)} seconds."
-        return Failed(status=429, message=failure.message, remedy=remedy, headers=retry_after(failure.retry_after))
+        return FailedPage(status=429, message=failure.message, remedy=remedy, headers=retry_after(failure.retry_after))
     if isinstance(failure, HTTPException):
         said = "" if failure.detail == HTTPStatus(failure.status_code).phrase else failure.detail
-        return Failed(status=failure.status_code, message=said, headers=failure.headers or {})
+        return FailedPage(status=failure.status_code, message=said, headers=failure.headers or {})
     if isinstance(failure, Unavailable):
         log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
         headers = retry_after(failure.retry_after)
-        return Failed(status=503, message=failure.message, remedy=failure.remedy, headers=headers)
+        return FailedPage(status=503, message=failure.message, remedy=failure.remedy, headers=headers)
     remedy = ASK if isinstance(failure, RoleTooSmall) else failure.remedy
-    return Failed(status=status_of(failure), message=failure.message, remedy=remedy)
+    return FailedPage(status=status_of(failure), message=failure.message, remedy=remedy)
 
 
 def _to_sign_in(request: Request, *, ended: bool) -> Response:

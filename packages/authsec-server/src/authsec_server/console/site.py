@@ -26,7 +26,7 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.attestation.explain.service import Trials
 from authsec_server.audit.live import LiveJournal
 from authsec_server.console import guard, navigation
-from authsec_server.console.errors import Failed, answered
+from authsec_server.console.errors import FailedPage, answered
 from authsec_server.console.forms import Form, query_of, read_form
 from authsec_server.console.notices import notice
 from authsec_server.console.rendering import Renderer
@@ -211,7 +211,7 @@ class Console:
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]
         return Route(f"/console{path}", answered(private, self.failure), methods=methods)
 
-    def failure(self, request: Request, failed: Failed) -> Response:
+    def failure(self, request: Request, failed: FailedPage) -> Response:
         """The page that says why there is no other."""
         guest = PublicRequest(console=self, request=request, form=Form())
         request_id = context_of(request.scope).request_id

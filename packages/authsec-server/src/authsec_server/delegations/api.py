@@ -12,11 +12,11 @@ from authsec_server.db import Tx
 from authsec_server.delegations import editing, search, service
 from authsec_server.delegations.model import (
     Delegation,
+    DelegationEdit,
+    DelegationFilters,
+    DelegationSort,
     DelegationState,
-    Edit,
-    Filters,
     Proposal,
-    Sort,
     Standing,
     TargetType,
     Terms,
@@ -42,7 +42,9 @@ FILTERS = (
     one_of("target_type", "For this kind of program.", TargetType),
     Parameter(name="audience", description="It names this audience."),
     Parameter(name="owner", description="Whose it is; the whole name."),
-    one_of("sort", "The order: the newest first (so unless this is given), the oldest, or what ends first.", Sort),
+    one_of(
+        "sort", "The order: the newest first (so unless this is given), the oldest, or what ends first.", DelegationSort
+    ),
 )
 
 
@@ -97,7 +99,7 @@ class DelegationChanges(Changes):
     description: str = LEFT_OUT
     slug: str = LEFT_OUT
 
-    def applied(self, its: Delegation) -> Edit:
+    def applied(self, its: Delegation) -> DelegationEdit:
         """The edit of the delegation that these make, in the room's own terms."""
         given = self.given()
         now = {name: getattr(its, name) for name in _EDITABLE}
@@ -108,7 +110,7 @@ class DelegationChanges(Changes):
         for name in ("actions", "audiences", "excluded_proofs"):
             if name in given:
                 given[name] = tuple(given[name])
-        return Edit(**now | given)
+        return DelegationEdit(**now | given)
 
 
 _EDITABLE = (
@@ -124,7 +126,7 @@ class Delegations:
 
     async def page(self, call: Call[NoBody]) -> Page[DelegationShown]:
         """Delegations that fit."""
-        sort = read_one_of(call.request, "sort", Sort) or Sort.NEWEST
+        sort = read_one_of(call.request, "sort", DelegationSort) or DelegationSort.NEWEST
 
         def load(tx: Tx, act: Act, /, *, after: str, limit: int) -> tuple[list[Standing], str | None]:
             return search.page(tx, act, self.terms, _filters(tx, call), sort=sort, after=after, limit=limit)
@@ -234,10 +236,10 @@ def _turns(its: Delegations) -> list[AnyOperation]:
     ]
 
 
-def _filters(tx: Tx, call: Call[NoBody]) -> Filters:
+def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:
     """What the query asks for. Raises `Invalid`, also for a role or a client that there is not."""
     role, client = call.query("role"), call.query("client")
-    return Filters(
+    return DelegationFilters(
         text=call.query("text") or "",
         state=read_one_of(call.request, "state", DelegationState),
         role_id=None if role is None else role_called(tx, role).id,

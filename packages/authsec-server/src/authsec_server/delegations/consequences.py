@@ -15,8 +15,8 @@ from authsec_server.db import Tx
 from authsec_server.delegations import live_tokens as delegations_live_tokens
 from authsec_server.delegations import store
 from authsec_server.delegations.editing import proposed_edit
-from authsec_server.delegations.live_tokens import AtApi, TokensOut
-from authsec_server.delegations.model import Delegation, DelegationState, Edit, Terms, state, title
+from authsec_server.delegations.live_tokens import TokensAtApi, TokensOut
+from authsec_server.delegations.model import Delegation, DelegationEdit, DelegationState, Terms, state, title
 from authsec_server.delegations.resolve import stored
 from authsec_server.keys import service as keys
 from authsec_server.principal import Act, Role
@@ -43,7 +43,7 @@ class Consequences:
     delegations: tuple[Named, ...] = ()
     live_tokens: int = 0
     out_until: datetime | None = None
-    apis: tuple[AtApi, ...] = ()
+    apis: tuple[TokensAtApi, ...] = ()
     loses: tuple[Named, ...] = ()
     gains: tuple[Named, ...] = ()
     keeps: tuple[Named, ...] = ()
@@ -74,7 +74,7 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Consequ
     return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_live(others, act.now))
 
 
-def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: Edit, terms: Terms) -> Consequences:
+def of_edit(tx: Tx, act: Act, delegation_id: str, wanted: DelegationEdit, terms: Terms) -> Consequences:
     """Of editing the delegation so. Raises as the edit would."""
     _, rows = proposed_edit(tx, act, delegation_id, wanted, terms)
     live = _live([stored(tx, delegation_id)], act.now)

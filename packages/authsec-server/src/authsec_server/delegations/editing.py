@@ -9,10 +9,10 @@ from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
 from authsec_server.delegations import service, store
 from authsec_server.delegations import validation as rules
-from authsec_server.delegations.model import OVER, Delegation, Edit, Standing, Terms
+from authsec_server.delegations.model import OVER, Delegation, DelegationEdit, Standing, Terms
 from authsec_server.delegations.resolve import as_granted, audience, misspelt_audiences, record, tied
 from authsec_server.delegations.service import get
-from authsec_server.delegations.validation import Change, changes, narrows
+from authsec_server.delegations.validation import TermChange, changes, narrows
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, edit_detail, require_current
@@ -20,7 +20,7 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 
 
-def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revision: int) -> Standing:
+def edit(tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms, *, revision: int) -> Standing:
     """Give the delegation these values. Where that narrows it, its tokens end; what changes nothing is not recorded.
 
     `revision` is the one that the editor had read. Raises `Invalid`, `NotFound`, `Outdated`, or `Conflict` for what is
@@ -45,7 +45,9 @@ def edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms, *, revis
     return _edited(tx, act, standing, after, terms)
 
 
-def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms) -> tuple[Standing, tuple[Change, ...]]:
+def proposed_edit(
+    tx: Tx, act: Act, id_or_slug: str, wanted: DelegationEdit, terms: Terms
+) -> tuple[Standing, tuple[TermChange, ...]]:
     """What `edit` would make of the delegation, and what that changes; nothing is stored. Raises as that does."""
     act.principal.require(Role.VIEWER)
     standing = get(tx, act, id_or_slug, terms)
@@ -54,7 +56,7 @@ def proposed_edit(tx: Tx, act: Act, id_or_slug: str, wanted: Edit, terms: Terms)
     return _edited(tx, act, standing, after, terms), rows
 
 
-def _checked(tx: Tx, act: Act, standing: Standing, wanted: Edit, terms: Terms) -> Delegation:
+def _checked(tx: Tx, act: Act, standing: Standing, wanted: DelegationEdit, terms: Terms) -> Delegation:
     """The delegation with these values. What stays as it was need not satisfy the rules of today."""
     before = standing.delegation
     if standing.state in OVER:

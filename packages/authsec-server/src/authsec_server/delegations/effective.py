@@ -64,7 +64,7 @@ def _of(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class ApiCaller:
     """A client with a live delegation for the API. `actions` are those that a token of it carries now, sorted.
 
     `by_default`: the delegation names no API, and this one has the default audience.
@@ -77,7 +77,7 @@ class Caller:
     by_default: bool
 
 
-def who_may_call(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[Caller]:
+def who_may_call(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
     """The newest live delegations whose tokens this API accepts; disabled clients are left out: they get no token."""
     act.principal.require(Role.VIEWER)
     live = store.live_for(
@@ -90,7 +90,7 @@ def who_may_call(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) 
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in live})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in live})
     return [
-        Caller(
+        ApiCaller(
             client=known_clients[delegation.client_id],
             role=known_roles[delegation.role_id],
             delegation=delegation,

@@ -42,7 +42,7 @@ def of_admin_key(key: AdminKey) -> Hand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class GivenByHand:
     """What somebody delegated, none of it over.
 
     `held` they created, or edited or enabled with no change since. The others they edited or enabled as well, but
@@ -52,12 +52,12 @@ class Given:
     held: tuple[Delegation, ...] = ()
     changed_since: tuple[Delegation, ...] = ()
 
-    def with_changed(self) -> Given:
+    def with_changed(self) -> GivenByHand:
         """The same, if all of it is meant."""
-        return Given(held=(*self.held, *self.changed_since))
+        return GivenByHand(held=(*self.held, *self.changed_since))
 
 
-def given_by(tx: Tx, act: Act, hand: Hand) -> Given:
+def given_by(tx: Tx, act: Act, hand: Hand) -> GivenByHand:
     """What they delegated, also what is disabled: somebody could enable it again.
 
     What the journal tells counts, which knows people by their ids: names may be alike, or change.
@@ -76,7 +76,7 @@ def given_by(tx: Tx, act: Act, hand: Hand) -> Given:
         if state(each, act.now) not in OVER:
             theirs = each.id in created or each.changed_at in changes[each.id]
             (held if theirs else changed_since).append(each)
-    return Given(held=tuple(held), changed_since=tuple(changed_since))
+    return GivenByHand(held=tuple(held), changed_since=tuple(changed_since))
 
 
 def revoke_given_by(tx: Tx, act: Act, hand: Hand, terms: Terms, *, also_changed_since: bool = False) -> list[Standing]:

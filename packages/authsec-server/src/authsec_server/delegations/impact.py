@@ -17,7 +17,7 @@ from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, live_tokens, store
 from authsec_server.delegations.consequences import Consequences
-from authsec_server.delegations.live_tokens import AtApi
+from authsec_server.delegations.live_tokens import TokensAtApi
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
 from authsec_server.failures import Outdated
 from authsec_server.principal import Act
@@ -44,7 +44,7 @@ def impact_as_json(what: Consequences, now: datetime) -> WouldStop:
     }
 
 
-def _api(each: AtApi) -> AtApiShown:
+def _api(each: TokensAtApi) -> AtApiShown:
     return {
         "audience": each.audience,
         "name": each.name,

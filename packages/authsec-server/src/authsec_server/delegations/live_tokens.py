@@ -22,7 +22,7 @@ from authsec_server.roles import service as roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AtApi:
+class TokensAtApi:
     """One audience that the tokens are for, as far as is known who follows revocations there.
 
     `until` is when the last token that is out for it expires: where nobody follows, it is taken until then. `slug` is
@@ -81,14 +81,16 @@ def audiences(tx: Tx, default_audience: str) -> set[str]:
     return (store.audiences(tx.connection) - {NO_AUDIENCE}) | apis.identifiers(tx) | {default_audience}
 
 
-def at_apis(tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]) -> tuple[AtApi, ...]:
+def at_apis(
+    tx: Tx, now: datetime, audiences: Collection[str], until: Mapping[str, datetime]
+) -> tuple[TokensAtApi, ...]:
     """Who follows for these audiences; those that nobody is known to follow for first."""
     known, seen = apis.by_identifiers(tx, audiences), followers.seen(tx, audiences)
     found = []
     for audience in audiences:
         api, its = known.get(audience), seen.get(audience)
         found.append(
-            AtApi(
+            TokensAtApi(
                 audience=audience,
                 name=api.name if api else audience,
                 slug=api.slug if api else "",

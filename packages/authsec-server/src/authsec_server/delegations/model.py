@@ -104,7 +104,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
+class DelegationEdit:
     """What a delegation should be from now on; nothing of it has been checked yet. Its role and client are fixed.
 
     The fields mean what they mean in `Proposal`. Without `slug` it keeps the one it has.
@@ -187,7 +187,7 @@ def title(role_name: str, client_name: str) -> str:
 UNUSED_FOR = timedelta(days=30)
 
 
-class Sort(StrEnum):
+class DelegationSort(StrEnum):
     """The order of a list. By end: what ends first, and last what does not end by itself."""
 
     NEWEST = "newest"
@@ -196,7 +196,7 @@ class Sort(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class DelegationFilters:
     """All of them must fit; what is empty or None asks for nothing.
 
     `text` is part of the delegation's slug, of the role's or the client's name or slug, or the beginning of an id.
@@ -216,9 +216,9 @@ class Filters:
     owner: str = ""
 
 
-def unused(now: datetime) -> Filters:
+def unused(now: datetime) -> DelegationFilters:
     """What is live, was for `UNUSED_FOR`, and was never used: who needs it not should not have it."""
-    return Filters(state=DelegationState.LIVE, unused_since=now - UNUSED_FOR)
+    return DelegationFilters(state=DelegationState.LIVE, unused_since=now - UNUSED_FOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,22 +11,30 @@ from authsec_server.clients import search as clients
 from authsec_server.db import Tx
 from authsec_server.db.matching import unheard_of
 from authsec_server.delegations import store
-from authsec_server.delegations.model import Delegation, DelegationState, Filters, Sort, Standing, Terms, Uses
+from authsec_server.delegations.model import (
+    Delegation,
+    DelegationFilters,
+    DelegationSort,
+    DelegationState,
+    Standing,
+    Terms,
+    Uses,
+)
 from authsec_server.delegations.resolve import standings
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 
-_ALL = Filters()
+_ALL = DelegationFilters()
 
 
 def page(
     tx: Tx,
     act: Act,
     terms: Terms,
-    filters: Filters = _ALL,
+    filters: DelegationFilters = _ALL,
     *,
-    sort: Sort = Sort.NEWEST,
+    sort: DelegationSort = DelegationSort.NEWEST,
     after: str = "",
     limit: int = 50,
 ) -> tuple[list[Standing], str | None]:
@@ -40,7 +48,7 @@ def page(
     return standings(tx, found[:limit], terms, act.now), following
 
 
-def first(tx: Tx, act: Act, filters: Filters, *, sort: Sort, limit: int) -> list[Delegation]:
+def first(tx: Tx, act: Act, filters: DelegationFilters, *, sort: DelegationSort, limit: int) -> list[Delegation]:
     """The first that fit, as they are stored: for whoever counts them, and needs to know neither role nor client."""
     act.principal.require(Role.VIEWER)
     return _found(tx, act, filters, sort, None, limit)
@@ -58,7 +66,7 @@ def live_for(tx: Tx, act: Act, terms: Terms, audience: str, *, limit: int = 50) 
 
 def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list[Standing]:
     """The newest that are called so, or whose role or client is, or whose id begins so; for no text, none."""
-    return page(tx, act, terms, Filters(text=text), limit=limit)[0] if text else []
+    return page(tx, act, terms, DelegationFilters(text=text), limit=limit)[0] if text else []
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Standing]:
@@ -91,7 +99,9 @@ def sharing(tx: Tx, act: Act, terms: Terms) -> int:
     return store.number_for(tx.connection, (store.NO_AUDIENCE, terms.default_audience), act.now)
 
 
-def _found(tx: Tx, act: Act, filters: Filters, sort: Sort, after: Delegation | None, limit: int) -> list[Delegation]:
+def _found(
+    tx: Tx, act: Act, filters: DelegationFilters, sort: DelegationSort, after: Delegation | None, limit: int
+) -> list[Delegation]:
     texts = (filters.text, filters.role_id, filters.client_id, filters.audience, filters.owner)
     if any(unheard_of(text) for text in texts if text):
         return []

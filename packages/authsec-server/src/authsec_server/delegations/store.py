@@ -36,7 +36,14 @@ from authsec_server.audit.counts import Used
 from authsec_server.clients.model import ProofKind
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.delegations.model import Delegation, DelegationState, Filters, Sort, TargetType, Uses
+from authsec_server.delegations.model import (
+    Delegation,
+    DelegationFilters,
+    DelegationSort,
+    DelegationState,
+    TargetType,
+    Uses,
+)
 from authsec_server.naming import is_uuid, only_one
 
 delegations = Table(
@@ -207,11 +214,11 @@ _NEWEST = (delegations.c.created_at.desc(), delegations.c.id.desc())
 
 def page(
     connection: Connection,
-    filters: Filters,
+    filters: DelegationFilters,
     called: Collection[Select[tuple[str]]],
     *,
     used: Used | None = None,
-    sort: Sort,
+    sort: DelegationSort,
     after: Delegation | None,
     limit: int,
     now: datetime,
@@ -304,7 +311,7 @@ def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:
 
 
 def _conditions(
-    filters: Filters, called: Collection[Select[tuple[str]]], now: datetime
+    filters: DelegationFilters, called: Collection[Select[tuple[str]]], now: datetime
 ) -> Iterator[ColumnElement[bool]]:
     columns = delegations.c
     if filters.text:
@@ -347,19 +354,21 @@ def _is(wanted: DelegationState, now: datetime) -> ColumnElement[bool]:
     }[wanted]
 
 
-def _order(sort: Sort, created: ColumnElement[datetime], id_: ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
-    if sort is Sort.ENDS:
+def _order(
+    sort: DelegationSort, created: ColumnElement[datetime], id_: ColumnElement[str]
+) -> tuple[ColumnElement[Any], ...]:
+    if sort is DelegationSort.ENDS:
         return delegations.c.ends_at.asc().nulls_last(), id_.asc()
-    return (created.asc(), id_.asc()) if sort is Sort.OLDEST else (created.desc(), id_.desc())
+    return (created.asc(), id_.asc()) if sort is DelegationSort.OLDEST else (created.desc(), id_.desc())
 
 
 def _behind(
-    after: Delegation, sort: Sort, created: ColumnElement[datetime], id_: ColumnElement[str]
+    after: Delegation, sort: DelegationSort, created: ColumnElement[datetime], id_: ColumnElement[str]
 ) -> ColumnElement[bool]:
     ends_at = delegations.c.ends_at
-    if sort is Sort.ENDS:
+    if sort is DelegationSort.ENDS:
         if after.ends_at is None:
             return and_(ends_at.is_(None), id_ > after.id)
         return or_(tuple_(ends_at, id_) > tuple_(after.ends_at, after.id), ends_at.is_(None))
     here, last = tuple_(created, id_), tuple_(after.created_at, after.id)
-    return here > last if sort is Sort.OLDEST else here < last
+    return here > last if sort is DelegationSort.OLDEST else here < last

@@ -11,8 +11,8 @@ from authsec_server.delegations.model import (
     OVER,
     Caution,
     Delegation,
+    DelegationEdit,
     DelegationState,
-    Edit,
     Proposal,
     TargetType,
     state,
@@ -29,7 +29,9 @@ _SHOWN = 12  # actions named in a message
 _LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
 
 
-def allowed_actions(asked: Proposal | Edit, role: RoleDefinition, *, already: Collection[str] = ()) -> tuple[str, ...]:
+def allowed_actions(
+    asked: Proposal | DelegationEdit, role: RoleDefinition, *, already: Collection[str] = ()
+) -> tuple[str, ...]:
     """The actions to be allowed, sorted. Never more than the role holds, and never none.
 
     "All" is written out as the actions of this moment: a role that grows later widens no delegation silently. What the
@@ -231,7 +233,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class TermChange:
     """One value before and after, as a person reads it. What `narrows` ends the tokens there are; some do both."""
 
     field: str
@@ -242,18 +244,18 @@ class Change:
     widens: bool = False
 
 
-def changes(before: Delegation, after: Delegation, *, default_audience: str) -> tuple[Change, ...]:
+def changes(before: Delegation, after: Delegation, *, default_audience: str) -> tuple[TermChange, ...]:
     """What differs, in the order in which the form asks for it; nothing where nothing does."""
     rows = (
-        Change(field="target_type", label="Target Type", before=before.target_type, after=after.target_type),
+        TermChange(field="target_type", label="Target Type", before=before.target_type, after=after.target_type),
         _actions(before, after),
         _duration(before, after),
         _end(before, after),
         _audiences(before, after, default_audience),
         _excluded(before, after),
-        Change(field="slug", label="Slug", before=before.slug, after=after.slug),
-        Change(field="owner", label="Owner", before=before.owner, after=after.owner),
-        Change(field="description", label="Description", before=before.description, after=after.description),
+        TermChange(field="slug", label="Slug", before=before.slug, after=after.slug),
+        TermChange(field="owner", label="Owner", before=before.owner, after=after.owner),
+        TermChange(field="description", label="Description", before=before.description, after=after.description),
     )
     return tuple(row for row in rows if row.before != row.after or row.narrows or row.widens)
 
@@ -263,8 +265,8 @@ def narrows(before: Delegation, after: Delegation, *, default_audience: str) -> 
     return any(row.narrows for row in changes(before, after, default_audience=default_audience))
 
 
-def _actions(before: Delegation, after: Delegation) -> Change:
-    return Change(
+def _actions(before: Delegation, after: Delegation) -> TermChange:
+    return TermChange(
         field="actions",
         label="Allowed Actions",
         before=", ".join(before.actions),
@@ -274,8 +276,8 @@ def _actions(before: Delegation, after: Delegation) -> Change:
     )
 
 
-def _duration(before: Delegation, after: Delegation) -> Change:
-    return Change(
+def _duration(before: Delegation, after: Delegation) -> TermChange:
+    return TermChange(
         field="max_duration",
         label="Maximum Duration",
         before=spoken(before.max_duration),
@@ -285,8 +287,8 @@ def _duration(before: Delegation, after: Delegation) -> Change:
     )
 
 
-def _end(before: Delegation, after: Delegation) -> Change:
-    return Change(
+def _end(before: Delegation, after: Delegation) -> TermChange:
+    return TermChange(
         field="ends_at",
         label="Ends",
         before=_instant(before.ends_at),
@@ -296,10 +298,10 @@ def _end(before: Delegation, after: Delegation) -> Change:
     )
 
 
-def _audiences(before: Delegation, after: Delegation, default_audience: str) -> Change:
+def _audiences(before: Delegation, after: Delegation, default_audience: str) -> TermChange:
     default = (default_audience,)
     shared = f"{default_audience} (the default)"
-    return Change(
+    return TermChange(
         field="audiences",
         label="APIs",
         before=", ".join(before.audiences) or shared,
@@ -309,8 +311,8 @@ def _audiences(before: Delegation, after: Delegation, default_audience: str) -> 
     )
 
 
-def _excluded(before: Delegation, after: Delegation) -> Change:
-    return Change(
+def _excluded(before: Delegation, after: Delegation) -> TermChange:
+    return TermChange(
         field="excluded_proofs",
         label="Proofs not accepted",
         before=", ".join(before.excluded_proofs) or "none",

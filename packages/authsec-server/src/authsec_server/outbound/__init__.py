@@ -7,9 +7,9 @@ is the business of `web`.
 
 from __future__ import annotations
 
-from authsec_server.outbound.client import Limits, Outbound, outbound_of
+from authsec_server.outbound.client import Outbound, OutboundLimits, outbound_of
 from authsec_server.outbound.failure import FailureReason, OutboundFailed
 from authsec_server.outbound.ssrf import Policy
 from authsec_server.outbound.transport import Answer
 
-__all__ = ["Answer", "FailureReason", "Limits", "Outbound", "OutboundFailed", "Policy", "outbound_of"]
+__all__ = ["Answer", "FailureReason", "Outbound", "OutboundFailed", "OutboundLimits", "Policy", "outbound_of"]

@@ -14,21 +14,21 @@ from authsec import strict_json
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound.failure import FailureReason, OutboundFailed
 from authsec_server.outbound.ssrf import Policy, Resolve, read_target, system_resolver
-from authsec_server.outbound.transport import Answer, Asked, Deadline, NotConnected, connections, exchange
+from authsec_server.outbound.transport import Answer, Deadline, NotConnected, OutboundRequest, connections, exchange
 from authsec_server.settings import ENV_PREFIX, Settings
 
 _ALWAYS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "authsec-server"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class OutboundLimits:
     """How long a request may take from beginning to end, name look-up included, and how large its answer may be."""
 
     seconds: float = 10.0
     max_bytes: int = 256 * 1024
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = OutboundLimits()
 
 
 class Outbound:
@@ -61,7 +61,7 @@ class Outbound:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: OutboundLimits = DEFAULT_LIMITS,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
         """GET `url`."""
@@ -73,7 +73,7 @@ class Outbound:
         fields: Mapping[str, str],
         *,
         headers: Mapping[str, str] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: OutboundLimits = DEFAULT_LIMITS,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
         """POST `fields` as a form."""
@@ -86,7 +86,7 @@ class Outbound:
         value: Any,
         *,
         headers: Mapping[str, str] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: OutboundLimits = DEFAULT_LIMITS,
         trust: ssl.SSLContext | None = None,
     ) -> Answer:
         """POST `value` as JSON."""
@@ -99,14 +99,14 @@ class Outbound:
         url: str,
         headers: Mapping[str, str],
         body: bytes | None,
-        limits: Limits,
+        limits: OutboundLimits,
         trust: ssl.SSLContext | None,
     ) -> Answer:
         target = read_target(url)
         self._policy.check_scheme(target)
         _check_headers(headers)
         deadline = Deadline(limits.seconds, self._monotonic, target)
-        asked = Asked(
+        asked = OutboundRequest(
             method=method,
             target=target,
             headers=_ALWAYS | {"Host": target.authority} | dict(headers),

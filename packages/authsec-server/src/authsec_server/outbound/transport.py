@@ -131,7 +131,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class OutboundRequest:
     """A request. Headers and body may hold credentials, so they are in no repr."""
 
     method: str
@@ -141,7 +141,7 @@ class Asked:
     max_bytes: int
 
 
-def exchange(connection: HTTPConnection, asked: Asked, deadline: Deadline, connect_seconds: float) -> Answer:
+def exchange(connection: HTTPConnection, asked: OutboundRequest, deadline: Deadline, connect_seconds: float) -> Answer:
     """Connect, ask, read. Raises `NotConnected` or `OutboundFailed`."""
     with closing(connection), _Watch(connection, deadline.left()) as watch:
         try:
@@ -206,7 +206,7 @@ def _connect(connection: HTTPConnection, target: Target, seconds: float) -> None
         raise NotConnected(_not_connected(error, target, proxied=connection.proxy is not None)) from None
 
 
-def _ask(connection: HTTPConnection, asked: Asked) -> Answer:
+def _ask(connection: HTTPConnection, asked: OutboundRequest) -> Answer:
     connection.request(
         asked.method, asked.target.resource, asked.body, asked.headers, preload_content=False, decode_content=False
     )
@@ -236,7 +236,7 @@ def _shown(location: str) -> str:
         return plain(location.partition("?")[0], 100) or "nowhere"
 
 
-def _read(response: BaseHTTPResponse, asked: Asked) -> bytes:
+def _read(response: BaseHTTPResponse, asked: OutboundRequest) -> bytes:
     body = bytearray()
     while piece := response.read1(PIECE):
         body += piece

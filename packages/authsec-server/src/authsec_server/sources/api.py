@@ -84,11 +84,11 @@ PATH = f"{API}/sources"
 Verb = Callable[[Tx, Act, str], TrustSource]
 
 
-class Edit(Protocol):
+class EditSource(Protocol):
     """Changes a source, and what has to follow."""
 
     def __call__(
-        self, tx: Tx, act: Act, id_or_slug: str, /, *, revision: int, changes: model.Changes, may_look_up: bool
+        self, tx: Tx, act: Act, id_or_slug: str, /, *, revision: int, changes: model.SourceEdit, may_look_up: bool
     ) -> TrustSource: ...
 
 
@@ -141,7 +141,7 @@ class Sources:
 
     cluster_apis: ClusterApis
     issuer: str
-    edit_it: Edit
+    edit_it: EditSource
     disable: Verb
     enable: Verb
 
@@ -152,7 +152,7 @@ class Sources:
 
     async def create(self, call: Call[NewSource]) -> SourceShown:
         """Registers one."""
-        asked, may = model.NewSource(**dict(call.body)), self.cluster_apis.possible
+        asked, may = model.ProposedSource(**dict(call.body)), self.cluster_apis.possible
         source = await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may))
         return as_json(source, self.issuer)
 
@@ -162,7 +162,7 @@ class Sources:
 
     async def edit(self, call: Call[SourceChanges]) -> SourceShown:
         """Changes what is sent; the cluster is asked first where look-ups in it are turned on."""
-        changes = model.Changes(**{name: value for name, value in call.body.given().items() if name != "anyway"})
+        changes = model.SourceEdit(**{name: value for name, value in call.body.given().items() if name != "anyway"})
         if not call.body.anyway:
             before = await call.read(lambda tx, act: service.to_refresh(tx, act, call.of("source")))
             revision = before.revision if call.expected is None else call.expected.revision
@@ -191,7 +191,7 @@ class Sources:
 
 
 def operations(
-    cluster_apis: ClusterApis, *, issuer: str, edit: Edit, disable: Verb, enable: Verb
+    cluster_apis: ClusterApis, *, issuer: str, edit: EditSource, disable: Verb, enable: Verb
 ) -> list[AnyOperation]:
     """The operations of this room; see `Sources`."""
     its = Sources(cluster_apis=cluster_apis, issuer=issuer, edit_it=edit, disable=disable, enable=enable)

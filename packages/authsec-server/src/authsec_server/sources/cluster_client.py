@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from authsec_server.failures import Conflict
-from authsec_server.outbound import Answer, FailureReason, Limits, Outbound, OutboundFailed
+from authsec_server.outbound import Answer, FailureReason, Outbound, OutboundFailed, OutboundLimits
 from authsec_server.sources import validation
-from authsec_server.sources.model import Changes, Lookup, LookupState, LookupUnavailable, TrustSource
+from authsec_server.sources.model import Lookup, LookupState, LookupUnavailable, SourceEdit, TrustSource
 
 MAX_BYTES = 16_384
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
@@ -52,7 +52,7 @@ def read_credentials(folder: Path | None, name: str) -> str:
 
 Answered = TypeVar("Answered")
 
-LIMITS = Limits(seconds=5.0, max_bytes=2 * 1024 * 1024)  # a pod may be as large as the cluster stores things
+LIMITS = OutboundLimits(seconds=5.0, max_bytes=2 * 1024 * 1024)  # a pod may be as large as the cluster stores things
 AT_ONCE = 8  # requests to one cluster: a slow one must not take all of this server's threads
 TURN_SECONDS = 1.0  # to wait for one of these
 QUIET_SECONDS = 2.0  # after a failure nobody is sent there
@@ -77,7 +77,7 @@ class ClusterLine:
         credentials_dir: Path | None,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        limits: Limits,
+        limits: OutboundLimits,
     ) -> None:
         assert source.cluster is not None, "only a cluster has an API server"
         self.source = source
@@ -188,7 +188,7 @@ class ClusterApis:
         credentials_dir: Path | None,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        limits: Limits = LIMITS,
+        limits: OutboundLimits = LIMITS,
     ) -> None:
         self._outbound = outbound
         self._credentials_dir = credentials_dir
@@ -277,7 +277,7 @@ def _pod(answer: Answer) -> Mapping[str, Any] | None:
     raise NotAnswered(f"{answer.source} answers 404 as no API server does: is that its address?")
 
 
-def require_answers(cluster_apis: ClusterApis, source: TrustSource, *, revision: int, changes: Changes) -> None:
+def require_answers(cluster_apis: ClusterApis, source: TrustSource, *, revision: int, changes: SourceEdit) -> None:
     """Raise `Conflict` if the cluster, asked as it would be with these changes, does not answer; or `Invalid`.
 
     Never inside a transaction. What the edit refuses in any case is not asked about.

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.sources.addresses import parse_url
-from authsec_server.sources.model import Changes, ClusterApi, NewSource, SourceKind
+from authsec_server.sources.model import ClusterApi, ProposedSource, SourceEdit, SourceKind
 
 MAX_PEM = 32 * 1024
 MAX_CERTIFICATES = 20
@@ -59,7 +59,7 @@ _BOTH = (
 )
 
 
-def parse_cluster(kind: SourceKind, asked: NewSource) -> ClusterApi | None:
+def parse_cluster(kind: SourceKind, asked: ProposedSource) -> ClusterApi | None:
     """The API server that is asked for; None for none. Raises `Invalid`: only clusters have one."""
     given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
     switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
@@ -78,7 +78,7 @@ def parse_cluster(kind: SourceKind, asked: NewSource) -> ClusterApi | None:
     )
 
 
-def cluster_edited(cluster: ClusterApi | None, changes: Changes) -> dict[str, Any]:
+def cluster_edited(cluster: ClusterApi | None, changes: SourceEdit) -> dict[str, Any]:
     """What an edit asks for together with what stays, in the words of `NewSource`."""
     gone = changes.api_server == ""
     stays = {

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
-from authsec_server.outbound import Limits, Outbound
+from authsec_server.outbound import Outbound, OutboundLimits
 from authsec_server.sources.jwks import KeySet, as_document, read_key_set
 from authsec_server.sources.key_fetch import LIMITS, NotFetched, fetch_key_set, trust_of
 from authsec_server.sources.model import KeptKeys, KeysUnavailable, TrustSource
@@ -136,7 +136,7 @@ class FetchedKeys:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        limits: Limits = LIMITS,
+        limits: OutboundLimits = LIMITS,
         waiters: Waiters,
     ) -> None:
         self.source = source

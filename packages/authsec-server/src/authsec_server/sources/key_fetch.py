@@ -8,11 +8,11 @@ from typing import Any
 
 from authsec.wording import plain
 
-from authsec_server.outbound import Answer, Limits, Outbound, OutboundFailed
+from authsec_server.outbound import Answer, Outbound, OutboundFailed, OutboundLimits
 from authsec_server.sources.jwks import KeySet, UnusableKeys, read_key_set
 from authsec_server.sources.model import KeysFrom, SourceKind, TrustSource
 
-LIMITS = Limits(seconds=5.0, max_bytes=256 * 1024)
+LIMITS = OutboundLimits(seconds=5.0, max_bytes=256 * 1024)
 _DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -26,7 +26,7 @@ def trust_of(source: TrustSource) -> ssl.SSLContext | None:
 
 
 def fetch_key_set(
-    source: TrustSource, outbound: Outbound, trust: ssl.SSLContext | None, limits: Limits = LIMITS
+    source: TrustSource, outbound: Outbound, trust: ssl.SSLContext | None, limits: OutboundLimits = LIMITS
 ) -> KeySet:
     """The keys as the source publishes them now. Blocks for at most twice the limit; raises `NotFetched`."""
 

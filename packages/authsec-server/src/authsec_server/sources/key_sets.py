@@ -10,7 +10,7 @@ from typing import Protocol
 from authsec.jose import PublicKey
 
 from authsec_server.db import Database
-from authsec_server.outbound import Limits, Outbound
+from authsec_server.outbound import Outbound, OutboundLimits
 from authsec_server.sources.jwks import read_key_set
 from authsec_server.sources.key_cache import Condition, FetchedKeys, KeysState, Waiters
 from authsec_server.sources.key_fetch import LIMITS
@@ -45,7 +45,7 @@ class KeySets:
         *,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        limits: Limits = LIMITS,
+        limits: OutboundLimits = LIMITS,
     ) -> None:
         self._database = database
         self._outbound = outbound

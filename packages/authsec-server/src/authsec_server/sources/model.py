@@ -212,7 +212,7 @@ def provable(source: TrustSource) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSource:
+class ProposedSource:
     """A source to be registered; the words are those of `TrustSource`.
 
     Without `slug` the name makes one. `preset` names claims of a well-known issuer (`presets`), and `claims` come on
@@ -238,7 +238,7 @@ class NewSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class SourceEdit:
     """What an edit asks for; None leaves a thing as it is. With another `keys_from`, the old address, keys and
     certificates are forgotten unless they are given anew; with another `api_server`, its certificates alike.
     """

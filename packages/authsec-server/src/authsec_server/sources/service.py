@@ -17,11 +17,11 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.sources import validation
 from authsec_server.sources.cluster_validation import cluster_detail, fingerprints
 from authsec_server.sources.jwks import read_key_set
-from authsec_server.sources.model import Changes, NewSource, SourceKind, TrustSource
+from authsec_server.sources.model import ProposedSource, SourceEdit, SourceKind, TrustSource
 from authsec_server.sources.store import keys, sources
 
 
-def create(tx: Tx, act: Act, asked: NewSource, *, may_look_up: bool = False) -> TrustSource:
+def create(tx: Tx, act: Act, asked: ProposedSource, *, may_look_up: bool = False) -> TrustSource:
     """Register a source. `may_look_up`: the operator has a folder of credentials to ask clusters with.
 
     Raises `Invalid`, or `Conflict` when the slug is taken or the issuer cannot be shared.
@@ -43,7 +43,7 @@ def create(tx: Tx, act: Act, asked: NewSource, *, may_look_up: bool = False) -> 
 
 
 def edit(
-    tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Changes, may_look_up: bool = False
+    tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: SourceEdit, may_look_up: bool = False
 ) -> TrustSource:
     """Change what is asked for; `revision` is the one that the editor had read. What changes nothing is not recorded.
 

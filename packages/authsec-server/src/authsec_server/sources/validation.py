@@ -14,12 +14,12 @@ from authsec_server.sources.addresses import parse_audience, parse_issuer, parse
 from authsec_server.sources.claims import parse_claims
 from authsec_server.sources.cluster_validation import cluster_edited, parse_ca, parse_cluster
 from authsec_server.sources.jwks import UnusableKeys, as_document, read_key_set
-from authsec_server.sources.model import Changes, ClusterApi, KeysFrom, NewSource, SourceKind, TrustSource
+from authsec_server.sources.model import ClusterApi, KeysFrom, ProposedSource, SourceEdit, SourceKind, TrustSource
 
 _AS_SERVED = "Give the public JWK Set, as the issuer serves it at its jwks_uri."
 
 
-def checked(asked: NewSource, *, id: str, now: datetime) -> TrustSource:  # noqa: A002 - the field's name
+def checked(asked: ProposedSource, *, id: str, now: datetime) -> TrustSource:  # noqa: A002 - the field's name
     """The source that is asked for. Raises `Invalid` at the first thing wrong."""
     kind = _kind(asked.kind)
     name = naming.name("name", asked.name)
@@ -41,10 +41,10 @@ def checked(asked: NewSource, *, id: str, now: datetime) -> TrustSource:  # noqa
     )
 
 
-def edited(source: TrustSource, changes: Changes) -> dict[str, Any]:
+def edited(source: TrustSource, changes: SourceEdit) -> dict[str, Any]:
     """The values that the source has with these changes, for `revisions.changed`. Raises `Invalid`."""
     stays = changes.keys_from is None or changes.keys_from == source.keys_from
-    asked = NewSource(
+    asked = ProposedSource(
         name=_kept(source.name, changes.name),
         kind=source.kind,
         issuer=_kept(source.issuer, changes.issuer),
@@ -73,7 +73,7 @@ def _kind(text: str) -> SourceKind:
         ) from None
 
 
-def _keys_from(kind: SourceKind, asked: NewSource) -> KeysFrom:
+def _keys_from(kind: SourceKind, asked: ProposedSource) -> KeysFrom:
     possible = [each for each in KeysFrom if not (kind is SourceKind.SPIFFE and each is KeysFrom.DISCOVERY)]
     if asked.keys_from not in possible:
         raise Invalid(

@@ -71,7 +71,7 @@ def too_often(wait: float) -> Denied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
+class GrantedAuthority:
     """One trust delegation with its role, as they stand."""
 
     delegation: Delegation
@@ -89,13 +89,13 @@ class Facts:
 
     version: int
     client: Client | None
-    authorities: tuple[Authority, ...]
+    authorities: tuple[GrantedAuthority, ...]
     audiences: Mapping[str, str]  # a resource as requested → the audience it names
     trust_sources: Mapping[str, TrustSource] = field(default_factory=dict)  # by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LifetimeLimits:
     """The settings that bound every decision. Seconds."""
 
     default_audience: str
@@ -108,7 +108,7 @@ class Issuance:
 
     issuer: str
     trust_domain: str
-    limits: Limits
+    limits: LifetimeLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Granted:
     actions: tuple[str, ...]
     audience: tuple[str, ...]
     lifetime: int
-    sources: tuple[Authority, ...]  # the delegations it draws from, by id
+    sources: tuple[GrantedAuthority, ...]  # the delegations it draws from, by id
     trust_source: TrustSource | None  # whose word proved the client
     version: int
 
@@ -130,7 +130,7 @@ def decide(
     proved: Proved,
     actions: Sequence[str] | None,
     resources: Sequence[str],
-    limits: Limits,
+    limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
     """The endpoint's checks from `client_disabled` on, in its order. `proved` must be of `facts.client`."""
@@ -178,7 +178,7 @@ def _still_trusted(facts: Facts, proved: Proved) -> bool:
     return source is not None and source.enabled and source.revision == proved.source_revision
 
 
-def _usable(authorities: Sequence[Authority], proved: Proved, now: datetime) -> list[Authority] | Denied:
+def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: datetime) -> list[GrantedAuthority] | Denied:
     states = [state(authority.delegation, now) for authority in authorities]
     live = [
         authority
@@ -198,7 +198,7 @@ def _usable(authorities: Sequence[Authority], proved: Proved, now: datetime) -> 
     return accepted
 
 
-def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[Authority]) -> Denied:
+def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
     """The refusal, with the smaller request that would pass: of this audience, where it is clear which that is."""
     if not offered:
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation allows no action at present.")
@@ -234,16 +234,16 @@ def _unknown(action: str, offered: Sequence[str]) -> str:
     return f"No role and no API has {action}{f'; the nearest that is delegated is {near}' if near else ''}."
 
 
-def _actions_of(authorities: Sequence[Authority]) -> frozenset[str]:
+def _actions_of(authorities: Sequence[GrantedAuthority]) -> frozenset[str]:
     return frozenset[str]().union(*(authority.actions for authority in authorities))
 
 
-def _audiences_of(authority: Authority, default: str) -> frozenset[str]:
+def _audiences_of(authority: GrantedAuthority, default: str) -> frozenset[str]:
     return frozenset(authority.delegation.audiences or (default,))
 
 
 def _audience(
-    usable: Sequence[Authority], named: Mapping[str, str], resources: Sequence[str], default: str
+    usable: Sequence[GrantedAuthority], named: Mapping[str, str], resources: Sequence[str], default: str
 ) -> frozenset[str] | Denied:
     """The token's `aud`: what was asked for (RFC 8707), or the one set that all usable delegations have."""
     choices = {_audiences_of(authority, default) for authority in usable}
@@ -267,15 +267,15 @@ def _grant(
     facts: Facts,
     client: Client,
     proved: Proved,
-    serving: Sequence[Authority],
+    serving: Sequence[GrantedAuthority],
     wanted: frozenset[str] | None,
     audience: frozenset[str],
-    limits: Limits,
+    limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
     """Draw each action from the delegation that allows the longest life, then the lowest id."""
     by_life = sorted(serving, key=lambda authority: (-_life(authority, now), authority.delegation.id))
-    drawn: dict[str, Authority] = {}
+    drawn: dict[str, GrantedAuthority] = {}
     for authority in by_life:
         for action in authority.actions if wanted is None else authority.actions & wanted:
             drawn.setdefault(action, authority)
@@ -304,7 +304,7 @@ def _grant(
     )
 
 
-def _life(authority: Authority, now: datetime) -> int:
+def _life(authority: GrantedAuthority, now: datetime) -> int:
     """How long a token from this delegation may live, in whole seconds."""
     delegation = authority.delegation
     if delegation.ends_at is None:

@@ -29,12 +29,12 @@ from authsec_server.sources import service as sources
 from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import (
-    Authority,
     Denied,
     Facts,
     Granted,
+    GrantedAuthority,
     Issuance,
-    Limits,
+    LifetimeLimits,
     Reason,
     decide,
     too_often,
@@ -227,7 +227,7 @@ class DelegationTokens:
     database: Database
     signer: Signer
     workloads: Workloads
-    limits: Limits
+    limits: LifetimeLimits
     rates: TokenLimits
     issuer: str
     trust_domain: str
@@ -354,7 +354,8 @@ def load_facts(tx: Tx, request: TokenRequest) -> Facts:
         version=tx.version,
         client=client,
         authorities=tuple(
-            Authority(delegation=delegation, role=role) for delegation, role in delegations.of_client(tx, client.id)
+            GrantedAuthority(delegation=delegation, role=role)
+            for delegation, role in delegations.of_client(tx, client.id)
         )
         if client
         else (),

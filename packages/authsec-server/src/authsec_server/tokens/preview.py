@@ -20,7 +20,7 @@ from authsec_server.failures import NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.sources.model import TrustSource
 from authsec_server.tokens.claims import claims
-from authsec_server.tokens.decision import Authority, Denied, Facts, Granted, Issuance, Reason, decide
+from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, Reason, decide
 from authsec_server.tokens.issue import explained, load_facts
 from authsec_server.tokens.request import TokenRequest, parse
 
@@ -89,11 +89,13 @@ def preview_delegation(
     request = _request(standing.client.id, scope, for_these)
     if isinstance(request, Denied):
         return request
-    facts = with_authority(load_facts(tx, request), Authority(delegation=standing.delegation, role=standing.role))
+    facts = with_authority(
+        load_facts(tx, request), GrantedAuthority(delegation=standing.delegation, role=standing.role)
+    )
     return _foreseen(facts, standing.client, request, issuance, proof_id, act.now)
 
 
-def with_authority(facts: Facts, authority: Authority) -> Facts:
+def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:
     """The facts as they would be with this delegation."""
     others = [each for each in facts.authorities if each.delegation.id != authority.delegation.id]
     return replace(facts, authorities=(*others, authority))

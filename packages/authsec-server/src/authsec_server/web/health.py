@@ -20,18 +20,18 @@ PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ReadinessProblem:
     """Why a server is not ready, or not alive: a stable status for programs, and a sentence for people."""
 
     status: str
     sentence: str
 
 
-Check = Callable[[], Problem | None]
-DRAINING: Final = Problem(status="draining", sentence="The server is shutting down.")
-STARTING: Final = Problem(status="starting", sentence="No probe of the database has succeeded yet.")
+Check = Callable[[], ReadinessProblem | None]
+DRAINING: Final = ReadinessProblem(status="draining", sentence="The server is shutting down.")
+STARTING: Final = ReadinessProblem(status="starting", sentence="No probe of the database has succeeded yet.")
 UNAVAILABLE: Final = "database_unavailable"
-SILENT: Final = Problem(
+SILENT: Final = ReadinessProblem(
     status=UNAVAILABLE, sentence=f"No probe of the database has succeeded for {PATIENCE:.0f} seconds."
 )
 
@@ -49,23 +49,23 @@ class Readiness:
         self.notes: list[Callable[[], Mapping[str, str]]] = []
         self._monotonic = monotonic
         self._succeeded_at: float | None = None
-        self._failure: Problem | None = None  # of the probes since the last success
+        self._failure: ReadinessProblem | None = None  # of the probes since the last success
 
     def probe_succeeded(self) -> None:
         """A probe of the database has just succeeded."""
         self._succeeded_at, self._failure = self._monotonic(), None
 
-    def probe_failed(self, problem: Problem) -> None:
+    def probe_failed(self, problem: ReadinessProblem) -> None:
         """A probe of the database has just failed. The server stays ready for `PATIENCE` seconds after a success."""
         self._failure = problem
 
-    def problem(self) -> Problem | None:
+    def problem(self) -> ReadinessProblem | None:
         """Why the server is not ready; None while it is."""
         if self.draining:
             return DRAINING
         return _first(self.checks) or self._unproved()
 
-    def _unproved(self) -> Problem | None:
+    def _unproved(self) -> ReadinessProblem | None:
         if self._succeeded_at is None:
             return self._failure or STARTING
         # The age of the last success decides: a probe that hangs reports no failure.
@@ -80,7 +80,7 @@ class Liveness:
     def __init__(self) -> None:
         self.checks: list[Check] = []
 
-    def problem(self) -> Problem | None:
+    def problem(self) -> ReadinessProblem | None:
         """Why the process should be restarted; None while it works."""
         return _first(self.checks)
 
@@ -98,11 +98,11 @@ def routes(readiness: Readiness, liveness: Liveness) -> list[Route]:
     return [Route(LIVE, healthz), Route(READY, readyz)]
 
 
-def _answer(well: str, problem: Problem | None, notes: Mapping[str, str]) -> Response:
+def _answer(well: str, problem: ReadinessProblem | None, notes: Mapping[str, str]) -> Response:
     if problem is None:
         return JSONResponse({"status": well, **notes})
     return JSONResponse({"status": problem.status, "problem": problem.sentence, **notes}, 503)
 
 
-def _first(checks: list[Check]) -> Problem | None:
+def _first(checks: list[Check]) -> ReadinessProblem | None:
     return next((problem for check in checks if (problem := check()) is not None), None)

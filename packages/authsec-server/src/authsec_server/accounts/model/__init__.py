@@ -2,7 +2,7 @@
 
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key, new_admin_key
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.entering import Arrival, Caller, NewSession, SignInRefusal
+from authsec_server.accounts.model.entering import Arrival, BrowserCaller, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import Link, LinkPurpose, LinkStanding, LinkState, NewLink
 from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD
 from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod
@@ -13,7 +13,7 @@ __all__ = [
     "AdminKey",
     "Administrator",
     "Arrival",
-    "Caller",
+    "BrowserCaller",
     "KeyRefusal",
     "Link",
     "LinkPurpose",

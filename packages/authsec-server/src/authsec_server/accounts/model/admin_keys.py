@@ -35,7 +35,7 @@ class KeyRefusal(StrEnum):
     RATE_LIMITED = "rate_limited"
 
 
-class KeyState(StrEnum):
+class AdminKeyState(StrEnum):
     """What is to be said of a key in a list."""
 
     STANDS = "stands"
@@ -64,15 +64,15 @@ class AdminKey:
             return KeyRefusal.EXPIRED
         return None
 
-    def state(self, now: datetime) -> KeyState:
+    def state(self, now: datetime) -> AdminKeyState:
         """What is to be said of it in a list."""
         match self.refusal(now):
             case KeyRefusal.REVOKED:
-                return KeyState.REVOKED
+                return AdminKeyState.REVOKED
             case KeyRefusal.EXPIRED:
-                return KeyState.EXPIRED
+                return AdminKeyState.EXPIRED
         ends_soon = self.expires_at is not None and self.expires_at - now <= SOON
-        return KeyState.EXPIRES_SOON if ends_soon else KeyState.STANDS
+        return AdminKeyState.EXPIRES_SOON if ends_soon else AdminKeyState.STANDS
 
     def revoked(self, now: datetime) -> AdminKey:
         """The key once it is revoked."""

@@ -30,7 +30,7 @@ class SignInRefusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class BrowserCaller:
     """Who knocks. `cookie` is the value of a session that the browser has already, which the new one replaces."""
 
     request_id: str
@@ -43,7 +43,7 @@ class Caller:
 class Arrival:
     """A caller at a point in time, with randomness for what they may be given: an `Act` before anybody is known."""
 
-    caller: Caller
+    caller: BrowserCaller
     now: datetime
     token_bytes: Callable[[int], bytes]
 

@@ -15,7 +15,7 @@ from authsec.wording import plain
 
 from authsec_server.accounts.oidc.id_token import Expected, verified_claims
 from authsec_server.accounts.oidc.identity import RoleRule, VerifiedIdentity, is_complete, read_identity
-from authsec_server.accounts.oidc.provider import Client, Directory, Provider
+from authsec_server.accounts.oidc.provider import Directory, Provider, RelyingParty
 from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
 from authsec_server.accounts.oidc.transaction import HOME, SpentStates, Transaction
 from authsec_server.failures import StartupRefused
@@ -34,7 +34,7 @@ class Tokens:
     access_token: str = field(repr=False)
 
 
-def redeem(outbound: Outbound, provider: Provider, client: Client, transaction: Transaction, code: str) -> Tokens:
+def redeem(outbound: Outbound, provider: Provider, client: RelyingParty, transaction: Transaction, code: str) -> Tokens:
     """Exchange the code (OpenID Connect Core section 3.1.3, RFC 7636 section 4.5). Raises `SignInRefused`."""
     fields, headers = client.authentication(provider.auth_methods)
     fields |= {
@@ -124,7 +124,7 @@ class OpenIdSignIn:
     def __init__(
         self,
         *,
-        client: Client,
+        client: RelyingParty,
         rule: RoleRule,
         label: str,
         outbound: Outbound,
@@ -245,7 +245,7 @@ def sign_in_of(
     if not settings.oidc_issuer:
         return None
     _check_settings(settings, outbound)
-    client = Client(
+    client = RelyingParty(
         issuer=settings.oidc_issuer,
         client_id=settings.oidc_client_id,
         secret_file=settings.oidc_client_secret_file,

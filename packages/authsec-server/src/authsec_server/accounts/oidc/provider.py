@@ -21,7 +21,7 @@ _LONGEST_SECRET = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class RelyingParty:
     """A client registered at `issuer`. Without `secret_file` it is a public client: PKCE alone protects its codes."""
 
     issuer: str
@@ -130,7 +130,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[T]):
+class _KeptDocument(Generic[T]):
     value: T
     at: float
 
@@ -147,9 +147,9 @@ class Directory:
         self._outbound = outbound
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._provider: _Kept[Provider] | None = None
-        self._keys: _Kept[Mapping[str, PublicKey]] | None = None
-        self._failed: _Kept[str] | None = None
+        self._provider: _KeptDocument[Provider] | None = None
+        self._keys: _KeptDocument[Mapping[str, PublicKey]] | None = None
+        self._failed: _KeptDocument[str] | None = None
 
     def provider(self) -> Provider:
         """The provider. Raises `SignInRefused`."""
@@ -168,12 +168,14 @@ class Directory:
         kept = self._provider
         if kept is None or self._age(kept) >= FRESH_SECONDS:
             document = self._fetch(discovery_url(self._issuer))
-            kept = self._provider = _Kept(read_provider(document, self._issuer, self._outbound), self._monotonic())
+            kept = self._provider = _KeptDocument(
+                read_provider(document, self._issuer, self._outbound), self._monotonic()
+            )
         return kept.value
 
-    def _fetch_keys(self) -> _Kept[Mapping[str, PublicKey]]:
+    def _fetch_keys(self) -> _KeptDocument[Mapping[str, PublicKey]]:
         keys = usable_keys(self._fetch(self._current_provider().jwks_uri))
-        return _Kept(keys, self._monotonic())
+        return _KeptDocument(keys, self._monotonic())
 
     def _fetch(self, url: str) -> Mapping[str, Any]:
         if self._failed is not None and self._age(self._failed) < RETRY_PAUSE:
@@ -185,8 +187,8 @@ class Directory:
             failure = f"{answer.source} answers {answer.status}"
         except OutboundFailed as error:
             failure = str(error)
-        self._failed = _Kept(failure, self._monotonic())
+        self._failed = _KeptDocument(failure, self._monotonic())
         raise SignInRefused(OpenIdRefusal.UNAVAILABLE, failure)
 
-    def _age(self, kept: _Kept[Any]) -> float:
+    def _age(self, kept: _KeptDocument[Any]) -> float:
         return self._monotonic() - kept.at

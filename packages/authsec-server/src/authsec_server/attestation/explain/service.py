@@ -32,7 +32,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
-from authsec_server.clients.bindings import Held
+from authsec_server.clients.bindings import RestingProof
 from authsec_server.clients.model import spiffe_id
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -174,7 +174,7 @@ class _Candidates:
 
     source: TrustSource
     others: Sequence[TrustSource]
-    held: Sequence[Held]
+    held: Sequence[RestingProof]
     more: bool
 
 
@@ -283,7 +283,7 @@ class Trials:
             more=found.more,
         )
 
-    def _held_against(self, each: Held, source: TrustSource, verified: Verified) -> Proved | Miss:
+    def _held_against(self, each: RestingProof, source: TrustSource, verified: Verified) -> Proved | Miss:
         return held_against(each.proof, source, verified, spiffe_id(self._trust_domain, each.client.id))
 
 
@@ -295,7 +295,7 @@ def _candidates(tx: Tx, act: Act, id_or_slug: str) -> _Candidates:
     return _Candidates(source=source, others=others, held=standing, more=len(held) > COMPARED)
 
 
-def _enabled(tx: Tx, held: Sequence[Held]) -> set[str]:
+def _enabled(tx: Tx, held: Sequence[RestingProof]) -> set[str]:
     """The ids of those of these clients that are enabled."""
     found = clients.by_ids(tx, [each.client.id for each in held])
     return {client.id for client in found.values() if client.enabled}

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 
 from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
-from authsec_server.audit.sealing.sinks import NOWHERE, Standing
+from authsec_server.audit.sealing.sinks import NOWHERE, SinkState
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, Operation
@@ -73,7 +73,7 @@ class SealedEvents(TypedDict):
 
 def operations(
     published: Callable[[], Sequence[Mapping[str, Any]]],
-    standing: Callable[[], Standing] = lambda: NOWHERE,
+    standing: Callable[[], SinkState] = lambda: NOWHERE,
     older: Callable[[], str | None] = lambda: None,
     not_compared: Callable[[], str] = lambda: "",
 ) -> list[AnyOperation]:

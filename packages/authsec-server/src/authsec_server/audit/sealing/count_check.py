@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from authsec_server.audit.count_rows import LAST, TABLES, CountTable, Mark, Value, missing_columns, read_mark
 from authsec_server.audit.counting import Outcome
-from authsec_server.audit.recount import Difference, Recount
+from authsec_server.audit.recount import CountDifference, Recount
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.shape import MAX_NUMBER
 
@@ -102,7 +102,7 @@ class CountCheck:
             yield f"{table.name} differs in {number:,} rows more."
 
 
-def sentence(difference: Difference) -> str:
+def sentence(difference: CountDifference) -> str:
     """The difference in a sentence, safe for a terminal and a log."""
     table = difference.table
     key = ", ".join(f"{name} {_shown(value)}" for name, value in zip(table.key, difference.key, strict=True) if value)

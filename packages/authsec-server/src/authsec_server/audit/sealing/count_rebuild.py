@@ -34,7 +34,7 @@ from authsec_server.audit.count_rows import (
     stored_row,
 )
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.recount import Difference, Recount, decided
+from authsec_server.audit.recount import CountDifference, Recount, decided
 from authsec_server.audit.rollup import highest_number, later_uses
 from authsec_server.audit.sealing.count_check import BEGINNING, sentence
 from authsec_server.audit.sealing.heads import Keys
@@ -252,7 +252,7 @@ def _delete_odd(connection: Connection, table: CountTable, rows: Sequence[Stored
             raise _Interfered
 
 
-def _correct_numbers(connection: Connection, table: CountTable, differences: Sequence[Difference]) -> None:
+def _correct_numbers(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
     """Add the differences. What a roll-up has added meanwhile stays."""
     its, (name,) = _STORED[table.name], table.values
     statement = _insert(connection, its)
@@ -262,7 +262,7 @@ def _correct_numbers(connection: Connection, table: CountTable, differences: Seq
     _delete(connection, its, table, [each for each in differences if each.say is None], its.c[name] == 0)
 
 
-def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[Difference]) -> None:
+def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
     """Set the last uses, but where a roll-up has set one meanwhile that is later than the events of the plan say."""
     statement = _insert(connection, last_uses)
     new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
@@ -302,7 +302,7 @@ def _uses_update(dialect: str) -> Any:
 
 
 def _delete(
-    connection: Connection, its: Table, table: CountTable, differences: Sequence[Difference], empty: Any
+    connection: Connection, its: Table, table: CountTable, differences: Sequence[CountDifference], empty: Any
 ) -> None:
     """Delete the rows with these keys that are empty by now."""
     if not differences:
@@ -312,7 +312,7 @@ def _delete(
     connection.execute(delete(its).where(*keys, empty), rows)
 
 
-def _typed_key(difference: Difference) -> dict[str, Any]:
+def _typed_key(difference: CountDifference) -> dict[str, Any]:
     at, *rest = difference.key
     return dict(zip(difference.table.key, [instant(at), *rest], strict=True))
 

@@ -14,7 +14,7 @@ from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldEvent:
     """An event of an export: its place in the log, its leaf, and the event as it is exported."""
 
     place: int
@@ -43,7 +43,7 @@ class Given:
         self._rows = _rows(chain([first], rest))
         self._next = next(self._rows, None)
 
-    def held_at(self, place: int) -> Held | None:
+    def held_at(self, place: int) -> HeldEvent | None:
         """The event that it has for that place; None where it has none."""
         while self._next is not None and self._next.place < place:
             self._next = next(self._rows, None)
@@ -57,9 +57,9 @@ class Given:
         return head
 
 
-def _rows(lines: Iterable[str]) -> Iterator[Held]:
+def _rows(lines: Iterable[str]) -> Iterator[HeldEvent]:
     """The events; lines that no export has are none."""
     for line in lines:
         read = read_line(line)
         if read is not None and (event := read.get("event")) is not None:
-            yield Held(place=read["place"], leaf=text_hash(exact(event)), event=event)
+            yield HeldEvent(place=read["place"], leaf=text_hash(exact(event)), event=event)

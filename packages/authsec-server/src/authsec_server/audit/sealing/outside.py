@@ -30,7 +30,7 @@ WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class HeadLines:
     """The last lines of the file, oldest first; `cut`: the file has earlier ones. `unread` says why there are none."""
 
     lines: Sequence[str] = ()
@@ -46,9 +46,9 @@ class Outside:
     unknown: Sequence[str] = ()
 
 
-def read_lines(path: Path, at_most: int | None = None) -> Lines:
+def read_lines(path: Path, at_most: int | None = None) -> HeadLines:
     """The last `TAIL_BYTES` of the file, or so many. Never waits longer than `READ_SECONDS`."""
-    found: list[Lines] = []
+    found: list[HeadLines] = []
 
     def read() -> None:
         found.append(last_lines(path, at_most or TAIL_BYTES))
@@ -56,10 +56,10 @@ def read_lines(path: Path, at_most: int | None = None) -> Lines:
     reading = Thread(target=read, name="authsec-heads-read", daemon=True)
     reading.start()
     reading.join(READ_SECONDS)
-    return found[0] if found else Lines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
+    return found[0] if found else HeadLines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
 
 
-def last_lines(path: Path, at_most: int) -> Lines:
+def last_lines(path: Path, at_most: int) -> HeadLines:
     """The last so many bytes of the file, for as long as that takes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
@@ -69,10 +69,10 @@ def last_lines(path: Path, at_most: int) -> Lines:
             file.seek(start)
             lines = file.read(at_most).decode("ascii", "replace").splitlines()
     except FileNotFoundError:
-        return Lines()  # nothing was sent there yet
+        return HeadLines()  # nothing was sent there yet
     except OSError as error:
-        return Lines(unread=f"{path} cannot be read: {error.strerror}")
-    return Lines(lines=lines[1:] if start else lines, cut=start > 0)
+        return HeadLines(unread=f"{path} cannot be read: {error.strerror}")
+    return HeadLines(lines=lines[1:] if start else lines, cut=start > 0)
 
 
 def outside_heads(lines: Sequence[str], keys: Keys, issuer: str) -> Outside:
@@ -264,13 +264,13 @@ class Comparison:
     issuer: str = ""
     problem: str | None = None
     not_compared: str = ""
-    _lines: Lines = field(default_factory=Lines)
+    _lines: HeadLines = field(default_factory=HeadLines)
     _recorded: int | None = None  # restores, when the file was found to be a copy without its -wal file
     _last: Head | None = None  # the newest head that this process saw in the database
 
     def read_file(self) -> None:
         """Read the end of the file: before the database, which is then at least as new."""
-        self._lines = read_lines(self.path) if self.path else Lines()
+        self._lines = read_lines(self.path) if self.path else HeadLines()
         if self.to_address:
             self.not_compared = "the outside heads go to an address, which is not read"
         else:
@@ -337,7 +337,7 @@ class Comparison:
         self._last = None
 
 
-def _mostly_heads(outside: Outside, lines: Lines) -> bool:
+def _mostly_heads(outside: Outside, lines: HeadLines) -> bool:
     return len(outside.heads) >= len(lines.lines) // 2
 
 

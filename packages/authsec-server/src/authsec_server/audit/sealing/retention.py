@@ -139,7 +139,7 @@ class _Confirmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
+class DropForeseen:
     """How many events would go; `numbers` are the lowest and the highest of them."""
 
     before: str
@@ -178,14 +178,14 @@ class Dropper:
         self._remove(record)
         return record
 
-    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> Foreseen:
+    def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropForeseen:
         """What `drop` would bring about, after all of its checks. Raises as it does; nothing is changed."""
         act.principal.require(Role.ADMIN)
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
-            return Foreseen(before=begun.before, events=begun.events, numbers=begun.numbers)
+            return DropForeseen(before=begun.before, events=begun.events, numbers=begun.numbers)
         wanted, _ = self._checked(act, before, export, keys, sealing=False)
-        return Foreseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
+        return DropForeseen(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
     def _checked(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool

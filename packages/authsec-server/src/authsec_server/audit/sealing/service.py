@@ -21,7 +21,7 @@ OVERDUE_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Following:
+class SealedAfter:
     """Events in the order of sealing, up to the place `last`; of those that were `dropped` only the seal is left.
 
     The newest head is of `sealed` leaves, and was signed at `head_at`.
@@ -120,7 +120,7 @@ def reached_keys(tx: Tx, keys: Keys) -> Keys:
     return succession(store.replacements(tx.connection), keys).keys
 
 
-def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Following:
+def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> SealedAfter:
     """What was sealed behind that place. A place, once given, keeps its event: so whoever goes on misses none.
 
     Numbers are given before the commit, so behind a number another may appear later; behind a place none does.
@@ -130,7 +130,7 @@ def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> Follow
     there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
     seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
     head = store.newest_head(tx.connection)
-    return Following(
+    return SealedAfter(
         events=tuple(replace(there[number], seal=seal) for number, seal in seals if number in there),
         dropped=tuple(seal for number, seal in seals if number not in there),
         last=leaves[-1].position if leaves else None,

@@ -18,10 +18,10 @@ from prometheus_client import Counter, Gauge
 
 from authsec_server.audit.sealing.heads import Head
 from authsec_server.failures import StartupRefused
-from authsec_server.outbound import Limits, Outbound, OutboundFailed
+from authsec_server.outbound import Outbound, OutboundFailed, OutboundLimits
 from authsec_server.settings import ENV_PREFIX
 
-_LIMITS: Final = Limits(seconds=10.0, max_bytes=64 * 1024)
+_LIMITS: Final = OutboundLimits(seconds=10.0, max_bytes=64 * 1024)
 _MAX_TOKEN: Final = 16_384
 
 
@@ -130,7 +130,7 @@ WAITING = Gauge("authsec_audit_heads_waiting", "Heads of the sealed journal that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class SinkState:
     """Whether heads are sent elsewhere, and since when none was taken there; `problem` says why."""
 
     sent: bool = False
@@ -138,7 +138,7 @@ class Standing:
     problem: str = ""
 
 
-NOWHERE: Final = Standing()
+NOWHERE: Final = SinkState()
 
 
 class HeadsElsewhere:
@@ -149,7 +149,7 @@ class HeadsElsewhere:
         self._now = now
         self._waiting: deque[Head] = deque(maxlen=MOST)
         self._last = ""
-        self._standing = Standing(sent=sink is not None)
+        self._standing = SinkState(sent=sink is not None)
         self._handed_at: datetime | None = None  # since when the sink has had a head without an answer
         self._ending = Event()
 
@@ -174,13 +174,13 @@ class HeadsElsewhere:
             self._waiting.append(head)
             WAITING.set(len(self._waiting))
 
-    def standing(self) -> Standing:
+    def standing(self) -> SinkState:
         """How it stands, also while the sink hangs."""
         since, its = self._handed_at, self._standing
         if since is None or self._now() - since < STUCK:
             return its
         problem = f"a head was handed over more than {STUCK.seconds} s ago, and there is no answer"
-        return Standing(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
+        return SinkState(sent=True, undelivered_since=its.undelivered_since or since, problem=problem)
 
     def deliver(self) -> bool:
         """Hand over what waits, until the end; whether all of it was taken. Blocks its thread."""
@@ -228,14 +228,14 @@ class HeadsElsewhere:
     def _failed(self, problem: str) -> None:
         before = self._standing
         since = before.undelivered_since or self._now()
-        self._standing = Standing(sent=True, undelivered_since=since, problem=problem)
+        self._standing = SinkState(sent=True, undelivered_since=since, problem=problem)
         if before.problem != problem:
             log.error("heads of the journal are not taken elsewhere", why=problem, since=since.isoformat())
 
     def _worked(self) -> None:
         if self._standing.undelivered_since is not None:
             log.info("heads of the journal are taken elsewhere again")
-        self._standing = Standing(sent=True)
+        self._standing = SinkState(sent=True)
 
 
 def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:

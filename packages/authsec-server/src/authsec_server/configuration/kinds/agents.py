@@ -9,14 +9,14 @@ from functools import partial
 
 from authsec_server import naming
 from authsec_server.clients import bindings, held_proofs, service
-from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding, Proof, ProofKind, parse_labels
+from authsec_server.clients.model import Client, ClientEdit, ClientKind, Onboarding, Proof, ProofKind, parse_labels
 from authsec_server.configuration.document import AgentShape
 from authsec_server.configuration.immutables import STAYS_OFF, new_slug, require_kind
 from authsec_server.configuration.kinds import proofs
-from authsec_server.configuration.kinds.proofs import SECRET, Compared, Wanted
+from authsec_server.configuration.kinds.proofs import SECRET, ComparedProofs, WantedProof
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.reading import Present
-from authsec_server.configuration.steps import Do, Setting, Step, Turn
+from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Invalid
@@ -52,7 +52,7 @@ def facts(client: Client, present: Present) -> Facts:
     return filled(its)
 
 
-def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> Step | None:
+def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> PlannedStep | None:
     """What makes the agent what the document says; None where it is that. Raises `Invalid`."""
     held = present.agents.get(slug)
     if held is not None:
@@ -71,8 +71,8 @@ def step(slug: str, shape: AgentShape, present: Present, setting: Setting) -> St
         unattested=any(each.platform == "unattested" for each in shape.proofs),
     )
     if held is None:
-        return Step(change=change, parts=_creating(slug, shape, compared, enabled, setting))
-    return Step(change=change, parts=_editing(held, shape, compared, differing_fields(change), enabled, setting))
+        return PlannedStep(change=change, parts=_creating(slug, shape, compared, enabled, setting))
+    return PlannedStep(change=change, parts=_editing(held, shape, compared, differing_fields(change), enabled, setting))
 
 
 def differing_fields(change: Change) -> frozenset[str]:
@@ -94,7 +94,7 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
     return [Note(section=Section.AGENTS, slug=slug, text=text) for text in found]
 
 
-def removal_step(held: Client, present: Present, setting: Setting, *, revoked: Collection[str]) -> Step:
+def removal_step(held: Client, present: Present, setting: Setting, *, revoked: Collection[str]) -> PlannedStep:
     """What deletes the agent; `revoked` are the slugs of its delegations that go with it and stand in no other step."""
     told = f"With it these delegations are revoked: {', '.join(sorted(revoked))}"
     change = Change(
@@ -104,15 +104,15 @@ def removal_step(held: Client, present: Present, setting: Setting, *, revoked: C
         differences=differences(facts(held, present), {}),
         notes=(told,) if revoked else (),
     )
-    return Step(
+    return PlannedStep(
         change=change,
-        parts=((Turn.DELETE_AGENTS, lambda tx, act: delegations.delete_client(tx, act, held.id, setting.terms)),),
+        parts=((PlanTurn.DELETE_AGENTS, lambda tx, act: delegations.delete_client(tx, act, held.id, setting.terms)),),
         besides=len(revoked),
     )
 
 
 def _wanted(
-    slug: str, shape: AgentShape, held: Client | None, compared: Compared, present: Present
+    slug: str, shape: AgentShape, held: Client | None, compared: ComparedProofs, present: Present
 ) -> dict[str, object]:
     lines = [proofs.line(each.proof, each.source) for each in (*compared.bound, *compared.new)]
     for each in compared.staying:
@@ -139,8 +139,8 @@ def _says_secret(shape: AgentShape) -> bool:
 
 
 def _creating(
-    slug: str, shape: AgentShape, compared: Compared, enabled: bool, setting: Setting
-) -> tuple[tuple[Turn, Do], ...]:
+    slug: str, shape: AgentShape, compared: ComparedProofs, enabled: bool, setting: Setting
+) -> tuple[tuple[PlanTurn, Do], ...]:
     if not compared.new:
         raise Invalid(
             "proofs",
@@ -154,27 +154,29 @@ def _creating(
     does += [partial(_add, slug, each, after, setting) for after, each in enumerate(others, 1)]
     if not enabled:
         does.append(lambda tx, act: service.disable(tx, act, slug))
-    return tuple((Turn.AGENTS, do) for do in does)
+    return tuple((PlanTurn.AGENTS, do) for do in does)
 
 
 def _editing(
-    held: Client, shape: AgentShape, compared: Compared, fields: Collection[str], enabled: bool, setting: Setting
-) -> tuple[tuple[Turn, Do], ...]:
+    held: Client, shape: AgentShape, compared: ComparedProofs, fields: Collection[str], enabled: bool, setting: Setting
+) -> tuple[tuple[PlanTurn, Do], ...]:
     secrets = [] if _says_secret(shape) else [each for each in held.proofs if each.kind is ProofKind.SECRET]
-    parts: list[tuple[Turn, Do]] = [
-        (Turn.TAKE_PROOFS, partial(_take, held, proof)) for proof in (*compared.gone, *secrets)
+    parts: list[tuple[PlanTurn, Do]] = [
+        (PlanTurn.TAKE_PROOFS, partial(_take, held, proof)) for proof in (*compared.gone, *secrets)
     ]
     if _DESCRIBED & set(fields):
-        parts.append((Turn.AGENTS, partial(_describe, held, shape)))
-    parts += [(Turn.AGENTS, partial(_bind, each, setting)) for each in compared.bound]
-    parts += [(Turn.AGENTS, partial(_add, held.id, each, after, setting)) for after, each in enumerate(compared.new, 1)]
+        parts.append((PlanTurn.AGENTS, partial(_describe, held, shape)))
+    parts += [(PlanTurn.AGENTS, partial(_bind, each, setting)) for each in compared.bound]
+    parts += [
+        (PlanTurn.AGENTS, partial(_add, held.id, each, after, setting)) for after, each in enumerate(compared.new, 1)
+    ]
     if enabled != held.enabled:
         turn = service.enable if enabled else service.disable
-        parts.append((Turn.AGENTS, lambda tx, act: turn(tx, act, held.id)))
+        parts.append((PlanTurn.AGENTS, lambda tx, act: turn(tx, act, held.id)))
     return tuple(parts)
 
 
-def _create(slug: str, shape: AgentShape, first: Wanted, setting: Setting, tx: Tx, act: Act) -> object:
+def _create(slug: str, shape: AgentShape, first: WantedProof, setting: Setting, tx: Tx, act: Act) -> object:
     its = first.new()
     onboarding = Onboarding(
         name=slug if shape.name is None else shape.name,
@@ -193,14 +195,14 @@ def _create(slug: str, shape: AgentShape, first: Wanted, setting: Setting, tx: T
         return service.create(tx, act, onboarding, trust_domain=setting.trust_domain)
 
 
-def _add(agent: str, wanted: Wanted, after: int, setting: Setting, tx: Tx, act: Act) -> object:
+def _add(agent: str, wanted: WantedProof, after: int, setting: Setting, tx: Tx, act: Act) -> object:
     """One further proof. The first in time says on which platform the agent runs, so those of one act come in order."""
     in_order = replace(act, now=act.now + timedelta(microseconds=after))
     with proofs.within(wanted.index):
         return held_proofs.add_proof(tx, in_order, agent, wanted.new(), trust_domain=setting.trust_domain)
 
 
-def _bind(wanted: Wanted, setting: Setting, tx: Tx, act: Act) -> object:
+def _bind(wanted: WantedProof, setting: Setting, tx: Tx, act: Act) -> object:
     assert wanted.held is not None
     assert wanted.source is not None
     with proofs.within(wanted.index):
@@ -213,7 +215,7 @@ def _take(held: Client, proof: Proof, tx: Tx, act: Act) -> object:
 
 def _describe(held: Client, shape: AgentShape, tx: Tx, act: Act) -> object:
     """Its proofs may have been taken just before: that is this act, too, and no other's change."""
-    wanted = Changes(
+    wanted = ClientEdit(
         name=held.slug if shape.name is None else shape.name,
         owner=shape.owner,
         description=shape.description,

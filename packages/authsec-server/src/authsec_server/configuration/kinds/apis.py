@@ -10,7 +10,7 @@ from authsec_server.apis.model import Action, Api, ApiKind, parse_described, par
 from authsec_server.configuration.document import ApiShape
 from authsec_server.configuration.immutables import new_slug, require_kind
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
-from authsec_server.configuration.steps import Step, Turn, making, removing
+from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 
@@ -26,7 +26,7 @@ def facts(api: Api) -> Facts:
     return filled({**its, "actions": {each.action: each.description for each in api.actions}})
 
 
-def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
+def step(slug: str, shape: ApiShape, held: Api | None) -> PlannedStep | None:
     """What makes the API what the document says; None where it is that. Raises `Invalid`."""
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"registered as {held.kind}")
@@ -41,13 +41,13 @@ def step(slug: str, shape: ApiShape, held: Api | None) -> Step | None:
         created_at=UNMADE,
     )
     before, do = (facts(held), partial(_edit, held, wanted)) if held else (None, partial(_create, wanted))
-    return making(Section.APIS, slug, before, facts(wanted), turn=Turn.APIS, do=do)
+    return making(Section.APIS, slug, before, facts(wanted), turn=PlanTurn.APIS, do=do)
 
 
-def removal_step(held: Api) -> Step:
+def removal_step(held: Api) -> PlannedStep:
     """What forgets the API."""
     do = partial(service.delete, id_or_slug=held.id)
-    return removing(Section.APIS, held.slug, facts(held), turn=Turn.DELETE_APIS, do=do)
+    return removing(Section.APIS, held.slug, facts(held), turn=PlanTurn.DELETE_APIS, do=do)
 
 
 def _create(wanted: Api, tx: Tx, act: Act) -> object:

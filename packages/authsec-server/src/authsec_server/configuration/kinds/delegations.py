@@ -12,10 +12,10 @@ from authsec_server.configuration.durations import as_typed, instead_of, seconds
 from authsec_server.configuration.immutables import STAYS_OFF, new_slug
 from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
 from authsec_server.configuration.reading import Present
-from authsec_server.configuration.steps import Do, Setting, Step, Turn
+from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service, validation
-from authsec_server.delegations.model import OVER, Delegation, DelegationState, Edit, Proposal, state
+from authsec_server.delegations.model import OVER, Delegation, DelegationEdit, DelegationState, Proposal, state
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 from authsec_server.web.instants import parse_instant, rfc3339
@@ -38,7 +38,7 @@ def facts(delegation: Delegation, present: Present) -> Facts:
 
 def step(
     slug: str, shape: DelegationShape, present: Present, setting: Setting, resolve: Resolve, *, renew: bool
-) -> Step | None:
+) -> PlannedStep | None:
     """What makes the delegation what the document says; None where it is that. Raises `Invalid`.
 
     What is over is delegated anew only with `renew`: whoever revoked it did not ask the document.
@@ -72,8 +72,8 @@ def step(
     if enabled != stays:
         turn = service.enable if enabled else service.disable
         does.append(lambda tx, act: turn(tx, act, slug, setting.terms))
-    parts = tuple((Turn.DELEGATIONS, do) for do in does)
-    return Step(change=change, parts=parts, besides=len(shape.audiences))
+    parts = tuple((PlanTurn.DELEGATIONS, do) for do in does)
+    return PlannedStep(change=change, parts=parts, besides=len(shape.audiences))
 
 
 def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
@@ -89,12 +89,12 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
     return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
 
 
-def removal_step(held: Delegation, present: Present, setting: Setting, *, with_agent: bool) -> Step:
+def removal_step(held: Delegation, present: Present, setting: Setting, *, with_agent: bool) -> PlannedStep:
     """What revokes the delegation, for good; where its agent goes, that does."""
     its = differences(facts(held, present), {})
     change = Change(verb=Verb.REMOVE, section=Section.DELEGATIONS, slug=held.slug, differences=its)
     revoke = partial(_revoke, held, setting)
-    return Step(change=change, parts=() if with_agent else ((Turn.REVOKE_DELEGATIONS, revoke),))
+    return PlannedStep(change=change, parts=() if with_agent else ((PlanTurn.REVOKE_DELEGATIONS, revoke),))
 
 
 def _facts(delegation: Delegation, present: Present) -> dict[str, object]:
@@ -192,7 +192,7 @@ def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, 
 
 def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
     same_end = rfc3339(held.ends_at) == wanted.get("ends_at")  # a document tells no fractions of seconds
-    asked = Edit(
+    asked = DelegationEdit(
         target_type=shape.target_type,
         max_duration=_seconds(shape),
         actions=tuple(shape.actions),

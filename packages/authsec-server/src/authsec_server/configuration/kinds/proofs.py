@@ -23,12 +23,12 @@ from authsec_server.failures import Conflict, Invalid
 from authsec_server.web.instants import parse_instant, rfc3339
 
 _OF_DOCUMENTS: Final = frozenset({ProofKind.SELECTORS, ProofKind.KEY_PAIR, ProofKind.UNATTESTED})
-_Fits = Callable[[Proof, "Wanted", Mapping[str, str]], bool]
+_Fits = Callable[[Proof, "WantedProof", Mapping[str, str]], bool]
 SECRET: Final = "secret"  # noqa: S105 - how a document names that there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedProof:
     """A proof that a document names; `index` is its place there, `held` the one that it means, if the agent has it."""
 
     index: int
@@ -49,12 +49,12 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedProofs:
     """The proofs that stay, those to be bound to their source, those that are new, those that go; secrets apart."""
 
-    staying: tuple[Wanted, ...]
-    bound: tuple[Wanted, ...]
-    new: tuple[Wanted, ...]
+    staying: tuple[WantedProof, ...]
+    bound: tuple[WantedProof, ...]
+    new: tuple[WantedProof, ...]
     gone: tuple[Proof, ...]
 
 
@@ -70,9 +70,9 @@ def facts(client: Client, slugs: Mapping[str, str], now: datetime) -> list[str]:
     return sorted([*lines, *([SECRET] if client.holds_secret(now) else [])])
 
 
-def wanted(shapes: Sequence[ProofShape]) -> list[Wanted]:
+def wanted(shapes: Sequence[ProofShape]) -> list[WantedProof]:
     """The proofs that a document names, without secrets. Raises `Invalid` for the member, from `proofs` on."""
-    found: dict[object, Wanted] = {}
+    found: dict[object, WantedProof] = {}
     for index, shape in enumerate(shapes):
         with within(index):
             proof = _wanted(index, shape)
@@ -83,7 +83,9 @@ def wanted(shapes: Sequence[ProofShape]) -> list[Wanted]:
     return [*found.values()]
 
 
-def compared(client: Client | None, asked: Sequence[Wanted], slugs: Mapping[str, str], now: datetime) -> Compared:
+def compared(
+    client: Client | None, asked: Sequence[WantedProof], slugs: Mapping[str, str], now: datetime
+) -> ComparedProofs:
     """Which of the held proofs are meant: first those of the very source, then those where none is named."""
     left = list(_held(client)) if client else []
     meant: dict[int, Proof] = {}
@@ -94,7 +96,7 @@ def compared(client: Client | None, asked: Sequence[Wanted], slugs: Mapping[str,
                 left.remove(found)
     matched = [_with(each, meant[each.index]) for each in asked if each.index in meant]
     bound = tuple(each for each in matched if each.source is not None and each.held and each.held.source_id is None)
-    return Compared(
+    return ComparedProofs(
         staying=tuple(each for each in matched if each not in bound),
         bound=bound,
         new=tuple(each for each in asked if each.index not in meant),
@@ -144,7 +146,7 @@ def _exported(proof: Proof, slugs: Mapping[str, str]) -> Facts:
     return filled(its)
 
 
-def _wanted(index: int, shape: ProofShape) -> Wanted:
+def _wanted(index: int, shape: ProofShape) -> WantedProof:
     platform = Platform(shape.platform)
     if platform is Platform.SECRET and (shape.expires_at or shape.selectors or shape.public_key or shape.source):
         raise Invalid("platform", "Of a secret, a document says no more than that there is one.", "Leave the rest out.")
@@ -160,14 +162,14 @@ def _wanted(index: int, shape: ProofShape) -> Wanted:
         now=UNMADE,
         token_bytes=bytes,  # of a secret that nobody gets to see
     )
-    return Wanted(index=index, proof=replace(proof, expires_at=expires_at), source=shape.source)
+    return WantedProof(index=index, proof=replace(proof, expires_at=expires_at), source=shape.source)
 
 
 def _evidence(proof: Proof) -> tuple[object, ...]:
     return proof.kind, proof.thumbprint, frozenset(proof.selectors)
 
 
-def _first(held: Sequence[Proof], asked: Wanted, fits: _Fits, slugs: Mapping[str, str]) -> Proof | None:
+def _first(held: Sequence[Proof], asked: WantedProof, fits: _Fits, slugs: Mapping[str, str]) -> Proof | None:
     for proof in held:
         alike = _evidence(proof) == _evidence(asked.proof)
         if alike and rfc3339(proof.expires_at) == rfc3339(asked.proof.expires_at) and fits(proof, asked, slugs):
@@ -175,17 +177,17 @@ def _first(held: Sequence[Proof], asked: Wanted, fits: _Fits, slugs: Mapping[str
     return None
 
 
-def _same_source(proof: Proof, asked: Wanted, slugs: Mapping[str, str]) -> bool:
+def _same_source(proof: Proof, asked: WantedProof, slugs: Mapping[str, str]) -> bool:
     return slugs.get(proof.source_id or "") == asked.source
 
 
-def _any_source(_proof: Proof, asked: Wanted, _slugs: Mapping[str, str]) -> bool:
+def _any_source(_proof: Proof, asked: WantedProof, _slugs: Mapping[str, str]) -> bool:
     return asked.source is None
 
 
-def _no_source_yet(proof: Proof, asked: Wanted, _slugs: Mapping[str, str]) -> bool:
+def _no_source_yet(proof: Proof, asked: WantedProof, _slugs: Mapping[str, str]) -> bool:
     return asked.source is not None and proof.source_id is None and proof.kind is ProofKind.SELECTORS
 
 
-def _with(asked: Wanted, held: Proof) -> Wanted:
+def _with(asked: WantedProof, held: Proof) -> WantedProof:
     return replace(asked, held=held)

@@ -8,7 +8,7 @@ from authsec_server import naming
 from authsec_server.configuration.document import RoleShape
 from authsec_server.configuration.immutables import new_slug
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled
-from authsec_server.configuration.steps import Step, Turn, making, removing
+from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.principal import Act
@@ -26,7 +26,7 @@ def facts(role: RoleDefinition) -> Facts:
     return filled({"name": role.name, "description": role.description, "actions": list(role.actions)})
 
 
-def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> Step | None:
+def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> PlannedStep | None:
     """What makes the role what the document says; None where it is that. Raises `Invalid`."""
     wanted = RoleDefinition(
         id="",
@@ -37,13 +37,13 @@ def step(slug: str, shape: RoleShape, held: RoleDefinition | None) -> Step | Non
         created_at=UNMADE,
     )
     before, do = (facts(held), partial(_edit, held, wanted)) if held else (None, partial(_create, wanted))
-    return making(Section.ROLES, slug, before, facts(wanted), turn=Turn.ROLES, do=do)
+    return making(Section.ROLES, slug, before, facts(wanted), turn=PlanTurn.ROLES, do=do)
 
 
-def removal_step(held: RoleDefinition) -> Step:
+def removal_step(held: RoleDefinition) -> PlannedStep:
     """What takes the role away."""
     do = partial(delegations.delete_role, role_id=held.id)
-    return removing(Section.ROLES, held.slug, facts(held), turn=Turn.DELETE_ROLES, do=do)
+    return removing(Section.ROLES, held.slug, facts(held), turn=PlanTurn.DELETE_ROLES, do=do)
 
 
 def _create(wanted: RoleDefinition, tx: Tx, act: Act) -> object:

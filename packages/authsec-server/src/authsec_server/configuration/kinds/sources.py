@@ -11,12 +11,12 @@ from authsec_server.clients import bindings
 from authsec_server.configuration.document import SourceShape
 from authsec_server.configuration.immutables import STAYS_OFF, require_kind
 from authsec_server.configuration.model import UNMADE, Change, Facts, Note, Section, Verb, differences, filled
-from authsec_server.configuration.steps import Do, Setting, Step, Turn, removing
+from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.sources import service, validation
 from authsec_server.sources.cluster_validation import fingerprints
-from authsec_server.sources.model import Changes, ClusterApi, NewSource, TrustSource
+from authsec_server.sources.model import ClusterApi, ProposedSource, SourceEdit, TrustSource
 
 _NONE: Final = ClusterApi(url="", credentials="")
 
@@ -40,18 +40,18 @@ def facts(source: TrustSource) -> Facts:
     )
 
 
-def asked(slug: str, shape: SourceShape) -> NewSource:
+def asked(slug: str, shape: SourceShape) -> ProposedSource:
     """What the document asks for, in the room's own terms."""
     its = {**dict(shape), "name": slug if shape.name is None else shape.name, "slug": slug}
     del its["enabled"]
-    return NewSource(**its)
+    return ProposedSource(**its)
 
 
-def edits(source: TrustSource, slug: str, shape: SourceShape) -> Changes:
+def edits(source: TrustSource, slug: str, shape: SourceShape) -> SourceEdit:
     """The edit that makes the source what the document says."""
     whole = asked(slug, shape)
     claims = validation.checked(whole, id=source.id, now=source.created_at).claims
-    return Changes(
+    return SourceEdit(
         name=whole.name,
         issuer=whole.issuer,
         keys_from=whole.keys_from,
@@ -68,7 +68,7 @@ def edits(source: TrustSource, slug: str, shape: SourceShape) -> Changes:
     )
 
 
-def step(slug: str, shape: SourceShape, held: TrustSource | None, setting: Setting) -> Step | None:
+def step(slug: str, shape: SourceShape, held: TrustSource | None, setting: Setting) -> PlannedStep | None:
     """What makes the source what the document says; None where it is that. Raises `Invalid`."""
     if held is not None:
         require_kind(held.kind, shape.kind, told=f"a {held.kind.shown}")
@@ -88,7 +88,7 @@ def step(slug: str, shape: SourceShape, held: TrustSource | None, setting: Setti
     if enabled != stays:
         does.append(partial(_turn, slug, enabled, setting))
     change = Change(verb=verb, section=Section.SOURCES, slug=slug, differences=differing)
-    return Step(change=change, parts=tuple((Turn.SOURCES, do) for do in does))
+    return PlannedStep(change=change, parts=tuple((PlanTurn.SOURCES, do) for do in does))
 
 
 def note(held: TrustSource, shape: SourceShape) -> Note | None:
@@ -98,10 +98,10 @@ def note(held: TrustSource, shape: SourceShape) -> Note | None:
     return Note(section=Section.SOURCES, slug=held.slug, text=STAYS_OFF)
 
 
-def removal_step(held: TrustSource) -> Step:
+def removal_step(held: TrustSource) -> PlannedStep:
     """What removes the source."""
     do = partial(bindings.remove_source, id_or_slug=held.id)
-    return removing(Section.SOURCES, held.slug, facts(held), turn=Turn.REMOVE_SOURCES, do=do)
+    return removing(Section.SOURCES, held.slug, facts(held), turn=PlanTurn.REMOVE_SOURCES, do=do)
 
 
 def _plain(source: TrustSource) -> dict[str, object]:

@@ -40,7 +40,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class EventStory:
     """One event and what belongs to it: the rest of its request, the client if it is still there, what would help."""
 
     recorded: Recorded
@@ -55,7 +55,7 @@ async def trail(visit: PageRequest) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[query.Asked, JournalPage, list[Point], int, SoFar]:
+    def load(tx: Tx) -> tuple[query.ActivityQuery, JournalPage, list[Point], int, SoFar]:
         its = query.read(tx, visit.query)
         found = audit.page(tx, visit.act.principal, its.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
@@ -67,7 +67,7 @@ async def trail(visit: PageRequest) -> Response:
     except Invalid as failure:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
-        its = query.Asked(wanted=EventFilter(), typed=typed)
+        its = query.ActivityQuery(wanted=EventFilter(), typed=typed)
         found, points, newest = JournalPage(items=(), next=None), [], 0
     return visit.render(
         "activity/trail.html",
@@ -109,14 +109,14 @@ async def story(visit: PageRequest) -> Response:
     )
 
 
-def _story(tx: Tx, visit: PageRequest, number: int) -> Story:
+def _story(tx: Tx, visit: PageRequest, number: int) -> EventStory:
     principal = visit.act.principal
     found = audit.event(tx, principal, number)
     request_id = found.event.request_id
     rest = audit.of_request(tx, principal, request_id) if request_id else ()
     client = clients.find(tx, found.event.client.id) if found.event.client else None
     can_prove = client is None or client.can_prove_itself(visit.act.now) or client.unattested(visit.act.now)
-    return Story(
+    return EventStory(
         recorded=found,
         rest=[each for each in rest if each.id != found.id],
         client=client,
@@ -125,7 +125,7 @@ def _story(tx: Tx, visit: PageRequest, number: int) -> Story:
     )
 
 
-def _can_be_used(told: Story, now: datetime) -> bool:
+def _can_be_used(told: EventStory, now: datetime) -> bool:
     """Whether it is about a token that has neither expired nor been revoked."""
     event = told.recorded.event
     if event.kind is not EventKind.TOKEN_ISSUED or event.expires_at is None:
@@ -139,7 +139,7 @@ def _charted(wanted: EventFilter) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
-def _series(tx: Tx, its: query.Asked, now: datetime) -> list[Point]:
+def _series(tx: Tx, its: query.ActivityQuery, now: datetime) -> list[Point]:
     """By the hour for two days, else by the day; nothing where it could not tell of what is listed."""
     if not its.counted:
         return []

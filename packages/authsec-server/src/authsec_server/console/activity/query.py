@@ -49,7 +49,7 @@ _YEARS = range(1970, 3000)  # far from where the reckoning with dates ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ActivityQuery:
     """The filter, and what stood in the form."""
 
     wanted: EventFilter
@@ -73,7 +73,7 @@ class Asked:
 FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id", "jti", "since", "until")
 
 
-def read(tx: Tx, query: Form) -> Asked:
+def read(tx: Tx, query: Form) -> ActivityQuery:
     """The filter that the query means. Raises `Invalid` at its field."""
     typed = {name: query.text(name) for name in FIELDS}
     delegation_id, client_id = _delegation(tx, typed["delegation"])
@@ -91,7 +91,7 @@ def read(tx: Tx, query: Form) -> Asked:
     )
     if wanted.since and wanted.until and wanted.since >= wanted.until:
         raise Invalid("until", "This is before From: nothing can have happened then.", "Choose a later day, or none.")
-    return Asked(wanted=wanted, typed=typed)
+    return ActivityQuery(wanted=wanted, typed=typed)
 
 
 def _kinds(what: str) -> frozenset[EventKind]:

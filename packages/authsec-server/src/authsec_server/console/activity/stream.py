@@ -41,7 +41,7 @@ async def stream(visit: PageRequest) -> Response:
     )
 
 
-async def _lines(visit: PageRequest, its: query.Asked, after: int) -> AsyncIterator[str]:
+async def _lines(visit: PageRequest, its: query.ActivityQuery, after: int) -> AsyncIterator[str]:
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"

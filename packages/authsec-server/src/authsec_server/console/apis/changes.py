@@ -22,7 +22,7 @@ SPARE_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class TypedApi:
     """The form as it stands: what was typed, or what is stored."""
 
     name: str = ""
@@ -34,7 +34,7 @@ class Typed:
     spare: int = SPARE_ROWS
 
     @classmethod
-    def of(cls, api: Api) -> Typed:
+    def of(cls, api: Api) -> TypedApi:
         """What is stored."""
         return cls(
             name=api.name,
@@ -46,7 +46,7 @@ class Typed:
         )
 
     @classmethod
-    def read(cls, form: Form) -> Typed:
+    def read(cls, form: Form) -> TypedApi:
         """What was typed. Whoever asks for more rows gets more than stood there."""
         actions = form.rows("action", "action_description")
         empty = len(form.all("action")) - len(actions)
@@ -87,13 +87,13 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """What to register."""
-    typed = Typed.read(visit.form)
+    typed = TypedApi.read(visit.form)
     return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, revision=0)
 
 
 async def create(visit: PageRequest) -> Response:
     """Register it."""
-    typed = Typed.read(visit.form)
+    typed = TypedApi.read(visit.form)
     if visit.form.ticked("more"):
         return await form(visit)
 
@@ -126,16 +126,16 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
         "apis/form.html",
         title=f"Edit {api.name}",
         problem=problem,
-        typed=Typed.read(visit.form) if posted else Typed.of(api),
+        typed=TypedApi.read(visit.form) if posted else TypedApi.of(api),
         api=api,
-        stored=Typed.of(api),
+        stored=TypedApi.of(api),
         revision=revision,
     )
 
 
 async def edit(visit: PageRequest) -> Response:
     """Store what was typed, unless somebody else was first."""
-    typed, reference = Typed.read(visit.form), visit.request.path_params["api"]
+    typed, reference = TypedApi.read(visit.form), visit.request.path_params["api"]
     read = visit.form.number("revision")
     if visit.form.ticked("more"):
         return await edit_form(visit)

@@ -15,8 +15,8 @@ from authsec_server.console.apis.snippets import snippets
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import effective, live_tokens
-from authsec_server.delegations.effective import Caller
-from authsec_server.delegations.live_tokens import AtApi
+from authsec_server.delegations.effective import ApiCaller
+from authsec_server.delegations.live_tokens import TokensAtApi
 
 PAGE = 50
 SHOWN = 200
@@ -31,7 +31,7 @@ async def listing(visit: PageRequest) -> Response:
     """All APIs, by slug."""
     text, after = visit.query.text("text"), visit.query.text("cursor")
 
-    def load(tx: Tx) -> tuple[list[Api], str | None, dict[str, AtApi]]:
+    def load(tx: Tx) -> tuple[list[Api], str | None, dict[str, TokensAtApi]]:
         found, following = apis.page(tx, visit.act, text=text, after=after, limit=PAGE)
         return found, following, _followed(tx, visit, found)
 
@@ -44,7 +44,7 @@ async def listing(visit: PageRequest) -> Response:
 async def detail(visit: PageRequest) -> Response:
     """One API."""
 
-    def load(tx: Tx) -> tuple[Api, list[Caller], dict[str, AtApi], list[Credential]]:
+    def load(tx: Tx) -> tuple[Api, list[ApiCaller], dict[str, TokensAtApi], list[Credential]]:
         api = apis.get(tx, visit.act, visit.request.path_params["api"])
         allowed = effective.who_may_call(tx, visit.act, api, visit.console.terms, limit=SHOWN)
         return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
@@ -63,7 +63,7 @@ async def detail(visit: PageRequest) -> Response:
     )
 
 
-def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, AtApi]:
+def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, TokensAtApi]:
     """By audience, who follows the feed of revocations."""
     found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}

@@ -42,7 +42,7 @@ LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldProof:
     """A proof, how it stands, and when a token last rested on it."""
 
     proof: Proof
@@ -71,7 +71,7 @@ class Overview:
     """All that the page shows, of one moment."""
 
     client: Client
-    held: Sequence[Held]
+    held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
     misses: Mapping[str, ClosestMiss]  # by proof
     sharing: Mapping[str, Sequence[Named]]  # the other clients that the same workload could come as, by proof
@@ -134,12 +134,12 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
     )
 
 
-def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[Held]:
+def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:
     """The proofs that the client holds, with how each stands. `trust_domain` is that of the clients' SPIFFE IDs."""
     used = counts.proof_last_uses(tx, [proof.id for proof in client.proofs])
     vouching = sources.by_ids(tx, client.source_ids)
     return [
-        Held(
+        HeldProof(
             proof=proof,
             status=_status(tx, proof, vouching.get(proof.source_id or ""), now, trust_domain),
             last_use=used.get(proof.id),

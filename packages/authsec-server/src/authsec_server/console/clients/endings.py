@@ -22,7 +22,7 @@ from authsec_server.principal import Act, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class EndingPage:
     """One of the acts. `key` is its address and what the template tells it by, `done` the notice afterwards."""
 
     key: str
@@ -33,28 +33,30 @@ class Ending:
 
 
 ENDINGS = (
-    Ending(
+    EndingPage(
         key="disable",
         heading="Disable {}?",
         button="Disable",
         done="client_disabled",
         change=lambda tx, act, client_id, _: clients.disable(tx, act, client_id),
     ),
-    Ending(
+    EndingPage(
         key="enable",
         heading="Enable {}?",
         button="Enable",
         done="client_enabled",
         change=lambda tx, act, client_id, _: clients.enable(tx, act, client_id),
     ),
-    Ending(
+    EndingPage(
         key="revoke",
         heading="Revoke the tokens of {}?",
         button="Revoke tokens",
         done="client_tokens_revoked",
         change=lambda tx, act, client_id, _: clients.revoke_tokens(tx, act, client_id),
     ),
-    Ending(key="delete", heading="Delete {}?", button="Delete", done="client_deleted", change=service.delete_client),
+    EndingPage(
+        key="delete", heading="Delete {}?", button="Delete", done="client_deleted", change=service.delete_client
+    ),
 )
 
 
@@ -78,7 +80,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def ask(ending: Ending, visit: PageRequest) -> Response:
+async def ask(ending: EndingPage, visit: PageRequest) -> Response:
     """What it will stop, and what stays usable until when."""
     stake = await visit.read(lambda tx: _stake(tx, visit))
     return visit.render(
@@ -90,7 +92,7 @@ async def ask(ending: Ending, visit: PageRequest) -> Response:
     )
 
 
-async def do(ending: Ending, visit: PageRequest) -> Response:
+async def do(ending: EndingPage, visit: PageRequest) -> Response:
     """Do it."""
     asked, terms = visit.request.path_params["client"], visit.console.terms
     client = await visit.change(lambda tx, act: ending.change(tx, act, asked, terms))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from authsec_server.clients.model import Changes, Client, ClientKind, Onboarding, Platform, Selector, parse_platform
+from authsec_server.clients.model import Client, ClientEdit, ClientKind, Onboarding, Platform, Selector, parse_platform
 from authsec_server.clients.outlook import Foresight, foresee
 from authsec_server.clients.proof_status import SelectorStatus
 from authsec_server.clients.selectors.parsing import KEYS, RowCheck, RowState, check_selectors, given
@@ -172,9 +172,9 @@ class TypedDetails:
     labels: str
     revision: int
 
-    def changes(self) -> Changes:
+    def changes(self) -> ClientEdit:
         """What is asked for. Raises `Invalid` where the form itself cannot be understood."""
-        return Changes(
+        return ClientEdit(
             name=self.name,
             slug=self.slug,
             owner=self.owner,

@@ -20,7 +20,7 @@ HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class LaptopLines:
     """What is run on the laptop, with the code in it. Shown once, and nowhere kept."""
 
     base_url: str
@@ -67,7 +67,7 @@ async def make(visit: PageRequest) -> Response:
         made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
     except (Invalid, Conflict) as problem:
         return await form(visit, problem)
-    lines = Lines(base_url=visit.console.settings.issuer, made=made)
+    lines = LaptopLines(base_url=visit.console.settings.issuer, made=made)
     return visit.render(
         "clients/enrolment_code.html",
         title=f"Run {made.client.name} on a laptop",

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from authsec_server.audit import counts
 from authsec_server.clients import search
-from authsec_server.clients.filters import Attention, Count, Filters, Sort
+from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count
 from authsec_server.clients.model import Client, ClientKind, Platform
 from authsec_server.console.forms import Form
 from authsec_server.console.site import PageRequest
@@ -29,7 +29,7 @@ ATTENTION = {
     Attention.SECRET: "Weak: a secret",
     Attention.ENROLLED: "On a laptop",
 }
-ORDERS = {f"{turn}{sort}": (sort, bool(turn)) for sort in Sort for turn in ("", "-")}
+ORDERS = {f"{turn}{sort}": (sort, bool(turn)) for sort in ClientSort for turn in ("", "-")}
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -55,21 +55,21 @@ async def list_context(visit: PageRequest, query: Form | None = None) -> dict[st
     """What the template of the list needs; without a query the first page of all clients."""
     asked = query or Form()
     filters, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
-    sort, descending = ORDERS.get(order, (Sort.NAME, False))
+    sort, descending = ORDERS.get(order, (ClientSort.NAME, False))
     listed = await visit.read(lambda tx: _listed(tx, visit, filters, sort, descending, cursor))
     return {
         "listed": listed,
         "filters": filters,
-        "filtered": filters != Filters(),
-        "sort": order if order in ORDERS else Sort.NAME.value,
+        "filtered": filters != ClientFilters(),
+        "sort": order if order in ORDERS else ClientSort.NAME.value,
         "cursor": cursor,
         "attention": ATTENTION,
     }
 
 
-def read_filters(query: Form) -> Filters:
+def read_filters(query: Form) -> ClientFilters:
     """The filters of the address; a value that is none is left aside."""
-    return Filters(
+    return ClientFilters(
         text=query.text("text"),
         kind=_choice(ClientKind, query.text("kind")),
         platform=_choice(Platform, query.text("platform")),
@@ -80,7 +80,9 @@ def read_filters(query: Form) -> Filters:
     )
 
 
-def _listed(tx: Tx, visit: PageRequest, filters: Filters, sort: Sort, descending: bool, cursor: str) -> Listed:
+def _listed(
+    tx: Tx, visit: PageRequest, filters: ClientFilters, sort: ClientSort, descending: bool, cursor: str
+) -> Listed:
     act = visit.act
     found, following = search.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
     all_of_them = not cursor and following is None

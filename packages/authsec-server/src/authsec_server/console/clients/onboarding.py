@@ -29,7 +29,7 @@ TITLE = "Onboard New Client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class FormSection:
     """What the form shows for one platform with selectors.
 
     `spoken` says what becomes of its rows; `judged`, whether they were sent and are to be mended.
@@ -102,9 +102,9 @@ async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool
 
 def _section(
     typed: TypedProof, platform: Platform, registered: list[TrustSource], domain: str, *, judged: bool
-) -> Section:
+) -> FormSection:
     rows, named = typed.rows[platform], typed.sources.get(platform, "")
-    return Section(
+    return FormSection(
         platform=platform,
         rows=rows,
         examples=EXAMPLES[platform],

@@ -8,7 +8,7 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients.model import Client, NewProof
 from authsec_server.clients.proof_status import removal_caution
 from authsec_server.console.clients import secret
-from authsec_server.console.clients.detail import Held, held
+from authsec_server.console.clients.detail import HeldProof, held
 from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
 from authsec_server.console.clients.found import found, home
 from authsec_server.console.clients.onboarding import section_context
@@ -89,7 +89,7 @@ async def _form(
     )
 
 
-def _ending(tx: Tx, visit: PageRequest) -> tuple[Client, Held, Consequences]:
+def _ending(tx: Tx, visit: PageRequest) -> tuple[Client, HeldProof, Consequences]:
     client = found(tx, visit)
     proof_id = visit.request.path_params["proof"]
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):

@@ -24,7 +24,7 @@ from authsec_server.tokens.request import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class TypedTrial:
     """What is asked for, as typed. An empty `proof` stands for the best one that the client holds."""
 
     proof: str
@@ -33,7 +33,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class TrialResult:
     """The answer, and what can be asked for.
 
     `unproved`: this authority cannot check the proof that is assumed, so that today the answer is
@@ -74,13 +74,13 @@ async def test(visit: PageRequest) -> Response:
     )
 
 
-def read_trial(query: Form) -> Trial:
+def read_trial(query: Form) -> TypedTrial:
     """What the form asks. Several resources are separated by spaces."""
     resources = tuple(query.text("resource").split())
-    return Trial(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
+    return TypedTrial(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
 
 
-def _tried(tx: Tx, visit: PageRequest, trial: Trial) -> Tried:
+def _tried(tx: Tx, visit: PageRequest, trial: TypedTrial) -> TrialResult:
     client = found(tx, visit)
     outcome = preview(
         tx,
@@ -92,7 +92,7 @@ def _tried(tx: Tx, visit: PageRequest, trial: Trial) -> Tried:
         proof_id=trial.proof or None,
     )
     held, now = effective(tx, visit.act, client.id, visit.console.terms), visit.act.now
-    return Tried(
+    return TrialResult(
         client=client,
         outcome=outcome,
         remedy=_remedy(outcome, trial) if isinstance(outcome, Denied) else None,
@@ -103,7 +103,7 @@ def _tried(tx: Tx, visit: PageRequest, trial: Trial) -> Tried:
     )
 
 
-def _remedy(denied: Denied, trial: Trial) -> Remedy:
+def _remedy(denied: Denied, trial: TypedTrial) -> Remedy:
     detail = {
         "missing": list(denied.missing),
         "unknown": list(denied.unknown),
@@ -113,7 +113,7 @@ def _remedy(denied: Denied, trial: Trial) -> Remedy:
     return remedy(denied.reason, detail, can_prove=False)
 
 
-def _unproved(client: Client, outcome: Preview | Denied, trial: Trial, now: datetime) -> bool:
+def _unproved(client: Client, outcome: Preview | Denied, trial: TypedTrial, now: datetime) -> bool:
     """As the endpoint checks: first what is malformed, then the proof, then all else."""
     if not isinstance(outcome, Denied):
         return not outcome.provable
@@ -124,7 +124,7 @@ def _unproved(client: Client, outcome: Preview | Denied, trial: Trial, now: date
     return not any(proof.id == trial.proof and _can_be_checked(proof, now) for proof in client.proofs)
 
 
-def _malformed(client: Client, trial: Trial) -> bool:
+def _malformed(client: Client, trial: TypedTrial) -> bool:
     query = [("client_id", client.id), ("scope", trial.scope), *(("resource", each) for each in trial.resources)]
     return isinstance(parse(query, [], [], address="", request_id=""), Denied)
 

@@ -13,13 +13,13 @@ from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
-from authsec_server.clients.filters import Filters as ClientFilters
+from authsec_server.clients.filters import ClientFilters as ClientFilters
 from authsec_server.console.site import PageRequest
-from authsec_server.console.sources.silent import Silence
+from authsec_server.console.sources.silent import SourceSilence
 from authsec_server.console.words import plural
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import UNUSED_FOR, DelegationState, Filters, Sort, unused
+from authsec_server.delegations.model import UNUSED_FOR, DelegationFilters, DelegationSort, DelegationState, unused
 
 SOON = timedelta(days=7)
 LOOKED_AT = 200
@@ -42,7 +42,7 @@ class Matter:
     more: str = ""
 
 
-def matters(tx: Tx, visit: PageRequest, silent: Sequence[Silence]) -> list[Matter]:
+def matters(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> list[Matter]:
     """The gravest first. `silent` are the sources that cannot tell at present."""
     return [
         *_sealing(tx, visit),
@@ -66,7 +66,7 @@ def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
         )
 
 
-def _outages(tx: Tx, visit: PageRequest, silent: Sequence[Silence]) -> Iterator[Matter]:
+def _outages(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> Iterator[Matter]:
     for each in silent:
         resting = bindings.users_of(tx, visit.act, each.source).clients
         if resting:
@@ -120,10 +120,10 @@ def _refusals(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
 
 
 def _ending(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
-    soon = Filters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
-    first, _ = delegations.page(tx, visit.act, visit.console.terms, soon, sort=Sort.ENDS, limit=1)
+    soon = DelegationFilters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
+    first, _ = delegations.page(tx, visit.act, visit.console.terms, soon, sort=DelegationSort.ENDS, limit=1)
     if first:
-        number = len(delegations.first(tx, visit.act, soon, sort=Sort.ENDS, limit=LOOKED_AT + 1))
+        number = len(delegations.first(tx, visit.act, soon, sort=DelegationSort.ENDS, limit=LOOKED_AT + 1))
         many = plural(min(number, LOOKED_AT), "trust delegation")
         yield Matter(
             tone="warn",
@@ -147,7 +147,9 @@ def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
 
 def _unused(tx: Tx, visit: PageRequest) -> Iterator[Matter]:
     """Live for a month and never used: whoever needs it not should not have it."""
-    number = len(delegations.first(tx, visit.act, unused(visit.act.now), sort=Sort.OLDEST, limit=LOOKED_AT + 1))
+    number = len(
+        delegations.first(tx, visit.act, unused(visit.act.now), sort=DelegationSort.OLDEST, limit=LOOKED_AT + 1)
+    )
     if number:
         many = plural(min(number, LOOKED_AT), "trust delegation")
         yield Matter(

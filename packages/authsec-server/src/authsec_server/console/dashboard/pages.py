@@ -15,14 +15,14 @@ from authsec_server.audit import counts
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.filters import Attention
-from authsec_server.clients.filters import Filters as ClientFilters
+from authsec_server.clients.filters import ClientFilters as ClientFilters
 from authsec_server.console.dashboard.alerts import matters
 from authsec_server.console.dashboard.graph import draw
 from authsec_server.console.site import Console, PageRequest
-from authsec_server.console.sources.silent import Silence, silent_ones
+from authsec_server.console.sources.silent import SourceSilence, silent_ones
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationState, Filters, Standing
+from authsec_server.delegations.model import DelegationFilters, DelegationState, Standing
 from authsec_server.roles import service as roles
 from authsec_server.sources import service as sources
 
@@ -52,10 +52,10 @@ async def picture(visit: PageRequest) -> Response:
     )
 
 
-def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[Silence]) -> dict[str, Any]:
+def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[SourceSilence]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
-    live, more = delegations.page(tx, act, terms, Filters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
+    live, more = delegations.page(tx, act, terms, DelegationFilters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
     return {
         "clients": clients.count(tx, act, ClientFilters()),
         "tally": delegations.tally(tx, act, now),
@@ -102,9 +102,9 @@ def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Standin
     return focus, found, following is not None
 
 
-def _around(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Filters]:
+def _around(tx: Tx, visit: PageRequest) -> tuple[Focus | None, DelegationFilters]:
     act, query = visit.act, visit.query
-    live = Filters(state=DelegationState.LIVE)
+    live = DelegationFilters(state=DelegationState.LIVE)
     if slug := query.text("role"):
         role = roles.get(tx, act, slug)
         return Focus(kind="Role", name=role.name, path=f"/console/roles/{role.slug}"), replace(live, role_id=role.id)

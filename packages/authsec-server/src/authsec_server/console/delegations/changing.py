@@ -15,7 +15,7 @@ from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import consequences, editing
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import Delegation, Edit, Standing, TargetType
+from authsec_server.delegations.model import Delegation, DelegationEdit, Standing, TargetType
 from authsec_server.failures import Failure, Invalid, Outdated
 from authsec_server.principal import Role
 from authsec_server.revisions import require_current
@@ -138,13 +138,13 @@ def draft_of(its: Delegation) -> Draft:
     )
 
 
-def edit_of(draft: Draft, its: Delegation) -> Edit:
+def edit_of(draft: Draft, its: Delegation) -> DelegationEdit:
     """What is asked for. Raises `Invalid` for what cannot be read.
 
     The form shows an end to the second: left as it was shown, it stays what it is.
     """
     untouched = draft.ends_at == shown_instant(its.ends_at)
-    return Edit(
+    return DelegationEdit(
         target_type=draft.target_type,
         max_duration=seconds(draft.amount, draft.unit),
         actions=draft.actions,

@@ -19,7 +19,7 @@ from authsec_server.console.delegations.draft import (
     REVIEW,
     STEPS,
     Draft,
-    Step,
+    DraftStep,
     client_fault,
     fault,
     typed_draft,
@@ -79,7 +79,7 @@ async def leave_duration(visit: PageRequest) -> Response:
     return visit.redirect(draft.at(_asked_for(visit.form, DURATION)))
 
 
-def _asked_for(form: Form, step: Step) -> Step:
+def _asked_for(form: Form, step: DraftStep) -> DraftStep:
     """The step that the pressed button names; without one, the next."""
     return next((each for each in STEPS if each.key == form.text("to")), STEPS[step.number])
 
@@ -95,7 +95,7 @@ def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invali
     return client_fault(tx, draft)
 
 
-async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: Step) -> Response:
+async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: DraftStep) -> Response:
     """Make the role, and be at that step with it; what was chosen besides stays chosen."""
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, name=typed.name, actions=typed.actions))

@@ -17,15 +17,22 @@ from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search
-from authsec_server.delegations.model import UNUSED_FOR, DelegationState, Filters, Sort, TargetType, unused
+from authsec_server.delegations.model import (
+    UNUSED_FOR,
+    DelegationFilters,
+    DelegationSort,
+    DelegationState,
+    TargetType,
+    unused,
+)
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
 PAGE = 50
 SORTS = (
-    (Sort.NEWEST, "Newest first"),
-    (Sort.OLDEST, "Oldest first"),
-    (Sort.ENDS, "What ends first"),
+    (DelegationSort.NEWEST, "Newest first"),
+    (DelegationSort.OLDEST, "Oldest first"),
+    (DelegationSort.ENDS, "What ends first"),
 )
 UNUSED = "unused"
 """Asked for like a state: live for a month, and never used."""
@@ -33,17 +40,17 @@ E = TypeVar("E", bound=Enum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DelegationsQuery:
     """What the list is asked for. What there is no such value of asks for nothing."""
 
-    filters: Filters
+    filters: DelegationFilters
     role: RoleDefinition | None
     client: Client | None
 
     @property
     def narrowed(self) -> bool:
         """Whether it is asked for anything less than all."""
-        return self.filters != Filters()
+        return self.filters != DelegationFilters()
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -54,7 +61,7 @@ def routes(console: Console) -> list[BaseRoute]:
 async def dashboard(visit: PageRequest) -> Response:
     """The table."""
     query, terms = visit.query, visit.console.terms
-    sort, cursor = _one_of(Sort, query.text("sort")) or Sort.NEWEST, query.text("cursor")
+    sort, cursor = _one_of(DelegationSort, query.text("sort")) or DelegationSort.NEWEST, query.text("cursor")
 
     def look(tx: Tx) -> dict[str, Any]:
         asked = _asked(tx, query, visit.act.now)
@@ -82,17 +89,17 @@ async def dashboard(visit: PageRequest) -> Response:
     )
 
 
-def _asked(tx: Tx, query: Form, now: datetime) -> Asked:
+def _asked(tx: Tx, query: Form, now: datetime) -> DelegationsQuery:
     role, client = roles.find(tx, query.text("role")), clients.find(tx, query.text("client"))
     state = query.text("state")
     filters = replace(
-        unused(now) if state == UNUSED else Filters(state=_one_of(DelegationState, state)),
+        unused(now) if state == UNUSED else DelegationFilters(state=_one_of(DelegationState, state)),
         text=query.text("q")[:200],
         role_id=role.id if role else None,
         client_id=client.id if client else None,
         target_type=_one_of(TargetType, query.text("target_type")),
     )
-    return Asked(filters=filters, role=role, client=client)
+    return DelegationsQuery(filters=filters, role=role, client=client)
 
 
 def _one_of(kind: type[E], text: str) -> E | None:

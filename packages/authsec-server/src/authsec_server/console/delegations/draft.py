@@ -19,7 +19,7 @@ from authsec_server.principal import Act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class DraftStep:
     """One step: its page under `/console`, and the fields that are chosen there."""
 
     key: str
@@ -33,15 +33,17 @@ class Step:
         return STEPS.index(self) + 1
 
 
-CONTEXT = Step(key="context", title="Define context", path="/delegations/new", fields=("role", "target_type", "client"))
-ACTIONS = Step(key="actions", title="Assign permissions", path="/delegations/new/actions", fields=("actions",))
-DURATION = Step(
+CONTEXT = DraftStep(
+    key="context", title="Define context", path="/delegations/new", fields=("role", "target_type", "client")
+)
+ACTIONS = DraftStep(key="actions", title="Assign permissions", path="/delegations/new/actions", fields=("actions",))
+DURATION = DraftStep(
     key="duration",
     title="Set duration",
     path="/delegations/new/duration",
     fields=("amount", "unit", "ends_at", "audiences", "excluded_proofs", "owner", "description"),
 )
-REVIEW = Step(key="review", title="Review", path="/delegations/new/review", fields=())
+REVIEW = DraftStep(key="review", title="Review", path="/delegations/new/review", fields=())
 STEPS = (CONTEXT, ACTIONS, DURATION, REVIEW)
 ALL = "all"
 """Stands in an address for all actions of the role: proxies take no address of 200 names. No action reads so."""
@@ -67,7 +69,7 @@ class Draft:
     description: str = ""
     whole: bool = False
 
-    def pairs(self, leaving: Step | None = None) -> list[tuple[str, str]]:
+    def pairs(self, leaving: DraftStep | None = None) -> list[tuple[str, str]]:
         """What differs from the defaults, written out as a form sends it, without the fields of the step `leaving`."""
         found = []
         for step in STEPS:
@@ -77,13 +79,13 @@ class Draft:
                     found += [(name, each) for each in ((value,) if isinstance(value, str) else value)]
         return found
 
-    def at(self, step: Step, **besides: str) -> str:
+    def at(self, step: DraftStep, **besides: str) -> str:
         """The address of the step with all of this; `check="1"` besides has it show what is wrong there."""
         brief = replace(self, actions=(ALL,)) if self.whole else self
         query = urlencode(brief.pairs() + [(name, value) for name, value in besides.items() if value])
         return f"/console{step.path}?{query}" if query else f"/console{step.path}"
 
-    def until(self, step: Step) -> Draft:
+    def until(self, step: DraftStep) -> Draft:
         """Only what is chosen up to that step; the rest as it is offered."""
         later: dict[str, Any] = {name: getattr(OFFERED, name) for each in STEPS[step.number :] for name in each.fields}
         return replace(self, **later)
@@ -133,14 +135,14 @@ NOT_YET = "(given when it is created)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class DraftFault:
     """A problem, and the step at which its field stands."""
 
-    step: Step
+    step: DraftStep
     problem: Invalid
 
 
-def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> Fault | None:
+def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
     """The first thing that is wrong, in the order of the steps; None where the draft could be made real."""
     try:
         # Step by step, each without what comes later: that a duration cannot be read must not hide that there is no
@@ -148,7 +150,7 @@ def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> Fault | None:
         for proposal in _growing(draft):
             _propose(tx, act, proposal, terms)
     except Invalid as problem:
-        return Fault(step=next(step for step in STEPS if problem.field in step.fields), problem=problem)
+        return DraftFault(step=next(step for step in STEPS if problem.field in step.fields), problem=problem)
     return None
 
 

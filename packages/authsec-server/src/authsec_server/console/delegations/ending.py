@@ -18,7 +18,7 @@ from authsec_server.principal import Act, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class DelegationTurn:
     """One of the three: the question, the word on the button, the notice afterwards, and the verb."""
 
     key: str
@@ -29,21 +29,21 @@ class Turn:
 
 
 TURNS = (
-    Turn(
+    DelegationTurn(
         key="disable",
         question="Disable this trust delegation?",
         button="Disable",
         done="delegation_disabled",
         verb=delegations.disable,
     ),
-    Turn(
+    DelegationTurn(
         key="enable",
         question="Enable this trust delegation?",
         button="Enable",
         done="delegation_enabled",
         verb=delegations.enable,
     ),
-    Turn(
+    DelegationTurn(
         key="revoke",
         question="Revoke this trust delegation for good?",
         button="Revoke for good",
@@ -61,7 +61,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-def _asking(turn: Turn) -> Page:
+def _asking(turn: DelegationTurn) -> Page:
     async def ask(visit: PageRequest) -> Response:
         def look(tx: Tx) -> tuple[Standing, Consequences]:
             found = visit.request.path_params["delegation"], visit.console.terms
@@ -80,7 +80,7 @@ def _asking(turn: Turn) -> Page:
     return ask
 
 
-def _doing(turn: Turn) -> Page:
+def _doing(turn: DelegationTurn) -> Page:
     async def do(visit: PageRequest) -> Response:
         delegation_id = visit.request.path_params["delegation"]
         await visit.change(lambda tx, act: turn.verb(tx, act, delegation_id, visit.console.terms))

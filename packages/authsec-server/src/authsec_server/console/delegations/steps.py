@@ -14,9 +14,9 @@ from authsec_server.apis.model import Api, Described
 from authsec_server.audit import counts
 from authsec_server.clients import search as client_lists
 from authsec_server.clients import service as clients
-from authsec_server.clients.filters import Filters, Sort
+from authsec_server.clients.filters import ClientFilters, ClientSort
 from authsec_server.clients.model import Client
-from authsec_server.console.delegations.draft import ALL, CONTEXT, STEPS, Draft, Step, fault, typed_draft
+from authsec_server.console.delegations.draft import ALL, CONTEXT, STEPS, Draft, DraftStep, fault, typed_draft
 from authsec_server.console.roles.typed import Offered, described_actions, typed_role
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -32,7 +32,7 @@ USED_WITHIN = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Roles:
+class OfferedRoles:
     """Roles to choose from, the chosen one among them. With `more` there are others, to be found by their name."""
 
     offered: Sequence[RoleDefinition]
@@ -41,7 +41,7 @@ class Roles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clients:
+class OfferedClients:
     """Clients to choose from, as with `Roles`; the newest first, for whoever has just onboarded one."""
 
     offered: Sequence[Client]
@@ -53,8 +53,8 @@ class Clients:
 class Context:
     """What the first step offers; `actions` are those that a new role could hold."""
 
-    roles: Roles
-    clients: Clients
+    roles: OfferedRoles
+    clients: OfferedClients
     actions: Sequence[Offered]
 
 
@@ -86,7 +86,7 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldAlready:
     """What a client has live in the role already, the newest first; `twin` is the very same as what is proposed."""
 
     live: Sequence[Delegation]
@@ -102,20 +102,22 @@ def context(tx: Tx, act: Act, role: str, role_text: str, client: str, client_tex
     )
 
 
-def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> Roles:
+def roles_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedRoles:
     """Roles called so; the chosen one first where the list would not have it."""
     found, following = roles.page(tx, act, text=text, limit=MOST)
     role = roles.find(tx, chosen)
     extra = [role] if role and role.id not in {each.id for each in found} else []
-    return Roles(offered=extra + found, chosen=role, more=following is not None)
+    return OfferedRoles(offered=extra + found, chosen=role, more=following is not None)
 
 
-def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> Clients:
+def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedClients:
     """Clients called so; the chosen one first where the list would not have it."""
-    found, following = client_lists.page_of(tx, act, Filters(text=text), sort=Sort.CREATED, descending=True, limit=MOST)
+    found, following = client_lists.page_of(
+        tx, act, ClientFilters(text=text), sort=ClientSort.CREATED, descending=True, limit=MOST
+    )
     client = clients.find(tx, chosen)
     extra = [client] if client and client.id not in {each.id for each in found} else []
-    return Clients(offered=extra + found, chosen=client, more=following is not None)
+    return OfferedClients(offered=extra + found, chosen=client, more=following is not None)
 
 
 def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] = ()) -> Actions:
@@ -147,12 +149,12 @@ def chosen_in_role(tx: Tx, draft: Draft) -> Draft:
     return chosen(tx, replace(draft, actions=held))
 
 
-def held_already(tx: Tx, act: Act, proposed: Delegation) -> Held:
+def held_already(tx: Tx, act: Act, proposed: Delegation) -> HeldAlready:
     """What the client of the proposed delegation has live in its role."""
     held = (each for each, _ in delegations.of_client(tx, proposed.client_id) if each.role_id == proposed.role_id)
     live = [each for each in held if state(each, act.now) is DelegationState.LIVE]
     live.sort(key=lambda each: (each.created_at, each.id), reverse=True)
-    return Held(live=live, twin=live_twin(proposed, live, act.now))
+    return HeldAlready(live=live, twin=live_twin(proposed, live, act.now))
 
 
 def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -> list[Audience]:
@@ -176,7 +178,7 @@ NEW_ROLE = "role_"
 Look = Callable[[Tx, Draft], dict[str, Any]]
 
 
-async def show(visit: PageRequest, step: Step, look: Look) -> Response:
+async def show(visit: PageRequest, step: DraftStep, look: Look) -> Response:
     """The step with what its address says."""
 
     def work(tx: Tx) -> tuple[str, Draft, Invalid | None, dict[str, Any]]:
@@ -191,7 +193,7 @@ async def show(visit: PageRequest, step: Step, look: Look) -> Response:
     return visit.redirect(elsewhere) if elsewhere else shown(visit, step, draft, problem, seen)
 
 
-def shown(visit: PageRequest, step: Step, draft: Draft, problem: Failure | None, seen: dict[str, Any]) -> Response:
+def shown(visit: PageRequest, step: DraftStep, draft: Draft, problem: Failure | None, seen: dict[str, Any]) -> Response:
     """The page of the step."""
     return visit.render(
         f"delegations/new/{step.key}.html",

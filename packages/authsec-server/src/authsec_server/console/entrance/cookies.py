@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from authsec_server.accounts.model import Caller, NewSession
+from authsec_server.accounts.model import BrowserCaller, NewSession
 from authsec_server.accounts.session_auth import caller_of, cookie_name
 from authsec_server.console.site import Console, PublicRequest
 
 
-def caller(guest: PublicRequest) -> Caller:
+def caller(guest: PublicRequest) -> BrowserCaller:
     """Who knocks, with the session that their browser may still have."""
     return caller_of(guest.request, cookie_name(guest.console.settings.issuer))
 

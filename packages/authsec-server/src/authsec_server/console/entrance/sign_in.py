@@ -49,10 +49,10 @@ async def enter(guest: PublicRequest) -> Response:
     try:
         new = await run_in_threadpool(guest.console.sign_in.by_password, email, password, caller(guest))
     except Unauthenticated as refused:
-        return await show(guest, Refused("password", refused.message))
+        return await show(guest, RefusedForm("password", refused.message))
     except TooOften as refused:
         wait = f"Try again in {math.ceil(refused.retry_after)} seconds."
-        return await show(guest, Refused("password", refused.message, wait))
+        return await show(guest, RefusedForm("password", refused.message, wait))
     return let_in(guest, new, local_path(guest.form.text("next"), HOME))
 
 
@@ -64,5 +64,5 @@ async def leave(visit: PageRequest) -> Response:
     return response
 
 
-class Refused(Invalid):
+class RefusedForm(Invalid):
     """Nobody was let in. Shown at the field; which of the two was wrong is not said."""

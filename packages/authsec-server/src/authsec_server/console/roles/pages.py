@@ -13,7 +13,7 @@ from authsec_server.audit import counts
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationState, Filters
+from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.roles import service as roles
 
 PAGE = 50
@@ -43,7 +43,7 @@ async def detail(visit: PageRequest) -> Response:
 
     def look(tx: Tx) -> dict[str, Any]:
         role = roles.get(tx, visit.act, visit.request.path_params["role"])
-        live = Filters(role_id=role.id, state=DelegationState.LIVE)
+        live = DelegationFilters(role_id=role.id, state=DelegationState.LIVE)
         held, following = delegations.page(tx, visit.act, visit.console.terms, live, limit=HOLDERS)
         return {
             "role": role,

@@ -11,7 +11,7 @@ from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations import service
-from authsec_server.delegations.model import DelegationState, Filters
+from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.failures import Conflict, Failure
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
@@ -34,7 +34,7 @@ async def ask(visit: PageRequest, problem: Failure | None = None) -> Response:
             standing
             for state in IN_USE
             for standing in delegations.page(
-                tx, visit.act, visit.console.terms, Filters(role_id=role.id, state=state), limit=SHOWN
+                tx, visit.act, visit.console.terms, DelegationFilters(role_id=role.id, state=state), limit=SHOWN
             )[0]
         ]
         uses = delegations.using(tx, [role.id], visit.act.now)[role.id]

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
 from authsec_server.console.site import Console, PageRequest
-from authsec_server.console.sources.typed import Typed
+from authsec_server.console.sources.typed import TypedSource
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
@@ -32,12 +32,12 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     kind = visit.form.text("kind") or visit.query.text("kind")
     if kind not in set(SourceKind):
         return visit.render("sources/kinds.html", title="New trust source", kinds=list(SourceKind), problem=problem)
-    return _form(visit, Typed.read(visit.form, kind), None, f"New {SourceKind(kind).shown}", problem)
+    return _form(visit, TypedSource.read(visit.form, kind), None, f"New {SourceKind(kind).shown}", problem)
 
 
 async def create(visit: PageRequest) -> Response:
     """Register it."""
-    typed = Typed.read(visit.form, visit.form.text("kind"))
+    typed = TypedSource.read(visit.form, visit.form.text("kind"))
     try:
         asked = typed.asked
         source = await visit.change(lambda tx, act: sources.create(tx, act, asked, may_look_up=_may_look_up(visit)))
@@ -55,7 +55,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
 
     source, users = await visit.read(load)
     posted = visit.request.method == "POST"
-    typed = Typed.read(visit.form, source.kind) if posted else Typed.of(source)
+    typed = TypedSource.read(visit.form, source.kind) if posted else TypedSource.of(source)
     return _form(visit, typed, source, f"Edit {source.name}", problem, users)
 
 
@@ -63,7 +63,7 @@ async def edit(visit: PageRequest) -> Response:
     """Store what was typed, unless somebody else was first."""
     reference, read = visit.request.path_params["source"], visit.form.number("revision")
     source = await visit.read(lambda tx: sources.get(tx, visit.act, reference))
-    typed, anyway = Typed.read(visit.form, source.kind), visit.form.ticked("anyway")
+    typed, anyway = TypedSource.read(visit.form, source.kind), visit.form.ticked("anyway")
 
     def work(tx: Tx, act: Act) -> TrustSource:
         return bindings.edit_source(
@@ -92,7 +92,7 @@ def _may_look_up(visit: PageRequest) -> bool:
 
 def _form(
     visit: PageRequest,
-    typed: Typed,
+    typed: TypedSource,
     source: TrustSource | None,
     title: str,
     problem: Failure | None,
@@ -108,7 +108,7 @@ def _form(
         typed=typed,
         source=source,
         users=users,
-        stored=Typed.of(source) if source else None,
+        stored=TypedSource.of(source) if source else None,
         presets=sorted(PRESETS),
         may_look_up=_may_look_up(visit),
         revision=source.revision if source and counts_anew else visit.form.number("revision") if source else 0,

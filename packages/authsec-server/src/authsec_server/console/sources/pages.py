@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
-from authsec_server.clients.bindings import Held, Users
+from authsec_server.clients.bindings import RestingProof, Users
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -38,7 +38,7 @@ class About:
 
     source: TrustSource
     users: Users
-    waiting: Sequence[Held]
+    waiting: Sequence[RestingProof]
 
 
 def routes(console: Console) -> list[BaseRoute]:

@@ -25,7 +25,7 @@ from authsec_server.sources.model import KeysUnavailable, LookupUnavailable, Tru
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class SourceTurn:
     """One of the acts that are asked about first. `key` is its address, `done` the notice afterwards; `change` gets the
     trust domain of the clients' SPIFFE IDs last.
 
@@ -41,21 +41,21 @@ class Turn:
 
 
 TURNS = (
-    Turn(
+    SourceTurn(
         key="disable",
         heading="Disable {}?",
         button="Disable",
         done="source_disabled",
         change=lambda tx, act, source, _: bindings.disable_source(tx, act, source),
     ),
-    Turn(
+    SourceTurn(
         key="enable",
         heading="Enable {}?",
         button="Enable",
         done="source_enabled",
         change=lambda tx, act, source, domain: bindings.enable_source(tx, act, source, trust_domain=domain),
     ),
-    Turn(
+    SourceTurn(
         key="remove",
         heading="Remove {}?",
         button="Remove",
@@ -80,7 +80,7 @@ def routes(console: Console) -> list[BaseRoute]:
     ]
 
 
-async def ask(turn: Turn, visit: PageRequest) -> Response:
+async def ask(turn: SourceTurn, visit: PageRequest) -> Response:
     """What it brings about."""
 
     def load(tx: Tx) -> tuple[TrustSource, Users, Consequences]:
@@ -92,7 +92,7 @@ async def ask(turn: Turn, visit: PageRequest) -> Response:
     return visit.render("sources/turn.html", title=title, turn=turn, source=source, users=users, stops=stops)
 
 
-async def do(turn: Turn, visit: PageRequest) -> Response:
+async def do(turn: SourceTurn, visit: PageRequest) -> Response:
     """Do it."""
     reference, domain = visit.request.path_params["source"], visit.console.settings.trust_domain
     while turn.again(await visit.change(lambda tx, act: turn.change(tx, act, reference, domain))):

@@ -10,7 +10,7 @@ from authsec import strict_json
 
 from authsec_server.console.forms import Form
 from authsec_server.failures import Invalid
-from authsec_server.sources.model import Changes, ClusterApi, KeysFrom, NewSource, SourceKind, TrustSource
+from authsec_server.sources.model import ClusterApi, KeysFrom, ProposedSource, SourceEdit, SourceKind, TrustSource
 from authsec_server.sources.secret_scan import EXPOSED, holds_private_key
 
 _OF_CLUSTER = ("api_server", "api_ca", "credentials", "token_review", "pod_lookup")
@@ -18,7 +18,7 @@ MOST_KEYS = 256 * 1024  # bytes of a JWK Set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class TypedSource:
     """The form as it stands: what was typed, or what is stored."""
 
     kind: str
@@ -39,7 +39,7 @@ class Typed:
     pod_lookup: bool = False
 
     @classmethod
-    def of(cls, source: TrustSource) -> Typed:
+    def of(cls, source: TrustSource) -> TypedSource:
         """What is stored."""
         return cls(
             kind=source.kind,
@@ -56,7 +56,7 @@ class Typed:
         )
 
     @classmethod
-    def read(cls, form: Form, kind: str) -> Typed:
+    def read(cls, form: Form, kind: str) -> TypedSource:
         """What was typed."""
         usual = KeysFrom.DISCOVERY if kind == SourceKind.OIDC else KeysFrom.GIVEN
         texts = ("name", "slug", "issuer", "keys_url", "given_keys", "ca", "audience", "preset", "api_server", "api_ca")
@@ -76,14 +76,14 @@ class Typed:
         return "" if holds_private_key(text) else text
 
     @property
-    def asked(self) -> NewSource:
+    def asked(self) -> ProposedSource:
         """The source that is asked for. Raises `Invalid`."""
-        return NewSource(slug=self.slug or None, preset=self.preset, kind=self.kind, **self._values())
+        return ProposedSource(slug=self.slug or None, preset=self.preset, kind=self.kind, **self._values())
 
     @property
-    def changes(self) -> Changes:
+    def changes(self) -> SourceEdit:
         """The edit that is asked for. Raises `Invalid`."""
-        return Changes(**self._values())
+        return SourceEdit(**self._values())
 
     def _values(self) -> dict[str, Any]:
         given = self.keys_from == KeysFrom.GIVEN
