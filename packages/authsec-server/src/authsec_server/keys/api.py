@@ -40,7 +40,7 @@ class KeyRotation(Body):
     force: bool = False
 
 
-class Revocation(Body):
+class KeyRevocation(Body):
     """Why a key is revoked, for the journal."""
 
     reason: str = ""
@@ -90,7 +90,7 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
     async def rotate_feed(call: Call[NoBody]) -> FeedRotated:
         return {"signs_from": rfc3339(await call.change(feed_keys.rotate))}
 
-    async def revoke(call: Call[Revocation]) -> SigningKeyShown:
+    async def revoke(call: Call[KeyRevocation]) -> SigningKeyShown:
         because, kid = call.body.reason, call.of("kid")
         await call.read(lambda tx, act: service.get(tx, act, kid))
         fresh = await run_in_threadpool(custodian.make_two)
@@ -133,7 +133,7 @@ def operations(custodian: Custodian, feed_keys: FeedKeys) -> list[AnyOperation]:
             operation_id="revokeKey",
             summary="Believe a key no more, and end what it signed",
             least=Role.ADMIN,
-            body=Revocation,
+            body=KeyRevocation,
             handler=revoke,
             answer=SigningKeyShown,
         ),
