@@ -20,7 +20,7 @@ from authsec_server.audit.shape import MAX_NUMBER, OPTIONAL_TEXTS, TEXTS, is_eve
 from authsec_server.audit.store import recorded
 from authsec_server.audit.views import as_json
 from authsec_server.cli import audit as listing
-from authsec_server.cli import audit as showing
+from authsec_server.cli import audit_showing as showing
 from authsec_server.console.activity import text as activity
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
