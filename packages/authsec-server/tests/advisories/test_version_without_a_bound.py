@@ -32,7 +32,7 @@ def test_a_restore_is_recorded_all_the_same(database_url: str, tmp_path: Path, s
     with open_restoration(load_settings(data=tmp_path, database=database_url, master_key_file=file)) as restoration:
         act = Act(
             principal=LOCAL_OPERATOR,
-            now=restoration.around.now(),
+            now=restoration.runtime.now(),
             request_id="",
             address="",
             token_bytes=secrets.token_bytes,
