@@ -58,7 +58,7 @@ def last(tx: Tx) -> int:
 
 
 def extent(tx: Tx) -> tuple[int, Revocation | None]:
-    """The lowest number that is kept, and the newest entry: where neither has changed, no snapshot has."""
+    """The lowest number that is kept, and the newest entry: servers change no snapshot without changing one of these."""
     oldest, newest = store.bounds(tx.connection)
     return oldest, store.numbered(tx.connection, newest)
 
