@@ -58,7 +58,7 @@ def last(tx: Tx) -> int:
 
 
 def extent(tx: Tx) -> tuple[int, Revocation | None]:
-    """The lowest number that is kept, and the newest entry: servers change no snapshot without changing one of these."""
+    """The lowest number that is kept, and the newest entry: a server that changes a snapshot changes one of these."""
     oldest, newest = store.bounds(tx.connection)
     return oldest, store.numbered(tx.connection, newest)
 
