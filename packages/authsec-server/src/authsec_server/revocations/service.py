@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy import ColumnElement
+
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.db.matching import in_batches
@@ -124,6 +126,6 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 
-def taken_back(tx: Tx, limit: int = 1000) -> list[str]:
-    """The `jti` of the tokens that were ended singly, the last ones."""
-    return store.newest_of(tx.connection, SubjectKind.TOKEN, limit)
+def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the token was ended singly, as a part of a statement about tokens."""
+    return store.has_ended(SubjectKind.TOKEN, jti)

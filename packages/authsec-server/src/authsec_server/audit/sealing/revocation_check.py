@@ -8,7 +8,7 @@ row needs no event if its event may be among those that were dropped and that no
 of an event that is left.
 
 Rows have numbers without a gap, from 1 on, and each row has an event of its own. Else the feed of revocations skips the
-rows below 1, and copies of one row leave no room for others where the newest are asked for.
+rows below 1, and who asks for the newest rows sees copies alone.
 """
 
 from __future__ import annotations
