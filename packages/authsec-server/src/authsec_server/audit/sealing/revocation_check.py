@@ -31,7 +31,7 @@ from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST: Final = 10  # findings that are told one by one
-KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for an hour more
+KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
     "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
