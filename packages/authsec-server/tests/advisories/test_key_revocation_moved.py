@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.service import record_act
+from authsec_server.clients import service as clients
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.revocations import service as revocations
@@ -67,8 +68,10 @@ def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sea
     later = estate.act.now + timedelta(days=10)
     if is_said_again:
         estate.database.change(lambda tx: revocations.say_again(tx, later - timedelta(days=1)))
-    estate.database.append(lambda tx: revocations.forget(tx, later))
     estate.act = replace(estate.act, now=later)
+    estate.do(lambda tx, act: clients.revoke_tokens(tx, act, "helper"))
+    sealed.seal()
+    estate.database.append(lambda tx: revocations.forget(tx, later))
     assert sealed.findings() == ()
     _, found = sealed.after("DELETE FROM revocations WHERE subject_kind = 'key'")
     assert "was revoked, and revocations has no row of the key" in found

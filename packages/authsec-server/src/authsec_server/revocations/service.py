@@ -14,8 +14,8 @@ from authsec_server.revocations import store
 from authsec_server.revocations.model import Page, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
-# Not the setting: it may have been higher when the tokens were signed. The day is for clocks that differ: `audit verify`
-# expects a row for as long as a token may live.
+# Not the setting: it may have been higher when the tokens were signed. The day is for clocks that differ, since
+# `audit verify` expects a row for as long as a token may live.
 MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, days=1)
 BATCH = 5_000  # values in one statement
 SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
