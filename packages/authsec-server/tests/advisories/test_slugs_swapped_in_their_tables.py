@@ -68,7 +68,7 @@ def test_a_row_that_is_replaced_or_comes_back_is_found(sealed: Sealed) -> None:
     assert '"ann-key", is missing in admin_keys, and no event says that' in found
     columns = "slug, name, kind, platform, owner, description, labels, enabled, created_at"
     copied = columns.replace("slug", "'helper'")
-    kept = sealed.estate.see(lambda tx, act: clients.service.get(tx, act, "helper"))
+    kept = sealed.estate.see(lambda tx, act: clients.get(tx, act, "helper"))
     sealed.estate.do(lambda tx, act: service.delete_client(tx, act, kept.id, sealed.estate.terms))
     sealed.seal()
     assert sealed.findings() == ()
