@@ -53,13 +53,13 @@ def restoration(settings: Settings) -> Iterator[Restoration]:
 
 def act(its: Restoration) -> Act:
     return Act(
-        principal=LOCAL_OPERATOR, now=its.around.now(), request_id="", address="", token_bytes=secrets.token_bytes
+        principal=LOCAL_OPERATOR, now=its.runtime.now(), request_id="", address="", token_bytes=secrets.token_bytes
     )
 
 
 def end_some(its: Restoration, *names: str) -> None:
     for name in names:
-        its.database.change(partial(revocations.end, kind=SubjectKind.CLIENT, subject_id=name, now=its.around.now()))
+        its.database.change(partial(revocations.end, kind=SubjectKind.CLIENT, subject_id=name, now=its.runtime.now()))
 
 
 def state_of(its: Restoration) -> dict[str, KeyState]:
@@ -171,6 +171,6 @@ def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration
     restoration.record(Lost())
     with pytest.raises(Unauthenticated):
         entrance.principal(cookie)
-    state = database.read(lambda tx: links.look(tx, restoration.around.now(), another.code))
+    state = database.read(lambda tx: links.look(tx, restoration.runtime.now(), another.code))
     assert not state.open
     assert database.read(lambda tx: enrolment_service.open_of(tx, act(restoration), client)) == []
