@@ -18,7 +18,7 @@ from authsec_server.failures import NotFound
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 
 from examples import examples
 
@@ -237,7 +237,10 @@ def test_tokens_that_are_out_stand_together_where_they_are_alike(
     )
 
     def look(*clients: str, taken_back: tuple[str, ...] = ()) -> Outstanding:
-        return database.read(lambda tx: live_tokens.of_clients(tx, NOW, clients, taken_back=taken_back))
+        def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
+            return jti.in_(taken_back)
+
+        return database.read(lambda tx: live_tokens.of_clients(tx, NOW, clients, is_taken_back=is_taken_back))
 
     def out(*clients: str, taken_back: tuple[str, ...] = ()) -> set[tuple[object, ...]]:
         found = look(*clients, taken_back=taken_back).tokens

@@ -5,6 +5,7 @@ Operators keep each export. One from before the restore has events that the data
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from authsec_server.audit.sealing.exporting import export, verify_export
 from authsec_server.audit.sealing.given import Given
 from authsec_server.audit.sealing.heads import sign_head
 from authsec_server.audit.sealing.lines import head_line
+from authsec_server.audit.sealing.outside import lost_of
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
@@ -117,6 +119,29 @@ def test_a_restore_excuses_no_export_with_a_later_head(old: Old, restored: Resto
     restored.restore(minutes=-30)
     files = restored.go_on()
     assert "is not in old.jsonl as it was sealed" in restored.found(old.lines, *files)
+
+
+LATER_HEAD = "`authsec admin restored --head` takes such a head when the restore is recorded."
+
+
+@pytest.mark.parametrize("is_head_given", [False, True])
+def test_a_server_whose_clock_was_ahead_signed_the_last_head_of_an_export(
+    old: Old, restored: Restored, is_head_given: bool
+) -> None:
+    """Its last head is newer than the record of the restore, unless the record is made with that head."""
+    head = json.loads(old.lines[-1])["head"]
+    last = lost_of([head] if is_head_given else [], old.keys, "https://a").until
+    restored.now -= timedelta(hours=3)
+    restored.restore(minutes=round((last - restored.now).total_seconds() / 60) if last else 0)
+    restored.now += timedelta(hours=3)
+    found = restored.found(old.lines, *restored.go_on())
+    assert found.count(LATER_HEAD) == (0 if is_head_given else 1), "once for a file, however many events it has"
+    assert (found == "") is is_head_given
+
+
+def test_without_a_restore_no_finding_speaks_of_one(old: Old, restored: Restored) -> None:
+    files = restored.go_on()
+    assert LATER_HEAD not in restored.found(old.lines, *files)
 
 
 @pytest.mark.parametrize("place", [3, 15])

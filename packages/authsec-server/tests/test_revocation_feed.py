@@ -131,7 +131,7 @@ def test_a_database_that_was_restored_and_grew(its: House) -> None:
 def test_a_reader_who_was_away_too_long_gets_all_that_still_matters(its: House) -> None:
     door = its.door()
     end(its, *tokens("old", "older still"))
-    its.clock.at += timedelta(days=7, hours=1, seconds=1)
+    its.clock.at += timedelta(days=8, seconds=1)
     its.authority.database.append(lambda tx: revocations.forget(tx, its.clock.at))
     page = read(door, 1)
     assert (numbers(page), page["snapshot"]) == ([2], True), "the newest stays, so that numbers are given once"
@@ -152,7 +152,7 @@ def test_a_reader_of_another_database_gets_all_there_is(its: House) -> None:
 def test_maintenance_forgets_what_matters_no_more(house: Callable[..., House], tmp_path: Path) -> None:
     its = house()
     end(its, *tokens("old", "newest"))
-    late = replace(its.clock, at=its.clock.at + timedelta(days=8))
+    late = replace(its.clock, at=its.clock.at + timedelta(days=9))
     with open_authority(Settings(data=tmp_path), runtime=late.around()):
         assert numbers(read(its.door(), 0)) == [2]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+from authsec_server.clients import service as clients
 from authsec_server.db import Database
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.revocations.store import revocations as table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sealed_estate import sealed_estate
 from sqlalchemy import delete, insert
 
 from examples import examples
@@ -18,7 +23,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ENTRIES = st.tuples(
     st.sampled_from([SubjectKind.TOKEN, SubjectKind.KEY]),
     st.sampled_from("abc"),
-    st.sampled_from([-9, -8, -7.05, -7, -1, 0, 2]),  # days from now at which its server believed to be
+    st.sampled_from([-9, -8.05, -8, -7, -1, 0, 2]),  # days from now at which its server believed to be
 )
 
 
@@ -64,7 +69,7 @@ def test_what_is_kept_has_no_gap_and_all_that_matters(
 
 
 def test_a_key_that_was_revoked_is_told_for_ever_and_the_rest_is_forgotten(database: Database) -> None:
-    key, token = (SubjectKind.KEY, "k" * 43, -8.0), (SubjectKind.TOKEN, "t", -8.0)
+    key, token = (SubjectKind.KEY, "k" * 43, -9.0), (SubjectKind.TOKEN, "t", -9.0)
     fill(database, [key, *[token] * 5, (SubjectKind.TOKEN, "young", -1.0)])
     version = database.read(lambda tx: tx.version)
     database.append(lambda tx: revocations.forget(tx, NOW))
@@ -76,3 +81,15 @@ def test_a_key_that_was_revoked_is_told_for_ever_and_the_rest_is_forgotten(datab
     assert database.read(lambda tx: revocations.old_keys(tx, NOW)) == []
     (_, said_again) = database.read(lambda tx: revocations.since(tx, 0))
     assert said_again.version == version + 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=3), timedelta(hours=23)])
+def test_a_server_whose_clock_is_ahead_forgets_no_row_that_a_check_expects(estate: Any, ahead: timedelta) -> None:
+    its = sealed_estate(estate)
+    for day in (0, 6):
+        estate.act = replace(estate.act, now=NOW + timedelta(days=day))
+        estate.do(lambda tx, act: clients.revoke_tokens(tx, act, "helper"))
+    its.seal()
+    estate.act = replace(estate.act, now=NOW + timedelta(days=7) - timedelta(minutes=15))
+    estate.database.append(lambda tx: revocations.forget(tx, estate.act.now + ahead))
+    assert its.findings() == ()

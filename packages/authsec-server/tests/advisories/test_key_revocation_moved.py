@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.service import record_act
+from authsec_server.clients import service as clients
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import NewKey
 from authsec_server.revocations import service as revocations
@@ -52,7 +53,7 @@ def test_another_row_of_the_key_is_found(sealed: Sealed, number: int, more: int,
 
 def test_the_row_that_a_server_writes_again_is_not_found(sealed: Sealed) -> None:
     estate = sealed.estate
-    later = estate.act.now + timedelta(days=8)
+    later = estate.act.now + timedelta(days=9)
     estate.database.change(lambda tx: revocations.say_again(tx, later))
     estate.database.append(lambda tx: revocations.forget(tx, later))
     estate.act = replace(estate.act, now=later)
@@ -64,11 +65,13 @@ def test_the_row_that_a_server_writes_again_is_not_found(sealed: Sealed) -> None
 def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sealed, is_said_again: bool) -> None:
     """Else the feed names the revoked key no more, and an API with an old key file takes the thief's tokens."""
     estate = sealed.estate
-    later = estate.act.now + timedelta(days=9)
+    later = estate.act.now + timedelta(days=10)
     if is_said_again:
         estate.database.change(lambda tx: revocations.say_again(tx, later - timedelta(days=1)))
-    estate.database.append(lambda tx: revocations.forget(tx, later))
     estate.act = replace(estate.act, now=later)
+    estate.do(lambda tx, act: clients.revoke_tokens(tx, act, "helper"))
+    sealed.seal()
+    estate.database.append(lambda tx: revocations.forget(tx, later))
     assert sealed.findings() == ()
     _, found = sealed.after("DELETE FROM revocations WHERE subject_kind = 'key'")
     assert "was revoked, and revocations has no row of the key" in found

@@ -95,7 +95,7 @@ def test_files_with_all_dropped_events_explain_each_row(database: Database) -> N
 
 
 def test_a_revoked_signing_key_has_a_row_though_its_event_was_dropped(old: Old) -> None:
-    """Servers forget rows after seven days, but never the last row of a signing key: an API may read an old file."""
+    """Servers forget rows after eight days, but never the last row of a signing key: an API may read an old file."""
     key = {"kid": "k1", "state": "revoked", "public_jwk": {}, "created_at": JUNE}
     revoked = insert(metadata.tables["signing_keys"]).values(key)
     assert "The signing key k1 was revoked, and revocations has no row" in old.findings_after(revoked)

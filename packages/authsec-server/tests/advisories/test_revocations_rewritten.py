@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from audit_answers import LATER, answers, fill
 from authsec_server.audit.sealing.verifying import verify_log
+from authsec_server.clients import service as clients
 from authsec_server.db import Database
+from authsec_server.revocations import service as revocations
+from sealed_estate import sealed_estate
 
 WAYS = (
     "UPDATE revocations SET at = '2026-11-25 12:00:00.000001+00' WHERE sequence = 4",
@@ -28,3 +35,17 @@ def test_a_changed_table_of_revocations_is_found(database: Database, way: str) -
     database.append(lambda tx: tx.connection.exec_driver_sql(utc) and None)
     report = database.read(lambda tx: verify_log(tx, log.keys, [log.head], now=LATER))
     assert any("revocations" in each for each in report.findings), said["when tokens were revoked"]
+
+
+def test_all_rows_are_deleted_when_all_are_old(estate: Any) -> None:
+    """Servers never forget the newest row. Else the story of a token would no longer say when it was revoked."""
+    its = sealed_estate(estate)
+    for client in ("helper", "payments"):
+        estate.do(lambda tx, act, c=client: clients.revoke_tokens(tx, act, c))
+    its.seal()
+    estate.act = replace(estate.act, now=estate.act.now + timedelta(days=9))
+    estate.database.append(lambda tx: revocations.forget(tx, estate.act.now))
+    ((_, newest, _),) = estate.endings()
+    assert its.findings() == ()
+    _, found = its.after("DELETE FROM revocations")
+    assert f"ended the tokens of the client {newest}, and revocations has no such row." in found

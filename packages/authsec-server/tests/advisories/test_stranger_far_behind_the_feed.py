@@ -2,8 +2,8 @@
 wants a snapshot of ten thousand entries of its own. Meanwhile no head is signed for anybody, and every API that follows
 comes to refuse all tokens.
 
-Whoever is at the end of the feed is served in a line of their own; a snapshot is read and written once for all, until
-something else ends; and one network begins streams so often a minute and no more.
+Whoever is at the end of the feed is served in a line of their own; a snapshot is read once for all who ask within five
+seconds, or until something else ends; and one network begins streams so often a minute and no more.
 """
 
 from __future__ import annotations

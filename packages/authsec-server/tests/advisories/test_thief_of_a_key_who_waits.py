@@ -25,7 +25,7 @@ def test_the_feed_tells_of_the_key_however_long_he_waits(house: Callable[..., An
     its.authority.database.change(lambda tx: revocations.end(tx, SubjectKind.KEY, KEY, its.clock.at))
     for weeks in range(1, 4):
         its.authority.database.change(lambda tx: revocations.end(tx, SubjectKind.TOKEN, "t", its.clock.at))
-        late = replace(its.clock, at=its.clock.at + timedelta(days=8 * weeks))
+        late = replace(its.clock, at=its.clock.at + timedelta(days=9 * weeks))
         with open_authority(Settings(data=tmp_path), runtime=late.around()):  # which does what is due
             page = its.door().get("/authsec/v1/revocations", params={"since": 0}).json()
         told = [(entry["kind"], entry["subject"]) for entry in page["entries"]]

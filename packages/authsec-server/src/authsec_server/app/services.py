@@ -308,6 +308,7 @@ def _streams(
         issuer=settings.issuer,
         signing_key=feed_keys.signing_key,
         now=runtime.now,
+        monotonic=runtime.monotonic,
         withheld=lambda: comparison.problem,
     )
     known = partial(live_tokens.audiences, default_audience=settings.default_audience)

@@ -1,5 +1,7 @@
 """The journal as it grows, for those who watch it: one reader a process, however many watch, and none when nobody does.
 
+Whoever joins is given events that are read for them: an event in memory would outlive raw SQL that was put back.
+
 On PostgreSQL numbers become visible out of order: a transaction that took one may commit after another that took a
 higher one. So the reader goes on looking for the numbers that are missing, for as long as one can still come.
 """
@@ -7,7 +9,7 @@ higher one. So the reader goes on looking for the numbers that are missing, for 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Self
@@ -16,8 +18,8 @@ import anyio
 import structlog
 
 from authsec_server.audit import pages
-from authsec_server.audit.filters import EVERYTHING
 from authsec_server.audit.model import Recorded
+from authsec_server.audit.reading import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 
@@ -26,7 +28,7 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.75
 LATE = timedelta(seconds=60)  # an event appears at most so long after it was dated, and after one of a higher number
 BATCH = 500
-RECENT = 500  # events kept for those who join
+RECENT = 500  # events for those who join
 MAX_WAITING = 2 * RECENT  # events that a watcher has not taken yet
 MAX_WATCHERS = 64
 
@@ -49,10 +51,10 @@ class Watcher:
     async def __anext__(self) -> Recorded:
         return await self._receive.__anext__()
 
-    def join(self, recent: deque[Recorded]) -> None:
-        """Begin with what is recent."""
+    def join(self, recent: Sequence[Recorded], begin: int) -> None:
+        """Begin with what is recent. Events before the number `begin` may be left out."""
         self.joined = True
-        if len(recent) == RECENT and recent[0].id > self._after + 1:
+        if begin > self._after + 1:
             self.fall_behind()
             return
         for recorded in recent:
@@ -89,9 +91,9 @@ class Tail:
     def __init__(self, tx: Tx, now: datetime) -> None:
         # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
         self._floor = pages.last_before(tx.connection, now - 2 * LATE)
-        newest = pages.newest(tx.connection, EVERYTHING, before=None, limit=RECENT).items
-        self.recent = deque(reversed(newest), maxlen=RECENT)
-        self._top = self.recent[-1].id if self.recent else 0
+        newest = pages.newest_numbers(tx.connection, RECENT)
+        self._recent = deque(reversed(newest), maxlen=RECENT)
+        self._top = self._recent[-1] if self._recent else 0
         self._seen = dict.fromkeys(pages.numbers_between(tx.connection, self._floor, self._top), now)
 
     def read(self, tx: Tx) -> list[Recorded]:
@@ -102,10 +104,17 @@ class Tail:
             late = pages.by_ids(tx.connection, numbers - self._seen.keys())
         return late + pages.above(tx.connection, self._top, BATCH)
 
+    def read_recent(self, tx: Tx) -> tuple[list[Recorded], int]:
+        """What is recent, as much as may be held at once; events before that number may be left out."""
+        numbers = numbers_fitting(tx.connection, list(reversed(self._recent)))
+        is_cut = len(numbers) == RECENT or len(numbers) < len(self._recent)
+        return pages.by_ids(tx.connection, numbers), numbers[-1] if is_cut else 0
+
     def accept(self, found: list[Recorded], now: datetime) -> None:
         """Remember these as seen, and forget what can no longer come twice."""
-        self.recent.extend(found)
-        self._seen |= dict.fromkeys((recorded.id for recorded in found), now)
+        numbers = [recorded.id for recorded in found]
+        self._recent.extend(numbers)
+        self._seen |= dict.fromkeys(numbers, now)
         self._top = max(self._seen, default=self._top)
         settled = [number for number, at in self._seen.items() if at < now - LATE]
         self._floor = max(settled, default=self._floor)
@@ -176,12 +185,14 @@ class LiveJournal:
         else:
             found = await anyio.to_thread.run_sync(self._database.read, tail.read)
         tail.accept(found, now)
-        for watcher in [each for each in self._watchers if not each.lagging]:
-            if watcher.joined:
-                for recorded in found:
-                    watcher.give(recorded)
-            else:
-                watcher.join(tail.recent)
+        following = [each for each in self._watchers if not each.lagging]
+        for watcher in following:
+            for recorded in found if watcher.joined else ():
+                watcher.give(recorded)
+        if joining := [each for each in following if not each.joined]:
+            recent, begin = await anyio.to_thread.run_sync(self._database.read, tail.read_recent)
+            for watcher in joining:
+                watcher.join(recent, begin)
         return tail, len(found) >= BATCH
 
     def _lose_all(self) -> None:

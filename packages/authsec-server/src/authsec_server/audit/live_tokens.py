@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, false, func, select
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.reading import read_content, readable
@@ -17,7 +17,13 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST = 10_000  # tokens looked at: those that live longest
 _LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
-_TAKEN_BACK = 1_000  # tokens that were taken back singly, which a statement can name
+
+IsTakenBack = Callable[[ColumnElement[str]], ColumnElement[bool]]
+"""Whether the token of this `jti` was ended singly, as a part of a statement."""
+
+
+def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
+    return false()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,28 +56,30 @@ class Outstanding:
     more: bool = False
 
 
-def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], *, taken_back: Collection[str] = ()) -> Outstanding:
-    """The tokens of these clients. `taken_back` are the `jti` of tokens that were ended singly."""
+def of_clients(
+    tx: Tx, now: datetime, client_ids: Collection[str], *, is_taken_back: IsTakenBack = _never
+) -> Outstanding:
+    """The tokens of these clients."""
     if not client_ids:
         return Outstanding()
-    return _found(tx, now, taken_back, events.c.client_id.in_(sorted(client_ids)))
+    return _found(tx, now, is_taken_back, events.c.client_id.in_(sorted(client_ids)))
 
 
-def of_key(tx: Tx, now: datetime, kid: str, *, taken_back: Collection[str] = ()) -> Outstanding:
+def of_key(tx: Tx, now: datetime, kid: str, *, is_taken_back: IsTakenBack = _never) -> Outstanding:
     """The tokens that this key signed."""
-    return _found(tx, now, taken_back, events.c.kid == kid, events.c.at > now - _LONGEST)
+    return _found(tx, now, is_taken_back, events.c.kid == kid, events.c.at > now - _LONGEST)
 
 
-def _found(tx: Tx, now: datetime, taken_back: Collection[str], *which: ColumnElement[bool]) -> Outstanding:
+def _found(tx: Tx, now: datetime, is_taken_back: IsTakenBack, *which: ColumnElement[bool]) -> Outstanding:
     names = ("kind", "client_id", "client_name", "authority_version", "kid")
     texts = [cast(events.c[name], Text).label(name) for name in ("delegations", "roles", "detail")]
-    singly = events.c.jti.in_(sorted(taken_back)[:_TAKEN_BACK]).label("singly")
-    wanted = select(*(events.c[name] for name in names), *texts, singly, events.c.expires_at)
+    wanted = select(*(events.c[name] for name in names), *texts, events.c.jti, events.c.expires_at)
     issued = wanted.where(*which, events.c.kind == EventKind.TOKEN_ISSUED)
     live = issued.where(events.c.expires_at > now).order_by(events.c.expires_at.desc()).limit(MOST + 1)
-    latest = live.subquery().c
-    alike = [latest[name] for name in (*names, "delegations", "roles", "detail", "singly")]
-    number, until = func.count().label("number"), func.max(latest.expires_at).label("until")
+    latest = live.subquery()
+    looked_up = select(latest, is_taken_back(latest.c.jti).label("singly")).subquery().c
+    alike = [looked_up[name] for name in (*names, "delegations", "roles", "detail", "singly")]
+    number, until = func.count().label("number"), func.max(looked_up.expires_at).label("until")
     alike_ones: Select[Any] = select(*alike, number, until).group_by(*alike)
     rows = readable(tx.connection, alike_ones)
     return Outstanding(tokens=tuple(filter(None, map(_alike, rows))), more=sum(row.number for row in rows) > MOST)

@@ -140,6 +140,11 @@ def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:
     return set(connection.execute(select(events.c.id).where(events.c.id > floor, events.c.id <= top)).scalars())
 
 
+def newest_numbers(connection: Connection, limit: int) -> list[int]:
+    """The highest numbers to be seen, from the highest on."""
+    return list(connection.execute(select(events.c.id).order_by(events.c.id.desc()).limit(limit)).scalars())
+
+
 def last_before(connection: Connection, at: datetime) -> int:
     """The number of the last event before that time; 0 when there is none."""
     earlier = (

@@ -50,13 +50,14 @@ class TokensOut:
 
 def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], rests: Callable[[Alike], bool]) -> TokensOut:
     """The tokens of these clients for which `rests` holds."""
-    taken_back = revocations.taken_back(tx)
-    return _counted(tx, live_tokens.of_clients(tx, now, client_ids, taken_back=taken_back), rests)
+    found = live_tokens.of_clients(tx, now, client_ids, is_taken_back=revocations.is_taken_back)
+    return _counted(tx, found, rests)
 
 
 def of_key(tx: Tx, now: datetime, kid: str) -> TokensOut:
     """The tokens that this key signed."""
-    return _counted(tx, live_tokens.of_key(tx, now, kid, taken_back=revocations.taken_back(tx)), lambda _: True)
+    found = live_tokens.of_key(tx, now, kid, is_taken_back=revocations.is_taken_back)
+    return _counted(tx, found, lambda _: True)
 
 
 def of_this_change(
@@ -67,9 +68,9 @@ def of_this_change(
     Whether they count is asked as of before it. `slugs` are those of roles that the change has deleted, by id.
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
-    taken_back = revocations.taken_back(tx)
-    found = [live_tokens.of_clients(tx, now, client_ids, taken_back=taken_back)]
-    found += [live_tokens.of_key(tx, now, kid, taken_back=taken_back) for kid in kids]
+    is_taken_back = revocations.is_taken_back
+    found = [live_tokens.of_clients(tx, now, client_ids, is_taken_back=is_taken_back)]
+    found += [live_tokens.of_key(tx, now, kid, is_taken_back=is_taken_back) for kid in kids]
     every = dict.fromkeys(each for part in found for each in part.tokens)
     its = _subjects(tx, every, slugs)
     ending = {each: rested for each, rested in its.items() if not rested.isdisjoint(ended)}

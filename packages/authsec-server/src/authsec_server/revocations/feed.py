@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -22,6 +24,7 @@ from authsec_server.web.instants import rfc3339
 
 TYPE = "authsec-revocations+jwt"
 KEYS_MAX_AGE = timedelta(seconds=240)  # how long a reader may keep the feed's key set without asking again
+SNAPSHOT_SECONDS = 5.0  # so long a snapshot is kept: rows that raw SQL has changed may have been put back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class Feed:
     issuer: str
     signing_key: Callable[[datetime], PrivateKey]
     now: Callable[[], datetime]
+    monotonic: Callable[[], float] = monotonic
     withheld: Callable[[], str | None] = lambda: None
     snapshots: Snapshots = field(default_factory=lambda: Snapshots(_write), repr=False)
 
@@ -62,7 +66,8 @@ class Feed:
         """What comes after `since`, with its head. Blocks its thread; raises `Unavailable`."""
         self._refuse_if_withheld()
         now = self.now()  # before the look at the database: a head must not promise more than was seen
-        page = self.database.read(lambda tx: service.page(tx, since, limit, self.snapshots.entries))
+        snapshot = partial(self.snapshots.entries, at=self.monotonic())
+        page = self.database.read(lambda tx: service.page(tx, since, limit, snapshot))
         entries = self.snapshots.written(page.entries)
         head = self._head(page, entries.sha256, self.signing_key(now), now)
         around = strict_json.dumps({"issuer": self.issuer, **_numbers(page), "head": head}).decode()
@@ -175,16 +180,19 @@ class Snapshots:
         self._write = write
         self._lock = threading.Lock()  # held while one is made: the others wait for it instead of making their own
         self._of: tuple[int, Revocation | None] | None = None
+        self._read_at = 0.0
         self._entries: tuple[Revocation, ...] = ()
         self._written = write(())
 
-    def entries(self, tx: Tx) -> tuple[Revocation, ...]:
-        """The newest entry of each subject."""
+    def entries(self, tx: Tx, at: float) -> tuple[Revocation, ...]:
+        """The newest entry of each subject. `at` is now, in monotonic seconds."""
         extent = service.extent(tx)
         with self._lock:
-            if self._of != extent:
+            if self._of != extent or at >= self._read_at + SNAPSHOT_SECONDS:
                 entries = service.snapshot(tx)
-                self._of, self._entries, self._written = extent, entries, self._write(entries)
+                self._of, self._read_at = extent, at
+                if entries != self._entries:
+                    self._entries, self._written = entries, self._write(entries)
             return self._entries
 
     def written(self, entries: tuple[Revocation, ...]) -> Written:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy import ColumnElement
+
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.db.matching import in_batches
@@ -12,8 +14,9 @@ from authsec_server.revocations import store
 from authsec_server.revocations.model import Page, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
-# Not the setting: it may have been higher when the tokens were signed. The hour is for clocks that are behind.
-MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)
+# Not the setting: it may have been higher when the tokens were signed. The day is for clocks that differ, since
+# `audit verify` expects a row for as long as a token may live.
+MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, days=1)
 BATCH = 5_000  # values in one statement
 SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
 SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is spared those that later ones cover
@@ -58,7 +61,7 @@ def last(tx: Tx) -> int:
 
 
 def extent(tx: Tx) -> tuple[int, Revocation | None]:
-    """The lowest number that is kept, and the newest entry: where neither has changed, no snapshot has."""
+    """The lowest number that is kept, and the newest entry: a server that changes a snapshot changes one of these."""
     oldest, newest = store.bounds(tx.connection)
     return oldest, store.numbered(tx.connection, newest)
 
@@ -124,6 +127,6 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 
-def taken_back(tx: Tx, limit: int = 1000) -> list[str]:
-    """The `jti` of the tokens that were ended singly, the last ones."""
-    return store.newest_of(tx.connection, SubjectKind.TOKEN, limit)
+def is_taken_back(jti: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the token was ended singly, as a part of a statement about tokens."""
+    return store.has_ended(SubjectKind.TOKEN, jti)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Row,
@@ -137,12 +138,10 @@ def last_versions(
     return {(SubjectKind(row.subject_kind), row.subject_id): row.version for row in connection.execute(of_these)}
 
 
-def newest_of(connection: Connection, kind: SubjectKind, limit: int) -> list[str]:
-    """The subjects of that kind that ended last, each once: raw SQL can copy a row."""
-    columns = revocations.c
-    its = select(columns.subject_id).where(columns.subject_kind == kind).group_by(columns.subject_id)
-    latest = its.order_by(func.max(columns.sequence).desc())
-    return list(connection.execute(latest.limit(limit)).scalars())
+def has_ended(kind: SubjectKind, subject_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether there is a revocation of the subject, as a part of a statement about others: however many there are."""
+    its = (revocations.c.subject_kind == kind, revocations.c.subject_id == subject_id)
+    return select(revocations.c.sequence).where(*its).exists()
 
 
 def since(connection: Connection, sequence: int, limit: int) -> list[Revocation]:

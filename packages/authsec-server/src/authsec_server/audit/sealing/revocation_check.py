@@ -3,12 +3,12 @@
 The attack: the story of a token says when it was revoked, and reads that in a table that no seal covers. Somebody who
 writes to the database moves the time or deletes the row, and every event is still as it was sealed.
 
-Servers forget rows after some days, the oldest first, but never the last row of a revoked signing key. After a drop a
-row needs no event if its event may be among those that were dropped and that no given file holds: if it ends no token
-of an event that is left.
+Servers forget rows after some days, the oldest first, but never the newest, nor the last row of a revoked signing key.
+After a drop a row needs no event if its event may be among those that were dropped and that no given file holds: if it
+ends no token of an event that is left.
 
 Rows have numbers without a gap, from 1 on, and each row has an event of its own. Else the feed of revocations skips the
-rows below 1, and copies of one row leave no room for others where the newest are asked for.
+rows below 1, and who asks for the newest rows sees copies alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST: Final = 10  # findings that are told one by one
-KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for an hour more
+KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
     "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
@@ -47,7 +47,10 @@ _SCRATCH: Final = (
     "CREATE INDEX kept_of ON kept (kind, id)",
 )
 _SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND k.id = s.id"
-_IS_KEPT: Final = "(s.at >= ? OR s.version > (SELECT min(version) FROM kept))"  # by a server that forgets old rows
+_IS_KEPT: Final = (  # by a server that forgets old rows, and never the newest
+    "(s.at >= ? OR s.version > (SELECT min(version) FROM kept)"
+    " OR (NOT EXISTS (SELECT 1 FROM kept) AND s.version = (SELECT max(version) FROM said WHERE sealed)))"
+)
 _MISSING: Final = (
     f"SELECT s.number, s.kind, s.id FROM said s WHERE {_IS_KEPT}"  # noqa: S608 - constants
     f" AND NOT EXISTS (SELECT 1 FROM kept k WHERE {_SAME}) ORDER BY s.number"
@@ -150,7 +153,8 @@ class RevocationCheck(ScratchCheck):
             )
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
-        """The findings, in sentences. Without `now` missing old rows are not found, unless they are of signing keys.
+        """The findings, in sentences. Without `now` missing old rows are not found, unless they are of signing keys or
+        no row is left.
 
         Events before `cut` were dropped, and no given file holds them all. None: all events are known.
         """

@@ -114,6 +114,7 @@ class Trail:
     _settled: int = 0  # up to this number every event was sealed before the last head that was met
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
     _refused: bool = False  # a head
+    _advised: set[str] = field(default_factory=set)  # names of given files
     _droppings: list[Dropping] = field(default_factory=list)
     _by_signed: dict[str, Dropping] = field(default_factory=dict)
     _dropped_at: Covering = field(init=False)
@@ -164,12 +165,22 @@ class Trail:
             if found.leaf == hash_ and found.at >= dropping.record.before:
                 self.find(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
             elif found.leaf != hash_ and not self._is_lost(file, place):
-                self.find(f"Event {number} is not in {file.name} as it was sealed.")
+                self.find(f"Event {number} is not in {file.name} as it was sealed.{self._advice(file, place)}")
 
     def _is_lost(self, file: Given, place: int) -> bool:
         """Whether the file is from before a restore, and has in that place an event that the database lost by it."""
         since = [each for each in self.restores if place >= each.size]
         return any(excuses(each, file.last_head, self.keys.keys) for each in since)
+
+    def _advice(self, file: Given, place: int) -> str:
+        """What to do where the file may be of the lost time by a clock that was ahead; once for each file."""
+        if file.name in self._advised or all(place < each.size for each in self.restores):
+            return ""
+        self._advised.add(file.name)
+        return (
+            " The file may be an export of the time that a restore lost, and its last head newer than the record:"
+            " `authsec admin restored --head` takes such a head when the restore is recorded."
+        )
 
     def refuse_late(self, number: int) -> None:
         """Find an event that is sealed under a number whose time was over. No server seals it, a thief of the key can.
