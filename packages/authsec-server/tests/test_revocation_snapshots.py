@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from authsec_server.db import Database
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.model import Page, SubjectKind
+from authsec_server.revocations.model import FeedPage, SubjectKind
 from authsec_server.revocations.store import revocations as table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +30,7 @@ def fill(database: Database, subjects: list[Subject], first: int = 1) -> None:
     database.append(lambda tx: rows and tx.connection.execute(insert(table), rows))
 
 
-def read(database: Database, since: int, limit: int = 500) -> Page:
+def read(database: Database, since: int, limit: int = 500) -> FeedPage:
     return database.read(lambda tx: revocations.page(tx, since, limit))
 
 

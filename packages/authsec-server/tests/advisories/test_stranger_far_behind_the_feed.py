@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 from authsec_server.revocations import api, live, store
 from authsec_server.revocations import service as revocations
-from authsec_server.revocations.feed import Document
+from authsec_server.revocations.feed import FeedDocument
 from authsec_server.revocations.live import LiveFeed
 from authsec_server.revocations.model import Revocation, SubjectKind
 from databases import settings_for
@@ -48,10 +48,10 @@ class FeedWithoutEnd:
         self.released = threading.Event()
         self._its = its
 
-    def document(self, since: int, limit: int) -> Document:
+    def document(self, since: int, limit: int) -> FeedDocument:
         if since > 1000:
             self.released.wait(20)
-        document: Document = self._its.authority.feed.document(since, limit)
+        document: FeedDocument = self._its.authority.feed.document(since, limit)
         return document
 
 
@@ -61,7 +61,7 @@ def test_whoever_is_at_the_end_waits_for_no_stranger(its: House, monkeypatch: py
     end(its, "one", "two")
     slow = FeedWithoutEnd(its)
 
-    async def begin(pages: AsyncIterator[Document]) -> None:
+    async def begin(pages: AsyncIterator[FeedDocument]) -> None:
         await anext(pages)
 
     async def crowded() -> list[int]:

@@ -19,7 +19,7 @@ from authsec.jose import PrivateKey, PublicKey, sign_compact
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.revocations import service
-from authsec_server.revocations.model import Page, Revocation
+from authsec_server.revocations.model import FeedPage, Revocation
 from authsec_server.web.instants import rfc3339
 
 TYPE = "authsec-revocations+jwt"
@@ -28,7 +28,7 @@ SNAPSHOT_SECONDS = 5.0  # so long a snapshot is kept: rows that raw SQL has chan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class FeedDocument:
     """A page as it goes out; `text` is its JSON, written once for all who get it."""
 
     through: int
@@ -62,7 +62,7 @@ class Feed:
         self._refuse_if_withheld()
         return self.database.read(service.last)
 
-    def document(self, since: int, limit: int) -> Document:
+    def document(self, since: int, limit: int) -> FeedDocument:
         """What comes after `since`, with its head. Blocks its thread; raises `Unavailable`."""
         self._refuse_if_withheld()
         now = self.now()  # before the look at the database: a head must not promise more than was seen
@@ -72,13 +72,13 @@ class Feed:
         head = self._head(page, entries.sha256, self.signing_key(now), now)
         around = strict_json.dumps({"issuer": self.issuer, **_numbers(page), "head": head}).decode()
         text = f'{{"entries":{entries.text},{around.removeprefix("{")}'
-        return Document(through=page.through, last=page.last, snapshot=page.snapshot, text=text)
+        return FeedDocument(through=page.through, last=page.last, snapshot=page.snapshot, text=text)
 
     def _refuse_if_withheld(self) -> None:
         if why := self.withheld():
             raise Unavailable("The database is older than it was: it lacks revocations.", why)
 
-    def _head(self, page: Page, entries_sha256: str, key: PrivateKey, now: datetime) -> str:
+    def _head(self, page: FeedPage, entries_sha256: str, key: PrivateKey, now: datetime) -> str:
         claims = {
             "iss": self.issuer,
             "iat": int(now.timestamp()),
@@ -114,7 +114,7 @@ def _digest(published: object) -> str:
     return sha256(strict_json.dumps(published)).hexdigest()
 
 
-def _numbers(page: Page) -> dict[str, Any]:
+def _numbers(page: FeedPage) -> dict[str, Any]:
     return {"since": page.since, "through": page.through, "last": page.last, "snapshot": page.snapshot}
 
 
@@ -135,7 +135,7 @@ class Reading:
         """What was read so far is too old from now on."""
         self._at_the_end.documents, self._behind.documents = {}, {}
 
-    async def after(self, since: int) -> Document:
+    async def after(self, since: int) -> FeedDocument:
         """What comes after `since`. Raises `Unavailable`."""
         line = self._at_the_end if since in self._ends else self._behind
         document = await line.after(since)
@@ -148,13 +148,13 @@ class _Line:
     """One reads at a time, in a thread of their own: requests for tokens may queue up for all others."""
 
     def __init__(self, feed: Feed, kept: int) -> None:
-        self.documents: dict[int, Document] = {}
+        self.documents: dict[int, FeedDocument] = {}
         self._feed = feed
         self._kept = kept
         self._alone = anyio.Lock()
         self._thread = anyio.CapacityLimiter(1)
 
-    async def after(self, since: int) -> Document:
+    async def after(self, since: int) -> FeedDocument:
         async with self._alone:
             documents = self.documents  # of this turn: what is read now is too old for the next
             if since in documents:

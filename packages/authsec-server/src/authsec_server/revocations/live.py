@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from authsec_server.failures import Unavailable
-from authsec_server.revocations.feed import Document, Feed, Reading
+from authsec_server.revocations.feed import Feed, FeedDocument, Reading
 from authsec_server.web.sse import message
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class LiveFeed:
         finally:
             self._followers -= 1
 
-    async def pages(self, since: int) -> AsyncIterator[Document]:
+    async def pages(self, since: int) -> AsyncIterator[FeedDocument]:
         """What comes after `since`: at once what there is, then each change, and a head now and then without any.
 
         It ends with the server. Raises `Unavailable` when the database is: at once before the first page, and after
@@ -138,7 +138,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy 
 class Stream(StreamingResponse):
     """The first page and all that follow. `places` are what it holds until it ends."""
 
-    def __init__(self, first: Document, following: AsyncIterator[Document], places: ExitStack) -> None:
+    def __init__(self, first: FeedDocument, following: AsyncIterator[FeedDocument], places: ExitStack) -> None:
         super().__init__(_messages(first, following), media_type=MEDIA_TYPE, headers=_HEADERS)
         self._places = places
 
@@ -154,7 +154,7 @@ class Stream(StreamingResponse):
             await super().__call__(scope, receive, send_in_time)
 
 
-async def _messages(first: Document, following: AsyncIterator[Document]) -> AsyncIterator[bytes]:
+async def _messages(first: FeedDocument, following: AsyncIterator[FeedDocument]) -> AsyncIterator[bytes]:
     yield _message(first)
     try:
         async for document in following:
@@ -163,5 +163,5 @@ async def _messages(first: Document, following: AsyncIterator[Document]) -> Asyn
         return  # the reader comes back and is told why there is nothing
 
 
-def _message(document: Document) -> bytes:
+def _message(document: FeedDocument) -> bytes:
     return message(document.text, number=document.through, kind="batch").encode()

@@ -71,7 +71,7 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class FeedPage:
     """What the feed has after `since`, in order and with nothing left out up to `through`; more follows below `last`.
 
     A `snapshot` holds the newest entry of each subject up to `through` instead, whatever was asked for. `follows` is

@@ -11,7 +11,7 @@ from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.db.matching import in_batches
 from authsec_server.revocations import store
-from authsec_server.revocations.model import Page, Revocation, Subject, SubjectKind
+from authsec_server.revocations.model import FeedPage, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 # Not the setting: it may have been higher when the tokens were signed. The day is for clocks that differ, since
@@ -71,7 +71,7 @@ def snapshot(tx: Tx) -> tuple[Revocation, ...]:
     return tuple(store.newest_of_each(tx.connection, SNAPSHOT_AT_MOST))
 
 
-def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> Page:
+def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Revocation]] = snapshot) -> FeedPage:
     """The feed after `sequence`. `snapshot` gives the newest of each subject, which may have been read before.
 
     It is a snapshot where that entry is kept no more or never was: nothing could be said then to follow it.
@@ -84,7 +84,7 @@ def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Re
     anew = follows is None if sequence else begins_late
     found = snapshot(tx) if anew else since(tx, sequence, limit)
     through = found[-1].sequence if len(found) == (SNAPSHOT_AT_MOST if anew else limit) else newest
-    return Page(since=sequence, follows=follows, through=through, last=newest, snapshot=anew, entries=tuple(found))
+    return FeedPage(since=sequence, follows=follows, through=through, last=newest, snapshot=anew, entries=tuple(found))
 
 
 def forget(tx: Tx, now: datetime) -> None:
