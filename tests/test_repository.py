@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -173,3 +174,12 @@ def test_modules_that_the_architecture_names_exist() -> None:
     named = re.findall(r"`([\w/-]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text("utf-8"))
     furniture = {"api.py", "service.py", "store.py", "model.py"}
     assert [name for name in named if name not in furniture and not any((root / name).exists() for root in roots)] == []
+
+
+def test_no_two_classes_of_the_server_have_one_name() -> None:
+    names: dict[str, list[str]] = {}
+    for module in (ROOT / "packages/authsec-server/src").rglob("*.py"):
+        for node in ast.parse(module.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                names.setdefault(node.name, []).append(module.name)
+    assert {name: modules for name, modules in names.items() if len(modules) > 1} == {}
