@@ -14,7 +14,7 @@ from authsec_server.tokens import issue
 
 def issues_unrecorded() -> None:
     """Tokens leave without a record."""
-    setattr(issue, "issued", lambda *_, **__: None)  # noqa: B010 - the defect
+    setattr(issue, "record_issued", lambda *_, **__: None)  # noqa: B010 - the defect
 
 
 def forgets_disabled_clients() -> None:
