@@ -18,7 +18,6 @@ from authsec_server.accounts.model.sessions import SignInMethod
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
 from sealed_estate import Sealed, sealed_estate
-from sqlalchemy import text
 
 CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
 WHO = {"administrators": ("administrator", "last_sign_in_at"), "admin_keys": ("admin_key", "last_used_at")}
@@ -69,16 +68,14 @@ def test_a_planted_sign_in_explains_no_earlier_last_use(sealed: Sealed, name: st
     assert sealed.findings() == ()
     kind, column = WHO[name]
     columns = ", ".join(each.name for each in events.columns if each.name not in {"id", "at"})
-    planted = {"earlier": start + timedelta(seconds=1)}
-    utc = ":earlier" if sealed.estate.database.dialect == "postgresql" else "strftime('%Y-%m-%d %H:%M:%f000', :earlier)"
+    earlier = f"{start + timedelta(seconds=1):%Y-%m-%d %H:%M:%S.%f}"
+    utc = f"'{earlier}+00'::timestamptz" if sealed.estate.database.dialect == "postgresql" else f"'{earlier}'"
     statements = (
         f"INSERT INTO events (at, {columns}) SELECT {utc}, {columns} FROM events WHERE id ="
         f" (SELECT max(id) FROM events WHERE kind = 'admin.sign_in' AND principal_kind = '{kind}')",
         f"UPDATE {name} SET {column} = {utc} WHERE {column} IS NOT NULL",
     )
-    sealed.estate.database.append(
-        lambda tx: [tx.connection.execute(text(each), planted) for each in statements] and None
-    )
+    sealed.estate.database.append(lambda tx: [tx.connection.exec_driver_sql(each) for each in statements] and None)
     if is_sealed:
         sealed.seal()
     (found,) = sealed.findings()
