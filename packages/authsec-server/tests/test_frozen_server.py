@@ -182,3 +182,25 @@ def test_a_server_with_a_frozen_writer_beside_it_ends_in_time(estate: Any, datab
     with served(database_url, tmp_path, AUTHSEC_SERVER_DRAIN_SECONDS="0") as its, frozen_in("record", database_url):
         its.process.send_signal(signal.SIGTERM)
         its.process.wait(15 + 5 + MARGIN)
+
+
+@postgresql
+def test_a_server_that_starts_waits_for_a_lock_that_another_one_has_left(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """For longer than one wait for a lock: what an ended server has left on PostgreSQL goes by itself."""
+    with served(database_url, tmp_path):
+        pass  # its keys are there from now on: the next start has less to write
+    released = threading.Event()
+
+    def hold(tx: Tx) -> None:
+        tx.connection.exec_driver_sql("UPDATE authority SET issuer = 'held'")
+        released.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(database.change, hold)
+        threading.Timer(11, released.set).start()
+        with served(database_url, tmp_path) as server:
+            assert released.is_set()
+            assert server.get("/readyz").status_code == 200
+        held.result()

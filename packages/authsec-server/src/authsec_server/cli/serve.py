@@ -10,10 +10,11 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import prometheus_client
@@ -24,17 +25,20 @@ from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet, taken_by, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
+from authsec_server.db import Tx
 from authsec_server.db.served import last_issuer, remember_heads_file, remember_issuer
-from authsec_server.failures import Failure, StartupRefused
+from authsec_server.failures import Failure, Fault, StartupRefused, Unavailable
 from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
 from authsec_server.web.health import Readiness
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
+LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
 LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
 _SECOND = "A second authority needs data of its own, too: --data DIR."
 
@@ -73,13 +77,12 @@ def run(settings: Settings) -> None:
         refuse_to_serve(settings)
         if not settings.database:
             _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
-        authority = stack.enter_context(open_authority(settings))
+        authority = _patiently(lambda: stack.enter_context(open_authority(settings)))
         if authority.comparison.problem:
             warn_of_older(authority.comparison.problem)
         else:
             warn_of_another(authority.database.read(last_issuer), authority.issuer)
-            authority.database.append(lambda tx: remember_issuer(tx, authority.issuer))
-            authority.database.append(lambda tx: remember_heads_file(tx, authority.comparison.path))
+            _patiently(lambda: authority.database.append(lambda tx: _remember(tx, authority)))
             greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
@@ -98,6 +101,23 @@ def run(settings: Settings) -> None:
         server.run(sockets=[listener])
         if not server.started:
             raise StartupRefused("The server could not start." + (" See above." if tls else ""))
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Do it, and again while another transaction holds a lock. One that an ended server has left ends by itself."""
+    deadline = time.monotonic() + LEFT_LOCK_SECONDS
+    while True:
+        try:
+            return work()
+        except Unavailable as unavailable:
+            if unavailable.fault is not Fault.AUTHORITY_LOCKED or time.monotonic() > deadline:
+                raise
+            log.warning("waiting for a lock of the database that another transaction holds")
+
+
+def _remember(tx: Tx, authority: Authority) -> None:
+    remember_issuer(tx, authority.issuer)
+    remember_heads_file(tx, authority.comparison.path)
 
 
 class DrainingServer(uvicorn.Server):
