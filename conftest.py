@@ -15,7 +15,7 @@ from compiled_once import share_compiled_statements
 from hypothesis import settings
 from reused_postgresql import ReusedDatabase
 
-# No test is about how busy the machine is. A property whose test names no number of examples has 100 in a full run.
+# Tests have no deadline: a busy machine is no failure. Full runs try 100 examples unless a test names another number.
 settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("quick")

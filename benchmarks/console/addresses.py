@@ -9,8 +9,7 @@ from urllib.parse import quote, urlencode
 from authsec_server.clients.filters import Attention
 from authsec_server.clients.model import ClientKind, Platform
 from authsec_server.console.activity.query import GROUPS
-from authsec_server.delegations.model import DelegationSort as DelegationSort
-from authsec_server.delegations.model import DelegationState, TargetType
+from authsec_server.delegations.model import DelegationSort, DelegationState, TargetType
 from one_of_each import Agent, Examples
 
 NOBODY = "203.0.113.1"

@@ -42,9 +42,9 @@ def main(what: str, *arguments: str) -> None:
     if what == "thread":
         threading.Thread(target=hang).start()
     elif what == "close":
-        SQLite.close = hang  # type: ignore[method-assign]
+        SQLite.close = hang  # type: ignore[method-assign] # the fault
     else:
-        module.DrainingServer = StuckServer  # type: ignore[misc]
+        module.DrainingServer = StuckServer  # type: ignore[misc] # the fault
     group = click.Group()
     register(group)
     group(arguments)

@@ -210,7 +210,7 @@ def test_an_outcome_that_is_open_is_told_to_who_changes_and_not_to_who_reads(
     client_id = its.delegated_name()
     database: Database = its.authority.database
     monkeypatch.setattr(
-        database._writer._engine.dialect,  # type: ignore[attr-defined]
+        database._writer._engine.dialect,  # type: ignore[attr-defined] # of SQLite
         "do_commit",
         Failing(sqlite3.SQLITE_IOERR_FSYNC),
     )

@@ -73,7 +73,7 @@ class Kept:
         """What a backup of that time holds."""
 
         def delete(tx: object) -> None:
-            run = tx.connection.execute  # type: ignore[attr-defined]
+            run = tx.connection.execute  # type: ignore[attr-defined] # a Tx
             run(text("DELETE FROM events WHERE id IN (SELECT event_id FROM sealed_events WHERE position >= :size)"), at)
             run(text("DELETE FROM sealed_events WHERE position >= :size"), at)
             run(text("DELETE FROM seal_heads WHERE size > :size"), at)
@@ -103,7 +103,7 @@ class Kept:
 
     def restore_record(self, **changes: object) -> str:
         restore = {"at": self.now, "authority_version": 1_000_000, "size": 0, "heads_until": self.now} | changes
-        return sign_restore(Restore(**restore), issuer=ISSUER, key=self.keys.signing_key())  # type: ignore[arg-type]
+        return sign_restore(Restore(**restore), issuer=ISSUER, key=self.keys.signing_key())  # type: ignore[arg-type] # mixed
 
 
 @pytest.fixture

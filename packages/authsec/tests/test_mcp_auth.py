@@ -92,7 +92,7 @@ async def told(session: Any) -> str:
     """What the model reads of a failed tool."""
     result = await shown(session)
     assert result.is_error
-    return str(result.content[0].text)  # type: ignore[union-attr] # there is nothing but text
+    return str(result.content[0].text)  # type: ignore[union-attr] # text # there is nothing but text
 
 
 def revoke_all(authority: ThrowawayAuthority, client: AuthSecClient) -> None:
@@ -107,7 +107,7 @@ def test_every_request_carries_a_token_that_no_result_gives_away(
     async def play(session: Any) -> None:
         result = await shown(session)
         assert not result.is_error
-        assert [part.text for part in result.content] == [REMOVED]  # type: ignore[union-attr]
+        assert [part.text for part in result.content] == [REMOVED]  # type: ignore[union-attr] # text
         assert result.structured_content == {"result": REMOVED}
 
     playing(connected, client, crm, play)
@@ -216,7 +216,7 @@ def test_a_server_that_refuses_every_token_costs_the_authority_one(
     connected: Any, client: AuthSecClient, crm: ProtectedMcpServer, authsec_authority: ThrowawayAuthority
 ) -> None:
     async def play(session: Any) -> None:
-        authsec_authority.issue_token = _revoked_at_once(authsec_authority)  # type: ignore[method-assign]
+        authsec_authority.issue_token = _revoked_at_once(authsec_authority)  # type: ignore[method-assign] # between two calls
         authsec_authority.revoke(client.get_token())
         for _ in range(3):
             assert await told(session) == "The API answered 401 (invalid_token). The token has been revoked."

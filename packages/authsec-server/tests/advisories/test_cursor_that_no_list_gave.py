@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.accounts import admin_keys as admin_keys
-from authsec_server.accounts import administrators
+from authsec_server.accounts import admin_keys, administrators
 from authsec_server.apis import service as apis
 from authsec_server.clients import search as clients
 from authsec_server.delegations import search as delegations

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from authsec_server.accounts import admin_keys as admin_keys
-from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.entering import Arrival, BrowserCaller
 from authsec_server.accounts.model.sessions import SignInMethod

@@ -80,7 +80,7 @@ class SilentProxy:
             for key, _ in self._selector.select(0.05):
                 self._forwards.wait()
                 with suppress(OSError):
-                    self._accept() if key.fileobj is self._listener else self._pass_on(key.fileobj)  # type: ignore[arg-type]
+                    self._accept() if key.fileobj is self._listener else self._pass_on(key.fileobj)  # type: ignore[arg-type] # a socket
             self._forwards.wait()
 
     def _accept(self) -> None:

@@ -6,8 +6,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import admin_keys_api as admin_keys_api
-from authsec_server.accounts import administrators_api, links_api
+from authsec_server.accounts import admin_keys_api, administrators_api, links_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.audit_names import NAMES

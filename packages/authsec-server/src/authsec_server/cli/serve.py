@@ -104,7 +104,7 @@ def run(settings: Settings) -> None:
 
 
 def _patiently(work: Callable[[], T]) -> T:
-    """Do it, and again while another transaction holds a lock. One that an ended server has left ends by itself."""
+    """Do the work, and repeat it while another transaction holds a lock. PostgreSQL soon ends that of a dead server."""
     deadline = time.monotonic() + LEFT_LOCK_SECONDS
     while True:
         try:

@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from typing_extensions import TypedDict  # as in `web.paging`
 
-from authsec_server.accounts import admin_keys as admin_keys
-from authsec_server.accounts import administrators
+from authsec_server.accounts import admin_keys, administrators
 from authsec_server.db import Tx
 from authsec_server.delegations.grants import Hand, given_by, of_admin_key, of_administrator, revoke_given_by
 from authsec_server.delegations.model import Standing, Terms

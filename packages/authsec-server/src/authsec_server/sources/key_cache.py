@@ -25,7 +25,7 @@ from authsec_server.web.errors import where
 FRESH_SECONDS = 3600  # where the publisher says nothing
 SHORTEST, LONGEST = 30, 24 * 3600  # what it may say (spiffe_refresh_hint)
 USABLE_SECONDS = 24 * 3600
-UNKNOWN_KEY_PAUSE = 60.0  # a new key is looked for at most so often: whoever invents names must not make us hammer
+UNKNOWN_KEY_PAUSE = 60.0  # an unknown `kid` causes one fetch in this time: invented names must not make us hammer
 RETRY_PAUSE = 5.0
 
 

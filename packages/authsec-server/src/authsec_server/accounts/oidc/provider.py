@@ -48,7 +48,7 @@ class RelyingParty:
         )
 
     def secret(self) -> str:
-        """The secret as the file has it now: whoever renews it need not restart the server. Raises `SignInRefused`."""
+        """The secret, read from the file now: a new one needs no restart. Raises `SignInRefused`."""
         assert self.secret_file is not None
         try:
             secret = self.secret_file.read_text("utf-8")[:_LONGEST_SECRET].strip()
@@ -81,7 +81,7 @@ def discovery_url(issuer: str) -> str:
 
 
 def read_provider(document: Mapping[str, Any], issuer: str, outbound: Outbound) -> Provider:
-    """The provider that `document` describes. Raises `SignInRefused`, with what does not fit in its note."""
+    """The provider that `document` describes. Raises `SignInRefused`; its note says which member is wrong."""
     named = document.get("issuer")
     if named != issuer:  # to the letter (section 4.3): stops one provider from posing as another
         raise _unfit(f"it names the issuer {plain(str(named), 200)!r}, and the settings say {issuer!r}")
@@ -123,7 +123,7 @@ def _unfit(what: str) -> SignInRefused:
 
 
 FRESH_SECONDS = 3600.0
-UNKNOWN_KEY_PAUSE = 60.0  # a new key is looked for at most so often: whoever invents names must not make us hammer
+UNKNOWN_KEY_PAUSE = 60.0  # an unknown `kid` causes one fetch in this time: invented names must not make us hammer
 RETRY_PAUSE = 5.0
 
 T = TypeVar("T")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import admin_keys as admin_keys
-from authsec_server.accounts import administrators
+from authsec_server.accounts import admin_keys, administrators
 from authsec_server.console.forms import query_of
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx

@@ -8,8 +8,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import admin_keys as admin_keys
-from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model import Administrator
 from authsec_server.audit import service as audit
 from authsec_server.console.site import Console, Page, PageRequest

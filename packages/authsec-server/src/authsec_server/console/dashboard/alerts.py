@@ -12,8 +12,7 @@ from authsec_server.audit.sealing import service as sealing
 from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
-from authsec_server.clients.filters import Attention
-from authsec_server.clients.filters import ClientFilters as ClientFilters
+from authsec_server.clients.filters import Attention, ClientFilters
 from authsec_server.console.site import PageRequest
 from authsec_server.console.sources.silent import SourceSilence
 from authsec_server.console.words import plural

@@ -14,8 +14,7 @@ from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
-from authsec_server.clients.filters import Attention
-from authsec_server.clients.filters import ClientFilters as ClientFilters
+from authsec_server.clients.filters import Attention, ClientFilters
 from authsec_server.console.dashboard.alerts import matters
 from authsec_server.console.dashboard.graph import draw
 from authsec_server.console.site import Console, PageRequest
