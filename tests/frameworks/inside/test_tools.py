@@ -305,7 +305,7 @@ def test_the_example_runs(
     printed = capfd.readouterr()
     watch.evidence.add("output", *printed)
 
-    assert "She is Ada. TERMINATE" in printed.out.splitlines()  # LiteLLM logs after it
+    assert "She is Ada. TERMINATE" in printed.out  # CrewAI may print its own boxes beside it, in the same line
     assert list(shown(scripted)["properties"]) == ["customer_id"]
     assert ADA in scripted.tool_results[0]
     assert [asked.scope for asked in authsec_authority.asked] == ["customers:read"]

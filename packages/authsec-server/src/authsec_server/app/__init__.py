@@ -1,7 +1,7 @@
 """The composition root: settings in, the authority out. The only place that knows every room.
 
-`opening` opens it, `wings` builds what the rooms are given, `doors` puts their routes together, `upkeep` keeps it in
-order for as long as it is served.
+`lifecycle` opens the authority and keeps it in order for as long as it is served. `services` builds what the rooms are
+given, and `routes` puts their routes together.
 """
 
 from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve
