@@ -36,8 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: a third of the time, tests wait for other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long runs, and other people's packages by the gigabyte, are for those who ask for them."""
+    for item in items:
+        if _is_second_database(item):
+            item.add_marker("soak")
     left_out = [item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -45,8 +53,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
+    if name in config.getoption("markexpr"):
+        return False
     marker = item.get_closest_marker(name)
-    return marker is not None and name not in config.getoption("markexpr") and not marker.kwargs.get("always")
+    return marker is not None and not marker.kwargs.get("always")
+
+
+def _is_second_database(item: pytest.Item) -> bool:
+    """Whether SQLite shows the same, and the test itself does not name its databases."""
+    named = any("database_url" in marker.args[0] for marker in item.iter_markers("parametrize"))
+    callspec = getattr(item, "callspec", None)
+    return (
+        callspec is not None
+        and callspec.params.get("database_url") == "postgresql"
+        and item.get_closest_marker("sqlite_suffices") is not None
+        and not named
+    )
 
 
 @pytest.fixture(scope="session")

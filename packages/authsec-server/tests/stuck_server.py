@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 from authsec_server.cli import register
-from authsec_server.cli import serve as module
+from authsec_server.cli import server_process as module
 from authsec_server.db.sqlite import SQLite
 
 

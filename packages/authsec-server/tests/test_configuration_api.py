@@ -17,6 +17,8 @@ from authsec_server.db.database import Access
 from databases import settings_for
 from laptops import Laptop, code_for, pod_of
 
+pytestmark = pytest.mark.sqlite_suffices
+
 CONFIGURATION = "/authsec/api/v1/configuration"
 ROLE = {"support": {"name": "Support", "actions": ["customers:read"]}}
 House = Any

@@ -32,6 +32,8 @@ from authsec_server.sources import service as sources
 from authsec_server.sources.model import ProposedSource
 from authsec_server.web.dry_run import Foreseen
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def helper(estate: Any) -> Client:

@@ -16,6 +16,8 @@ from pages import Page, get
 from people import first_administrator, invited
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 House = Any
 API = "/authsec/api/v1"
 SEARCH = "/console/search"

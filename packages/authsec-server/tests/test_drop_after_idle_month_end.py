@@ -18,6 +18,8 @@ from authsec_server.db import Database
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
 from test_journal_dropped_unseen import Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 DECEMBER = datetime.fromisoformat("2026-12-01T00:00:00+00:00")
 NEXT_YEAR = datetime.fromisoformat("2027-01-01T00:00:00+00:00")
 

@@ -22,6 +22,8 @@ from authsec_server.failures import Conflict
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
 from test_journal_dropped_unseen import AUGUST, Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 LAST_HOUR = AUGUST - timedelta(hours=1)
 
 

@@ -26,6 +26,8 @@ from authsec_server.settings import load_settings
 from click.testing import Result
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 25, 12, tzinfo=UTC)
 TABLES = ("hourly_counts", "client_counts", "daily_uses", "last_uses", "counted")
@@ -79,6 +81,7 @@ LIES = (
 )
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_whatever_was_changed_is_as_the_events_say_again_and_recorded(counted: Any) -> None:
     before = kept(counted)
     for number, lie in enumerate(LIES, 1):
@@ -186,6 +189,7 @@ def test_only_an_administrator_may(counted: Any) -> None:
             verb(counted.database, act, counted.keys)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_roll_up_at_the_same_time_counts_nothing_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first pieces a server counts further events of the same hour and the same subjects."""
     before = kept(counted)
@@ -225,6 +229,7 @@ def count_more(tx: Tx, at: datetime) -> None:
     assert rollup.keep(tx, batch)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_of_two_at_once_one_ends_and_nothing_is_corrected_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept(counted)
     counted.run("UPDATE hourly_counts SET occurrences = occurrences + 5")

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from examples import examples
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 ISSUER = "https://login.example.com"
 

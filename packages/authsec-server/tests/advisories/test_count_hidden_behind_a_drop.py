@@ -25,6 +25,8 @@ from sqlalchemy import delete, insert, select, text
 sys.path.insert(0, str(Path(__file__).parent))
 from test_journal_dropped_unseen import AUGUST, JUNE, Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 JULY = (
     "DELETE FROM hourly_counts WHERE hour >= '2026-07-01' AND hour < '2026-08-01'",
     "DELETE FROM client_counts WHERE hour >= '2026-07-01' AND hour < '2026-08-01'",

@@ -24,6 +24,8 @@ from authsec_server.db import open_database
 from authsec_server.failures import Unavailable
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 JUNE = datetime(2026, 6, 10, 12, tzinfo=UTC)
 JULY = datetime(2026, 7, 10, 12, tzinfo=UTC)
 AUGUST = datetime(2026, 8, 1, tzinfo=UTC)
@@ -176,6 +178,7 @@ def test_the_rows_are_read_through_no_index_of_the_database(counted: Any) -> Non
     assert "client_counts says 7 for" in "".join(report.findings)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_two_rows_with_one_key_are_found(counted: Any) -> None:
     told = counted.findings_after(
         "ALTER TABLE hourly_counts RENAME TO before",
@@ -232,6 +235,7 @@ def test_an_event_that_the_mark_was_moved_over_is_found_as_not_counted(counted: 
     assert f"hourly_counts says 3 for hour {NOON}, kind token.issued; the events say 4." in counted.findings()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_table_or_column_that_is_missing_is_found(counted: Any) -> None:
     told = counted.findings_after("ALTER TABLE daily_uses DROP COLUMN tokens", "DROP TABLE hourly_counts")
     first = told.splitlines()[0]
@@ -321,6 +325,7 @@ def test_digests_that_are_none_make_no_record(counted: Any) -> None:
             read_drop(signed, counted.keys)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_digests_are_the_same_on_both_databases_and_for_any_order_of_rows(counted: Any) -> None:
     digests = counted.database.read(lambda tx: dropped_counts(tx.connection, AUGUST))
     lines = [

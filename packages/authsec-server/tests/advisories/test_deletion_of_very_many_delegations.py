@@ -19,6 +19,8 @@ from authsec_server.principal import Act
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import insert, select
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NUMBER = MAX_LISTED + 1
 DELETED: dict[EventKind, Callable[[Tx, Act, Any], object]] = {
     EventKind.ROLE_DELETED: lambda tx, act, _: service.delete_role(tx, act, "old"),

@@ -19,6 +19,8 @@ from sqlalchemy import delete
 sys.path.insert(0, str(Path(__file__).parent))
 from test_journal_dropped_unseen import NO_COUNTS, Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 DECEMBER = datetime.fromisoformat("2026-12-01T00:00:00+00:00")
 
 

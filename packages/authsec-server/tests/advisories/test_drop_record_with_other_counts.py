@@ -16,6 +16,8 @@ from sqlalchemy import delete, text
 sys.path.insert(0, str(Path(__file__).parent))
 from test_journal_dropped_unseen import AUGUST, Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 LIES = {
     "hourly_counts": "UPDATE hourly_counts SET occurrences = occurrences + 1000 WHERE hour < '2026-07-01'",
     "client_counts": "DELETE FROM client_counts WHERE hour < '2026-07-01'",

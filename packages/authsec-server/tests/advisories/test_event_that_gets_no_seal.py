@@ -30,6 +30,8 @@ from sqlalchemy import update
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year
 
+pytestmark = pytest.mark.sqlite_suffices
+
 REFUSED = {"kind": "token.refused", "decision": "denied"}
 DIGESTED = {"detail": {DIGESTS: {"clients": ["x", "y"]}}}
 PLANTED: Mapping[str, Mapping[str, Any]] = {

@@ -33,6 +33,8 @@ from authsec_server.settings import load_settings
 from click.testing import Result
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 
 

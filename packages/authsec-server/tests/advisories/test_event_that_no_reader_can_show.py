@@ -29,6 +29,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1"
 ENDLESS = "9999-01-01 00:00:00.000000"
 KINDS = [each.value for each in EventKind]

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from admin_api import API, ROLES, Estate, estate_of
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def estate(house: Callable[..., Any], database_url: str, tmp_path: Path) -> Estate:

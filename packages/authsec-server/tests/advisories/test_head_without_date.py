@@ -15,6 +15,8 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import JournalKeys
 from sqlalchemy import insert
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.mark.parametrize("claim", [{"iat": 2**53 - 1}, {"through": 2**53 - 1}], ids=["iat", "through"])
 def test_a_head_with_a_huge_number_ends_no_check_and_no_list(database: Database, claim: dict[str, int]) -> None:

@@ -44,6 +44,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+pytestmark = pytest.mark.sqlite_suffices
+
 JUNE = datetime.fromisoformat("2026-06-10T12:00:00+00:00")
 AUGUST = datetime.fromisoformat("2026-08-01T00:00:00+00:00")
 NOVEMBER = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -131,6 +133,7 @@ def old(database: Database) -> Old:
     return made
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_what_was_dropped_after_an_export_is_missing_by_right_and_the_rest_is_as_sealed(old: Old) -> None:
     counted = old.database.read(lambda tx: tx.connection.execute(select(hourly_counts)).all())
     record = old.drop()
@@ -244,6 +247,7 @@ def test_a_record_of_another_log_excuses_nothing_unseen(old: Old) -> None:
     assert "do not lead to the head" in old.findings_after(delete(events).where(events.c.id == 3))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_an_event_that_comes_while_its_month_is_dropped_is_neither_dropped_nor_lost(
     old: Old, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +265,7 @@ def test_an_event_that_comes_while_its_month_is_dropped_is_neither_dropped_nor_l
     assert old.report().findings == ()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_dropping_that_was_killed_is_finished_by_the_next(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Dropper, "_remove", lambda *_: None)
@@ -401,6 +406,7 @@ def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) ->
     assert {place for place in range(62) if made.covers(place)} == places
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_whole_partitions_go_and_what_stays_of_them_is_kept(old: Old) -> None:
     if old.database.dialect == "sqlite":
         return

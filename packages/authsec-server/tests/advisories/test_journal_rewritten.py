@@ -35,6 +35,8 @@ from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
 from sqlalchemy import Connection, Executable, Row, delete, insert, select, text, update
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 VICTIM = 4
 Spoil = Callable[[Connection], None]
@@ -165,6 +167,7 @@ def test_every_change_of_any_column_is_found_and_its_event_named(sealed: Sealed)
     assert tried > 2 * len(COVERED) - 5
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_row_that_is_no_event_any_more_is_named_and_no_other(sealed: Sealed) -> None:
     if sealed.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such values")

@@ -19,6 +19,8 @@ from authsec_server.keys.model import NewKey
 from authsec_server.revocations import service as revocations
 from sealed_estate import Sealed, sealed_estate
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def new_key() -> NewKey:
     return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")

@@ -18,6 +18,8 @@ from authsec_server.audit.store import events
 from authsec_server.db import Tx
 from sealed_estate import Sealed, sealed_estate
 
+pytestmark = pytest.mark.sqlite_suffices
+
 CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
 WHO = {"administrators": ("administrator", "last_sign_in_at"), "admin_keys": ("admin_key", "last_used_at")}
 DAYS = timedelta(days=3)

@@ -12,6 +12,8 @@ from authsec_server.accounts.model.entering import Arrival, BrowserCaller
 from authsec_server.accounts.model.sessions import SignInMethod
 from sealed_estate import Sealed, sealed_estate
 
+pytestmark = pytest.mark.sqlite_suffices
+
 CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
 COLUMNS = {"administrators": "last_sign_in_at", "admin_keys": "last_used_at"}
 

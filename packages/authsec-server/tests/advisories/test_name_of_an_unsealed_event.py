@@ -18,6 +18,8 @@ from authsec_server.clients.model import ClientEdit
 from authsec_server.delegations import service
 from sealed_estate import Sealed, sealed_estate
 
+pytestmark = pytest.mark.sqlite_suffices
+
 SEALED_AT = timedelta(minutes=10)  # after the time of the estate
 
 

@@ -18,6 +18,8 @@ from authsec_server.principal import Role
 from sealed_estate import Sealed, listed, sealed_estate
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NAMESAKE = "00000000-0000-4000-8000-000000000000"
 PLANTED = (
     "INSERT INTO administrators (id, email, name, role, created_at)"

@@ -21,6 +21,8 @@ from sqlalchemy import delete, insert, select
 sys.path.insert(0, str(Path(__file__).parent))
 from test_journal_dropped_unseen import Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.mark.parametrize("number", [0, -5, 3])
 def test_an_event_with_a_low_number_is_found_though_it_is_sealed(database: Database, number: int) -> None:

@@ -23,6 +23,8 @@ from authsec_server.revocations.model import SubjectKind
 from databases import settings_for
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 FEED = "/authsec/v1/revocations"
 ISSUER = "http://127.0.0.1:7468"
 NONE_OF_OURS = "of revocations is none that a server writes."

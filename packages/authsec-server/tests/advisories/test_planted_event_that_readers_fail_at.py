@@ -29,6 +29,8 @@ from authsec_server.db.schema import canonical_json
 from authsec_server.delegations import live_tokens
 from sqlalchemy import String, text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1"
 AT = "2026-11-25 15:09:00.000000"  # not counted yet, and of before the head
 ROW: Mapping[str, Any] = {

@@ -19,6 +19,8 @@ from authsec_server.db.schema import canonical_json
 from sqlalchemy import event as events_of
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 KINDS = [EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED, EventKind.EVENTS_DROPPED]
 DETAILS: Mapping[str, Mapping[str, Any]] = {
     "without a record": {},

@@ -34,6 +34,8 @@ from authsec_server.keys.sealing_keys import JournalKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
 from sqlalchemy import delete, insert, select, update
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 ISSUER = "https://authsec.example.com"
 

@@ -21,6 +21,8 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 UNKNOWN = "U" * 43
 OF_UNKNOWN = f"WHERE subject_id = '{UNKNOWN}'"
 COPY = "INSERT INTO revocations SELECT sequence + 9, 'key', {kid}, version + {more}, at FROM revocations " + OF_UNKNOWN

@@ -21,6 +21,8 @@ from sqlalchemy import insert, text
 sys.path.insert(0, str(Path(__file__).parent))
 from test_journal_dropped_unseen import AUGUST, JUNE, Old
 
+pytestmark = pytest.mark.sqlite_suffices
+
 VERSION = 7  # of the tokens that are left
 
 

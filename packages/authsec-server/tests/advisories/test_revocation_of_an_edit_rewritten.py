@@ -11,6 +11,8 @@ import pytest
 from authsec_server.roles import service as roles
 from sealed_estate import Sealed, sealed_estate
 
+pytestmark = pytest.mark.sqlite_suffices
+
 INSERTED = (
     "INSERT INTO revocations SELECT 1000, 'role', 'support', (SELECT max(authority_version) FROM events),"
     " (SELECT max(at) FROM events WHERE kind = 'role.edited')"

@@ -14,6 +14,8 @@ from authsec_server.db import Database
 from authsec_server.revocations import service as revocations
 from sealed_estate import sealed_estate
 
+pytestmark = pytest.mark.sqlite_suffices
+
 WAYS = (
     "UPDATE revocations SET at = '2026-11-25 12:00:00.000001+00' WHERE sequence = 4",
     "UPDATE revocations SET subject_id = 'c-3' WHERE sequence = 4",

@@ -36,6 +36,8 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def noon(month: int) -> datetime:
     return datetime.fromisoformat(f"2026-{month:02}-10T12:00:00+00:00")
@@ -114,6 +116,7 @@ def year(database: Database) -> Year:
     return Year(database)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_two_drops_disturb_no_chain(year: Year) -> None:
     year.drop(7)
     assert year.report().findings == ()
@@ -126,6 +129,7 @@ def test_two_drops_disturb_no_chain(year: Year) -> None:
     assert year.report().findings == ()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_row_that_was_changed_after_its_events_were_dropped_is_found(year: Year) -> None:
     year.drop(7)
     year.run("UPDATE roles SET name = 'Other'")

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import os
-import signal
-import socket
-import ssl
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-import prometheus_client
-import structlog
-import uvicorn
 
-from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, taken_by, warn_of_another, warn_of_older
-from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.output import say_failed
-from authsec_server.db import Tx
-from authsec_server.db.served import last_issuer, remember_heads_file, remember_issuer
-from authsec_server.failures import Failure, Fault, StartupRefused, Unavailable
-from authsec_server.settings import DEFAULT_PORT, Settings, load_settings
-from authsec_server.web.health import Readiness
-from authsec_server.web.uvicorn_protocol import BoundedProtocol
-
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
-BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75
-FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
-LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
-LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
-_SECOND = "A second authority needs data of its own, too: --data DIR."
+from authsec_server.failures import Failure
 
 
 @click.command()
@@ -48,7 +17,7 @@ _SECOND = "A second authority needs data of its own, too: --data DIR."
     "--data", type=click.Path(path_type=Path), help="Folder of the embedded database. [default: authsec-data]"
 )
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
-@click.option("--port", type=int, help=f"Port to listen on; 0 takes a free one. [default: {DEFAULT_PORT}]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 7468]")
 @click.option("--database", help="postgresql://… instead of the embedded SQLite.")
 @click.option("--public-url", help="The URL callers use, the issuer of every token. Required off loopback.")
 @click.option("--environment", help="A label such as PRODUCTION, shown wherever people decide.")
@@ -58,193 +27,12 @@ _SECOND = "A second authority needs data of its own, too: --data DIR."
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key of that certificate.")
 def serve(**options: Any) -> None:
     """Run the authority. Every option is also a setting: AUTHSEC_SERVER_<NAME>."""
+    # Not before: --help needs nothing of the server.
+    from authsec_server.cli.server_process import run
+    from authsec_server.settings import load_settings
+
     try:
         run(load_settings(**options))
     except Failure as failure:
         say_failed(failure.message, failure.remedy)
         sys.exit(1)
-
-
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when it cannot start."""
-    configure_logging(settings.log_format)
-    with ExitStack() as stack:
-        stack.enter_context(_private_files())
-        listener = stack.enter_context(_listen(settings.host, settings.port))
-        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        tls = _tls(settings)
-        stack.enter_context(_metrics(settings.metrics_port))
-        refuse_to_serve(settings)
-        if not settings.database:
-            _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
-        authority = _patiently(lambda: stack.enter_context(open_authority(settings)))
-        if authority.comparison.problem:
-            warn_of_older(authority.comparison.problem)
-        else:
-            warn_of_another(authority.database.read(last_issuer), authority.issuer)
-            _patiently(lambda: authority.database.append(lambda tx: _remember(tx, authority)))
-            greet(settings, authority)
-        config = uvicorn.Config(
-            authority.app,
-            http=BoundedProtocol,
-            lifespan="on",
-            proxy_headers=False,  # forwarded addresses are read in one place: web/context.py
-            server_header=False,
-            access_log=False,  # ours logs no query strings
-            log_config=None,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=FINISH_SECONDS,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-        )
-        server = DrainingServer(config, authority, settings.drain_seconds)
-        server.run(sockets=[listener])
-        if not server.started:
-            raise StartupRefused("The server could not start." + (" See above." if tls else ""))
-
-
-def _patiently(work: Callable[[], T]) -> T:
-    """Do the work, and repeat it while another transaction holds a lock. PostgreSQL soon ends that of a dead server."""
-    deadline = time.monotonic() + LEFT_LOCK_SECONDS
-    while True:
-        try:
-            return work()
-        except Unavailable as unavailable:
-            if unavailable.fault is not Fault.AUTHORITY_LOCKED or time.monotonic() > deadline:
-                raise
-            log.warning("waiting for a lock of the database that another transaction holds")
-
-
-def _remember(tx: Tx, authority: Authority) -> None:
-    remember_issuer(tx, authority.issuer)
-    remember_heads_file(tx, authority.comparison.path)
-
-
-class DrainingServer(uvicorn.Server):
-    """A server that on SIGTERM first says unready, goes on answering for a while, then finishes and exits.
-
-    Load balancers need to see `/readyz` fail before the port closes. Ctrl-C, or a second signal, does not wait.
-    """
-
-    def __init__(self, config: uvicorn.Config, authority: Authority, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._readiness: Readiness = authority.readiness
-        self._drain_seconds = drain_seconds
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if sys.platform == "win32":
-            with super().capture_signals():
-                yield
-            return
-        loop = asyncio.get_running_loop()
-
-        # Not the loop's own handlers: they never run while something blocks the loop.
-        def terminate(*_: object) -> None:
-            self._end_within(self._drain_seconds)
-            loop.call_soon_threadsafe(self._drain, loop)
-
-        def interrupt(*_: object) -> None:
-            self._end_within(0)
-            loop.call_soon_threadsafe(self._stop)
-
-        before = {
-            signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
-            signal.SIGINT: signal.signal(signal.SIGINT, interrupt),
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)
-
-    def _end_within(self, drain_seconds: float) -> None:
-        """End the process after its time, whatever hangs: a thread in a system call, the event loop, a disk."""
-        timer = threading.Timer(drain_seconds + FINISH_SECONDS + LAST_SECONDS, _end_now)
-        timer.daemon = True
-        timer.start()
-
-    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._readiness.draining or not self._drain_seconds:
-            self._stop()
-            return
-        self._readiness.draining = True
-        loop.call_later(self._drain_seconds, self._stop)
-
-    def _stop(self) -> None:
-        self._readiness.draining = True
-        self.should_exit = True
-
-
-@contextmanager
-def _private_files() -> Iterator[None]:
-    """Every file and folder that is made meanwhile is readable for this process's user alone."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def _end_now() -> None:
-    """End the process without waiting for its threads. A transaction that is not committed is undone."""
-    said = "the process is ended although something in it has not finished"
-    telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
-    telling.start()
-    telling.join(1)
-    os._exit(1)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
-        taken = error.errno == errno.EADDRINUSE
-        raise StartupRefused(
-            f"{host} port {port} cannot be listened on: {why}.",
-            taken_by(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
-        ) from None
-    return listener
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch(mode=0o600)
-        probe.unlink()
-    except OSError as error:
-        raise StartupRefused(
-            f"The data folder {folder} cannot be written: {error.strerror}.", "Choose another: --data DIR."
-        ) from None
-
-
-def _tls(settings: Settings) -> bool:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return False
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartupRefused(
-            f"The TLS certificate or key cannot be used: {error}.", "Both must be PEM and belong together."
-        ) from None
-    return True
-
-
-@contextmanager
-def _metrics(port: int) -> Iterator[None]:
-    if not port:
-        yield
-        return
-    try:
-        server, thread = prometheus_client.start_http_server(port, addr="127.0.0.1")
-    except OSError as error:
-        raise StartupRefused(f"The metrics port {port} cannot be listened on: {error.strerror}.") from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
