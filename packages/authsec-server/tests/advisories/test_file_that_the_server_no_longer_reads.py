@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +123,41 @@ def test_pages_that_were_put_back_are_read_again(
 def overwrite(file: Path, octets: bytes) -> None:
     with file.open("r+b") as opened:
         opened.write(octets)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not say which files are open")
+@pytest.mark.parametrize("begun", [False, True], ids=["the first connection", "another connection"])
+def test_a_file_that_is_at_the_path_only_while_it_is_opened_is_not_read(
+    file: Path, log: SealedLog, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    forged, away = file.with_name("forged"), file.with_name("away")
+    forged.write_bytes(file.read_bytes())
+    with closing(sqlite3.connect(forged)) as connection:
+        connection.execute("DELETE FROM events WHERE id = 4")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def opened(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        monkeypatch.undo()
+        file.rename(away)
+        forged.rename(file)
+        try:
+            connection = sqlite3.connect(*arguments, **named)
+            connection.execute("SELECT 1 FROM events").fetchone()
+            return connection
+        finally:
+            file.rename(forged)
+            away.rename(file)
+
+    server = open_database(f"sqlite:///{file}")
+    try:
+        if begun:
+            server.read(lambda tx: tx.version)
+        with server._readers.connect() if begun else nullcontext():  # a reader that is busy, so another is opened
+            monkeypatch.setattr(sqlite3.dbapi2, "connect", opened)
+            with pytest.raises(Unavailable) as raised:
+                said(server, log)
+            assert raised.value.fault is Fault.REPLACED
+        assert 4 in server.read(lambda tx: list(tx.connection.exec_driver_sql("SELECT id FROM events").scalars()))
+    finally:
+        server.close()

@@ -16,7 +16,8 @@ from authsec_server.accounts.model.entering import Arrival, BrowserCaller
 from authsec_server.accounts.model.sessions import SignInMethod
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
-from sealed_estate import Sealed, sealed_estate
+from authsec_server.db.postgresql import PostgreSQL
+from sealed_estate import Sealed, listed, sealed_estate
 
 pytestmark = pytest.mark.sqlite_suffices
 
@@ -104,3 +105,20 @@ def test_a_server_whose_clock_is_ahead_is_believed_once_its_event_is_sealed(seal
     assert sealed.findings() == ()
     come(sealed, name, ahead + timedelta(minutes=2))
     assert last_use(sealed, name) == ahead + timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("name", WHO)
+def test_a_time_that_no_program_can_read_is_found_and_hides_nothing_of_its_person(sealed: Sealed, name: str) -> None:
+    _, column = WHO[name]
+    no_time = "'infinity'" if isinstance(sealed.estate.database, PostgreSQL) else "'x'"
+    by = "ann@example.com" if name == "administrators" else "ann-key"
+    before = listed_by(sealed, by)
+    answer, found = sealed.after(f"UPDATE {name} SET {column} = {no_time}", asked={"by": by})
+    assert answer == before
+    assert f"{name}.{column} of" in found
+    assert "is no time that a server writes." in found
+
+
+def listed_by(sealed: Sealed, name: str) -> list[int]:
+    listed_: list[int] = sealed.estate.database.read(lambda tx: listed(tx, {"by": name}))
+    return listed_

@@ -11,12 +11,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.sealer import Sealer
+from authsec_server.audit.sealing.service import SoFar, so_far
 from authsec_server.audit.sealing.trail import Report
 from authsec_server.audit.sealing.verifying import verify_log
+from authsec_server.audit.store import events, sealed_events
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import ClientEdit
 from authsec_server.delegations import service
 from sealed_estate import Sealed, sealed_estate
+from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.sqlite_suffices
 
@@ -85,3 +91,44 @@ def test_a_revocation_that_only_an_unsealed_event_explains_is_not_believed(seale
     assert any("Only an event without a seal says that the row" in each for each in report.skipped), report.skipped
     sealed.seal()
     assert checked(sealed, at=SEALED_AT).skipped == ()
+
+
+def test_an_event_that_is_dated_anew_before_each_check_is_not_believed(sealed: Sealed) -> None:
+    """No server seals, for whatever reason: it is stopped, or a session holds its lock, or its key is gone."""
+    hours = timedelta(hours=3)
+    renamed(sealed, at=hours - timedelta(seconds=30))
+    assert "which has no seal, gives the client" in checked(sealed, at=hours).skipped[0]
+
+
+def test_an_event_that_is_dated_anew_is_overdue_once_no_head_is_signed(sealed: Sealed) -> None:
+    def is_overdue(at: timedelta) -> bool:
+        asked: SoFar = sealed.estate.see(lambda tx, act: so_far(tx, act.principal, act.now + at))
+        return asked.is_overdue
+
+    assert not is_overdue(timedelta(hours=3))  # nothing waits
+    renamed(sealed, at=SEALED_AT)
+    assert not is_overdue(SEALED_AT + timedelta(minutes=9))
+    no_seal = events.c.id.not_in(select(sealed_events.c.event_id))
+    anew = update(events).where(no_seal).values(at=sealed.estate.act.now + timedelta(hours=3))
+    sealed.estate.database.append(lambda tx: tx.connection.execute(anew))
+    assert is_overdue(timedelta(hours=3))
+
+
+def test_a_server_that_is_kept_from_sealing_says_so_in_its_log(sealed: Sealed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL any session may hold the lock."""
+    renamed(sealed, at=SEALED_AT)
+    key, known = sealed.keys.signing_key, sealed.keys.by_kid
+    at = iter(timedelta(minutes=11 + minute) for minute in range(12))
+    sealer = Sealer(
+        sealed.estate.database,
+        issuer="https://a",
+        signing_key=key,
+        keys=known,
+        now=lambda: sealed.estate.act.now + next(at),
+    )
+    monkeypatch.setattr(store, "take_turn", lambda _: False)
+    with capture_logs() as logs:
+        for _ in range(12):
+            sealer.seal()
+    said = [each["event"] for each in logs]
+    assert said == ["the journal is not sealed: another session holds the sealing lock, or locks rows of counts"] * 2

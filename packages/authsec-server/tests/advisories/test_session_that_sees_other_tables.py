@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from audit_answers import LATER, SealedLog, answers, fill
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.db import Database, open_database
+from authsec_server.db import Database, open_database, postgresql_connection
 from authsec_server.failures import Fault, Unavailable
 from sqlalchemy import make_url
 from sqlalchemy.exc import ProgrammingError
@@ -176,6 +176,8 @@ REFUSED = {
     ),
     "a second schema with the tables": (
         (
+            "DROP VIEW evil.events",
+            "CREATE TABLE evil.events AS SELECT * FROM public.events WHERE id <> 4",
             "CREATE TABLE evil.authority AS TABLE authority",
             "CREATE TABLE evil.alembic_version AS TABLE alembic_version",
         ),
@@ -197,6 +199,78 @@ def test_a_session_that_would_see_other_tables_is_refused_with_its_reason(way: s
         place.run("GRANT USAGE ON SCHEMA public TO PUBLIC")
     assert reason in refusal.value.message
     assert refusal.value.fault is Fault.OTHER_SESSION
+
+
+AS_VIEWS = """
+DO $$ DECLARE name text; BEGIN
+FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    AND NOT relispartition AND relname NOT IN ('alembic_version', 'events') LOOP
+    EXECUTE format('CREATE {kind} evil.%I AS SELECT * FROM public.%I', name, name);
+END LOOP;
+EXECUTE 'CREATE {kind} evil.events AS SELECT * FROM public.events WHERE id <> 4'; END $$
+"""
+LED_AWAY = (
+    "ALTER TABLE public.alembic_version RENAME TO away",
+    "CREATE {kind} evil.alembic_version AS SELECT * FROM public.away",
+)
+LED_BACK = ("DROP {kind} evil.alembic_version", "ALTER TABLE public.away RENAME TO alembic_version")
+MAY_READ = ("GRANT USAGE ON SCHEMA evil TO PUBLIC", "GRANT ALL ON ALL TABLES IN SCHEMA evil TO PUBLIC")
+
+
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions compare where they are again."""
+    passed = postgresql_connection.monotonic() + postgresql_connection.HOME_SECONDS
+    monkeypatch.setattr(postgresql_connection, "monotonic", lambda: passed)
+
+
+@pytest.mark.parametrize("kind", ["VIEW", "TABLE"])
+def test_a_schema_that_is_the_only_one_for_a_moment_keeps_no_session(
+    place: Place, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Sessions that were opened in that moment stay where they are; those of `verify` come later."""
+    place.run("CREATE SCHEMA evil", *(each.replace("{kind}", kind) for each in (AS_VIEWS, *LED_AWAY)), *MAY_READ)
+    server = place.opened()
+    try:
+        during = server.read(lambda tx: _numbers(tx.connection))
+        assert (4 in during) is (kind == "VIEW")  # a schema of views is none of AuthSec's
+        place.run(*(each.replace("{kind}", kind) for each in LED_BACK))
+        later(monkeypatch)
+        assert 4 in server.read(lambda tx: _numbers(tx.connection))
+    finally:
+        server.close()
+        place.run("DROP SCHEMA evil CASCADE")
+
+
+def test_a_database_that_has_the_name_for_a_moment_keeps_no_session(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap(maintenance: psycopg.Connection[Any]) -> None:
+        with maintenance.transaction():
+            for one, other in ((place.database, "between"), (copy, place.database), ("between", copy)):
+                maintenance.execute("UPDATE pg_database SET datname = %s WHERE datname = %s", (other, one))
+
+    copy = f"copy_{secrets.token_hex(4)}"
+    place.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        " AND pid <> pg_backend_pid()"
+    )
+    with superuser(make_url(place.url).set(database="postgres").render_as_string(hide_password=False)) as maintenance:
+        maintenance.execute(f'CREATE DATABASE {copy} TEMPLATE "{place.database}"'.encode())
+        try:
+            swap(maintenance)
+            server = place.opened()
+            genuine = server.read(lambda tx: _numbers(tx.connection))
+            swap(maintenance)
+            assert server.read(lambda tx: tx.connection.exec_driver_sql("SELECT current_database()").scalar()) == copy
+            later(monkeypatch)
+            assert (
+                server.read(lambda tx: tx.connection.exec_driver_sql("SELECT current_database()").scalar())
+                == place.database
+            )
+            assert server.read(lambda tx: _numbers(tx.connection)) == genuine
+            server.close()
+        finally:
+            maintenance.execute(f"DROP DATABASE {copy} WITH (FORCE)".encode())
 
 
 def test_the_database_url_may_name_the_schema(place: Place) -> None:

@@ -8,7 +8,6 @@ higher one. So the reader goes on looking for the numbers that are missing, for 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -51,10 +50,10 @@ class Watcher:
     async def __anext__(self) -> Recorded:
         return await self._receive.__anext__()
 
-    def join(self, recent: Sequence[Recorded], begin: int) -> None:
-        """Begin with what is recent. Events before the number `begin` may be left out."""
+    def join(self, recent: Sequence[Recorded], begin: int, highest: int) -> None:
+        """Begin with what is recent. Events before the number `begin` may be left out. `highest`: of all there are."""
         self.joined = True
-        if begin > self._after + 1:
+        if not begin - 1 <= self._after <= highest:
             self.fall_behind()
             return
         for recorded in recent:
@@ -91,29 +90,34 @@ class Tail:
     def __init__(self, tx: Tx, now: datetime) -> None:
         # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
         self._floor = pages.last_before(tx.connection, now - 2 * LATE)
-        newest = pages.newest_numbers(tx.connection, RECENT)
-        self._recent = deque(reversed(newest), maxlen=RECENT)
-        self._top = self._recent[-1] if self._recent else 0
+        self._top = next(iter(pages.newest_numbers(tx.connection, 1)), 0)
         self._seen = dict.fromkeys(pages.numbers_between(tx.connection, self._floor, self._top), now)
 
-    def read(self, tx: Tx) -> list[Recorded]:
-        """What has come since: the missing that came late, then what is new."""
+    def read(self, tx: Tx) -> list[Recorded] | None:
+        """What has come since: the missing that came late, then what is new.
+
+        None where the newest one is gone. The attack: a row with a very high number, there for a moment, would hide all
+        that comes after it.
+        """
+        if self._top and not pages.by_ids(tx.connection, [self._top]):
+            return None
         late: list[Recorded] = []
         if len(self._seen) < self._top - self._floor:
             numbers = pages.numbers_between(tx.connection, self._floor, self._top)
             late = pages.by_ids(tx.connection, numbers - self._seen.keys())
         return late + pages.above(tx.connection, self._top, BATCH)
 
-    def read_recent(self, tx: Tx) -> tuple[list[Recorded], int]:
-        """What is recent, as much as may be held at once; events before that number may be left out."""
-        numbers = numbers_fitting(tx.connection, list(reversed(self._recent)))
-        is_cut = len(numbers) == RECENT or len(numbers) < len(self._recent)
-        return pages.by_ids(tx.connection, numbers), numbers[-1] if is_cut else 0
+    def read_recent(self, tx: Tx) -> tuple[list[Recorded], int, int]:
+        """What is recent, and two numbers: events before the first may be left out, the other is the highest."""
+        newest = pages.newest_numbers(tx.connection, RECENT)  # anew: one that was away before may be back
+        told = [number for number in newest if number <= self._floor or number in self._seen]  # others are yet to come
+        numbers = numbers_fitting(tx.connection, told)
+        is_cut = len(newest) == RECENT or len(numbers) < len(told)
+        return pages.by_ids(tx.connection, numbers), numbers[-1] if is_cut else 0, max([self._top, *newest[:1]])
 
     def accept(self, found: list[Recorded], now: datetime) -> None:
         """Remember these as seen, and forget what can no longer come twice."""
         numbers = [recorded.id for recorded in found]
-        self._recent.extend(numbers)
         self._seen |= dict.fromkeys(numbers, now)
         self._top = max(self._seen, default=self._top)
         settled = [number for number, at in self._seen.items() if at < now - LATE]
@@ -176,23 +180,26 @@ class LiveJournal:
             if not more:
                 await anyio.sleep(POLL_SECONDS)
 
-    async def _read_on(self, tail: Tail | None) -> tuple[Tail, bool]:
-        """One look at the journal; whether there is more to read at once."""
+    async def _read_on(self, tail: Tail | None) -> tuple[Tail | None, bool]:
+        """One look at the journal, and whether there is more to read at once. Without a tail, begin anew."""
         now = self._now()
         if tail is None:
             tail = await anyio.to_thread.run_sync(self._database.read, lambda tx: Tail(tx, now))
-            found: list[Recorded] = []
+            found: list[Recorded] | None = []
         else:
             found = await anyio.to_thread.run_sync(self._database.read, tail.read)
+        if found is None:
+            self._lose_all()
+            return None, True
         tail.accept(found, now)
         following = [each for each in self._watchers if not each.lagging]
         for watcher in following:
             for recorded in found if watcher.joined else ():
                 watcher.give(recorded)
         if joining := [each for each in following if not each.joined]:
-            recent, begin = await anyio.to_thread.run_sync(self._database.read, tail.read_recent)
+            recent, begin, highest = await anyio.to_thread.run_sync(self._database.read, tail.read_recent)
             for watcher in joining:
-                watcher.join(recent, begin)
+                watcher.join(recent, begin, highest)
         return tail, len(found) >= BATCH
 
     def _lose_all(self) -> None:

@@ -12,14 +12,16 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import URL, Connection, Engine, event, text
+from sqlalchemy.exc import DisconnectionError
 
 from authsec_server.db.database import Access
-from authsec_server.db.postgresql_session import OPTIONS, pin
+from authsec_server.db.postgresql_session import OPTIONS, is_pinned, pin
 from authsec_server.failures import Fault, Unavailable
 
 PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
 CONNECT_SECONDS: Final = 3  # for each host of the URL
 SESSION_SECONDS: Final = 300  # then a connection is closed, and its successor looks for its tables anew
+HOME_SECONDS: Final = 5.0  # so often a session compares its database and schema with those that a new one would get
 POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
 SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
 MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
@@ -94,6 +96,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     seconds = PING_SECONDS
+    where = ""  # its database and schema
+    look_at = 0.0  # when they are compared again, monotonic
     is_silent: Callable[[], bool] = staticmethod(lambda: False)
 
     def wait(self, gen: PQGen[RV], interval: float = LOOK_SECONDS, timeout: float | None = None) -> RV:
@@ -139,11 +143,18 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
         connection.is_silent = is_silent
         try:
             if schema is not None:
-                pin(connection, schema)
+                connection.where, connection.look_at = pin(connection, schema), monotonic() + HOME_SECONDS
         except BaseException:
             connection.close()
             raise
         return connection
+
+    @event.listens_for(engine, "checkout")
+    def _look(driver: Any, _record: Any, _proxy: Any) -> None:
+        if schema is not None and monotonic() >= driver.look_at:
+            driver.look_at = monotonic() + HOME_SECONDS
+            if not is_pinned(driver, driver.where, schema):
+                raise DisconnectionError("the session is not where a new one would be")  # the pool opens another
 
 
 def driver_of(connection: Connection) -> BoundedConnection:

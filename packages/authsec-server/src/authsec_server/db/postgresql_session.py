@@ -34,8 +34,10 @@ EXPECTED: Final = {
 _AS_CONNECTED: Final = "SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; RESET ALL"
 _HOMES: Final = """
 SELECT n.nspname::text FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND 3 = (SELECT count(*) FROM pg_class c
-    WHERE c.relnamespace = n.oid AND c.relname IN ('alembic_version', 'authority', 'events')) ORDER BY 1
+    WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+    AND c.relname IN ('alembic_version', 'authority', 'events')) ORDER BY 1
 """
+_WHERE: Final = "SELECT pg_catalog.current_database() || '.' || pg_catalog.current_schema()"
 
 
 class OtherSession(psycopg.OperationalError):
@@ -53,10 +55,10 @@ def with_schema_apart(url: URL) -> tuple[URL, str]:
     return url.difference_update_query([SCHEMA]), named if isinstance(named, str) else named[-1]
 
 
-def pin(driver: psycopg.Connection[Any], schema: str) -> None:
+def pin(driver: psycopg.Connection[Any], schema: str) -> str:
     """Make a session that was just opened see `schema` alone, or the one that has AuthSec's tables if that is empty.
 
-    Raises `OtherSession`.
+    Returns the names of database and schema, as `is_pinned` compares them. Raises `OtherSession`.
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
@@ -72,7 +74,22 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> None:
             f'The role {driver.info.user} cannot use the schema "{schema}" of the database, or there is none.',
             f'Create the schema, or run: GRANT USAGE ON SCHEMA "{schema}" TO "{driver.info.user}".',
         )
+    where: str = _value(driver, _WHERE)
     driver.autocommit = before
+    return where
+
+
+def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
+    """Whether an idle session is still in the database and the schema that `pin` said, and a new one would be, too.
+
+    The attack: a database or a schema has the name of another while a session is opened, and gets its own name back.
+    """
+    before, driver.autocommit = driver.autocommit, True
+    try:
+        homes = [schema] if schema else [row[0] for row in driver.execute(_HOMES)]
+        return _value(driver, _WHERE) == where and (not homes or where.endswith(f".{homes[0]}"))
+    finally:
+        driver.autocommit = before
 
 
 def _home(driver: psycopg.Connection[Any]) -> str:

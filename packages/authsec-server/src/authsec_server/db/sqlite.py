@@ -17,10 +17,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
@@ -31,6 +31,7 @@ from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
+from authsec_server.db.sqlite_open_files import Identity, identity, times_open
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from authsec_server.private_files import make_private
 
@@ -57,10 +58,14 @@ class SQLite(Database):
         self._file = Path(make_url(url).database or "")
         self._serves = False
         self._has_own_log = False  # once that was seen
-        self._identities: dict[Path, tuple[int, int]] = {}  # of the files that are open
+        self._identities: dict[Path, Identity] = {}  # of the files that are open
+        self._connections = 0  # that are open
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
-        self._readers = _engine(url, begin="BEGIN", read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
-        self._writer = _Writer(url, self._failure)
+        look = self._refuse_other_file
+        self._readers = _engine(url, "BEGIN", look, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
+        self._writer = _Writer(_engine(url, "BEGIN IMMEDIATE", look, pool_size=1, max_overflow=0), self._failure)
+        for engine in (self._readers, self._writer.engine):
+            self._count(engine)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         if self.damaged:
@@ -109,17 +114,37 @@ class SQLite(Database):
         mapping of the -shm file: a new connection would not open the file at the path.
         """
         for path in self._files():
-            known, present = self._identities.get(path), _identity(path)
+            known, present = self._identities.get(path), identity(path)
             if known is not None and known != present:
-                raise Unavailable(
-                    f"The database file {path} was moved or replaced while this process has it open.",
-                    "Put the file back, or start the server again.",
-                    fault=Fault.REPLACED,
-                )
+                raise self._replaced(path)
+
+    def _replaced(self, path: Path) -> Unavailable:
+        return Unavailable(
+            f"The database file {path} was moved or replaced while this process has it open.",
+            "Put the file back, or start the server again.",
+            fault=Fault.REPLACED,
+        )
+
+    def _count(self, engine: Engine) -> None:
+        @event.listens_for(engine, "connect")
+        def _one_more(_connection: Any, _record: Any) -> None:
+            self._connections += 1
+
+        @event.listens_for(engine, "close")
+        def _one_less(_connection: Any, _record: Any) -> None:
+            self._connections -= 1
+
+    def _refuse_other_file(self, connection: Connection) -> None:
+        """Where a connection has another file open than the one at the path. Raises `Unavailable`."""
+        expected = self._identities.get(self._file) or identity(self._file)
+        has = times_open(expected) if expected else None
+        if has is not None and has < self._connections:
+            connection.invalidate()
+            raise self._replaced(self._file)
 
     def _remember_files(self) -> None:
         for path in self._files():
-            if path not in self._identities and (present := _identity(path)) is not None:
+            if path not in self._identities and (present := identity(path)) is not None:
                 self._identities[path] = present
 
     def _files(self) -> tuple[Path, ...]:
@@ -129,7 +154,7 @@ class SQLite(Database):
         self._refuse_leftovers()
         if (file := make_url(self._url).database) is not None:
             make_private(Path(file))
-        engine = _engine(self._url, begin="BEGIN IMMEDIATE", poolclass=NullPool)
+        engine = _engine(self._url, "BEGIN IMMEDIATE", poolclass=NullPool)
         try:
             with engine.begin() as connection:
                 upgrade(connection)
@@ -162,8 +187,9 @@ class SQLite(Database):
     def begin_serving(self) -> None:
         if not self.lacks_wal:
             self._serves = True
-            with suppress(sqlite3.Error):  # a full disk: then a plain copy is not recognised, and nothing else
-                sqlite_files.set_mark(self._file)
+            # A full disk: then a plain copy is not recognised, and nothing else.
+            with suppress(sqlite3.Error, DatabaseError), closing(self._writer.engine.raw_connection()) as connection:
+                sqlite_files.set_mark(cast("sqlite3.Connection", connection.driver_connection))
 
     def close(self) -> None:
         self._writer.close()
@@ -171,15 +197,6 @@ class SQLite(Database):
         if not self.lacks_wal:  # else the next start must recognise it as well
             with suppress(sqlite3.Error):  # the next who closes it removes the mark
                 sqlite_files.remove_mark(self._file, served=self._serves)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """The file at this path, whatever its name becomes."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _damaged() -> Unavailable:
@@ -261,8 +278,8 @@ class _Job:
 class _Writer:
     """The one thread that writes, started with the first write."""
 
-    def __init__(self, url: str, failure: _Failure) -> None:
-        self._engine = _engine(url, begin="BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+    def __init__(self, engine: Engine, failure: _Failure) -> None:
+        self.engine = engine
         self._failure = failure
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
@@ -301,14 +318,14 @@ class _Writer:
             self._thread.join(START_SECONDS)
             if self._thread.is_alive():
                 return
-        self._engine.dispose()
+        self.engine.dispose()
 
     def _loop(self) -> None:
         while (batch := self._next_batch()) is not None:
             committing = False
             self._waits_for_lock = True
             try:
-                with self._engine.begin() as connection:
+                with self.engine.begin() as connection:
                     self._waits_for_lock = False
                     for job in batch:
                         job.attempt(connection, self._failure)
@@ -342,7 +359,9 @@ class _Writer:
         return batch
 
 
-def _engine(url: str, *, begin: str, read_only: bool = False, **pool: Any) -> Engine:
+def _engine(
+    url: str, begin: str, look: Callable[[Connection], None] | None = None, *, read_only: bool = False, **pool: Any
+) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False}, **pool)
 
     @event.listens_for(engine, "connect")
@@ -360,6 +379,8 @@ def _engine(url: str, *, begin: str, read_only: bool = False, **pool: Any) -> En
         # SQLite reads the schema again if its cookie differs; whoever writes the file by hand keeps the cookie.
         # SQLite keeps the pages that it has read until others commit: bytes that were put back would stay in its cache.
         if monotonic() >= connection.info.get("reload_at", 0.0):
+            if look is not None:
+                look(connection)
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
             connection.exec_driver_sql("PRAGMA shrink_memory")
             connection.info["reload_at"] = monotonic() + RELOAD_SECONDS

@@ -25,9 +25,9 @@ def lacks_wal(path: Path) -> bool:
     return _mark_of(path) == SERVED and not _wal(path).exists()
 
 
-def set_mark(path: Path) -> None:
+def set_mark(connection: sqlite3.Connection) -> None:
     """Write the mark into the database file. Raises `sqlite3.Error`."""
-    _write_mark(path, SERVED)
+    _write_mark(connection, SERVED)
 
 
 def remove_mark(path: Path, *, served: bool = False) -> None:
@@ -36,7 +36,9 @@ def remove_mark(path: Path, *, served: bool = False) -> None:
     A server does so whoever else has the file open: the last one to close it may be a program that knows no mark.
     """
     if served or (_mark_of(path) == SERVED and not _wal(path).exists()):
-        _write_mark(path, 0)
+        # Never a new file: somebody may have moved this one away.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
+            _write_mark(connection, 0)
 
 
 def copy_database(source: Path, target: Path) -> None:
@@ -88,11 +90,9 @@ def _mark_of(path: Path) -> int:
     return header.mark if header.in_wal_mode else 0
 
 
-def _write_mark(path: Path, mark: int) -> None:
-    # Never a new file: somebody may have moved this one away.
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
-        connection.execute(f"PRAGMA application_id={mark}")
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else it would be in the -wal file
+def _write_mark(connection: sqlite3.Connection, mark: int) -> None:
+    connection.execute(f"PRAGMA application_id={mark}")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else it would be in the -wal file
 
 
 def _wal(path: Path) -> Path:

@@ -67,6 +67,12 @@ def by_name(connection: Connection, name: str) -> AdminKey | None:
     return _first(connection, admin_keys.c.name, name)
 
 
+def id_of(connection: Connection, *, name: str = "", id_: str = "") -> str | None:
+    """The id of the key with this name or id; no other column is read."""
+    wanted = admin_keys.c.name == name if name else admin_keys.c.id == id_
+    return connection.execute(select(admin_keys.c.id).where(wanted)).scalar()
+
+
 def page(connection: Connection, *, after: str, limit: int) -> list[AdminKey]:
     """Keys by name, from the first one behind `after`."""
     statement = select(admin_keys).where(admin_keys.c.name > after).order_by(admin_keys.c.name).limit(limit)

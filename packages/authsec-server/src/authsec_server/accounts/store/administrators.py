@@ -106,6 +106,12 @@ def by_email(connection: Connection, email: str) -> Administrator | None:
     return _first(connection, administrators.c.email == email)
 
 
+def id_of(connection: Connection, *, email: str = "", id_: str = "") -> str | None:
+    """The id of the administrator with this address, in its normal form, or id; no other column is read."""
+    wanted = administrators.c.email == email if email else administrators.c.id == id_
+    return connection.execute(select(administrators.c.id).where(wanted)).scalar()
+
+
 def by_identity(connection: Connection, issuer: str, subject: str) -> Administrator | None:
     """The administrator whom this provider knows by this subject."""
     return _first(connection, administrators.c.issuer == issuer, administrators.c.subject == subject)

@@ -35,10 +35,10 @@ _SCRATCH: Final = (
 )
 _LAST: Final = (  # by time: a planted event of an earlier time has a higher number
     "SELECT k.kind, k.id, k.at, max(c.at), c.number FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
-    " GROUP BY k.rowid ORDER BY k.kind, k.id"
+    " WHERE k.at IS NOT '' GROUP BY k.rowid ORDER BY k.kind, k.id"
 )
 _UNEXPLAINED: Final = (
-    "SELECT kind, id, at FROM kept k WHERE at >= ? AND NOT EXISTS"
+    "SELECT kind, id, at FROM kept k WHERE at >= ? AND at <> '' AND NOT EXISTS"
     " (SELECT 1 FROM came c WHERE c.kind = k.kind AND c.id = k.id AND c.at = k.at) ORDER BY kind, id"
 )
 
@@ -77,6 +77,8 @@ class LastUseCheck(ScratchCheck):
             yield f"{more:,} more times of last use differ from the events."
 
     def _all(self, since: str) -> Iterator[str]:
+        for kind, id_ in self._scratch.execute("SELECT kind, id FROM kept WHERE at = '' ORDER BY kind, id"):
+            yield f"{_cell(kind, id_)} is no time that a server writes."
         for kind, id_, at, last, number in self._scratch.execute(_LAST):
             if at is None or at < _iso(max(datetime.fromisoformat(last), _EARLIEST) - _BEHIND):
                 said = "empty" if at is None else _shown(at)

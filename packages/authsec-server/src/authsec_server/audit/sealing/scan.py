@@ -123,9 +123,12 @@ class Scan:
         yield from self._rows(table(name, *map(column, columns)), *columns)
 
     def instants(self, name: str, key: str, instant: str) -> Iterator[tuple[Any, str | None]]:
-        """A key and an instant (ISO 8601; None for NULL) of each row of a table that belongs to a room above."""
+        """A key and an instant (ISO 8601) of each row of a table that belongs to a room above.
+
+        None stands for NULL, the empty text for what is no instant.
+        """
         for id_, at in self._rows(table(name, column(key), column(instant, Instant())), key, instant):
-            yield id_, self.instant(at)
+            yield id_, None if at is None else self.instant(at) or ""
 
     def digested(self, name: str, its: Digested) -> Iterator[Mapping[str, Any]]:
         """The columns with a digest of each row of a table that belongs to a room above."""

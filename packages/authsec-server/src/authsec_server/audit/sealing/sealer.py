@@ -101,6 +101,7 @@ class Sealer:
         self._head: Head | None = None
         self._top = 0  # what is above came after the last look
         self._searched: datetime | None = None  # when all that has not settled was last looked through
+        self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
         self._named: set[int] = set()  # refused events that are in the server's log
 
     def seal(self) -> bool:
@@ -119,11 +120,19 @@ class Sealer:
         if look.rows or stale:
             through = max(through, look.settled) if search else through
             if not self._sign(look, through, now, key):
+                self._warn(now)
                 return look.full
         self._top = look.top  # what a full look has left is behind it, also where nothing of it could be read
         if search:
             self._searched = now
         return look.full
+
+    def _warn(self, now: datetime) -> None:
+        """Say in the server's log, once in a while, that this server could not write for long, nor did another one."""
+        self._kept_out = self._kept_out or now
+        if now - self._kept_out >= SETTLING:
+            self._kept_out = now
+            log.error("the journal is not sealed: another session holds the sealing lock, or locks rows of counts")
 
     def _name(self, refused: Sequence[int]) -> None:
         """Say in the server's log which events are not sealed, each once."""
@@ -190,7 +199,7 @@ class Sealer:
         self._have(tree, head)
 
     def _have(self, tree: Tree, head: Head) -> None:
-        self._tree, self._head = tree, head
+        self._tree, self._head, self._kept_out = tree, head, None
         self._give(head)
 
     def _read_on(self, size: int) -> Tree:

@@ -38,7 +38,7 @@ class SealedAfter:
 class SoFar:
     """How far the log has come: its newest head is of so many `leaves` and was signed `at`; 0 and None before it.
 
-    `is_overdue`: an event waits for longer than a server that seals would let it.
+    `is_overdue`: an event waits for longer than a server that seals would let it, or waits while no head is signed.
     """
 
     leaves: int
@@ -49,12 +49,11 @@ class SoFar:
 def so_far(tx: Tx, principal: Principal, now: datetime) -> SoFar:
     """How many events are sealed, and since when."""
     principal.require(Role.VIEWER)
-    head = store.newest_head(tx.connection)
-    return SoFar(
-        leaves=head[0] if head else 0,
-        at=store.newest_at(tx.connection),
-        is_overdue=store.waits(tx.connection, since=now - OVERDUE_AFTER),
-    )
+    head, at = store.newest_head(tx.connection), store.newest_at(tx.connection)
+    signs = at is not None and now - at <= OVERDUE_AFTER
+    # Where no head is signed, no event is too new: its time is a row's, which somebody may renew.
+    since = now - OVERDUE_AFTER if signs or at is None else now + OVERDUE_AFTER
+    return SoFar(leaves=head[0] if head else 0, at=at, is_overdue=store.waits(tx.connection, since=since))
 
 
 def last_head_at(tx: Tx) -> datetime | None:

@@ -40,7 +40,7 @@ from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.trail import CLOCKS, MOST, Report, Trail, shown_time
 from authsec_server.audit.sealing.uncounted import Uncounted
-from authsec_server.audit.sealing.waiting import Waiting, is_of_server
+from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.audit.shape import is_event, is_number
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
@@ -126,7 +126,7 @@ def verify_log(
             table_check=table_check,
             last_use_check=last_use_check,
             uncounted=Uncounted(_drop_records(tx, keys)),
-            latest="~" if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
+            latest=NEVER if now is None else (now + CLOCKS).isoformat(timespec="microseconds"),
         )
         scan = Scan(tx.connection)
         with scan.sequential():
@@ -329,7 +329,7 @@ def _compared(
         trail.find(f"None of the {not_yet:,} events is sealed: nothing can be shown.")
     report = trail.report(size, not_yet)
     head_at = max((head.at for head in (trail.last, *trail.kept) if head), default=None)
-    unproved = tuple(_unproved(read, trail, "~" if sealed_only else unsealed.sealed_before(head_at)))
+    unproved = tuple(_unproved(read, trail, NEVER if sealed_only else unsealed.sealed_before(head_at)))
     doubts = (*_waiting(read, unsealed, head_at), *_first(unproved))
     return replace(
         report,

@@ -15,6 +15,7 @@ from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.audit.sealing.trail import CLOCKS
 from authsec_server.principal import PrincipalKind
 
+NEVER: Final = "~"  # sorts behind all instants: no event is dated so late
 _STARTING: Final = timedelta(minutes=1)  # a server that starts has sealed what it found by then, or nearly always
 _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
 
@@ -24,7 +25,7 @@ class Waiting:
     """The events without a seal that one check met, and the time in which servers ran. `now` may be unknown."""
 
     now: datetime | None
-    _oldest: str = "~"
+    _oldest: str = NEVER
     _served_at: str = ""  # the time of the newest one that only a server can have written
     _until: str = field(init=False)
 
@@ -40,7 +41,7 @@ class Waiting:
     @property
     def since(self) -> datetime | None:
         """The time of the oldest one, if it would have its seal had a server run for some minutes."""
-        if self.now is None or self._oldest == "~":
+        if self.now is None or self._oldest == NEVER:
             return None
         oldest = datetime.fromisoformat(self._oldest)
         return oldest if self.now - oldest > OVERDUE_AFTER else None
@@ -59,7 +60,13 @@ class Waiting:
         return newest if newest and newest - self.since > OVERDUE_AFTER else None
 
     def sealed_before(self, head_at: datetime | None) -> str:
-        """Events dated before that time (ISO 8601) have a seal, if a server runs. Empty where nothing says the time."""
+        """Events dated before that time (ISO 8601) have a seal, if a server runs. Empty where nothing says the time.
+
+        The attack: no server seals, and an event without a seal is dated anew before each check. A running server signs
+        a head each minute. So no event is new enough where the newest head is old.
+        """
+        if self.now is not None and (head_at is None or head_at < self.now - CLOCKS):
+            return NEVER
         latest = max(filter(None, (head_at, self.now)), default=None)
         return "" if latest is None else _iso(latest - CLOCKS)
 
