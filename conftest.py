@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: a third of the time, tests wait for other processes."""
     return (os.cpu_count() or 1) + 1
 
@@ -61,14 +61,11 @@ def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
 
 def _is_second_database(item: pytest.Item) -> bool:
     """Whether SQLite shows the same, and the test itself does not name its databases."""
-    named = any("database_url" in marker.args[0] for marker in item.iter_markers("parametrize"))
-    callspec = getattr(item, "callspec", None)
-    return (
-        callspec is not None
-        and callspec.params.get("database_url") == "postgresql"
-        and item.get_closest_marker("sqlite_suffices") is not None
-        and not named
-    )
+    if item.get_closest_marker("sqlite_suffices") is None:
+        return False
+    named = any("database_" in marker.args[0] for marker in item.iter_markers("parametrize"))
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return not named and "postgresql" in (params.get("database_url"), params.get("database_option"))
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 
+pytestmark = pytest.mark.sqlite_suffices
+
 AUTHSEC = Path(sys.executable).with_name("authsec")
 TO_BEGIN = re.compile(r"to begin +(?:with this server's AUTHSEC_SERVER_… variables: )?(.+)")
 CODE = "/console/set-up?code="

@@ -257,12 +257,12 @@ def _rows(number: int, start: datetime, end: datetime) -> Iterator[dict[str, Any
             "decision": "granted",
             "reason": "",
             "address": "192.0.2.7",
-            "authority_version": each // 100,
+            "authority_version": 1,
             "jti": f"jti-{each:032}",
             "kid": "a" * 43,
             "token_sha256": hashlib.sha256(str(each).encode()).hexdigest(),
             "expires_at": at + timedelta(minutes=15),
-            "detail": {"actions": ["customers:read"], "audience": "https://crm.example.com", "proof": "key_pair"},
+            "detail": {"actions": ["customers:read"], "audience": ["https://crm.example.com"], "proof": "key_pair"},
             "occurrences": 1,
         }
 

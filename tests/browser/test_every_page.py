@@ -13,7 +13,7 @@ from sample_company import RETIRED_CLUSTER
 ROUTES = console_routes()
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 700}
-BETWEEN = (1024, 900, 768)
+BETWEEN = (1024, 900, 768, 320)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 OF_COLOURS = ["color-contrast", "link-in-text-block"]  # what the other rules ask is the same in the light and the dark
 OPEN = "document.querySelectorAll('details.more').forEach(each => { each.open = true; })"
@@ -60,7 +60,9 @@ def starts(its: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(
+    "viewport", [pytest.param(WIDE, id="wide"), pytest.param(NARROW, id="narrow", marks=pytest.mark.soak)]
+)
 def test_every_page(company: Any, browse: Any, axe: Any, viewport: dict[str, int]) -> None:
     page = browse(company.its.url, storage_state=company.mary, viewport=viewport)
     seen, faults = set[str](), defaultdict[str, list[str]](list)
@@ -73,10 +75,13 @@ def test_every_page(company: Any, browse: Any, axe: Any, viewport: dict[str, int
             page.emulate_media(color_scheme=scheme)
             for fault in axe(page, rules):
                 faults[f"{scheme}: {fault}"].append(pattern)
-        if (wider := page.evaluate(OVERFLOW)) > 0:
-            faults["wider than the window"].append(f"{pattern} by {wider} px")
+        widths = (viewport["width"], *(BETWEEN if viewport is WIDE else ()))
+        for width in widths:
+            page.set_viewport_size(viewport | {"width": width})
+            if (wider := page.evaluate(OVERFLOW)) > 0:
+                faults["wider than the window"].append(f"{pattern} by {wider} px at {width}")
         page.evaluate(OPEN)
-        for width in (viewport["width"], *(BETWEEN if viewport is WIDE else ())):
+        for width in widths:
             page.set_viewport_size(viewport | {"width": width})
             for table, hidden in page.evaluate(CUT):
                 faults["a table is cut"].append(f"{pattern}: {table} by {hidden} px at {width}")

@@ -20,6 +20,8 @@ from hands import Hands, Keyboard, Mouse
 from playwright.sync_api import Page, expect
 from rich.console import Console
 
+pytestmark = pytest.mark.sqlite_suffices
+
 ROOT = Path(__file__).parents[2]
 SELECTORS = {
     "k8s:ns": "production",
