@@ -14,6 +14,7 @@ from authsec_server.audit import live_tokens
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx, open_database, sqlite
 from authsec_server.failures import Fault, Unavailable
+from sqlalchemy import text
 
 
 @pytest.fixture
@@ -125,39 +126,75 @@ def overwrite(file: Path, octets: bytes) -> None:
         opened.write(octets)
 
 
+class Swapped:
+    """Another file is at a path while a connection is opened, the first so many times."""
+
+    def __init__(self, path: Path, forged: Path, *, times: int) -> None:
+        self._path, self._forged, self._times = path, forged, times
+        self._away = path.with_name("away")
+
+    def connect(self, *arguments: Any, **named: Any) -> sqlite3.Connection:
+        if not self._times:
+            return sqlite3.dbapi2.connect(*arguments, **named)
+        self._times -= 1
+        self._path.rename(self._away)
+        self._forged.rename(self._path)
+        try:
+            connection = sqlite3.dbapi2.connect(*arguments, **named)
+            connection.execute("SELECT 1 FROM events").fetchone()
+            return connection
+        finally:
+            self._path.rename(self._forged)
+            self._away.rename(self._path)
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not say which files are open")
+@pytest.mark.parametrize("times", [1, sqlite._OPENINGS])
 @pytest.mark.parametrize("begun", [False, True], ids=["the first connection", "another connection"])
 def test_a_file_that_is_at_the_path_only_while_it_is_opened_is_not_read(
-    file: Path, log: SealedLog, monkeypatch: pytest.MonkeyPatch, begun: bool
+    file: Path, log: SealedLog, monkeypatch: pytest.MonkeyPatch, begun: bool, times: int
 ) -> None:
-    forged, away = file.with_name("forged"), file.with_name("away")
+    forged = file.with_name("forged")
     forged.write_bytes(file.read_bytes())
     with closing(sqlite3.connect(forged)) as connection:
         connection.execute("DELETE FROM events WHERE id = 4")
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def opened(*arguments: Any, **named: Any) -> sqlite3.Connection:
-        monkeypatch.undo()
-        file.rename(away)
-        forged.rename(file)
-        try:
-            connection = sqlite3.connect(*arguments, **named)
-            connection.execute("SELECT 1 FROM events").fetchone()
-            return connection
-        finally:
-            file.rename(forged)
-            away.rename(file)
-
     server = open_database(f"sqlite:///{file}")
     try:
         if begun:
             server.read(lambda tx: tx.version)
         with server._readers.connect() if begun else nullcontext():  # a reader that is busy, so another is opened
-            monkeypatch.setattr(sqlite3.dbapi2, "connect", opened)
-            with pytest.raises(Unavailable) as raised:
-                said(server, log)
-            assert raised.value.fault is Fault.REPLACED
-        assert 4 in server.read(lambda tx: list(tx.connection.exec_driver_sql("SELECT id FROM events").scalars()))
+            monkeypatch.setattr(sqlite3, "connect", Swapped(file, forged, times=times).connect)
+            if times == 1:
+                assert 4 in server.read(numbers)
+            else:
+                with pytest.raises(Unavailable) as raised:
+                    server.read(numbers)
+                assert raised.value.fault is Fault.REPLACED
+        assert 4 in server.read(numbers)
     finally:
         server.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not say which files are open")
+def test_a_wal_file_that_is_at_its_path_only_while_it_is_opened_is_not_read(
+    file: Path, log: SealedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite compares no checksum of a frame that it reads."""
+    server = open_database(f"sqlite:///{file}")
+    try:
+        statement = text("UPDATE events SET address = '192.0.2.77' WHERE id = 4")
+        server.append(lambda tx: tx.connection.execute(statement) and None)
+        wal, forged = Path(f"{file}-wal"), file.with_name("forged")
+        forged.write_bytes(wal.read_bytes().replace(b"192.0.2.77", b"203.0.113."))
+        with server._readers.connect():
+            monkeypatch.setattr(sqlite3, "connect", Swapped(wal, forged, times=1).connect)
+            address = text("SELECT address FROM events WHERE id = 4")
+            assert server.read(lambda tx: tx.connection.execute(address).scalar()) == "192.0.2.77"
+    finally:
+        server.close()
+
+
+def numbers(tx: Tx) -> list[int]:
+    return list(tx.connection.exec_driver_sql("SELECT id FROM events").scalars())

@@ -29,6 +29,7 @@ from authsec_server.cli.transport import CallFailed
 _POLL: Final = 0.5  # seconds; sealing itself waits for up to one
 _RETRY: Final = 5.0
 _PAGE: Final = 200
+_LOOKS: Final = 20  # ten seconds: a page is read in one snapshot, so no honest log has a gap
 _SILENT: Final = timedelta(minutes=3)  # a head is signed each minute
 _MAX_STATE: Final = 4096
 _ANEW: Final = "See whether it is as it was sealed: authsec audit verify. To copy it anew, name another file."
@@ -45,6 +46,7 @@ class Follower:
     output: Output
     place: int
     leaf: str = ""
+    _lacking: int = 0  # looks in a row that found a gap
     _gone: int = 0  # dropped events that were passed
     _seen: bool = False  # that it is the same log
     _told: str = ""  # what a person was told last
@@ -54,17 +56,33 @@ class Follower:
         if not self._seen:
             self._recognise()
         page = self._page(self.place, _PAGE)
+        leaves = sorted([*page["items"], *page["dropped"]], key=lambda each: each["place"])
+        if leaves and self._lacks(leaves, page["sealed"]):
+            return ()
         self._gone += len(page["dropped"])
         if self._gone and len(page["dropped"]) < _PAGE:
             self._tell(f"{self._gone:,} events were dropped from the journal: only their seals are left.")
             self._gone = 0
-        leaves = sorted([*page["items"], *page["dropped"]], key=lambda each: each["place"])
         if leaves:
             self.place, self.leaf = leaves[-1]["place"], leaves[-1]["leaf"]
         else:
             self._mind(page["head_at"])
         items: Sequence[Mapping[str, Any]] = page["items"]
         return items
+
+    def _lacks(self, leaves: Sequence[Mapping[str, Any]], sealed: int) -> bool:
+        """Whether a place is missing, or is beyond the newest head. Raises `CallFailed` where that stays so.
+
+        The attack: a seal is moved for a moment, so that its event never comes, or that no later event does.
+        """
+        expected = range(self.place + 1, min(self.place + 1 + len(leaves), sealed))
+        if [each["place"] for each in leaves] == list(expected):
+            self._lacking = 0
+            return False
+        self._lacking += 1
+        if self._lacking > _LOOKS:
+            raise CallFailed(f"The log lacks place {self.place + 1}, or has it twice.", _ANEW)
+        return True
 
     def lost(self, failure: CallFailed) -> None:
         """The authority was not reached; it is asked again, and by then it may be another."""

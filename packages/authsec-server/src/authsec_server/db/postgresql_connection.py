@@ -20,7 +20,7 @@ from authsec_server.failures import Fault, Unavailable
 
 PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
 CONNECT_SECONDS: Final = 3  # for each host of the URL
-SESSION_SECONDS: Final = 300  # then a connection is closed, and its successor looks for its tables anew
+SESSION_SECONDS: Final = 30  # then a connection is closed: a session keeps what it read of the catalogs
 HOME_SECONDS: Final = 5.0  # so often a session compares its database and schema with those that a new one would get
 POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
 SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody

@@ -15,7 +15,7 @@ import shlex
 import sqlite3
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
@@ -31,7 +31,7 @@ from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
-from authsec_server.db.sqlite_open_files import Identity, identity, times_open
+from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opens_other
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from authsec_server.private_files import make_private
 
@@ -39,6 +39,7 @@ MAX_BATCH = 64
 BUSY_MILLISECONDS = 5000
 START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
 RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pages anew
+_OPENINGS = 3  # another thread may open a database of its own meanwhile
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -46,6 +47,7 @@ _NO_UTF_8 = "the file has a text that is not UTF-8"
 
 
 _Failure = Callable[[BaseException, str], "Unavailable | None"]
+_Opened = Callable[[Sequence[Any], Mapping[str, Any], Callable[[Any], None]], Any]
 
 
 class SQLite(Database):
@@ -59,13 +61,10 @@ class SQLite(Database):
         self._serves = False
         self._has_own_log = False  # once that was seen
         self._identities: dict[Path, Identity] = {}  # of the files that are open
-        self._connections = 0  # that are open
+        self._opening = threading.Lock()
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
-        look = self._refuse_other_file
-        self._readers = _engine(url, "BEGIN", look, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
-        self._writer = _Writer(_engine(url, "BEGIN IMMEDIATE", look, pool_size=1, max_overflow=0), self._failure)
-        for engine in (self._readers, self._writer.engine):
-            self._count(engine)
+        self._readers = _engine(url, "BEGIN", self._open, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
+        self._writer = _Writer(_engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=0), self._failure)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         if self.damaged:
@@ -125,22 +124,18 @@ class SQLite(Database):
             fault=Fault.REPLACED,
         )
 
-    def _count(self, engine: Engine) -> None:
-        @event.listens_for(engine, "connect")
-        def _one_more(_connection: Any, _record: Any) -> None:
-            self._connections += 1
-
-        @event.listens_for(engine, "close")
-        def _one_less(_connection: Any, _record: Any) -> None:
-            self._connections -= 1
-
-    def _refuse_other_file(self, connection: Connection) -> None:
-        """Where a connection has another file open than the one at the path. Raises `Unavailable`."""
-        expected = self._identities.get(self._file) or identity(self._file)
-        has = times_open(expected) if expected else None
-        if has is not None and has < self._connections:
-            connection.invalidate()
-            raise self._replaced(self._file)
+    def _open(self, arguments: Sequence[Any], named: Mapping[str, Any], prepare: Callable[[Any], None]) -> Any:
+        """A connection that has the files at the paths open, and no others. Raises `Unavailable`."""
+        for _ in range(_OPENINGS):
+            with self._opening:
+                before = open_files()
+                connection = sqlite3.connect(*arguments, **named)
+                prepare(connection)  # which opens the -wal file, too
+                known = [each for path in self._files() if (each := self._identities.get(path) or identity(path))]
+                if not opens_other(before, known):
+                    return connection
+                connection.close()
+        raise self._replaced(self._file)
 
     def _remember_files(self) -> None:
         for path in self._files():
@@ -154,7 +149,7 @@ class SQLite(Database):
         self._refuse_leftovers()
         if (file := make_url(self._url).database) is not None:
             make_private(Path(file))
-        engine = _engine(self._url, "BEGIN IMMEDIATE", poolclass=NullPool)
+        engine = _engine(self._url, "BEGIN IMMEDIATE", self._open, poolclass=NullPool)
         try:
             with engine.begin() as connection:
                 upgrade(connection)
@@ -340,6 +335,8 @@ class _Writer:
     def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
         """An exception for one caller: each is raised in a thread of its own."""
         failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
+        if isinstance(error, Unavailable):  # another file stands at the path
+            failure = Unavailable(error.message, error.remedy, fault=error.fault)
         if committing and _primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
             failure = OutcomeUnknown("The disk failed at the commit.")
         failure.__cause__ = error
@@ -359,13 +356,10 @@ class _Writer:
         return batch
 
 
-def _engine(
-    url: str, begin: str, look: Callable[[Connection], None] | None = None, *, read_only: bool = False, **pool: Any
-) -> Engine:
+def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, **pool: Any) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False}, **pool)
 
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
+    def prepare(connection: sqlite3.Connection) -> None:
         connection.isolation_level = None  # the driver's own implicit BEGIN comes too late to be a lock
         connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -374,13 +368,15 @@ def _engine(
         if read_only:
             connection.execute("PRAGMA query_only=ON")
 
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
+        return opened(arguments, named, prepare)
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # SQLite reads the schema again if its cookie differs; whoever writes the file by hand keeps the cookie.
         # SQLite keeps the pages that it has read until others commit: bytes that were put back would stay in its cache.
         if monotonic() >= connection.info.get("reload_at", 0.0):
-            if look is not None:
-                look(connection)
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
             connection.exec_driver_sql("PRAGMA shrink_memory")
             connection.info["reload_at"] = monotonic() + RELOAD_SECONDS

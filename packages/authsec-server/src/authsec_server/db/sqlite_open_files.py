@@ -1,17 +1,22 @@
-"""Which files this process has open, whatever stands at their paths by now.
+"""Which files SQLite has opened for a connection, whatever stands at their paths by now.
 
-SQLite opens a database by its path. Somebody who moves another file there for that moment, and the first one back, has
-a connection that reads the other file for good.
+SQLite opens a database and its -wal file by their paths. Somebody who moves another file there for that moment, and the
+genuine one back, would have a connection that reads the other file for good.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 Identity = tuple[int, int]  # device and inode
-_OPEN_FILES = Path("/proc/self/fd")  # Linux
+_OPEN_FILES: Final = Path("/proc/self/fd")  # Linux
+_FIRST_BYTES: Final = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")  # of a database, of a -wal file
+_LONGEST: Final = 16
 
 
 def identity(path: Path) -> Identity | None:
@@ -23,15 +28,26 @@ def identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def times_open(wanted: Identity) -> int | None:
-    """How many times this process has the file open; None where the system does not say."""
+def open_files() -> Mapping[int, Identity]:
+    """The regular files that this process has open, by descriptor; empty where the system does not say."""
     try:
-        names = os.listdir(_OPEN_FILES)
+        descriptors = [int(name) for name in os.listdir(_OPEN_FILES)]
     except OSError:
-        return None
-    times = 0
-    for name in names:
-        with suppress(OSError):  # one that was closed meanwhile
-            found = os.fstat(int(name))
-            times += (found.st_dev, found.st_ino) == wanted
-    return times
+        return {}
+    found = {}
+    for descriptor in descriptors:
+        with suppress(OSError):  # one that is closed by now: the listing itself has one
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                found[descriptor] = (status.st_dev, status.st_ino)
+    return found
+
+
+def opens_other(before: Mapping[int, Identity], known: Collection[Identity]) -> bool:
+    """Whether a database or a -wal file was opened since that is none of the known files."""
+    for descriptor, file in open_files().items():
+        if before.get(descriptor) != file and file not in known:
+            with suppress(OSError):
+                if os.pread(descriptor, _LONGEST, 0).startswith(_FIRST_BYTES):
+                    return True
+    return False
