@@ -1,4 +1,4 @@
-"""Which trust source a proof rests on, as a rule of values."""
+"""Which trusted issuer a proof rests on, as a rule of values."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from authsec_server.clients.binding_matching import FITTING, chosen, fits, prove
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.selectors.parsing import KEYS
 from authsec_server.failures import Invalid
-from authsec_server.sources.model import Provenance, SourceKind, TrustSource, provenance
+from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, provenance
 from hypothesis import given
 from hypothesis import strategies as st
-from workload_evidence import github, kubernetes, source, spire
+from workload_evidence import github, kubernetes, spire, trusted_issuer
 
 OURS = "authsec.internal"
-CLUSTER, OTHER_CLUSTER = kubernetes().source, kubernetes("cluster-b").source
-SPIRE, OUR_SPIRE = spire().source, spire("ours", issuer=OURS).source
-GITHUB = github().source
-GITLAB = source("gitlab", SourceKind.OIDC, "https://gitlab.com", claims={"gitlab:project_id": "project_id"})
+CLUSTER, OTHER_CLUSTER = kubernetes().trusted_issuer, kubernetes("cluster-b").trusted_issuer
+SPIRE, OUR_SPIRE = spire().trusted_issuer, spire("ours", issuer=OURS).trusted_issuer
+GITHUB = github().trusted_issuer
+GITLAB = trusted_issuer(
+    "gitlab", TrustedIssuerKind.OIDC, "https://gitlab.com", claims={"gitlab:project_id": "project_id"}
+)
 ALL = (CLUSTER, OTHER_CLUSTER, SPIRE, OUR_SPIRE, GITHUB, GITLAB)
 NS = Selector(key="k8s:ns", value="production")
 LABEL = Selector(key="k8s:pod-label:app", value="support")
@@ -36,7 +38,7 @@ REPOSITORY = Selector(key="github:repository", value="example/agent")
         (Platform.UNATTESTED, NS, set()),
     ],
 )
-def test_which_sources_fit(platform: Platform, selector: Selector, expected: set[TrustSource]) -> None:
+def test_which_trusted_issuers_fit(platform: Platform, selector: Selector, expected: set[TrustedIssuer]) -> None:
     assert {each for each in ALL if fits(platform, [selector], each, OURS)} == expected
 
 
@@ -55,20 +57,20 @@ def test_no_spire_gives_out_ids_of_another_trust_domain() -> None:
     assert chosen(Platform.DOCKER, [docker], [SPIRE], OURS) is None
     with pytest.raises(Invalid, match=r"cannot give a workload this client's SPIFFE ID.*authsec\.internal") as caught:
         require_suitable(Platform.DOCKER, [docker], SPIRE, OURS)
-    assert caught.value.field == "source"
+    assert caught.value.field == "trusted_issuer"
     assert not fits(Platform.DOCKER, [docker], OUR_SPIRE, ""), "nothing is known of ours: so no"
 
 
 def test_several_that_could_be_meant_are_named() -> None:
     with pytest.raises(Invalid, match=r"'cluster-a' \(cluster-a\), 'cluster-b' \(cluster-b\)") as caught:
         chosen(Platform.KUBERNETES, [NS], [CLUSTER, OTHER_CLUSTER], OURS)
-    assert caught.value.field == "source"
-    many = [source(f"c{number}", SourceKind.KUBERNETES, "https://x.example") for number in range(7)]
-    with pytest.raises(Invalid, match=r"7 trust sources could .* and 2 more"):
+    assert caught.value.field == "trusted_issuer"
+    many = [trusted_issuer(f"c{number}", TrustedIssuerKind.KUBERNETES, "https://x.example") for number in range(7)]
+    with pytest.raises(Invalid, match=r"7 trusted issuers could .* and 2 more"):
         chosen(Platform.KUBERNETES, [NS], many, OURS)
 
 
-def test_what_the_source_can_never_prove_is_refused_with_what_would() -> None:
+def test_what_the_trusted_issuer_can_never_prove_is_refused_with_what_would() -> None:
     with pytest.raises(Invalid, match="does not prove k8s:pod-label:app") as caught:
         chosen(Platform.KUBERNETES, [NS, LABEL], [CLUSTER], OURS)
     assert caught.value.field == "selectors.1"
@@ -89,12 +91,12 @@ def test_what_the_source_can_never_prove_is_refused_with_what_would() -> None:
         (Platform.OIDC, REPOSITORY, GITLAB, "makes no selector github:…"),
     ],
 )
-def test_a_source_that_does_not_fit_is_refused(
-    platform: Platform, selector: Selector, wrong: TrustSource, says: str
+def test_a_trusted_issuer_that_does_not_fit_is_refused(
+    platform: Platform, selector: Selector, wrong: TrustedIssuer, says: str
 ) -> None:
     with pytest.raises(Invalid, match=says) as caught:
         require_suitable(platform, [selector], wrong, OURS)
-    assert caught.value.field == "source"
+    assert caught.value.field == "trusted_issuer"
     assert caught.value.remedy == what_fits(platform)
 
 
@@ -111,8 +113,8 @@ def workloads(draw: st.DrawFn) -> tuple[Platform, list[Selector]]:
 
 
 @given(workloads(), st.lists(st.sampled_from(ALL), max_size=6, unique_by=lambda each: each.id))
-def test_a_proof_never_rests_on_a_source_that_cannot_know_it(
-    workload: tuple[Platform, list[Selector]], registered: list[TrustSource]
+def test_a_proof_never_rests_on_a_trusted_issuer_that_cannot_know_it(
+    workload: tuple[Platform, list[Selector]], registered: list[TrustedIssuer]
 ) -> None:
     platform, selectors = workload
     try:

@@ -1,5 +1,5 @@
 """Evidence in, verified selectors out; one module a kind.
 
-Which proofs a client may use is `clients`' knowledge, whose word counts is `sources`'; what a proved client may do is
+Which proofs a client may use is `clients`' knowledge, whose word counts is `issuers`'; what a proved client may do is
 none of its business.
 """

@@ -79,8 +79,8 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
         output.note(f"The SPIRE server must be of the trust domain of {found['spiffe_id']}.")
     if not any(_by_spire(proof) for proof in found["proofs"]):
         output.note(
-            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. `authsec trust add spiffe` "
-            "registers one; a proof that waits is bound to it with `authsec trust bind`."
+            "SVIDs do not get it in yet: none of its proofs rests on a SPIFFE trust domain. Register one with "
+            "`authsec issuers add spiffe`, and bind the proof to it with `authsec issuers bind`."
         )
 
 
@@ -142,8 +142,8 @@ def _by_spire(proof: Mapping[str, Any]) -> bool:
 
 
 def _audience(caller: Caller, proof: Mapping[str, Any]) -> str:
-    """What its token must be for: what its source says, or this authority."""
-    if proof["source"] is None:
+    """What its token must be for: what its trusted issuer says, or this authority."""
+    if proof["trusted_issuer"] is None:
         return caller.address
-    audience: str = caller.get(path("sources", proof["source"]["id"]))["token_audience"]
+    audience: str = caller.get(path("issuers", proof["trusted_issuer"]["id"]))["token_audience"]
     return audience

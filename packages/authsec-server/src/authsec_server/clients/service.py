@@ -10,7 +10,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store, store
-from authsec_server.clients.binding_matching import sourced
+from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import Client, ClientEdit, Onboarding, Proof, parse_labels, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.clients.records import described, named, whole
@@ -131,7 +131,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
         labels=parse_labels(wanted.labels),
         enabled=True,
         created_at=act.now,
-        proofs=(sourced(tx, proof, wanted.source, trust_domain),),
+        proofs=(with_trusted_issuer(tx, proof, wanted.trusted_issuer, trust_domain),),
     )
 
 
